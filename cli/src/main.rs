@@ -1,0 +1,2 @@
+//! The command line `ddpo`.
+fn main() {}

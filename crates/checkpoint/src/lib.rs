@@ -1,0 +1,1 @@
+//! Checkpoints in diffusers' layout: reading, strict loading, writing, and the Hugging Face Hub

@@ -1,0 +1,1 @@
+//! UNet2DModel, the DDIM and DDPM schedulers and the Gaussian transition

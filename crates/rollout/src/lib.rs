@@ -1,0 +1,6 @@
+//! The domain of the service: trajectories, scores, policy versions, and noise keyed by
+//! (run seed, epoch, sample, step). Everything else speaks in these terms; nothing here
+//! knows libtorch or the network.
+
+pub mod image;
+pub mod score;

@@ -1,0 +1,1 @@
+//! What every binary shares: layered settings, logging and signals

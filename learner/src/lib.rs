@@ -1,0 +1,1 @@
+//! The learner: advantages, DDPO objectives, AdamW, checkpoints

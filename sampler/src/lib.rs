@@ -1,0 +1,1 @@
+//! The sampler engine: denoising trajectories on a device
