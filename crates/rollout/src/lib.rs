@@ -1,6 +1,9 @@
 //! The domain of the service: trajectories, scores, policy versions, and noise keyed by
-//! (run seed, epoch, sample, step). Everything else speaks in these terms; nothing here
+//! (run seed, purpose, epoch, sample, step). Everything else speaks in these terms; nothing here
 //! knows libtorch or the network.
 
 pub mod image;
+pub mod noise;
+pub mod philox;
 pub mod score;
+pub mod trajectory;

@@ -1,0 +1,254 @@
+//! A denoising trajectory: the states x_T .. x_0 that one sample went through, the log-probability
+//! of each random transition under the policy that made it, and where it all came from.
+
+use crate::noise::{NoiseKey, Purpose};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Counts the weights that the learner has published; 0 is the pretrained model.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct PolicyVersion(pub u64);
+
+impl PolicyVersion {
+    /// The version after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for PolicyVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+/// A BLAKE3 digest, of weights or of a scheduler's settings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+/// Which sample of a run this is. All of its noise follows from these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleCoordinates {
+    /// Seed of the run.
+    pub run_seed: u64,
+    /// Epoch, from 0.
+    pub epoch: u32,
+    /// Index within the epoch, from 0.
+    pub sample: u32,
+}
+
+impl SampleCoordinates {
+    /// The key of this sample's noise at `step` (0 for x_T, `k + 1` for transition `k`).
+    #[must_use]
+    pub fn noise(self, purpose: Purpose, step: u32) -> NoiseKey {
+        NoiseKey { seed: self.run_seed, purpose, epoch: self.epoch, sample: self.sample, step }
+    }
+}
+
+/// The type in which states are kept and sent; they are rounded to it before the log-probability
+/// is taken, so that every stage sees the same numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateDtype {
+    /// 32-bit IEEE floating point.
+    #[default]
+    F32,
+    /// 16-bit IEEE floating point.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl StateDtype {
+    /// Bytes of one value.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// Shape of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StateShape {
+    /// Channels: 3 for RGB, 1 for grey.
+    pub channels: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+}
+
+impl StateShape {
+    /// Values in one state.
+    #[must_use]
+    pub fn elements(self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+/// Where a trajectory came from and how to read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrajectoryHeader {
+    /// Which sample it is.
+    pub coordinates: SampleCoordinates,
+    /// What its noise was drawn for.
+    pub purpose: Purpose,
+    /// Version of the weights that made it.
+    pub policy_version: PolicyVersion,
+    /// Digest of those weights.
+    pub weights_digest: Digest,
+    /// Digest of the scheduler's settings, steps and eta.
+    pub scheduler_digest: Digest,
+    /// Type of the states' values.
+    pub dtype: StateDtype,
+    /// Shape of each state.
+    pub shape: StateShape,
+    /// Timesteps visited, from high to low; T of them.
+    pub timesteps: Arc<[i64]>,
+    /// Positions in `timesteps` whose transition is random (sigma > 0); K of them.
+    pub random_steps: Arc<[usize]>,
+}
+
+/// One sample's way from noise to image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trajectory {
+    header: TrajectoryHeader,
+    states: Vec<Bytes>,
+    log_probs: Vec<f32>,
+}
+
+/// Why states and log-probabilities do not make a trajectory.
+#[derive(Debug, Error, PartialEq)]
+pub enum TrajectoryError {
+    /// There is not one state more than timesteps.
+    #[error("expected {expected} states for {timesteps} timesteps, found {found}")]
+    StateCount {
+        /// T.
+        timesteps: usize,
+        /// T + 1.
+        expected: usize,
+        /// States offered.
+        found: usize,
+    },
+    /// A state has the wrong number of bytes.
+    #[error("state {index}: expected {expected} bytes, found {found}")]
+    StateSize {
+        /// Position of the state, 0 for x_T.
+        index: usize,
+        /// Bytes that shape and dtype ask for.
+        expected: usize,
+        /// Bytes offered.
+        found: usize,
+    },
+    /// There is not one log-probability for each random step.
+    #[error("expected {expected} log-probabilities, one a random step, found {found}")]
+    LogProbCount {
+        /// K.
+        expected: usize,
+        /// Log-probabilities offered.
+        found: usize,
+    },
+    /// A log-probability is not finite.
+    #[error("the log-probability of random step {0} is not finite")]
+    LogProbNotFinite(usize),
+}
+
+impl Trajectory {
+    /// Checks counts and sizes and takes the parts.
+    ///
+    /// # Errors
+    /// [`TrajectoryError`] names the first count, size or value that is wrong.
+    pub fn new(
+        header: TrajectoryHeader,
+        states: Vec<Bytes>,
+        log_probs: Vec<f32>,
+    ) -> Result<Self, TrajectoryError> {
+        let timesteps = header.timesteps.len();
+        if states.len() != timesteps + 1 {
+            let (expected, found) = (timesteps + 1, states.len());
+            return Err(TrajectoryError::StateCount { timesteps, expected, found });
+        }
+        let expected = header.shape.elements() * header.dtype.size();
+        if let Some((index, state)) =
+            states.iter().enumerate().find(|(_, state)| state.len() != expected)
+        {
+            return Err(TrajectoryError::StateSize { index, expected, found: state.len() });
+        }
+        if log_probs.len() != header.random_steps.len() {
+            let (expected, found) = (header.random_steps.len(), log_probs.len());
+            return Err(TrajectoryError::LogProbCount { expected, found });
+        }
+        match log_probs.iter().position(|value| !value.is_finite()) {
+            Some(step) => Err(TrajectoryError::LogProbNotFinite(step)),
+            None => Ok(Self { header, states, log_probs }),
+        }
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn header(&self) -> &TrajectoryHeader {
+        &self.header
+    }
+
+    /// The T + 1 states, x_T first, each `[C, H, W]` in the header's dtype, little endian.
+    #[must_use]
+    pub fn states(&self) -> &[Bytes] {
+        &self.states
+    }
+
+    /// Log-probability of each random transition, mean over dimensions, in nats.
+    #[must_use]
+    pub fn log_probs(&self) -> &[f32] {
+        &self.log_probs
+    }
+
+    /// The image state x_0 in f32, `[C, H, W]`.
+    #[must_use]
+    pub fn final_state(&self) -> Vec<f32> {
+        let bytes: &[u8] = self.states.last().map_or(&[], |state| state);
+        decode(bytes, self.header.dtype)
+    }
+}
+
+/// Widens little-endian values of `dtype` to f32.
+#[must_use]
+pub fn decode(bytes: &[u8], dtype: StateDtype) -> Vec<f32> {
+    let halves = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
+    match dtype {
+        StateDtype::F32 => {
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        }
+        StateDtype::F16 => halves().map(|b| half::f16::from_le_bytes(b).to_f32()).collect(),
+        StateDtype::Bf16 => halves().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect(),
+    }
+}
