@@ -1,1 +1,8 @@
-//! UNet2DModel, the DDIM and DDPM schedulers and the Gaussian transition
+//! The policy: diffusers' `UNet2DModel`, its DDIM and DDPM schedulers, and the Gaussian
+//! transition p(x_{t-1} | x_t) that a denoising step is. On libtorch, by `tch`.
+
+pub mod gaussian;
+pub mod layers;
+pub mod parameters;
+pub mod scheduler;
+pub mod unet;

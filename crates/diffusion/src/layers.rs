@@ -1,0 +1,101 @@
+//! The layers that the UNet is made of: convolution, linear map, group norm.
+
+use crate::parameters::Path;
+use tch::Tensor;
+
+/// `torch.nn.Conv2d`.
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+/// Shape and stride of a [`Conv2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct ConvConfig {
+    /// Side of the square kernel.
+    pub kernel: i64,
+    /// Step in both directions.
+    pub stride: i64,
+    /// Zeros added on each side.
+    pub padding: i64,
+}
+
+impl ConvConfig {
+    /// Kernel 3, stride 1, padding 1: keeps height and width.
+    pub const SAME_3X3: Self = Self { kernel: 3, stride: 1, padding: 1 };
+    /// Kernel 1: a linear map of channels.
+    pub const POINT: Self = Self { kernel: 1, stride: 1, padding: 0 };
+}
+
+impl Conv2d {
+    /// Declares `weight` `[output, input, k, k]` and `bias` `[output]`.
+    pub fn new(mut path: Path<'_>, input: i64, output: i64, config: ConvConfig) -> Self {
+        let ConvConfig { kernel, stride, padding } = config;
+        Self {
+            weight: path.tensor("weight", &[output, input, kernel, kernel]),
+            bias: path.tensor("bias", &[output]),
+            stride,
+            padding,
+        }
+    }
+
+    /// `[B, input, H, W]` to `[B, output, H', W']`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        x.conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)
+    }
+}
+
+/// `torch.nn.Linear`.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// Declares `weight` `[output, input]` and `bias` `[output]`.
+    pub fn new(mut path: Path<'_>, input: i64, output: i64) -> Self {
+        Self {
+            weight: path.tensor("weight", &[output, input]),
+            bias: path.tensor("bias", &[output]),
+        }
+    }
+
+    /// `[.., input]` to `[.., output]`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// `torch.nn.GroupNorm` with affine parameters.
+#[derive(Debug)]
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+    eps: f64,
+}
+
+impl GroupNorm {
+    /// Declares `weight` and `bias` `[channels]`.
+    pub fn new(mut path: Path<'_>, groups: i64, channels: i64, eps: f64) -> Self {
+        Self {
+            weight: path.tensor("weight", &[channels]),
+            bias: path.tensor("bias", &[channels]),
+            groups,
+            eps,
+        }
+    }
+
+    /// `[B, channels, ..]`, normalised over groups of channels and all positions.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+}

@@ -1,0 +1,109 @@
+//! Named parameters, and the paths by which blocks declare theirs.
+//!
+//! A block's constructor asks its [`Path`] for tensors under the names that the checkpoint has;
+//! [`Parameters`] keeps them in order of declaration. Convolution weights are allocated with
+//! channels-last strides, which is the layout that the CPU's and the GPU's fast kernels take.
+
+use tch::{Device, Kind, Tensor};
+
+/// The parameters of a model in order of declaration.
+#[derive(Debug)]
+pub struct Parameters {
+    entries: Vec<(String, Tensor)>,
+    kind: Kind,
+    device: Device,
+}
+
+impl Parameters {
+    /// An empty set whose tensors will be of `kind` on `device`.
+    #[must_use]
+    pub fn new(kind: Kind, device: Device) -> Self {
+        Self { entries: Vec::new(), kind, device }
+    }
+
+    /// The root path, for the model's constructor.
+    pub fn root(&mut self) -> Path<'_> {
+        Path { parameters: self, prefix: String::new() }
+    }
+
+    /// Names and tensors, in order of declaration.
+    #[must_use]
+    pub fn entries(&self) -> &[(String, Tensor)] {
+        &self.entries
+    }
+
+    /// The floating-point type of the tensors.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where the tensors are.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Number of values in all tensors.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.iter().map(|(_, tensor)| tensor.numel()).sum()
+    }
+
+    /// Makes every tensor a leaf that collects gradients, or stops that.
+    pub fn track_gradients(&mut self, track: Gradients) {
+        for (_, tensor) in &mut self.entries {
+            *tensor = tensor.set_requires_grad(track == Gradients::Tracked);
+        }
+    }
+
+    /// Copies the values of `source`, which must have been declared by the same model; types and
+    /// devices may differ.
+    pub fn copy_from(&mut self, source: &Self) {
+        tch::no_grad(|| {
+            for ((_, target), (_, value)) in self.entries.iter_mut().zip(&source.entries) {
+                target.copy_(value);
+            }
+        });
+    }
+}
+
+/// Whether a model's parameters collect gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradients {
+    /// Autograd records operations on the parameters.
+    Tracked,
+    /// It does not.
+    Untracked,
+}
+
+/// A place in the tree of names, such as `down_blocks.0.resnets.1`.
+#[derive(Debug)]
+pub struct Path<'a> {
+    parameters: &'a mut Parameters,
+    prefix: String,
+}
+
+impl Path<'_> {
+    /// The child called `name`.
+    pub fn at(&mut self, name: impl std::fmt::Display) -> Path<'_> {
+        let prefix = self.join(name);
+        Path { parameters: self.parameters, prefix }
+    }
+
+    fn join(&self, name: impl std::fmt::Display) -> String {
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// Declares a tensor of `shape`, zeroed. Four-dimensional ones get channels-last strides.
+    pub fn tensor(&mut self, name: &str, shape: &[i64]) -> Tensor {
+        let options = (self.parameters.kind, self.parameters.device);
+        let tensor = match *shape {
+            [o, i, h, w] => Tensor::zeros([o, h, w, i], options).permute([0, 3, 1, 2]),
+            _ => Tensor::zeros(shape, options),
+        };
+        let name = self.join(name);
+        self.parameters.entries.push((name, tensor.shallow_clone()));
+        tensor
+    }
+}

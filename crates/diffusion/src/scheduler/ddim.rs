@@ -1,0 +1,30 @@
+//! DDIM's coefficients (diffusers `schedulers/scheduling_ddim.py`, `step`).
+
+use crate::scheduler::config::SchedulerConfig;
+use crate::scheduler::{Coefficients, prediction};
+
+/// Song et al. 2021, equation 12, with sigma = eta times equation 16.
+pub fn coefficients(
+    config: &SchedulerConfig,
+    alphas: &[f64],
+    timesteps: &[i64],
+    eta: f64,
+) -> Vec<Coefficients> {
+    let stride = (config.num_train_timesteps / timesteps.len()) as i64;
+    let last = if config.set_alpha_to_one { 1.0 } else { alphas[0] };
+    let at = |t: i64| usize::try_from(t).map_or(last, |t| alphas[t]);
+    timesteps
+        .iter()
+        .map(|&t| {
+            let (alpha, previous) = (at(t), at(t - stride));
+            let variance = (1.0 - previous) / (1.0 - alpha) * (1.0 - alpha / previous);
+            let sigma = eta * variance.max(0.0).sqrt();
+            Coefficients {
+                mean_from_image: previous.sqrt(),
+                mean_from_noise: (1.0 - previous - sigma * sigma).max(0.0).sqrt(),
+                sigma,
+                ..prediction(config, alpha)
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,233 @@
+//! Schedulers, reduced to what a step is: a Gaussian whose mean is a clipped linear map of the
+//! state and the model's prediction.
+//!
+//! DDIM (Song et al. 2021, equations 12 and 16) and DDPM (Ho et al. 2020, equations 6 and 7) differ
+//! in coefficients only, so both become a [`Transitions`] table; sampling and training read the
+//! same table, by step index, with the same operations.
+
+pub mod config;
+mod ddim;
+mod ddpm;
+pub mod noise_schedule;
+
+use config::{SchedulerConfig, SchedulerError};
+use ddpo_rollout::trajectory::Digest;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+/// Which scheduler takes the steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SchedulerKind {
+    /// DDIM with eta.
+    #[default]
+    Ddim,
+    /// DDPM ancestral sampling; eta has no say.
+    Ddpm,
+}
+
+/// One step, as scalars:
+/// image = clamp(`image_from_state` x_t + `image_from_output` out);
+/// noise = `noise_from_state` x_t + `noise_from_output` out;
+/// mean = `mean_from_image` image + `mean_from_noise` noise + `mean_from_state` x_t.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coefficients {
+    /// Weight of x_t in the predicted image.
+    pub image_from_state: f64,
+    /// Weight of the model's output in the predicted image.
+    pub image_from_output: f64,
+    /// Weight of x_t in the predicted noise.
+    pub noise_from_state: f64,
+    /// Weight of the model's output in the predicted noise.
+    pub noise_from_output: f64,
+    /// Weight of the predicted image in the mean.
+    pub mean_from_image: f64,
+    /// Weight of the predicted noise in the mean.
+    pub mean_from_noise: f64,
+    /// Weight of x_t in the mean.
+    pub mean_from_state: f64,
+    /// Standard deviation of the step; 0 where it is deterministic.
+    pub sigma: f64,
+}
+
+/// All steps of an inference run.
+#[derive(Debug)]
+pub struct Transitions {
+    timesteps: Vec<i64>,
+    coefficients: Vec<Coefficients>,
+    clip: Option<f64>,
+    table: Tensor,
+    digest: Digest,
+}
+
+/// What a step gives.
+#[derive(Debug)]
+pub struct Step {
+    /// Mean of the transition, f32 `[B, C, H, W]`.
+    pub mean: Tensor,
+    /// Standard deviation, f32 `[B, 1, 1, 1]`.
+    pub sigma: Tensor,
+    /// mean + sigma * noise, f32 `[B, C, H, W]`.
+    pub sample: Tensor,
+}
+
+const COLUMNS: i64 = 8;
+
+impl Transitions {
+    /// The table for `steps` steps. `eta` is DDIM's: 1 gives DDPM's variance, 0 is deterministic.
+    ///
+    /// # Errors
+    /// [`SchedulerError`] if steps or eta do not fit the schedule.
+    pub fn new(
+        kind: SchedulerKind,
+        config: &SchedulerConfig,
+        steps: usize,
+        eta: f64,
+    ) -> Result<Self, SchedulerError> {
+        if !(0.0..=1.0).contains(&eta) {
+            return Err(SchedulerError::Eta(eta));
+        }
+        let timesteps = noise_schedule::timesteps(config, steps)?;
+        let alphas = noise_schedule::alphas_cumprod(config);
+        let coefficients: Vec<Coefficients> = match kind {
+            SchedulerKind::Ddim => ddim::coefficients(config, &alphas, &timesteps, eta),
+            SchedulerKind::Ddpm => ddpm::coefficients(config, &alphas, &timesteps),
+        };
+        let clip = config.clip_sample.then_some(config.clip_sample_range);
+        let rows: Vec<f32> = coefficients.iter().flat_map(row).collect();
+        let table = Tensor::from_slice(&rows).view([-1, COLUMNS, 1, 1, 1]);
+        let digest = digest(&timesteps, &rows, clip);
+        Ok(Self { timesteps, coefficients, clip, table, digest })
+    }
+
+    /// Moves the table to where the states are.
+    #[must_use]
+    pub fn on(mut self, device: Device) -> Self {
+        self.table = self.table.to_device(device);
+        self
+    }
+
+    /// The timesteps, from high to low.
+    #[must_use]
+    pub fn timesteps(&self) -> &[i64] {
+        &self.timesteps
+    }
+
+    /// The coefficients of each step.
+    #[must_use]
+    pub fn coefficients(&self) -> &[Coefficients] {
+        &self.coefficients
+    }
+
+    /// Indices of the steps that are random: sigma > 0. The others have no density.
+    #[must_use]
+    pub fn random_steps(&self) -> Vec<usize> {
+        let steps = self.coefficients.iter().enumerate();
+        steps.filter(|(_, c)| c.sigma > 0.0).map(|(index, _)| index).collect()
+    }
+
+    /// Digest of everything that a step depends on.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The timesteps at the step indices `steps`, i64 `[B]` on the table's device.
+    #[must_use]
+    pub fn timestep_tensor(&self, steps: &[usize]) -> Tensor {
+        let values: Vec<i64> = steps.iter().map(|&step| self.timesteps[step]).collect();
+        Tensor::from_slice(&values).to_device(self.table.device())
+    }
+
+    /// Takes one step for each sample: `state` and `output` f32 `[B, C, H, W]`, `steps` the B step
+    /// indices, `noise` f32 `[B, C, H, W]` standard normal.
+    #[must_use]
+    pub fn step(&self, state: &Tensor, output: &Tensor, steps: &[usize], noise: &Tensor) -> Step {
+        let (mean, sigma) = self.mean_and_sigma(state, output, steps);
+        let sample = &mean + &sigma * noise;
+        Step { mean, sigma, sample }
+    }
+
+    /// Mean f32 `[B, C, H, W]` and standard deviation f32 `[B, 1, 1, 1]` of the step from `state`
+    /// given the model's `output`. Differentiable in `output`.
+    #[must_use]
+    pub fn mean_and_sigma(
+        &self,
+        state: &Tensor,
+        output: &Tensor,
+        steps: &[usize],
+    ) -> (Tensor, Tensor) {
+        let columns = self.columns(steps);
+        let column = |index: usize| &columns[index];
+        let image = state * column(0) + output * column(1);
+        let image = match self.clip {
+            Some(range) => image.clamp(-range, range),
+            None => image,
+        };
+        let noise = state * column(2) + output * column(3);
+        let mean = image * column(4) + noise * column(5);
+        let has_state_term = steps.iter().any(|&s| self.coefficients[s].mean_from_state != 0.0);
+        let mean = if has_state_term { mean + state * column(6) } else { mean };
+        (mean, columns[7].shallow_clone())
+    }
+
+    /// The columns of the table, each `[B, 1, 1, 1]`, for the given rows.
+    fn columns(&self, steps: &[usize]) -> Vec<Tensor> {
+        let rows = match steps {
+            // One row serves the whole batch by broadcasting.
+            [first, rest @ ..] if rest.iter().all(|step| step == first) => {
+                let row = self.table.narrow(0, *first as i64, 1);
+                row.expand([steps.len() as i64, COLUMNS, 1, 1, 1], false)
+            }
+            _ => {
+                let indices: Vec<i64> = steps.iter().map(|&step| step as i64).collect();
+                let indices = Tensor::from_slice(&indices).to_device(self.table.device());
+                self.table.index_select(0, &indices)
+            }
+        };
+        rows.unbind(1)
+    }
+}
+
+fn row(c: &Coefficients) -> [f32; COLUMNS as usize] {
+    [
+        c.image_from_state,
+        c.image_from_output,
+        c.noise_from_state,
+        c.noise_from_output,
+        c.mean_from_image,
+        c.mean_from_noise,
+        c.mean_from_state,
+        c.sigma,
+    ]
+    .map(|value| value as f32)
+}
+
+fn digest(timesteps: &[i64], rows: &[f32], clip: Option<f64>) -> Digest {
+    let mut bytes = Vec::new();
+    timesteps.iter().for_each(|t| bytes.extend(t.to_le_bytes()));
+    rows.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    bytes.extend(clip.unwrap_or(f64::INFINITY).to_le_bytes());
+    Digest::of(&bytes)
+}
+
+/// How the model's output gives the predicted image and the predicted noise at cumulative alpha
+/// `alpha` (diffusers' `prediction_type`).
+fn prediction(config: &SchedulerConfig, alpha: f64) -> Coefficients {
+    let (a, b) = (alpha.sqrt(), (1.0 - alpha).sqrt());
+    let (image, noise) = match config.prediction_type.as_str() {
+        "sample" => ((0.0, 1.0), (1.0 / b, -a / b)),
+        "v_prediction" => ((a, -b), (b, a)),
+        _ => ((1.0 / a, -b / a), (0.0, 1.0)),
+    };
+    Coefficients {
+        image_from_state: image.0,
+        image_from_output: image.1,
+        noise_from_state: noise.0,
+        noise_from_output: noise.1,
+        mean_from_image: 0.0,
+        mean_from_noise: 0.0,
+        mean_from_state: 0.0,
+        sigma: 0.0,
+    }
+}

@@ -1,0 +1,87 @@
+//! Self-attention over positions (diffusers `models/attention_processor.py`, `Attention` with
+//! `AttnProcessor2_0`, `residual_connection=True`).
+
+use crate::layers::{GroupNorm, Linear};
+use crate::parameters::Path;
+use crate::unet::config::UNetConfig;
+use tch::Tensor;
+
+/// Channels of an [`Attention`] and what surrounds its product.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape {
+    /// Channels in and out.
+    pub channels: i64,
+    /// Channels of a head.
+    pub head_dim: i64,
+    /// Groups of the norm before it; none if absent.
+    pub norm_groups: Option<i64>,
+    /// Divides the residual sum.
+    pub output_scale_factor: f64,
+}
+
+/// Group norm, queries, keys, values, softmax(q k / sqrt(d)) v, output map, residual.
+#[derive(Debug)]
+pub struct Attention {
+    group_norm: Option<GroupNorm>,
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+    heads: i64,
+    output_scale_factor: f64,
+}
+
+impl Attention {
+    /// Declares the block's parameters under diffusers' present names.
+    pub fn new(mut path: Path<'_>, shape: AttentionShape, config: &UNetConfig) -> Self {
+        let AttentionShape { channels, head_dim, norm_groups, output_scale_factor } = shape;
+        let heads = (channels / head_dim).max(1);
+        let inner = heads * head_dim;
+        let eps = config.norm_eps;
+        Self {
+            group_norm: norm_groups
+                .map(|groups| GroupNorm::new(path.at("group_norm"), groups, channels, eps)),
+            to_q: Linear::new(path.at("to_q"), channels, inner),
+            to_k: Linear::new(path.at("to_k"), channels, inner),
+            to_v: Linear::new(path.at("to_v"), channels, inner),
+            to_out: Linear::new(path.at("to_out.0"), inner, channels),
+            heads,
+            output_scale_factor,
+        }
+    }
+
+    /// `[B, C, H, W]` to the same.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (batch, channels, height, width) = match x.size()[..] {
+            [b, c, h, w] => (b, c, h, w),
+            _ => unreachable!("the UNet passes four dimensions"),
+        };
+        let positions = height * width;
+        // [B, C, H, W] -> [B, HW, C]: no copy where x is channels-last.
+        let flat = |x: &Tensor| x.permute([0, 2, 3, 1]).reshape([batch, positions, channels]);
+        let hidden = match &self.group_norm {
+            Some(norm) => flat(&norm.forward(x)),
+            None => flat(x),
+        };
+        let split = |map: &Linear| {
+            map.forward(&hidden).view([batch, positions, self.heads, -1]).transpose(1, 2)
+        };
+        let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v));
+        let attended = Tensor::scaled_dot_product_attention(
+            &q,
+            &k,
+            &v,
+            None::<Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        let merged = attended.transpose(1, 2).reshape([batch, positions, -1]);
+        let out = self.to_out.forward(&merged);
+        let out = out.view([batch, height, width, channels]).permute([0, 3, 1, 2]);
+        let sum = out + x;
+        if self.output_scale_factor == 1.0 { sum } else { sum / self.output_scale_factor }
+    }
+}

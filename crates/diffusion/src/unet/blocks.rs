@@ -1,0 +1,164 @@
+//! Down, middle and up blocks (diffusers `models/unets/unet_2d_blocks.py`).
+
+use crate::parameters::Path;
+use crate::unet::attention::{Attention, AttentionShape};
+use crate::unet::config::UNetConfig;
+use crate::unet::resample::{Downsample, Upsample};
+use crate::unet::resnet::{ResnetBlock, ResnetShape};
+use tch::Tensor;
+
+fn block_attention(path: Path<'_>, channels: i64, config: &UNetConfig) -> Attention {
+    let shape = AttentionShape {
+        channels,
+        head_dim: config.attention_head_dim.unwrap_or(channels),
+        norm_groups: Some(config.norm_num_groups),
+        output_scale_factor: 1.0,
+    };
+    Attention::new(path, shape, config)
+}
+
+fn residual(input: i64, output: i64) -> ResnetShape {
+    ResnetShape { input, output, output_scale_factor: 1.0 }
+}
+
+/// `DownBlock2D` and `AttnDownBlock2D`.
+#[derive(Debug)]
+pub struct DownBlock {
+    resnets: Vec<ResnetBlock>,
+    attentions: Vec<Attention>,
+    downsampler: Option<Downsample>,
+}
+
+impl DownBlock {
+    /// Declares down block number `index`.
+    pub fn new(mut path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
+        let channels = &config.block_out_channels;
+        let (input, output) = (channels[index.saturating_sub(1)], channels[index]);
+        let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), downsampler: None };
+        for layer in 0..config.layers_per_block {
+            let shape = residual(if layer == 0 { input } else { output }, output);
+            let resnet = ResnetBlock::new(path.at("resnets").at(layer), shape, config);
+            block.resnets.push(resnet);
+            if config.down_block_types[index] == "AttnDownBlock2D" {
+                let path = path.at(format_args!("attentions.{layer}"));
+                block.attentions.push(block_attention(path, output, config));
+            }
+        }
+        block.downsampler = (index + 1 < channels.len())
+            .then(|| Downsample::new(path.at("downsamplers.0"), output, config.downsample_padding));
+        block
+    }
+
+    /// Runs the block and appends every intermediate state that the up path will take.
+    #[must_use]
+    pub fn forward(&self, x: Tensor, time: &Tensor, skips: &mut Vec<Tensor>) -> Tensor {
+        let mut hidden = x;
+        for (layer, resnet) in self.resnets.iter().enumerate() {
+            hidden = resnet.forward(&hidden, time);
+            if let Some(attention) = self.attentions.get(layer) {
+                hidden = attention.forward(&hidden);
+            }
+            skips.push(hidden.shallow_clone());
+        }
+        if let Some(downsampler) = &self.downsampler {
+            hidden = downsampler.forward(&hidden);
+            skips.push(hidden.shallow_clone());
+        }
+        hidden
+    }
+}
+
+/// `UNetMidBlock2D` with one layer.
+#[derive(Debug)]
+pub struct MidBlock {
+    resnets: [ResnetBlock; 2],
+    attention: Option<Attention>,
+}
+
+impl MidBlock {
+    /// Declares the middle block.
+    pub fn new(mut path: Path<'_>, config: &UNetConfig) -> Self {
+        let channels = config.block_out_channels[config.block_out_channels.len() - 1];
+        let output_scale_factor = config.mid_block_scale_factor;
+        let shape = ResnetShape { input: channels, output: channels, output_scale_factor };
+        // With scale_shift diffusers gives the middle attention no norm unless it is asked for.
+        let default_groups =
+            (config.resnet_time_scale_shift == "default").then_some(config.norm_num_groups);
+        let attention = AttentionShape {
+            channels,
+            head_dim: config.attention_head_dim.unwrap_or(channels),
+            norm_groups: config.attn_norm_num_groups.or(default_groups),
+            output_scale_factor,
+        };
+        let first = ResnetBlock::new(path.at("resnets.0"), shape, config);
+        let attention = config
+            .add_attention
+            .then(|| Attention::new(path.at("attentions.0"), attention, config));
+        let second = ResnetBlock::new(path.at("resnets.1"), shape, config);
+        Self { resnets: [first, second], attention }
+    }
+
+    /// `[B, C, H, W]` to the same.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
+        let hidden = self.resnets[0].forward(x, time);
+        let hidden = match &self.attention {
+            Some(attention) => attention.forward(&hidden),
+            None => hidden,
+        };
+        self.resnets[1].forward(&hidden, time)
+    }
+}
+
+/// `UpBlock2D` and `AttnUpBlock2D`.
+#[derive(Debug)]
+pub struct UpBlock {
+    resnets: Vec<ResnetBlock>,
+    attentions: Vec<Attention>,
+    upsampler: Option<Upsample>,
+}
+
+impl UpBlock {
+    /// Declares up block number `index`, counted from the lowest resolution.
+    pub fn new(mut path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
+        let reversed: Vec<i64> = config.block_out_channels.iter().rev().copied().collect();
+        let output = reversed[index];
+        let previous = reversed[index.saturating_sub(1)];
+        let lowest_skip = reversed[(index + 1).min(reversed.len() - 1)];
+        let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), upsampler: None };
+        for layer in 0..=config.layers_per_block {
+            let hidden = if layer == 0 { previous } else { output };
+            let skip = if layer == config.layers_per_block { lowest_skip } else { output };
+            let shape = residual(hidden + skip, output);
+            let resnet = ResnetBlock::new(path.at("resnets").at(layer), shape, config);
+            block.resnets.push(resnet);
+            if config.up_block_types[index] == "AttnUpBlock2D" {
+                let path = path.at(format_args!("attentions.{layer}"));
+                block.attentions.push(block_attention(path, output, config));
+            }
+        }
+        block.upsampler =
+            (index + 1 < reversed.len()).then(|| Upsample::new(path.at("upsamplers.0"), output));
+        block
+    }
+
+    /// Runs the block, taking from the end of `skips` what the down path left there.
+    #[must_use]
+    pub fn forward(&self, x: Tensor, time: &Tensor, skips: &mut Vec<Tensor>) -> Tensor {
+        let mut hidden = x;
+        for (layer, resnet) in self.resnets.iter().enumerate() {
+            // One skip a residual layer was pushed on the way down, by construction.
+            if let Some(skip) = skips.pop() {
+                hidden = Tensor::cat(&[hidden, skip], 1);
+            }
+            hidden = resnet.forward(&hidden, time);
+            if let Some(attention) = self.attentions.get(layer) {
+                hidden = attention.forward(&hidden);
+            }
+        }
+        match &self.upsampler {
+            Some(upsampler) => upsampler.forward(&hidden),
+            None => hidden,
+        }
+    }
+}

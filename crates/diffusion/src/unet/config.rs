@@ -1,0 +1,302 @@
+//! `config.json` of a diffusers `UNet2DModel`: every field, its default, and what is refused.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The fields of `UNet2DModel.__init__` (diffusers 0.35, `models/unets/unet_2d.py`), with its
+/// defaults for those that a file leaves out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UNetConfig {
+    /// Height and width of the images; diffusers also allows `[H, W]`, and null.
+    pub sample_size: Option<SampleSize>,
+    /// Channels of the input.
+    pub in_channels: i64,
+    /// Channels of the prediction.
+    pub out_channels: i64,
+    /// Map the input from [0, 1] to [-1, 1] first.
+    pub center_input_sample: bool,
+    /// Only `positional` is supported.
+    pub time_embedding_type: String,
+    /// Width of the time embedding; four times the first block's channels if absent.
+    pub time_embedding_dim: Option<i64>,
+    /// Subtracted from the half width in the exponent's denominator.
+    pub freq_shift: f64,
+    /// Cosines before sines.
+    pub flip_sin_to_cos: bool,
+    /// Down blocks, from the full resolution down.
+    pub down_block_types: Vec<String>,
+    /// `UNetMidBlock2D`, or null for none.
+    pub mid_block_type: Option<String>,
+    /// Up blocks, from the lowest resolution up.
+    pub up_block_types: Vec<String>,
+    /// Channels of each down block.
+    pub block_out_channels: Vec<i64>,
+    /// Residual blocks in each down block; up blocks have one more.
+    pub layers_per_block: usize,
+    /// Divides the residual sums of the middle block.
+    pub mid_block_scale_factor: f64,
+    /// Padding of the strided convolution; 0 means one zero row below and one column to the right.
+    pub downsample_padding: i64,
+    /// Only `conv` is supported.
+    pub downsample_type: String,
+    /// Only `conv` is supported.
+    pub upsample_type: String,
+    /// Dropout of training in diffusers; a policy is always evaluated without it.
+    pub dropout: f64,
+    /// `silu` (also spelt `swish`), `mish`, `gelu` or `relu`.
+    pub act_fn: String,
+    /// Channels of one attention head; null means a single head.
+    pub attention_head_dim: Option<i64>,
+    /// Groups of every group norm.
+    pub norm_num_groups: i64,
+    /// Groups of the middle attention's norm.
+    pub attn_norm_num_groups: Option<i64>,
+    /// Epsilon of the group norms.
+    pub norm_eps: f64,
+    /// `default` adds the time embedding; `scale_shift` scales and shifts by it.
+    pub resnet_time_scale_shift: String,
+    /// Whether the middle block has attention.
+    pub add_attention: bool,
+    /// Only null is supported: the models are unconditional.
+    pub class_embed_type: Option<String>,
+    /// Only null is supported.
+    pub num_class_embeds: Option<i64>,
+    /// Used by learned time embeddings only.
+    pub num_train_timesteps: Option<i64>,
+}
+
+/// Side of a square image, or height and width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SampleSize {
+    /// Height and width alike.
+    Square(usize),
+    /// Height, then width.
+    Rectangle([usize; 2]),
+}
+
+impl Default for UNetConfig {
+    fn default() -> Self {
+        let names = |names: [&str; 4]| names.map(String::from).to_vec();
+        Self {
+            sample_size: None,
+            in_channels: 3,
+            out_channels: 3,
+            center_input_sample: false,
+            time_embedding_type: "positional".into(),
+            time_embedding_dim: None,
+            freq_shift: 0.0,
+            flip_sin_to_cos: true,
+            down_block_types: names([
+                "DownBlock2D",
+                "AttnDownBlock2D",
+                "AttnDownBlock2D",
+                "AttnDownBlock2D",
+            ]),
+            mid_block_type: Some("UNetMidBlock2D".into()),
+            up_block_types: names(["AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"]),
+            block_out_channels: vec![224, 448, 672, 896],
+            layers_per_block: 2,
+            mid_block_scale_factor: 1.0,
+            downsample_padding: 1,
+            downsample_type: "conv".into(),
+            upsample_type: "conv".into(),
+            dropout: 0.0,
+            act_fn: "silu".into(),
+            attention_head_dim: Some(8),
+            norm_num_groups: 32,
+            attn_norm_num_groups: None,
+            norm_eps: 1e-5,
+            resnet_time_scale_shift: "default".into(),
+            add_attention: true,
+            class_embed_type: None,
+            num_class_embeds: None,
+            num_train_timesteps: None,
+        }
+    }
+}
+
+/// Why a `config.json` cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It is not JSON of the expected form.
+    #[error("unet config: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field that no version of `UNet2DModel` that we know has.
+    #[error("unet config: unknown field `{0}`")]
+    UnknownField(String),
+    /// The class is another one.
+    #[error("unet config: `_class_name` is {0}, expected UNet2DModel")]
+    Class(String),
+    /// A field has a value that is not supported.
+    #[error("unet config: `{field}` = {found} is not supported, expected {expected}")]
+    Unsupported {
+        /// Name of the field.
+        field: &'static str,
+        /// What is supported.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+}
+
+impl UNetConfig {
+    /// Parses and checks the text of a `config.json`. Fields that begin with `_` are diffusers'
+    /// bookkeeping and are passed over.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field that is unknown or unsupported.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+        if let Some(class) = fields.get("_class_name").and_then(|value| value.as_str())
+            && class != "UNet2DModel"
+        {
+            return Err(ConfigError::Class(class.into()));
+        }
+        fields.retain(|name, _| !name.starts_with('_'));
+        let known = serde_json::to_value(Self::default())?;
+        if let Some(name) = fields.keys().find(|name| known.get(name.as_str()).is_none()) {
+            return Err(ConfigError::UnknownField(name.clone()));
+        }
+        let config: Self = serde_json::from_value(serde_json::Value::Object(fields))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The text of a `config.json` that diffusers reads.
+    ///
+    /// # Errors
+    /// [`ConfigError::Json`] if a number is not representable.
+    pub fn to_json(&self) -> Result<String, ConfigError> {
+        let mut value = serde_json::to_value(self)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("_class_name".into(), "UNet2DModel".into());
+            fields.insert("_diffusers_version".into(), "0.35.0".into());
+        }
+        Ok(serde_json::to_string_pretty(&value)? + "\n")
+    }
+
+    /// Channels of the time embedding.
+    #[must_use]
+    pub fn time_channels(&self) -> i64 {
+        self.time_embedding_dim.unwrap_or(self.block_out_channels[0] * 4)
+    }
+
+    /// Height and width of the images.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unsupported`] if the file does not say.
+    pub fn image_size(&self) -> Result<(usize, usize), ConfigError> {
+        match self.sample_size {
+            Some(SampleSize::Square(side)) => Ok((side, side)),
+            Some(SampleSize::Rectangle([height, width])) => Ok((height, width)),
+            None => Err(unsupported("sample_size", "a number or [height, width]", "null")),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_names()?;
+        self.check_numbers()
+    }
+
+    fn check_names(&self) -> Result<(), ConfigError> {
+        let one_of = |field, value: &str, allowed: &[&str]| {
+            if allowed.contains(&value) {
+                return Ok(());
+            }
+            Err(unsupported(field, &allowed.join(" or "), value))
+        };
+        one_of("time_embedding_type", &self.time_embedding_type, &["positional"])?;
+        one_of("downsample_type", &self.downsample_type, &["conv"])?;
+        one_of("upsample_type", &self.upsample_type, &["conv"])?;
+        one_of("act_fn", &self.act_fn, &["silu", "swish", "mish", "gelu", "relu"])?;
+        one_of(
+            "resnet_time_scale_shift",
+            &self.resnet_time_scale_shift,
+            &["default", "scale_shift"],
+        )?;
+        if let Some(kind) = &self.mid_block_type {
+            one_of("mid_block_type", kind, &["UNetMidBlock2D"])?;
+        }
+        for kind in &self.down_block_types {
+            one_of("down_block_types", kind, &["DownBlock2D", "AttnDownBlock2D"])?;
+        }
+        for kind in &self.up_block_types {
+            one_of("up_block_types", kind, &["UpBlock2D", "AttnUpBlock2D"])?;
+        }
+        if let Some(kind) = &self.class_embed_type {
+            return Err(unsupported("class_embed_type", "null", kind));
+        }
+        if let Some(count) = self.num_class_embeds {
+            return Err(unsupported("num_class_embeds", "null", &count.to_string()));
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        let blocks = self.block_out_channels.len();
+        for (field, found) in [
+            ("down_block_types", self.down_block_types.len()),
+            ("up_block_types", self.up_block_types.len()),
+        ] {
+            if found != blocks || blocks == 0 {
+                let expected = format!("{blocks} names, one for each of `block_out_channels`");
+                return Err(unsupported(field, &expected, &format!("{found} names")));
+            }
+        }
+        let positive = |field, value: i64| {
+            if (1..=1 << 20).contains(&value) {
+                return Ok(());
+            }
+            Err(unsupported(field, "a number from 1 to 1048576", &value.to_string()))
+        };
+        positive("in_channels", self.in_channels)?;
+        positive("out_channels", self.out_channels)?;
+        positive("layers_per_block", self.layers_per_block as i64)?;
+        positive("norm_num_groups", self.norm_num_groups)?;
+        self.attention_head_dim.map_or(Ok(()), |dim| positive("attention_head_dim", dim))?;
+        self.time_embedding_dim.map_or(Ok(()), |dim| positive("time_embedding_dim", dim))?;
+        for &channels in &self.block_out_channels {
+            positive("block_out_channels", channels)?;
+            self.check_divides(channels)?;
+        }
+        if !(0..=1).contains(&self.downsample_padding) {
+            return Err(unsupported(
+                "downsample_padding",
+                "0 or 1",
+                &self.downsample_padding.to_string(),
+            ));
+        }
+        self.check_sides()?;
+        if self.block_out_channels[0] % 2 != 0 {
+            let found = self.block_out_channels[0].to_string();
+            return Err(unsupported("block_out_channels", "an even first number", &found));
+        }
+        Ok(())
+    }
+
+    /// Up blocks double what down blocks halved, so both sides must halve without rest.
+    fn check_sides(&self) -> Result<(), ConfigError> {
+        let Ok((height, width)) = self.image_size() else { return Ok(()) };
+        let factor = 1 << (self.block_out_channels.len() - 1).min(16);
+        let fits = |side: usize| (1..=8192).contains(&side) && side.is_multiple_of(factor);
+        if fits(height) && fits(width) {
+            return Ok(());
+        }
+        let expected = format!("multiples of {factor} up to 8192, for the blocks to halve");
+        Err(unsupported("sample_size", &expected, &format!("{height}x{width}")))
+    }
+
+    fn check_divides(&self, channels: i64) -> Result<(), ConfigError> {
+        if channels % self.norm_num_groups != 0 {
+            let expected = format!("multiples of `norm_num_groups` = {}", self.norm_num_groups);
+            return Err(unsupported("block_out_channels", &expected, &channels.to_string()));
+        }
+        Ok(())
+    }
+}
+
+fn unsupported(field: &'static str, expected: &str, found: &str) -> ConfigError {
+    ConfigError::Unsupported { field, expected: expected.into(), found: found.into() }
+}

@@ -1,0 +1,89 @@
+//! The residual block (diffusers `models/resnet.py`, `ResnetBlock2D`).
+
+use crate::layers::{Conv2d, ConvConfig, GroupNorm, Linear};
+use crate::parameters::Path;
+use crate::unet::activation::Activation;
+use crate::unet::config::UNetConfig;
+use tch::Tensor;
+
+/// Channels of a [`ResnetBlock`], and what its sum is divided by.
+#[derive(Clone, Copy, Debug)]
+pub struct ResnetShape {
+    /// Channels in.
+    pub input: i64,
+    /// Channels out.
+    pub output: i64,
+    /// Divides the residual sum.
+    pub output_scale_factor: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimeInjection {
+    Add,
+    ScaleShift,
+}
+
+/// Norm, activation, convolution, twice, with the time embedding in between and a shortcut around.
+#[derive(Debug)]
+pub struct ResnetBlock {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    time_emb_proj: Linear,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    conv_shortcut: Option<Conv2d>,
+    activation: Activation,
+    time_injection: TimeInjection,
+    output_scale_factor: f64,
+}
+
+impl ResnetBlock {
+    /// Declares the block's parameters.
+    pub fn new(mut path: Path<'_>, shape: ResnetShape, config: &UNetConfig) -> Self {
+        let ResnetShape { input, output, output_scale_factor } = shape;
+        let (groups, eps) = (config.norm_num_groups, config.norm_eps);
+        let (time_injection, time_width) = match config.resnet_time_scale_shift.as_str() {
+            "scale_shift" => (TimeInjection::ScaleShift, 2 * output),
+            _ => (TimeInjection::Add, output),
+        };
+        let same = ConvConfig::SAME_3X3;
+        Self {
+            norm1: GroupNorm::new(path.at("norm1"), groups, input, eps),
+            conv1: Conv2d::new(path.at("conv1"), input, output, same),
+            time_emb_proj: Linear::new(
+                path.at("time_emb_proj"),
+                config.time_channels(),
+                time_width,
+            ),
+            norm2: GroupNorm::new(path.at("norm2"), groups, output, eps),
+            conv2: Conv2d::new(path.at("conv2"), output, output, same),
+            conv_shortcut: (input != output)
+                .then(|| Conv2d::new(path.at("conv_shortcut"), input, output, ConvConfig::POINT)),
+            activation: Activation::of(config),
+            time_injection,
+            output_scale_factor,
+        }
+    }
+
+    /// `x` `[B, input, H, W]`, `time` `[B, time_channels]` after its activation; gives
+    /// `[B, output, H, W]`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
+        let hidden = self.activation.forward(&self.norm1.forward(x));
+        let hidden = self.conv1.forward(&hidden);
+        let time = self.time_emb_proj.forward(time).unsqueeze(-1).unsqueeze(-1);
+        let hidden = match self.time_injection {
+            TimeInjection::Add => self.norm2.forward(&(hidden + time)),
+            TimeInjection::ScaleShift => {
+                let parts = time.chunk(2, 1);
+                self.norm2.forward(&hidden) * (&parts[0] + 1.0) + &parts[1]
+            }
+        };
+        let hidden = self.conv2.forward(&self.activation.forward(&hidden));
+        let sum = match &self.conv_shortcut {
+            Some(shortcut) => shortcut.forward(x) + hidden,
+            None => x + hidden,
+        };
+        if self.output_scale_factor == 1.0 { sum } else { sum / self.output_scale_factor }
+    }
+}
