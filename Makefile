@@ -1,0 +1,67 @@
+# What a person types. Each target sets up what it needs; nothing outside the clone and the cache
+# (~/.cache/ddpo, or DDPO_CACHE) is touched, but for `make setup-system`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+DDPO := $(or $(CARGO_TARGET_DIR),target)/release/ddpo
+VENV := $(or $(DDPO_VENV),.venv)
+
+# Arguments for one of the runners: make parity ARGS="--only celebahq-256"
+ARGS ?=
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.PHONY: demo
+demo: build ## finetune the embedded model on JPEG compressibility (minutes)
+	$(DDPO) train --config examples/quickstart.toml
+
+.PHONY: setup
+setup: ## put libtorch 2.11.0 under .libtorch/
+	@scripts/setup-system --check
+	@scripts/setup-libtorch
+
+.PHONY: setup-system
+setup-system: ## install what the build needs, with apt
+	scripts/setup-system --install
+
+.PHONY: python
+python: ## put PyTorch and diffusers, the peer of parity and bench, in .venv/
+	@scripts/setup-python
+
+.PHONY: build
+build: setup ## build the release binaries
+	$(CARGO) build --release --locked
+
+.PHONY: test
+test: setup ## run all tests
+	$(CARGO) test --release --workspace --locked --no-fail-fast $(ARGS)
+
+.PHONY: lint
+lint: setup ## check the format, clippy and the docs, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --locked
+
+.PHONY: parity
+parity: build python ## compare with the real diffusers, Pillow and PyTorch
+	$(VENV)/bin/python tests/parity/run.py --ddpo $(DDPO) $(ARGS)
+
+.PHONY: bench
+bench: build python ## time ours against Python, interleaved; writes bench/results.json
+	$(VENV)/bin/python bench/run.py --ddpo $(DDPO) $(ARGS)
+
+.PHONY: goldens
+goldens: python ## write tests/goldens anew from diffusers and PyTorch
+	$(VENV)/bin/python tests/goldens/make_unet.py
+	$(VENV)/bin/python tests/goldens/make_scheduler.py
+	$(VENV)/bin/python tests/goldens/make_learner.py
+
+.PHONY: clean
+clean: ## remove build outputs, libtorch and the link to the Python peer
+	$(CARGO) clean
+	rm -rf .libtorch .venv
