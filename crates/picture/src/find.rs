@@ -1,0 +1,55 @@
+//! Which pictures a path stands for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::PictureError;
+
+/// The pictures under a path: a file stands for itself whatever its name; a folder for every
+/// `.png`, `.jpg` and `.jpeg` (in either case) in it and in its folders. Hidden entries are
+/// passed over and links to folders are not followed. Sorted by path, byte by byte.
+///
+/// # Errors
+/// [`PictureError::Io`] if the path or a folder cannot be read, [`PictureError::NoImages`] if
+/// a folder holds none.
+pub fn images_under(path: &Path) -> Result<Vec<PathBuf>, PictureError> {
+    let at = |source| PictureError::Io { path: path.to_path_buf(), source };
+    if !fs::metadata(path).map_err(at)?.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        look_into(&folder, &mut folders, &mut found)
+            .map_err(|source| PictureError::Io { path: folder, source })?;
+    }
+    if found.is_empty() {
+        return Err(PictureError::NoImages(path.to_path_buf()));
+    }
+    found.sort_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
+    Ok(found)
+}
+
+fn look_into(
+    folder: &Path,
+    folders: &mut Vec<PathBuf>,
+    found: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        } else if is_picture(&entry.path()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}

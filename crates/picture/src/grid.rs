@@ -1,0 +1,135 @@
+//! Samples side by side, enlarged, each with its label.
+
+use ddpo_rollout::image::RgbImage;
+
+use crate::text::{LABEL, TITLE, Type};
+
+/// One picture of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The picture.
+    pub image: RgbImage,
+    /// What stands under it; a line break starts a second line.
+    pub label: String,
+}
+
+const PAPER: [u8; 3] = [24, 26, 31];
+const MOUNT: [u8; 3] = [38, 41, 48];
+const INK: [u8; 3] = [205, 209, 217];
+const HEADING: [u8; 3] = [240, 242, 246];
+
+const MARGIN: usize = 16;
+const GAP: usize = 10;
+const MOUNT_EDGE: usize = 4;
+
+/// The measures of a grid, in pixels.
+struct Plan {
+    columns: usize,
+    frame: (usize, usize),
+    label: usize,
+    head: usize,
+}
+
+impl Plan {
+    fn of(cells: &[Cell], columns: usize, scale: usize, title: &str) -> Self {
+        let side = |of: fn(&RgbImage) -> usize| {
+            cells.iter().map(|cell| of(&cell.image)).max().unwrap_or(0) * scale
+        };
+        let lines = cells.iter().map(|cell| cell.label.lines().count()).max().unwrap_or(0);
+        Self {
+            columns: columns.clamp(1, cells.len().max(1)),
+            frame: (side(RgbImage::width), side(RgbImage::height)),
+            label: if lines == 0 { 0 } else { lines * LABEL.line() + 3 },
+            head: if title.is_empty() { 0 } else { TITLE.line() + 12 },
+        }
+    }
+
+    fn mount(&self) -> (usize, usize) {
+        (self.frame.0 + 2 * MOUNT_EDGE, self.frame.1 + 2 * MOUNT_EDGE + self.label)
+    }
+
+    fn size(&self, count: usize, title: &str) -> (usize, usize) {
+        let (wide, high) = self.mount();
+        let rows = count.div_ceil(self.columns);
+        let cells = self.columns * (wide + GAP) - GAP;
+        let body = (rows * (high + GAP)).saturating_sub(GAP);
+        // A title may widen a narrow grid, up to a point.
+        let heading = TITLE.width(title.chars().count()).min(720);
+        (cells.max(heading) + 2 * MARGIN, body + self.head + 2 * MARGIN)
+    }
+}
+
+/// Lays pictures out in rows on dark paper, with a title over them. Each pixel becomes a
+/// square of `scale` pixels (at least 1), without smoothing. Pictures of unequal size are
+/// centred in cells of the largest; labels and title are cut where they do not fit.
+#[must_use]
+pub fn grid(cells: &[Cell], columns: usize, scale: usize, title: &str) -> RgbImage {
+    let scale = scale.max(1);
+    let plan = Plan::of(cells, columns, scale, title);
+    let (width, height) = plan.size(cells.len(), title);
+    let mut sheet = Sheet::new(width, height);
+    let heading = TITLE.fit(title, width - 2 * MARGIN);
+    sheet.write(&heading, TITLE, (MARGIN, MARGIN - 2), HEADING);
+    let (wide, high) = plan.mount();
+    for (index, cell) in cells.iter().enumerate() {
+        let left = MARGIN + index % plan.columns * (wide + GAP);
+        let top = MARGIN + plan.head + index / plan.columns * (high + GAP);
+        sheet.fill((left, top), (wide, high), MOUNT);
+        let spare =
+            (plan.frame.0 - cell.image.width() * scale, plan.frame.1 - cell.image.height() * scale);
+        let corner = (left + MOUNT_EDGE + spare.0 / 2, top + MOUNT_EDGE + spare.1 / 2);
+        sheet.enlarge(&cell.image, corner, scale);
+        for (line, text) in cell.label.lines().enumerate() {
+            let text = LABEL.fit(text, wide);
+            let indent = (wide - LABEL.width(text.chars().count())) / 2;
+            let under = top + MOUNT_EDGE + plan.frame.1 + 3 + line * LABEL.line();
+            sheet.write(&text, LABEL, (left + indent, under), INK);
+        }
+    }
+    sheet.finish()
+}
+
+struct Sheet {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+impl Sheet {
+    fn new(width: usize, height: usize) -> Self {
+        Self { width, height, pixels: PAPER.repeat(width * height) }
+    }
+
+    fn fill(&mut self, (left, top): (usize, usize), (wide, high): (usize, usize), tone: [u8; 3]) {
+        for y in top..top + high {
+            let from = (y * self.width + left) * 3;
+            for pixel in self.pixels[from..from + wide * 3].chunks_exact_mut(3) {
+                pixel.copy_from_slice(&tone);
+            }
+        }
+    }
+
+    fn enlarge(&mut self, image: &RgbImage, (left, top): (usize, usize), scale: usize) {
+        for (index, pixel) in image.pixels().chunks_exact(3).enumerate() {
+            let (x, y) = (index % image.width() * scale, index / image.width() * scale);
+            self.fill((left + x, top + y), (scale, scale), [pixel[0], pixel[1], pixel[2]]);
+        }
+    }
+
+    fn write(&mut self, text: &str, size: Type, (left, top): (usize, usize), ink: [u8; 3]) {
+        let (width, pixels) = (self.width, &mut self.pixels);
+        size.draw(text, |x, y, opacity| {
+            let at = ((top + y) * width + left + x) * 3;
+            for (level, ink) in pixels[at..at + 3].iter_mut().zip(ink) {
+                let opacity = u32::from(opacity);
+                let mixed = u32::from(*level) * (255 - opacity) + u32::from(ink) * opacity;
+                *level = ((mixed + 127) / 255) as u8;
+            }
+        });
+    }
+
+    fn finish(self) -> RgbImage {
+        RgbImage::new(self.width, self.height, self.pixels)
+            .expect("the sheet was made with width * height * 3 levels")
+    }
+}

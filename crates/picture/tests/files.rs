@@ -1,0 +1,63 @@
+//! Which files are found, and how they are written.
+
+use std::fs;
+use std::path::Path;
+
+use ddpo_picture::{PictureError, decode_image, encode_png, images_under, read_image, write_png};
+use ddpo_rollout::image::RgbImage;
+
+fn picture() -> RgbImage {
+    RgbImage::new(3, 2, (0..18).map(|value| value * 14).collect()).unwrap()
+}
+
+#[test]
+fn an_encoded_picture_decodes_to_itself_and_encodes_to_the_same_bytes() {
+    let bytes = encode_png(&picture()).unwrap();
+    assert_eq!(decode_image(&bytes).unwrap(), picture());
+    assert_eq!(encode_png(&picture()).unwrap(), bytes);
+}
+
+#[test]
+fn a_picture_without_pixels_is_refused() {
+    let empty = RgbImage::new(0, 4, Vec::new()).unwrap();
+    assert!(matches!(encode_png(&empty), Err(PictureError::Empty { width: 0, height: 4 })));
+}
+
+#[test]
+fn writing_leaves_the_file_and_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.png");
+    write_png(&path, &picture()).unwrap();
+    write_png(&path, &picture()).unwrap();
+    assert_eq!(read_image(&path).unwrap(), picture());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn writing_where_there_is_no_folder_names_the_file() {
+    let found = write_png(Path::new("/no/such/folder/a.png"), &picture()).unwrap_err();
+    assert!(found.to_string().starts_with("/no/such/folder/a.png: "), "{found}");
+}
+
+#[test]
+fn pictures_are_found_in_folders_and_sorted() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("b/.hidden")).unwrap();
+    for name in ["c.JPG", "a.png", "b/x.jpeg", "b/.hidden/y.png", ".z.png", "notes.txt"] {
+        fs::write(folder.path().join(name), b"").unwrap();
+    }
+    let found = images_under(folder.path()).unwrap();
+    let names: Vec<_> =
+        found.iter().map(|path| path.strip_prefix(folder.path()).unwrap().to_str()).collect();
+    assert_eq!(names, [Some("a.png"), Some("b/x.jpeg"), Some("c.JPG")]);
+    let alone = folder.path().join("notes.txt");
+    assert_eq!(images_under(&alone).unwrap(), [alone]);
+}
+
+#[test]
+fn a_folder_without_pictures_and_a_missing_path_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(images_under(folder.path()), Err(PictureError::NoImages(_))));
+    let found = images_under(Path::new("/no/such/path")).unwrap_err().to_string();
+    assert!(found.starts_with("/no/such/path: "), "{found}");
+}

@@ -1,0 +1,46 @@
+//! How a grid is laid out.
+
+use ddpo_picture::{Cell, grid};
+use ddpo_rollout::image::RgbImage;
+
+fn flat(width: usize, height: usize, level: u8) -> RgbImage {
+    RgbImage::new(width, height, vec![level; width * height * 3]).unwrap()
+}
+
+fn cell(image: RgbImage, label: &str) -> Cell {
+    Cell { image, label: label.to_owned() }
+}
+
+fn count(image: &RgbImage, level: u8) -> usize {
+    image.pixels().chunks_exact(3).filter(|pixel| *pixel == [level; 3]).count()
+}
+
+#[test]
+fn every_pixel_becomes_a_square() {
+    let cells = vec![cell(flat(4, 3, 200), "a"), cell(flat(4, 3, 201), "b")];
+    let sheet = grid(&cells, 2, 5, "");
+    assert_eq!(count(&sheet, 200), 4 * 3 * 25);
+    assert_eq!(count(&sheet, 201), 4 * 3 * 25);
+}
+
+#[test]
+fn columns_decide_the_shape() {
+    let cells = vec![cell(flat(8, 8, 200), "x"); 6];
+    let (row, square) = (grid(&cells, 6, 8, ""), grid(&cells, 2, 8, ""));
+    assert!(row.width() > square.width() && row.height() < square.height());
+    assert_eq!(grid(&cells, 0, 8, "").width(), grid(&cells, 1, 8, "").width());
+    assert_eq!(grid(&cells, 99, 8, ""), row);
+}
+
+#[test]
+fn unequal_pictures_empty_grids_and_odd_labels_are_drawn() {
+    let cells = vec![
+        cell(flat(1, 1, 9), "a label that is far too long for its cell"),
+        cell(flat(9, 2, 9), "two\nlines"),
+        cell(flat(2, 9, 9), "\u{1f600}"),
+        cell(flat(0, 0, 9), ""),
+    ];
+    assert!(grid(&cells, 3, 0, "a title that is wider than the grid is").width() > 100);
+    assert!(grid(&[], 4, 4, "nothing").height() > 0);
+    assert!(grid(&[], 4, 4, "").height() > 0);
+}
