@@ -1,0 +1,138 @@
+"""Writes scheduler/*.safetensors: every step of diffusers' DDIM and DDPM schedulers.
+
+The format is described in README.md beside this file. Run by `make goldens`.
+"""
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers.schedulers import scheduling_ddpm
+
+from common import FOLDER, clear, generator, report, write
+
+OUT = FOLDER / "scheduler"
+SHAPE = (2, 3, 2, 2)
+
+TRAINED_BETAS = [float(b) for b in np.linspace(1e-4, 0.03, 200).astype(np.float32)]
+
+# Name: (scheduler settings, eta, number of inference steps).
+DDIM = {
+    "default": ({}, 1.0, 10),
+    "eta0": ({}, 0.0, 10),
+    "eta-half": ({}, 0.5, 10),
+    "no-clip": ({"clip_sample": False}, 1.0, 10),
+    "clip-range": ({"clip_sample_range": 2.5}, 1.0, 5),
+    "alpha-not-one": ({"set_alpha_to_one": False}, 1.0, 10),
+    "offset1": ({"steps_offset": 1}, 1.0, 10),
+    "offset1-alpha-not-one": ({"steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}, 1.0, 10),
+    "trailing": ({"timestep_spacing": "trailing"}, 1.0, 10),
+    "trailing-uneven": ({"timestep_spacing": "trailing"}, 0.5, 7),
+    "trailing-alpha-not-one": ({"timestep_spacing": "trailing", "set_alpha_to_one": False}, 1.0, 8),
+    "linspace": ({"timestep_spacing": "linspace"}, 1.0, 10),
+    "linspace-uneven": ({"timestep_spacing": "linspace", "clip_sample": False}, 1.0, 7),
+    "leading-uneven": ({}, 1.0, 7),
+    "sample-prediction": ({"prediction_type": "sample"}, 1.0, 6),
+    "v-prediction": ({"prediction_type": "v_prediction"}, 1.0, 6),
+    "v-prediction-no-clip": ({"prediction_type": "v_prediction", "clip_sample": False}, 0.0, 6),
+    "scaled-linear": ({"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}, 1.0, 10),
+    "cosine": ({"beta_schedule": "squaredcos_cap_v2"}, 1.0, 10),
+    "trained-betas": ({"trained_betas": TRAINED_BETAS, "num_train_timesteps": 200}, 1.0, 10),
+    "four-steps": ({}, 1.0, 4),
+    "forty-steps": ({"clip_sample": False}, 1.0, 40),
+    "fifty-steps-eta-half": ({}, 0.5, 50),
+    "short-training": ({"num_train_timesteps": 50}, 1.0, 50),
+}
+
+# Name: (scheduler settings, number of inference steps).
+DDPM = {
+    "fixed-small": ({"variance_type": "fixed_small"}, 10),
+    "fixed-small-log": ({"variance_type": "fixed_small_log"}, 10),
+    "fixed-large": ({"variance_type": "fixed_large"}, 10),
+    "fixed-small-no-clip": ({"variance_type": "fixed_small", "clip_sample": False}, 10),
+    "fixed-large-no-clip": ({"variance_type": "fixed_large", "clip_sample": False, "clip_sample_range": 2.0}, 5),
+    "clip-range": ({"clip_sample_range": 2.0}, 5),
+    "sample-prediction": ({"prediction_type": "sample"}, 6),
+    "v-prediction": ({"prediction_type": "v_prediction"}, 6),
+    "cosine": ({"beta_schedule": "squaredcos_cap_v2"}, 10),
+    "trailing": ({"timestep_spacing": "trailing"}, 7),
+    "linspace": ({"timestep_spacing": "linspace"}, 7),
+    "full-length": ({"num_train_timesteps": 50}, 50),
+}
+
+
+def inputs(seed, steps):
+    """One independent state, model output and noise for each step, the states wide enough to clip."""
+    g = generator(seed)
+    sample = 1.3 * torch.randn((steps, *SHAPE), generator=g)
+    model_output = torch.randn((steps, *SHAPE), generator=g)
+    noise = torch.randn((steps, *SHAPE), generator=g)
+    return sample, model_output, noise
+
+
+def ddim_step(scheduler, eta):
+    """Returns step(model_output, t, sample, noise) and sigma(t) of a DDIM scheduler."""
+    stride = scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+
+    def step(model_output, t, sample, noise):
+        return scheduler.step(model_output, t, sample, eta=eta, variance_noise=noise).prev_sample
+
+    return step, lambda t: eta * scheduler._get_variance(t, t - stride) ** 0.5
+
+
+def ddpm_step(scheduler):
+    """The same for DDPM, whose step draws its noise through a function of its module."""
+
+    def step(model_output, t, sample, noise):
+        original = scheduling_ddpm.randn_tensor
+        scheduling_ddpm.randn_tensor = lambda *_, **__: noise
+        try:
+            return scheduler.step(model_output, t, sample).prev_sample
+        finally:
+            scheduling_ddpm.randn_tensor = original
+
+    def sigma(t):
+        if t == 0:
+            return torch.tensor(0.0)
+        variance = scheduler._get_variance(t)
+        return variance if scheduler.config.variance_type == "fixed_small_log" else variance**0.5
+
+    return step, sigma
+
+
+def golden(name, kind, scheduler, eta, steps, seed):
+    scheduler.set_timesteps(steps)
+    assert len(scheduler.timesteps) == steps, name
+    step, sigma = ddim_step(scheduler, eta) if kind == "ddim" else ddpm_step(scheduler)
+    sample, model_output, noise = inputs(seed, steps)
+    previous, mean, sigmas = [], [], []
+    for i, t in enumerate(scheduler.timesteps.tolist()):
+        previous.append(step(model_output[i], t, sample[i], noise[i]))
+        mean.append(step(model_output[i], t, sample[i], torch.zeros_like(noise[i])))
+        sigmas.append(sigma(t))
+    tensors = {
+        "alphas_cumprod": scheduler.alphas_cumprod,
+        "timesteps": scheduler.timesteps,
+        "input.sample": sample,
+        "input.model_output": model_output,
+        "input.noise": noise,
+        "output.mean": torch.stack(mean),
+        "output.sigma": torch.stack(sigmas).float(),
+        "output.prev_sample": torch.stack(previous),
+    }
+    assert all(torch.isfinite(t.double()).all() for t in tensors.values()), name
+    config = {k: v for k, v in scheduler.config.items() if k != "_use_default_values"}
+    config["_class_name"] = type(scheduler).__name__
+    metadata = {"kind": kind, "config": config, "num_inference_steps": steps}
+    if kind == "ddim":
+        metadata["eta"] = eta
+    write(OUT / f"{kind}-{name}.safetensors", tensors, metadata)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    clear(OUT)
+    for number, (name, (settings, eta, steps)) in enumerate(DDIM.items()):
+        golden(name, "ddim", DDIMScheduler(**settings), eta, steps, 200 + number)
+    for number, (name, (settings, steps)) in enumerate(DDPM.items()):
+        golden(name, "ddpm", DDPMScheduler(**settings), None, steps, 300 + number)
+    report(OUT)
