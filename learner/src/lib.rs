@@ -1,1 +1,6 @@
-//! The learner: advantages, DDPO objectives, AdamW, checkpoints
+//! The learner: it turns scored trajectories into better weights by DDPO.
+
+pub mod adamw;
+pub mod ema;
+pub mod pretraining;
+pub mod schedule;

@@ -1,8 +1,7 @@
 //! Named parameters, and the paths by which blocks declare theirs.
 //!
 //! A block's constructor asks its [`Path`] for tensors under the names that the checkpoint has;
-//! [`Parameters`] keeps them in order of declaration. Convolution weights are allocated with
-//! channels-last strides, which is the layout that the CPU's and the GPU's fast kernels take.
+//! [`Parameters`] keeps them in order of declaration and allocates them in the model's [`Layout`].
 
 use tch::{Device, Kind, Tensor};
 
@@ -12,13 +11,40 @@ pub struct Parameters {
     entries: Vec<(String, Tensor)>,
     kind: Kind,
     device: Device,
+    layout: Layout,
+}
+
+/// Strides of images, activations and convolution weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[B, C, H, W]` contiguous: faster on a CPU for narrow models, whose time goes into norms.
+    ChannelsFirst,
+    /// The strides of `[B, H, W, C]`: faster for wide models, whose time goes into convolutions.
+    ChannelsLast,
+}
+
+impl Layout {
+    /// `x` `[B, C, H, W]` with this layout's strides.
+    #[must_use]
+    pub fn apply(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::ChannelsFirst => x.contiguous(),
+            Self::ChannelsLast => x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
+        }
+    }
 }
 
 impl Parameters {
     /// An empty set whose tensors will be of `kind` on `device`.
     #[must_use]
-    pub fn new(kind: Kind, device: Device) -> Self {
-        Self { entries: Vec::new(), kind, device }
+    pub fn new(kind: Kind, device: Device, layout: Layout) -> Self {
+        Self { entries: Vec::new(), kind, device, layout }
+    }
+
+    /// The strides of convolution weights.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// The root path, for the model's constructor.
@@ -95,13 +121,11 @@ impl Path<'_> {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
-    /// Declares a tensor of `shape`, zeroed. Four-dimensional ones get channels-last strides.
+    /// Declares a tensor of `shape`, zeroed. Four-dimensional ones get the layout's strides.
     pub fn tensor(&mut self, name: &str, shape: &[i64]) -> Tensor {
         let options = (self.parameters.kind, self.parameters.device);
-        let tensor = match *shape {
-            [o, i, h, w] => Tensor::zeros([o, h, w, i], options).permute([0, 3, 1, 2]),
-            _ => Tensor::zeros(shape, options),
-        };
+        let zeros = Tensor::zeros(shape, options);
+        let tensor = if shape.len() == 4 { self.parameters.layout.apply(&zeros) } else { zeros };
         let name = self.join(name);
         self.parameters.entries.push((name, tensor.shallow_clone()));
         tensor

@@ -9,7 +9,7 @@ pub mod resample;
 pub mod resnet;
 
 use crate::layers::{Conv2d, ConvConfig, GroupNorm};
-use crate::parameters::{Parameters, Path};
+use crate::parameters::{Layout, Parameters, Path};
 use activation::Activation;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use config::UNetConfig;
@@ -29,7 +29,7 @@ impl UNet {
     /// A model with zeroed parameters, for weights to be loaded into.
     #[must_use]
     pub fn new(config: &UNetConfig, kind: Kind, device: Device) -> Self {
-        let mut parameters = Parameters::new(kind, device);
+        let mut parameters = Parameters::new(kind, device, layout(config, device));
         let network = Network::new(parameters.root(), config);
         Self { config: config.clone(), parameters, network }
     }
@@ -69,13 +69,16 @@ impl UNet {
         } else {
             sample.shallow_clone()
         };
-        self.network.forward(&channels_last(&centred.to_kind(kind)), timesteps, kind)
+        let input = self.parameters.layout().apply(&centred.to_kind(kind));
+        self.network.forward(&input, timesteps, kind)
     }
 }
 
-/// `x` `[B, C, H, W]` with the strides of `[B, H, W, C]`.
-fn channels_last(x: &Tensor) -> Tensor {
-    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+/// Narrow models on a CPU spend their time in group norms, which libtorch has fast for contiguous
+/// tensors only; wide ones and GPUs spend it in convolutions, which are fastest channels-last.
+fn layout(config: &UNetConfig, device: Device) -> Layout {
+    let narrow = config.block_out_channels[0] < 64;
+    if narrow && device == Device::Cpu { Layout::ChannelsFirst } else { Layout::ChannelsLast }
 }
 
 #[derive(Debug)]
