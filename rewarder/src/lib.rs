@@ -1,1 +1,13 @@
-//! Reward models
+//! Reward models: 8-bit RGB images in, scores with named components out.
+//!
+//! It stands between the sampler, whose final states become images, and the learner, whose
+//! advantages are made of the scores. It knows neither libtorch nor the network.
+
+pub mod error;
+pub mod jpeg;
+pub mod model;
+pub mod task;
+
+pub use error::RewardError;
+pub use model::{RewardDescription, RewardModel, check, reward_for};
+pub use task::Task;

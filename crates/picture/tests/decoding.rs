@@ -1,6 +1,8 @@
 //! Files are read as Pillow 12.1.0 reads them (goldens by `goldens/make.py`), and damaged ones
 //! are refused by name.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Which files are found, and how they are written.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use std::fs;
 use std::path::Path;
 

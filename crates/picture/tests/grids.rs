@@ -1,5 +1,7 @@
 //! How a grid is laid out.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use ddpo_picture::{Cell, grid};
 use ddpo_rollout::image::RgbImage;
 

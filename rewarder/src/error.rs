@@ -1,0 +1,67 @@
+//! What can go wrong between an image and its score.
+
+use thiserror::Error;
+
+use crate::task::Task;
+
+/// Why images could not be scored.
+#[derive(Debug, Error)]
+pub enum RewardError {
+    /// The name is no task's.
+    #[error("task: expected one of {}, found \"{found}\"", Task::listing())]
+    UnknownTask {
+        /// The name.
+        found: String,
+    },
+    /// The task is known, its reward model is still to come.
+    #[error("task \"{task}\": this reward is not built yet, expected one of {}", Task::built())]
+    NotBuilt {
+        /// The task.
+        task: Task,
+    },
+    /// An image has a side that JPEG cannot hold.
+    #[error("image {index}: expected sides of 1 to 65500 pixels, found {width}x{height}")]
+    Size {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// An image could not be encoded.
+    #[error("image {index}: jpeg encoder: {source}")]
+    Encoding {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// What libjpeg-turbo said.
+        source: turbojpeg::Error,
+    },
+    /// The encoder could not be set up.
+    #[error("jpeg encoder: {0}")]
+    Encoder(turbojpeg::Error),
+    /// A scoring thread could not be started.
+    #[error("scoring thread: {0}")]
+    Thread(std::io::Error),
+    /// A scoring thread ended without its scores.
+    #[error("scoring thread: expected scores, found a panic")]
+    Lost,
+    /// A model gave too few or too many scores.
+    #[error("scores: expected {expected}, one for each image, found {found}")]
+    Count {
+        /// Number of images.
+        expected: usize,
+        /// Number of scores.
+        found: usize,
+    },
+    /// A model gave a score that is no number.
+    #[error("image {index}: expected a finite {name}, found {value}")]
+    NotFinite {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// `reward`, or the component's name.
+        name: String,
+        /// The value: infinite or not a number.
+        value: f32,
+    },
+}
