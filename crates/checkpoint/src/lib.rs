@@ -1,1 +1,39 @@
-//! Checkpoints in diffusers' layout: reading, strict loading, writing, and the Hugging Face Hub
+//! Checkpoints in diffusers' layout: reading, strict loading, writing, and the Hugging Face Hub.
+//!
+//! Where it stands in the flow: the command line names a folder or a repository, [`resolve`] turns
+//! that name into a folder, [`open_pipeline`] finds the configs and the weights in it, and
+//! [`load_into`] fills the tensors of a network. On the way out [`save_pipeline`] writes the same
+//! layout into a folder that [`publish_folder`] makes appear whole or not at all.
+//!
+//! The crate knows nothing of any network: it deals in JSON texts and tensors. No pickle is ever
+//! executed: [`pickle`] parses the few opcodes that describe tensors and refuses everything else.
+//!
+//! Sources: diffusers 0.35 (`pipelines/pipeline_utils.py`, `models/modeling_utils.py`), the
+//! safetensors format, PyTorch 2.11 (`torch/serialization.py`, `torch/_utils.py`) and
+//! huggingface_hub 1.x (`file_download.py`) for the layout of the cache.
+
+mod archive;
+mod header;
+mod span;
+
+pub mod files;
+pub mod folders;
+pub mod hub;
+pub mod layout;
+pub mod pickle;
+pub mod resolve;
+pub mod save;
+pub mod strict;
+pub mod tensors;
+pub mod writer;
+
+pub use files::{WriteError, write_file};
+pub use folders::{PublishError, publish_folder, recover_folder};
+pub use hub::{Hub, HubError, HubSettings};
+pub use layout::{LayoutError, PipelineFolder, open_pipeline};
+pub use pickle::{PickleError, PickleScalar};
+pub use resolve::{ResolveError, resolve, resolve_with_progress};
+pub use save::{PipelineToSave, save_pipeline};
+pub use strict::{LoadError, LoadMismatch, load_into, modern_attention_name};
+pub use tensors::{TensorFile, TensorFileError, TensorInfo};
+pub use writer::write_tensors;

@@ -1,0 +1,145 @@
+//! The zip archive that `torch.save` writes: `NAME/data.pkl` describes the tensors, and
+//! `NAME/data/KEY` holds the bytes of each storage, stored and not compressed.
+//!
+//! Source: PyTorch 2.11, `torch/serialization.py` (`_save`, `_load`).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use crate::pickle::{self, PickleError, StoredTensor};
+use crate::span::Span;
+use crate::tensors::{Contents, TensorFileError, TensorInfo};
+
+/// A description longer than this is no checkpoint: 450 tensors take some 50 kB.
+const MAX_PICKLE_BYTES: u64 = 32 << 20;
+
+/// A view that repeats its storage (`Tensor.expand`) may be larger than the file, up to this.
+const MAX_EXPANDED_BYTES: u64 = 64 << 20;
+
+/// Reads the description in the archive `file`, which is `length` bytes long.
+pub(crate) fn read_archive(
+    path: &Path,
+    file: &File,
+    length: u64,
+) -> Result<Contents, TensorFileError> {
+    let mut archive = Archive::open(path, file, length)?;
+    if let Ok(order) = archive.bytes("byteorder", 16)
+        && order != b"little"
+    {
+        return Err(archive.bad("expected little-endian storages, found big-endian".to_owned()));
+    }
+    let pickle = archive.bytes("data.pkl", MAX_PICKLE_BYTES)?;
+    let parsed = pickle::parse(&pickle)
+        .map_err(|source| TensorFileError::Pickle { path: path.into(), source })?;
+    let mut tensors = Vec::with_capacity(parsed.tensors.len());
+    for (name, stored) in parsed.tensors {
+        let span = archive.locate(&name, &stored)?;
+        tensors.push((TensorInfo { name, shape: stored.shape, kind: stored.kind }, span));
+    }
+    Ok(Contents { tensors, metadata: BTreeMap::new(), scalars: parsed.scalars })
+}
+
+struct Archive<'a> {
+    path: &'a Path,
+    file: &'a File,
+    length: u64,
+    zip: ZipArchive<BufReader<&'a File>>,
+    prefix: String,
+}
+
+impl<'a> Archive<'a> {
+    fn open(path: &'a Path, file: &'a File, length: u64) -> Result<Self, TensorFileError> {
+        let zip =
+            ZipArchive::new(BufReader::new(file)).map_err(|error| TensorFileError::Archive {
+                path: path.into(),
+                reason: format!("{error}; hint: the file is damaged or cut short"),
+            })?;
+        let prefix = zip.file_names().find_map(|name| {
+            name.strip_suffix("data.pkl")
+                .filter(|prefix| prefix.is_empty() || prefix.ends_with('/'))
+        });
+        let prefix = prefix.map(str::to_owned);
+        let mut archive = Self { path, file, length, zip, prefix: String::new() };
+        archive.prefix = prefix.ok_or_else(|| archive.bad("it has no `data.pkl`".to_owned()))?;
+        Ok(archive)
+    }
+
+    fn bad(&self, reason: String) -> TensorFileError {
+        TensorFileError::Archive { path: self.path.into(), reason }
+    }
+
+    /// Offset and length in bytes of a stored entry, checked against the file.
+    fn entry(&mut self, name: &str) -> Result<(u64, u64), TensorFileError> {
+        let full = format!("{}{name}", self.prefix);
+        let Some(index) = self.zip.index_for_name(&full) else {
+            return Err(self.bad(format!("it has no entry `{full}`")));
+        };
+        let found = self.zip.by_index_raw(index).map(|entry| {
+            let plain = entry.compression() == CompressionMethod::Stored && !entry.encrypted();
+            (plain, entry.data_start(), entry.compressed_size(), entry.size())
+        });
+        let (plain, start, stored, size) =
+            found.map_err(|error| self.bad(format!("entry `{full}`: {error}")))?;
+        if !plain || stored != size {
+            return Err(self.bad(format!(
+                "entry `{full}`: expected a stored entry, found a compressed one; \
+                 hint: load it in PyTorch and save it again"
+            )));
+        }
+        match start {
+            Some(start) if start.checked_add(size).is_some_and(|end| end <= self.length) => {
+                Ok((start, size))
+            }
+            _ => Err(self.bad(format!("entry `{full}`: it reaches beyond the end of the file"))),
+        }
+    }
+
+    fn bytes(&mut self, name: &str, most: u64) -> Result<Vec<u8>, TensorFileError> {
+        let (start, size) = self.entry(name)?;
+        if size > most {
+            return Err(self.bad(format!("`{name}`: expected at most {most} bytes, found {size}")));
+        }
+        let mut bytes = vec![0_u8; size as usize];
+        self.file
+            .read_exact_at(&mut bytes, start)
+            .map_err(|source| TensorFileError::Io { path: self.path.into(), source })?;
+        Ok(bytes)
+    }
+
+    /// The run of the file that a tensor is made of, checked against its storage.
+    fn locate(&mut self, name: &str, stored: &StoredTensor) -> Result<Span, TensorFileError> {
+        let (start, size) = self.entry(&format!("data/{}", stored.key))?;
+        let element = stored.kind.elt_size_in_bytes() as u64;
+        let reason = |reason| TensorFileError::Pickle {
+            path: self.path.into(),
+            source: PickleError::BadTensor { tensor: name.to_owned(), reason },
+        };
+        let extent = stored.extent().ok_or_else(|| reason("its size overflows".to_owned()))?;
+        if stored.offset.checked_add(extent.span).is_none_or(|end| end > size / element) {
+            return Err(reason(format!(
+                "it needs elements {} to {} of storage `{}`, which has {}",
+                stored.offset,
+                stored.offset.saturating_add(extent.span),
+                stored.key,
+                size / element
+            )));
+        }
+        let most = self.length.max(MAX_EXPANDED_BYTES);
+        if extent.elements.checked_mul(element).is_none_or(|bytes| bytes > most) {
+            return Err(reason(format!(
+                "{} elements are more than the file can hold",
+                extent.elements
+            )));
+        }
+        Ok(Span {
+            start: start + stored.offset * element,
+            elements: extent.span as usize,
+            strides: (!extent.contiguous).then(|| stored.strides.clone()),
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! The header of a safetensors file: eight bytes of length, then JSON, then the data.
+//!
+//! Source: the safetensors format; offsets, shapes and gaps are validated by the `safetensors`
+//! crate, the length of the file is checked here.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use tch::Kind;
+
+use crate::span::Span;
+use crate::tensors::{Contents, TensorFileError, TensorInfo};
+
+/// The format allows no longer header.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Reads the header of `file`, which is `length` bytes long.
+pub(crate) fn read_header(
+    path: &Path,
+    file: &File,
+    length: u64,
+) -> Result<Contents, TensorFileError> {
+    let json = header_json(path, file, length)?;
+    let header: Metadata = serde_json::from_slice(&json).map_err(|error| {
+        TensorFileError::Header { path: path.into(), reason: error.to_string() }
+    })?;
+    let data_start = 8 + json.len() as u64;
+    let expected = data_start.saturating_add(header.data_len() as u64);
+    if expected != length {
+        return Err(TensorFileError::Length { path: path.into(), expected, found: length });
+    }
+    let mut tensors = Vec::new();
+    for (name, info) in header.tensors() {
+        tensors.push(locate(path, name, info, data_start)?);
+    }
+    let metadata = header.metadata().iter().flatten();
+    Ok(Contents {
+        tensors,
+        metadata: metadata.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        scalars: BTreeMap::new(),
+    })
+}
+
+fn header_json(path: &Path, file: &File, length: u64) -> Result<Vec<u8>, TensorFileError> {
+    let io = |source| TensorFileError::Io { path: path.into(), source };
+    let mut size = [0_u8; 8];
+    file.read_exact_at(&mut size, 0).map_err(io)?;
+    let size = u64::from_le_bytes(size);
+    if size > MAX_HEADER_BYTES {
+        return Err(TensorFileError::Header {
+            path: path.into(),
+            reason: format!("expected at most {MAX_HEADER_BYTES} bytes, found {size}"),
+        });
+    }
+    if size + 8 > length {
+        return Err(TensorFileError::Length {
+            path: path.into(),
+            expected: size + 8,
+            found: length,
+        });
+    }
+    let mut json = vec![0_u8; size as usize];
+    file.read_exact_at(&mut json, 8).map_err(io)?;
+    Ok(json)
+}
+
+fn locate(
+    path: &Path,
+    name: String,
+    info: &safetensors::tensor::TensorInfo,
+    data_start: u64,
+) -> Result<(TensorInfo, Span), TensorFileError> {
+    let Some(kind) = kind_of(info.dtype) else {
+        return Err(TensorFileError::UnsupportedKind {
+            path: path.into(),
+            tensor: name,
+            found: info.dtype.to_string(),
+        });
+    };
+    let shape: Result<Vec<i64>, _> = info.shape.iter().map(|size| i64::try_from(*size)).collect();
+    let shape = shape.map_err(|_| TensorFileError::Header {
+        path: path.into(),
+        reason: format!("tensor `{name}`: shape {:?} is too large", info.shape),
+    })?;
+    let (start, end) = info.data_offsets;
+    let span = Span {
+        start: data_start + start as u64,
+        elements: (end - start) / kind.elt_size_in_bytes(),
+        strides: None,
+    };
+    Ok((TensorInfo { name, shape, kind }, span))
+}
+
+/// libtorch's kind for a safetensors dtype, where there is one that this crate reads.
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    match dtype {
+        Dtype::BOOL => Some(Kind::Bool),
+        Dtype::U8 => Some(Kind::Uint8),
+        Dtype::I8 => Some(Kind::Int8),
+        Dtype::I16 => Some(Kind::Int16),
+        Dtype::I32 => Some(Kind::Int),
+        Dtype::I64 => Some(Kind::Int64),
+        Dtype::F16 => Some(Kind::Half),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::F64 => Some(Kind::Double),
+        _ => None,
+    }
+}
+
+/// The safetensors dtype of a kind, where there is one that this crate writes.
+pub(crate) fn dtype_of(kind: Kind) -> Option<Dtype> {
+    match kind {
+        Kind::Bool => Some(Dtype::BOOL),
+        Kind::Uint8 => Some(Dtype::U8),
+        Kind::Int8 => Some(Dtype::I8),
+        Kind::Int16 => Some(Dtype::I16),
+        Kind::Int => Some(Dtype::I32),
+        Kind::Int64 => Some(Dtype::I64),
+        Kind::Half => Some(Dtype::F16),
+        Kind::BFloat16 => Some(Dtype::BF16),
+        Kind::Float => Some(Dtype::F32),
+        Kind::Double => Some(Dtype::F64),
+        _ => None,
+    }
+}

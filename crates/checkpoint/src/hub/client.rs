@@ -1,0 +1,191 @@
+//! Asking the Hub over HTTP: what a file is, and its bytes from an offset.
+//!
+//! Source: huggingface_hub 1.x, `file_download.py` (`get_hf_file_metadata`).
+
+use std::fs;
+use std::path::Path;
+
+use ureq::http::{HeaderMap, Response, Uri};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use crate::hub::settings::HubSettings;
+use crate::hub::{Failure, HubError};
+
+/// Redirects that are followed for one request.
+const MAX_REDIRECTS: u32 = 5;
+
+/// What the Hub says of a file before it is fetched.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Remote {
+    /// Commit that the revision stands for.
+    pub(crate) commit: String,
+    /// Name of the content: its SHA-256 for large files.
+    pub(crate) etag: String,
+    /// Length in bytes, where the Hub tells it.
+    pub(crate) size: Option<u64>,
+}
+
+/// A connection pool and the token.
+#[derive(Debug)]
+pub(crate) struct Client {
+    endpoint: String,
+    token: Option<String>,
+    /// Follows no redirects: the answer of the Hub itself is wanted.
+    asking: Agent,
+    fetching: Agent,
+}
+
+impl Client {
+    pub(crate) fn new(settings: &HubSettings) -> Result<Self, HubError> {
+        let tls = settings.certificates.as_deref().map(trusted).transpose()?;
+        let agent = |redirects| {
+            let patience = Some(settings.patience);
+            let mut config = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(redirects)
+                .max_redirects_will_error(redirects > 0)
+                .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
+                .user_agent(concat!("ddpo/", env!("CARGO_PKG_VERSION")))
+                // Lengths are those of the file and not of a compressed transfer.
+                .accept_encoding("identity")
+                .timeout_resolve(patience)
+                .timeout_connect(patience)
+                .timeout_recv_response(patience)
+                .timeout_per_read(patience);
+            if let Some(tls) = &tls {
+                config = config.tls_config(tls.clone());
+            }
+            Agent::from(config.build())
+        };
+        Ok(Self {
+            endpoint: settings.endpoint.clone(),
+            token: settings.token.clone(),
+            asking: agent(0),
+            fetching: agent(MAX_REDIRECTS),
+        })
+    }
+
+    /// The address of a file.
+    pub(crate) fn url(&self, repository: &str, revision: &str, file: &str) -> String {
+        let revision = revision.replace('/', "%2F");
+        format!("{}/{repository}/resolve/{revision}/{file}", self.endpoint)
+    }
+
+    /// Asks what a file is.
+    pub(crate) fn ask(&self, url: &str) -> Result<Remote, Failure> {
+        let mut url = url.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.asking.head(&url);
+            if let Some(token) = &self.token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let response = request.call().map_err(unreachable)?;
+            let status = response.status();
+            if !status.is_redirection() {
+                check_status(&response)?;
+                return remote(response.headers(), true);
+            }
+            // A file in large storage is redirected there, and this answer already describes it.
+            if response.headers().contains_key("x-linked-etag") {
+                return remote(response.headers(), false);
+            }
+            url = self.moved_to(&url, text(response.headers(), "location"))?;
+        }
+        Err(Failure::Protocol(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    /// Asks for the bytes of a file from an offset on.
+    pub(crate) fn fetch(&self, url: &str, from: u64) -> Result<Response<Body>, Failure> {
+        let mut request = self.fetching.get(url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if from > 0 {
+            request = request.header("range", format!("bytes={from}-"));
+        }
+        let response = request.call().map_err(unreachable)?;
+        check_status(&response)?;
+        Ok(response)
+    }
+
+    /// Where a renamed repository is now: only a place on the same host may see the token.
+    fn moved_to(&self, url: &str, location: Option<&str>) -> Result<String, Failure> {
+        let location = location.unwrap_or_default();
+        let base: Uri = url.parse().map_err(|_| Failure::Protocol("a bad address".to_owned()))?;
+        let origin = format!(
+            "{}://{}",
+            base.scheme_str().unwrap_or_default(),
+            base.authority().map(|host| host.as_str()).unwrap_or_default()
+        );
+        if location.starts_with('/') && !location.starts_with("//") {
+            return Ok(format!("{origin}{location}"));
+        }
+        if location.starts_with(&format!("{origin}/")) {
+            return Ok(location.to_owned());
+        }
+        Err(Failure::Protocol(format!("a redirect to another host: `{location}`")))
+    }
+}
+
+fn trusted(path: &Path) -> Result<TlsConfig, HubError> {
+    let bad = |reason| HubError::Certificates { path: path.into(), reason };
+    let pem = fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| bad(error.to_string()))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(bad("it has no certificate".to_owned()));
+    }
+    Ok(TlsConfig::builder().root_certs(RootCerts::from(certificates)).build())
+}
+
+fn unreachable(error: ureq::Error) -> Failure {
+    match error {
+        ureq::Error::BadUri(reason) => Failure::Protocol(reason),
+        error => Failure::Unreachable(error.to_string()),
+    }
+}
+
+fn check_status(response: &Response<Body>) -> Result<(), Failure> {
+    let code = text(response.headers(), "x-error-code").unwrap_or_default();
+    match (response.status().as_u16(), code) {
+        (200..=299, _) => Ok(()),
+        (_, "RepoNotFound") => Err(Failure::NoRepository),
+        (_, "RevisionNotFound") => Err(Failure::NoRevision),
+        (404, _) => Err(Failure::NoFile),
+        (status @ (401 | 403), _) => Err(Failure::Denied(status)),
+        (status @ (408 | 429 | 500..=599), _) => Err(Failure::Busy(status)),
+        (status, _) => Err(Failure::Protocol(format!("status {status}"))),
+    }
+}
+
+fn remote(headers: &HeaderMap, has_body: bool) -> Result<Remote, Failure> {
+    let missing = |name: &str| Failure::Protocol(format!("an answer without a usable `{name}`"));
+    let etag = text(headers, "x-linked-etag").or_else(|| text(headers, "etag"));
+    let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"'));
+    let commit = text(headers, "x-repo-commit");
+    let length = text(headers, "x-linked-size")
+        .or_else(|| text(headers, "content-length").filter(|_| has_body));
+    Ok(Remote {
+        commit: commit
+            .filter(|name| is_plain(name))
+            .ok_or_else(|| missing("x-repo-commit"))?
+            .to_owned(),
+        etag: etag.filter(|name| is_plain(name)).ok_or_else(|| missing("etag"))?.to_owned(),
+        size: length.and_then(|length| length.parse().ok()),
+    })
+}
+
+/// Whether a name from the network may be the name of a file.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !name.is_empty() && name.len() <= 128 && name.bytes().all(plain)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

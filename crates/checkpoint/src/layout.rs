@@ -1,0 +1,172 @@
+//! The two layouts of an unconditional diffusers pipeline.
+//!
+//! Newer pipelines have a folder for each part (`unet/config.json`,
+//! `scheduler/scheduler_config.json`); the google/ddpm-* repositories have everything at the root.
+//! Weights are `diffusion_pytorch_model.safetensors`, or `.bin` where that is missing.
+//!
+//! Source: diffusers 0.35, `pipelines/pipeline_utils.py` and `utils/constants.py`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+pub(crate) const MODEL_INDEX: &str = "model_index.json";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const SCHEDULER_CONFIG: &str = "scheduler_config.json";
+pub(crate) const WEIGHTS_SAFETENSORS: &str = "diffusion_pytorch_model.safetensors";
+pub(crate) const WEIGHTS_BIN: &str = "diffusion_pytorch_model.bin";
+
+/// Where the parts of a pipeline are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipelineFolder {
+    /// JSON of the UNet's config.
+    pub unet_config: String,
+    /// JSON of the scheduler's config.
+    pub scheduler_config: String,
+    /// The file of the UNet's weights.
+    pub weights: PathBuf,
+    /// The folder of the pipeline.
+    pub root: PathBuf,
+}
+
+/// Why a folder is not a pipeline that can be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// There is no such folder.
+    #[error("`{}`: expected the folder of a diffusers pipeline, found {found}", path.display())]
+    NoFolder {
+        /// The path.
+        path: PathBuf,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// A file that every pipeline has is missing.
+    #[error("`{}` is no diffusers pipeline: expected {expected}, found none of them{hint}", root.display())]
+    Missing {
+        /// The folder.
+        root: PathBuf,
+        /// The places that were looked at.
+        expected: String,
+        /// A way out, where there is one.
+        hint: &'static str,
+    },
+    /// A file could not be read.
+    #[error("could not read `{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A config is not a JSON object.
+    #[error("`{}`: expected a JSON object: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where it is wrong.
+        source: serde_json::Error,
+    },
+    /// The pipeline is of another kind.
+    #[error(
+        "`{}`: expected {expected}, found `{found}`; hint: only unconditional DDPM pipelines are \
+         supported",
+        path.display()
+    )]
+    WrongClass {
+        /// The file that names the class.
+        path: PathBuf,
+        /// The classes that are supported.
+        expected: &'static str,
+        /// The class that the file names.
+        found: String,
+    },
+}
+
+/// Finds the configs and the weights of a pipeline in either layout.
+///
+/// # Errors
+/// When a part is missing or unreadable, or the pipeline or its UNet is of a class that is not
+/// supported.
+pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
+    if !root.is_dir() {
+        let found = if root.exists() { "a file" } else { "nothing" };
+        return Err(LayoutError::NoFolder { path: root.into(), found });
+    }
+    // The class is checked before the parts are asked for: a text-to-image pipeline should be
+    // called what it is, not one with missing files.
+    let unet_path = first_file(root, &["unet/config.json", CONFIG]);
+    let unet = unet_path.as_deref().map(read_config).transpose()?;
+    check_pipeline_class(root, unet.as_ref().and_then(|(_, config)| class_of(config)))?;
+    let (Some(unet_path), Some((unet_config, unet))) = (unet_path, unet) else {
+        return Err(missing(root, "`unet/config.json` or `config.json`", ""));
+    };
+    if let Some(class) = class_of(&unet).filter(|class| *class != "UNet2DModel") {
+        return Err(wrong_class(unet_path, "a `UNet2DModel`", class));
+    }
+    let scheduler = first_file(root, &["scheduler/scheduler_config.json", SCHEDULER_CONFIG]);
+    let scheduler = scheduler.ok_or_else(|| {
+        missing(root, "`scheduler/scheduler_config.json` or `scheduler_config.json`", "")
+    })?;
+    let (scheduler_config, _) = read_config(&scheduler)?;
+    let weights = find_weights(root, crate::files::parent(&unet_path))?;
+    Ok(PipelineFolder { unet_config, scheduler_config, weights, root: root.into() })
+}
+
+fn first_file(root: &Path, names: &[&str]) -> Option<PathBuf> {
+    names.iter().map(|name| root.join(name)).find(|path| path.is_file())
+}
+
+fn read_config(path: &Path) -> Result<(String, Map<String, Value>), LayoutError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| LayoutError::Io { path: path.into(), source })?;
+    let config = serde_json::from_str(&text)
+        .map_err(|source| LayoutError::Json { path: path.into(), source })?;
+    Ok((text, config))
+}
+
+fn class_of(config: &Map<String, Value>) -> Option<&str> {
+    config.get("_class_name").and_then(Value::as_str)
+}
+
+/// Refuses an index that names a pipeline of another kind, unless the UNet says that it fits.
+fn check_pipeline_class(root: &Path, unet_class: Option<&str>) -> Result<(), LayoutError> {
+    let path = root.join(MODEL_INDEX);
+    if !path.is_file() {
+        return Ok(());
+    }
+    let (_, index) = read_config(&path)?;
+    match class_of(&index) {
+        None | Some("DDPMPipeline" | "DDIMPipeline") => Ok(()),
+        Some(_) if unet_class == Some("UNet2DModel") => Ok(()),
+        Some(class) => Err(wrong_class(path, "a `DDPMPipeline` or `DDIMPipeline`", class)),
+    }
+}
+
+fn find_weights(root: &Path, folder: &Path) -> Result<PathBuf, LayoutError> {
+    if let Some(path) = first_file(folder, &[WEIGHTS_SAFETENSORS, WEIGHTS_BIN]) {
+        return Ok(path);
+    }
+    let index = format!("{WEIGHTS_SAFETENSORS}.index.json");
+    let hint = if folder.join(index).is_file() {
+        "; hint: weights split over several files are not read, save them as one"
+    } else if folder.join("diffusion_pytorch_model.fp16.safetensors").is_file() {
+        "; hint: rename the fp16 variant to the plain name"
+    } else {
+        ""
+    };
+    Err(missing(
+        root,
+        &format!("`{WEIGHTS_SAFETENSORS}` or `{WEIGHTS_BIN}` beside the config"),
+        hint,
+    ))
+}
+
+fn missing(root: &Path, expected: &str, hint: &'static str) -> LayoutError {
+    LayoutError::Missing { root: root.into(), expected: expected.to_owned(), hint }
+}
+
+fn wrong_class(path: PathBuf, expected: &'static str, found: &str) -> LayoutError {
+    LayoutError::WrongClass { path, expected, found: found.to_owned() }
+}

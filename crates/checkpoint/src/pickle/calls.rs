@@ -1,0 +1,114 @@
+//! The calls that describe tensors, done as data.
+
+use crate::pickle::PickleError;
+use crate::pickle::machine::Machine;
+use crate::pickle::values::{Global, Id, MAX_DIMENSIONS, StoredTensor, Value};
+
+/// Storage keys are small numbers written out.
+const MAX_KEY_BYTES: usize = 64;
+
+impl Machine<'_> {
+    /// The storage that a persistent id names:
+    /// `("storage", torch.FloatStorage, key, location, elements)`.
+    pub(super) fn storage(&self, id: Id) -> Result<Value, PickleError> {
+        let malformed = || self.malformed("a persistent id does not name a storage");
+        let Value::Tuple(parts) = self.values.get(id) else { return Err(malformed()) };
+        let [tag, kind, key, _location, elements, ..] = parts.as_slice() else {
+            return Err(malformed());
+        };
+        match (
+            self.values.get(*tag),
+            self.values.get(*kind),
+            self.values.get(*key),
+            self.values.get(*elements),
+        ) {
+            (
+                Value::Text(tag),
+                Value::Global(Global::Storage(kind)),
+                Value::Text(name),
+                Value::Int(elements),
+            ) if tag == "storage" && name.len() <= MAX_KEY_BYTES => Ok(Value::Storage {
+                kind: *kind,
+                key: *key,
+                elements: u64::try_from(*elements).map_err(|_| malformed())?,
+            }),
+            _ => Err(malformed()),
+        }
+    }
+
+    /// The result of calling a known name.
+    pub(super) fn apply(&mut self, global: Global, arguments: Id) -> Result<Id, PickleError> {
+        let Value::Tuple(arguments) = self.values.get(arguments) else {
+            return Err(self.malformed("the arguments of a call are no tuple"));
+        };
+        match (global, arguments.as_slice()) {
+            (Global::OrderedDict, []) => self.values.add(Value::Dictionary(Vec::new())),
+            (Global::OrderedDict, [items]) => {
+                let items = self.items(*items)?;
+                self.values.add(Value::Dictionary(items))
+            }
+            (Global::RebuildParameter, [data, ..]) => match self.values.get(*data) {
+                Value::Tensor(_) => Ok(*data),
+                _ => Err(self.malformed("a parameter is made of a value that is no tensor")),
+            },
+            (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
+                let tensor = self.tensor(*storage, *offset, *shape, *strides)?;
+                self.values.add(Value::Tensor(Box::new(tensor)))
+            }
+            _ => Err(self.malformed("a call has the wrong arguments")),
+        }
+    }
+
+    fn items(&self, id: Id) -> Result<Vec<(Id, Id)>, PickleError> {
+        let malformed = || self.malformed("an ordered dictionary is made of no list of pairs");
+        let Value::List(items) = self.values.get(id) else { return Err(malformed()) };
+        let pairs = items.iter().map(|item| match self.values.get(*item) {
+            Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
+            _ => Err(malformed()),
+        });
+        pairs.collect()
+    }
+
+    fn tensor(
+        &self,
+        storage: Id,
+        offset: Id,
+        shape: Id,
+        strides: Id,
+    ) -> Result<StoredTensor, PickleError> {
+        let Value::Storage { kind, key, elements } = *self.values.get(storage) else {
+            return Err(self.malformed("a tensor is made of a value that is no storage"));
+        };
+        let (Value::Text(key), Value::Int(offset)) =
+            (self.values.get(key), self.values.get(offset))
+        else {
+            return Err(self.malformed("a tensor has no offset"));
+        };
+        let offset = u64::try_from(*offset);
+        let offset = offset.map_err(|_| self.malformed("a tensor has a negative offset"))?;
+        let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
+        if shape.len() != strides.len() {
+            return Err(self.malformed("a tensor has more sizes than strides, or fewer"));
+        }
+        let tensor = StoredTensor { kind, key: key.clone(), offset, shape, strides };
+        let end = tensor.extent().and_then(|extent| offset.checked_add(extent.span));
+        if end.is_none_or(|end| end > elements) {
+            return Err(self.malformed("a tensor reaches beyond its storage"));
+        }
+        Ok(tensor)
+    }
+
+    fn sizes(&self, id: Id) -> Result<Vec<i64>, PickleError> {
+        let Value::Tuple(sizes) = self.values.get(id) else {
+            return Err(self.malformed("the sizes of a tensor are no tuple"));
+        };
+        if sizes.len() > MAX_DIMENSIONS {
+            return Err(PickleError::Limit { what: "dimensions", limit: MAX_DIMENSIONS });
+        }
+        let sizes = sizes.iter().map(|size| match self.values.get(*size) {
+            Value::Int(size) if *size >= 0 => Ok(*size),
+            _ => Err(self.malformed("a size of a tensor is no natural number")),
+        });
+        sizes.collect()
+    }
+}

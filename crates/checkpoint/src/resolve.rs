@@ -1,0 +1,61 @@
+//! From what a user writes to a folder: a path, or a repository on the Hub.
+
+use std::path::{Path, PathBuf};
+
+use crate::hub::{Hub, HubError, is_repository_name};
+
+/// Why a name leads to no folder.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// There is no such folder, and the name is not one that a repository could have.
+    #[error(
+        "checkpoint `{name}`: expected a folder or a repository such as `google/ddpm-church-256`, \
+         found {found}"
+    )]
+    NoFolder {
+        /// What was asked for.
+        name: String,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// There is no such folder, and the Hub could not give a repository of that name.
+    #[error(
+        "checkpoint `{name}`: there is no such folder, and the hub could not give it: {source}"
+    )]
+    Hub {
+        /// What was asked for.
+        name: String,
+        /// What the Hub said.
+        source: HubError,
+    },
+}
+
+/// The folder of a pipeline: an existing folder wins; a name such as `owner/name` is fetched from
+/// the Hub that the environment names.
+///
+/// # Errors
+/// When there is no such folder and no such repository, or it cannot be fetched.
+pub fn resolve(name_or_path: &str) -> Result<PathBuf, ResolveError> {
+    resolve_with_progress(name_or_path, &mut |_| {})
+}
+
+/// [`resolve`], with a line for each file that is fetched.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_with_progress(
+    name_or_path: &str,
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, ResolveError> {
+    let path = Path::new(name_or_path);
+    if path.is_dir() {
+        return Ok(path.into());
+    }
+    let name = name_or_path.to_owned();
+    if path.exists() || !is_repository_name(name_or_path) {
+        let found = if path.exists() { "a file" } else { "nothing of that name" };
+        return Err(ResolveError::NoFolder { name, found });
+    }
+    let fetched = Hub::from_env().and_then(|hub| hub.fetch_pipeline(&name, None, progress));
+    fetched.map_err(|source| ResolveError::Hub { name, source })
+}

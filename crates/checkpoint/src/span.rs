@@ -1,0 +1,108 @@
+//! Where a tensor lies in its file, and reading it from there.
+//!
+//! Bytes are read at an offset instead of being mapped: a file that is cut short while it is open
+//! gives an error and not a fatal signal, and the crate needs no unsafe code.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use tch::{Kind, TchError, Tensor};
+
+use crate::tensors::TensorInfo;
+
+/// Bytes of one read while scanning for non-finite values.
+const SCAN_BYTES: usize = 1 << 20;
+
+/// The run of elements in a file that a tensor is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Span {
+    /// Offset of the first element, in bytes from the start of the file.
+    pub(crate) start: u64,
+    /// Elements from the first to the last that the tensor touches.
+    pub(crate) elements: usize,
+    /// Strides in elements, or none where the tensor is contiguous.
+    pub(crate) strides: Option<Vec<i64>>,
+}
+
+/// Why a span could not be read.
+#[derive(Debug)]
+pub(crate) enum SpanError {
+    /// The file could not be read.
+    Io(io::Error),
+    /// libtorch refused the bytes.
+    Torch(TchError),
+}
+
+impl From<io::Error> for SpanError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<TchError> for SpanError {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error)
+    }
+}
+
+impl Span {
+    /// Reads the tensor into storage of its own, contiguous, on the CPU.
+    pub(crate) fn read(&self, file: &File, info: &TensorInfo) -> Result<Tensor, SpanError> {
+        let mut bytes = vec![0_u8; self.elements * info.kind.elt_size_in_bytes()];
+        file.read_exact_at(&mut bytes, self.start)?;
+        let Some(strides) = &self.strides else {
+            return Ok(Tensor::f_from_data_size(&bytes, &info.shape, info.kind)?);
+        };
+        let flat = Tensor::f_from_data_size(&bytes, &[self.elements as i64], info.kind)?;
+        Ok(flat.f_as_strided(&info.shape, strides, Some(0))?.f_contiguous()?)
+    }
+
+    /// Whether every value is finite; integers always are.
+    pub(crate) fn is_finite(&self, file: &File, info: &TensorInfo) -> Result<bool, SpanError> {
+        let Some(all_finite) = finite_test(info.kind) else {
+            return Ok(true);
+        };
+        if self.strides.is_some() {
+            let tensor = self.read(file, info)?;
+            return Ok(tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1);
+        }
+        let length = self.elements * info.kind.elt_size_in_bytes();
+        let mut chunk = vec![0_u8; length.min(SCAN_BYTES)];
+        let mut done = 0;
+        while done < length {
+            let part = (length - done).min(SCAN_BYTES);
+            file.read_exact_at(&mut chunk[..part], self.start + done as u64)?;
+            if !all_finite(&chunk[..part]) {
+                return Ok(false);
+            }
+            done += part;
+        }
+        Ok(true)
+    }
+}
+
+/// The test that tells whether little-endian values of this kind are all finite: a value is not
+/// when every bit of its exponent is set.
+fn finite_test(kind: Kind) -> Option<fn(&[u8]) -> bool> {
+    match kind {
+        Kind::Float => Some(|bytes| {
+            let infinite =
+                |value: &[u8; 4]| u32::from_le_bytes(*value) & 0x7f80_0000 == 0x7f80_0000;
+            !bytes.as_chunks().0.iter().fold(false, |any, value| any | infinite(value))
+        }),
+        Kind::Half => Some(|bytes| finite_16(bytes, 0x7c00)),
+        Kind::BFloat16 => Some(|bytes| finite_16(bytes, 0x7f80)),
+        Kind::Double => Some(|bytes| {
+            let exponent = 0x7ff0_0000_0000_0000;
+            let infinite = |value: &[u8; 8]| u64::from_le_bytes(*value) & exponent == exponent;
+            !bytes.as_chunks().0.iter().fold(false, |any, value| any | infinite(value))
+        }),
+        _ => None,
+    }
+}
+
+fn finite_16(bytes: &[u8], exponent: u16) -> bool {
+    let infinite = |value: &[u8; 2]| u16::from_le_bytes(*value) & exponent == exponent;
+    !bytes.as_chunks().0.iter().fold(false, |any, value| any | infinite(value))
+}

@@ -1,0 +1,204 @@
+//! Strict loading: a file fits the targets exactly, or nothing is copied.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+
+use tch::{Kind, TchError, Tensor};
+
+use crate::tensors::{TensorFile, TensorFileError, TensorInfo};
+
+/// Names of one kind that a message spells out; the fields of [`LoadMismatch`] have all.
+const MOST_NAMES: usize = 32;
+
+/// Why a file was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file does not fit; nothing was copied.
+    #[error("{0}")]
+    Mismatch(Box<LoadMismatch>),
+    /// The file could not be read.
+    #[error(transparent)]
+    Read(#[from] TensorFileError),
+    /// libtorch refused to copy.
+    #[error("could not copy into `{tensor}`: {source}")]
+    Copy {
+        /// The target.
+        tensor: String,
+        /// What libtorch said.
+        source: TchError,
+    },
+}
+
+/// Everything about a file that does not fit its targets. Names are those of the targets, except
+/// for what the file has beyond them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoadMismatch {
+    /// The file.
+    pub path: PathBuf,
+    /// Targets that the file has no tensor for.
+    pub missing: Vec<String>,
+    /// Tensors that no target asks for, by their name in the file.
+    pub extra: Vec<String>,
+    /// Tensors of another shape, and both shapes.
+    pub misshapen: Vec<String>,
+    /// Tensors of another type, and both types.
+    pub mistyped: Vec<String>,
+    /// Tensors with a value that is infinite or no number.
+    pub non_finite: Vec<String>,
+}
+
+impl LoadMismatch {
+    fn parts(&self) -> [(&'static str, &[String]); 5] {
+        [
+            ("missing", &self.missing),
+            ("extra", &self.extra),
+            ("misshapen", &self.misshapen),
+            ("mistyped", &self.mistyped),
+            ("non-finite", &self.non_finite),
+        ]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parts().iter().all(|(_, names)| names.is_empty())
+    }
+}
+
+impl Display for LoadMismatch {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "`{}` does not fit the model", self.path.display())?;
+        let mut lead = ": ";
+        for (what, names) in self.parts().iter().filter(|(_, names)| !names.is_empty()) {
+            write!(
+                out,
+                "{lead}{} {what} ({}",
+                names.len(),
+                names[..names.len().min(MOST_NAMES)].join(", ")
+            )?;
+            if names.len() > MOST_NAMES {
+                write!(out, " and {} more", names.len() - MOST_NAMES)?;
+            }
+            write!(out, ")")?;
+            lead = "; ";
+        }
+        Ok(())
+    }
+}
+
+/// Copies every tensor of `file` into the target that `rename` gives its name to.
+///
+/// Targets may lie on any device and have any strides; they keep both. A floating target takes
+/// f16, bf16, f32 and f64 and keeps its own type; any other target takes its own type only. No
+/// gradient is recorded.
+///
+/// # Errors
+/// [`LoadError::Mismatch`] lists every missing, extra, misshapen, mistyped and non-finite tensor
+/// at once, and nothing was copied. A tensor that two names of the file are renamed to is extra.
+pub fn load_into(
+    file: &TensorFile,
+    targets: &[(String, Tensor)],
+    rename: &dyn Fn(&str) -> String,
+) -> Result<(), LoadError> {
+    let (sources, mismatch) = compare(file, targets, rename)?;
+    if !mismatch.is_empty() {
+        return Err(LoadError::Mismatch(Box::new(mismatch)));
+    }
+    for (name, target) in targets {
+        let Some(info) = sources.get(name) else { continue };
+        let values = file.read(&info.name)?;
+        tch::no_grad(|| target.shallow_clone().f_copy_(&values))
+            .map_err(|source| LoadError::Copy { tensor: name.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// The file's tensors by target name, and what does not fit.
+fn compare<'a>(
+    file: &'a TensorFile,
+    targets: &[(String, Tensor)],
+    rename: &dyn Fn(&str) -> String,
+) -> Result<(BTreeMap<String, &'a TensorInfo>, LoadMismatch), LoadError> {
+    let mut mismatch = LoadMismatch { path: file.path().into(), ..LoadMismatch::default() };
+    let wanted: BTreeMap<&str, &Tensor> =
+        targets.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut sources = BTreeMap::new();
+    for info in file.tensors() {
+        let name = rename(&info.name);
+        match wanted.get(name.as_str()) {
+            Some(target) if !sources.contains_key(&name) => {
+                compare_one(&name, info, target, &mut mismatch)?;
+                if !file.is_finite(&info.name)? {
+                    mismatch.non_finite.push(name.clone());
+                }
+                sources.insert(name, info);
+            }
+            _ => mismatch.extra.push(info.name.clone()),
+        }
+    }
+    let missing = wanted.keys().filter(|name| !sources.contains_key(**name));
+    mismatch.missing = missing.map(|name| (*name).to_owned()).collect();
+    Ok((sources, mismatch))
+}
+
+fn compare_one(
+    name: &str,
+    info: &TensorInfo,
+    target: &Tensor,
+    mismatch: &mut LoadMismatch,
+) -> Result<(), LoadError> {
+    let shape = target.size();
+    if info.shape != shape {
+        let found = &info.shape;
+        mismatch.misshapen.push(format!("{name}: expected {shape:?}, found {found:?}"));
+    }
+    let kind =
+        target.f_kind().map_err(|source| LoadError::Copy { tensor: name.to_owned(), source })?;
+    if info.kind != kind && !(is_floating(info.kind) && is_floating(kind)) {
+        let found = info.kind;
+        mismatch.mistyped.push(format!("{name}: expected {kind:?}, found {found:?}"));
+    }
+    Ok(())
+}
+
+fn is_floating(kind: Kind) -> bool {
+    matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double)
+}
+
+/// The present name of a tensor of an attention block that was saved under an old one: `query`,
+/// `key`, `value` and `proj_attn` became `to_q`, `to_k`, `to_v` and `to_out.0`. Other names are
+/// returned as they are.
+///
+/// Source: diffusers 0.35, `models/modeling_utils.py` (`_convert_deprecated_attention_blocks`).
+pub fn modern_attention_name(name: &str) -> String {
+    const RENAMED: [(&str, &str); 4] = [
+        (".query.", ".to_q."),
+        (".key.", ".to_k."),
+        (".value.", ".to_v."),
+        (".proj_attn.", ".to_out.0."),
+    ];
+    if !name.contains("attentions.") {
+        return name.to_owned();
+    }
+    RENAMED.iter().fold(name.to_owned(), |name, (old, new)| name.replace(old, new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::modern_attention_name;
+
+    #[test]
+    fn old_attention_names_become_new_ones() {
+        let cases = [
+            ("mid_block.attentions.0.query.weight", "mid_block.attentions.0.to_q.weight"),
+            ("mid_block.attentions.0.key.bias", "mid_block.attentions.0.to_k.bias"),
+            ("up_blocks.1.attentions.2.value.weight", "up_blocks.1.attentions.2.to_v.weight"),
+            ("mid_block.attentions.0.proj_attn.bias", "mid_block.attentions.0.to_out.0.bias"),
+            ("mid_block.attentions.0.to_q.weight", "mid_block.attentions.0.to_q.weight"),
+            ("mid_block.attentions.0.group_norm.bias", "mid_block.attentions.0.group_norm.bias"),
+            ("mid_block.other.key.weight", "mid_block.other.key.weight"),
+        ];
+        for (old, new) in cases {
+            assert_eq!(modern_attention_name(old), new);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Files that PyTorch and safetensors wrote are read with the same values.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ddpo_checkpoint::{PickleError, PickleScalar, TensorFile, TensorFileError, write_tensors};
+use tch::{Kind, Tensor};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+}
+
+fn same(left: &Tensor, right: &Tensor) -> bool {
+    left.kind() == right.kind() && left.size() == right.size() && left.equal(right)
+}
+
+#[test]
+fn every_kind_and_stride_of_a_pickle_is_read_as_pytorch_has_it() {
+    let expected = TensorFile::open(&golden("state.safetensors")).unwrap();
+    assert_eq!(expected.metadata().get("format").map(String::as_str), Some("pt"));
+    for name in
+        ["state.bin", "state-protocol-3.bin", "state-protocol-4.bin", "state-protocol-5.bin"]
+    {
+        let file = TensorFile::open(&golden(name)).unwrap();
+        assert_eq!(file.tensors(), expected.tensors(), "{name}");
+        assert_eq!(file.tensors().len(), 19);
+        for info in file.tensors() {
+            let (found, wanted) =
+                (file.read(&info.name).unwrap(), expected.read(&info.name).unwrap());
+            assert!(same(&found, &wanted), "{name}: {}", info.name);
+            assert!(found.is_contiguous(), "{name}: {}", info.name);
+        }
+    }
+    let strides = TensorFile::open(&golden("state.bin")).unwrap();
+    assert_eq!(strides.read("expanded").unwrap().stride(), [4, 1]);
+}
+
+#[test]
+fn nested_dictionaries_get_dotted_names_and_scalars_stay_readable() {
+    let file = TensorFile::open(&golden("nested.pth")).unwrap();
+    let weight = file.read("model_state_dict.0.weight").unwrap();
+    assert_eq!(Vec::<f32>::try_from(weight.flatten(0, -1)).unwrap(), [0., 1., 2., 3., 4., 5.]);
+    let batches = file.read("model_state_dict.1.num_batches_tracked").unwrap();
+    assert_eq!((batches.kind(), batches.size()), (Kind::Int64, vec![]));
+    let scalars = file.scalars();
+    let text = |text: &str| PickleScalar::Text(text.to_owned());
+    assert_eq!(scalars["best_reward"], PickleScalar::Float(1.25));
+    assert_eq!(scalars["epoch"], PickleScalar::Int(3));
+    assert_eq!(scalars["run_seed"], PickleScalar::Int(92013491249214123));
+    assert_eq!(scalars["task"], text("jpeg compressibility"));
+    assert_eq!(scalars["done"], PickleScalar::Bool(false));
+    assert_eq!(scalars["history.1"], PickleScalar::Float(2.5));
+    assert_eq!(scalars["history.2.0"], PickleScalar::Bool(true));
+}
+
+#[test]
+fn a_pickle_that_calls_code_is_refused_by_name_and_not_run() {
+    let error = TensorFile::open(&golden("malicious.pth")).unwrap_err();
+    let TensorFileError::Pickle { source: PickleError::RefusedGlobal { name }, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(name, "posix.system");
+    assert!(error.to_string().contains("refused to run `posix.system`"), "{error}");
+    assert!(!Path::new("/tmp/ddpo-pickle-was-run").exists());
+}
+
+#[test]
+fn other_formats_are_refused_by_name() {
+    let said = |name: &str| TensorFile::open(&golden(name)).unwrap_err().to_string();
+    assert!(said("legacy.bin").contains("found a legacy torch pickle; hint:"));
+    assert!(said("bare-tensor.pth").contains("expected a dictionary of tensors"));
+    assert!(said("deflated.pth").contains("compressed"));
+    assert!(said("make.py").contains("expected a safetensors file or a torch zip archive"));
+    assert!(said("no-such-file").contains("could not read"));
+    let folder = TensorFile::open(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_err();
+    assert!(folder.to_string().contains("a folder"), "{folder}");
+}
+
+#[test]
+fn a_file_cut_anywhere_gives_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["state.bin", "state.safetensors", "nested.pth"] {
+        let whole = std::fs::read(golden(name)).unwrap();
+        for cut in (0..whole.len()).step_by(7) {
+            let path = folder.path().join("cut");
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let error = TensorFile::open(&path).err();
+            assert!(error.is_some(), "{name} cut at {cut} of {} was opened", whole.len());
+        }
+    }
+    let path = folder.path().join("cut");
+    std::fs::write(&path, b"").unwrap();
+    assert!(TensorFile::open(&path).unwrap_err().to_string().contains("an empty file"));
+}
+
+#[test]
+fn a_longer_file_is_not_the_file_that_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.safetensors");
+    let mut bytes = std::fs::read(golden("state.safetensors")).unwrap();
+    bytes.push(0);
+    std::fs::write(&path, bytes).unwrap();
+    let error = TensorFile::open(&path).unwrap_err();
+    assert!(matches!(error, TensorFileError::Length { .. }), "{error}");
+}
+
+#[test]
+fn a_type_that_is_not_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.safetensors");
+    let json = br#"{"w":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}}  "#;
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json);
+    bytes.extend([0; 8]);
+    std::fs::write(&path, bytes).unwrap();
+    let error = TensorFile::open(&path).unwrap_err().to_string();
+    assert!(error.contains("tensor `w`") && error.contains("U64"), "{error}");
+}
+
+#[test]
+fn finiteness_is_told_for_every_floating_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let kinds = [Kind::Float, Kind::Half, Kind::BFloat16, Kind::Double];
+    let mut tensors = vec![("ints".to_owned(), Tensor::from_slice(&[i64::MIN, i64::MAX, -1]))];
+    for kind in kinds {
+        for (name, value) in [
+            ("fine", 65504.0),
+            ("tiny", 1e-8),
+            ("infinite", f64::INFINITY),
+            ("minus", f64::NEG_INFINITY),
+            ("nan", f64::NAN),
+        ] {
+            let mut tensor = Tensor::zeros([300_001], (Kind::Double, tch::Device::Cpu));
+            if matches!(kind, Kind::BFloat16 | Kind::Half) && name == "fine" {
+                tensor = tensor.f_fill_(60000.0).unwrap();
+            }
+            let _ = tensor.get(300_000).fill_(value);
+            tensors.push((format!("{kind:?}.{name}"), tensor.to_kind(kind)));
+        }
+    }
+    write_tensors(&path, &tensors, &BTreeMap::new()).unwrap();
+    let file = TensorFile::open(&path).unwrap();
+    for info in file.tensors() {
+        let expected = !["infinite", "minus", "nan"].iter().any(|bad| info.name.ends_with(bad));
+        assert_eq!(file.is_finite(&info.name).unwrap(), expected, "{}", info.name);
+    }
+}
+
+#[test]
+fn a_name_that_is_not_there_is_named() {
+    let file = TensorFile::open(&golden("state.safetensors")).unwrap();
+    assert!(file.read("nothing").unwrap_err().to_string().contains("has no tensor `nothing`"));
+}

@@ -1,0 +1,185 @@
+//! Files and folders are written whole, with the same bytes for the same values.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ddpo_checkpoint::{
+    PipelineToSave, PublishError, TensorFile, WriteError, open_pipeline, publish_folder,
+    recover_folder, save_pipeline, write_file, write_tensors,
+};
+use tch::{Device, Kind, Tensor};
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn sample() -> Vec<(String, Tensor)> {
+    let ramp = Tensor::arange(24, (Kind::Float, Device::Cpu));
+    vec![
+        ("b".to_owned(), ramp.view([2, 3, 4])),
+        ("a.half".to_owned(), ramp.to_kind(Kind::Half).view([4, 6])),
+        ("a.transposed".to_owned(), ramp.view([4, 6]).transpose(0, 1)),
+        ("count".to_owned(), Tensor::from(7_i64)),
+        ("mask".to_owned(), Tensor::from_slice(&[true, false])),
+        ("empty".to_owned(), Tensor::zeros([0, 2], (Kind::Double, Device::Cpu))),
+    ]
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let metadata = BTreeMap::from([("k".to_owned(), "v \"quoted\"".to_owned())]);
+    write_tensors(&path, &sample(), &metadata).unwrap();
+    let file = TensorFile::open(&path).unwrap();
+    assert_eq!(file.metadata(), &metadata);
+    for (name, tensor) in sample() {
+        let back = file.read(&name).unwrap();
+        assert!(back.kind() == tensor.kind() && back.equal(&tensor), "{name}");
+        assert_eq!(back.size(), tensor.size(), "{name}");
+    }
+    assert_eq!(names(folder.path()), ["t.safetensors"]);
+}
+
+#[test]
+fn bytes_do_not_depend_on_order_or_strides_and_are_those_of_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let metadata: BTreeMap<String, String> =
+        (0..20).map(|at| (format!("key{at}"), at.to_string())).collect();
+    let mut tensors = sample();
+    write_tensors(&one, &tensors, &metadata).unwrap();
+    tensors.reverse();
+    for (_, tensor) in &mut tensors {
+        *tensor = tensor.contiguous();
+    }
+    write_tensors(&two, &tensors, &metadata).unwrap();
+    assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
+
+    let single = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    write_tensors(&one, &tensors, &single).unwrap();
+    let written = fs::read(&one).unwrap();
+    let parsed = safetensors::SafeTensors::deserialize(&written).unwrap();
+    let info = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let library = safetensors::serialize(parsed.tensors(), Some(info)).unwrap();
+    assert_eq!(written, library);
+}
+
+#[test]
+fn names_come_once_and_types_have_a_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let twice = vec![("a".to_owned(), Tensor::from(1.0)), ("a".to_owned(), Tensor::from(2.0))];
+    let error = write_tensors(&path, &twice, &BTreeMap::new()).unwrap_err();
+    assert!(matches!(error, WriteError::Duplicate { .. }), "{error}");
+    let odd = Tensor::zeros([2], (Kind::ComplexFloat, Device::Cpu));
+    let error = write_tensors(&path, &[("z".to_owned(), odd)], &BTreeMap::new()).unwrap_err();
+    assert!(matches!(error, WriteError::UnsupportedKind { .. }), "{error}");
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn a_folder_that_is_missing_is_named() {
+    let error = write_file(Path::new("/no/such/folder/file"), b"x").unwrap_err();
+    assert!(error.to_string().starts_with("could not write `/no/such/folder/file`"), "{error}");
+}
+
+#[test]
+fn a_saved_pipeline_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("runs/one/checkpoints/best");
+    let tensors = vec![("conv_in.weight".to_owned(), Tensor::from_slice(&[1_f32, 2.0]))];
+    let metadata = BTreeMap::new();
+    let pipeline = PipelineToSave {
+        unet_config: r#"{"_class_name": "UNet2DModel", "sample_size": 32}"#,
+        scheduler_config: r#"{"_class_name": "DDIMScheduler"}"#,
+        tensors: &tensors,
+        metadata: &metadata,
+    };
+    publish_folder(&root, |fresh| save_pipeline(fresh, &pipeline)).unwrap();
+    let opened = open_pipeline(&root).unwrap();
+    assert_eq!(opened.unet_config, pipeline.unet_config);
+    assert_eq!(opened.scheduler_config, pipeline.scheduler_config);
+    assert_eq!(opened.root, root);
+    let index = fs::read_to_string(root.join("model_index.json")).unwrap();
+    assert!(index.contains("DDPMPipeline") && index.contains("DDIMScheduler"), "{index}");
+    let file = TensorFile::open(&opened.weights).unwrap();
+    assert_eq!(file.metadata()["format"], "pt");
+    assert_eq!(names(root.parent().unwrap()), ["best"]);
+
+    let broken = PipelineToSave { unet_config: "[]", ..pipeline };
+    let error = publish_folder(&root, |fresh| save_pipeline(fresh, &broken)).unwrap_err();
+    assert!(error.to_string().contains("expected JSON"), "{error}");
+    open_pipeline(&root).unwrap();
+    assert_eq!(names(root.parent().unwrap()), ["best"]);
+}
+
+fn version(root: &Path) -> String {
+    fs::read_to_string(root.join("version")).unwrap()
+}
+
+fn put(text: &str) -> impl Fn(&Path) -> Result<(), WriteError> {
+    move |folder| write_file(&folder.join("version"), text.as_bytes())
+}
+
+#[test]
+fn publishing_replaces_and_a_failure_leaves_the_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("best");
+    publish_folder(&target, put("1")).unwrap();
+    publish_folder(&target, put("2")).unwrap();
+    assert_eq!(version(&target), "2");
+    let failed = publish_folder(&target, |fresh| {
+        fs::write(fresh.join("half"), b"written").unwrap();
+        Err("the disk is full")
+    });
+    assert!(matches!(failed, Err(PublishError::Fill("the disk is full"))));
+    assert_eq!(version(&target), "2");
+    assert_eq!(names(folder.path()), ["best"]);
+    assert!(publish_folder(Path::new("/.."), put("x")).is_err());
+}
+
+/// What a process killed at each point of publishing version 2 leaves, and the version that is
+/// there after recovery.
+#[test]
+fn leftovers_of_a_killed_process_are_put_right() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["best"], "best"),
+        (&["best", ".tmp-best"], "best"),
+        (&[".old-best", ".tmp-best"], ".old-best"),
+        (&[".old-best", "best"], "best"),
+        (&[".old-best"], ".old-best"),
+    ];
+    for (present, survivor) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| -> PathBuf { folder.path().join(name) };
+        for name in present {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("version"), name).unwrap();
+        }
+        recover_folder(&at("best")).unwrap();
+        assert_eq!(version(&at("best")), survivor, "{present:?}");
+        assert_eq!(names(folder.path()), ["best"], "{present:?}");
+        publish_folder(&at("best"), put("next")).unwrap();
+        assert_eq!(version(&at("best")), "next");
+        assert_eq!(names(folder.path()), ["best"], "{present:?}");
+    }
+}
+
+#[test]
+fn written_files_have_the_users_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+    write_file(&ours, b"x").unwrap();
+    fs::write(&plain, b"x").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&ours), mode(&plain));
+}
