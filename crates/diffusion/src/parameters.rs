@@ -3,6 +3,7 @@
 //! A block's constructor asks its [`Path`] for tensors under the names that the checkpoint has;
 //! [`Parameters`] keeps them in order of declaration and allocates them in the model's [`Layout`].
 
+use ddpo_rollout::trajectory::Digest;
 use tch::{Device, Kind, Tensor};
 
 /// The parameters of a model in order of declaration.
@@ -74,6 +75,23 @@ impl Parameters {
     #[must_use]
     pub fn count(&self) -> usize {
         self.entries.iter().map(|(_, tensor)| tensor.numel()).sum()
+    }
+
+    /// BLAKE3 over names, shapes and f32 values, which says whether two policies are the same.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut bytes = Vec::new();
+        let mut parts = Vec::new();
+        for (name, tensor) in &self.entries {
+            let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+            let elements = values.numel();
+            bytes.resize(elements * 4, 0);
+            values.view(-1).copy_data_u8(&mut bytes, elements);
+            parts.extend(name.as_bytes());
+            tensor.size().iter().for_each(|side| parts.extend(side.to_le_bytes()));
+            parts.extend(Digest::of(&bytes).0);
+        }
+        Digest::of(&parts)
     }
 
     /// Makes every tensor a leaf that collects gradients, or stops that.

@@ -20,6 +20,8 @@ pub enum Purpose {
     Pretraining,
     /// Initial weights.
     Weights,
+    /// Which steps of a trajectory are trained.
+    StepChoice,
 }
 
 /// The key of one tensor of noise.

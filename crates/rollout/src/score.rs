@@ -27,3 +27,12 @@ impl Score {
         Self { reward, components: Vec::new() }
     }
 }
+
+/// A trajectory with its score: what the learner trains on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredTrajectory {
+    /// The trajectory.
+    pub trajectory: crate::trajectory::Trajectory,
+    /// What the reward model said of its image.
+    pub score: Score,
+}

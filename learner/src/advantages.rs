@@ -1,0 +1,74 @@
+//! Advantages: (r - mean) / (std + 1e-6) with the unbiased standard deviation, then a clip.
+
+use crate::config::AdvantageScope;
+use serde::{Deserialize, Serialize};
+
+const EPS: f64 = 1e-6;
+
+/// Count, mean and sum of squared deviations of the rewards seen so far (Welford 1962).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunningMoments {
+    count: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl RunningMoments {
+    fn push(&mut self, value: f64) {
+        self.count += 1;
+        let delta = value - self.mean;
+        self.mean += delta / self.count as f64;
+        self.squares += delta * (value - self.mean);
+    }
+
+    fn of(values: &[f32]) -> Self {
+        let mut moments = Self::default();
+        values.iter().for_each(|&value| moments.push(f64::from(value)));
+        moments
+    }
+
+    /// Mean of the values; 0 if there were none.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Unbiased standard deviation; 0 if there were fewer than two values.
+    #[must_use]
+    pub fn std(&self) -> f64 {
+        match self.count {
+            0 | 1 => 0.0,
+            count => (self.squares / (count - 1) as f64).sqrt(),
+        }
+    }
+
+    fn standardise(&self, rewards: &[f32]) -> Vec<f32> {
+        let scale = 1.0 / (self.std() + EPS);
+        rewards.iter().map(|&reward| ((f64::from(reward) - self.mean) * scale) as f32).collect()
+    }
+}
+
+/// Advantages of an epoch's `rewards`, in their order. `batch_size` cuts the mini-batches of
+/// [`AdvantageScope::Batch`]; `running` is taken up and carried on by [`AdvantageScope::Running`].
+#[must_use]
+pub fn advantages(
+    rewards: &[f32],
+    scope: AdvantageScope,
+    batch_size: usize,
+    running: &mut RunningMoments,
+    clip: f64,
+) -> Vec<f32> {
+    let standardised: Vec<f32> = match scope {
+        AdvantageScope::Epoch => RunningMoments::of(rewards).standardise(rewards),
+        AdvantageScope::Batch => rewards
+            .chunks(batch_size)
+            .flat_map(|batch| RunningMoments::of(batch).standardise(batch))
+            .collect(),
+        AdvantageScope::Running => {
+            rewards.iter().for_each(|&reward| running.push(f64::from(reward)));
+            running.standardise(rewards)
+        }
+    };
+    let clip = clip as f32;
+    standardised.into_iter().map(|advantage| advantage.clamp(-clip, clip)).collect()
+}

@@ -1,0 +1,84 @@
+//! The policy that is trained: f32 master weights, and a copy in the type that the UNet runs in
+//! where that is another one.
+
+use ddpo_diffusion::parameters::Gradients;
+use ddpo_diffusion::unet::UNet;
+use tch::{Kind, Tensor};
+
+/// Master weights, the network that runs, and the gradients of the masters.
+#[derive(Debug)]
+pub struct Policy {
+    master: UNet,
+    compute: Option<UNet>,
+    accumulated: Vec<Tensor>,
+}
+
+impl Policy {
+    /// Takes f32 weights; the network runs in `kind`.
+    #[must_use]
+    pub fn new(mut master: UNet, kind: Kind) -> Self {
+        let compute = (kind != Kind::Float).then(|| {
+            let mut copy = master.converted(kind, master.parameters().device());
+            copy.parameters_mut().track_gradients(Gradients::Tracked);
+            copy
+        });
+        if compute.is_none() {
+            master.parameters_mut().track_gradients(Gradients::Tracked);
+        }
+        Self { master, compute, accumulated: Vec::new() }
+    }
+
+    /// The network that predicts, for sampling and for training alike.
+    #[must_use]
+    pub fn network(&self) -> &UNet {
+        self.compute.as_ref().unwrap_or(&self.master)
+    }
+
+    /// The f32 weights.
+    #[must_use]
+    pub fn master(&self) -> &UNet {
+        &self.master
+    }
+
+    /// Moves what the last backward pass left in the network into the masters' f32 gradients.
+    /// In f32 autograd accumulates in place and nothing moves.
+    pub fn collect_gradients(&mut self) {
+        let Some(compute) = &self.compute else { return };
+        tch::no_grad(|| {
+            for (index, (_, tensor)) in compute.parameters().entries().iter().enumerate() {
+                let mut gradient = tensor.grad();
+                let widened = gradient.to_kind(Kind::Float);
+                match self.accumulated.get_mut(index) {
+                    Some(sum) => _ = sum.g_add_(&widened),
+                    None => self.accumulated.push(widened),
+                }
+                let _ = gradient.zero_();
+            }
+        });
+    }
+
+    /// The masters' gradients since the last [`Policy::clear_gradients`].
+    #[must_use]
+    pub fn gradients(&self) -> Vec<Tensor> {
+        match &self.compute {
+            Some(_) => self.accumulated.iter().map(Tensor::shallow_clone).collect(),
+            None => self.master.parameters().entries().iter().map(|(_, t)| t.grad()).collect(),
+        }
+    }
+
+    /// Zeroes the gradients in place.
+    pub fn clear_gradients(&mut self) {
+        tch::no_grad(|| {
+            for mut gradient in self.gradients().into_iter().filter(Tensor::defined) {
+                let _ = gradient.zero_();
+            }
+        });
+    }
+
+    /// Brings the network up to date after the masters have changed.
+    pub fn refresh(&mut self) {
+        if let Some(compute) = &mut self.compute {
+            compute.parameters_mut().copy_from(self.master.parameters());
+        }
+    }
+}

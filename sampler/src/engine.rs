@@ -1,0 +1,196 @@
+//! Ancestral sampling of a batch (Black et al. 2023, section 3.2; DDIM with eta as diffusers
+//! `schedulers/scheduling_ddim.py`), recording states and log-probabilities on the way.
+
+use crate::states::{noise, rounded, to_bytes};
+use bytes::Bytes;
+use ddpo_diffusion::gaussian;
+use ddpo_diffusion::scheduler::Transitions;
+use ddpo_diffusion::unet::UNet;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::trajectory::{
+    Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryError,
+    TrajectoryHeader,
+};
+use std::sync::Arc;
+use tch::{Kind, Tensor};
+use thiserror::Error;
+
+/// Which weights a trajectory is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// Version of the weights.
+    pub policy_version: PolicyVersion,
+    /// Digest of the weights.
+    pub weights_digest: Digest,
+}
+
+/// The engine's fixed settings.
+#[derive(Debug)]
+pub struct Sampler {
+    transitions: Transitions,
+    shape: StateShape,
+    dtype: StateDtype,
+    timesteps: Arc<[i64]>,
+    random_steps: Arc<[usize]>,
+}
+
+/// Why sampling failed.
+#[derive(Debug, Error)]
+pub enum SampleError {
+    /// The model predicted something that is not finite.
+    #[error(
+        "sampling: sample {sample} of epoch {epoch} is not finite after step {step} (t = {timestep})"
+    )]
+    NotFinite {
+        /// Index of the sample.
+        sample: u32,
+        /// Its epoch.
+        epoch: u32,
+        /// Index of the step.
+        step: usize,
+        /// Timestep of the step.
+        timestep: i64,
+    },
+    /// The parts do not make a trajectory.
+    #[error("sampling: {0}")]
+    Trajectory(#[from] TrajectoryError),
+    /// libtorch refused an operation, for want of memory for instance.
+    #[error("sampling: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// One state of a batch as it is made, for those who watch.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    /// Steps done: 0 for x_T.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// The batch's states, in the order of its samples.
+    pub states: &'a [Bytes],
+}
+
+impl Sampler {
+    /// A sampler of images of `shape`, taking `transitions`, rounding states to `dtype`.
+    #[must_use]
+    pub fn new(transitions: Transitions, shape: StateShape, dtype: StateDtype) -> Self {
+        let timesteps = transitions.timesteps().into();
+        let random_steps = transitions.random_steps().into();
+        Self { transitions, shape, dtype, timesteps, random_steps }
+    }
+
+    /// The steps that it takes.
+    #[must_use]
+    pub fn transitions(&self) -> &Transitions {
+        &self.transitions
+    }
+
+    /// Denoises one trajectory for each of `samples`, as one batch, with the weights of `unet`.
+    /// A sample's noise depends on its coordinates and `purpose` alone.
+    ///
+    /// # Errors
+    /// [`SampleError::NotFinite`] names the first sample and step whose state is not finite.
+    pub fn generate(
+        &self,
+        unet: &UNet,
+        samples: &[SampleCoordinates],
+        purpose: Purpose,
+        provenance: Provenance,
+        observe: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Vec<Trajectory>, SampleError> {
+        let _guard = tch::no_grad_guard();
+        let device = unet.parameters().device();
+        let steps = self.timesteps.len();
+        let draw = |step: usize| noise(samples, purpose, step as u32, self.shape, device);
+        let mut state = rounded(&draw(0), self.dtype);
+        let mut states = vec![Vec::with_capacity(steps + 1); samples.len()];
+        let mut log_probs = vec![Vec::with_capacity(steps); samples.len()];
+        self.record(&state, 0, &mut states, observe);
+        for step in 0..steps {
+            let rows = vec![step; samples.len()];
+            let output = unet.forward(&state, &self.transitions.timestep_tensor(&rows));
+            let random = self.transitions.coefficients()[step].sigma > 0.0;
+            state = if random {
+                let taken = self.transitions.step(&state, &output, &rows, &draw(step + 1));
+                let next = rounded(&taken.sample, self.dtype);
+                let density = gaussian::log_prob(&next, &taken.mean, &taken.sigma);
+                collect(&density, &mut log_probs)?;
+                next
+            } else {
+                let (mean, _) = self.transitions.mean_and_sigma(&state, &output, &rows);
+                rounded(&mean, self.dtype)
+            };
+            self.check_finite(&state, samples, step)?;
+            self.record(&state, step + 1, &mut states, observe);
+        }
+        self.assemble(samples, purpose, provenance, states, log_probs)
+    }
+
+    fn record(
+        &self,
+        state: &Tensor,
+        step: usize,
+        states: &mut [Vec<Bytes>],
+        observe: &mut dyn FnMut(Progress<'_>),
+    ) {
+        let bytes = to_bytes(state, self.dtype);
+        observe(Progress { step, steps: self.timesteps.len(), states: &bytes });
+        states.iter_mut().zip(bytes).for_each(|(states, bytes)| states.push(bytes));
+    }
+
+    fn check_finite(
+        &self,
+        state: &Tensor,
+        samples: &[SampleCoordinates],
+        step: usize,
+    ) -> Result<(), SampleError> {
+        // The sum of a batch is finite if all its values are, unless it overflows; only then are
+        // the samples looked at one by one.
+        if state.sum(Kind::Double).double_value(&[]).is_finite() {
+            return Ok(());
+        }
+        for (index, coordinates) in samples.iter().enumerate() {
+            let finite = state.get(index as i64).isfinite().all();
+            if finite.int64_value(&[]) == 0 {
+                let (sample, epoch) = (coordinates.sample, coordinates.epoch);
+                let timestep = self.timesteps[step];
+                return Err(SampleError::NotFinite { sample, epoch, step, timestep });
+            }
+        }
+        Ok(())
+    }
+
+    fn assemble(
+        &self,
+        samples: &[SampleCoordinates],
+        purpose: Purpose,
+        provenance: Provenance,
+        states: Vec<Vec<Bytes>>,
+        log_probs: Vec<Vec<f32>>,
+    ) -> Result<Vec<Trajectory>, SampleError> {
+        let header = |coordinates: SampleCoordinates| TrajectoryHeader {
+            coordinates,
+            purpose,
+            policy_version: provenance.policy_version,
+            weights_digest: provenance.weights_digest,
+            scheduler_digest: self.transitions.digest(),
+            dtype: self.dtype,
+            shape: self.shape,
+            timesteps: Arc::clone(&self.timesteps),
+            random_steps: Arc::clone(&self.random_steps),
+        };
+        let parts = samples.iter().zip(states).zip(log_probs);
+        parts
+            .map(|((&coordinates, states), log_probs)| {
+                Ok(Trajectory::new(header(coordinates), states, log_probs)?)
+            })
+            .collect()
+    }
+}
+
+/// Appends one log-probability to each sample's list.
+fn collect(density: &Tensor, log_probs: &mut [Vec<f32>]) -> Result<(), tch::TchError> {
+    let values = Vec::<f32>::try_from(density)?;
+    log_probs.iter_mut().zip(values).for_each(|(list, value)| list.push(value));
+    Ok(())
+}
