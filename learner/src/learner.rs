@@ -15,7 +15,6 @@ use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, Trajectory};
-use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
@@ -104,8 +103,8 @@ pub struct Learner {
     version: PolicyVersion,
 }
 
-/// Tells the caller how far an epoch is; it may ask to stop between mini-batches.
-pub type Observer<'a> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'a;
+/// Tells the caller how far an epoch is: optimizer steps taken, and in all.
+pub type Observer<'a> = dyn FnMut(u64, u64) + 'a;
 
 impl Learner {
     /// A learner of the f32 model `unet`, which runs in `kind`. `reference` is the pretrained
@@ -187,9 +186,7 @@ impl Learner {
         self.policy.refresh();
     }
 
-    /// Trains on `batch`, which is sorted by sample first: arrival order has no effect. Gives
-    /// `None` if the observer asked to stop, in which case the weights are part-way and the caller
-    /// goes back to the last checkpoint.
+    /// Trains on `batch`, which is sorted by sample first: arrival order has no effect.
     ///
     /// # Errors
     /// [`LearnError`].
@@ -197,7 +194,7 @@ impl Learner {
         &mut self,
         batch: &[ScoredTrajectory],
         observer: &mut Observer<'_>,
-    ) -> Result<Option<UpdateReport>, LearnError> {
+    ) -> Result<UpdateReport, LearnError> {
         let batch = self.sorted(batch)?;
         let trajectories: Vec<&Trajectory> = batch.iter().map(|s| &s.trajectory).collect();
         let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
@@ -222,13 +219,11 @@ impl Learner {
                 };
                 let members = &trajectories[first..first + self.config.batch_size];
                 self.mini_batch(&mut epoch, &pairs(members, first, choice))?;
-                if observer(epoch.report.optimizer_steps, total).is_break() {
-                    return Ok(None);
-                }
+                observer(epoch.report.optimizer_steps, total);
             }
         }
         self.version = self.version.next();
-        Ok(Some(epoch.finish(self.reference.is_some())))
+        Ok(epoch.finish(self.reference.is_some()))
     }
 
     fn sorted<'a>(

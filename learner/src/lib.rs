@@ -5,6 +5,8 @@
 
 pub mod adamw;
 pub mod advantages;
+pub mod batch_file;
+pub mod checkpoint;
 pub mod config;
 pub mod ema;
 pub mod learner;

@@ -1,1 +1,3 @@
-//! What every binary shares: layered settings, logging and signals
+//! What every binary shares. So far: settings in layers.
+
+pub mod settings;

@@ -1,0 +1,171 @@
+//! A checkpoint on disk: a diffusers pipeline folder, and beside it `optimizer.safetensors`,
+//! `state.json`, and `unet_ema/` where averaged weights are kept. Everything that an uninterrupted
+//! run would have in memory is in there, so a resumed run continues to the bit.
+
+use crate::advantages::RunningMoments;
+use crate::learner::Learner;
+use ddpo_checkpoint::{
+    LoadError, PipelineToSave, PublishError, TensorFile, TensorFileError, WriteError, load_into,
+    publish_folder, save_pipeline, write_file, write_tensors,
+};
+use ddpo_diffusion::unet::config::ConfigError;
+use ddpo_rollout::trajectory::PolicyVersion;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tch::Tensor;
+use thiserror::Error;
+
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+const EMA: &str = "unet_ema";
+const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+
+/// What a run is besides its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunState {
+    /// Epochs completed.
+    pub epoch: u32,
+    /// Version of the weights.
+    pub policy_version: PolicyVersion,
+    /// Optimizer steps taken.
+    pub optimizer_step: u64,
+    /// Statistics of all rewards so far, for running advantages.
+    pub rewards_seen: RunningMoments,
+    /// Best mean evaluation reward so far.
+    pub best_reward: Option<f64>,
+    /// (epoch, sample) of the trajectories that the last update trained on.
+    pub trained_samples: Vec<(u32, u32)>,
+    /// The settings of the run, for the record.
+    pub settings: serde_json::Value,
+}
+
+/// Why a checkpoint cannot be written or read.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// The folder could not be published.
+    #[error("checkpoint: {0}")]
+    Publish(Box<PublishError<SaveError>>),
+    /// A tensor file cannot be read.
+    #[error("checkpoint: {0}")]
+    Tensors(#[from] TensorFileError),
+    /// A tensor file does not fit.
+    #[error("checkpoint: {0}")]
+    Load(#[from] LoadError),
+    /// `state.json` cannot be read.
+    #[error("checkpoint: {}: {error}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+/// Why a checkpoint's files could not be written.
+#[derive(Debug, Error)]
+pub enum SaveError {
+    /// A file could not be written.
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    /// The config could not be written as JSON.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The state could not be written as JSON.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl From<PublishError<SaveError>> for CheckpointError {
+    fn from(error: PublishError<SaveError>) -> Self {
+        Self::Publish(Box::new(error))
+    }
+}
+
+/// Writes the learner into `folder`, beside it first, then renamed.
+///
+/// # Errors
+/// [`CheckpointError::Publish`]; the folder is then as it was.
+pub fn save(
+    folder: &Path,
+    learner: &Learner,
+    scheduler_config: &str,
+    state: &RunState,
+) -> Result<(), CheckpointError> {
+    publish_folder(folder, |root| fill(root, learner, scheduler_config, state))?;
+    Ok(())
+}
+
+fn fill(
+    root: &Path,
+    learner: &Learner,
+    scheduler_config: &str,
+    state: &RunState,
+) -> Result<(), SaveError> {
+    let master = learner.policy().master();
+    let config = master.config().to_json()?;
+    let parameters = detached(master.parameters().entries());
+    let metadata = BTreeMap::new();
+    save_pipeline(
+        root,
+        &PipelineToSave {
+            unet_config: &config,
+            scheduler_config,
+            tensors: &parameters,
+            metadata: &metadata,
+        },
+    )?;
+    let moments = learner.optimizer().state(&parameters);
+    write_tensors(&root.join(OPTIMIZER), &moments, &metadata)?;
+    if let Some(ema) = learner.ema() {
+        let folder = root.join(EMA);
+        std::fs::create_dir_all(&folder)
+            .map_err(|source| WriteError::Io { path: folder.clone(), source })?;
+        write_file(&folder.join("config.json"), config.as_bytes())?;
+        let format = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        write_tensors(&folder.join(WEIGHTS), ema.entries(), &format)?;
+    }
+    let state = serde_json::to_string_pretty(state)? + "\n";
+    Ok(write_file(&root.join(STATE), state.as_bytes())?)
+}
+
+fn detached(entries: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    entries.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
+}
+
+/// Whether `folder` has the state of a run, and not a model alone.
+#[must_use]
+pub fn has_state(folder: &Path) -> bool {
+    folder.join(STATE).is_file()
+}
+
+/// Reads `state.json`.
+///
+/// # Errors
+/// [`CheckpointError::State`] names the file.
+pub fn read_state(folder: &Path) -> Result<RunState, CheckpointError> {
+    let path = folder.join(STATE);
+    let parsed = std::fs::read_to_string(&path)
+        .and_then(|text| serde_json::from_str(&text).map_err(std::io::Error::from));
+    parsed.map_err(|error| CheckpointError::State { path, error })
+}
+
+/// Loads weights, optimizer and averaged weights into a learner of the same settings and takes up
+/// its counters.
+///
+/// # Errors
+/// [`CheckpointError`] if a file is missing or does not fit.
+pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, CheckpointError> {
+    let state = read_state(folder)?;
+    let same = |name: &str| name.to_owned();
+    let entries = learner.policy().master().parameters().entries();
+    load_into(&TensorFile::open(&folder.join("unet").join(WEIGHTS))?, entries, &same)?;
+    let moments = learner.optimizer().state(entries);
+    load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, &moments, &same)?;
+    if let Some(ema) = learner.ema() {
+        load_into(&TensorFile::open(&folder.join(EMA).join(WEIGHTS))?, ema.entries(), &same)?;
+    }
+    learner.resume_at(state.policy_version, state.optimizer_step, state.rewards_seen);
+    Ok(state)
+}
