@@ -13,8 +13,8 @@ use crate::task::Task;
 
 const COMPONENT: &str = "jpeg_kilobytes";
 
-/// Work that is worth a thread of its own: about a millisecond of encoding.
-const PIXELS_A_THREAD: usize = 1 << 18;
+/// Work that is worth a thread of its own: half a millisecond of encoding or more.
+const PIXELS_A_THREAD: usize = 1 << 17;
 
 /// The size as JPEG in kilobytes, or minus it.
 pub struct JpegReward {
