@@ -26,7 +26,7 @@ pub enum ResolveError {
         /// What was asked for.
         name: String,
         /// What the Hub said.
-        source: HubError,
+        source: Box<HubError>,
     },
 }
 
@@ -57,5 +57,5 @@ pub fn resolve_with_progress(
         return Err(ResolveError::NoFolder { name, found });
     }
     let fetched = Hub::from_env().and_then(|hub| hub.fetch_pipeline(&name, None, progress));
-    fetched.map_err(|source| ResolveError::Hub { name, source })
+    fetched.map_err(|source| ResolveError::Hub { name, source: Box::new(source) })
 }

@@ -14,6 +14,10 @@ use crate::hub::client::{Client, Remote};
 /// Attempts in a row that bring nothing before the download is given up.
 const MAX_FRUITLESS: u32 = 3;
 
+/// Downloads with the wrong content before it is given up: a part that was left by another run may
+/// be to blame for the first.
+const MAX_DAMAGED: u32 = 2;
+
 /// Wait before the second attempt; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
@@ -29,8 +33,7 @@ pub(crate) fn download(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Failure> {
     let partial = path.with_extension("incomplete");
-    let mut most = length_of(&partial)?;
-    let mut fruitless = 0;
+    let (mut most, mut fruitless, mut damaged) = (length_of(&partial)?, 0, 0);
     loop {
         let attempt = fetch_rest(client, url, remote, &partial, progress);
         let now = length_of(&partial)?;
@@ -44,8 +47,9 @@ pub(crate) fn download(
             // What is there can never become the right content.
             fs::remove_file(&partial)?;
             most = 0;
+            damaged += 1;
         }
-        if !failure.may_pass() || fruitless >= MAX_FRUITLESS {
+        if !failure.may_pass() || fruitless >= MAX_FRUITLESS || damaged >= MAX_DAMAGED {
             return Err(failure);
         }
         thread::sleep(FIRST_WAIT * 2_u32.pow(fruitless));
