@@ -1,6 +1,6 @@
 //! Checkpoints in diffusers' layout: reading, strict loading, writing, and the Hugging Face Hub.
 //!
-//! Where it stands in the flow: the command line names a folder or a repository, [`resolve`] turns
+//! Where it stands in the flow: the command line names a folder or a repository, [`resolve()`] turns
 //! that name into a folder, [`open_pipeline`] finds the configs and the weights in it, and
 //! [`load_into`] fills the tensors of a network. On the way out [`save_pipeline`] writes the same
 //! layout into a folder that [`publish_folder`] makes appear whole or not at all.
