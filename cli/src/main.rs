@@ -1,2 +1,60 @@
-//! The command line `ddpo`.
-fn main() {}
+//! The command line `ddpo`: parses, runs, and says in one line what went wrong.
+
+mod arguments;
+mod bench_worker;
+mod device;
+mod environment;
+mod interrupt;
+mod model;
+mod plan;
+mod pretrain;
+mod replay;
+mod sample;
+mod score;
+mod settings;
+mod train;
+mod train_command;
+
+use arguments::{Cli, Command};
+use clap::Parser;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(arguments::kebab_case(std::env::args_os()));
+    panic::set_hook(Box::new(|_| {}));
+    match panic::catch_unwind(AssertUnwindSafe(|| run(cli.command))) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => fail(&format!("{error:#}")),
+        Err(cause) => fail(&panic_message(cause.as_ref())),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Train(command) => train_command::run(&command),
+        Command::Sample(command) => sample::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Score(command) => score::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Pretrain(command) => pretrain::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::BenchWorker => bench_worker::run().map(|()| ExitCode::SUCCESS),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
+fn fail(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::FAILURE
+}
+
+/// libtorch's refusals (out of memory, above all) arrive as panics of its bindings: their first
+/// line is the message, the rest a C++ backtrace.
+fn panic_message(cause: &(dyn std::any::Any + Send)) -> String {
+    let text = match (cause.downcast_ref::<String>(), cause.downcast_ref::<&str>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => *text,
+        (None, None) => "unknown cause",
+    };
+    let first = text.split("\\n").next().unwrap_or(text).lines().next().unwrap_or(text);
+    format!("stopped inside the program: {first}")
+}

@@ -160,6 +160,12 @@ impl BatchFile {
         self.timesteps.len()
     }
 
+    /// The rewards, in sample order.
+    #[must_use]
+    pub fn rewards(&self) -> &[f32] {
+        &self.rewards
+    }
+
     /// Height and width are the model's, channels too: (C, H, W).
     #[must_use]
     pub fn shape(&self) -> StateShape {

@@ -3,10 +3,11 @@
 //! run would have in memory is in there, so a resumed run continues to the bit.
 
 use crate::advantages::RunningMoments;
-use crate::learner::Learner;
+use crate::learner::{Learner, Position};
 use ddpo_checkpoint::{
-    LoadError, PipelineToSave, PublishError, TensorFile, TensorFileError, WriteError, load_into,
-    publish_folder, save_pipeline, write_file, write_tensors,
+    LayoutError, LoadError, PipelineToSave, PublishError, TensorFile, TensorFileError, WriteError,
+    load_into, modern_attention_name, open_pipeline, publish_folder, save_pipeline, write_file,
+    write_tensors,
 };
 use ddpo_diffusion::unet::config::ConfigError;
 use ddpo_rollout::trajectory::PolicyVersion;
@@ -29,8 +30,10 @@ pub struct RunState {
     pub epoch: u32,
     /// Version of the weights.
     pub policy_version: PolicyVersion,
-    /// Optimizer steps taken.
+    /// Optimizer steps taken, those of a run that this one started from included.
     pub optimizer_step: u64,
+    /// Optimizer steps of this run.
+    pub schedule_step: u64,
     /// Statistics of all rewards so far, for running advantages.
     pub rewards_seen: RunningMoments,
     /// Best mean evaluation reward so far.
@@ -41,12 +44,34 @@ pub struct RunState {
     pub settings: serde_json::Value,
 }
 
+impl RunState {
+    /// The state of `learner` after `epoch` epochs of `samples` samples each.
+    #[must_use]
+    pub fn of(learner: &Learner, epoch: u32, samples: usize, settings: serde_json::Value) -> Self {
+        let position = learner.position();
+        let last = epoch.saturating_sub(1);
+        Self {
+            epoch,
+            policy_version: position.version,
+            optimizer_step: position.optimizer_step,
+            schedule_step: position.schedule_step,
+            rewards_seen: position.running,
+            best_reward: None,
+            trained_samples: (0..samples as u32).map(|sample| (last, sample)).collect(),
+            settings,
+        }
+    }
+}
+
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The folder could not be published.
     #[error("checkpoint: {0}")]
     Publish(Box<PublishError<SaveError>>),
+    /// The folder is not a pipeline.
+    #[error("checkpoint: {0}")]
+    Layout(#[from] LayoutError),
     /// A tensor file cannot be read.
     #[error("checkpoint: {0}")]
     Tensors(#[from] TensorFileError),
@@ -158,14 +183,43 @@ pub fn read_state(folder: &Path) -> Result<RunState, CheckpointError> {
 /// [`CheckpointError`] if a file is missing or does not fit.
 pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, CheckpointError> {
     let state = read_state(folder)?;
-    let same = |name: &str| name.to_owned();
     let entries = learner.policy().master().parameters().entries();
-    load_into(&TensorFile::open(&folder.join("unet").join(WEIGHTS))?, entries, &same)?;
+    load_into(&TensorFile::open(&folder.join("unet").join(WEIGHTS))?, entries, &str::to_owned)?;
     let moments = learner.optimizer().state(entries);
-    load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, &moments, &same)?;
+    load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, &moments, &str::to_owned)?;
     if let Some(ema) = learner.ema() {
-        load_into(&TensorFile::open(&folder.join(EMA).join(WEIGHTS))?, ema.entries(), &same)?;
+        load_into(
+            &TensorFile::open(&folder.join(EMA).join(WEIGHTS))?,
+            ema.entries(),
+            &str::to_owned,
+        )?;
     }
-    learner.resume_at(state.policy_version, state.optimizer_step, state.rewards_seen);
+    learner.resume_at(Position {
+        version: state.policy_version,
+        optimizer_step: state.optimizer_step,
+        schedule_step: state.schedule_step,
+        running: state.rewards_seen,
+    });
     Ok(state)
+}
+
+/// Starts a run from another checkpoint: weights, and the optimizer's state if it has one. The
+/// weights become version 0 of the new run. Gives the best reward that it recorded.
+///
+/// # Errors
+/// [`CheckpointError`] if a file is missing or does not fit.
+pub fn load_weights(folder: &Path, learner: &mut Learner) -> Result<Option<f64>, CheckpointError> {
+    let pipeline = open_pipeline(folder)?;
+    let entries = learner.policy().master().parameters().entries();
+    load_into(&TensorFile::open(&pipeline.weights)?, entries, &modern_attention_name)?;
+    let (mut best, mut position) = (None, Position::default());
+    if has_state(folder) {
+        let moments = learner.optimizer().state(entries);
+        load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, &moments, &str::to_owned)?;
+        let state = read_state(folder)?;
+        best = state.best_reward;
+        position.optimizer_step = state.optimizer_step;
+    }
+    learner.resume_at(position);
+    Ok(best)
 }

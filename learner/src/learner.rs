@@ -101,6 +101,20 @@ pub struct Learner {
     ema: Option<Ema>,
     running: RunningMoments,
     version: PolicyVersion,
+    schedule_step: u64,
+}
+
+/// Where a learner is: what a checkpoint holds besides tensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Position {
+    /// Version of the weights.
+    pub version: PolicyVersion,
+    /// Steps that the optimizer has taken, those of a run that this one started from included.
+    pub optimizer_step: u64,
+    /// Steps of this run, which its learning rate follows.
+    pub schedule_step: u64,
+    /// Statistics of all rewards so far.
+    pub running: RunningMoments,
 }
 
 /// Tells the caller how far an epoch is: optimizer steps taken, and in all.
@@ -140,6 +154,7 @@ impl Learner {
             ema,
             running: RunningMoments::default(),
             version: PolicyVersion::default(),
+            schedule_step: 0,
         })
     }
 
@@ -147,11 +162,6 @@ impl Learner {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
-    }
-
-    /// Brings the network up to date after weights were loaded into the masters.
-    pub fn refresh_policy(&mut self) {
-        self.policy.refresh();
     }
 
     /// The optimizer.
@@ -166,23 +176,29 @@ impl Learner {
         self.ema.as_ref()
     }
 
-    /// Statistics of all rewards so far.
-    #[must_use]
-    pub fn running(&self) -> RunningMoments {
-        self.running
-    }
-
     /// Version of the weights: the number of epochs trained.
     #[must_use]
     pub fn version(&self) -> PolicyVersion {
         self.version
     }
 
+    /// Where the learner is.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            version: self.version,
+            optimizer_step: self.optimizer.steps_taken(),
+            schedule_step: self.schedule_step,
+            running: self.running,
+        }
+    }
+
     /// Takes up a run at a checkpoint whose tensors have been loaded.
-    pub fn resume_at(&mut self, version: PolicyVersion, steps: u64, running: RunningMoments) {
-        self.version = version;
-        self.optimizer.resume_at(steps);
-        self.running = running;
+    pub fn resume_at(&mut self, position: Position) {
+        self.version = position.version;
+        self.schedule_step = position.schedule_step;
+        self.running = position.running;
+        self.optimizer.resume_at(position.optimizer_step);
         self.policy.refresh();
     }
 
@@ -262,7 +278,7 @@ impl Learner {
         if !norm.is_finite() {
             return Err(LearnError::NotFinite { what: "gradient norm", step, value: norm });
         }
-        let rate = self.schedule.at(step);
+        let rate = self.schedule.at(self.schedule_step);
         let entries = self.policy.master().parameters().entries();
         self.optimizer.step(entries, &gradients, rate);
         if let Some(ema) = &mut self.ema {
@@ -270,6 +286,7 @@ impl Learner {
         }
         self.policy.clear_gradients();
         self.policy.refresh();
+        self.schedule_step += 1;
         epoch.sums.gradient_norm += norm;
         epoch.report.optimizer_steps += 1;
         epoch.report.lr = rate;

@@ -104,8 +104,13 @@ impl Parameters {
     /// Copies the values of `source`, which must have been declared by the same model; types and
     /// devices may differ.
     pub fn copy_from(&mut self, source: &Self) {
+        self.copy_values(&source.entries);
+    }
+
+    /// Copies values that are in this set's order; types and devices may differ.
+    pub fn copy_values(&mut self, values: &[(String, Tensor)]) {
         tch::no_grad(|| {
-            for ((_, target), (_, value)) in self.entries.iter_mut().zip(&source.entries) {
+            for ((_, target), (_, value)) in self.entries.iter_mut().zip(values) {
                 target.copy_(value);
             }
         });

@@ -1,0 +1,175 @@
+//! The commands and their flags.
+
+use crate::settings::SettingFlags;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Finetune unconditional diffusion models with rewards, by DDPO.
+#[derive(Debug, Parser)]
+#[command(name = "ddpo", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `ddpo` does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Finetune a model: sample, score, update, epoch by epoch
+    Train(TrainCommand),
+    /// Draw samples from a model
+    Sample(SampleCommand),
+    /// Score images and print them as CSV
+    Score(ScoreCommand),
+    /// Train one epoch on a recorded batch
+    Replay(ReplayCommand),
+    /// Train a DDPM from nothing, on a folder of images or on drawn faces
+    Pretrain(PretrainCommand),
+    /// Answer a benchmark driver over standard input and output
+    #[command(hide = true)]
+    BenchWorker,
+}
+
+/// Flags of `ddpo train`.
+#[derive(Debug, Args)]
+pub struct TrainCommand {
+    /// Settings file (TOML); its keys are the flags' names with underscores
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Continue the run in --output-dir from its last checkpoint, to the bit
+    #[arg(long)]
+    pub resume: bool,
+    /// Print the resolved settings and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// Flags of `ddpo sample`.
+#[derive(Debug, Args)]
+pub struct SampleCommand {
+    /// Checkpoint: a folder, a Hub name such as google/ddpm-church-256, or toy-faces-32
+    #[arg(long)]
+    pub ddpm_ckpt: String,
+    /// Number of samples
+    #[arg(long, default_value_t = 16)]
+    pub num_samples: usize,
+    /// Denoising steps
+    #[arg(long, default_value_t = 40)]
+    pub num_inference_steps: usize,
+    /// Stochasticity of DDIM, from 0 to 1
+    #[arg(long, default_value_t = 1.0)]
+    pub eta: f64,
+    /// ddim or ddpm
+    #[arg(long, default_value = "ddim")]
+    pub scheduler: String,
+    /// Seed of all noise; sample i is the same whatever else is asked for
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Samples denoised together
+    #[arg(long, default_value_t = 16)]
+    pub batch_size: usize,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Type that the UNet runs in: f32 or bf16
+    #[arg(long, default_value = "f32")]
+    pub dtype: String,
+    /// CPU threads; all by default
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Folder for the images
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Also write trajectories.safetensors: states, log_probs, timesteps, sigmas
+    #[arg(long)]
+    pub save_trajectories: bool,
+    /// Use the averaged weights (unet_ema/) of a checkpoint that has them
+    #[arg(long)]
+    pub ema: bool,
+}
+
+/// Flags of `ddpo score`.
+#[derive(Debug, Args)]
+pub struct ScoreCommand {
+    /// The task whose reward to compute
+    #[arg(long, default_value = "aesthetic score")]
+    pub task: String,
+    /// CPU threads; all by default
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Images, or folders of images
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Flags of `ddpo replay`.
+#[derive(Debug, Args)]
+pub struct ReplayCommand {
+    /// Recorded batch: states, log_probs, timesteps, rewards
+    #[arg(long, value_name = "FILE")]
+    pub batch: PathBuf,
+    /// Folder for the updated checkpoint and metrics.json
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// Flags of `ddpo pretrain`.
+#[derive(Debug, Args)]
+pub struct PretrainCommand {
+    /// Folder of images; drawn faces by default
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Number of drawn faces
+    #[arg(long, default_value_t = 20_000)]
+    pub faces: usize,
+    /// Model: config.json of a UNet2DModel; the toy-faces-32 model by default
+    #[arg(long, value_name = "FILE")]
+    pub unet_config: Option<PathBuf>,
+    /// Optimizer steps
+    #[arg(long, default_value_t = 8000)]
+    pub steps: u64,
+    /// Images in a step
+    #[arg(long, default_value_t = 32)]
+    pub batch_size: usize,
+    /// Peak learning rate
+    #[arg(long, default_value_t = 1.5e-3)]
+    pub learning_rate: f64,
+    /// Decay of the averaged weights, which are what is saved
+    #[arg(long, default_value_t = 0.999)]
+    pub ema_decay: f64,
+    /// Seed of weights, order, timesteps and noise
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// CPU threads; all by default
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Folder for the checkpoint
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Takes long flags in the seed implementation's underscore spelling too, `--no_x` included.
+pub fn kebab_case(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    arguments.map(|argument| argument.to_str().map_or(argument.clone(), kebab_flag)).collect()
+}
+
+fn kebab_flag(argument: &str) -> OsString {
+    if !argument.starts_with("--") {
+        return argument.into();
+    }
+    match argument.split_once('=') {
+        Some((name, value)) => format!("{}={value}", name.replace('_', "-")).into(),
+        None => argument.replace('_', "-").into(),
+    }
+}

@@ -1,0 +1,173 @@
+//! `ddpo bench-worker`: the benchmark driver's other end. One JSON request a line on standard
+//! input, one JSON answer a line on standard output; what is timed is timed here, so that starting
+//! a process and reading weights stay out of it.
+
+use crate::model::Model;
+use crate::train::metrics::peak_memory_bytes;
+use anyhow::{Context, Result, bail};
+use ddpo_diffusion::gaussian::Reduction;
+use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
+use ddpo_diffusion::unet::UNet;
+use ddpo_learner::adamw::AdamWConfig;
+use ddpo_learner::config::{AdvantageScope, LearnerConfig, Objective};
+use ddpo_learner::learner::Learner;
+use ddpo_learner::schedule::LearningRate;
+use ddpo_rewarder::{Task, reward_for};
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::score::{Score, ScoredTrajectory};
+use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype, Trajectory};
+use ddpo_sampler::engine::{Provenance, Sampler};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::io::{BufRead, Write};
+use std::time::Instant;
+use tch::{Device, Kind};
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+enum Request {
+    Load { ckpt: String, dtype: String, threads: usize },
+    Sample { num_samples: usize, batch_size: usize, steps: usize },
+    Train { num_samples: usize, steps: usize, micro_batch: usize },
+    Jpeg { size: usize, count: usize, threads: usize },
+}
+
+struct Loaded {
+    model: Model,
+    kind: Kind,
+    device: Device,
+    unet: UNet,
+}
+
+/// Answers requests until standard input ends.
+pub fn run() -> Result<()> {
+    let mut loaded = None;
+    for line in std::io::stdin().lock().lines() {
+        let request: Request = serde_json::from_str(&line?).context("request")?;
+        let answer = match request {
+            Request::Load { ckpt, dtype, threads } => {
+                loaded = Some(load(&ckpt, &dtype, threads)?);
+                json!({ "ok": true })
+            }
+            Request::Sample { num_samples, batch_size, steps } => {
+                let loaded = loaded.as_ref().context("sample: nothing is loaded")?;
+                json!({ "seconds": sample(loaded, num_samples, batch_size, steps)?.0 })
+            }
+            Request::Train { num_samples, steps, micro_batch } => {
+                let loaded = loaded.as_ref().context("train: nothing is loaded")?;
+                train(loaded, num_samples, steps, micro_batch)?
+            }
+            Request::Jpeg { size, count, threads } => jpeg(size, count, threads)?,
+        };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
+    let kind = match dtype {
+        "f32" => Kind::Float,
+        "bf16" => Kind::BFloat16,
+        other => bail!("dtype = {other}: expected f32 or bf16"),
+    };
+    crate::device::set_threads(Some(threads))?;
+    let device = Device::cuda_if_available();
+    let model = Model::open(name)?;
+    let unet = model.load(kind, device)?;
+    Ok(Loaded { model, kind, device, unet })
+}
+
+fn transitions(loaded: &Loaded, steps: usize) -> Result<Transitions> {
+    let scheduler = &loaded.model.scheduler;
+    Ok(Transitions::new(SchedulerKind::Ddim, scheduler, steps, 1.0)?.on(loaded.device))
+}
+
+fn sample(
+    loaded: &Loaded,
+    num_samples: usize,
+    batch_size: usize,
+    steps: usize,
+) -> Result<(f64, Vec<Trajectory>)> {
+    let sampler = Sampler::new(transitions(loaded, steps)?, loaded.model.shape, StateDtype::F32);
+    let samples: Vec<SampleCoordinates> = (0..num_samples as u32)
+        .map(|sample| SampleCoordinates { run_seed: 0, epoch: 0, sample })
+        .collect();
+    let provenance =
+        Provenance { policy_version: PolicyVersion::default(), weights_digest: Digest::of(b"") };
+    let start = Instant::now();
+    let mut trajectories = Vec::new();
+    for chunk in samples.chunks(batch_size.max(1)) {
+        let purpose = Purpose::Rollout;
+        trajectories.extend(sampler.generate(
+            &loaded.unet,
+            chunk,
+            purpose,
+            provenance,
+            &mut |_| {},
+        )?);
+    }
+    Ok((start.elapsed().as_secs_f64(), trajectories))
+}
+
+fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) -> Result<Value> {
+    let (_, trajectories) = sample(loaded, num_samples, micro_batch, steps)?;
+    let batch: Vec<ScoredTrajectory> = trajectories
+        .into_iter()
+        .enumerate()
+        .map(|(index, trajectory)| ScoredTrajectory {
+            trajectory,
+            score: Score::plain((index % 3) as f32),
+        })
+        .collect();
+    let config = LearnerConfig {
+        seed: 0,
+        batch_size: num_samples,
+        micro_batch_size: micro_batch,
+        inner_epochs: 1,
+        objective: Objective::ClippedIs,
+        advantage: AdvantageScope::Epoch,
+        clip_advantages: 10.0,
+        clip_ratio: 1e-4,
+        reduction: Reduction::Mean,
+        kl_coefficient: 0.0,
+        kl_stop: None,
+        timestep_fraction: 1.0,
+        max_gradient_norm: 1.0,
+        optimizer: AdamWConfig::default(),
+        ema_decay: None,
+        ratio_tolerance: 1.0,
+    };
+    let rate = LearningRate { initial: 1e-6, peak: 1e-6, warmup_fraction: 0.0, total_steps: 1 };
+    let unet = loaded.unet.converted(Kind::Float, loaded.device);
+    let steps = transitions(loaded, steps)?;
+    let mut learner = Learner::new(config, rate, steps, unet, loaded.kind, None)?;
+    let start = Instant::now();
+    let report = learner.update(&batch, &mut |_, _| {})?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(json!({
+        "seconds": seconds, "pairs": report.pairs, "peak_memory_bytes": peak_memory_bytes()
+    }))
+}
+
+fn jpeg(size: usize, count: usize, threads: usize) -> Result<Value> {
+    let mut state = 0x9E37_79B9_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 27) as u8
+    };
+    let mut images = Vec::with_capacity(count);
+    for index in 0..count {
+        let smooth = |p: usize| ((p / 3 % size + p / 3 / size + index) * 255 / (2 * size)) as u8;
+        let pixels = (0..size * size * 3).map(|p| smooth(p).saturating_add(noise())).collect();
+        images.push(RgbImage::new(size, size, pixels)?);
+    }
+    let mut reward = reward_for(Task::JpegIncompressibility, threads)?;
+    let start = Instant::now();
+    let scores = reward.score(&images)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let total: f64 = scores.iter().map(|score| f64::from(score.reward)).sum();
+    Ok(json!({ "seconds": seconds, "kilobytes": total }))
+}

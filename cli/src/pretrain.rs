@@ -1,0 +1,145 @@
+//! `ddpo pretrain`: a DDPM from nothing. With its defaults it makes `models/toy-faces-32` again.
+
+use crate::arguments::PretrainCommand;
+use crate::device;
+use anyhow::{Context, Result, bail};
+use ddpo_checkpoint::{PipelineToSave, publish_folder, save_pipeline};
+use ddpo_diffusion::scheduler::config::SchedulerConfig;
+use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
+use ddpo_learner::pretraining::{Pretraining, PretrainingConfig};
+use ddpo_picture::{images_under, read_image};
+use ddpo_rollout::image::RgbImage;
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
+
+const SCHEDULER: &str = r#"{
+  "_class_name": "DDPMScheduler",
+  "_diffusers_version": "0.35.0",
+  "beta_end": 0.02,
+  "beta_schedule": "linear",
+  "beta_start": 0.0001,
+  "clip_sample": true,
+  "num_train_timesteps": 1000,
+  "prediction_type": "epsilon",
+  "variance_type": "fixed_small"
+}
+"#;
+
+/// The seed of the drawn faces; apart from the seed of the training.
+const FACES_SEED: u64 = 1;
+
+/// Runs the command.
+pub fn run(command: &PretrainCommand) -> Result<()> {
+    if command.batch_size == 0 || command.steps == 0 {
+        bail!("--batch-size and --steps: expected at least 1 each");
+    }
+    let device = device::parse(&command.device)?;
+    device::set_threads(command.threads)?;
+    let config = match &command.unet_config {
+        None => toy_faces(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("could not read {}", path.display()))?;
+            UNetConfig::from_json(&text)?
+        }
+    };
+    let images = data(command, &config)?.to_device(device);
+    let scheduler = SchedulerConfig::from_json(SCHEDULER)?;
+    let unet = UNet::new(&config, Kind::Float, device);
+    let settings = PretrainingConfig {
+        seed: command.seed,
+        batch_size: command.batch_size,
+        steps: command.steps,
+        learning_rate: command.learning_rate,
+        ema_decay: command.ema_decay,
+    };
+    let mut training = Pretraining::new(settings, unet, &scheduler);
+    let mut sum = 0.0;
+    for step in 1..=command.steps {
+        sum += training.step(&images);
+        if step % 100 == 0 {
+            say(&format!("step {step} of {}: loss {:.5}", command.steps, sum / 100.0));
+            sum = 0.0;
+        }
+    }
+    let text = config.to_json()?;
+    let metadata = BTreeMap::new();
+    let pipeline = PipelineToSave {
+        unet_config: &text,
+        scheduler_config: SCHEDULER,
+        tensors: training.averaged(),
+        metadata: &metadata,
+    };
+    publish_folder(&command.out, |root| save_pipeline(root, &pipeline))?;
+    say(&format!("averaged weights in {}", command.out.display()));
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "progress of a long command")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// The model of `models/toy-faces-32`: 1.77 M parameters.
+fn toy_faces() -> UNetConfig {
+    let names = |first: &str, rest: &str, last: &str| {
+        vec![first.to_owned(), rest.to_owned(), rest.to_owned(), last.to_owned()]
+    };
+    UNetConfig {
+        sample_size: Some(SampleSize::Square(32)),
+        block_out_channels: vec![16, 32, 64, 96],
+        down_block_types: names("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+        up_block_types: names("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        layers_per_block: 1,
+        norm_num_groups: 8,
+        attention_head_dim: Some(32),
+        flip_sin_to_cos: false,
+        freq_shift: 1.0,
+        norm_eps: 1e-6,
+        ..UNetConfig::default()
+    }
+}
+
+/// All images f32 `[N, C, H, W]` in [-1, 1].
+fn data(command: &PretrainCommand, config: &UNetConfig) -> Result<Tensor> {
+    let (height, width) = config.image_size()?;
+    let mut values = Vec::new();
+    let mut count = 0;
+    match &command.images {
+        None => {
+            if command.faces == 0 || height != width || config.in_channels != 3 {
+                bail!(
+                    "drawn faces are square and RGB: expected --faces of at least 1 and such a model"
+                );
+            }
+            for index in 0..command.faces as u64 {
+                push(&ddpo_faces::draw_face(FACES_SEED, index, height).0, &mut values);
+                count += 1;
+            }
+        }
+        Some(folder) => {
+            for path in images_under(folder)? {
+                let image = read_image(&path)?;
+                if (image.height(), image.width()) != (height, width) || config.in_channels != 3 {
+                    let found = format!("{}x{}", image.width(), image.height());
+                    let path = path.display();
+                    bail!(
+                        "{path}: expected an RGB image of {width}x{height} as the model, found {found}"
+                    );
+                }
+                push(&image, &mut values);
+                count += 1;
+            }
+        }
+    }
+    let size = [count, 3, height as i64, width as i64];
+    Ok(Tensor::from_slice(&values).view(size).to_device(Device::Cpu))
+}
+
+fn push(image: &RgbImage, values: &mut Vec<f32>) {
+    for channel in 0..3 {
+        let levels = image.pixels().iter().skip(channel).step_by(3);
+        values.extend(levels.map(|&level| f32::from(level) / 127.5 - 1.0));
+    }
+}

@@ -1,0 +1,71 @@
+//! `ddpo replay`: one epoch of updates on a recorded batch, apart from sampling.
+
+use crate::arguments::ReplayCommand;
+use crate::device;
+use crate::model::Model;
+use crate::plan::Plan;
+use crate::settings;
+use anyhow::{Result, bail};
+use ddpo_checkpoint::write_file;
+use ddpo_learner::batch_file::BatchFile;
+use ddpo_learner::checkpoint::{self, RunState};
+use ddpo_learner::learner::Learner;
+use ddpo_learner::report::UpdateReport;
+use tch::Kind;
+
+/// Runs the command.
+pub fn run(command: &ReplayCommand) -> Result<()> {
+    let mut settings = settings::resolve(None, crate::environment::variables(), &command.settings)?;
+    let batch = BatchFile::open(&command.batch)?;
+    let samples = batch.rewards().len();
+    settings.num_samples_per_epoch = samples;
+    settings.num_inference_steps = batch.steps();
+    settings.num_epochs = 1;
+    let plan = Plan::new(settings)?;
+    let device = device::parse(&plan.settings.device)?;
+    device::set_threads(plan.settings.threads)?;
+    let model = Model::open(&plan.settings.ddpm_ckpt)?;
+    if batch.shape() != model.shape {
+        let (found, expected) = (batch.shape(), model.shape);
+        bail!(
+            "batch file {}: states are {}, the model's are {}",
+            command.batch.display(),
+            sides(found),
+            sides(expected)
+        );
+    }
+    let transitions = plan.transitions(&model.scheduler, batch.steps())?.on(device);
+    let unet = model.load(Kind::Float, device)?;
+    let trajectories =
+        batch.trajectories(&transitions, plan.settings.run_seed, unet.parameters().digest())?;
+    let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
+    let rate = plan.learning_rate(1, samples);
+    let mut learner =
+        Learner::new(plan.learner.clone(), rate, transitions, unet, plan.kind(), reference)?;
+    let report = learner.update(&trajectories, &mut |_, _| {})?;
+    let settings = serde_json::to_value(&plan.settings)?;
+    let state = RunState::of(&learner, 1, samples, settings);
+    checkpoint::save(&command.out, &learner, model.scheduler_text(), &state)?;
+    let text = serde_json::to_string_pretty(&report)? + "\n";
+    write_file(&command.out.join("metrics.json"), text.as_bytes())?;
+    print_report(&report, &command.out.display().to_string())
+}
+
+fn sides(shape: ddpo_rollout::trajectory::StateShape) -> String {
+    format!("{}x{}x{}", shape.channels, shape.height, shape.width)
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn print_report(report: &UpdateReport, folder: &str) -> Result<()> {
+    println!(
+        "{} optimizer steps on {} pairs: loss {:.6}, ratio gap {:.2e}, clipped {:.1} %, grad norm {:.4}",
+        report.optimizer_steps,
+        report.pairs,
+        report.loss,
+        report.ratio_gap_max,
+        report.clip_fraction * 100.0,
+        report.grad_norm
+    );
+    println!("updated checkpoint and metrics.json in {folder}");
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! `ddpo sample`: images, and trajectories if asked for, from fixed seeds.
+
+use crate::arguments::SampleCommand;
+use crate::device;
+use crate::model::Model;
+use anyhow::{Context, Result, bail};
+use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
+use ddpo_learner::batch_file;
+use ddpo_picture::write_png;
+use ddpo_rollout::image::{PixelMap, RgbImage};
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::trajectory::{
+    PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
+};
+use ddpo_sampler::engine::{Provenance, Sampler};
+use std::path::Path;
+use tch::Kind;
+
+/// Runs the command.
+pub fn run(command: &SampleCommand) -> Result<()> {
+    for (name, value) in [("num-samples", command.num_samples), ("batch-size", command.batch_size)]
+    {
+        if value == 0 {
+            bail!("--{name} = 0: expected at least 1");
+        }
+    }
+    let kind = match command.dtype.as_str() {
+        "f32" => Kind::Float,
+        "bf16" => Kind::BFloat16,
+        other => bail!("--dtype = {other}: expected f32 or bf16"),
+    };
+    let scheduler = match command.scheduler.as_str() {
+        "ddim" => SchedulerKind::Ddim,
+        "ddpm" => SchedulerKind::Ddpm,
+        other => bail!("--scheduler = {other}: expected ddim or ddpm"),
+    };
+    let device = device::parse(&command.device)?;
+    device::set_threads(command.threads)?;
+    let model = Model::open(&command.ddpm_ckpt)?;
+    let steps = command.num_inference_steps;
+    let transitions = Transitions::new(scheduler, &model.scheduler, steps, command.eta)?.on(device);
+    let unet = match command.ema {
+        true => model.load_averaged(kind, device)?,
+        false => model.load(kind, device)?,
+    };
+    std::fs::create_dir_all(&command.out)
+        .with_context(|| format!("could not create {}", command.out.display()))?;
+    let digest = unet.parameters().digest();
+    let provenance =
+        Provenance { policy_version: PolicyVersion::default(), weights_digest: digest };
+    let sampler = Sampler::new(transitions, model.shape, StateDtype::F32);
+    let mut kept = Vec::new();
+    let all: Vec<SampleCoordinates> = (0..command.num_samples as u32)
+        .map(|sample| SampleCoordinates { run_seed: command.seed, epoch: 0, sample })
+        .collect();
+    for samples in all.chunks(command.batch_size) {
+        let trajectories =
+            sampler.generate(&unet, samples, Purpose::Evaluation, provenance, &mut |_| {})?;
+        write_images(&command.out, &trajectories, model.shape)?;
+        if command.save_trajectories {
+            kept.extend(trajectories);
+        }
+    }
+    if command.save_trajectories {
+        let kept: Vec<&Trajectory> = kept.iter().collect();
+        let path = command.out.join("trajectories.safetensors");
+        batch_file::write(&path, &kept, sampler.transitions(), None)?;
+    }
+    Ok(())
+}
+
+fn write_images(folder: &Path, trajectories: &[Trajectory], shape: StateShape) -> Result<()> {
+    for trajectory in trajectories {
+        let image = image(trajectory, shape, PixelMap::Signed)?;
+        let name = format!("{:06}.png", trajectory.header().coordinates.sample);
+        write_png(&folder.join(name), &image)?;
+    }
+    Ok(())
+}
+
+/// The image that a trajectory ends in.
+pub fn image(trajectory: &Trajectory, shape: StateShape, map: PixelMap) -> Result<RgbImage> {
+    let sides = (shape.channels, shape.height, shape.width);
+    Ok(RgbImage::from_state(&trajectory.final_state(), sides, map)?)
+}
