@@ -1,5 +1,6 @@
 //! `scheduler_config.json`: the noise schedule and how a step is taken.
 
+use crate::fields::mistyped;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -75,6 +76,14 @@ pub enum SchedulerError {
     /// A field that neither scheduler has.
     #[error("scheduler config: unknown field `{0}`")]
     UnknownField(String),
+    /// A field's value is of another type.
+    #[error("scheduler config: `{field}`: {error}")]
+    Mistyped {
+        /// Name of the field.
+        field: String,
+        /// What was expected and found.
+        error: serde_json::Error,
+    },
     /// A field has a value that is not supported.
     #[error("scheduler config: `{field}` = {found} is not supported, expected {expected}")]
     Unsupported {
@@ -96,6 +105,17 @@ pub enum SchedulerError {
     /// Eta is out of range.
     #[error("eta = {0}: expected a number from 0 to 1")]
     Eta(f64),
+    /// The betas leave nothing of the image at a timestep, so it cannot be predicted from there.
+    #[error(
+        "timestep {timestep}: the cumulative alpha is {alpha}, too small for a step; \
+         hint: smaller betas"
+    )]
+    NoSignal {
+        /// The timestep.
+        timestep: i64,
+        /// Its cumulative alpha.
+        alpha: f64,
+    },
     /// The spacing and the offset lead outside the schedule.
     #[error("timestep {timestep} lies outside the schedule of {train} steps")]
     Timestep {
@@ -121,6 +141,9 @@ impl SchedulerConfig {
         let known = serde_json::to_value(Self::default())?;
         if let Some(name) = fields.keys().find(|name| known.get(name.as_str()).is_none()) {
             return Err(SchedulerError::UnknownField(name.clone()));
+        }
+        if let Some((field, error)) = mistyped::<Self>(&fields) {
+            return Err(SchedulerError::Mistyped { field, error });
         }
         let config: Self = serde_json::from_value(serde_json::Value::Object(fields))?;
         config.check()?;
@@ -179,4 +202,62 @@ impl SchedulerConfig {
 
 fn unsupported(field: &'static str, expected: &str, found: &str) -> SchedulerError {
     SchedulerError::Unsupported { field, expected: expected.into(), found: found.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refusal(field: &str, value: serde_json::Value) -> String {
+        let mut fields = json!({});
+        fields[field] = value;
+        SchedulerConfig::from_json(&fields.to_string()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_value_that_is_not_supported_is_refused_by_the_name_of_its_field() {
+        for (field, value) in [
+            ("beta_schedule", json!("exponential")),
+            ("prediction_type", json!("flow")),
+            ("timestep_spacing", json!("custom")),
+            ("variance_type", json!("learned_range")),
+            ("thresholding", json!(true)),
+            ("rescale_betas_zero_snr", json!(true)),
+            ("num_train_timesteps", json!(0)),
+            ("num_train_timesteps", json!(10_000_000)),
+            ("beta_start", json!(0.0)),
+            ("beta_end", json!(1.0)),
+            ("trained_betas", json!([0.1, 0.2])),
+            ("clip_sample_range", json!(0.0)),
+        ] {
+            let message = refusal(field, value.clone());
+            let expected = format!("scheduler config: `{field}` = ");
+            assert!(message.starts_with(&expected), "{field} = {value}: {message}");
+        }
+        let message = refusal("trained_betas", json!(vec![2.0; 1000]));
+        assert!(message.contains("`trained_betas` = 2"), "{message}");
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_by_the_name_of_its_field() {
+        for (field, value) in [
+            ("num_train_timesteps", json!("1000")),
+            ("clip_sample", json!(1)),
+            ("beta_start", json!(null)),
+            ("steps_offset", json!(0.5)),
+        ] {
+            let message = refusal(field, value);
+            assert!(message.starts_with(&format!("scheduler config: `{field}`: ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_and_bookkeeping_passes() {
+        let message = refusal("karras_sigmas", json!(true));
+        assert_eq!(message, "scheduler config: unknown field `karras_sigmas`");
+        let old =
+            r#"{"_class_name": "DDPMScheduler", "tensor_format": "pt", "timestep_values": null}"#;
+        assert_eq!(SchedulerConfig::from_json(old).unwrap(), SchedulerConfig::default());
+    }
 }

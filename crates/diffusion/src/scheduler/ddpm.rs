@@ -17,7 +17,9 @@ pub fn coefficients(
             let (alpha, previous) = (at(Some(&t)), at(timesteps.get(index + 1)));
             let step_alpha = alpha / previous;
             let step_beta = 1.0 - step_alpha;
-            let small = ((1.0 - previous) / (1.0 - alpha) * step_beta).max(1e-20);
+            // diffusers lifts this to 1e-20, for its logarithm; noise of 1e-10 changes no f32 state,
+            // but as a density it would drown all other steps.
+            let small = ((1.0 - previous) / (1.0 - alpha) * step_beta).max(0.0);
             let variance = if config.variance_type == "fixed_large" { step_beta } else { small };
             Coefficients {
                 mean_from_image: previous.sqrt() * step_beta / (1.0 - alpha),

@@ -94,6 +94,12 @@ impl Transitions {
             SchedulerKind::Ddpm => ddpm::coefficients(config, &alphas, &timesteps),
         };
         let clip = config.clip_sample.then_some(config.clip_sample_range);
+        for (coefficients, &timestep) in coefficients.iter().zip(&timesteps) {
+            if !row(coefficients).iter().all(|value| value.is_finite()) {
+                let alpha = alphas[timestep as usize];
+                return Err(SchedulerError::NoSignal { timestep, alpha });
+            }
+        }
         let rows: Vec<f32> = coefficients.iter().flat_map(row).collect();
         let table = Tensor::from_slice(&rows).view([-1, COLUMNS, 1, 1, 1]);
         let digest = digest(&timesteps, &rows, clip);
@@ -229,5 +235,61 @@ fn prediction(config: &SchedulerConfig, alpha: f64) -> Coefficients {
         mean_from_noise: 0.0,
         mean_from_state: 0.0,
         sigma: 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(config: &SchedulerConfig, steps: usize, eta: f64) -> Result<Transitions, String> {
+        Transitions::new(SchedulerKind::Ddim, config, steps, eta).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_does_not_fit_the_schedule_is_refused() {
+        let config = SchedulerConfig::default();
+        for (steps, eta, expected) in [
+            (0, 1.0, "0 inference steps: expected 1 to 1000"),
+            (1001, 1.0, "1001 inference steps: expected 1 to 1000"),
+            (10, 1.5, "eta = 1.5: expected"),
+            (10, -0.1, "eta = -0.1: expected"),
+            (10, f64::NAN, "eta = NaN: expected"),
+        ] {
+            let message = table(&config, steps, eta).unwrap_err();
+            assert!(message.starts_with(expected), "{message}");
+        }
+        let shifted = SchedulerConfig { steps_offset: 200, ..config.clone() };
+        assert!(table(&shifted, 10, 1.0).unwrap_err().contains("timestep 1100 lies outside"));
+        let blind = SchedulerConfig { beta_start: 0.9, beta_end: 0.99, ..config };
+        assert!(table(&blind, 10, 1.0).unwrap_err().contains("the cumulative alpha is 0"));
+    }
+
+    #[test]
+    fn eta_zero_has_no_random_step_and_eta_one_all_but_the_last() {
+        let config = SchedulerConfig::default();
+        assert!(table(&config, 10, 0.0).unwrap().random_steps().is_empty());
+        let steps: Vec<usize> = (0..9).collect();
+        assert_eq!(table(&config, 10, 1.0).unwrap().random_steps(), steps);
+    }
+
+    #[test]
+    fn the_digest_tells_settings_apart() {
+        let config = SchedulerConfig::default();
+        let digest =
+            |config: &SchedulerConfig, steps, eta| table(config, steps, eta).unwrap().digest();
+        let base = digest(&config, 10, 1.0);
+        assert_eq!(base, digest(&config, 10, 1.0));
+        let unclipped = SchedulerConfig { clip_sample: false, ..config.clone() };
+        let predicts_v =
+            SchedulerConfig { prediction_type: "v_prediction".into(), ..config.clone() };
+        for other in [
+            digest(&config, 11, 1.0),
+            digest(&config, 10, 0.9),
+            digest(&unclipped, 10, 1.0),
+            digest(&predicts_v, 10, 1.0),
+        ] {
+            assert_ne!(base, other);
+        }
     }
 }

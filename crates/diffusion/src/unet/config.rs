@@ -1,5 +1,6 @@
 //! `config.json` of a diffusers `UNet2DModel`: every field, its default, and what is refused.
 
+use crate::fields::mistyped;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -129,6 +130,14 @@ pub enum ConfigError {
     /// The class is another one.
     #[error("unet config: `_class_name` is {0}, expected UNet2DModel")]
     Class(String),
+    /// A field's value is of another type.
+    #[error("unet config: `{field}`: {error}")]
+    Mistyped {
+        /// Name of the field.
+        field: String,
+        /// What was expected and found.
+        error: serde_json::Error,
+    },
     /// A field has a value that is not supported.
     #[error("unet config: `{field}` = {found} is not supported, expected {expected}")]
     Unsupported {
@@ -158,6 +167,9 @@ impl UNetConfig {
         let known = serde_json::to_value(Self::default())?;
         if let Some(name) = fields.keys().find(|name| known.get(name.as_str()).is_none()) {
             return Err(ConfigError::UnknownField(name.clone()));
+        }
+        if let Some((field, error)) = mistyped::<Self>(&fields) {
+            return Err(ConfigError::Mistyped { field, error });
         }
         let config: Self = serde_json::from_value(serde_json::Value::Object(fields))?;
         config.check()?;
@@ -268,10 +280,40 @@ impl UNetConfig {
                 &self.downsample_padding.to_string(),
             ));
         }
+        self.check_middle_norm()?;
+        self.check_scales()?;
         self.check_sides()?;
         if self.block_out_channels[0] % 2 != 0 {
             let found = self.block_out_channels[0].to_string();
             return Err(unsupported("block_out_channels", "an even first number", &found));
+        }
+        Ok(())
+    }
+
+    fn check_middle_norm(&self) -> Result<(), ConfigError> {
+        let channels = self.block_out_channels[self.block_out_channels.len() - 1];
+        match self.attn_norm_num_groups {
+            Some(groups) if groups < 1 || channels % groups != 0 => {
+                let expected = format!("a divisor of the last block's {channels} channels");
+                Err(unsupported("attn_norm_num_groups", &expected, &groups.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Numbers that are divided by, or rooted.
+    fn check_scales(&self) -> Result<(), ConfigError> {
+        for (field, value) in
+            [("norm_eps", self.norm_eps), ("mid_block_scale_factor", self.mid_block_scale_factor)]
+        {
+            if value <= 0.0 {
+                return Err(unsupported(field, "a positive number", &value.to_string()));
+            }
+        }
+        let half = self.block_out_channels[0] / 2;
+        if self.freq_shift >= half as f64 {
+            let expected = format!("a number below {half}, half the first block's channels");
+            return Err(unsupported("freq_shift", &expected, &self.freq_shift.to_string()));
         }
         Ok(())
     }
@@ -299,4 +341,94 @@ impl UNetConfig {
 
 fn unsupported(field: &'static str, expected: &str, found: &str) -> ConfigError {
     ConfigError::Unsupported { field, expected: expected.into(), found: found.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refusal(field: &str, value: serde_json::Value) -> String {
+        let mut fields = json!({ "sample_size": 32 });
+        fields[field] = value;
+        UNetConfig::from_json(&fields.to_string()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_value_that_is_not_supported_is_refused_by_the_name_of_its_field() {
+        for (field, value) in [
+            ("time_embedding_type", json!("fourier")),
+            ("time_embedding_type", json!("learned")),
+            ("downsample_type", json!("resnet")),
+            ("upsample_type", json!("resnet")),
+            ("act_fn", json!("tanh")),
+            ("resnet_time_scale_shift", json!("spatial")),
+            ("mid_block_type", json!("UNetMidBlock2DCrossAttn")),
+            (
+                "down_block_types",
+                json!(["DownBlock2D", "ResnetDownsampleBlock2D", "DownBlock2D", "DownBlock2D"]),
+            ),
+            ("down_block_types", json!(["DownBlock2D"])),
+            ("up_block_types", json!(["SkipUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"])),
+            ("up_block_types", json!([])),
+            ("class_embed_type", json!("timestep")),
+            ("num_class_embeds", json!(10)),
+            ("in_channels", json!(0)),
+            ("out_channels", json!(-3)),
+            ("layers_per_block", json!(0)),
+            ("norm_num_groups", json!(0)),
+            ("attn_norm_num_groups", json!(0)),
+            ("attn_norm_num_groups", json!(5)),
+            ("attention_head_dim", json!(0)),
+            ("time_embedding_dim", json!(0)),
+            ("block_out_channels", json!([224, 448, 672, 900])),
+            ("downsample_padding", json!(2)),
+            ("sample_size", json!(30)),
+            ("sample_size", json!([32, 0])),
+            ("norm_eps", json!(-1e-5)),
+            ("mid_block_scale_factor", json!(0.0)),
+            ("freq_shift", json!(112)),
+        ] {
+            let message = refusal(field, value.clone());
+            let expected = format!("unet config: `{field}` = ");
+            assert!(message.starts_with(&expected), "{field} = {value}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_by_the_name_of_its_field() {
+        for (field, value) in [
+            ("in_channels", json!("three")),
+            ("norm_num_groups", json!(null)),
+            ("layers_per_block", json!(-1)),
+            ("block_out_channels", json!(64)),
+            ("sample_size", json!("256")),
+            ("add_attention", json!("yes")),
+        ] {
+            let message = refusal(field, value);
+            assert!(message.starts_with(&format!("unet config: `{field}`: ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_unet2dmodel_is_refused() {
+        assert_eq!(
+            refusal("encoder_hid_dim", json!(1)),
+            "unet config: unknown field `encoder_hid_dim`"
+        );
+        let message = refusal("_class_name", json!("UNet2DConditionModel"));
+        assert!(message.contains("UNet2DConditionModel"), "{message}");
+        assert!(UNetConfig::from_json("[]").is_err());
+        assert!(UNetConfig::from_json("{").is_err());
+    }
+
+    #[test]
+    fn bookkeeping_and_absent_fields_take_the_defaults() {
+        let text =
+            r#"{"_diffusers_version": "0.1.0", "_name_or_path": "x", "sample_size": [8, 16]}"#;
+        let config = UNetConfig::from_json(text).unwrap();
+        let sample_size = Some(SampleSize::Rectangle([8, 16]));
+        assert_eq!(config, UNetConfig { sample_size, ..UNetConfig::default() });
+        assert_eq!(config.time_channels(), 4 * 224);
+    }
 }

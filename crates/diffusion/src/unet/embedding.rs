@@ -36,8 +36,13 @@ impl TimeEmbedding {
     /// `timesteps` i64 `[B]`; the result is of `kind`.
     #[must_use]
     pub fn forward(&self, timesteps: &Tensor, kind: Kind) -> Tensor {
-        let sinusoids = self.sinusoids(timesteps).to_kind(kind);
-        let hidden = self.activation.forward(&self.linear_1.forward(&sinusoids));
+        self.project(&self.sinusoids(timesteps).to_kind(kind))
+    }
+
+    /// Sinusoids `[B, channels]` through the two maps, `[B, time_channels]`.
+    #[must_use]
+    pub fn project(&self, sinusoids: &Tensor) -> Tensor {
+        let hidden = self.activation.forward(&self.linear_1.forward(sinusoids));
         self.linear_2.forward(&hidden)
     }
 
