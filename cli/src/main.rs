@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     panic::set_hook(Box::new(|_| {}));
     match panic::catch_unwind(AssertUnwindSafe(|| run(cli.command))) {
         Ok(Ok(code)) => code,
-        Ok(Err(error)) => fail(&format!("{error:#}")),
+        Ok(Err(error)) => fail(&one_line(&error)),
         Err(cause) => fail(&panic_message(cause.as_ref())),
     }
 }
@@ -39,6 +39,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Pretrain(command) => pretrain::run(&command).map(|()| ExitCode::SUCCESS),
         Command::BenchWorker => bench_worker::run().map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// The error and its causes. Many messages tell their cause already; it is not told twice.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.ends_with(&cause) {
+            line += &format!(": {cause}");
+        }
+    }
+    line
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]

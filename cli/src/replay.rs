@@ -15,7 +15,8 @@ use tch::Kind;
 
 /// Runs the command.
 pub fn run(command: &ReplayCommand) -> Result<()> {
-    let mut settings = settings::resolve(None, crate::environment::variables(), &command.settings)?;
+    let resolved = settings::resolve(None, crate::environment::variables(), &command.settings)?;
+    let mut settings = resolved.settings;
     let batch = BatchFile::open(&command.batch)?;
     let samples = batch.rewards().len();
     settings.num_samples_per_epoch = samples;

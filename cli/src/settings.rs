@@ -8,8 +8,9 @@ use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_learner::config::{AdvantageScope, Objective};
 use ddpo_rollout::trajectory::StateDtype;
-use ddpo_service::settings::{Layers, SettingsError};
+use ddpo_service::settings::{Layers, SettingsError, Source};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Prefix of the environment variables.
@@ -193,14 +194,6 @@ pub struct SettingFlags {
     given: Vec<(String, String)>,
 }
 
-impl SettingFlags {
-    /// The settings that were given, by key.
-    #[must_use]
-    pub fn keys(&self) -> Vec<&str> {
-        self.given.iter().map(|(key, _)| key.as_str()).collect()
-    }
-}
-
 fn argument(setting: &Described) -> Arg {
     let flag = setting.name.replace('_', "-");
     let argument = Arg::new(setting.name).long(flag).help(setting.help.trim());
@@ -256,6 +249,15 @@ impl FromArgMatches for SettingFlags {
     }
 }
 
+/// The settings, and where each that is not a default came from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The settings.
+    pub settings: Settings,
+    /// The uppermost source of each key that a file, the environment or a flag has set.
+    pub sources: BTreeMap<String, Source>,
+}
+
 /// Lays defaults, file, environment and flags over each other.
 ///
 /// # Errors
@@ -264,12 +266,12 @@ pub fn resolve(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &SettingFlags,
-) -> Result<Settings, SettingsError> {
+) -> Result<Resolved, SettingsError> {
     let mut layers = Layers::new(&Settings::default(), &Settings::example())?;
     if let Some(path) = file {
         layers.file(path)?;
     }
     layers.environment(PREFIX, &OTHERS, environment)?;
     layers.flags(flags.given.iter().cloned())?;
-    layers.finish()
+    Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })
 }

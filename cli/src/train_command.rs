@@ -3,7 +3,7 @@
 use crate::arguments::TrainCommand;
 use crate::interrupt;
 use crate::plan::Plan;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Resolved, Settings};
 use crate::train::{self, run_folder::RunFolder};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     let settings = match command.resume {
         true => resumed_settings(command)?,
-        false => resolve(command, command.config.as_deref())?,
+        false => resolve(command)?.settings,
     };
     let plan = Plan::new(settings)?;
     if command.dry_run {
@@ -24,8 +24,8 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     crate::device::parse(&plan.settings.device)?;
     interrupt::install()?;
     let folder = match command.resume {
-        true => RunFolder::open(&plan.folder())?,
-        false => RunFolder::create(&plan.folder(), &plan.settings)?,
+        true => RunFolder::existing(&plan.folder()),
+        false => RunFolder::new(&plan.folder())?,
     };
     match train::run(&plan, &folder)? {
         train::Outcome::Finished => Ok(ExitCode::SUCCESS),
@@ -33,13 +33,15 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     }
 }
 
-fn resolve(command: &TrainCommand, file: Option<&Path>) -> Result<Settings> {
+fn resolve(command: &TrainCommand) -> Result<Resolved> {
+    let file = command.config.as_deref();
     Ok(settings::resolve(file, crate::environment::variables(), &command.settings)?)
 }
 
-/// The settings of the run in `--output-dir`. What is given beside them has to agree.
+/// The settings of the run in `--output-dir`. What is given beside them, by a file, the environment
+/// or a flag, has to agree.
 fn resumed_settings(command: &TrainCommand) -> Result<Settings> {
-    let asked = resolve(command, command.config.as_deref())?;
+    let Resolved { settings: asked, sources } = resolve(command)?;
     let file = RunFolder::settings_file(Path::new(&asked.output_dir));
     if !file.is_file() {
         bail!(
@@ -47,16 +49,16 @@ fn resumed_settings(command: &TrainCommand) -> Result<Settings> {
             file.display()
         );
     }
-    let recorded =
-        settings::resolve(Some(&file), std::iter::empty(), &settings::SettingFlags::default())?;
+    let nothing = settings::SettingFlags::default();
+    let recorded = settings::resolve(Some(&file), std::iter::empty(), &nothing)?.settings;
     let (asked, mut recorded) = (toml::Table::try_from(&asked)?, toml::Table::try_from(&recorded)?);
-    for key in command.settings.keys() {
+    for (key, source) in sources.iter().filter(|(key, _)| *key != "output_dir") {
         let (now, then) = (asked.get(key), recorded.get(key));
-        if key != "output_dir" && now != then {
+        if now != then {
             let show =
                 |value: Option<&toml::Value>| value.map_or("unset".into(), ToString::to_string);
             bail!(
-                "--resume: {key} = {} differs from the run's {}; hint: leave it out, or start a new run",
+                "--resume: {source}: {key} = {} differs from the run's {}; hint: leave it out, or start a new run",
                 show(now),
                 show(then)
             );

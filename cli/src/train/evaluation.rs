@@ -3,7 +3,7 @@
 use crate::plan::Plan;
 use crate::train::metrics::RewardSummary;
 use crate::train::pictures;
-use crate::train::rollout::Order;
+use crate::train::rollout::{OnInterrupt, Order};
 use crate::train::run_folder::RunFolder;
 use anyhow::{Context, Result};
 use ddpo_checkpoint::write_file;
@@ -44,6 +44,13 @@ impl Evaluations {
         let list =
             parsed.collect::<Result<Vec<_>, _>>().with_context(|| path.display().to_string())?;
         Ok(Self { list: list.into_iter().filter(|one| one.epoch <= epoch).collect() })
+    }
+
+    /// The mean reward after `epoch` epochs, if there was an evaluation.
+    #[must_use]
+    pub fn mean_after(&self, epoch: u32) -> Option<f64> {
+        let found = self.list.iter().find(|one| one.epoch == epoch);
+        found.map(|one| one.rewards.reward_mean)
     }
 
     /// The first and the last evaluation.
@@ -95,11 +102,16 @@ pub fn averaged(learner: &Learner) -> Option<UNet> {
 pub fn order<'a>(plan: &Plan, unet: &'a UNet, policy_version: PolicyVersion) -> Order<'a> {
     let run_seed = plan.settings.eval_rnd_seed;
     let sample = |sample| SampleCoordinates { run_seed, epoch: 0, sample };
+    let on_interrupt = match policy_version == PolicyVersion::default() {
+        true => OnInterrupt::Abandon,
+        false => OnInterrupt::Finish,
+    };
     Order {
         unet,
         provenance: Provenance { policy_version, weights_digest: unet.parameters().digest() },
         purpose: Purpose::Evaluation,
         samples: (0..plan.settings.num_eval_samples as u32).map(sample).collect(),
         stage: "evaluating",
+        on_interrupt,
     }
 }

@@ -93,6 +93,12 @@ impl MetricsFile {
         Ok(Self { path: path.into(), text })
     }
 
+    /// The last line.
+    #[must_use]
+    pub fn last(&self) -> Option<EpochMetrics> {
+        serde_json::from_str(self.text.lines().last()?).ok()
+    }
+
     /// Adds a line.
     pub fn push(&mut self, metrics: &EpochMetrics) -> Result<()> {
         self.text += &serde_json::to_string(metrics)?;

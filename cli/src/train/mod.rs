@@ -1,6 +1,7 @@
 //! One run of DDPO in one process: the sampler, the reward model and the learner, epoch by epoch.
 
 mod evaluation;
+mod leftovers;
 pub mod metrics;
 mod pictures;
 mod progress;
@@ -17,7 +18,6 @@ use anyhow::{Context, Result, bail};
 use ddpo_learner::batch_file;
 use ddpo_learner::checkpoint::{self, RunState};
 use ddpo_learner::learner::Learner;
-use ddpo_learner::report::UpdateReport;
 use ddpo_rewarder::{RewardModel, reward_for};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::ScoredTrajectory;
@@ -26,7 +26,7 @@ use ddpo_sampler::engine::{Provenance, Sampler};
 use evaluation::Evaluations;
 use metrics::{EpochMetrics, MetricsFile, RewardSummary, Seconds, peak_memory_bytes};
 use progress::Progress;
-use rollout::{Order, Rollout};
+use rollout::{OnInterrupt, Order, Rollout};
 use run_folder::RunFolder;
 use std::path::Path;
 use std::time::Instant;
@@ -60,6 +60,9 @@ struct Run<'a> {
 /// Trains from the last checkpoint in `folder`, or from the pretrained model, to the end.
 pub fn run(plan: &Plan, folder: &RunFolder) -> Result<Outcome> {
     let mut run = Run::start(plan, folder)?;
+    // Only now: a model that cannot be loaded leaves no folder behind.
+    folder.begin(&plan.settings)?;
+    run.finish_best()?;
     run.progress.say(&summary::opening(plan, folder, run.epoch));
     let outcome = run.epochs()?;
     run.progress.finish();
@@ -116,13 +119,9 @@ impl<'a> Run<'a> {
                 return self.stop();
             }
         }
-        while self.epoch < self.plan.settings.num_epochs {
-            if interrupt::requested() {
+        while self.epoch < self.plan.settings.num_epochs && !self.kl_budget_used() {
+            if interrupt::requested() || !self.one_epoch()? {
                 return self.stop();
-            }
-            let Some(report) = self.one_epoch()? else { return self.stop() };
-            if self.kl_budget_used(&report) {
-                break;
             }
         }
         if self.saved != Some(self.epoch) {
@@ -131,10 +130,10 @@ impl<'a> Run<'a> {
         Ok(Outcome::Finished)
     }
 
-    /// Samples, scores, updates, evaluates, saves; `None` if asked to stop while sampling.
-    fn one_epoch(&mut self) -> Result<Option<UpdateReport>> {
+    /// Samples, scores, updates, evaluates, saves; false if asked to stop while sampling.
+    fn one_epoch(&mut self) -> Result<bool> {
         let start = Instant::now();
-        let Some(rollout) = self.sample()? else { return Ok(None) };
+        let Some(rollout) = self.sample()? else { return Ok(false) };
         let training = Instant::now();
         let report = {
             let progress = &self.progress;
@@ -160,7 +159,7 @@ impl<'a> Run<'a> {
             epoch: self.epoch,
             policy_version: self.learner.version().0,
             rewards: RewardSummary::of(&rewards),
-            update: report.clone(),
+            update: report,
             eval_reward_mean: eval,
             seconds,
             peak_memory_bytes: peak_memory_bytes(),
@@ -174,7 +173,7 @@ impl<'a> Run<'a> {
         if improved {
             self.folder.mark_best(self.epoch)?;
         }
-        Ok(Some(report))
+        Ok(true)
     }
 
     fn sample(&mut self) -> Result<Option<Rollout>> {
@@ -192,6 +191,7 @@ impl<'a> Run<'a> {
             purpose: Purpose::Rollout,
             samples: (0..self.plan.settings.num_samples_per_epoch as u32).map(sample).collect(),
             stage: "sampling",
+            on_interrupt: OnInterrupt::Abandon,
         };
         let (sampler, shape) = (&self.sampler, self.shape());
         rollout::run(self.plan, sampler, self.reward.as_mut(), shape, &order, &self.progress)
@@ -241,6 +241,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Marks the last checkpoint as the best where the process that wrote it was killed before.
+    fn finish_best(&self) -> Result<()> {
+        let (Some(best), Some(epoch)) = (self.best_reward, self.saved) else { return Ok(()) };
+        let is_best = self.evaluations.mean_after(epoch) == Some(best);
+        if is_best && self.folder.best_reward()? != Some(best) {
+            self.folder.mark_best(epoch)?;
+        }
+        Ok(())
+    }
+
     /// Nothing of the running epoch is kept: it will be sampled again, to the same bits.
     fn stop(&mut self) -> Result<Outcome> {
         if self.epoch > 0 && self.saved != Some(self.epoch) {
@@ -249,8 +259,10 @@ impl<'a> Run<'a> {
         Ok(Outcome::Interrupted)
     }
 
-    fn kl_budget_used(&self, report: &UpdateReport) -> bool {
-        let used = match (self.plan.learner.kl_stop, report.kl_to_pretrained_nats) {
+    /// Whether the last epoch, of this process or of the one that is resumed, ended the run.
+    fn kl_budget_used(&self) -> bool {
+        let last = self.metrics.last().and_then(|line| line.update.kl_to_pretrained_nats);
+        let used = match (self.plan.learner.kl_stop, last) {
             (Some(stop), Some(kl)) if kl > stop => Some((stop, kl)),
             _ => None,
         };

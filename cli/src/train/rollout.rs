@@ -31,6 +31,17 @@ pub struct Order<'a> {
     pub samples: Vec<SampleCoordinates>,
     /// Word for the progress line.
     pub stage: &'static str,
+    /// What becomes of it when somebody asks to stop.
+    pub on_interrupt: OnInterrupt,
+}
+
+/// What becomes of an order when somebody asks to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// It is given up: a resumed run draws it again, to the same bits.
+    Abandon,
+    /// It is finished: the update before it is not saved yet, and would be lost.
+    Finish,
 }
 
 /// Scored trajectories in the order of the samples, and the stages' wall times.
@@ -58,7 +69,7 @@ pub fn run(
         let mut seconds_sampling = 0.0;
         let (mut done, total) = (0, order.samples.len());
         for samples in order.samples.chunks(plan.sample_batch) {
-            if interrupt::requested() {
+            if order.on_interrupt == OnInterrupt::Abandon && interrupt::requested() {
                 return Ok(None);
             }
             let start = Instant::now();

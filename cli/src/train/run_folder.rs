@@ -1,8 +1,10 @@
 //! The folder of a run: where everything lies, written so that a reader never sees half a file.
 
 use crate::settings::Settings;
+use crate::train::leftovers;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{publish_folder, recover_folder, write_file};
+use ddpo_learner::checkpoint;
 use std::path::{Path, PathBuf};
 
 /// The folder of a run.
@@ -12,33 +14,35 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Starts a new run in `root`, which may exist but must hold no run.
-    pub fn create(root: &Path, settings: &Settings) -> Result<Self> {
-        let file = Self::settings_file(root);
-        if file.exists() {
+    /// A new run in `root`, which may exist but must hold no run. Nothing is written yet.
+    pub fn new(root: &Path) -> Result<Self> {
+        let folder = Self { root: root.into() };
+        if Self::settings_file(root).exists() || folder.last_checkpoint()?.is_some() {
             let hint = "hint: --resume continues it, another --output-dir starts a new one";
             bail!("{} holds a run already; {hint}", root.display());
         }
-        let folder = Self { root: root.into() };
-        folder.make()?;
-        let heading =
-            "# The settings of this run; `ddpo train --resume --output-dir` takes them up.\n";
-        write_file(&file, format!("{heading}{}", toml::to_string(settings)?).as_bytes())?;
         Ok(folder)
     }
 
-    /// Opens a run's folder.
-    pub fn open(root: &Path) -> Result<Self> {
-        let folder = Self { root: root.into() };
-        folder.make()?;
-        Ok(folder)
+    /// The folder of a run to go on with.
+    #[must_use]
+    pub fn existing(root: &Path) -> Self {
+        Self { root: root.into() }
     }
 
-    fn make(&self) -> Result<()> {
+    /// Makes what is missing, `run.toml` too, and removes what a killed process left half-written.
+    pub fn begin(&self, settings: &Settings) -> Result<()> {
         for name in ["samples", "eval", "checkpoints"] {
             let path = self.root.join(name);
             std::fs::create_dir_all(&path)
                 .with_context(|| format!("could not create {}", path.display()))?;
+        }
+        leftovers::remove(&self.root)?;
+        let file = Self::settings_file(&self.root);
+        if !file.exists() {
+            let heading =
+                "# The settings of this run; `ddpo train --resume --output-dir` takes them up.\n";
+            write_file(&file, format!("{heading}{}", toml::to_string(settings)?).as_bytes())?;
         }
         Ok(())
     }
@@ -96,8 +100,11 @@ impl RunFolder {
     /// The last checkpoint and its number of epochs.
     pub fn last_checkpoint(&self) -> Result<Option<(u32, PathBuf)>> {
         let folder = self.root.join("checkpoints");
-        recover_folder(&self.best())?;
         let mut last = None;
+        if !folder.is_dir() {
+            return Ok(last);
+        }
+        recover_folder(&self.best())?;
         let entries = std::fs::read_dir(&folder)
             .with_context(|| format!("could not read {}", folder.display()))?;
         for entry in entries {
@@ -108,6 +115,14 @@ impl RunFolder {
             last = last.max(epoch.map(|epoch| (epoch, path.clone())));
         }
         Ok(last)
+    }
+
+    /// The reward that made `checkpoints/best` the best, if there is one.
+    pub fn best_reward(&self) -> Result<Option<f64>> {
+        match self.best().is_dir() {
+            true => Ok(checkpoint::read_state(&self.best())?.best_reward),
+            false => Ok(None),
+        }
     }
 
     /// Makes `checkpoints/best` the same as the checkpoint after `epoch` epochs. Files are linked

@@ -164,6 +164,12 @@ impl Layers {
         Ok(())
     }
 
+    /// The keys that a source above the defaults has set, and the uppermost source of each.
+    #[must_use]
+    pub fn sources(&self) -> &BTreeMap<String, Source> {
+        &self.sources
+    }
+
     /// The struct that the layers make. Each value is tried alone over the defaults first, so that
     /// an error names its source.
     ///
