@@ -38,6 +38,7 @@ struct Loaded {
     kind: Kind,
     device: Device,
     unet: UNet,
+    threads: usize,
 }
 
 /// Answers requests until standard input ends.
@@ -77,7 +78,7 @@ fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
     let device = Device::cuda_if_available();
     let model = Model::open(name)?;
     let unet = model.load(kind, device)?;
-    Ok(Loaded { model, kind, device, unet })
+    Ok(Loaded { model, kind, device, unet, threads })
 }
 
 fn transitions(loaded: &Loaded, steps: usize) -> Result<Transitions> {
@@ -91,7 +92,8 @@ fn sample(
     batch_size: usize,
     steps: usize,
 ) -> Result<(f64, Vec<Trajectory>)> {
-    let sampler = Sampler::new(transitions(loaded, steps)?, loaded.model.shape, StateDtype::F32);
+    let sampler = Sampler::new(transitions(loaded, steps)?, loaded.model.shape, StateDtype::F32)
+        .with_lanes(Sampler::lanes_for(&loaded.unet, loaded.threads));
     let samples: Vec<SampleCoordinates> = (0..num_samples as u32)
         .map(|sample| SampleCoordinates { run_seed: 0, epoch: 0, sample })
         .collect();
@@ -101,13 +103,7 @@ fn sample(
     let mut trajectories = Vec::new();
     for chunk in samples.chunks(batch_size.max(1)) {
         let purpose = Purpose::Rollout;
-        trajectories.extend(sampler.generate(
-            &loaded.unet,
-            chunk,
-            purpose,
-            provenance,
-            &mut |_| {},
-        )?);
+        trajectories.extend(sampler.generate(&loaded.unet, chunk, purpose, provenance, &|_| {})?);
     }
     Ok((start.elapsed().as_secs_f64(), trajectories))
 }

@@ -21,6 +21,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    ddpo_service::memory::keep_freed_memory();
     let cli = Cli::parse_from(arguments::kebab_case(std::env::args_os()));
     panic::set_hook(Box::new(|_| {}));
     match panic::catch_unwind(AssertUnwindSafe(|| run(cli.command))) {

@@ -35,7 +35,7 @@ pub fn run(command: &SampleCommand) -> Result<()> {
         other => bail!("--scheduler = {other}: expected ddim or ddpm"),
     };
     let device = device::parse(&command.device)?;
-    device::set_threads(command.threads)?;
+    let threads = device::set_threads(command.threads)?;
     let model = Model::open(&command.ddpm_ckpt)?;
     let steps = command.num_inference_steps;
     let transitions = Transitions::new(scheduler, &model.scheduler, steps, command.eta)?.on(device);
@@ -48,14 +48,15 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     let digest = unet.parameters().digest();
     let provenance =
         Provenance { policy_version: PolicyVersion::default(), weights_digest: digest };
-    let sampler = Sampler::new(transitions, model.shape, StateDtype::F32);
+    let sampler = Sampler::new(transitions, model.shape, StateDtype::F32)
+        .with_lanes(Sampler::lanes_for(&unet, threads));
     let mut kept = Vec::new();
     let all: Vec<SampleCoordinates> = (0..command.num_samples as u32)
         .map(|sample| SampleCoordinates { run_seed: command.seed, epoch: 0, sample })
         .collect();
     for samples in all.chunks(command.batch_size) {
         let trajectories =
-            sampler.generate(&unet, samples, Purpose::Evaluation, provenance, &mut |_| {})?;
+            sampler.generate(&unet, samples, Purpose::Evaluation, provenance, &|_| {})?;
         write_images(&command.out, &trajectories, model.shape)?;
         if command.save_trajectories {
             kept.extend(trajectories);

@@ -73,13 +73,8 @@ pub fn run(
                 return Ok(None);
             }
             let start = Instant::now();
-            let trajectories = sampler.generate(
-                order.unet,
-                samples,
-                order.purpose,
-                order.provenance,
-                &mut |_| {},
-            )?;
+            let trajectories =
+                sampler.generate(order.unet, samples, order.purpose, order.provenance, &|_| {})?;
             seconds_sampling += start.elapsed().as_secs_f64();
             done += samples.len();
             progress.at(order.stage, done, total);

@@ -1,6 +1,6 @@
 //! The layers that the UNet is made of: convolution, linear map, group norm.
 
-use crate::parameters::Path;
+use crate::parameters::{Layout, Path};
 use tch::Tensor;
 
 /// `torch.nn.Conv2d`.
@@ -10,10 +10,11 @@ pub struct Conv2d {
     bias: Tensor,
     stride: i64,
     padding: i64,
+    as_product: bool,
 }
 
 /// Shape and stride of a [`Conv2d`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvConfig {
     /// Side of the square kernel.
     pub kernel: i64,
@@ -34,7 +35,9 @@ impl Conv2d {
     /// Declares `weight` `[output, input, k, k]` and `bias` `[output]`.
     pub fn new(mut path: Path<'_>, input: i64, output: i64, config: ConvConfig) -> Self {
         let ConvConfig { kernel, stride, padding } = config;
+        let as_product = config == ConvConfig::POINT && path.layout() == Layout::ChannelsLast;
         Self {
+            as_product,
             weight: path.tensor("weight", &[output, input, kernel, kernel]),
             bias: path.tensor("bias", &[output]),
             stride,
@@ -45,6 +48,13 @@ impl Conv2d {
     /// `[B, input, H, W]` to `[B, output, H', W']`.
     #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        if self.as_product {
+            // Channels-last positions are the rows of a matrix: one product, where libtorch's
+            // convolution of a single image takes a slow path.
+            let weight = self.weight.squeeze_dim(3).squeeze_dim(2);
+            let rows = x.permute([0, 2, 3, 1]).linear(&weight, Some(&self.bias));
+            return rows.permute([0, 3, 1, 2]);
+        }
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         x.conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)
     }

@@ -13,6 +13,8 @@ pub struct Parameters {
     kind: Kind,
     device: Device,
     layout: Layout,
+    /// Tensors of another set that the next declarations take, last first, instead of new ones.
+    shared: Vec<Tensor>,
 }
 
 /// Strides of images, activations and convolution weights.
@@ -39,7 +41,14 @@ impl Parameters {
     /// An empty set whose tensors will be of `kind` on `device`.
     #[must_use]
     pub fn new(kind: Kind, device: Device, layout: Layout) -> Self {
-        Self { entries: Vec::new(), kind, device, layout }
+        Self { entries: Vec::new(), kind, device, layout, shared: Vec::new() }
+    }
+
+    /// An empty set whose declarations, made in the same order, get `other`'s tensors.
+    #[must_use]
+    pub fn sharing(other: &Self) -> Self {
+        let shared = other.entries.iter().rev().map(|(_, tensor)| tensor.shallow_clone()).collect();
+        Self { shared, ..Self::new(other.kind, other.device, other.layout) }
     }
 
     /// The strides of convolution weights.
@@ -94,6 +103,11 @@ impl Parameters {
         Digest::of(&parts)
     }
 
+    fn zeros(&self, shape: &[i64]) -> Tensor {
+        let zeros = Tensor::zeros(shape, (self.kind, self.device));
+        if shape.len() == 4 { self.layout.apply(&zeros) } else { zeros }
+    }
+
     /// Makes every tensor a leaf that collects gradients, or stops that.
     pub fn track_gradients(&mut self, track: Gradients) {
         for (_, tensor) in &mut self.entries {
@@ -140,15 +154,22 @@ impl Path<'_> {
         Path { parameters: self.parameters, prefix }
     }
 
+    /// The layout of the model's images.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.parameters.layout
+    }
+
     fn join(&self, name: impl std::fmt::Display) -> String {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
     /// Declares a tensor of `shape`, zeroed. Four-dimensional ones get the layout's strides.
     pub fn tensor(&mut self, name: &str, shape: &[i64]) -> Tensor {
-        let options = (self.parameters.kind, self.parameters.device);
-        let zeros = Tensor::zeros(shape, options);
-        let tensor = if shape.len() == 4 { self.parameters.layout.apply(&zeros) } else { zeros };
+        let tensor = match self.parameters.shared.pop() {
+            Some(tensor) => tensor,
+            None => self.parameters.zeros(shape),
+        };
         let name = self.join(name);
         self.parameters.entries.push((name, tensor.shallow_clone()));
         tensor

@@ -1,3 +1,4 @@
-//! What every binary shares. So far: settings in layers.
+//! What every binary shares. So far: settings in layers, and the allocator's tuning.
 
+pub mod memory;
 pub mod settings;

@@ -106,6 +106,18 @@ impl Transitions {
         Ok(Self { timesteps, coefficients, clip, table, digest })
     }
 
+    /// The same steps for another thread.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self {
+            timesteps: self.timesteps.clone(),
+            coefficients: self.coefficients.clone(),
+            clip: self.clip,
+            table: self.table.shallow_clone(),
+            digest: self.digest,
+        }
+    }
+
     /// Moves the table to where the states are.
     #[must_use]
     pub fn on(mut self, device: Device) -> Self {

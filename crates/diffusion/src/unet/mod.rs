@@ -42,6 +42,14 @@ impl UNet {
         copy
     }
 
+    /// The same model on the same tensors, for another thread: neither sees a copy.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        let mut parameters = Parameters::sharing(&self.parameters);
+        let network = Network::new(parameters.root(), &self.config);
+        Self { config: self.config.clone(), parameters, network }
+    }
+
     /// The config it was made from.
     #[must_use]
     pub fn config(&self) -> &UNetConfig {

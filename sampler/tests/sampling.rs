@@ -1,0 +1,252 @@
+//! The sampler engine on a tiny model: what a trajectory depends on, and what it holds.
+
+use ddpo_diffusion::scheduler::config::SchedulerConfig;
+use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
+use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::unet::config::UNetConfig;
+use ddpo_rollout::noise::{NoiseKey, Purpose};
+use ddpo_rollout::trajectory::{
+    Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
+};
+use ddpo_sampler::engine::{Provenance, SampleError, Sampler};
+use tch::{Device, Kind, Tensor};
+
+const STEPS: usize = 6;
+const SHAPE: StateShape = StateShape { channels: 3, height: 8, width: 8 };
+const EPOCH: u32 = 2;
+
+fn unet() -> UNet {
+    // Tests run beside each other, and a second thread gains nothing on 8x8 images.
+    tch::set_num_threads(1);
+    let text = r#"{
+        "sample_size": 8, "block_out_channels": [8, 16], "layers_per_block": 1,
+        "norm_num_groups": 4, "attention_head_dim": 8,
+        "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+        "up_block_types": ["AttnUpBlock2D", "UpBlock2D"]
+    }"#;
+    let unet = UNet::new(&UNetConfig::from_json(text).unwrap(), Kind::Float, Device::Cpu);
+    for (index, (name, tensor)) in unet.parameters().entries().iter().enumerate() {
+        let mut values = vec![0.0; tensor.numel()];
+        let sample = index as u32;
+        NoiseKey { seed: 1, purpose: Purpose::Weights, epoch: 0, sample, step: 0 }
+            .fill_normal(&mut values);
+        let centre = f64::from(u8::from(name.contains("norm") && name.ends_with("weight")));
+        let drawn = Tensor::from_slice(&values).view_as(tensor) * 0.15 + centre;
+        tch::no_grad(|| tensor.shallow_clone().copy_(&drawn));
+    }
+    unet
+}
+
+fn transitions(eta: f64) -> Transitions {
+    Transitions::new(SchedulerKind::Ddim, &SchedulerConfig::default(), STEPS, eta).unwrap()
+}
+
+fn sampler(eta: f64, dtype: StateDtype) -> Sampler {
+    Sampler::new(transitions(eta), SHAPE, dtype)
+}
+
+fn coordinates(samples: &[u32]) -> Vec<SampleCoordinates> {
+    let one = |&sample| SampleCoordinates { run_seed: 5, epoch: EPOCH, sample };
+    samples.iter().map(one).collect()
+}
+
+const PROVENANCE: Provenance =
+    Provenance { policy_version: PolicyVersion(4), weights_digest: Digest([7; 32]) };
+
+fn generate(
+    sampler: &Sampler,
+    unet: &UNet,
+    samples: &[u32],
+) -> Result<Vec<Trajectory>, SampleError> {
+    let samples = coordinates(samples);
+    sampler.generate(unet, &samples, Purpose::Rollout, PROVENANCE, &mut |_| {})
+}
+
+/// State `index` as f32 `[1, C, H, W]`.
+fn state(trajectory: &Trajectory, index: usize) -> Tensor {
+    let bytes = &trajectory.states()[index];
+    let values = ddpo_rollout::trajectory::decode(bytes, trajectory.header().dtype);
+    Tensor::from_slice(&values).view([1, 3, 8, 8])
+}
+
+fn gap(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}
+
+#[test]
+fn a_sample_is_the_same_in_batches_of_any_size() {
+    let (sampler, unet) = (sampler(1.0, StateDtype::F32), unet());
+    let alone = generate(&sampler, &unet, &[3]).unwrap();
+    let mut worst = 0.0_f64;
+    for batch in [&[3][..], &[0, 3, 9], &[4, 2, 8, 3, 1]] {
+        let position = batch.iter().position(|&sample| sample == 3).unwrap();
+        let found = &generate(&sampler, &unet, batch).unwrap()[position];
+        assert_eq!(found.header(), alone[0].header());
+        for index in 0..=STEPS {
+            worst = worst.max(gap(&state(found, index), &state(&alone[0], index)));
+        }
+        for (a, b) in found.log_probs().iter().zip(alone[0].log_probs()) {
+            worst = worst.max(f64::from((a - b).abs()));
+        }
+    }
+    println!("largest gap between batch sizes 1, 3 and 5: {worst:.2e}");
+    assert!(worst < 1e-5, "largest gap {worst:.2e}");
+}
+
+#[test]
+fn the_same_batch_is_the_same_to_the_bit() {
+    for dtype in [StateDtype::F32, StateDtype::F16, StateDtype::Bf16] {
+        let (sampler, unet) = (sampler(1.0, dtype), unet());
+        let generate = || generate(&sampler, &unet, &[0, 1, 2]).unwrap();
+        assert_eq!(generate(), generate());
+    }
+}
+
+#[test]
+fn samples_epochs_seeds_and_purposes_have_noise_of_their_own() {
+    let (sampler, unet) = (sampler(1.0, StateDtype::F32), unet());
+    let base = SampleCoordinates { run_seed: 5, epoch: EPOCH, sample: 0 };
+    let first = |coordinates: SampleCoordinates, purpose| {
+        let samples = [coordinates];
+        let made = sampler.generate(&unet, &samples, purpose, PROVENANCE, &mut |_| {}).unwrap();
+        (made[0].states()[0].clone(), made[0].states()[STEPS].clone())
+    };
+    let expected = first(base, Purpose::Rollout);
+    for (coordinates, purpose) in [
+        (SampleCoordinates { run_seed: 6, ..base }, Purpose::Rollout),
+        (SampleCoordinates { epoch: 3, ..base }, Purpose::Rollout),
+        (SampleCoordinates { sample: 1, ..base }, Purpose::Rollout),
+        (base, Purpose::Evaluation),
+    ] {
+        let found = first(coordinates, purpose);
+        assert!(found.0 != expected.0 && found.1 != expected.1, "{coordinates:?} {purpose:?}");
+    }
+}
+
+/// log N(x; mean, sigma^2), mean over dimensions, in f64 by the book.
+fn log_density(x: &Tensor, mean: &Tensor, sigma: f64) -> f64 {
+    let square = ((x.to_kind(Kind::Double) - mean.to_kind(Kind::Double)) / sigma).square();
+    let constant = sigma.ln() + 0.5 * std::f64::consts::TAU.ln();
+    -0.5 * square.mean(Kind::Double).double_value(&[]) - constant
+}
+
+#[test]
+fn log_probabilities_follow_from_the_states() {
+    let (unet, transitions) = (unet(), transitions(1.0));
+    let mut worst = 0.0_f64;
+    for dtype in [StateDtype::F32, StateDtype::F16, StateDtype::Bf16] {
+        let trajectories = generate(&sampler(1.0, dtype), &unet, &[0, 1, 2]).unwrap();
+        for trajectory in &trajectories {
+            assert_eq!(trajectory.log_probs().len(), transitions.random_steps().len());
+            for (&step, &found) in transitions.random_steps().iter().zip(trajectory.log_probs()) {
+                let from = state(trajectory, step);
+                let output =
+                    tch::no_grad(|| unet.forward(&from, &transitions.timestep_tensor(&[step])));
+                let (mean, _) = transitions.mean_and_sigma(&from, &output, &[step]);
+                let sigma = transitions.coefficients()[step].sigma;
+                let expected = log_density(&state(trajectory, step + 1), &mean, sigma);
+                worst = worst.max((f64::from(found) - expected).abs());
+            }
+        }
+    }
+    println!("largest gap of a log-probability: {worst:.2e}");
+    assert!(worst < 2e-5, "largest gap {worst:.2e}");
+}
+
+/// The noise can be read back from a step, and it is the keyed draw.
+#[test]
+fn each_step_adds_its_keyed_noise() {
+    let (unet, transitions) = (unet(), transitions(1.0));
+    let trajectory = &generate(&sampler(1.0, StateDtype::F32), &unet, &[6]).unwrap()[0];
+    let draw = |step: usize| {
+        let mut values = vec![0.0; SHAPE.elements()];
+        coordinates(&[6])[0].noise(Purpose::Rollout, step as u32).fill_normal(&mut values);
+        Tensor::from_slice(&values).view([1, 3, 8, 8])
+    };
+    assert_eq!(gap(&state(trajectory, 0), &draw(0)), 0.0);
+    for &step in &transitions.random_steps() {
+        let from = state(trajectory, step);
+        let output = tch::no_grad(|| unet.forward(&from, &transitions.timestep_tensor(&[step])));
+        let (mean, sigma) = transitions.mean_and_sigma(&from, &output, &[step]);
+        let noise = (state(trajectory, step + 1) - mean) / sigma;
+        let gap = gap(&noise, &draw(step + 1));
+        assert!(gap < 1e-3, "step {step}: {gap:.2e}");
+    }
+}
+
+#[test]
+fn steps_without_noise_are_applied_but_carry_no_log_probability() {
+    let unet = unet();
+    let random = &generate(&sampler(1.0, StateDtype::F32), &unet, &[0]).unwrap()[0];
+    assert_eq!(random.log_probs().len(), STEPS - 1, "the last step has sigma 0");
+    assert_eq!(random.header().random_steps[..], [0, 1, 2, 3, 4]);
+    let fixed = &generate(&sampler(0.0, StateDtype::F32), &unet, &[0]).unwrap()[0];
+    assert!(fixed.log_probs().is_empty() && fixed.header().random_steps.is_empty());
+    assert_eq!(fixed.states().len(), STEPS + 1);
+    assert_eq!(fixed.states()[0], random.states()[0]);
+    assert!((0..STEPS).all(|step| fixed.states()[step] != fixed.states()[step + 1]));
+}
+
+#[test]
+fn a_trajectory_says_where_it_came_from() {
+    let sampler = sampler(1.0, StateDtype::Bf16);
+    let trajectory = &generate(&sampler, &unet(), &[8]).unwrap()[0];
+    let header = trajectory.header();
+    assert_eq!(header.coordinates, coordinates(&[8])[0]);
+    assert_eq!((header.policy_version, header.weights_digest), (PolicyVersion(4), Digest([7; 32])));
+    assert_eq!(header.scheduler_digest, sampler.transitions().digest());
+    assert_eq!((header.dtype, header.shape), (StateDtype::Bf16, SHAPE));
+    assert_eq!(header.timesteps[..], *sampler.transitions().timesteps());
+    let image = trajectory.final_state();
+    assert!(image.iter().all(|value| (-1.0..=1.0).contains(value)), "the last step clips");
+}
+
+#[test]
+fn those_who_watch_see_every_state() {
+    let samples = coordinates(&[0, 1]);
+    let mut seen = Vec::new();
+    let made = sampler(1.0, StateDtype::F32)
+        .generate(&unet(), &samples, Purpose::Rollout, PROVENANCE, &mut |progress| {
+            assert_eq!(progress.steps, STEPS);
+            seen.push((progress.step, progress.states.to_vec()));
+        })
+        .unwrap();
+    assert_eq!(seen.len(), STEPS + 1);
+    for (index, (step, states)) in seen.iter().enumerate() {
+        assert_eq!(*step, index);
+        let expected: Vec<_> = made.iter().map(|made| made.states()[index].clone()).collect();
+        assert_eq!(*states, expected);
+    }
+}
+
+#[test]
+fn an_empty_order_gives_nothing() {
+    assert!(generate(&sampler(1.0, StateDtype::F32), &unet(), &[]).unwrap().is_empty());
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_an_error_that_names_step_and_sample() {
+    for (value, dtype) in [(f64::NAN, StateDtype::F32), (f64::INFINITY, StateDtype::F16)] {
+        let unet = unet();
+        let (_, weight) = unet.parameters().entries().last().unwrap();
+        let _ = tch::no_grad(|| weight.shallow_clone().fill_(value));
+        let error = generate(&sampler(1.0, dtype), &unet, &[4, 7]).unwrap_err();
+        let SampleError::NotFinite { sample, epoch, step, timestep } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((sample, epoch, step, timestep), (4, EPOCH, 0, 830));
+        let message = error.to_string();
+        assert!(message.contains("sample 4 of epoch 2") && message.contains("step 0"), "{message}");
+    }
+}
+
+/// A value that f32 holds and f16 does not is found where the state was rounded.
+#[test]
+fn a_state_that_the_wire_cannot_hold_is_an_error() {
+    let unet = unet();
+    let (_, bias) = unet.parameters().entries().last().unwrap();
+    let _ = tch::no_grad(|| bias.shallow_clone().fill_(1e6));
+    assert!(generate(&sampler(1.0, StateDtype::F32), &unet, &[0]).is_ok());
+    let error = generate(&sampler(1.0, StateDtype::F16), &unet, &[0]).unwrap_err();
+    assert!(matches!(error, SampleError::NotFinite { sample: 0, .. }), "{error}");
+}
