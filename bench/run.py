@@ -220,6 +220,8 @@ def main():
     arguments = parser.parse_args()
     logging.disable_progress_bar()
     description, results, failed = machine.describe(), [], 0
+    if description["load_average_before"] > 0.5:
+        print(f"warning: the load average is {description['load_average_before']}: other work disturbs the timings")
     with tempfile.TemporaryDirectory(prefix="ddpo-bench-") as folder:
         bench = Bench(arguments.ddpo, arguments.threads, pathlib.Path(folder))
         for measure in MEASURES:
