@@ -18,6 +18,7 @@ help: ## show this list
 
 .PHONY: demo
 demo: build ## finetune the embedded model on JPEG compressibility (minutes)
+	rm -rf runs/quickstart
 	$(DDPO) train --config examples/quickstart.toml
 
 .PHONY: setup

@@ -3,6 +3,7 @@
 mod arguments;
 mod bench_worker;
 mod device;
+mod embedded;
 mod environment;
 mod interrupt;
 mod model;

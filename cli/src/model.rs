@@ -1,5 +1,6 @@
 //! Loading a pipeline: configs, weights, and the steps that it takes.
 
+use crate::embedded;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{
     PipelineFolder, TensorFile, load_into, modern_attention_name, open_pipeline,
@@ -11,10 +12,13 @@ use ddpo_diffusion::unet::config::UNetConfig;
 use ddpo_rollout::trajectory::StateShape;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
+use tempfile::TempDir;
 
 /// A pipeline whose configs have been read and whose weights can be loaded.
 pub struct Model {
     folder: PipelineFolder,
+    /// Holds the files of the embedded model as long as they may be read.
+    _embedded: Option<TempDir>,
     unet: UNetConfig,
     /// The scheduler's settings.
     pub scheduler: SchedulerConfig,
@@ -25,7 +29,13 @@ pub struct Model {
 impl Model {
     /// Finds `name` (a folder, or a repository on the Hub) and reads its configs.
     pub fn open(name: &str) -> Result<Self> {
-        let root = find(name)?;
+        let embedded = (name == embedded::NAME && !Path::new(name).exists())
+            .then(embedded::unpack)
+            .transpose()?;
+        let root = match &embedded {
+            Some(folder) => folder.path().to_owned(),
+            None => find(name)?,
+        };
         let folder = open_pipeline(&root)?;
         let place = || format!("checkpoint {name}");
         let unet = UNetConfig::from_json(&folder.unet_config).with_context(place)?;
@@ -41,7 +51,7 @@ impl Model {
         if channels != 1 && channels != 3 {
             bail!("checkpoint {name}: `in_channels` = {channels}: expected 1 or 3, for images");
         }
-        Ok(Self { folder, unet, scheduler, shape: StateShape { channels, height, width } })
+        Ok(Self { folder, _embedded: embedded, unet, scheduler, shape: StateShape { channels, height, width } })
     }
 
     /// The weights in `kind` on `device`.

@@ -1,0 +1,34 @@
+//! The small pretrained model that is part of the program: `toy-faces-32` (see `models/`).
+
+use anyhow::{Context, Result};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// The name that stands for it wherever a checkpoint is asked for.
+pub const NAME: &str = "toy-faces-32";
+
+macro_rules! file {
+    ($path:literal) => {
+        ($path, include_bytes!(concat!("../../models/toy-faces-32/", $path)).as_slice())
+    };
+}
+
+const FILES: [(&str, &[u8]); 4] = [
+    file!("model_index.json"),
+    file!("scheduler/scheduler_config.json"),
+    file!("unet/config.json"),
+    file!("unet/diffusion_pytorch_model.safetensors"),
+];
+
+/// Writes the model's files into a temporary folder, which goes when it is dropped.
+pub fn unpack() -> Result<TempDir> {
+    let folder = tempfile::tempdir().context("could not create a temporary folder")?;
+    for (name, bytes) in FILES {
+        let path = folder.path().join(name);
+        let parent = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent)
+            .and_then(|()| std::fs::write(&path, bytes))
+            .with_context(|| format!("could not write {}", path.display()))?;
+    }
+    Ok(folder)
+}
