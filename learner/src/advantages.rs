@@ -72,3 +72,41 @@ pub fn advantages(
     let clip = clip as f32;
     standardised.into_iter().map(|advantage| advantage.clamp(-clip, clip)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REWARDS: [f32; 6] = [1.0, 4.0, -2.0, 8.0, 0.5, 3.0];
+
+    /// The last epoch's advantages are those over all rewards, however they were cut.
+    #[test]
+    fn running_statistics_carry_on_from_epoch_to_epoch() {
+        let mut running = RunningMoments::default();
+        let standardised = |rewards: &[f32], running: &mut RunningMoments| {
+            advantages(rewards, AdvantageScope::Running, 2, running, f64::INFINITY)
+        };
+        let _ = standardised(&REWARDS[..4], &mut running);
+        let last = standardised(&REWARDS[4..], &mut running);
+        let whole = standardised(&REWARDS, &mut RunningMoments::default());
+        for (found, expected) in last.iter().zip(&whole[4..]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn other_scopes_leave_the_running_statistics_alone() {
+        for scope in [AdvantageScope::Epoch, AdvantageScope::Batch] {
+            let mut running = RunningMoments::default();
+            let _ = advantages(&REWARDS, scope, 3, &mut running, 10.0);
+            assert_eq!(running, RunningMoments::default());
+        }
+    }
+
+    #[test]
+    fn a_single_reward_has_no_advantage() {
+        let found =
+            advantages(&[5.0], AdvantageScope::Running, 1, &mut RunningMoments::default(), 10.0);
+        assert_eq!(found, [0.0]);
+    }
+}

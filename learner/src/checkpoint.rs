@@ -212,6 +212,12 @@ pub fn load_weights(folder: &Path, learner: &mut Learner) -> Result<Option<f64>,
     let pipeline = open_pipeline(folder)?;
     let entries = learner.policy().master().parameters().entries();
     load_into(&TensorFile::open(&pipeline.weights)?, entries, &modern_attention_name)?;
+    if let Some(ema) = learner.ema() {
+        // The average goes on where the other run's was; without one it starts at these weights.
+        let averaged = folder.join(EMA).join(WEIGHTS);
+        let source = if averaged.is_file() { averaged } else { pipeline.weights };
+        load_into(&TensorFile::open(&source)?, ema.entries(), &modern_attention_name)?;
+    }
     let (mut best, mut position) = (None, Position::default());
     if has_state(folder) {
         let moments = learner.optimizer().state(entries);

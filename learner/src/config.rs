@@ -138,3 +138,65 @@ impl LearnerConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> LearnerConfig {
+        LearnerConfig {
+            seed: 0,
+            batch_size: 4,
+            micro_batch_size: 4,
+            inner_epochs: 1,
+            objective: Objective::ClippedIs,
+            advantage: AdvantageScope::Epoch,
+            clip_advantages: 10.0,
+            clip_ratio: 1e-4,
+            reduction: Reduction::Mean,
+            kl_coefficient: 0.0,
+            kl_stop: None,
+            timestep_fraction: 1.0,
+            max_gradient_norm: 1.0,
+            optimizer: AdamWConfig::default(),
+            ema_decay: None,
+            ratio_tolerance: 1e-3,
+        }
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_refused_by_name() {
+        let decay = |weight_decay| AdamWConfig { weight_decay, ..AdamWConfig::default() };
+        let cases: [(&str, LearnerConfig); 19] = [
+            ("batch_size", LearnerConfig { batch_size: 0, ..valid() }),
+            (
+                "batch_size",
+                LearnerConfig { batch_size: 1, advantage: AdvantageScope::Batch, ..valid() },
+            ),
+            ("micro_batch_size", LearnerConfig { micro_batch_size: 0, ..valid() }),
+            ("num_inner_epochs", LearnerConfig { inner_epochs: 0, ..valid() }),
+            (
+                "num_inner_epochs",
+                LearnerConfig { inner_epochs: 2, objective: Objective::ScoreFunction, ..valid() },
+            ),
+            ("clip_advantages", LearnerConfig { clip_advantages: 0.0, ..valid() }),
+            ("clip_advantages", LearnerConfig { clip_advantages: f64::NAN, ..valid() }),
+            ("clip_ratio", LearnerConfig { clip_ratio: -1e-4, ..valid() }),
+            ("max_grad_norm", LearnerConfig { max_gradient_norm: f64::INFINITY, ..valid() }),
+            ("ratio_tolerance", LearnerConfig { ratio_tolerance: 0.0, ..valid() }),
+            ("kl_stop", LearnerConfig { kl_stop: Some(0.0), ..valid() }),
+            ("kl_coef", LearnerConfig { kl_coefficient: -1.0, ..valid() }),
+            ("kl_coef", LearnerConfig { kl_coefficient: f64::NAN, ..valid() }),
+            ("weight_decay", LearnerConfig { optimizer: decay(-1e-4), ..valid() }),
+            ("weight_decay", LearnerConfig { optimizer: decay(f64::NAN), ..valid() }),
+            ("timestep_fraction", LearnerConfig { timestep_fraction: 0.0, ..valid() }),
+            ("timestep_fraction", LearnerConfig { timestep_fraction: 1.01, ..valid() }),
+            ("ema_decay", LearnerConfig { ema_decay: Some(1.0), ..valid() }),
+            ("ema_decay", LearnerConfig { ema_decay: Some(f64::NAN), ..valid() }),
+        ];
+        for (name, config) in cases {
+            assert_eq!(config.check().unwrap_err().name, name);
+        }
+        assert_eq!(valid().check(), Ok(()));
+    }
+}

@@ -29,8 +29,34 @@ impl Ema {
     }
 
     /// Names and averaged tensors.
-    #[must_use]
     pub fn entries(&self) -> &[(String, Tensor)] {
         &self.average
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_follows_the_formula_and_the_decay_grows_into_its_value() {
+        let parameter = vec![("w".to_owned(), Tensor::from_slice(&[1.0_f32]))];
+        let mut ema = Ema::new(0.5, &parameter);
+        let _ = parameter[0].1.shallow_clone().fill_(2.0);
+        let mut expected = 1.0;
+        for (step, decay) in [(1, 2.0 / 11.0), (2, 3.0 / 12.0), (8, 0.5), (100, 0.5)] {
+            ema.update(&parameter, step);
+            expected = decay * expected + (1.0 - decay) * 2.0;
+            let found = ema.entries()[0].1.double_value(&[0]);
+            assert!((found - expected).abs() < 1e-6, "step {step}: {found}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn an_average_shares_no_storage_with_its_parameters() {
+        let parameter = vec![("w".to_owned(), Tensor::from_slice(&[1.0_f32]))];
+        let ema = Ema::new(0.5, &parameter);
+        let _ = parameter[0].1.shallow_clone().fill_(2.0);
+        assert_eq!(ema.entries()[0].1.double_value(&[0]), 1.0);
     }
 }

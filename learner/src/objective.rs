@@ -19,7 +19,6 @@ pub struct Terms<'a> {
 /// Clipped: max(-A r, -A clip(r, 1 - e, 1 + e)) with r = exp(new - old) (Black et al. 2023,
 /// equation 5 with PPO's clip, Schulman et al. 2017, equation 7). Score function: -A log p
 /// (Black et al. 2023, equation 4).
-#[must_use]
 pub fn losses(objective: Objective, terms: &Terms<'_>, clip: f64) -> Tensor {
     let cost = terms.advantage.neg();
     match objective {

@@ -97,7 +97,6 @@ impl Pretraining {
     }
 
     /// The averaged weights, for the checkpoint.
-    #[must_use]
     pub fn averaged(&self) -> &[(String, Tensor)] {
         self.ema.entries()
     }

@@ -132,6 +132,9 @@ impl Sampler {
         observe: &Observer<'_>,
     ) -> Result<Vec<Trajectory>, SampleError> {
         let job = Job { purpose, provenance, observe };
+        if samples.is_empty() {
+            return Ok(Vec::new());
+        }
         if self.lanes == 1 || samples.len() == 1 {
             return self.denoise(unet, samples, 0, &job);
         }

@@ -1,5 +1,7 @@
 //! The sampler engine on a tiny model: what a trajectory depends on, and what it holds.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
+
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
@@ -8,7 +10,8 @@ use ddpo_rollout::noise::{NoiseKey, Purpose};
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
 };
-use ddpo_sampler::engine::{Provenance, SampleError, Sampler};
+use ddpo_sampler::engine::{Progress, Provenance, SampleError, Sampler};
+use std::sync::Mutex;
 use tch::{Device, Kind, Tensor};
 
 const STEPS: usize = 6;
@@ -31,7 +34,10 @@ fn unet() -> UNet {
         NoiseKey { seed: 1, purpose: Purpose::Weights, epoch: 0, sample, step: 0 }
             .fill_normal(&mut values);
         let centre = f64::from(u8::from(name.contains("norm") && name.ends_with("weight")));
-        let drawn = Tensor::from_slice(&values).view_as(tensor) * 0.15 + centre;
+        // Fan-in scaling: outputs are of unit size, as those of a trained model.
+        let fan_in = tensor.numel() as f64 / tensor.size()[0] as f64;
+        let scale = if tensor.dim() > 1 { fan_in.powf(-0.5) } else { 0.1 };
+        let drawn = Tensor::from_slice(&values).view_as(tensor) * scale + centre;
         tch::no_grad(|| tensor.shallow_clone().copy_(&drawn));
     }
     unet
@@ -59,7 +65,7 @@ fn generate(
     samples: &[u32],
 ) -> Result<Vec<Trajectory>, SampleError> {
     let samples = coordinates(samples);
-    sampler.generate(unet, &samples, Purpose::Rollout, PROVENANCE, &mut |_| {})
+    sampler.generate(unet, &samples, Purpose::Rollout, PROVENANCE, &|_| {})
 }
 
 /// State `index` as f32 `[1, C, H, W]`.
@@ -77,20 +83,21 @@ fn gap(a: &Tensor, b: &Tensor) -> f64 {
 fn a_sample_is_the_same_in_batches_of_any_size() {
     let (sampler, unet) = (sampler(1.0, StateDtype::F32), unet());
     let alone = generate(&sampler, &unet, &[3]).unwrap();
-    let mut worst = 0.0_f64;
+    let (mut states, mut log_probs) = (0.0_f64, 0.0_f64);
     for batch in [&[3][..], &[0, 3, 9], &[4, 2, 8, 3, 1]] {
         let position = batch.iter().position(|&sample| sample == 3).unwrap();
         let found = &generate(&sampler, &unet, batch).unwrap()[position];
         assert_eq!(found.header(), alone[0].header());
         for index in 0..=STEPS {
-            worst = worst.max(gap(&state(found, index), &state(&alone[0], index)));
+            states = states.max(gap(&state(found, index), &state(&alone[0], index)));
         }
         for (a, b) in found.log_probs().iter().zip(alone[0].log_probs()) {
-            worst = worst.max(f64::from((a - b).abs()));
+            log_probs = log_probs.max(f64::from((a - b).abs()));
         }
     }
-    println!("largest gap between batch sizes 1, 3 and 5: {worst:.2e}");
-    assert!(worst < 1e-5, "largest gap {worst:.2e}");
+    println!("batch sizes 1, 3, 5: states differ by {states:.2e}, log-probs by {log_probs:.2e}");
+    assert!(states < 1e-5, "states differ by {states:.2e}");
+    assert!(log_probs < 1e-5, "log-probabilities differ by {log_probs:.2e}");
 }
 
 #[test]
@@ -108,7 +115,7 @@ fn samples_epochs_seeds_and_purposes_have_noise_of_their_own() {
     let base = SampleCoordinates { run_seed: 5, epoch: EPOCH, sample: 0 };
     let first = |coordinates: SampleCoordinates, purpose| {
         let samples = [coordinates];
-        let made = sampler.generate(&unet, &samples, purpose, PROVENANCE, &mut |_| {}).unwrap();
+        let made = sampler.generate(&unet, &samples, purpose, PROVENANCE, &|_| {}).unwrap();
         (made[0].states()[0].clone(), made[0].states()[STEPS].clone())
     };
     let expected = first(base, Purpose::Rollout);
@@ -202,21 +209,56 @@ fn a_trajectory_says_where_it_came_from() {
 }
 
 #[test]
-fn those_who_watch_see_every_state() {
-    let samples = coordinates(&[0, 1]);
-    let mut seen = Vec::new();
-    let made = sampler(1.0, StateDtype::F32)
-        .generate(&unet(), &samples, Purpose::Rollout, PROVENANCE, &mut |progress| {
+fn those_who_watch_see_every_state_in_its_place() {
+    let (unet, samples) = (unet(), coordinates(&[0, 1, 2, 3, 4]));
+    for lanes in [1, 2] {
+        let sampler = sampler(1.0, StateDtype::F32).with_lanes(lanes);
+        let seen = Mutex::new(vec![vec![None; STEPS + 1]; samples.len()]);
+        let watch = |progress: Progress<'_>| {
             assert_eq!(progress.steps, STEPS);
-            seen.push((progress.step, progress.states.to_vec()));
-        })
-        .unwrap();
-    assert_eq!(seen.len(), STEPS + 1);
-    for (index, (step, states)) in seen.iter().enumerate() {
-        assert_eq!(*step, index);
-        let expected: Vec<_> = made.iter().map(|made| made.states()[index].clone()).collect();
-        assert_eq!(*states, expected);
+            for (offset, bytes) in progress.states.iter().enumerate() {
+                let place = &mut seen.lock().unwrap()[progress.first + offset][progress.step];
+                assert_eq!(place.replace(bytes.clone()), None);
+            }
+        };
+        let made = sampler.generate(&unet, &samples, Purpose::Rollout, PROVENANCE, &watch).unwrap();
+        for (trajectory, seen) in made.iter().zip(seen.into_inner().unwrap()) {
+            let seen: Vec<_> = seen.into_iter().map(Option::unwrap).collect();
+            assert_eq!(seen, trajectory.states(), "{lanes} lanes");
+        }
     }
+}
+
+#[test]
+fn lanes_give_the_same_samples_in_the_same_order() {
+    let unet = unet();
+    let made = |lanes| {
+        let sampler = sampler(1.0, StateDtype::F32).with_lanes(lanes);
+        generate(&sampler, &unet, &[7, 0, 3, 5, 1]).unwrap()
+    };
+    let one = made(1);
+    // Five samples in four lanes make three parts; in nine lanes, one sample each.
+    for lanes in [2, 4, 9] {
+        let several = made(lanes);
+        assert_eq!(several, made(lanes), "{lanes} lanes, twice");
+        assert_eq!(several.len(), one.len());
+        for (a, b) in several.iter().zip(&one) {
+            assert_eq!(a.header(), b.header());
+            let worst = (0..=STEPS).map(|index| gap(&state(a, index), &state(b, index)));
+            let worst = worst.fold(0.0, f64::max);
+            assert!(worst < 1e-5, "{lanes} lanes: largest gap {worst:.2e}");
+        }
+    }
+}
+
+#[test]
+fn an_error_in_a_lane_names_its_sample() {
+    let unet = unet();
+    let (_, weight) = unet.parameters().entries().last().unwrap();
+    let _ = tch::no_grad(|| weight.shallow_clone().fill_(f64::NAN));
+    let sampler = sampler(1.0, StateDtype::F32).with_lanes(2);
+    let error = generate(&sampler, &unet, &[4, 7]).unwrap_err();
+    assert!(matches!(error, SampleError::NotFinite { sample: 4, step: 0, .. }), "{error}");
 }
 
 #[test]

@@ -29,7 +29,6 @@ impl Reduction {
 ///
 /// `x` and `mean` are f32 `[B, C, H, W]`; `sigma` f32 `[B, 1, 1, 1]`, positive. The constant is
 /// kept, so the value agrees with `torch.distributions.Normal(mean, sigma).log_prob(x).mean()`.
-#[must_use]
 pub fn log_prob(x: &Tensor, mean: &Tensor, sigma: &Tensor) -> Tensor {
     let half_log_two_pi = 0.5 * std::f64::consts::TAU.ln();
     let square = ((x - mean) / sigma).square();
@@ -38,7 +37,6 @@ pub fn log_prob(x: &Tensor, mean: &Tensor, sigma: &Tensor) -> Tensor {
 
 /// Mean over dimensions of KL(N(mean, sigma^2) || N(reference, sigma^2)) =
 /// ||mean - reference||^2 / (2 sigma^2), nats a dimension, `[B]` f32.
-#[must_use]
 pub fn kl_same_sigma(mean: &Tensor, reference: &Tensor, sigma: &Tensor) -> Tensor {
     mean_over_dimensions(&((mean - reference) / sigma).square()) * 0.5
 }

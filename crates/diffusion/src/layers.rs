@@ -46,7 +46,6 @@ impl Conv2d {
     }
 
     /// `[B, input, H, W]` to `[B, output, H', W']`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         if self.as_product {
             // Channels-last positions are the rows of a matrix: one product, where libtorch's
@@ -77,7 +76,6 @@ impl Linear {
     }
 
     /// `[.., input]` to `[.., output]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, Some(&self.bias))
     }
@@ -104,7 +102,6 @@ impl GroupNorm {
     }
 
     /// `[B, channels, ..]`, normalised over groups of channels and all positions.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, false)
     }

@@ -1,5 +1,7 @@
 //! Every step of diffusers' DDIM and DDPM schedulers (`tests/goldens/scheduler`).
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
+
 mod golden;
 
 use ddpo_diffusion::scheduler::config::SchedulerConfig;

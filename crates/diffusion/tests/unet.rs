@@ -1,6 +1,8 @@
 //! Blocks and whole models against diffusers' outputs (`tests/goldens/unet`). Blocks run in both
 //! memory layouts, of which a model takes the one that is faster for its width.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
+
 mod golden;
 
 use ddpo_checkpoint::modern_attention_name;

@@ -151,7 +151,6 @@ impl Transitions {
     }
 
     /// The timesteps at the step indices `steps`, i64 `[B]` on the table's device.
-    #[must_use]
     pub fn timestep_tensor(&self, steps: &[usize]) -> Tensor {
         let values: Vec<i64> = steps.iter().map(|&step| self.timesteps[step]).collect();
         Tensor::from_slice(&values).to_device(self.table.device())
@@ -168,7 +167,6 @@ impl Transitions {
 
     /// Mean f32 `[B, C, H, W]` and standard deviation f32 `[B, 1, 1, 1]` of the step from `state`
     /// given the model's `output`. Differentiable in `output`.
-    #[must_use]
     pub fn mean_and_sigma(
         &self,
         state: &Tensor,

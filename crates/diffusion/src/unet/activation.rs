@@ -29,7 +29,6 @@ impl Activation {
     }
 
     /// Applies it; the shape stays.
-    #[must_use]
     pub fn forward(self, x: &Tensor) -> Tensor {
         match self {
             Self::Silu => x.silu(),

@@ -51,7 +51,6 @@ impl Attention {
     }
 
     /// `[B, C, H, W]` to the same.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (batch, channels, height, width) = match x.size()[..] {
             [b, c, h, w] => (b, c, h, w),

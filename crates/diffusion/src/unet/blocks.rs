@@ -50,7 +50,6 @@ impl DownBlock {
     }
 
     /// Runs the block and appends every intermediate state that the up path will take.
-    #[must_use]
     pub fn forward(&self, x: Tensor, time: &Tensor, skips: &mut Vec<Tensor>) -> Tensor {
         let mut hidden = x;
         for (layer, resnet) in self.resnets.iter().enumerate() {
@@ -99,7 +98,6 @@ impl MidBlock {
     }
 
     /// `[B, C, H, W]` to the same.
-    #[must_use]
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
         let hidden = self.resnets[0].forward(x, time);
         let hidden = match &self.attention {
@@ -143,7 +141,6 @@ impl UpBlock {
     }
 
     /// Runs the block, taking from the end of `skips` what the down path left there.
-    #[must_use]
     pub fn forward(&self, x: Tensor, time: &Tensor, skips: &mut Vec<Tensor>) -> Tensor {
         let mut hidden = x;
         for (layer, resnet) in self.resnets.iter().enumerate() {

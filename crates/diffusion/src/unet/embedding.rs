@@ -34,20 +34,17 @@ impl TimeEmbedding {
     }
 
     /// `timesteps` i64 `[B]`; the result is of `kind`.
-    #[must_use]
     pub fn forward(&self, timesteps: &Tensor, kind: Kind) -> Tensor {
         self.project(&self.sinusoids(timesteps).to_kind(kind))
     }
 
     /// Sinusoids `[B, channels]` through the two maps, `[B, time_channels]`.
-    #[must_use]
     pub fn project(&self, sinusoids: &Tensor) -> Tensor {
         let hidden = self.activation.forward(&self.linear_1.forward(sinusoids));
         self.linear_2.forward(&hidden)
     }
 
     /// f32 `[B, channels]`: sines and cosines of t / 10000^(i / (half - freq_shift)).
-    #[must_use]
     pub fn sinusoids(&self, timesteps: &Tensor) -> Tensor {
         let half = self.channels / 2;
         let index = Tensor::arange(half, (Kind::Float, timesteps.device()));

@@ -21,7 +21,6 @@ impl Downsample {
     }
 
     /// `[B, C, H, W]` to `[B, C, H / 2, W / 2]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         match self.pad_below_and_right {
             true => self.conv.forward(&x.constant_pad_nd([0, 1, 0, 1])),
@@ -43,7 +42,6 @@ impl Upsample {
     }
 
     /// `[B, C, H, W]` to `[B, C, 2 H, 2 W]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (height, width) = match x.size()[..] {
             [_, _, height, width] => (height, width),

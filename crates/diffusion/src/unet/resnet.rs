@@ -67,7 +67,6 @@ impl ResnetBlock {
 
     /// `x` `[B, input, H, W]`, `time` `[B, time_channels]` after its activation; gives
     /// `[B, output, H, W]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
         let hidden = self.activation.forward(&self.norm1.forward(x));
         let hidden = self.conv1.forward(&hidden);
