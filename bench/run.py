@@ -34,10 +34,11 @@ TOY = ROOT / "models" / "toy-faces-32"
 # The shape of models/toy-faces-32, for a checkout that has not got it.
 TOY_SHAPE = {
     "sample_size": 32,
-    "block_out_channels": [32, 64, 64],
-    "down_block_types": ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
-    "up_block_types": ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
-    "layers_per_block": 1,
+    "block_out_channels": [16, 32, 64, 96],
+    "down_block_types": ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "norm_num_groups": 8,
+    "layers_per_block": 2,
 }
 
 
@@ -114,15 +115,15 @@ def peak_memory(checkpoint, **request):
 
 
 def jpeg(python_threads):
-    """The reward over 64 images of 256x256; both sides have to find the same sizes."""
+    """The reward over 512 images of 256x256; both sides have to find the same sizes."""
 
     def run(bench, rounds):
         with contextlib.ExitStack() as stack:
             ours, python = [stack.enter_context(Worker(command)) for command in bench.commands()]
             pairs = []
             for _ in range(rounds + 1):
-                a = ours.ask("jpeg", size=256, count=64, threads=bench.threads)
-                b = python.ask("jpeg", size=256, count=64, threads=python_threads)
+                a = ours.ask("jpeg", size=256, count=512, threads=bench.threads)
+                b = python.ask("jpeg", size=256, count=512, threads=python_threads)
                 if abs(a["kilobytes"] - b["kilobytes"]) > 1e-3:
                     raise RuntimeError(f"jpeg sizes differ: {a['kilobytes']} and {b['kilobytes']} kB")
                 pairs.append((a["seconds"], b["seconds"]))
