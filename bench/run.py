@@ -35,10 +35,11 @@ TOY = ROOT / "models" / "toy-faces-32"
 TOY_SHAPE = {
     "sample_size": 32,
     "block_out_channels": [16, 32, 64, 96],
-    "down_block_types": ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "down_block_types": ["DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
+    "up_block_types": ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "layers_per_block": 1,
     "norm_num_groups": 8,
-    "layers_per_block": 2,
+    "attention_head_dim": 32,
 }
 
 
