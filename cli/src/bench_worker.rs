@@ -137,9 +137,14 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
         ratio_tolerance: 1.0,
     };
     let rate = LearningRate { initial: 1e-6, peak: 1e-6, warmup_fraction: 0.0, total_steps: 1 };
-    let unet = loaded.unet.converted(Kind::Float, loaded.device);
+    // A finetuning process holds one copy of the f32 weights, and so does this one.
+    let unet = match loaded.kind {
+        Kind::Float => loaded.unet.detached(),
+        _ => loaded.unet.converted(Kind::Float, loaded.device),
+    };
     let steps = transitions(loaded, steps)?;
-    let mut learner = Learner::new(config, rate, steps, unet, loaded.kind, None)?;
+    let lanes = Sampler::lanes_for(&unet, loaded.threads);
+    let mut learner = Learner::new(config, rate, steps, unet, loaded.kind, None)?.with_lanes(lanes);
     let start = Instant::now();
     let report = learner.update(&batch, &mut |_, _| {})?;
     let seconds = start.elapsed().as_secs_f64();

@@ -51,7 +51,13 @@ impl Model {
         if channels != 1 && channels != 3 {
             bail!("checkpoint {name}: `in_channels` = {channels}: expected 1 or 3, for images");
         }
-        Ok(Self { folder, _embedded: embedded, unet, scheduler, shape: StateShape { channels, height, width } })
+        Ok(Self {
+            folder,
+            _embedded: embedded,
+            unet,
+            scheduler,
+            shape: StateShape { channels, height, width },
+        })
     }
 
     /// The weights in `kind` on `device`.

@@ -11,6 +11,7 @@ use ddpo_learner::batch_file::BatchFile;
 use ddpo_learner::checkpoint::{self, RunState};
 use ddpo_learner::learner::Learner;
 use ddpo_learner::report::UpdateReport;
+use ddpo_sampler::engine::Sampler;
 use tch::Kind;
 
 /// Runs the command.
@@ -24,7 +25,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     settings.num_epochs = 1;
     let plan = Plan::new(settings)?;
     let device = device::parse(&plan.settings.device)?;
-    device::set_threads(plan.settings.threads)?;
+    let threads = device::set_threads(plan.settings.threads)?;
     let model = Model::open(&plan.settings.ddpm_ckpt)?;
     if batch.shape() != model.shape {
         let (found, expected) = (batch.shape(), model.shape);
@@ -41,8 +42,10 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
         batch.trajectories(&transitions, plan.settings.run_seed, unet.parameters().digest())?;
     let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
     let rate = plan.learning_rate(1, samples);
-    let mut learner =
+    let lanes = Sampler::lanes_for(&unet, threads);
+    let learner =
         Learner::new(plan.learner.clone(), rate, transitions, unet, plan.kind(), reference)?;
+    let mut learner = learner.with_lanes(lanes);
     let report = learner.update(&trajectories, &mut |_, _| {})?;
     let settings = serde_json::to_value(&plan.settings)?;
     let state = RunState::of(&learner, 1, samples, settings);

@@ -4,18 +4,16 @@ use crate::adamw::{AdamW, clip_gradient_norm};
 use crate::advantages::{RunningMoments, advantages};
 use crate::config::{InvalidSetting, LearnerConfig};
 use crate::ema::Ema;
-use crate::objective::{Terms, losses};
-use crate::pairs::{MicroBatch, Pair, StepChoice, pairs};
+use crate::pairs::{Pair, StepChoice, pairs};
+use crate::pass::{Lane, PassOutput, Work};
 use crate::policy::Policy;
 use crate::report::{Sums, UpdateReport};
 use crate::schedule::LearningRate;
-use ddpo_diffusion::gaussian;
-use ddpo_diffusion::parameters::Gradients;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, Trajectory};
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError};
 use thiserror::Error;
 
 /// Why an epoch could not be trained.
@@ -77,6 +75,9 @@ pub enum LearnError {
         /// The learner's version.
         learned: PolicyVersion,
     },
+    /// libtorch could not hand out a result.
+    #[error("learner: {0}")]
+    Torch(#[from] TchError),
     /// The loss or the gradient is not finite.
     #[error("learner: the {what} of optimizer step {step} is {value}, not a finite number")]
     NotFinite {
@@ -96,7 +97,7 @@ pub struct Learner {
     schedule: LearningRate,
     transitions: Transitions,
     policy: Policy,
-    reference: Option<UNet>,
+    lanes: Vec<Lane>,
     optimizer: AdamW,
     ema: Option<Ema>,
     running: RunningMoments,
@@ -140,22 +141,34 @@ impl Learner {
         }
         let optimizer = AdamW::new(config.optimizer, unet.parameters().entries());
         let ema = config.ema_decay.map(|decay| Ema::new(decay, unet.parameters().entries()));
-        let mut reference = reference;
-        if let Some(reference) = &mut reference {
-            reference.parameters_mut().track_gradients(Gradients::Untracked);
-        }
+        let policy = Policy::new(unet, kind);
+        let network = policy.network().shared();
+        let lane = Lane { network, transitions: transitions.shared(), reference };
         Ok(Self {
             config,
             schedule,
             transitions,
-            policy: Policy::new(unet, kind),
-            reference,
+            policy,
+            lanes: vec![lane],
             optimizer,
             ema,
             running: RunningMoments::default(),
             version: PolicyVersion::default(),
             schedule_step: 0,
         })
+    }
+
+    /// Cuts every micro-batch into `lanes` parts that run side by side, each on one thread: for
+    /// narrow models on a CPU, whose operations are too small to share.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: usize) -> Self {
+        while self.lanes.len() < lanes {
+            let first = &self.lanes[0];
+            let reference = first.reference.as_ref().map(UNet::shared);
+            let transitions = first.transitions.shared();
+            self.lanes.push(Lane { network: self.policy.replica(), transitions, reference });
+        }
+        self
     }
 
     /// The policy.
@@ -239,7 +252,7 @@ impl Learner {
             }
         }
         self.version = self.version.next();
-        Ok(epoch.finish(self.reference.is_some()))
+        Ok(epoch.finish(self.lanes[0].reference.is_some()))
     }
 
     fn sorted<'a>(
@@ -268,13 +281,24 @@ impl Learner {
 
     /// Accumulates the gradient of a mini-batch over its micro-batches and takes one step.
     fn mini_batch(&mut self, epoch: &mut Epoch<'_>, pairs: &[Pair]) -> Result<(), LearnError> {
+        let step = self.optimizer.steps_taken();
         for chunk in pairs.chunks(self.config.micro_batch_size) {
-            self.micro_batch(epoch, chunk, pairs.len())?;
+            let outputs = self.passes(epoch, chunk, pairs.len())?;
+            let ratios = outputs.iter().flat_map(|output| output.log_ratios.iter().copied());
+            let log_ratios: Vec<f32> = ratios.collect();
+            if epoch.report.optimizer_steps == 0 {
+                self.check_ratio(epoch, chunk, &log_ratios)?;
+            }
+            let value: f64 = outputs.iter().map(|output| output.loss).sum();
+            if !value.is_finite() {
+                return Err(LearnError::NotFinite { what: "loss", step, value });
+            }
+            epoch.sums.kl += outputs.iter().map(|output| output.kl).sum::<f64>();
+            epoch.add(value, &log_ratios, &self.config);
             self.policy.collect_gradients();
         }
         let mut gradients = self.policy.gradients();
         let norm = clip_gradient_norm(&mut gradients, self.config.max_gradient_norm);
-        let step = self.optimizer.steps_taken();
         if !norm.is_finite() {
             return Err(LearnError::NotFinite { what: "gradient norm", step, value: norm });
         }
@@ -293,52 +317,46 @@ impl Learner {
         Ok(())
     }
 
-    /// One forward and backward pass; the loss is the mean over the mini-batch's `total` pairs.
-    fn micro_batch(
-        &self,
-        epoch: &mut Epoch<'_>,
+    /// Runs a micro-batch, cut over the lanes; the parts' results in the order of the pairs.
+    fn passes(
+        &mut self,
+        epoch: &Epoch<'_>,
         pairs: &[Pair],
         total: usize,
-    ) -> Result<(), LearnError> {
-        let network = self.policy.network();
-        let device = network.parameters().device();
-        let data = MicroBatch::new(epoch.trajectories, pairs, device);
-        let advantage: Vec<f32> =
-            pairs.iter().map(|pair| epoch.advantages[pair.trajectory]).collect();
-        let advantage = Tensor::from_slice(&advantage).to_device(device);
-        let timesteps = self.transitions.timestep_tensor(&data.steps);
-        let output = network.forward(&data.state, &timesteps);
-        let (mean, sigma) = self.transitions.mean_and_sigma(&data.state, &output, &data.steps);
-        let log_prob = gaussian::log_prob(&data.next, &mean, &sigma);
-        let log_ratio = (&log_prob - &data.old_log_prob).detach();
-        if epoch.report.optimizer_steps == 0 {
-            self.check_ratio(epoch, pairs, &log_ratio)?;
-        }
-        let factor = self.config.reduction.factor(epoch.dimensions);
-        let terms = Terms {
-            log_prob: &(&log_prob * factor),
-            old_log_prob: &(&data.old_log_prob * factor),
-            advantage: &advantage,
+    ) -> Result<Vec<PassOutput>, LearnError> {
+        let work = |pairs| Work {
+            trajectories: epoch.trajectories,
+            advantages: epoch.advantages,
+            pairs,
+            total,
         };
-        let mut loss = losses(self.config.objective, &terms, self.config.clip_ratio);
-        if let Some(reference) = &self.reference {
-            let output = tch::no_grad(|| reference.forward(&data.state, &timesteps));
-            let (target, _) = self.transitions.mean_and_sigma(&data.state, &output, &data.steps);
-            let kl = gaussian::kl_same_sigma(&mean, &target, &sigma);
-            epoch.sums.kl += kl.sum(Kind::Double).double_value(&[]);
-            if self.config.kl_coefficient > 0.0 {
-                loss += kl * (factor * self.config.kl_coefficient);
-            }
+        let config = &self.config;
+        if let [lane] = self.lanes.as_slice() {
+            return Ok(vec![lane.run(config, work(pairs))?]);
         }
-        let sum = loss.sum(Kind::Float);
-        let value = sum.double_value(&[]);
-        if !value.is_finite() {
-            let step = self.optimizer.steps_taken();
-            return Err(LearnError::NotFinite { what: "loss", step, value });
-        }
-        (sum / total as f64).backward();
-        epoch.add(value, &log_ratio, factor, self.config.clip_ratio);
-        Ok(())
+        let each = pairs.len().div_ceil(self.lanes.len());
+        let threads = tch::get_num_threads();
+        let outputs = std::thread::scope(|scope| {
+            let running: Vec<_> = self
+                .lanes
+                .iter_mut()
+                .zip(pairs.chunks(each))
+                .map(|(lane, part)| {
+                    let work = work(part);
+                    scope.spawn(move || {
+                        tch::set_num_threads(1);
+                        lane.run(config, work)
+                    })
+                })
+                .collect();
+            let joined = running.into_iter().map(|lane| match lane.join() {
+                Ok(output) => Ok(output?),
+                Err(cause) => std::panic::resume_unwind(cause),
+            });
+            joined.collect::<Result<Vec<_>, LearnError>>()
+        });
+        tch::set_num_threads(threads);
+        outputs
     }
 
     /// Before the first update the ratio is one, up to rounding, or something is wrong.
@@ -346,11 +364,10 @@ impl Learner {
         &self,
         epoch: &mut Epoch<'_>,
         pairs: &[Pair],
-        log_ratio: &Tensor,
+        log_ratios: &[f32],
     ) -> Result<(), LearnError> {
-        let gaps = (log_ratio.exp() - 1.0).abs();
-        for (index, pair) in pairs.iter().enumerate() {
-            let gap = gaps.double_value(&[index as i64]);
+        for (pair, log_ratio) in pairs.iter().zip(log_ratios) {
+            let gap = f64::from(*log_ratio).exp_m1().abs();
             let worst = &mut epoch.report.ratio_gap_by_step[pair.random];
             *worst = worst.max(gap);
             let tolerance = self.config.ratio_tolerance;
@@ -394,17 +411,19 @@ impl<'a> Epoch<'a> {
         Self { trajectories, advantages, dimensions, sums: Sums::default(), report }
     }
 
-    fn add(&mut self, loss: f64, log_ratio: &Tensor, factor: f64, clip: f64) {
-        let total = |x: &Tensor| x.sum(Kind::Double).double_value(&[]);
-        let scaled = log_ratio * factor;
-        let ratio = scaled.exp();
+    fn add(&mut self, loss: f64, log_ratios: &[f32], config: &LearnerConfig) {
+        let factor = config.reduction.factor(self.dimensions);
         let sums = &mut self.sums;
-        sums.pairs += log_ratio.numel() as u64;
         sums.loss += loss;
-        sums.clipped += total(&(&ratio - 1.0).abs().gt(clip));
-        sums.ratio += total(&ratio);
-        sums.k3 += total(&(scaled.expm1() - &scaled));
-        sums.log_ratio_abs += total(&log_ratio.abs());
+        for &log_ratio in log_ratios {
+            let scaled = f64::from(log_ratio) * factor;
+            let above_one = scaled.exp_m1();
+            sums.pairs += 1;
+            sums.clipped += f64::from(u8::from(above_one.abs() > config.clip_ratio));
+            sums.ratio += above_one + 1.0;
+            sums.k3 += above_one - scaled;
+            sums.log_ratio_abs += f64::from(log_ratio).abs();
+        }
     }
 
     fn finish(self, with_kl: bool) -> UpdateReport {

@@ -12,6 +12,7 @@ pub mod ema;
 pub mod learner;
 pub mod objective;
 pub mod pairs;
+pub mod pass;
 pub mod policy;
 pub mod pretraining;
 pub mod report;

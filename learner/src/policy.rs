@@ -11,6 +11,7 @@ pub struct Policy {
     master: UNet,
     compute: Option<UNet>,
     accumulated: Vec<Tensor>,
+    replicas: Vec<UNet>,
 }
 
 impl Policy {
@@ -25,7 +26,7 @@ impl Policy {
         if compute.is_none() {
             master.parameters_mut().track_gradients(Gradients::Tracked);
         }
-        Self { master, compute, accumulated: Vec::new() }
+        Self { master, compute, accumulated: Vec::new(), replicas: Vec::new() }
     }
 
     /// The network that predicts, for sampling and for training alike.
@@ -40,9 +41,19 @@ impl Policy {
         &self.master
     }
 
+    /// The network once more on the same values, with gradients of its own, for another lane.
+    pub fn replica(&mut self) -> UNet {
+        let mut replica = self.network().detached();
+        replica.parameters_mut().track_gradients(Gradients::Tracked);
+        self.replicas.push(replica.shared());
+        replica
+    }
+
     /// Moves what the last backward pass left in the network into the masters' f32 gradients.
-    /// In f32 autograd accumulates in place and nothing moves.
+    /// Replicas' gradients are added in the order of the replicas. In f32 autograd accumulates the
+    /// network's own in place and nothing moves.
     pub fn collect_gradients(&mut self) {
+        self.fold_replicas();
         let Some(compute) = &self.compute else { return };
         tch::no_grad(|| {
             for (index, (_, tensor)) in compute.parameters().entries().iter().enumerate() {
@@ -53,6 +64,21 @@ impl Policy {
                     None => self.accumulated.push(widened),
                 }
                 let _ = gradient.zero_();
+            }
+        });
+    }
+
+    fn fold_replicas(&self) {
+        tch::no_grad(|| {
+            for replica in &self.replicas {
+                let pairs = self.network().parameters().entries().iter();
+                for ((_, own), (_, other)) in pairs.zip(replica.parameters().entries()) {
+                    let (mut sum, mut gradient) = (own.grad(), other.grad());
+                    if gradient.defined() && sum.defined() {
+                        let _ = sum.g_add_(&gradient);
+                        let _ = gradient.zero_();
+                    }
+                }
             }
         });
     }

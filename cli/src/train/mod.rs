@@ -83,9 +83,10 @@ impl<'a> Run<'a> {
         let transitions =
             || Ok::<_, anyhow::Error>(plan.transitions(&model.scheduler, steps)?.on(device));
         let sampler = Sampler::new(transitions()?, model.shape, plan.settings.state_dtype);
-        let mut learner = new_learner(plan, &model, device)?;
+        let learner = new_learner(plan, &model, device)?;
         let lanes = Sampler::lanes_for(learner.policy().network(), threads);
         let sampler = sampler.with_lanes(lanes);
+        let mut learner = learner.with_lanes(lanes);
         let resumed = folder.last_checkpoint()?;
         let mut best_reward = plan.settings.manual_best_reward;
         let mut epoch = 0;
