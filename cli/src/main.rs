@@ -7,6 +7,7 @@ mod embedded;
 mod environment;
 mod interrupt;
 mod model;
+mod output;
 mod plan;
 mod pretrain;
 mod replay;

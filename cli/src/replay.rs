@@ -16,6 +16,7 @@ use tch::Kind;
 
 /// Runs the command.
 pub fn run(command: &ReplayCommand) -> Result<()> {
+    crate::output::check(&command.out)?;
     let resolved = settings::resolve(None, crate::environment::variables(), &command.settings)?;
     let mut settings = resolved.settings;
     let batch = BatchFile::open(&command.batch)?;

@@ -1,0 +1,22 @@
+//! The folder that a command puts a checkpoint in.
+
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// Checks that `folder` may become a checkpoint: what is there is replaced as a whole, so it has to
+/// be nothing, an empty folder or another checkpoint.
+pub fn check(folder: &Path) -> Result<()> {
+    let shown = folder.display();
+    if folder.file_name().is_none() {
+        bail!("--out = {shown}: expected the name of a folder to write");
+    }
+    if !folder.exists() {
+        return Ok(());
+    }
+    let mut entries =
+        std::fs::read_dir(folder).with_context(|| format!("--out = {shown}: expected a folder"))?;
+    if entries.next().is_some() && !folder.join("model_index.json").is_file() {
+        bail!("--out = {shown}: expected a new folder, an empty one or a checkpoint, found files");
+    }
+    Ok(())
+}
