@@ -28,7 +28,6 @@ pub enum Layout {
 
 impl Layout {
     /// `x` `[B, C, H, W]` with this layout's strides.
-    #[must_use]
     pub fn apply(self, x: &Tensor) -> Tensor {
         match self {
             Self::ChannelsFirst => x.contiguous(),
@@ -63,7 +62,6 @@ impl Parameters {
     }
 
     /// Names and tensors, in order of declaration.
-    #[must_use]
     pub fn entries(&self) -> &[(String, Tensor)] {
         &self.entries
     }
@@ -101,6 +99,14 @@ impl Parameters {
             parts.extend(Digest::of(&bytes).0);
         }
         Digest::of(&parts)
+    }
+
+    /// The same values in tensors that autograd does not connect to these.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let detach = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.detach());
+        let entries = self.entries.iter().map(detach).collect();
+        Self { entries, ..Self::new(self.kind, self.device, self.layout) }
     }
 
     fn zeros(&self, shape: &[i64]) -> Tensor {
@@ -158,6 +164,18 @@ impl Path<'_> {
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.parameters.layout
+    }
+
+    /// The floating-point type of the model.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.parameters.kind
+    }
+
+    /// Where the model is.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.parameters.device
     }
 
     fn join(&self, name: impl std::fmt::Display) -> String {

@@ -50,6 +50,15 @@ impl UNet {
         Self { config: self.config.clone(), parameters, network }
     }
 
+    /// The same model on the same values, but apart for autograd: gradients of the one are not the
+    /// other's.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let mut parameters = Parameters::sharing(&self.parameters.detached());
+        let network = Network::new(parameters.root(), &self.config);
+        Self { config: self.config.clone(), parameters, network }
+    }
+
     /// The config it was made from.
     #[must_use]
     pub fn config(&self) -> &UNetConfig {
@@ -69,7 +78,6 @@ impl UNet {
 
     /// Predicts from `sample` f32 `[B, C, H, W]` at `timesteps` i64 `[B]`; gives f32
     /// `[B, C, H, W]`, whatever type the model runs in.
-    #[must_use]
     pub fn forward(&self, sample: &Tensor, timesteps: &Tensor) -> Tensor {
         let kind = self.parameters.kind();
         let centred = if self.config.center_input_sample {
@@ -142,7 +150,7 @@ impl Network {
             hidden = block.forward(hidden, &time, &mut skips);
         }
         // 5. out
-        let hidden = self.activation.forward(&self.conv_norm_out.forward(&hidden));
+        let hidden = self.activation.after_norm(&self.conv_norm_out, &hidden, None);
         self.conv_out.forward(&hidden).to_kind(Kind::Float).contiguous()
     }
 }
