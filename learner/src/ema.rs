@@ -18,7 +18,7 @@ impl Ema {
     }
 
     /// average <- decay * average + (1 - decay) * parameter. Over the first steps the decay is
-    /// lowered to (1 + step) / (10 + step), as diffusers' `EMAModel` does with its warm-up off.
+    /// lowered to (1 + step) / (10 + step), the rule of TensorFlow's `ExponentialMovingAverage`.
     pub fn update(&mut self, parameters: &[(String, Tensor)], step: u64) {
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
         tch::no_grad(|| {
