@@ -49,12 +49,14 @@ pub enum SettingsError {
         error: std::io::Error,
     },
     /// The named file is not TOML.
-    #[error("settings file {}: {error}", path.display())]
+    #[error("settings file {}: line {line}: {reason}", path.display())]
     NotToml {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        error: Box<toml::de::Error>,
+        /// Number of the line, from 1.
+        line: usize,
+        /// Why.
+        reason: String,
     },
     /// A key that no setting has.
     #[error("{from}: unknown setting `{key}`{hint}")]
@@ -120,9 +122,8 @@ impl Layers {
     pub fn file(&mut self, path: &Path) -> Result<(), SettingsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| SettingsError::Unreadable { path: path.into(), error })?;
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            SettingsError::NotToml { path: path.into(), error: Box::new(error) }
-        })?;
+        let table: Table =
+            text.parse().map_err(|error: toml::de::Error| not_toml(path, &text, &error))?;
         for (key, value) in table {
             self.set(&key, value, Source::File(path.into()))?;
         }
@@ -237,6 +238,14 @@ impl Layers {
     }
 }
 
+/// The parser's own message shows the place in several lines; this names it in one.
+fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
+    let before = error.span().map_or(0, |span| span.start);
+    let line = text.bytes().take(before).filter(|byte| *byte == b'\n').count() + 1;
+    let reason = error.message().replace('\n', ", ");
+    SettingsError::NotToml { path: path.into(), line, reason }
+}
+
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a text",
@@ -328,6 +337,16 @@ mod tests {
         layers.flags(pairs(&[("batch_size", "-5")])).unwrap();
         let message = layers.finish::<Settings>().unwrap_err().to_string();
         assert!(message.starts_with("--batch-size: batch_size = -5: "), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_named_with_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        std::fs::write(&path, "rate = 1\nbatch_size 6\n").unwrap();
+        let message = layers().file(&path).unwrap_err().to_string();
+        assert!(message.contains("settings.toml: line 2: key with no value"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
 
     #[test]
