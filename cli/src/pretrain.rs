@@ -22,6 +22,7 @@ const SCHEDULER: &str = r#"{
   "clip_sample": true,
   "num_train_timesteps": 1000,
   "prediction_type": "epsilon",
+  "timestep_spacing": "trailing",
   "variance_type": "fixed_small"
 }
 "#;

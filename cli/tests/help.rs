@@ -1,0 +1,29 @@
+//! The binary starts and tells what it can do. Since a package with such a test has its binary
+//! built by `cargo test`, the end-to-end tests of `tests/` find a fresh one in the target folder.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+fn said(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_ddpo")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = said(&["--help"]);
+    for command in ["train", "sample", "score", "replay", "pretrain"] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}");
+    }
+    assert!(!help.contains("bench-worker"), "it is nobody's business but the benchmark's");
+}
+
+#[test]
+fn help_of_train_names_the_seed_s_flags() {
+    let help = said(&["train", "--help"]);
+    for flag in ["--num-samples-per-epoch", "--initial-lr", "--eval-rnd-seed", "--ddpm-ckpt"] {
+        assert!(help.contains(flag), "{flag}");
+    }
+}
