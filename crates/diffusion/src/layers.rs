@@ -1,7 +1,8 @@
 //! The layers that the UNet is made of: convolution, linear map, group norm.
 
 use crate::parameters::{Layout, Path};
-use tch::Tensor;
+use ddpo_kernels::{GroupNormSilu, group_norm_silu};
+use tch::{Device, Kind, Tensor};
 
 /// `torch.nn.Conv2d`.
 #[derive(Debug)]
@@ -88,12 +89,17 @@ pub struct GroupNorm {
     bias: Tensor,
     groups: i64,
     eps: f64,
+    fuses_silu: bool,
 }
 
 impl GroupNorm {
     /// Declares `weight` and `bias` `[channels]`.
     pub fn new(mut path: Path<'_>, groups: i64, channels: i64, eps: f64) -> Self {
+        let fuses_silu = path.layout() == Layout::ChannelsLast
+            && path.device() == Device::Cpu
+            && matches!(path.kind(), Kind::Float | Kind::BFloat16);
         Self {
+            fuses_silu,
             weight: path.tensor("weight", &[channels]),
             bias: path.tensor("bias", &[channels]),
             groups,
@@ -104,5 +110,24 @@ impl GroupNorm {
     /// `[B, channels, ..]`, normalised over groups of channels and all positions.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+
+    /// `silu(forward(x + shift))` with `shift` `[B, channels]`, in one operator where there is one
+    /// for the model's layout, type and device; otherwise step by step.
+    pub fn forward_silu(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+        if self.fuses_silu {
+            let Self { groups, eps, weight, bias, .. } = self;
+            let norm = GroupNormSilu { groups: *groups, weight, bias, eps: *eps, shift };
+            return group_norm_silu(x, norm);
+        }
+        self.forward_shifted(x, shift).silu()
+    }
+
+    /// `forward(x + shift)` with `shift` `[B, channels]`.
+    pub fn forward_shifted(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+        match shift {
+            Some(shift) => self.forward(&(x + shift.unsqueeze(-1).unsqueeze(-1))),
+            None => self.forward(x),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The activation that `act_fn` names (diffusers `models/activations.py`).
 
+use crate::layers::GroupNorm;
 use crate::unet::config::UNetConfig;
 use tch::Tensor;
 
@@ -35,6 +36,15 @@ impl Activation {
             Self::Mish => x.mish(),
             Self::Gelu => x.gelu("none"),
             Self::Relu => x.relu(),
+        }
+    }
+
+    /// Applies it to `norm(x + shift)`, `shift` `[B, C]`: the pair that stands before every
+    /// convolution of a residual block.
+    pub fn after_norm(self, norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+        match self {
+            Self::Silu => norm.forward_silu(x, shift),
+            _ => self.forward(&norm.forward_shifted(x, shift)),
         }
     }
 }

@@ -68,20 +68,21 @@ impl ResnetBlock {
     /// `x` `[B, input, H, W]`, `time` `[B, time_channels]` after its activation; gives
     /// `[B, output, H, W]`.
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
-        let hidden = self.activation.forward(&self.norm1.forward(x));
-        let hidden = self.conv1.forward(&hidden);
-        let time = self.time_emb_proj.forward(time).unsqueeze(-1).unsqueeze(-1);
+        let hidden = self.conv1.forward(&self.activation.after_norm(&self.norm1, x, None));
+        let time = self.time_emb_proj.forward(time);
         let hidden = match self.time_injection {
-            TimeInjection::Add => self.norm2.forward(&(hidden + time)),
+            TimeInjection::Add => self.activation.after_norm(&self.norm2, &hidden, Some(&time)),
             TimeInjection::ScaleShift => {
-                let parts = time.chunk(2, 1);
-                self.norm2.forward(&hidden) * (&parts[0] + 1.0) + &parts[1]
+                let parts = time.unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
+                let scaled = self.norm2.forward(&hidden) * (&parts[0] + 1.0) + &parts[1];
+                self.activation.forward(&scaled)
             }
         };
-        let hidden = self.conv2.forward(&self.activation.forward(&hidden));
+        // The convolution's output is nobody else's, and no gradient needs its values.
+        let mut hidden = self.conv2.forward(&hidden);
         let sum = match &self.conv_shortcut {
-            Some(shortcut) => shortcut.forward(x) + hidden,
-            None => x + hidden,
+            Some(shortcut) => hidden.g_add_(&shortcut.forward(x)),
+            None => hidden.g_add_(x),
         };
         if self.output_scale_factor == 1.0 { sum } else { sum / self.output_scale_factor }
     }

@@ -1,0 +1,58 @@
+//! The border to `cpp/`: all unsafe code of this crate.
+//!
+//! tch and the C++ share libtorch's `at::Tensor`: a `C_tensor` pointer is a pointer to one (tch's own
+//! `torch_api.h` says `typedef torch::Tensor *tensor`).
+
+#![allow(unsafe_code)]
+
+use crate::GroupNormSilu;
+use std::ffi::{CStr, c_char};
+use std::ptr;
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn ddpo_group_norm_silu(
+        x: *const C_tensor,
+        shift: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        groups: i64,
+        eps: f64,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+
+    fn ddpo_free_message(message: *mut c_char);
+}
+
+pub(crate) fn group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Result<Tensor, TchError> {
+    let GroupNormSilu { groups, weight, bias, eps, shift } = norm;
+    let shift = shift.map_or(ptr::null(), Tensor::as_ptr);
+    let mut out = ptr::null_mut();
+    // SAFETY: the pointers come from borrowed tensors, so they are valid `at::Tensor`s for the
+    // call, which only reads them and keeps counted references; shapes, types and devices are
+    // checked there before any element is touched. It is `noexcept` and catches all exceptions.
+    // `out` is written if and only if null comes back.
+    let message = unsafe {
+        ddpo_group_norm_silu(
+            x.as_ptr(),
+            shift,
+            weight.as_ptr(),
+            bias.as_ptr(),
+            groups,
+            eps,
+            &mut out,
+        )
+    };
+    if message.is_null() {
+        // SAFETY: `out` is a tensor made by `new` for this caller, which tch deletes when dropped.
+        return Ok(unsafe { Tensor::from_ptr(out) });
+    }
+    // SAFETY: the message is a string made by `strdup`, which is copied and then freed once.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        ddpo_free_message(message);
+        text
+    };
+    Err(TchError::Torch(text))
+}

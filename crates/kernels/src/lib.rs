@@ -1,0 +1,53 @@
+//! CPU kernels that libtorch lacks, as operators on `tch` tensors with gradients.
+//!
+//! libtorch's group norm is slow for channels-last images, above all its gradient, and the SiLU
+//! behind it reads and writes every activation once more. [`group_norm_silu`] does both at once, and
+//! keeps only its input for the gradient, where the two operators keep two tensors of that size.
+//! `crates/diffusion` uses it for wide models on a CPU. The C++ is in `cpp/`, built against the same
+//! libtorch as tch; its loops are built for several instruction sets, and the process takes the best
+//! that the machine has.
+
+mod ffi;
+
+use tch::{TchError, Tensor};
+
+/// Affine parameters and groups of a [`group_norm_silu`].
+#[derive(Clone, Copy, Debug)]
+pub struct GroupNormSilu<'a> {
+    /// Number of groups; divides the channels.
+    pub groups: i64,
+    /// `[C]`, multiplies the normalised values.
+    pub weight: &'a Tensor,
+    /// `[C]`, added to them.
+    pub bias: &'a Tensor,
+    /// Added to the variance.
+    pub eps: f64,
+    /// `[B, C]`, added to `x` first: the time embedding of a residual block.
+    pub shift: Option<&'a Tensor>,
+}
+
+/// `silu(group_norm(x + shift))` of `x` f32 or bf16 `[B, C, H, W]` on the CPU.
+///
+/// The output has `x`'s type and channels-last strides; an `x` of other strides is copied first.
+/// Arithmetic is f32 with sums joined in f64, whatever the type, and does not depend on the number of
+/// threads nor on the other images of the batch. Agrees with `torch.nn.functional.silu(group_norm(x))`
+/// of PyTorch 2.11 within rounding. There is no second derivative.
+///
+/// # Panics
+///
+/// Where [`f_group_norm_silu`] gives an error, as tch's operators do.
+pub fn group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Tensor {
+    match f_group_norm_silu(x, norm) {
+        Ok(y) => y,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// [`group_norm_silu`] with its refusals as a value.
+///
+/// # Errors
+///
+/// Shapes that do not fit, an `x` that is empty or of another type, tensors that are not on the CPU.
+pub fn f_group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Result<Tensor, TchError> {
+    ffi::group_norm_silu(x, norm)
+}
