@@ -1,0 +1,343 @@
+//! Whatever is wrong with what a user gives is said in one line that names it; nothing is begun.
+
+#![allow(clippy::unwrap_used)]
+
+use ddpo_tests::workshop::{WEIGHTS, change_json, change_tensors};
+use ddpo_tests::{Running, Workshop, process, run, tree};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use tch::{Kind, Tensor};
+
+/// Runs `ddpo` and checks that it refuses in one line with all of `parts`, and leaves no trace.
+#[track_caller]
+fn refuses(workshop: &Workshop, arguments: &[&str], parts: &[&str]) {
+    let before = tree::read(&workshop.path(""));
+    let refused = workshop.ddpo(arguments);
+    let message = refused.refused();
+    for part in parts {
+        assert!(message.contains(part), "{arguments:?}: no `{part}` in: {message}");
+    }
+    tree::assert_same(&before, &tree::read(&workshop.path("")));
+}
+
+/// Checks that a run that would start from this checkpoint is refused.
+#[track_caller]
+fn refuses_checkpoint(workshop: &Workshop, name: &str, parts: &[&str]) {
+    refuses(workshop, &run::short(&[&format!("--ddpm-ckpt={name}")]), parts);
+}
+
+/// Checks that every other command that takes a checkpoint refuses it too.
+#[track_caller]
+fn refuses_elsewhere(workshop: &Workshop, name: &str, parts: &[&str]) {
+    let flag = format!("--ddpm-ckpt={name}");
+    refuses(workshop, &["sample", &flag, "--threads=1", "--out=out"], parts);
+    let from = format!("--resume-from-ckpt={name}");
+    refuses(workshop, &run::short(&[&from]), parts);
+}
+
+fn spoil_tensors(
+    workshop: &Workshop,
+    name: &str,
+    change: impl FnOnce(&mut BTreeMap<String, Tensor>),
+) {
+    workshop.spoilt(name, |root| change_tensors(&root.join(WEIGHTS), change));
+}
+
+#[test]
+fn tensors_that_do_not_fit() {
+    let workshop = Workshop::new();
+    spoil_tensors(&workshop, "missing", |tensors| drop(tensors.remove("conv_in.bias")));
+    refuses_checkpoint(&workshop, "missing", &[WEIGHTS, "1 missing (conv_in.bias)"]);
+    refuses_elsewhere(&workshop, "missing", &[WEIGHTS, "1 missing (conv_in.bias)"]);
+    spoil_tensors(&workshop, "extra", |tensors| {
+        tensors.insert("conv_in.gain".into(), Tensor::ones([8], (Kind::Float, tch::Device::Cpu)));
+    });
+    refuses_checkpoint(&workshop, "extra", &[WEIGHTS, "1 extra (conv_in.gain)"]);
+    let change = |tensors: &mut BTreeMap<String, Tensor>, to: fn(&Tensor) -> Tensor| {
+        let changed = to(&tensors["conv_in.bias"]);
+        tensors.insert("conv_in.bias".into(), changed);
+    };
+    spoil_tensors(&workshop, "misshapen", |all| change(all, |bias| bias.view([2, 4])));
+    refuses_checkpoint(&workshop, "misshapen", &["1 misshapen (conv_in.bias: ", "[2, 4]", "[8]"]);
+    spoil_tensors(&workshop, "mistyped", |all| change(all, |bias| bias.to_kind(Kind::Int64)));
+    refuses_checkpoint(&workshop, "mistyped", &["1 mistyped (conv_in.bias: ", "Float", "Int64"]);
+    spoil_tensors(&workshop, "endless", |all| change(all, |bias| bias / 0.0));
+    refuses_checkpoint(&workshop, "endless", &["1 non-finite (conv_in.bias)"]);
+    spoil_tensors(&workshop, "many", |tensors| {
+        change(tensors, |bias| bias * f64::NAN);
+        tensors.remove("conv_out.bias");
+        tensors.insert("another".into(), tensors["conv_out.weight"].shallow_clone());
+    });
+    let parts = ["(conv_out.bias)", "(another)", "(conv_in.bias)"];
+    refuses_checkpoint(&workshop, "many", &parts);
+}
+
+fn cut(path: &Path, keep: impl FnOnce(usize) -> usize) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..keep(bytes.len())]).unwrap();
+}
+
+#[test]
+fn files_that_are_cut() {
+    let workshop = Workshop::new();
+    workshop.spoilt("short", |root| cut(&root.join(WEIGHTS), |length| length - 1));
+    workshop.spoilt("header", |root| cut(&root.join(WEIGHTS), |_| 100));
+    workshop.spoilt("void", |root| cut(&root.join(WEIGHTS), |_| 0));
+    for name in ["short", "header", "void"] {
+        refuses_checkpoint(&workshop, name, &[&format!("{name}/{WEIGHTS}")]);
+    }
+    workshop.spoilt("json", |root| cut(&root.join("unet/config.json"), |length| length / 2));
+    refuses_checkpoint(&workshop, "json", &["json/unet/config.json"]);
+}
+
+#[test]
+fn configs_that_are_not_supported() {
+    let workshop = Workshop::new();
+    let blocks = json!(["SkipDownBlock2D", "AttnDownBlock2D"]);
+    let unet: [(&str, &str, Value, &str); 5] = [
+        ("block", "down_block_types", blocks, "`down_block_types` = SkipDownBlock2D"),
+        ("field", "down_block_typos", json!([]), "unknown field `down_block_typos`"),
+        ("type", "layers_per_block", json!("two"), "`layers_per_block`"),
+        ("class", "_class_name", json!("UNet2DConditionModel"), "`UNet2DConditionModel`"),
+        ("size", "sample_size", json!(null), "`sample_size` = null"),
+    ];
+    for (name, field, value, part) in unet {
+        workshop.spoilt(name, |root| change_json(&root.join("unet/config.json"), field, value));
+        refuses_checkpoint(&workshop, name, &[name, part]);
+    }
+    let scheduler = [
+        ("threshold", "thresholding", json!(true), "`thresholding` = true"),
+        ("unknown", "karras", json!(true), "unknown field `karras`"),
+        ("betas", "beta_schedule", json!("exponential"), "`beta_schedule` = exponential"),
+    ];
+    for (name, field, value, part) in scheduler {
+        let file = "scheduler/scheduler_config.json";
+        workshop.spoilt(name, |root| change_json(&root.join(file), field, value));
+        refuses_checkpoint(&workshop, name, &[name, part]);
+    }
+}
+
+#[test]
+fn folders_that_are_no_checkpoint() {
+    let workshop = Workshop::new();
+    refuses_checkpoint(&workshop, "./nowhere", &["`./nowhere`", "nothing of that name"]);
+    fs::create_dir(workshop.path("empty")).unwrap();
+    refuses_checkpoint(&workshop, "empty", &["`empty`", "`unet/config.json`"]);
+    refuses_elsewhere(&workshop, "empty", &["`empty`", "`unet/config.json`"]);
+    refuses_checkpoint(&workshop, workshop.write("file", ""), &["`file`", "found a file"]);
+    workshop.spoilt("weightless", |root| fs::remove_file(root.join(WEIGHTS)).unwrap());
+    refuses_checkpoint(&workshop, "weightless", &["`weightless`", "diffusion_pytorch_model"]);
+    workshop.spoilt("headless", |root| fs::remove_dir_all(root.join("scheduler")).unwrap());
+    refuses_checkpoint(&workshop, "headless", &["`headless`", "scheduler_config.json"]);
+    // A repository that is not in the cache, without a network.
+    refuses_checkpoint(&workshop, "no/where", &["`no/where`", "HF_HUB_OFFLINE"]);
+}
+
+#[test]
+fn flags_with_values_that_cannot_be() {
+    let workshop = Workshop::new();
+    for (flag, part) in [
+        ("--batch-size=five", "--batch-size: batch_size = five: expected a whole number"),
+        ("--batch-size=-4", "--batch-size: batch_size = -4"),
+        ("--batch-size=3", "num_samples_per_epoch = 8: expected a multiple of batch_size = 3"),
+        ("--batch-size=0", "batch_size = 0"),
+        ("--num-epochs=0", "num_epochs = 0"),
+        ("--num-inference-steps=0", "0 inference steps"),
+        ("--num-inference-steps=1001", "1001 inference steps: expected 1 to 1000"),
+        ("--eta=2", "eta = 2"),
+        ("--eta=0", "eta > 0"),
+        ("--eta=nan", "eta = NaN"),
+        ("--dtype=f64", "--dtype: dtype = \"f64\""),
+        ("--objective=ppo", "--objective: objective = \"ppo\""),
+        ("--clip-ratio=-1", "clip_ratio = -1"),
+        ("--timestep-fraction=0", "timestep_fraction = 0"),
+        ("--peak-lr=inf", "peak_lr = inf"),
+        ("--threads=0", "threads = 0"),
+        ("--device=cuda:7", "device = cuda:7: not there"),
+        ("--device=tpu", "device = tpu"),
+        ("--save-model=perhaps", "--save-model: save_model = perhaps: expected true or false"),
+        ("--task=beauty", "expected one of \"aesthetic score\""),
+        ("--resume-from-ckpt=nowhere", "resume_from_ckpt = nowhere"),
+        ("--config=nowhere.toml", "settings file nowhere.toml"),
+    ] {
+        refuses(&workshop, &run::short(&[flag]), &[part]);
+    }
+    let sample = ["sample", "--ddpm-ckpt=model", "--out=out"];
+    for (flag, part) in [
+        ("--num-samples=0", "--num-samples = 0"),
+        ("--batch-size=0", "--batch-size = 0"),
+        ("--num-inference-steps=0", "0 inference steps"),
+        ("--num-inference-steps=1001", "1001 inference steps: expected 1 to 1000"),
+        ("--eta=2", "eta = 2"),
+        ("--device=cuda:7", "device = cuda:7: not there"),
+        ("--dtype=int8", "--dtype = int8"),
+        ("--scheduler=pndm", "--scheduler = pndm"),
+        ("--ema", "unet_ema"),
+    ] {
+        refuses(&workshop, &[&sample[..], &[flag]].concat(), &[part]);
+    }
+}
+
+#[test]
+fn rewards_that_are_not_built() {
+    let workshop = Workshop::new();
+    for task in ["aesthetic score", "under30 years old", "over50 years old"] {
+        let parts = [&format!("\"{task}\"")[..], "not built yet", "\"jpeg compressibility\""];
+        refuses(&workshop, &run::short(&[&format!("--task={task}")]), &parts);
+        refuses(&workshop, &["score", "--task", task, "model"], &parts);
+    }
+}
+
+/// Checks what `clap` refuses: the first line says what is wrong, the rest how it should be.
+#[track_caller]
+fn refuses_usage(workshop: &Workshop, arguments: &[&str], part: &str) {
+    let refused = workshop.ddpo(arguments);
+    assert_eq!(refused.code, Some(2), "{refused}");
+    let first = refused.stderr.lines().next().unwrap_or_default();
+    assert!(first.starts_with("error: ") && first.contains(part), "{refused}");
+    assert_eq!(refused.stderr.matches("error: ").count(), 1, "{refused}");
+}
+
+#[test]
+fn flags_that_do_not_exist() {
+    let workshop = Workshop::new();
+    refuses_usage(&workshop, &run::short(&["--bach-size=4"]), "--bach-size");
+    refuses_usage(&workshop, &run::short(&["--batch_sise=4"]), "--batch-sise");
+    refuses_usage(&workshop, &["sample", "--num-samples=many"], "--num-samples");
+    refuses_usage(&workshop, &["sample", "--out=out"], "required arguments");
+    refuses_usage(&workshop, &["trian"], "trian");
+}
+
+#[test]
+fn settings_files_and_variables_that_are_wrong() {
+    let workshop = Workshop::new();
+    for (file, content, parts) in [
+        ("key.toml", "bach_size = 4", ["key.toml: unknown setting `bach_size`", "`batch_size`?"]),
+        ("type.toml", "batch_size = \"4\"", ["type.toml: batch_size = \"4\"", "a whole number"]),
+        ("value.toml", "dtype = \"f8\"", ["value.toml: dtype = \"f8\"", "`bf16`"]),
+        ("table.toml", "[train]\nbatch_size = 4", ["table.toml: unknown setting `train`", ""]),
+        ("syntax.toml", "batch_size 4", ["settings file syntax.toml", "line 1"]),
+        ("binary.toml", "\u{0}", ["settings file binary.toml", "line 1"]),
+    ] {
+        workshop.write(file, content);
+        refuses(&workshop, &["train", "--config", file, "--output-dir=run"], &parts);
+    }
+    for (name, value, part) in [
+        ("DDPO_BATCHSIZE", "4", "DDPO_BATCHSIZE: unknown setting `batchsize`; hint: did you mean"),
+        ("DDPO_KL_COEF", "much", "DDPO_KL_COEF: kl_coef = much: expected a number"),
+    ] {
+        let mut command = process::command(&workshop.path(""), &run::short(&[]));
+        command.env(name, value);
+        let refused = Running::start(command).end();
+        assert!(refused.refused().starts_with(part), "{refused}");
+        assert!(!workshop.path("run").exists());
+    }
+}
+
+#[test]
+fn folders_that_cannot_be_written() {
+    let workshop = Workshop::new();
+    workshop.write("file", "");
+    refuses(&workshop, &run::short(&["--output-dir=file/run"]), &["file/run"]);
+    refuses(&workshop, &["sample", "--ddpm-ckpt=model", "--out=file"], &["file"]);
+    // A folder with something else in it is not taken for an old checkpoint and replaced.
+    fs::create_dir(workshop.path("papers")).unwrap();
+    workshop.write("papers/thesis.tex", "years of work");
+    let pretrain = ["pretrain", "--unet-config=model/unet/config.json", "--faces=1", "--steps=1"];
+    for out in ["--out=papers", "--out=file", "--out=papers/.."] {
+        refuses(&workshop, &[&pretrain[..], &[out]].concat(), &[&out.replacen('=', " = ", 1)]);
+    }
+}
+
+/// A recorded batch of the tiny model, `batch.safetensors`.
+fn with_batch() -> Workshop {
+    let workshop = Workshop::new();
+    workshop.ddpo(&run::short(&["--num-epochs=1", "--record-batches"])).succeeded();
+    let recorded = workshop.path("run/batches/epoch-000001.safetensors");
+    fs::rename(recorded, workshop.path("batch.safetensors")).unwrap();
+    workshop
+}
+
+const REPLAY: [&str; 5] =
+    ["replay", "--ddpm-ckpt=model", "--device=cpu", "--threads=1", "--out=out"];
+
+#[test]
+fn batches_that_do_not_fit() {
+    let workshop = with_batch();
+    let spoilt = |name: &str, change: &dyn Fn(&mut BTreeMap<String, Tensor>)| {
+        fs::copy(workshop.path("batch.safetensors"), workshop.path(name)).unwrap();
+        change_tensors(&workshop.path(name), change);
+    };
+    let set = |tensor: &'static str, to: fn(&Tensor) -> Tensor| {
+        move |all: &mut BTreeMap<String, Tensor>| {
+            let changed = to(&all[tensor]);
+            all.insert(tensor.into(), changed);
+        }
+    };
+    type Change = Box<dyn Fn(&mut BTreeMap<String, Tensor>)>;
+    let cases: [(&str, Change, &[&str]); 10] = [
+        (
+            "no-rewards",
+            Box::new(|all| drop(all.remove("rewards"))),
+            &["no-rewards", "no tensor `rewards`"],
+        ),
+        ("no-states", Box::new(|all| drop(all.remove("states"))), &["no tensor `states`"]),
+        (
+            "step-less",
+            Box::new(set("states", |x| x.narrow(1, 1, 4))),
+            &["step-less", "`states` has shape [8, 4, 3, 8, 8], expected [8, 5, C, H, W]"],
+        ),
+        (
+            "sample-less",
+            Box::new(set("rewards", |x| x.narrow(0, 0, 4))),
+            &["sample-less", "`states` has shape [8, 5, 3, 8, 8], expected [4, 5, C, H, W]"],
+        ),
+        ("flat", Box::new(set("states", |x| x.flatten(2, 4))), &["flat", "`states` has shape"]),
+        ("wide", Box::new(set("states", |x| x.repeat([1, 1, 1, 1, 2]))), &["wide", "3x8x16"]),
+        (
+            "log-probs",
+            Box::new(set("log_probs", |x| x.narrow(1, 0, 1))),
+            &["log-probs", "`log_probs` has shape [8, 1], expected [8, "],
+        ),
+        (
+            "other-steps",
+            Box::new(set("timesteps", |x| x + 1)),
+            &["other-steps", "timesteps [751, 501, 251, 1] are not the scheduler's [750, "],
+        ),
+        (
+            "endless",
+            Box::new(set("rewards", |x| x / 0.0)),
+            &["reward of sample 0", "not a finite number"],
+        ),
+        ("odd", Box::new(set("log_probs", |x| x + 1.0)), &["|ratio - 1|", "step 0"]),
+    ];
+    for (name, change, parts) in cases {
+        spoilt(name, &change);
+        let batch = format!("--batch={name}");
+        refuses(&workshop, &[&REPLAY[..], &[&batch, "--batch-size=4"]].concat(), parts);
+    }
+    cut(&workshop.path("flat"), |length| length - 1);
+    refuses(&workshop, &[&REPLAY[..], &["--batch=flat"]].concat(), &["flat"]);
+    refuses(&workshop, &[&REPLAY[..], &["--batch=nowhere"]].concat(), &["nowhere"]);
+    refuses(&workshop, &[&REPLAY[..], &["--batch=model"]].concat(), &["model"]);
+    let whole = [&REPLAY[..], &["--batch=batch.safetensors"]].concat();
+    refuses(&workshop, &[&whole[..], &["--batch-size=3"]].concat(), &["batch_size = 3"]);
+    let whole = [&whole[..], &["--batch-size=4"]].concat();
+    refuses(&workshop, &[&whole[..], &["--eta=0.5"]].concat(), &["|ratio - 1|"]);
+    refuses(&workshop, &[&whole[..], &["--dtype=bf16"]].concat(), &["|ratio - 1|"]);
+    workshop.ddpo(&whole).succeeded();
+}
+
+#[test]
+fn images_that_are_none() {
+    let workshop = Workshop::new();
+    let task = "--task=jpeg compressibility";
+    workshop.write("note.txt", "no picture");
+    workshop.write("note.png", "no picture either");
+    refuses(&workshop, &["score", task, "note.txt"], &["note.txt"]);
+    refuses(&workshop, &["score", task, "note.png"], &["note.png"]);
+    refuses(&workshop, &["score", task, "nowhere.png"], &["nowhere.png"]);
+    refuses(&workshop, &["score", task, "model"], &["model"]);
+}

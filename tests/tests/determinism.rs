@@ -1,0 +1,106 @@
+//! The same seed gives the same bytes; a sample is the same whatever it is drawn beside.
+
+use ddpo_picture::read_image;
+use ddpo_tests::tree;
+use ddpo_tests::workshop::read_tensors;
+use ddpo_tests::{Workshop, run};
+use tch::Kind;
+
+#[test]
+fn the_same_seed_twice_gives_the_same_run_to_the_byte() {
+    let workshop = Workshop::new();
+    let flags = |folder| {
+        run::short(&[folder, "--ema-decay=0.9", "--kl-coef=0.1", "--timestep-fraction=0.5"])
+    };
+    workshop.ddpo(&flags("--output-dir=one")).succeeded();
+    workshop.ddpo(&flags("--output-dir=two")).succeeded();
+    let [one, two] = ["one/checkpoints", "two/checkpoints"].map(|name| workshop.path(name));
+    let checkpoints = tree::read(&one);
+    for name in ["epoch-000002/optimizer.safetensors", "best/state.json"] {
+        assert!(checkpoints.contains_key(name), "{name}");
+    }
+    tree::assert_same(&checkpoints, &tree::read(&two));
+}
+
+#[test]
+fn another_seed_gives_other_weights() {
+    let workshop = Workshop::new();
+    let weights = |folder: &str, seed: &str| {
+        let folder = format!("--output-dir={folder}");
+        let flags = run::short(&[&folder, seed, "--num-epochs=1"]);
+        workshop.ddpo(&flags).succeeded();
+    };
+    weights("one", "--run-seed=1");
+    weights("two", "--run-seed=2");
+    let read = |name: &str| {
+        let path = workshop.path(name).join("checkpoints/epoch-000001");
+        read_tensors(&path.join(ddpo_tests::workshop::WEIGHTS))
+    };
+    let (one, two) = (read("one"), read("two"));
+    assert!(one.iter().any(|(name, tensor)| *tensor != two[name]));
+}
+
+/// Draws samples of the tiny model into `out`.
+fn sample(workshop: &Workshop, out: &str, count: usize, batch: usize) {
+    let (count, batch) = (count.to_string(), batch.to_string());
+    let arguments = [
+        "sample",
+        "--ddpm-ckpt=model",
+        "--num-inference-steps=6",
+        "--seed=3",
+        "--device=cpu",
+        "--threads=1",
+        "--save-trajectories",
+        "--out",
+        out,
+        "--num-samples",
+        &count,
+        "--batch-size",
+        &batch,
+    ];
+    workshop.ddpo(&arguments).succeeded();
+}
+
+#[test]
+fn a_sample_is_the_same_in_batches_of_any_size() {
+    let workshop = Workshop::new();
+    sample(&workshop, "all", 5, 5);
+    let all = read_tensors(&workshop.path("all/trajectories.safetensors"));
+    let states = &all["states"];
+    assert_eq!(states.size(), [5, 7, 3, 8, 8]);
+    for (out, batch) in [("singly", 1), ("threes", 3)] {
+        sample(&workshop, out, 5, batch);
+        let found = read_tensors(&workshop.path(out).join("trajectories.safetensors"));
+        for name in ["states", "log_probs"] {
+            let gap = (&found[name] - &all[name]).abs().max().double_value(&[]);
+            assert!(gap <= 1e-5, "{name} in batches of {batch}: {gap}");
+        }
+        for index in 0..5 {
+            let picture = |out: &str| {
+                let path = workshop.path(&format!("{out}/{index:06}.png"));
+                read_image(&path).unwrap().pixels().to_vec()
+            };
+            // A value that lies 1e-5 beside a rounding's edge may fall to either side.
+            let (one, other) = (picture("all"), picture(out));
+            let gap = one.iter().zip(&other).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(gap <= Some(1), "picture {index} in batches of {batch}: {gap:?}");
+        }
+    }
+    // The samples themselves are not all one: the comparison above means something.
+    let spread = states.select(0, 0) - states.select(0, 1);
+    assert!(spread.abs().mean(Kind::Float).double_value(&[]) > 0.1);
+}
+
+#[test]
+fn a_sample_is_the_same_to_the_bit_in_the_same_batch() {
+    let workshop = Workshop::new();
+    sample(&workshop, "one", 6, 3);
+    sample(&workshop, "two", 6, 3);
+    tree::assert_same(&tree::read(&workshop.path("one")), &tree::read(&workshop.path("two")));
+    // Its batch is the same if more follow, too.
+    sample(&workshop, "fewer", 3, 3);
+    let states = |out: &str| {
+        read_tensors(&workshop.path(out).join("trajectories.safetensors"))["states"].shallow_clone()
+    };
+    assert!(states("fewer") == states("one").narrow(0, 0, 3));
+}
