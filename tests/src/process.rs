@@ -159,10 +159,14 @@ impl Running {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
-    /// Lets the process run for `time`, or to its end.
-    pub fn runs_for(&mut self, time: Duration) {
+    /// Lets the process run for `time`, but not beyond `limit`, which a machine that has become
+    /// faster may reach before.
+    ///
+    /// # Panics
+    /// When the process hangs.
+    pub fn runs_for(&mut self, time: Duration, limit: impl Fn() -> bool) {
         let end = Instant::now() + time;
-        self.reaches(|| Instant::now() >= end);
+        self.reaches(|| Instant::now() >= end || limit());
     }
 
     /// Kills the process: SIGKILL, which it cannot see coming.

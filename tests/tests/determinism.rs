@@ -8,12 +8,21 @@ use tch::Kind;
 
 #[test]
 fn the_same_seed_twice_gives_the_same_run_to_the_byte() {
+    same_twice("--threads=1");
+}
+
+#[test]
+fn the_same_seed_twice_gives_the_same_run_with_several_threads() {
+    same_twice("--threads=3");
+}
+
+#[track_caller]
+fn same_twice(threads: &str) {
     let workshop = Workshop::new();
-    let flags = |folder| {
-        run::short(&[folder, "--ema-decay=0.9", "--kl-coef=0.1", "--timestep-fraction=0.5"])
-    };
-    workshop.ddpo(&flags("--output-dir=one")).succeeded();
-    workshop.ddpo(&flags("--output-dir=two")).succeeded();
+    let more = [threads, "--ema-decay=0.9", "--kl-coef=0.1", "--timestep-fraction=0.5"];
+    for folder in ["--output-dir=one", "--output-dir=two"] {
+        workshop.ddpo(&run::short(&[&more[..], &[folder]].concat())).succeeded();
+    }
     let [one, two] = ["one/checkpoints", "two/checkpoints"].map(|name| workshop.path(name));
     let checkpoints = tree::read(&one);
     for name in ["epoch-000002/optimizer.safetensors", "best/state.json"] {
@@ -41,15 +50,16 @@ fn another_seed_gives_other_weights() {
 }
 
 /// Draws samples of the tiny model into `out`.
-fn sample(workshop: &Workshop, out: &str, count: usize, batch: usize) {
-    let (count, batch) = (count.to_string(), batch.to_string());
+fn sample(workshop: &Workshop, out: &str, count: usize, batch: usize, threads: usize) {
+    let [count, batch, threads] = [count, batch, threads].map(|number| number.to_string());
     let arguments = [
         "sample",
         "--ddpm-ckpt=model",
         "--num-inference-steps=6",
         "--seed=3",
         "--device=cpu",
-        "--threads=1",
+        "--threads",
+        &threads,
         "--save-trajectories",
         "--out",
         out,
@@ -64,16 +74,16 @@ fn sample(workshop: &Workshop, out: &str, count: usize, batch: usize) {
 #[test]
 fn a_sample_is_the_same_in_batches_of_any_size() {
     let workshop = Workshop::new();
-    sample(&workshop, "all", 5, 5);
+    sample(&workshop, "all", 5, 5, 1);
     let all = read_tensors(&workshop.path("all/trajectories.safetensors"));
     let states = &all["states"];
     assert_eq!(states.size(), [5, 7, 3, 8, 8]);
-    for (out, batch) in [("singly", 1), ("threes", 3)] {
-        sample(&workshop, out, 5, batch);
+    for (out, batch, threads) in [("singly", 1, 1), ("threes", 3, 1), ("abreast", 5, 2)] {
+        sample(&workshop, out, 5, batch, threads);
         let found = read_tensors(&workshop.path(out).join("trajectories.safetensors"));
         for name in ["states", "log_probs"] {
             let gap = (&found[name] - &all[name]).abs().max().double_value(&[]);
-            assert!(gap <= 1e-5, "{name} in batches of {batch}: {gap}");
+            assert!(gap <= 1e-5, "{name}, {out}: {gap}");
         }
         for index in 0..5 {
             let picture = |out: &str| {
@@ -83,7 +93,7 @@ fn a_sample_is_the_same_in_batches_of_any_size() {
             // A value that lies 1e-5 beside a rounding's edge may fall to either side.
             let (one, other) = (picture("all"), picture(out));
             let gap = one.iter().zip(&other).map(|(a, b)| a.abs_diff(*b)).max();
-            assert!(gap <= Some(1), "picture {index} in batches of {batch}: {gap:?}");
+            assert!(gap <= Some(1), "picture {index}, {out}: {gap:?}");
         }
     }
     // The samples themselves are not all one: the comparison above means something.
@@ -94,11 +104,11 @@ fn a_sample_is_the_same_in_batches_of_any_size() {
 #[test]
 fn a_sample_is_the_same_to_the_bit_in_the_same_batch() {
     let workshop = Workshop::new();
-    sample(&workshop, "one", 6, 3);
-    sample(&workshop, "two", 6, 3);
+    sample(&workshop, "one", 6, 3, 2);
+    sample(&workshop, "two", 6, 3, 2);
     tree::assert_same(&tree::read(&workshop.path("one")), &tree::read(&workshop.path("two")));
     // Its batch is the same if more follow, too.
-    sample(&workshop, "fewer", 3, 3);
+    sample(&workshop, "fewer", 3, 3, 2);
     let states = |out: &str| {
         read_tensors(&workshop.path(out).join("trajectories.safetensors"))["states"].shallow_clone()
     };
