@@ -59,6 +59,14 @@ impl Plan {
             }
         }
         check_rates(&settings)?;
+        for (name, count) in [
+            ("num_samples_per_epoch", settings.num_samples_per_epoch),
+            ("num_eval_samples", settings.num_eval_samples),
+        ] {
+            if u32::try_from(count).is_err() {
+                bail!("{name} = {count}: expected fewer than 2^32");
+            }
+        }
         let learner = learner_config(&settings);
         learner.check()?;
         let sample_batch = settings.sample_batch_size.unwrap_or(batch);

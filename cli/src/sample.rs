@@ -24,6 +24,9 @@ pub fn run(command: &SampleCommand) -> Result<()> {
             bail!("--{name} = 0: expected at least 1");
         }
     }
+    if u32::try_from(command.num_samples).is_err() {
+        bail!("--num-samples = {}: expected fewer than 2^32", command.num_samples);
+    }
     let kind = match command.dtype.as_str() {
         "f32" => Kind::Float,
         "bf16" => Kind::BFloat16,
