@@ -5,11 +5,9 @@
 use crate::model::Model;
 use crate::train::metrics::peak_memory_bytes;
 use anyhow::{Context, Result, bail};
-use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
-use ddpo_learner::adamw::AdamWConfig;
-use ddpo_learner::config::{AdvantageScope, LearnerConfig, Objective};
+use ddpo_learner::config::LearnerConfig;
 use ddpo_learner::learner::Learner;
 use ddpo_learner::schedule::LearningRate;
 use ddpo_rewarder::{Task, reward_for};
@@ -119,22 +117,11 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
         })
         .collect();
     let config = LearnerConfig {
-        seed: 0,
         batch_size: num_samples,
         micro_batch_size: micro_batch,
-        inner_epochs: 1,
-        objective: Objective::ClippedIs,
-        advantage: AdvantageScope::Epoch,
         clip_advantages: 10.0,
-        clip_ratio: 1e-4,
-        reduction: Reduction::Mean,
-        kl_coefficient: 0.0,
-        kl_stop: None,
-        timestep_fraction: 1.0,
-        max_gradient_norm: 1.0,
-        optimizer: AdamWConfig::default(),
-        ema_decay: None,
         ratio_tolerance: 1.0,
+        ..LearnerConfig::default()
     };
     let rate = LearningRate { initial: 1e-6, peak: 1e-6, warmup_fraction: 0.0, total_steps: 1 };
     // A finetuning process holds one copy of the f32 weights, and so does this one.

@@ -66,6 +66,30 @@ pub struct LearnerConfig {
     pub ratio_tolerance: f64,
 }
 
+impl Default for LearnerConfig {
+    /// The seed implementation's settings, and no divergence, average or tolerance beyond the clip.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            batch_size: 5,
+            micro_batch_size: 5,
+            inner_epochs: 1,
+            objective: Objective::default(),
+            advantage: AdvantageScope::default(),
+            clip_advantages: 2.5,
+            clip_ratio: 1e-4,
+            reduction: Reduction::default(),
+            kl_coefficient: 0.0,
+            kl_stop: None,
+            timestep_fraction: 1.0,
+            max_gradient_norm: 1.0,
+            optimizer: AdamWConfig::default(),
+            ema_decay: None,
+            ratio_tolerance: 1e-4,
+        }
+    }
+}
+
 /// A setting that cannot be used.
 #[derive(Debug, Error, PartialEq)]
 #[error("{name} = {found}: expected {expected}")]
@@ -145,22 +169,11 @@ mod tests {
 
     fn valid() -> LearnerConfig {
         LearnerConfig {
-            seed: 0,
             batch_size: 4,
             micro_batch_size: 4,
-            inner_epochs: 1,
-            objective: Objective::ClippedIs,
-            advantage: AdvantageScope::Epoch,
             clip_advantages: 10.0,
-            clip_ratio: 1e-4,
-            reduction: Reduction::Mean,
-            kl_coefficient: 0.0,
-            kl_stop: None,
-            timestep_fraction: 1.0,
-            max_gradient_norm: 1.0,
-            optimizer: AdamWConfig::default(),
-            ema_decay: None,
             ratio_tolerance: 1e-3,
+            ..LearnerConfig::default()
         }
     }
 

@@ -67,7 +67,9 @@ pub fn run(plan: &Plan, folder: &RunFolder) -> Result<Outcome> {
     let outcome = run.epochs()?;
     run.progress.finish();
     let closing = match outcome {
-        Outcome::Finished => summary::closing(plan, folder, &run.evaluations, run.epoch),
+        Outcome::Finished => {
+            summary::closing(plan, folder, run.shape(), &run.evaluations, run.epoch)
+        }
         Outcome::Interrupted => summary::interrupted(folder, run.epoch),
     };
     run.progress.say(&closing);

@@ -6,6 +6,7 @@ use crate::train::metrics::EpochMetrics;
 use crate::train::run_folder::RunFolder;
 use ddpo_rewarder::{Task, reward_for};
 use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::trajectory::StateShape;
 
 /// What is about to run.
 #[must_use]
@@ -49,13 +50,19 @@ pub fn epoch_line(metrics: &EpochMetrics, epochs: u32) -> String {
 
 /// What came of it, and the files to look at.
 #[must_use]
-pub fn closing(plan: &Plan, folder: &RunFolder, evaluations: &Evaluations, epoch: u32) -> String {
+pub fn closing(
+    plan: &Plan,
+    folder: &RunFolder,
+    shape: StateShape,
+    evaluations: &Evaluations,
+    epoch: u32,
+) -> String {
     let mut text = String::new();
     if let Some((first, last)) = evaluations.ends().filter(|(first, last)| first != last) {
         let (before, after) = (first.rewards.reward_mean, last.rewards.reward_mean);
         let samples = plan.settings.num_eval_samples;
         text += &format!("evaluation reward over {samples} fixed seeds: {before:.4} -> {after:.4}");
-        if let Some(flat) = flat_reward(plan) {
+        if let Some(flat) = flat_reward(plan, shape) {
             let share = (before - after) / (before - flat) * 100.0;
             text += &format!(
                 "; of the part that lies above a flat grey image ({:.3} kB), {share:.0} % is gone",
@@ -80,13 +87,12 @@ pub fn interrupted(folder: &RunFolder, epoch: u32) -> String {
     format!("stopped after epoch {epoch}; go on with: ddpo train --resume --output-dir {root}")
 }
 
-/// The compressibility of a flat grey image of the toy model's size, as a floor to compare with.
-fn flat_reward(plan: &Plan) -> Option<f64> {
-    let model = crate::model::Model::open(&plan.settings.ddpm_ckpt).ok()?;
+/// The compressibility of a flat grey image of the model's size, as a floor to compare with.
+fn flat_reward(plan: &Plan, shape: StateShape) -> Option<f64> {
     if plan.task != Task::JpegCompressibility {
         return None;
     }
-    let (width, height) = (model.shape.width, model.shape.height);
+    let (width, height) = (shape.width, shape.height);
     let grey = RgbImage::new(width, height, vec![128; width * height * 3]).ok()?;
     let scores = reward_for(plan.task, 1).ok()?.score(&[grey]).ok()?;
     scores.first().map(|score| f64::from(score.reward))

@@ -7,8 +7,7 @@ use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
-use ddpo_learner::adamw::AdamWConfig;
-use ddpo_learner::config::{AdvantageScope, LearnerConfig, Objective};
+use ddpo_learner::config::LearnerConfig;
 use ddpo_learner::learner::Learner;
 use ddpo_learner::schedule::LearningRate;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
@@ -76,19 +75,9 @@ pub fn settings() -> LearnerConfig {
         seed: SEED,
         batch_size: 4,
         micro_batch_size: 8,
-        inner_epochs: 1,
-        objective: Objective::ClippedIs,
-        advantage: AdvantageScope::Epoch,
         clip_advantages: 10.0,
-        clip_ratio: 1e-4,
-        reduction: gaussian::Reduction::Mean,
-        kl_coefficient: 0.0,
-        kl_stop: None,
-        timestep_fraction: 1.0,
-        max_gradient_norm: 1.0,
-        optimizer: AdamWConfig::default(),
-        ema_decay: None,
         ratio_tolerance: 1e-3,
+        ..LearnerConfig::default()
     }
 }
 
