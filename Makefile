@@ -34,13 +34,22 @@ setup-system: ## install what the build needs, with apt
 python: ## put PyTorch and diffusers, the peer of parity and bench, in .venv/
 	@scripts/setup-python
 
+.PHONY: clients
+clients: ## put the official gRPC client for Python, which some tests speak with, in the cache
+	@scripts/setup-clients >/dev/null
+
 .PHONY: build
 build: setup ## build the release binaries
 	$(CARGO) build --release --locked
 
 .PHONY: test
-test: setup ## run all tests
+test: setup clients ## run all tests
 	$(CARGO) test --release --workspace --locked --no-fail-fast $(ARGS)
+
+.PHONY: test-slow
+test-slow: setup ## run the tests of minutes: five hundred faults over all services
+	$(CARGO) build --release --locked --bin ddpo-learner --bin ddpo-rewarder --bin ddpo-sampler
+	$(CARGO) test --release --locked -p ddpo-faults --test nothing_lost -- --nocapture
 
 .PHONY: lint
 lint: setup ## check the format, clippy and the docs, warnings denied
@@ -55,6 +64,10 @@ parity: build python ## compare with the real diffusers, Pillow and PyTorch
 .PHONY: bench
 bench: build python ## time ours against Python, interleaved; writes bench/results.json
 	$(VENV)/bin/python bench/run.py --ddpo $(DDPO) $(ARGS)
+
+.PHONY: proto
+proto: ## renew the code that is generated from proto/ddpo/v1
+	$(CARGO) run --locked -p ddpo-proto --example generate
 
 .PHONY: goldens
 goldens: python ## write tests/goldens anew from diffusers and PyTorch

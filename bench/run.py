@@ -3,7 +3,8 @@
 Writes bench/results.json. Each measure is a list of rounds; in every round ours and Python's are
 timed one after the other, the ratio is Python's time over ours (more than 1: ours is quicker), and
 the median, smallest and largest ratio are reported. Run by `make bench`; `--only NAME` (several
-allowed) runs the measures whose name contains NAME.
+allowed) runs the measures whose name contains NAME. The section "services" is measured beside plain TCP
+and plain Redis, see services.py.
 """
 
 import argparse
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "parity"))
 from diffusers.utils import logging  # noqa: E402
 
 import machine  # noqa: E402
+import services  # noqa: E402
 from checkpoints import CELEBAHQ_256, Case, write_checkpoint  # noqa: E402
 from worker import Worker  # noqa: E402
 
@@ -203,9 +205,9 @@ def print_result(result):
     )
 
 
-def write_results(path, description, threads, results):
+def write_results(path, description, threads, results, section):
     """Writes the file beside and renames it."""
-    document = {"machine": description, "threads": threads, "results": results}
+    document = {"machine": description, "threads": threads, "results": results, services.NAME: section}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".json.new")
     beside.write_text(json.dumps(rounded(document), indent=1) + "\n")
@@ -221,13 +223,17 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="default: bench/results.json, for a whole run only")
     arguments = parser.parse_args()
     logging.disable_progress_bar()
-    description, results, failed = machine.describe(), [], 0
+    description, results, section, failed = machine.describe(), [], None, 0
+
+    def wanted(name):
+        return not arguments.only or any(part in name for part in arguments.only)
+
     if description["load_average_before"] > 0.5:
         print(f"warning: the load average is {description['load_average_before']}: other work disturbs the timings")
     with tempfile.TemporaryDirectory(prefix="ddpo-bench-") as folder:
         bench = Bench(arguments.ddpo, arguments.threads, pathlib.Path(folder))
         for measure in MEASURES:
-            if arguments.only and not any(part in measure.name for part in arguments.only):
+            if not wanted(measure.name):
                 continue
             try:
                 pairs = measure.run(bench, arguments.rounds or measure.rounds)
@@ -237,9 +243,16 @@ def main():
                 continue
             results.append(summarize(measure, pairs))
             print_result(results[-1])
+    if wanted(services.NAME):
+        try:
+            section = services.run(ROOT, arguments.rounds)
+            services.print_section(section)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            print(f"{services.NAME:42} FAILED: {error}", flush=True)
+            failed += 1
     out = arguments.out or (None if arguments.only or failed else HERE / "results.json")
-    if out is not None and results:
-        write_results(out, description, arguments.threads, results)
+    if out is not None and (results or section):
+        write_results(out, description, arguments.threads, results, section)
         print(f"written to {os.path.relpath(out, ROOT)}")
     sys.exit(1 if failed else 0)
 

@@ -1,7 +1,7 @@
 //! The commands and their flags.
 
-use crate::settings::SettingFlags;
 use clap::{Args, Parser, Subcommand};
+use ddpo_learner::settings::SettingFlags;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -27,6 +27,8 @@ pub enum Command {
     Replay(ReplayCommand),
     /// Train a DDPM from nothing, on a folder of images or on drawn faces
     Pretrain(PretrainCommand),
+    /// Show a running service: its status, its live trajectories
+    Inspect(InspectCommand),
     /// Answer a benchmark driver over standard input and output
     #[command(hide = true)]
     BenchWorker,
@@ -47,6 +49,40 @@ pub struct TrainCommand {
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+/// Flags of `ddpo inspect`.
+#[derive(Debug, Args)]
+pub struct InspectCommand {
+    /// gRPC address of a sampler, rewarder or learner: host:port
+    pub address: String,
+    /// Go on showing every change of a trajectory
+    #[arg(long)]
+    pub watch: bool,
+    /// Trajectories to list, the latest first
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// Show this one trajectory
+    #[arg(long, value_name = "ID")]
+    pub trajectory: Option<String>,
+    /// Write its latest state here as a PNG
+    #[arg(long, value_name = "FILE", requires = "trajectory")]
+    pub png: Option<PathBuf>,
+    /// File with the token; the environment's DDPO_SERVICE_TOKEN without it
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Authorities of the services' certificates (PEM); TLS with it
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Own certificate chain (PEM), for services that ask for one
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Send the token over the network without TLS
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// Flags of `ddpo sample`.
@@ -134,7 +170,7 @@ pub struct PretrainCommand {
     #[arg(long, value_name = "FILE")]
     pub unet_config: Option<PathBuf>,
     /// Optimizer steps
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, default_value_t = 13_000)]
     pub steps: u64,
     /// Images in a step
     #[arg(long, default_value_t = 32)]

@@ -2,13 +2,14 @@
 //! input, one JSON answer a line on standard output; what is timed is timed here, so that starting
 //! a process and reading weights stay out of it.
 
-use crate::model::Model;
-use crate::train::metrics::peak_memory_bytes;
 use anyhow::{Context, Result, bail};
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
 use ddpo_learner::config::LearnerConfig;
+use ddpo_learner::device::set_threads;
 use ddpo_learner::learner::Learner;
+use ddpo_learner::model::Model;
+use ddpo_learner::run::metrics::peak_memory_bytes;
 use ddpo_learner::schedule::LearningRate;
 use ddpo_rewarder::{Task, reward_for};
 use ddpo_rollout::image::RgbImage;
@@ -72,9 +73,9 @@ fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
         "bf16" => Kind::BFloat16,
         other => bail!("dtype = {other}: expected f32 or bf16"),
     };
-    crate::device::set_threads(Some(threads))?;
+    set_threads(Some(threads))?;
     let device = Device::cuda_if_available();
-    let model = Model::open(name)?;
+    let model = Model::open(name, &mut crate::output::aside)?;
     let unet = model.load(kind, device)?;
     Ok(Loaded { model, kind, device, unet, threads })
 }

@@ -2,18 +2,14 @@
 
 mod arguments;
 mod bench_worker;
-mod device;
-mod embedded;
 mod environment;
+mod inspect;
 mod interrupt;
-mod model;
 mod output;
-mod plan;
 mod pretrain;
 mod replay;
 mod sample;
 mod score;
-mod settings;
 mod train;
 mod train_command;
 
@@ -40,6 +36,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Score(command) => score::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Pretrain(command) => pretrain::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Inspect(command) => inspect::run(&command).map(|()| ExitCode::SUCCESS),
         Command::BenchWorker => bench_worker::run().map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,4 +1,4 @@
-//! The folder that a command puts a checkpoint in.
+//! What commands share of their output: the folder that a checkpoint goes to, and lines beside it.
 
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -19,4 +19,10 @@ pub fn check(folder: &Path) -> Result<()> {
         bail!("--out = {shown}: expected a new folder, an empty one or a checkpoint, found files");
     }
     Ok(())
+}
+
+/// A line on standard error, such as a download's.
+#[expect(clippy::print_stderr, reason = "a download tells what it is doing")]
+pub fn aside(line: &str) {
+    eprintln!("{line}");
 }

@@ -1,12 +1,12 @@
 //! `ddpo pretrain`: a DDPM from nothing. With its defaults it makes `models/toy-faces-32` again.
 
 use crate::arguments::PretrainCommand;
-use crate::device;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{PipelineToSave, publish_folder, save_pipeline};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
+use ddpo_learner::device;
 use ddpo_learner::pretraining::{Pretraining, PretrainingConfig};
 use ddpo_picture::{images_under, read_image};
 use ddpo_rollout::image::RgbImage;

@@ -1,17 +1,16 @@
 //! `ddpo replay`: one epoch of updates on a recorded batch, apart from sampling.
 
 use crate::arguments::ReplayCommand;
-use crate::device;
-use crate::model::Model;
-use crate::plan::Plan;
-use crate::settings;
 use anyhow::{Result, bail};
 use ddpo_checkpoint::write_file;
 use ddpo_learner::batch_file::BatchFile;
 use ddpo_learner::checkpoint::{self, RunState};
-use ddpo_learner::learner::Learner;
+use ddpo_learner::learner::{Learner, lanes_for};
+use ddpo_learner::model::Model;
+use ddpo_learner::plan::Plan;
 use ddpo_learner::report::UpdateReport;
-use ddpo_sampler::engine::Sampler;
+use ddpo_learner::{device, settings};
+use ddpo_rewarder::Task;
 use tch::Kind;
 
 /// Runs the command.
@@ -24,10 +23,11 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     settings.num_samples_per_epoch = samples;
     settings.num_inference_steps = batch.steps();
     settings.num_epochs = 1;
+    settings.task.parse::<Task>()?;
     let plan = Plan::new(settings)?;
     let device = device::parse(&plan.settings.device)?;
     let threads = device::set_threads(plan.settings.threads)?;
-    let model = Model::open(&plan.settings.ddpm_ckpt)?;
+    let model = Model::open(&plan.settings.ddpm_ckpt, &mut crate::output::aside)?;
     if batch.shape() != model.shape {
         let (found, expected) = (batch.shape(), model.shape);
         bail!(
@@ -43,7 +43,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
         batch.trajectories(&transitions, plan.settings.run_seed, unet.parameters().digest())?;
     let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
     let rate = plan.learning_rate(1, samples);
-    let lanes = Sampler::lanes_for(&unet, threads);
+    let lanes = lanes_for(&unet, threads);
     let learner =
         Learner::new(plan.learner.clone(), rate, transitions, unet, plan.kind(), reference)?;
     let mut learner = learner.with_lanes(lanes);

@@ -1,13 +1,13 @@
 //! `ddpo sample`: images, and trajectories if asked for, from fixed seeds.
 
 use crate::arguments::SampleCommand;
-use crate::device;
-use crate::model::Model;
 use anyhow::{Context, Result, bail};
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
-use ddpo_learner::batch_file;
+use ddpo_learner::model::Model;
+use ddpo_learner::run::pictures::image;
+use ddpo_learner::{batch_file, device};
 use ddpo_picture::write_png;
-use ddpo_rollout::image::{PixelMap, RgbImage};
+use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{
     PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
@@ -39,7 +39,7 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     };
     let device = device::parse(&command.device)?;
     let threads = device::set_threads(command.threads)?;
-    let model = Model::open(&command.ddpm_ckpt)?;
+    let model = Model::open(&command.ddpm_ckpt, &mut crate::output::aside)?;
     let steps = command.num_inference_steps;
     let transitions = Transitions::new(scheduler, &model.scheduler, steps, command.eta)?.on(device);
     let unet = match command.ema {
@@ -80,10 +80,4 @@ fn write_images(folder: &Path, trajectories: &[Trajectory], shape: StateShape) -
         write_png(&folder.join(name), &image)?;
     }
     Ok(())
-}
-
-/// The image that a trajectory ends in.
-pub fn image(trajectory: &Trajectory, shape: StateShape, map: PixelMap) -> Result<RgbImage> {
-    let sides = (shape.channels, shape.height, shape.width);
-    Ok(RgbImage::from_state(&trajectory.final_state(), sides, map)?)
 }

@@ -2,6 +2,7 @@
 
 use crate::arguments::ScoreCommand;
 use anyhow::{Result, bail};
+use ddpo_learner::device;
 use ddpo_picture::{images_under, read_image};
 use ddpo_rewarder::{Task, check, reward_for};
 use std::io::Write;
@@ -12,7 +13,7 @@ const BATCH: usize = 256;
 /// Runs the command.
 pub fn run(command: &ScoreCommand) -> Result<()> {
     let task: Task = command.task.parse()?;
-    let threads = crate::device::set_threads(command.threads)?;
+    let threads = device::set_threads(command.threads)?;
     let mut reward = reward_for(task, threads)?;
     let mut paths = Vec::new();
     for path in &command.paths {

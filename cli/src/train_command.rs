@@ -2,72 +2,63 @@
 
 use crate::arguments::TrainCommand;
 use crate::interrupt;
-use crate::plan::Plan;
-use crate::settings::{self, Resolved, Settings};
-use crate::train::{self, run_folder::RunFolder};
-use anyhow::{Context, Result, bail};
-use std::path::Path;
+use crate::train::{InProcess, Terminal};
+use anyhow::Result;
+use ddpo_learner::config::InvalidSetting;
+use ddpo_learner::device;
+use ddpo_learner::plan::Plan;
+use ddpo_learner::run::folder::RunFolder;
+use ddpo_learner::run::open::OpenRun;
+use ddpo_learner::run::resume::settings_of_run;
+use ddpo_learner::run::{self, Host, Outcome};
+use ddpo_learner::settings::{self, Settings};
+use ddpo_rewarder::{Task, reward_for};
 use std::process::ExitCode;
 
 /// Runs the command.
 pub fn run(command: &TrainCommand) -> Result<ExitCode> {
+    let file = command.config.as_deref();
+    let asked = settings::resolve(file, crate::environment::variables(), &command.settings)?;
     let settings = match command.resume {
-        true => resumed_settings(command)?,
-        false => resolve(command)?.settings,
+        true => settings_of_run(&asked)?,
+        false => asked.settings,
     };
+    let task: Task = settings.task.parse()?;
     let plan = Plan::new(settings)?;
     if command.dry_run {
         return print(&plan.settings).map(|()| ExitCode::SUCCESS);
     }
+    check_staleness(&plan.settings)?;
     // A reward that is not built is refused before anything is loaded or written.
-    ddpo_rewarder::reward_for(plan.task, 1)?;
-    crate::device::parse(&plan.settings.device)?;
+    reward_for(task, 1)?;
+    device::parse(&plan.settings.device)?;
     interrupt::install()?;
     let folder = match command.resume {
         true => RunFolder::existing(&plan.folder()),
         false => RunFolder::new(&plan.folder())?,
     };
-    match train::run(&plan, &folder)? {
-        train::Outcome::Finished => Ok(ExitCode::SUCCESS),
-        train::Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
+    match train(&plan, task, &folder)? {
+        Outcome::Finished => Ok(ExitCode::SUCCESS),
+        Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
     }
 }
 
-fn resolve(command: &TrainCommand) -> Result<Resolved> {
-    let file = command.config.as_deref();
-    Ok(settings::resolve(file, crate::environment::variables(), &command.settings)?)
+/// In one process sampling and training take turns, so no sample is ever older than the weights.
+fn check_staleness(settings: &Settings) -> Result<(), InvalidSetting> {
+    let expected = "0, for one process samples and trains in turn; hint: samplers run ahead with \
+                    the services ddpo-sampler, ddpo-rewarder and ddpo-learner";
+    match settings.max_staleness {
+        0 => Ok(()),
+        found => Err(InvalidSetting::new("max_staleness", expected, found)),
+    }
 }
 
-/// The settings of the run in `--output-dir`. What is given beside them, by a file, the environment
-/// or a flag, has to agree.
-fn resumed_settings(command: &TrainCommand) -> Result<Settings> {
-    let Resolved { settings: asked, sources } = resolve(command)?;
-    let file = RunFolder::settings_file(Path::new(&asked.output_dir));
-    if !file.is_file() {
-        bail!(
-            "--resume: {} is not there; hint: --output-dir names the run's folder",
-            file.display()
-        );
-    }
-    let nothing = settings::SettingFlags::default();
-    let recorded = settings::resolve(Some(&file), std::iter::empty(), &nothing)?.settings;
-    let (asked, mut recorded) = (toml::Table::try_from(&asked)?, toml::Table::try_from(&recorded)?);
-    for (key, source) in sources.iter().filter(|(key, _)| *key != "output_dir") {
-        let (now, then) = (asked.get(key), recorded.get(key));
-        if now != then {
-            let show =
-                |value: Option<&toml::Value>| value.map_or("unset".into(), ToString::to_string);
-            bail!(
-                "--resume: {source}: {key} = {} differs from the run's {}; hint: leave it out, or start a new run",
-                show(now),
-                show(then)
-            );
-        }
-    }
-    if let Some(folder) = asked.get("output_dir") {
-        recorded.insert("output_dir".into(), folder.clone());
-    }
-    recorded.try_into().with_context(|| format!("{}", file.display()))
+fn train(plan: &Plan, task: Task, folder: &RunFolder) -> Result<Outcome> {
+    let terminal = Terminal::new();
+    let open = OpenRun::open(plan, folder, &terminal)?;
+    let mut rollouts = InProcess::new(plan, task, &open)?;
+    let host = Host { progress: &terminal, stop: &interrupt::requested, command: "ddpo train" };
+    Ok(run::train(open, &mut rollouts, &host)?)
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]

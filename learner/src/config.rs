@@ -25,6 +25,10 @@ pub enum Objective {
     /// Importance-sampled DDPO with PPO's clip (Black et al. 2023, equation 5).
     #[default]
     ClippedIs,
+    /// The same for samples of older weights: the clip is around the weights before the epoch's
+    /// first update, and an importance weight makes up for the older ones (Hilton et al. 2021,
+    /// "Batch size-invariance for policy optimization", section 3).
+    Decoupled,
     /// Score-function DDPO, on-policy only (Black et al. 2023, equation 4).
     ScoreFunction,
 }
@@ -48,6 +52,11 @@ pub struct LearnerConfig {
     pub clip_advantages: f64,
     /// The ratio is clipped to 1 plus and minus this, in the unit of `reduction`.
     pub clip_ratio: f64,
+    /// The decoupled objective's importance weight is cut at this, at least 1, in the unit of
+    /// `reduction`.
+    pub importance_cap: f64,
+    /// How many versions older than the learner's the weights of a trajectory may be.
+    pub max_staleness: u32,
     /// Unit of log-probabilities in the objective.
     pub reduction: Reduction,
     /// Weight of the divergence from the pretrained model; 0 leaves it out.
@@ -78,6 +87,8 @@ impl Default for LearnerConfig {
             advantage: AdvantageScope::default(),
             clip_advantages: 2.5,
             clip_ratio: 1e-4,
+            importance_cap: 5.0,
+            max_staleness: 0,
             reduction: Reduction::default(),
             kl_coefficient: 0.0,
             kl_stop: None,
@@ -159,6 +170,13 @@ impl LearnerConfig {
             let expected = "1 with the score-function objective, which is on-policy only";
             return Err(InvalidSetting::new("num_inner_epochs", expected, self.inner_epochs));
         }
+        if self.objective == Objective::ScoreFunction && self.max_staleness > 0 {
+            let expected = "0 with the score-function objective, which is on-policy only";
+            return Err(InvalidSetting::new("max_staleness", expected, self.max_staleness));
+        }
+        if !(self.importance_cap.is_finite() && self.importance_cap >= 1.0) {
+            return Err(InvalidSetting::new("importance_cap", "1 or more", self.importance_cap));
+        }
         Ok(())
     }
 }
@@ -180,7 +198,7 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_name() {
         let decay = |weight_decay| AdamWConfig { weight_decay, ..AdamWConfig::default() };
-        let cases: [(&str, LearnerConfig); 19] = [
+        let cases: [(&str, LearnerConfig); 22] = [
             ("batch_size", LearnerConfig { batch_size: 0, ..valid() }),
             (
                 "batch_size",
@@ -195,6 +213,12 @@ mod tests {
             ("clip_advantages", LearnerConfig { clip_advantages: 0.0, ..valid() }),
             ("clip_advantages", LearnerConfig { clip_advantages: f64::NAN, ..valid() }),
             ("clip_ratio", LearnerConfig { clip_ratio: -1e-4, ..valid() }),
+            (
+                "max_staleness",
+                LearnerConfig { max_staleness: 1, objective: Objective::ScoreFunction, ..valid() },
+            ),
+            ("importance_cap", LearnerConfig { importance_cap: 0.9, ..valid() }),
+            ("importance_cap", LearnerConfig { importance_cap: f64::INFINITY, ..valid() }),
             ("max_grad_norm", LearnerConfig { max_gradient_norm: f64::INFINITY, ..valid() }),
             ("ratio_tolerance", LearnerConfig { ratio_tolerance: 0.0, ..valid() }),
             ("kl_stop", LearnerConfig { kl_stop: Some(0.0), ..valid() }),

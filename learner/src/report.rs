@@ -9,9 +9,11 @@ pub struct UpdateReport {
     pub loss: f64,
     /// Share of pairs whose ratio lies outside the clip.
     pub clip_fraction: f64,
-    /// Mean ratio of new to old probability, in the objective's unit.
+    /// Mean ratio of new to old probability, in the objective's unit. Old is what the objective
+    /// clips against: the weights that sampled, or those before the first update if decoupled.
     pub ratio_mean: f64,
     /// Largest |ratio - 1| before the first update, log-probabilities as means over dimensions.
+    /// Samples of older weights count in the decoupled objective only, against a second pass.
     pub ratio_gap_max: f64,
     /// The same for each random step, in the order of the steps.
     pub ratio_gap_by_step: Vec<f64>,
@@ -31,6 +33,61 @@ pub struct UpdateReport {
     pub optimizer_steps: u64,
     /// Pairs trained, each inner epoch counted.
     pub pairs: u64,
+    /// The same by the age of the weights that sampled; nothing where all were the learner's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub staleness: Vec<LagReport>,
+}
+
+/// What an epoch of updates came to for trajectories of one age.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LagReport {
+    /// How many versions older than the learner's the weights were.
+    pub lag: u64,
+    /// Trajectories of that age.
+    pub trajectories: u64,
+    /// Share of their pairs whose ratio lies outside the clip.
+    pub clip_fraction: f64,
+    /// Their mean ratio, against the same old probability as the report's.
+    pub ratio_mean: f64,
+    /// Mean importance weight, as cut, of the decoupled objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance_mean: Option<f64>,
+    /// Share of pairs whose importance weight was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance_cut_fraction: Option<f64>,
+}
+
+impl LagReport {
+    /// The means of `sums`; those of the importance weight where the objective has one.
+    #[must_use]
+    pub fn of(lag: u64, sums: &LagSums, decoupled: bool) -> Self {
+        let mean = |sum: f64| sum / sums.pairs.max(1) as f64;
+        Self {
+            lag,
+            trajectories: sums.trajectories,
+            clip_fraction: mean(sums.clipped),
+            ratio_mean: mean(sums.ratio),
+            importance_mean: decoupled.then(|| mean(sums.importance)),
+            importance_cut_fraction: decoupled.then(|| mean(sums.cut)),
+        }
+    }
+}
+
+/// Sums over the pairs of one age.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LagSums {
+    /// Number of trajectories.
+    pub trajectories: u64,
+    /// Number of pairs.
+    pub pairs: u64,
+    /// Number of clipped ratios.
+    pub clipped: f64,
+    /// Sum of ratios.
+    pub ratio: f64,
+    /// Sum of importance weights, as cut.
+    pub importance: f64,
+    /// Number of importance weights that were cut.
+    pub cut: f64,
 }
 
 /// Sums over pairs, to become means.

@@ -8,7 +8,7 @@ use ddpo_diffusion::gaussian::{self, Reduction};
 use ddpo_learner::adamw::{AdamW, AdamWConfig, clip_gradient_norm};
 use ddpo_learner::advantages::{RunningMoments, advantages};
 use ddpo_learner::config::{AdvantageScope, Objective};
-use ddpo_learner::objective::{Terms, losses};
+use ddpo_learner::objective::{Limits, Terms, losses};
 use ddpo_learner::schedule::LearningRate;
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -137,53 +137,51 @@ fn advantages_are_pytorchs() {
 }
 
 /// The loss over all (sample, step) pairs and its gradient in the new log-probabilities.
-fn loss_and_gradient(objective: Objective, case: &Value, clip: f64) -> (Tensor, Tensor) {
+fn loss_and_gradient(objective: Objective, case: &Value) -> (Tensor, Tensor) {
     let log_prob = tensor(&case["new_log_probs"]).set_requires_grad(true);
-    let old = match case.get("old_log_probs") {
-        Some(old) => tensor(old),
-        None => log_prob.detach(),
-    };
+    let old = case.get("old_log_probs").map_or_else(|| log_prob.detach(), tensor);
+    let proximal = case.get("proximal_log_probs").map_or_else(|| old.shallow_clone(), tensor);
+    let limit = |name: &str| case.get(name).map_or(1.0, float);
+    let limits =
+        Limits { clip_ratio: limit("clip_ratio"), importance_cap: limit("importance_cap") };
     let advantage = tensor(&case["advantages"]).unsqueeze(1).expand_as(&log_prob);
     let flat = |x: &Tensor| x.flatten(0, -1);
     let terms = Terms {
         log_prob: &flat(&log_prob),
+        proximal_log_prob: &flat(&proximal),
         old_log_prob: &flat(&old),
         advantage: &flat(&advantage),
     };
-    let loss = losses(objective, &terms, clip).mean(Kind::Float);
+    let loss = losses(objective, &terms, limits).mean(Kind::Float);
     loss.backward();
     (loss.detach(), log_prob.grad())
 }
 
+#[track_caller]
+fn objective_is_pytorchs(key: &str, objective: Objective) {
+    let mut gaps = Vec::new();
+    for (number, case) in cases(key).iter().enumerate() {
+        let (loss, gradient) = loss_and_gradient(objective, case);
+        gaps.push(close(&format!("case {number}, loss"), &loss, &tensor(&case["loss"])));
+        let what = format!("case {number}, gradient");
+        gaps.push(close(&what, &gradient, &tensor(&case["gradient"])));
+    }
+    report(key, &gaps);
+}
+
 #[test]
 fn the_clipped_objective_is_pytorchs() {
-    let mut gaps = Vec::new();
-    for (number, case) in cases("ddpo_is").iter().enumerate() {
-        let clip = float(&case["clip_ratio"]);
-        let (loss, gradient) = loss_and_gradient(Objective::ClippedIs, case, clip);
-        gaps.push(close(&format!("case {number}, loss"), &loss, &tensor(&case["loss"])));
-        gaps.push(close(
-            &format!("case {number}, gradient"),
-            &gradient,
-            &tensor(&case["gradient"]),
-        ));
-    }
-    report("ddpo_is", &gaps);
+    objective_is_pytorchs("ddpo_is", Objective::ClippedIs);
+}
+
+#[test]
+fn the_decoupled_objective_is_pytorchs() {
+    objective_is_pytorchs("decoupled", Objective::Decoupled);
 }
 
 #[test]
 fn the_score_function_objective_is_pytorchs() {
-    let mut gaps = Vec::new();
-    for (number, case) in cases("score_function").iter().enumerate() {
-        let (loss, gradient) = loss_and_gradient(Objective::ScoreFunction, case, 1e-4);
-        gaps.push(close(&format!("case {number}, loss"), &loss, &tensor(&case["loss"])));
-        gaps.push(close(
-            &format!("case {number}, gradient"),
-            &gradient,
-            &tensor(&case["gradient"]),
-        ));
-    }
-    report("score_function", &gaps);
+    objective_is_pytorchs("score_function", Objective::ScoreFunction);
 }
 
 /// One quantity per sample in the case's unit, and the gradient of its sum in the mean.

@@ -1,11 +1,13 @@
 //! Reward models: 8-bit RGB images in, scores with named components out.
 //!
 //! It stands between the sampler, whose final states become images, and the learner, whose
-//! advantages are made of the scores. It knows neither libtorch nor the network.
+//! advantages are made of the scores. The models know neither libtorch nor
+//! the network; [`service`] is the reward worker that runs one.
 
 pub mod error;
 pub mod jpeg;
 pub mod model;
+pub mod service;
 pub mod task;
 
 pub use error::RewardError;

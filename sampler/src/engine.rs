@@ -118,6 +118,33 @@ impl Sampler {
         &self.transitions
     }
 
+    /// Shape of the states.
+    #[must_use]
+    pub fn shape(&self) -> StateShape {
+        self.shape
+    }
+
+    /// The header of the trajectory of one sample.
+    #[must_use]
+    pub fn header(
+        &self,
+        coordinates: SampleCoordinates,
+        purpose: Purpose,
+        provenance: Provenance,
+    ) -> TrajectoryHeader {
+        TrajectoryHeader {
+            coordinates,
+            purpose,
+            policy_version: provenance.policy_version,
+            weights_digest: provenance.weights_digest,
+            scheduler_digest: self.transitions.digest(),
+            dtype: self.dtype,
+            shape: self.shape,
+            timesteps: Arc::clone(&self.timesteps),
+            random_steps: Arc::clone(&self.random_steps),
+        }
+    }
+
     /// Denoises one trajectory for each of `samples`, as one batch, with the weights of `unet`.
     /// A sample's noise depends on its coordinates and `purpose` alone.
     ///
@@ -254,21 +281,11 @@ impl Sampler {
         states: Vec<Vec<Bytes>>,
         log_probs: Vec<Vec<f32>>,
     ) -> Result<Vec<Trajectory>, SampleError> {
-        let header = |coordinates: SampleCoordinates| TrajectoryHeader {
-            coordinates,
-            purpose,
-            policy_version: provenance.policy_version,
-            weights_digest: provenance.weights_digest,
-            scheduler_digest: self.transitions.digest(),
-            dtype: self.dtype,
-            shape: self.shape,
-            timesteps: Arc::clone(&self.timesteps),
-            random_steps: Arc::clone(&self.random_steps),
-        };
         let parts = samples.iter().zip(states).zip(log_probs);
         parts
             .map(|((&coordinates, states), log_probs)| {
-                Ok(Trajectory::new(header(coordinates), states, log_probs)?)
+                let header = self.header(coordinates, purpose, provenance);
+                Ok(Trajectory::new(header, states, log_probs)?)
             })
             .collect()
     }

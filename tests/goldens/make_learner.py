@@ -111,6 +111,38 @@ def ddpo_is_cases():
         }
 
 
+def decoupled_cases():
+    """Hilton et al. 2021, section 3: the clip is around the proximal policy, the weight undoes the sampling one."""
+    for seed, clip_ratio, spread, drift, cap in [
+        (20, 1e-4, 1e-4, 1e-3, 5.0),
+        (21, 1e-4, 1e-3, 0.0, 5.0),
+        (22, 0.2, 0.3, 0.5, 1.2),
+        (23, 0.2, 0.0, 1.0, 5.0),
+    ]:
+        g = generator(seed)
+        advantages = torch.randn(6, generator=g)
+        old = -1.5 + torch.randn((6, 5), generator=g)
+        proximal = old + drift * torch.randn((6, 5), generator=g)
+        new = (proximal + spread * torch.randn((6, 5), generator=g)).requires_grad_()
+        importance = (proximal - old).exp().clamp(max=cap)
+        ratio = (new - proximal).exp()
+        surrogate = torch.minimum(
+            ratio * advantages[:, None], ratio.clamp(1 - clip_ratio, 1 + clip_ratio) * advantages[:, None]
+        )
+        loss = -(importance * surrogate).mean()
+        loss.backward()
+        yield {
+            "clip_ratio": clip_ratio,
+            "importance_cap": cap,
+            "advantages": advantages,
+            "old_log_probs": old,
+            "proximal_log_probs": proximal,
+            "new_log_probs": new,
+            "loss": loss,
+            "gradient": new.grad,
+        }
+
+
 def score_function_cases():
     for seed in (13, 14):
         g = generator(seed)
@@ -181,6 +213,7 @@ if __name__ == "__main__":
         "clip_grad_norm": clip_cases(),
         "advantages": advantage_cases(),
         "ddpo_is": ddpo_is_cases(),
+        "decoupled": decoupled_cases(),
         "score_function": score_function_cases(),
         "gaussian_log_prob": log_prob_cases(),
         "gaussian_kl": kl_cases(),

@@ -4,26 +4,33 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-const HINT: &str = "run `make build`, or `cargo build --release -p ddpo`";
+const HINT: &str = "run `make build`, or `cargo build --release`";
 
 /// `ddpo` in the target folder that this test was built into.
+///
+/// # Panics
+/// As [`named`].
+#[must_use]
+pub fn ddpo() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| named("ddpo"))
+}
+
+/// The binary of this name in the target folder that this test was built into.
 ///
 /// # Panics
 /// When it is not there, or when a source that it was built from has changed since: a test of an
 /// old binary tells nothing.
 #[must_use]
-pub fn ddpo() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let test = std::env::current_exe().expect("a test knows where it lies");
-        let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps/");
-        let path = profile.join("ddpo");
-        let built = modified(&path).unwrap_or_else(|| panic!("no ddpo beside the tests: {HINT}"));
-        if let Some(source) = newer_source(&profile.join("ddpo.d"), built) {
-            panic!("ddpo is older than {}: {HINT}", source.display());
-        }
-        path
-    })
+pub fn named(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it lies");
+    let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps/");
+    let path = profile.join(name);
+    let built = modified(&path).unwrap_or_else(|| panic!("no {name} beside the tests: {HINT}"));
+    if let Some(source) = newer_source(&profile.join(format!("{name}.d")), built) {
+        panic!("{name} is older than {}: {HINT}", source.display());
+    }
+    path
 }
 
 /// The first source named in cargo's list that is newer than `built`.

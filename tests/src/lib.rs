@@ -1,15 +1,17 @@
-//! What the end-to-end tests share: the real `ddpo` binary, a model small enough for it, and ways
-//! to look at what it leaves behind.
+//! What the end-to-end tests share: the real binaries, a model small enough for them, and ways to
+//! look at what they leave behind.
 //!
-//! Every test works in a [`Workshop`], a temporary folder that is also the processes' working
-//! folder, so that arguments and recorded settings hold relative paths only. Helpers panic with the
-//! output of the process in question: they serve tests alone.
+//! A test of `ddpo` works in a [`Workshop`], a test of the services with a [`services::Fleet`]: a
+//! temporary folder that is also the processes' working folder, so that arguments and recorded
+//! settings hold relative paths only. Helpers panic with the output of the processes in question:
+//! they serve tests alone.
 
 pub mod binary;
 pub mod disk;
 pub mod hub;
 pub mod process;
 pub mod run;
+pub mod services;
 pub mod tree;
 pub mod workshop;
 

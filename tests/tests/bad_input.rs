@@ -152,6 +152,9 @@ fn flags_with_values_that_cannot_be() {
         ("--dtype=f64", "--dtype: dtype = \"f64\""),
         ("--objective=ppo", "--objective: objective = \"ppo\""),
         ("--clip-ratio=-1", "clip_ratio = -1"),
+        ("--max-staleness=1", "max_staleness = 1: expected 0, for one process samples and trains"),
+        ("--max-staleness=-1", "--max-staleness: max_staleness = -1"),
+        ("--importance-cap=0.5", "importance_cap = 0.5: expected 1 or more"),
         ("--timestep-fraction=0", "timestep_fraction = 0"),
         ("--peak-lr=inf", "peak_lr = inf"),
         ("--threads=0", "threads = 0"),
@@ -224,7 +227,18 @@ fn settings_files_and_variables_that_are_wrong() {
         workshop.write(file, content);
         refuses(&workshop, &["train", "--config", file, "--output-dir=run"], &parts);
     }
+    // What something above overrides has to be right all the same.
+    for (content, flag, part) in [
+        ("dtype = \"f8\"", "--dtype=f32", "over.toml: dtype = \"f8\""),
+        ("batch_size = -4", "--batch-size=4", "over.toml: batch_size = -4"),
+        ("batch_size = \"4\"", "--batch-size=4", "over.toml: batch_size = \"4\""),
+        ("num_epochs = 1.5", "--num-epochs=1", "over.toml: num_epochs = 1.5"),
+    ] {
+        workshop.write("over.toml", content);
+        refuses(&workshop, &["train", "--config=over.toml", flag, "--output-dir=run"], &[part]);
+    }
     for (name, value, part) in [
+        ("DDPO_DTYPE", "f8", "DDPO_DTYPE: dtype = \"f8\""),
         ("DDPO_BATCHSIZE", "4", "DDPO_BATCHSIZE: unknown setting `batchsize`; hint: did you mean"),
         ("DDPO_KL_COEF", "much", "DDPO_KL_COEF: kl_coef = much: expected a number"),
     ] {

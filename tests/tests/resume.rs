@@ -226,6 +226,27 @@ fn what_contradicts_the_run_is_refused() {
 }
 
 #[test]
+fn a_run_goes_on_from_another_working_folder() {
+    let workshop = with_whole_run(&[]);
+    let mut running = train(&workshop, "moved", &[]);
+    appears(&mut running, &workshop.path("moved"), "checkpoints/epoch-000001");
+    running.kill();
+    fs::create_dir(workshop.path("elsewhere")).unwrap();
+    let (elsewhere, moved) = (workshop.path("elsewhere"), workshop.path("moved"));
+    let again = ["train", "--resume", "--output-dir", moved.to_str().unwrap()];
+    // The same name means another folder there.
+    let other = [&again[..], &["--ddpm-ckpt=model"]].concat();
+    let refused = Running::start(process::command(&elsewhere, &other)).end();
+    assert!(refused.refused().contains("ddpm_ckpt = \"model\" differs"), "{refused}");
+    let named = [&again[..], &["--ddpm-ckpt=../model"]].concat();
+    Running::start(process::command(&elsewhere, &named)).end().succeeded();
+    run::assert_same(&workshop.path("whole"), &moved);
+    // From where it began, the name that it began with agrees.
+    let again = ["train", "--resume", "--output-dir=moved", "--ddpm-ckpt=model"];
+    workshop.ddpo(&again).succeeded();
+}
+
+#[test]
 fn a_folder_without_a_run_is_refused() {
     let workshop = Workshop::new();
     for folder in ["model", "nowhere"] {

@@ -83,7 +83,7 @@ fn the_seed_s_command_resolves_to_the_seed_s_settings() {
     }
     // What the seed did not have may be there too, but not change what it did.
     let more: Vec<&String> = found.keys().filter(|key| !expected.contains_key(*key)).collect();
-    assert_eq!(more, ["ratio_tolerance"]);
+    assert_eq!(more, ["importance_cap", "max_staleness", "ratio_tolerance"]);
 }
 
 #[test]
@@ -178,6 +178,8 @@ fn a_dry_run_prints_a_file_that_says_the_same_and_writes_nothing() {
     assert_eq!(left.len(), 2, "{left:?}");
 }
 
+/// Files for the services have tables of their own below the run's settings, which `ddpo train`
+/// knows nothing of: the services' tests read those.
 #[test]
 fn every_setting_that_comes_with_the_project_is_accepted() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
@@ -186,17 +188,19 @@ fn every_setting_that_comes_with_the_project_is_accepted() {
     let mut names = Vec::new();
     let workshop = Workshop::new();
     for path in settings {
-        let config = path.to_str().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut given: Table = fs::read_to_string(path).unwrap().parse().unwrap();
+        given.retain(|_, value| !value.is_table());
+        let config = workshop.write(name, toml::to_string(&given).unwrap());
         let resolved = dry_run(&workshop, &["train", "--config", config], &[]);
-        let given: Table = fs::read_to_string(path).unwrap().parse().unwrap();
         for (key, value) in given {
             let same = match (&resolved[&key], &value) {
                 (Value::Float(found), Value::Integer(given)) => *found == *given as f64,
                 (found, given) => found == given,
             };
-            assert!(same, "{config}: {key} = {value} became {}", resolved[&key]);
+            assert!(same, "{name}: {key} = {value} became {}", resolved[&key]);
         }
-        names.push(path.file_name().unwrap().to_str().unwrap());
+        names.push(name);
     }
     assert!(names.contains(&"quickstart.toml"), "{names:?}");
 }

@@ -1,14 +1,15 @@
 //! What a person sees of a run: a bar on a terminal, plain lines elsewhere.
 
+use ddpo_learner::run::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 
 /// The bar, or none.
-pub struct Progress {
+pub struct Terminal {
     bar: Option<ProgressBar>,
 }
 
-impl Progress {
+impl Terminal {
     /// A bar if standard error is a terminal.
     #[must_use]
     pub fn new() -> Self {
@@ -23,9 +24,10 @@ impl Progress {
         });
         Self { bar }
     }
+}
 
-    /// `done` of `total` in `stage`.
-    pub fn at(&self, stage: &'static str, done: usize, total: usize) {
+impl Progress for Terminal {
+    fn at(&self, stage: &'static str, done: usize, total: usize) {
         if let Some(bar) = &self.bar {
             if bar.length() != Some(total as u64) || bar.message() != stage {
                 bar.reset();
@@ -36,17 +38,20 @@ impl Progress {
         }
     }
 
-    /// A line that stays.
     #[expect(clippy::print_stdout, reason = "what the command tells")]
-    pub fn say(&self, line: &str) {
+    fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
             None => println!("{line}"),
         }
     }
 
+    fn aside(&self, line: &str) {
+        crate::output::aside(line);
+    }
+
     /// Takes the bar away.
-    pub fn finish(&self) {
+    fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -1,6 +1,7 @@
 //! The policy: diffusers' `UNet2DModel`, its DDIM and DDPM schedulers, and the Gaussian
 //! transition p(x_{t-1} | x_t) that a denoising step is. On libtorch, by `tch`.
 
+pub mod device;
 mod fields;
 pub mod gaussian;
 pub mod layers;

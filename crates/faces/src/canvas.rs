@@ -153,6 +153,24 @@ impl Canvas {
         Region(mask)
     }
 
+    /// Blurs what is painted so far: a Gaussian of standard deviation `spread`, in drawing units,
+    /// continued beyond the edges by the pixels there.
+    pub fn blur(&mut self, spread: f32) {
+        let sigma = spread * self.pixmap.width() as f32 / SIDE;
+        if sigma < 0.1 {
+            return;
+        }
+        let side = self.pixmap.width() as usize;
+        let kernel = gaussian(sigma);
+        let levels: Vec<f32> = self.pixmap.data().iter().map(|&level| f32::from(level)).collect();
+        // A pixel has four channels: along a row neighbours are 4 values apart, along a column a row.
+        let level =
+            along(&along(&levels, side, (4, side * 4), &kernel), side, (side * 4, 4), &kernel);
+        for (pixel, level) in self.pixmap.data_mut().iter_mut().zip(level) {
+            *pixel = level.round().clamp(0.0, 255.0) as u8;
+        }
+    }
+
     /// Averages the surface down to the picture.
     #[must_use]
     pub fn finish(self) -> RgbImage {
@@ -173,6 +191,34 @@ impl Canvas {
         }
         RgbImage::new(size, size, pixels).expect("size * size * 3 values were pushed")
     }
+}
+
+/// Weights of a Gaussian at whole distances 0, 1, ..., up to three standard deviations; the sum over
+/// both sides is one.
+fn gaussian(sigma: f32) -> Vec<f32> {
+    let reach = (3.0 * sigma).ceil() as i32;
+    let weight = |at: i32| (-0.5 * (at as f32 / sigma).powi(2)).exp();
+    let total: f32 = (-reach..=reach).map(weight).sum();
+    (0..=reach).map(|at| weight(at) / total).collect()
+}
+
+/// Convolves each line of a square of four channels with a symmetric kernel: `step` is the distance
+/// of neighbours on a line, `next` that of one line from the next.
+fn along(levels: &[f32], side: usize, (step, next): (usize, usize), kernel: &[f32]) -> Vec<f32> {
+    let mut blurred = vec![0.0; levels.len()];
+    for (line, channel) in (0..side).flat_map(|line| (0..4).map(move |channel| (line, channel))) {
+        let at = |index: usize| line * next + index * step + channel;
+        for index in 0..side {
+            let mut sum = kernel[0] * levels[at(index)];
+            for (distance, weight) in kernel.iter().enumerate().skip(1) {
+                let before = levels[at(index.saturating_sub(distance))];
+                let after = levels[at((index + distance).min(side - 1))];
+                sum += weight * (before + after);
+            }
+            blurred[at(index)] = sum;
+        }
+    }
+    blurred
 }
 
 fn stops([first, last]: [Colour; 2]) -> Vec<GradientStop> {

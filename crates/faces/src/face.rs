@@ -15,10 +15,14 @@ pub enum Backdrop {
     Diagonal,
     /// A light spot behind the head.
     Glow,
-    /// Broad upright stripes.
+    /// Wallpaper of upright or level stripes.
     Stripes,
-    /// A wide grid of dots.
+    /// Wallpaper of dots.
     Dots,
+    /// A chequered wall.
+    Checks,
+    /// A brick wall.
+    Bricks,
 }
 
 /// How the hair is worn.
@@ -141,6 +145,10 @@ pub struct Face {
     pub scale: f32,
     /// Tilt of the head in degrees, clockwise.
     pub tilt: f32,
+    /// How far the picture is out of focus: a Gaussian's standard deviation; 0 is sharp.
+    pub blur: f32,
+    /// Size of the person relative to one who fills the picture.
+    pub distance: f32,
 }
 
 impl Face {
@@ -154,13 +162,13 @@ impl Face {
         let tone = draws.weighted(&[18.0, 26.0, 22.0, 12.0, 9.0, 7.0, 6.0]);
         let skin = colour::SKIN[tone].mix(colour::SKIN[(tone + 1).min(6)], draws.unit());
         let young = ramp(years, 14.0, 4.0);
-        let backdrop = draws.pick(&colour::BACKDROP);
-        let cloth = draws.pick(&colour::CLOTH);
+        let hair = hair_colour(draws, tone, years);
+        let (backdrop, backdrop_colours, cloth) = surroundings(draws, skin.mix(hair, 0.5));
         let recession = if softness > 0.5 { 0.15 } else { draws.within(0.3, 1.0) };
         Self {
             years,
             skin: skin.mix(Colour::hex(0xe8dcd2), 0.16 * ramp(years, 50.0, 80.0)),
-            hair: hair_colour(draws, tone, years),
+            hair,
             style: hair_style(draws, softness, years),
             side: if draws.chance(0.5) { 1.0 } else { -1.0 },
             recession: recession * ramp(years, 32.0, 66.0),
@@ -175,28 +183,53 @@ impl Face {
             glasses: glasses(draws, years),
             beard: beard(draws, softness, years),
             clothes: clothes(draws, years),
-            cloth: [cloth, second_cloth(draws, cloth)],
-            backdrop: BACKDROPS[draws.weighted(&[26.0, 24.0, 16.0, 14.0, 12.0, 8.0])],
-            backdrop_colours: backdrop_pair(draws, backdrop),
+            cloth,
+            backdrop,
+            backdrop_colours,
             shift: [draws.within(-0.8, 0.8), draws.within(-0.5, 0.5)],
             scale: draws.within(1.07, 1.15) - 0.05 * young,
             tilt: draws.within(-3.5, 3.5),
+            blur: draws.within(0.2, 0.7) * share(draws, 0.3),
+            distance: 1.0 - 0.4 * draws.unit() * share(draws, 0.6),
         }
     }
 }
 
-const BACKDROPS: [Backdrop; 6] = [
+const BACKDROPS: [Backdrop; 8] = [
     Backdrop::Plain,
     Backdrop::Vertical,
     Backdrop::Diagonal,
     Backdrop::Glow,
     Backdrop::Stripes,
     Backdrop::Dots,
+    Backdrop::Checks,
+    Backdrop::Bricks,
 ];
 
 /// 0 at `from`, 1 at `to`, straight between; `from` may be the larger.
 pub fn ramp(value: f32, from: f32, to: f32) -> f32 {
     ((value - from) / (to - from)).clamp(0.0, 1.0)
+}
+
+/// The background, its two colours, and those of the clothes. Some pictures are of one piece: plain,
+/// and in the tones of the person.
+fn surroundings(draws: &mut Draws, tone: Colour) -> (Backdrop, [Colour; 2], [Colour; 2]) {
+    if draws.chance(0.3) {
+        let tone = tone.mix(draws.pick(&colour::BACKDROP), draws.within(0.0, 0.3));
+        let cloth = tone.darker(draws.within(0.06, 0.2));
+        let kind = if draws.chance(0.6) { Backdrop::Plain } else { Backdrop::Vertical };
+        return (kind, [tone, tone.lighter(draws.within(0.04, 0.15))], [cloth, cloth.darker(0.1)]);
+    }
+    let kind = BACKDROPS[draws.weighted(&[14.0, 10.0, 6.0, 6.0, 18.0, 12.0, 17.0, 17.0])];
+    let first = draws.pick(&colour::BACKDROP);
+    let pair = backdrop_pair(draws, first);
+    let cloth = draws.pick(&colour::CLOTH);
+    (kind, pair, [cloth, second_cloth(draws, cloth)])
+}
+
+/// 1 with the given probability, else 0.
+fn share(draws: &mut Draws, probability: f32) -> f32 {
+    f32::from(u8::from(draws.chance(probability)))
 }
 
 fn hair_colour(draws: &mut Draws, tone: usize, years: f32) -> Colour {

@@ -4,6 +4,7 @@
 
 pub mod image;
 pub mod noise;
+pub mod order;
 pub mod philox;
 pub mod score;
 pub mod trajectory;

@@ -1,7 +1,8 @@
 //! How an epoch is cut: order, mini-batches, micro-batches, choice of steps, and what is refused.
 
 use crate::tiny::{
-    self, RANDOM, largest_gap, learner, rollouts, settings, unet, weights, with_rewards,
+    self, RANDOM, largest_gap, learner, prediction_gap, rollouts, settings, unet, weights,
+    with_rewards,
 };
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
@@ -11,7 +12,7 @@ use ddpo_learner::pairs::{StepChoice, pairs};
 use ddpo_learner::report::UpdateReport;
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, Trajectory};
-use tch::{Device, Kind, Tensor};
+use tch::Kind;
 
 fn train(settings: LearnerConfig, batch: &[ScoredTrajectory]) -> (UpdateReport, Learner) {
     let mut learner = learner(settings);
@@ -55,15 +56,6 @@ fn the_size_of_micro_batches_does_not_change_the_update() {
         let gap = prediction_gap(&learner, &whole);
         assert!(gap < 1e-5, "micro-batches of {size}: predictions differ by {gap:.2e}");
     }
-}
-
-fn prediction_gap(a: &Learner, b: &Learner) -> f64 {
-    let _guard = tch::no_grad_guard();
-    let sample =
-        Tensor::linspace(-1.0, 1.0, 2 * 192, (Kind::Float, Device::Cpu)).view([2, 3, 8, 8]);
-    let timesteps = Tensor::from_slice(&[200_i64, 800]);
-    let predict = |learner: &Learner| learner.policy().network().forward(&sample, &timesteps);
-    (predict(a) - predict(b)).abs().max().double_value(&[])
 }
 
 #[test]

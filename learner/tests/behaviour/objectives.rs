@@ -1,12 +1,11 @@
 //! The two objectives, the two units, and what an update does to the samples' probabilities.
 
-use crate::tiny::{self, SHAPE, learner, rollouts, settings, unet, weights, with_rewards};
-use ddpo_diffusion::gaussian::{self, Reduction};
-use ddpo_diffusion::unet::UNet;
+use crate::tiny::{
+    self, SHAPE, learner, log_prob, rollouts, settings, unet, weights, with_rewards,
+};
+use ddpo_diffusion::gaussian::Reduction;
 use ddpo_learner::config::{LearnerConfig, Objective};
 use ddpo_rollout::score::ScoredTrajectory;
-use ddpo_rollout::trajectory::decode;
-use tch::Tensor;
 
 const REWARDS: [f32; 8] = [1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0];
 
@@ -17,24 +16,6 @@ fn batch() -> Vec<ScoredTrajectory> {
 /// One optimizer step on the whole batch.
 fn one_step(objective: Objective) -> LearnerConfig {
     LearnerConfig { objective, batch_size: 8, ..settings() }
-}
-
-/// Mean log-probability of the random steps of one trajectory under `network`.
-fn log_prob(network: &UNet, scored: &ScoredTrajectory) -> f64 {
-    let _guard = tch::no_grad_guard();
-    let transitions = tiny::transitions();
-    let states = scored.trajectory.states();
-    let state = |index: usize| {
-        let values = decode(&states[index], scored.trajectory.header().dtype);
-        Tensor::from_slice(&values).view([1, 3, 8, 8])
-    };
-    let steps = transitions.random_steps();
-    let values = steps.iter().map(|&step| {
-        let output = network.forward(&state(step), &transitions.timestep_tensor(&[step]));
-        let (mean, sigma) = transitions.mean_and_sigma(&state(step), &output, &[step]);
-        gaussian::log_prob(&state(step + 1), &mean, &sigma).double_value(&[0])
-    });
-    values.sum::<f64>() / steps.len() as f64
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::tiny::{self, RANDOM, disturb, learner, rollouts, settings, unet, weights};
 use ddpo_learner::config::LearnerConfig;
-use ddpo_learner::learner::LearnError;
+use ddpo_learner::learner::{LearnError, Position};
+use ddpo_rollout::trajectory::PolicyVersion;
 
 #[test]
 fn the_policys_own_rollouts_have_ratio_one() {
@@ -22,17 +23,18 @@ fn other_weights_are_refused_before_anything_changes() {
     disturb(&other, 0.05);
     let batch = rollouts(&other, 3, 8);
     let mut learner = learner(settings());
+    learner.resume_at(Position { version: PolicyVersion(3), ..Position::default() });
     let before = weights(&learner);
     let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
     let LearnError::RatioGap { epoch, step, timestep, gap, tolerance, sampled, learned } = error
     else {
         panic!("{error}");
     };
-    assert_eq!((epoch, sampled.0, learned.0), (3, 3, 0));
+    assert_eq!((epoch, sampled.0, learned.0), (3, 3, 3));
     assert_eq!((step, timestep), (0, 800), "the first step that is looked at");
     assert!(gap > tolerance, "{gap} {tolerance}");
     let message = error.to_string();
-    for part in ["epoch 3", "step 0 (t = 800)", "v3", "v0"] {
+    for part in ["epoch 3", "step 0 (t = 800)", "sampler's v3", "learner's v3"] {
         assert!(message.contains(part), "{message} lacks {part}");
     }
     assert_eq!(tiny::largest_gap(&weights(&learner), &before), 0.0);

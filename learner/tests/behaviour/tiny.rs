@@ -13,7 +13,7 @@ use ddpo_learner::schedule::LearningRate;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{
-    PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryHeader,
+    PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryHeader, decode,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -95,8 +95,19 @@ pub fn learner_at(rate: f64, settings: LearnerConfig) -> Learner {
     Learner::new(settings, constant(rate), transitions(), unet(1), Kind::Float, None).unwrap()
 }
 
-/// `count` trajectories of `epoch`, as one batch, with a reward that brightness earns.
+/// `count` trajectories of `epoch`, as one batch, with a reward that brightness earns. The weights
+/// count as those that an on-policy run has then.
 pub fn rollouts(network: &UNet, epoch: u32, count: usize) -> Vec<ScoredTrajectory> {
+    rollouts_of(network, PolicyVersion(u64::from(epoch)), epoch, count)
+}
+
+/// The same, made with another version of the weights.
+pub fn rollouts_of(
+    network: &UNet,
+    version: PolicyVersion,
+    epoch: u32,
+    count: usize,
+) -> Vec<ScoredTrajectory> {
     let _guard = tch::no_grad_guard();
     let transitions = transitions();
     let noise = |step: usize| {
@@ -125,7 +136,10 @@ pub fn rollouts(network: &UNet, epoch: u32, count: usize) -> Vec<ScoredTrajector
         let bytes = |x: &Tensor| -> Bytes { at(x).iter().flat_map(|v| v.to_le_bytes()).collect() };
         let image = at(&states[STEPS]);
         let trajectory = Trajectory::new(
-            header(network, &transitions, epoch, sample),
+            TrajectoryHeader {
+                policy_version: version,
+                ..header(network, &transitions, epoch, sample)
+            },
             states.iter().map(bytes).collect(),
             log_probs.iter().map(|x| x.double_value(&[sample as i64]) as f32).collect(),
         );
@@ -148,7 +162,7 @@ fn header(
     TrajectoryHeader {
         coordinates: coordinates(epoch, sample),
         purpose: Purpose::Rollout,
-        policy_version: PolicyVersion(u64::from(epoch)),
+        policy_version: PolicyVersion::default(),
         weights_digest: network.parameters().digest(),
         scheduler_digest: transitions.digest(),
         dtype: StateDtype::F32,
@@ -185,6 +199,28 @@ pub fn copies(entries: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
     entries.iter().map(|(name, tensor)| (name.clone(), tensor.detach().copy())).collect()
 }
 
+/// Mean log-probability of the random steps of one trajectory under `network`.
+pub fn log_prob(network: &UNet, scored: &ScoredTrajectory) -> f64 {
+    log_probs(network, scored).iter().sum::<f64>() / RANDOM as f64
+}
+
+/// Log-probabilities of the random steps of one trajectory under `network`, means over dimensions.
+pub fn log_probs(network: &UNet, scored: &ScoredTrajectory) -> Vec<f64> {
+    let _guard = tch::no_grad_guard();
+    let transitions = transitions();
+    let states = scored.trajectory.states();
+    let state = |index: usize| {
+        let values = decode(&states[index], scored.trajectory.header().dtype);
+        Tensor::from_slice(&values).view([1, 3, 8, 8])
+    };
+    let at = |step: usize| {
+        let output = network.forward(&state(step), &transitions.timestep_tensor(&[step]));
+        let (mean, sigma) = transitions.mean_and_sigma(&state(step), &output, &[step]);
+        gaussian::log_prob(&state(step + 1), &mean, &sigma).double_value(&[0])
+    };
+    transitions.random_steps().into_iter().map(at).collect()
+}
+
 /// One epoch on the learner's own rollouts.
 pub fn epoch(learner: &mut Learner, epoch: u32) -> ddpo_learner::report::UpdateReport {
     let batch = rollouts(learner.policy().network(), epoch, 8);
@@ -198,4 +234,14 @@ pub fn gradient(learner: &Learner) -> Tensor {
     let first = state.into_iter().filter(|(name, _)| name.starts_with("first."));
     let moments: Vec<Tensor> = first.map(|(_, moment)| moment.flatten(0, -1)).collect();
     Tensor::cat(&moments, 0) * 10.0
+}
+
+/// Largest absolute difference between what two policies predict.
+pub fn prediction_gap(a: &Learner, b: &Learner) -> f64 {
+    let _guard = tch::no_grad_guard();
+    let sample =
+        Tensor::linspace(-1.0, 1.0, 2 * 192, (Kind::Float, Device::Cpu)).view([2, 3, 8, 8]);
+    let timesteps = Tensor::from_slice(&[200_i64, 800]);
+    let predict = |learner: &Learner| learner.policy().network().forward(&sample, &timesteps);
+    (predict(a) - predict(b)).abs().max().double_value(&[])
 }

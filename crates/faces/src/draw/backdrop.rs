@@ -23,17 +23,39 @@ pub fn paint(canvas: &mut Canvas, face: &Face) {
         }
         Backdrop::Stripes => {
             canvas.fill(&all, first, 1.0);
-            for stripe in 0..4 {
-                let left = stripe as f32 * 8.0;
-                canvas.fill(&rectangle((left, 0.0), (left + 4.0, SIDE)), second, 0.55);
+            for left in every(4.0) {
+                let stripe = match face.side > 0.0 {
+                    true => rectangle((left, 0.0), (left + 2.0, SIDE)),
+                    false => rectangle((0.0, left), (SIDE, left + 2.0)),
+                };
+                canvas.fill(&stripe, second, 1.0);
             }
         }
         Backdrop::Dots => {
             canvas.fill(&all, first, 1.0);
-            for dot in 0..16 {
-                let centre = ((dot % 4) as f32 * 8.0 + 4.0, (dot / 4) as f32 * 8.0 + 4.0);
-                canvas.fill(&ellipse(centre, 1.5, 1.5), second, 0.6);
+            for (x, y) in every(4.0).flat_map(|y| every(4.0).map(move |x| (x, y))) {
+                canvas.fill(&ellipse((x + 2.0, y + 2.0), 1.2, 1.2), second, 1.0);
+            }
+        }
+        Backdrop::Checks => {
+            canvas.fill(&all, first, 1.0);
+            for (x, y) in every(4.0).flat_map(|y| every(8.0).map(move |x| (x, y))) {
+                let left = x + y % 8.0;
+                canvas.fill(&rectangle((left, y), (left + 4.0, y + 4.0)), second, 1.0);
+            }
+        }
+        Backdrop::Bricks => {
+            canvas.fill(&all, first, 1.0);
+            for (x, y) in every(4.0).flat_map(|y| every(8.0).map(move |x| (x, y))) {
+                let left = x + y % 8.0;
+                canvas.fill(&rectangle((0.0, y), (SIDE, y + 1.0)), second, 0.5);
+                canvas.fill(&rectangle((left, y), (left + 1.0, y + 4.0)), second, 1.0);
             }
         }
     }
+}
+
+/// Multiples of `pitch` over the picture's side.
+fn every(pitch: f32) -> impl Iterator<Item = f32> {
+    (0..).map(move |index| index as f32 * pitch).take_while(|at| *at < SIDE)
 }

@@ -1,4 +1,4 @@
-//! Paints a [`Face`], from the background to the glasses.
+//! Paints a [`Face`], from the background to the glasses, and then the lens before it.
 
 mod backdrop;
 mod clothes;
@@ -18,6 +18,9 @@ use layout::Layout;
 /// Height of the point that the head turns and grows about, near the mouth.
 const PIVOT: f32 = 22.0;
 
+/// Height of the point that a distant person shrinks towards, just below the picture.
+const FOOT: f32 = 33.0;
+
 /// Paints the face on a picture of `size` pixels a side.
 #[must_use]
 pub fn paint(face: &Face, size: usize) -> RgbImage {
@@ -27,8 +30,12 @@ pub fn paint(face: &Face, size: usize) -> RgbImage {
     let layout = Layout::of(face);
     let middle = SIDE / 2.0;
     let [right, down] = face.shift;
-    let body = Transform::from_translate(right, down);
-    let head = Transform::from_translate(right + middle, down + PIVOT)
+    // Whoever stands farther away is smaller, about the middle of the lower edge.
+    let body = Transform::from_translate(right + middle, down + FOOT)
+        .pre_scale(face.distance, face.distance)
+        .pre_translate(-middle, -FOOT);
+    let head = body
+        .pre_translate(middle, PIVOT)
         .pre_concat(Transform::from_rotate(face.tilt))
         .pre_scale(face.scale, face.scale)
         .pre_translate(-middle, -PIVOT);
@@ -44,5 +51,6 @@ pub fn paint(face: &Face, size: usize) -> RgbImage {
     features::paint(&mut canvas, face, &layout);
     hair::paint_front(&mut canvas, face, &layout);
     features::paint_glasses(&mut canvas, face, &layout);
+    canvas.blur(face.blur);
     canvas.finish()
 }

@@ -1,0 +1,86 @@
+"""The section "services" of the bench: how fast trajectories and weights travel.
+
+Two examples of the workspace measure, each beside its plain peer in the same run: `hops` sends
+trajectories of 32 MB over one hop and over the whole way, sampler to rewarder to learner, beside one TCP
+stream; `throughput` sends weights through Redis to four followers that check them, beside SET and GET.
+Every byte that arrives is checked. The ratio is the peer's time over ours, as everywhere in the bench.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+
+NAME = "services"
+TIMEOUT_SECONDS = 900
+
+
+@dataclasses.dataclass
+class Example:
+    """An example of the workspace, and its arguments."""
+
+    package: str
+    name: str
+    arguments: list
+
+
+def hops(rounds):
+    return Example("ddpo-faults", "hops", ["16", str(rounds or 7)])
+
+
+def throughput(rounds):
+    return Example("ddpo-broadcast", "throughput", ["455", "4", str(rounds or 5)])
+
+
+def run(root, rounds=None):
+    """What the examples say, and the ratios; those that the project wants something of have a target."""
+    way, weights = (measured(root, example(rounds)) for example in (hops, throughput))
+    inverse = {"min": "max", "median": "median", "max": "min"}
+    to_plain = {key: 1 / weights["ratio_to_plain"][other] for key, other in inverse.items()}
+    pings = {step: worst["median"] for step, worst in weights["worst_ping_ms"].items()}
+    ours, plain = max(pings["publish"], pings["fetch"]), max(pings["plain_set"], pings["plain_get"])
+    results = [
+        judged("one hop beside one TCP stream", 0.5, way["hop_to_raw"]),
+        judged("whole way beside one TCP stream", 0.25, way["way_to_raw"]),
+        ratio_of("weights to 4 followers beside SET and GET", to_plain),
+        ratio_of("worst PING beside that of SET and GET", {"median": plain / ours}),
+    ]
+    return {"results": results, "hops": way, "weights": weights}
+
+
+def measured(root, example):
+    """Builds and runs an example; its line of JSON."""
+    cargo = os.environ.get("CARGO", "cargo")
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
+    build = [cargo, "build", "--release", "--locked", "-p", example.package, "--example", example.name]
+    said(build, root)
+    return json.loads(said([target / "release" / "examples" / example.name, *example.arguments], root))
+
+
+def said(command, root):
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+    if done.returncode != 0:
+        raise RuntimeError(" / ".join((done.stderr or done.stdout).strip().splitlines()[-4:]))
+    return done.stdout
+
+
+def ratio_of(name, ratio):
+    return {"name": f"{NAME}: {name}", "ratio": ratio}
+
+
+def judged(name, target, ratio):
+    return ratio_of(name, ratio) | {"target": target, "met": ratio["median"] >= target}
+
+
+def print_section(section):
+    for result in section["results"]:
+        ratio = result["ratio"]
+        spread = f" ({ratio['min']:.2f}..{ratio['max']:.2f})" if "min" in ratio else ""
+        line = f"{result['name']:54} ratio {ratio['median']:5.2f}{spread}"
+        if "target" in result:
+            line += f"  target {result['target']:g}  {'met' if result['met'] else 'NOT MET'}"
+        print(line)
+    peaks = section["hops"]["peak_rss_mb_by_trajectories"]
+    shown = ", ".join(f"{peaks[count]} MB over {count}" for count in sorted(peaks, key=int))
+    print(f"{NAME}: peak memory of the whole way: {shown} trajectories", flush=True)

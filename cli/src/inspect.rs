@@ -1,0 +1,172 @@
+//! `ddpo inspect`: what a service shows of itself, in a terminal. The same as grpcurl would get.
+
+use crate::arguments::InspectCommand;
+use anyhow::{Context, Result, bail};
+use ddpo_proto::wire::inspector_client::InspectorClient;
+use ddpo_proto::wire::{
+    GetStatusRequest, GetStatusResponse, GetTrajectoryRequest, GetTrajectoryResponse,
+    ListTrajectoriesRequest, Stage, TrajectorySummary, WatchTrajectoriesRequest,
+};
+use ddpo_service::doors::{ClientDoor, KeyedChannel, install_crypto_provider};
+use ddpo_service::settings::Secret;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Longest wait for one answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Variable that a token is taken from, as the services take it.
+const TOKEN: &str = "DDPO_SERVICE_TOKEN";
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn show(text: &str) {
+    print!("{text}");
+}
+
+type Client = InspectorClient<KeyedChannel>;
+
+/// Runs the command.
+pub fn run(command: &InspectCommand) -> Result<()> {
+    install_crypto_provider();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(inspect(command))
+}
+
+async fn inspect(command: &InspectCommand) -> Result<()> {
+    let mut client = connect(command)?;
+    if let Some(id) = &command.trajectory {
+        return trajectory(&mut client, command, id).await;
+    }
+    let status = answer(command, client.get_status(GetStatusRequest {})).await?;
+    show(&status_text(&status));
+    if command.watch {
+        return watch(&mut client, command).await;
+    }
+    let request = ListTrajectoriesRequest { limit: command.limit };
+    let listed = answer(command, client.list_trajectories(request)).await?;
+    let lines: Vec<String> = listed.trajectories.iter().map(|one| line(one) + "\n").collect();
+    show(&format!("\n{}", lines.concat()));
+    Ok(())
+}
+
+fn connect(command: &InspectCommand) -> Result<Client> {
+    let scheme = if command.tls_ca.is_some() { "https" } else { "http" };
+    let address = match command.address.contains("://") {
+        true => command.address.clone(),
+        false => format!("{scheme}://{}", command.address),
+    };
+    let door = ClientDoor {
+        token: std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Secret::new),
+        token_file: command.token_file.clone(),
+        tls_ca: command.tls_ca.clone(),
+        tls_cert: command.tls_cert.clone(),
+        tls_key: command.tls_key.clone(),
+        domain: None,
+        insecure: command.insecure,
+    };
+    Ok(InspectorClient::new(door.open()?.channel(&address)?))
+}
+
+/// Waits for an answer, and says who did not give one.
+async fn answer<T>(
+    command: &InspectCommand,
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T> {
+    let address = &command.address;
+    match timeout(PATIENCE, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => bail!("{address}: {}: {}", status.code(), status.message()),
+        Err(_) => bail!("{address}: no answer within {PATIENCE:?}"),
+    }
+}
+
+async fn watch(client: &mut Client, command: &InspectCommand) -> Result<()> {
+    let request = WatchTrajectoriesRequest { with_thumbnails: false, thumbnail_side_pixels: 0 };
+    let mut events = answer(command, client.watch_trajectories(request)).await?;
+    // Ends with Ctrl-C, or with the service.
+    while let Some(event) = events.message().await.context("the watch has ended")? {
+        if let Some(trajectory) = &event.trajectory {
+            show(&(line(trajectory) + "\n"));
+        }
+    }
+    Ok(())
+}
+
+async fn trajectory(client: &mut Client, command: &InspectCommand, id: &str) -> Result<()> {
+    let request =
+        GetTrajectoryRequest { trajectory_id: id.into(), with_image: command.png.is_some() };
+    let found = answer(command, client.get_trajectory(request)).await?;
+    show(&trajectory_text(&found));
+    if let Some(path) = &command.png {
+        ddpo_checkpoint::write_file(path, &found.image_png)?;
+        show(&format!("image      {}\n", path.display()));
+    }
+    Ok(())
+}
+
+fn status_text(status: &GetStatusResponse) -> String {
+    let serving = if status.serving { "serving" } else { "not serving" };
+    let mebibytes = |bytes: u64| bytes >> 20;
+    let mut text = format!(
+        "{} {} (run {}, version {}, up {:.0} s): {serving}, {}\n",
+        status.service,
+        status.worker_id,
+        status.run_id,
+        status.program_version,
+        status.uptime_seconds,
+        status.activity,
+    );
+    if let Some(version) = status.policy_version {
+        text += &format!("weights    v{version} {:.16}\n", status.weights_digest);
+    }
+    text += &format!(
+        "in flight  {} trajectories\nmemory     {} MiB, at most {} MiB\n",
+        status.trajectories_in_flight,
+        mebibytes(status.memory_bytes),
+        mebibytes(status.peak_memory_bytes),
+    );
+    let counters = status.counters.iter().filter(|(_, count)| **count > 0);
+    counters.for_each(|(name, count)| text += &format!("{count:>10}  {name}\n"));
+    text
+}
+
+fn line(one: &TrajectorySummary) -> String {
+    let reward = one.reward.map_or(String::new(), |reward| format!("  reward {reward:.4}"));
+    let reason = if one.reason.is_empty() { String::new() } else { format!("  {}", one.reason) };
+    format!(
+        "{:<8} {:>3}/{:<3} v{:<4} {}  {}{reward}{reason}",
+        stage(one),
+        one.steps_done,
+        one.steps_total,
+        one.policy_version,
+        one.trajectory_id,
+        one.worker_id,
+    )
+}
+
+fn stage(one: &TrajectorySummary) -> &'static str {
+    match one.stage() {
+        Stage::Unspecified => "unknown",
+        Stage::Growing => "growing",
+        Stage::Complete => "complete",
+        Stage::Scored => "scored",
+        Stage::Accepted => "accepted",
+        Stage::Trained => "trained",
+        Stage::Rejected => "rejected",
+    }
+}
+
+fn trajectory_text(found: &GetTrajectoryResponse) -> String {
+    let mut text = found.trajectory.as_ref().map_or(String::new(), |one| line(one) + "\n");
+    text += &format!("timesteps  {:?}\n", found.timesteps);
+    if !found.log_probs.is_empty() {
+        text += &format!("log-probs  {:?}\n", found.log_probs);
+    }
+    if let Some(score) = &found.score {
+        text += &format!("reward     {}\n", score.reward);
+        for part in &score.components {
+            text += &format!("           {} {}\n", part.name, part.value);
+        }
+    }
+    text
+}

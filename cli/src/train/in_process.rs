@@ -1,0 +1,146 @@
+//! Sampling and scoring in this process: the sampler denoises one batch while the reward model
+//! scores the one before. The two meet in a bounded channel.
+
+use crate::interrupt;
+use anyhow::{Context, Result, anyhow};
+use ddpo_learner::plan::Plan;
+use ddpo_learner::run::error::RolloutsError;
+use ddpo_learner::run::open::OpenRun;
+use ddpo_learner::run::pictures::image;
+use ddpo_learner::run::progress::Progress;
+use ddpo_learner::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
+use ddpo_rewarder::{RewardModel, Task, check, reward_for};
+use ddpo_rollout::image::{PixelMap, RgbImage};
+use ddpo_rollout::score::{Score, ScoredTrajectory};
+use ddpo_rollout::trajectory::{SampleCoordinates, StateShape, Trajectory};
+use ddpo_sampler::engine::{Provenance, Sampler};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
+
+/// Batches that may wait for the reward model.
+const WAITING: usize = 2;
+
+/// A sampler and a reward model that take turns with the learner.
+pub struct InProcess {
+    sampler: Sampler,
+    task: Task,
+    reward: Box<dyn RewardModel>,
+    shape: StateShape,
+    pixel_map: PixelMap,
+    sample_batch: usize,
+}
+
+impl InProcess {
+    /// The engines for `run`.
+    pub fn new(plan: &Plan, task: Task, run: &OpenRun<'_>) -> Result<Self> {
+        let steps = plan.settings.num_inference_steps;
+        let transitions = plan.transitions(&run.model().scheduler, steps)?.on(run.device());
+        let shape = run.model().shape;
+        let lanes = Sampler::lanes_for(run.learner().policy().network(), run.threads());
+        let sampler = Sampler::new(transitions, shape, plan.settings.state_dtype);
+        Ok(Self {
+            sampler: sampler.with_lanes(lanes),
+            task,
+            reward: reward_for(task, run.threads())?,
+            shape,
+            pixel_map: plan.pixel_map,
+            sample_batch: plan.sample_batch,
+        })
+    }
+
+    fn draw(&mut self, request: &Request<'_>, progress: &dyn Progress) -> Result<Option<Rollout>> {
+        let samples: Vec<SampleCoordinates> = request.coordinates().collect();
+        let provenance = Provenance {
+            policy_version: request.weights.id.version,
+            weights_digest: request.weights.digest,
+        };
+        let (sampler, unet) = (&self.sampler, request.weights.unet);
+        let mut scorer =
+            Scorer { reward: self.reward.as_mut(), shape: self.shape, map: self.pixel_map };
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(WAITING);
+            let scoring = scope.spawn(move || scorer.score_all(&receiver));
+            let mut seconds_sampling = 0.0;
+            let (mut done, total) = (0, samples.len());
+            for samples in samples.chunks(self.sample_batch) {
+                if request.on_interrupt == OnInterrupt::Abandon && interrupt::requested() {
+                    return Ok(None);
+                }
+                let start = Instant::now();
+                let trajectories =
+                    sampler.generate(unet, samples, request.purpose, provenance, &|_| {})?;
+                seconds_sampling += start.elapsed().as_secs_f64();
+                done += samples.len();
+                progress.at(request.stage, done, total);
+                if sender.send(trajectories).is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+            let scored = scoring.join().map_err(|_| anyhow!("the reward model stopped"))?;
+            let (scored, seconds_scoring) = scored.context("scoring")?;
+            Ok(Some(Rollout { scored, seconds_sampling, seconds_scoring }))
+        })
+    }
+}
+
+impl Rollouts for InProcess {
+    /// The learner's own network is drawn with; nothing has to go anywhere.
+    fn publish(&mut self, _weights: &Weights<'_>) -> Result<(), RolloutsError> {
+        Ok(())
+    }
+
+    fn rollout(
+        &mut self,
+        request: &Request<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Rollout>, RolloutsError> {
+        Ok(self.draw(request, progress)?)
+    }
+
+    /// The compressibility of a flat grey image, which nothing undercuts.
+    fn flat_reward(&mut self, shape: StateShape) -> Option<f64> {
+        if self.task != Task::JpegCompressibility {
+            return None;
+        }
+        let (width, height) = (shape.width, shape.height);
+        let grey = RgbImage::new(width, height, vec![128; width * height * 3]).ok()?;
+        let scores = self.reward.score(&[grey]).ok()?;
+        scores.first().map(|score| f64::from(score.reward))
+    }
+}
+
+/// The reward model's end of the channel.
+struct Scorer<'a> {
+    reward: &'a mut dyn RewardModel,
+    shape: StateShape,
+    map: PixelMap,
+}
+
+impl Scorer<'_> {
+    fn score_all(
+        &mut self,
+        receiver: &Receiver<Vec<Trajectory>>,
+    ) -> Result<(Vec<ScoredTrajectory>, f64)> {
+        let mut scored = Vec::new();
+        let mut seconds = 0.0;
+        for trajectories in receiver {
+            let start = Instant::now();
+            let scores = self.score(&trajectories)?;
+            let pairs = trajectories.into_iter().zip(scores);
+            scored.extend(pairs.map(|(trajectory, score)| ScoredTrajectory { trajectory, score }));
+            seconds += start.elapsed().as_secs_f64();
+        }
+        Ok((scored, seconds))
+    }
+
+    fn score(&mut self, trajectories: &[Trajectory]) -> Result<Vec<Score>> {
+        let images: Vec<RgbImage> = trajectories
+            .iter()
+            .map(|trajectory| image(trajectory, self.shape, self.map))
+            .collect::<Result<_, _>>()?;
+        let scores = self.reward.score(&images)?;
+        check(&images, &scores)?;
+        Ok(scores)
+    }
+}

@@ -1,0 +1,146 @@
+//! How to reach Redis, and how patient to be with it.
+
+use crate::error::BroadcastError;
+use crate::retention::Retention;
+use redis::{ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
+use std::fmt;
+use std::time::Duration;
+
+/// How to reach Redis, and how patient to be with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// `redis://` or `rediss://` (TLS), with or without user and password.
+    pub url: String,
+    /// User; wins over the URL's.
+    pub username: Option<String>,
+    /// Password; wins over the URL's.
+    pub password: Option<String>,
+    /// Certificates for `rediss://`; without any, the system's authorities are trusted.
+    pub tls: RedisTls,
+    /// The run; every key carries it, so runs that share a Redis do not see each other. 1 to 128
+    /// letters, digits, `.`, `_` or `-`.
+    pub run_id: String,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+    /// How long one answer may take, that to 4 MiB included.
+    pub response_timeout: Duration,
+    /// How long an operation is tried again while Redis cannot be reached.
+    pub patience: Duration,
+    /// How long a worker may give no sign of life before its order goes to another.
+    pub claim_after: Duration,
+    /// How long weights are kept.
+    pub retention: Retention,
+}
+
+/// Certificates in PEM form.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// The authority to trust instead of the system's.
+    pub authority: Option<Vec<u8>>,
+    /// Certificate and key to show the server.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RedisConfig {
+    /// The defaults for this server and run.
+    #[must_use]
+    pub fn new(url: impl Into<String>, run_id: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            username: None,
+            password: None,
+            tls: RedisTls::default(),
+            run_id: run_id.into(),
+            connect_timeout: Duration::from_secs(3),
+            response_timeout: Duration::from_secs(10),
+            patience: Duration::from_secs(15),
+            claim_after: Duration::from_secs(3),
+            retention: Retention::default(),
+        }
+    }
+
+    /// Where and how to connect, and the password that no message may show.
+    pub(super) fn connection(&self) -> Result<(redis::Client, Secrets), BroadcastError> {
+        check_run_id(&self.run_id)?;
+        let shown = "redis://[user:password@]host[:port][/db], or rediss:// for TLS";
+        let url = redis::parse_redis_url(&self.url)
+            .filter(|url| matches!(url.scheme(), "redis" | "rediss"))
+            .ok_or_else(|| BroadcastError::invalid("redis url", shown, "something else"))?;
+        let encoded = url.password().map(str::to_owned);
+        let secure = url.scheme() == "rediss";
+        let info = url
+            .into_connection_info()
+            .map_err(|_| BroadcastError::invalid("redis url", shown, "something else"))?;
+        let info = self.with_credentials(info);
+        let decoded = info.redis_settings().password().map(str::to_owned);
+        let secrets = Secrets(encoded.into_iter().chain(decoded).collect());
+        let client = if secure { self.secure(info) } else { redis::Client::open(info) };
+        let client = client.map_err(|error| {
+            let found = secrets.hide(&error.to_string());
+            BroadcastError::invalid("redis settings", "valid settings", found)
+        })?;
+        Ok((client, secrets))
+    }
+
+    fn with_credentials(&self, info: ConnectionInfo) -> ConnectionInfo {
+        let mut redis = info.redis_settings().clone();
+        if let Some(username) = &self.username {
+            redis = redis.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            redis = redis.set_password(password);
+        }
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        // A peer that vanished without a word is noticed by the kernel, not after its 15 minutes.
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(self.response_timeout);
+        info.set_redis_settings(redis).set_tcp_settings(tcp)
+    }
+
+    fn secure(&self, info: ConnectionInfo) -> redis::RedisResult<redis::Client> {
+        // rustls panics when several providers are linked in and none was chosen; choosing one
+        // fails only when another thread was faster, which is as well.
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let client_tls = self.tls.identity.clone();
+        let client_tls =
+            client_tls.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+        let root_cert = self.tls.authority.clone();
+        redis::Client::build_with_tls(info, TlsCertificates { client_tls, root_cert })
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig").field("run_id", &self.run_id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RedisTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisTls").finish_non_exhaustive()
+    }
+}
+
+/// What no message may show.
+#[derive(Clone, Default)]
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// The text, with every secret in it covered.
+    pub(super) fn hide(&self, text: &str) -> String {
+        let secrets = self.0.iter().filter(|secret| !secret.is_empty());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+    }
+}
+
+pub(crate) fn check_run_id(run_id: &str) -> Result<(), BroadcastError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if (1..=128).contains(&run_id.len()) && run_id.chars().all(allowed) {
+        return Ok(());
+    }
+    let found: String = run_id.chars().take(140).collect();
+    let expected = "1 to 128 letters, digits, dots, underscores or hyphens";
+    Err(BroadcastError::invalid("run id", expected, format!("{found:?}")))
+}

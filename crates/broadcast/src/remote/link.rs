@@ -1,0 +1,161 @@
+//! One connection to Redis that comes back by itself, and how long it is tried.
+
+use super::config::{RedisConfig, Secrets};
+use crate::error::BroadcastError;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
+    ServerErrorKind,
+};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is sent: everything here may be sent twice without harm.
+#[derive(Clone, Copy)]
+pub(super) enum Ask<'a> {
+    Command(&'a Cmd),
+    Script(&'a ScriptInvocation<'a>),
+}
+
+impl Ask<'_> {
+    async fn send<T: FromRedisValue>(self, manager: &mut ConnectionManager) -> RedisResult<T> {
+        match self {
+            Self::Command(command) => command.query_async(manager).await,
+            Self::Script(script) => script.invoke_async(manager).await,
+        }
+    }
+}
+
+/// One connection, shared by all who ask.
+pub(super) struct Link {
+    client: Client,
+    config: ConnectionManagerConfig,
+    secrets: Secrets,
+    patience: Duration,
+    manager: Mutex<Numbered>,
+}
+
+#[derive(Clone)]
+struct Numbered {
+    number: u64,
+    manager: ConnectionManager,
+}
+
+impl Link {
+    /// A connection whose answers may take `response_timeout`; made at the first question.
+    pub(super) fn new(
+        client: &Client,
+        secrets: &Secrets,
+        config: &RedisConfig,
+        response_timeout: Duration,
+    ) -> Result<Self, BroadcastError> {
+        // Attempts are repeated in `ask`, where a wrong password can be told from a dead server.
+        let manager_config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(config.connect_timeout))
+            .set_response_timeout(Some(response_timeout));
+        let manager =
+            ConnectionManager::new_lazy_with_config(client.clone(), manager_config.clone())
+                .map_err(|error| describe("open a connection", &error, secrets, Duration::ZERO))?;
+        Ok(Self {
+            client: client.clone(),
+            config: manager_config,
+            secrets: secrets.clone(),
+            patience: config.patience,
+            manager: Mutex::new(Numbered { number: 0, manager }),
+        })
+    }
+
+    /// Asks, and again while the server cannot be reached and patience lasts.
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        action: &'static str,
+        ask: Ask<'_>,
+    ) -> Result<T, BroadcastError> {
+        self.ask_until(action, ask, Instant::now() + self.patience).await
+    }
+
+    /// Asks, and again while the server cannot be reached and `deadline` has not passed.
+    pub(super) async fn ask_until<T: FromRedisValue>(
+        &self,
+        action: &'static str,
+        ask: Ask<'_>,
+        deadline: Instant,
+    ) -> Result<T, BroadcastError> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Numbered { number, mut manager } = self.numbered();
+            let error = match ask.send(&mut manager).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if !error.is_connection_dropped() && !is_answer(&error) {
+                self.replace(number);
+            }
+            if !is_transient(&error) || Instant::now() + pause > deadline {
+                return Err(describe(action, &error, &self.secrets, began.elapsed()));
+            }
+            tracing::debug!(action, error = %self.secrets.hide(&error.to_string()), "trying again");
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn numbered(&self) -> Numbered {
+        self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The manager makes dropped connections anew by itself, but keeps one that only stopped
+    /// answering, and keeps the failure when the server refused the first words on it.
+    fn replace(&self, number: u64) {
+        let mut current = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.number != number {
+            return;
+        }
+        let (client, config) = (self.client.clone(), self.config.clone());
+        if let Ok(manager) = ConnectionManager::new_lazy_with_config(client, config) {
+            *current = Numbered { number: number + 1, manager };
+        }
+    }
+}
+
+/// Whether the server has answered, if only to refuse.
+fn is_answer(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::UnexpectedReturnType
+    )
+}
+
+fn is_transient(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
+    match error.kind() {
+        ErrorKind::Io | ErrorKind::Parse => true,
+        ErrorKind::Server(kind) => {
+            matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain)
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn describe(
+    action: &'static str,
+    error: &RedisError,
+    secrets: &Secrets,
+    after: Duration,
+) -> BroadcastError {
+    let reason = secrets.hide(&error.to_string());
+    match (error.kind(), error.code()) {
+        _ if error.is_timeout() => BroadcastError::Timeout { action, after },
+        (ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm), _)
+        | (_, Some("NOAUTH" | "WRONGPASS")) => BroadcastError::Refused { action, reason },
+        (_, Some("OOM")) => BroadcastError::OutOfMemory { action },
+        _ if is_transient(error) => BroadcastError::Unavailable { action, reason },
+        _ => BroadcastError::Server { action, reason },
+    }
+}

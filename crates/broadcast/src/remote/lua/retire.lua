@@ -1,0 +1,10 @@
+-- Opens every script that takes chunks out of use: they expire soon. The caller deletes them
+-- before that, a few at a time, because Redis frees a string of 4 MiB while others wait.
+local function retire(prefix, entry)
+  local upload, chunks = string.match(entry or '', '^%d+ (%S+) (%d+)$')
+  if not upload then return {} end
+  for index = 0, tonumber(chunks) - 1 do
+    redis.call('EXPIRE', prefix .. upload .. ':' .. index, 60)
+  end
+  return {upload, chunks}
+end

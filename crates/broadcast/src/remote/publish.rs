@@ -1,0 +1,248 @@
+//! Storing weights in Redis: chunk by chunk, then everything that makes them visible in one step.
+
+use super::RedisBroadcast;
+use super::lease::{parse_token, settled, unexpected};
+use super::link::Ask;
+use super::weights::parse_id;
+use crate::encode::{Chunk, Plan};
+use crate::error::BroadcastError;
+use crate::lease::Lease;
+use crate::manifest::{CHUNK_BYTES, Manifest};
+use crate::retention::{Stored, expendable};
+use crate::source::{Exposure, PublishRequest, SourceError};
+use crate::weights::{WeightStore, sealed, upload_name};
+use ddpo_rollout::order::WeightsId;
+use ddpo_rollout::trajectory::Digest;
+use redis::Cmd;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How long chunks stay that no manifest names yet: those of a learner that died on the way.
+const UPLOAD_TTL: Duration = Duration::from_secs(15 * 60);
+
+/// Chunks that one command deletes: Redis frees even an unlinked string at once, which takes a good
+/// part of a millisecond for 4 MiB.
+const DELETED_AT_ONCE: usize = 4;
+
+impl RedisBroadcast {
+    pub(super) async fn store_weights(
+        &self,
+        lease: &Lease,
+        request: &PublishRequest,
+    ) -> Result<Manifest, BroadcastError> {
+        let refused = |source| BroadcastError::Source { id: request.id, source };
+        let plan = Plan::new(request.tensors.as_ref(), request.dtype).map_err(refused)?;
+        // Nothing is sent for a learner that was deposed already; the last step checks again.
+        self.check_lease(lease).await?;
+        let manifest = match self.already_stored(request, &plan).await? {
+            Some(manifest) => {
+                self.commit(lease, request.exposure, &manifest).await?;
+                manifest
+            }
+            None => self.store_anew(lease, request, plan).await?,
+        };
+        match self.prune(lease, request).await {
+            // The weights are out; what was not deleted is deleted after the next ones.
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "old weights were not deleted");
+                Ok(manifest)
+            }
+            pruned => pruned.map(|()| manifest),
+        }
+    }
+
+    async fn store_anew(
+        &self,
+        lease: &Lease,
+        request: &PublishRequest,
+        plan: Plan,
+    ) -> Result<Manifest, BroadcastError> {
+        let upload = upload_name(lease.token);
+        let chunks = plan.total_bytes.div_ceil(CHUNK_BYTES);
+        let stored = match self.upload(request, plan.clone(), &upload).await {
+            Ok(digests) => {
+                let now = crate::local::unix_ms();
+                let manifest = sealed(request, plan, digests, lease.token, upload.clone(), now);
+                self.commit(lease, request.exposure, &manifest).await.map(|()| manifest)
+            }
+            Err(error) => Err(error),
+        };
+        if stored.is_err() {
+            self.discard(request.id, &upload, chunks).await;
+        }
+        stored
+    }
+
+    async fn already_stored(
+        &self,
+        request: &PublishRequest,
+        plan: &Plan,
+    ) -> Result<Option<Manifest>, BroadcastError> {
+        let same = match self.manifest(request.id).await {
+            Ok(found) => found.filter(|manifest| manifest.holds(request, plan)),
+            // One that cannot be read is replaced.
+            Err(BroadcastError::Manifest { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        match same {
+            Some(manifest) if self.is_present(request.id).await? => Ok(Some(manifest)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads on a blocking thread and stores here, with one chunk waiting between the two.
+    async fn upload(
+        &self,
+        request: &PublishRequest,
+        plan: Plan,
+        upload: &str,
+    ) -> Result<Vec<Digest>, BroadcastError> {
+        let (sender, mut chunks) = mpsc::channel::<Chunk>(1);
+        let tensors = request.tensors.clone();
+        let reader = tokio::task::spawn_blocking(move || {
+            plan.encode(tensors.as_ref(), &mut |chunk| {
+                let gone = |_| SourceError::Interrupted("nobody takes the chunks".to_owned());
+                sender.blocking_send(chunk).map_err(gone)
+            })
+        });
+        let mut digests = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            self.put_chunk(upload, digests.len(), &chunk).await?;
+            digests.push(chunk.digest);
+        }
+        let read =
+            reader.await.unwrap_or_else(|error| Err(SourceError::Interrupted(error.to_string())));
+        read.map_err(|source| BroadcastError::Source { id: request.id, source })?;
+        Ok(digests)
+    }
+
+    async fn put_chunk(
+        &self,
+        upload: &str,
+        index: usize,
+        chunk: &Chunk,
+    ) -> Result<(), BroadcastError> {
+        let mut command = Cmd::new();
+        command.arg("SET").arg(self.keys.chunk(upload, index)).arg(&chunk.bytes[..]);
+        command.arg("EX").arg(UPLOAD_TTL.as_secs());
+        self.link.ask("store weights", Ask::Command(&command)).await
+    }
+
+    async fn commit(
+        &self,
+        lease: &Lease,
+        exposure: Exposure,
+        manifest: &Manifest,
+    ) -> Result<(), BroadcastError> {
+        let id = manifest.id;
+        let text = manifest.to_json().map_err(|source| BroadcastError::Manifest { id, source })?;
+        let mut script = self.scripts.commit.key(self.keys.lease());
+        script.key(self.keys.weights()).key(self.keys.current()).key(self.keys.manifest(id));
+        for index in 0..manifest.chunks.len() {
+            script.key(self.keys.chunk(&manifest.upload, index));
+        }
+        script.arg(lease.token.0).arg(id.to_string()).arg(id.version.0).arg(&manifest.upload);
+        script.arg(text).arg(match exposure {
+            Exposure::Current => "current",
+            Exposure::Aside => "aside",
+        });
+        script.arg(self.keys.notices()).arg(self.keys.all_chunks());
+        let reply = self.link.ask("publish weights", Ask::Script(&script)).await?;
+        let reply = settled(lease, reply)?;
+        match &reply.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["ok", ..] => {
+                self.delete(&reply[1..]).await;
+                Ok(())
+            }
+            ["older", current] => {
+                Err(BroadcastError::NotNewer { current: parse_id(current)?, offered: id })
+            }
+            ["missing", index] => Err(manifest.gone(index.parse().unwrap_or_default())),
+            _ => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Deletes what nobody needs any more.
+    async fn prune(&self, lease: &Lease, request: &PublishRequest) -> Result<(), BroadcastError> {
+        let Some(current) = self.stored_current().await? else { return Ok(()) };
+        let workers = self.workers().await?;
+        let stored = self.stored().await?;
+        let keep = request.spared();
+        let ids = expendable(&stored, current, &workers, &keep, self.retention);
+        for worker in &workers {
+            if worker.silent_for > self.retention.forgotten_after() {
+                self.forget_worker(&worker.worker).await?;
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut script = self.scripts.prune.key(self.keys.lease());
+        script.key(self.keys.weights()).key(self.keys.current()).arg(lease.token.0);
+        script.arg(self.keys.all_manifests()).arg(self.keys.all_chunks());
+        ids.iter().for_each(|id| _ = script.arg(id.to_string()));
+        let reply = self.link.ask("delete old weights", Ask::Script(&script)).await?;
+        let reply = settled(lease, reply)?;
+        self.delete(&reply[1..]).await;
+        Ok(())
+    }
+
+    /// Deletes the chunks of retired copies, given as upload and number of chunks in turn. They
+    /// expire in any case.
+    async fn delete(&self, retired: &[String]) {
+        for [upload, chunks] in retired.as_chunks::<2>().0 {
+            let chunks: usize = chunks.parse().unwrap_or_default();
+            for first in (0..chunks).step_by(DELETED_AT_ONCE) {
+                let mut command = Cmd::new();
+                command.arg("UNLINK");
+                for index in first..chunks.min(first + DELETED_AT_ONCE) {
+                    command.arg(self.keys.chunk(upload, index));
+                }
+                let now = Instant::now();
+                let done: Result<u64, _> =
+                    self.link.ask_until("delete old weights", Ask::Command(&command), now).await;
+                if let Err(error) = done {
+                    tracing::debug!(%error, "old chunks stay until they expire");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn stored_current(&self) -> Result<Option<Stored>, BroadcastError> {
+        let command = Cmd::hmget(self.keys.current(), &["id", "token"]);
+        let found: (Option<String>, Option<String>) =
+            self.link.ask("read which weights are current", Ask::Command(&command)).await?;
+        let (Some(id), Some(token)) = found else { return Ok(None) };
+        Ok(Some(Stored { id: parse_id(&id)?, fence: parse_token(&token)? }))
+    }
+
+    async fn stored(&self) -> Result<Vec<Stored>, BroadcastError> {
+        let command = Cmd::hgetall(self.keys.weights());
+        let entries: HashMap<String, String> =
+            self.link.ask("list the weights", Ask::Command(&command)).await?;
+        let stored = |(id, entry): (String, String)| {
+            let id: WeightsId = parse_id(&id)?;
+            let token = entry.split(' ').next().unwrap_or_default();
+            Ok(Stored { id, fence: parse_token(token)? })
+        };
+        entries.into_iter().map(stored).collect()
+    }
+
+    /// Deletes chunks that were stored in vain. Once only: they expire in any case.
+    async fn discard(&self, id: WeightsId, upload: &str, chunks: usize) {
+        let mut script = self.scripts.discard.key(self.keys.weights());
+        script.arg(id.to_string()).arg(upload).arg(chunks).arg(self.keys.all_chunks());
+        let now = Instant::now();
+        let done: Result<Vec<String>, _> =
+            self.link.ask_until("discard weights", Ask::Script(&script), now).await;
+        match done {
+            Ok(reply) => self.delete(reply.get(1..).unwrap_or_default()).await,
+            Err(error) => {
+                tracing::debug!(%error, "chunks of a failed publication stay until they expire");
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What both stores do, and what only Redis can do wrong, with a real `redis-server`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
+
+mod follower;
+mod lease;
+mod orders;
+mod recovery;
+mod redis_only;
+mod redis_server;
+mod retention;
+mod stage;
+mod tls;
+mod weights;

@@ -1,0 +1,111 @@
+//! Redis is killed and comes back empty: everybody goes on with the connections that they have.
+
+use crate::redis_server::RedisServer;
+use crate::stage::{RUN, config, connect, lease, order, policy, request, small, soon};
+use ddpo_broadcast::error::BroadcastError;
+use ddpo_broadcast::follower::Follower;
+use ddpo_broadcast::lease::{LeaseRequest, Leases, acquire_by};
+use ddpo_broadcast::orders::OrderQueue;
+use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
+use ddpo_broadcast::weights::WeightStore;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn learner_sampler_and_follower_survive_a_killed_server() {
+    let mut server = RedisServer::start();
+    let learner = connect(&server, RUN).await;
+    let sampler = Arc::new(connect(&server, RUN).await);
+    // Only a notice can bring news: after the restart the subscription has to come back too.
+    let mut follower = Follower::start(sampler.clone(), Duration::from_secs(600));
+    let held = lease(&learner, "a", Duration::from_secs(30)).await;
+    let nonce = learner.clear(&held).await.unwrap();
+    learner.publish(&held, &small(1)).await.unwrap();
+    assert_eq!(follower.changed(soon()).await.unwrap().id, policy(1));
+    let waiting = {
+        let sampler = sampler.clone();
+        tokio::spawn(async move {
+            loop {
+                // As a sampler's loop does: what is transient is logged and tried again.
+                match sampler.next("w", soon()).await {
+                    Ok(found) => return found,
+                    Err(error) => assert!(error.is_transient(), "{error}"),
+                }
+            }
+        })
+    };
+
+    server.kill();
+    server.start_again();
+
+    let lost = learner.renew(&held).await.unwrap_err();
+    assert!(lost.is_lost_lease(), "{lost}");
+    let asked = LeaseRequest { last_known: held.token, ..request("a", Duration::from_secs(30)) };
+    let again = acquire_by(&learner, &asked, soon()).await.unwrap();
+    assert!(again.token > held.token);
+    assert!(!learner.is_present(policy(1)).await.unwrap());
+    assert!(!learner.exists(&nonce).await.unwrap());
+    learner.clear(&again).await.unwrap();
+    learner.publish(&again, &small(1)).await.unwrap();
+    learner.issue(&again, &[order(&again, "o")]).await.unwrap();
+
+    let delivery = waiting.await.unwrap().expect("the order that was issued again");
+    assert_eq!(delivery.order.order_id, "o");
+    let manifest = follower.changed(soon()).await.unwrap();
+    assert_eq!(manifest.fence, again.token);
+    sampler.fetch(&manifest).await.unwrap();
+    sampler.acknowledge(&delivery).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_waits_for_a_server_that_is_away_for_a_moment() {
+    let mut server = RedisServer::start();
+    let store = connect(&server, RUN).await;
+    server.kill();
+    let asking = tokio::spawn(async move { store.holder().await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.start_again();
+    assert_eq!(asking.await.unwrap().unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patience_ends_when_the_server_stays_away() {
+    let mut server = RedisServer::start();
+    let patience = Duration::from_millis(500);
+    let config = RedisConfig { patience, ..config(&server, RUN) };
+    let store = RedisBroadcast::connect(&config).await.unwrap();
+    server.kill();
+    let began = Instant::now();
+    let error = store.holder().await.unwrap_err();
+    assert!(matches!(error, BroadcastError::Unavailable { .. }), "{error}");
+    assert!(error.is_transient());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let error = store.next("w", Instant::now() + patience).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let error = RedisBroadcast::connect(&config).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
+
+/// A server that takes connections and never answers: the deadline ends it, and the same store
+/// works once the server answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let server = RedisServer::start();
+    let quick = RedisConfig {
+        response_timeout: Duration::from_millis(200),
+        patience: Duration::from_millis(300),
+        ..config(&server, RUN)
+    };
+    let store = RedisBroadcast::connect(&quick).await.unwrap();
+    let mut connection = server.connection().await;
+    // All commands stop for a while, those of this test's own connection too.
+    let pause = redis::cmd("CLIENT").arg("PAUSE").arg(1500).arg("ALL").clone();
+    pause.exec_async(&mut connection).await.unwrap();
+    let error = store.holder().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let deadline = soon();
+    while let Err(error) = store.holder().await {
+        assert!(error.is_transient() && Instant::now() < deadline, "{error}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Old weights go when no live worker needs them.
+
+use crate::stage::{Stage, average, policy, small, with_both};
+use ddpo_broadcast::source::{Exposure, PublishRequest};
+use ddpo_rollout::trajectory::PolicyVersion;
+
+with_both!(
+    without_workers_two_versions_stay,
+    a_worker_holds_its_version_until_it_leaves,
+    what_an_order_names_stays,
+    reports_are_listed,
+);
+
+async fn present(stage: &Stage) -> Vec<u64> {
+    let mut found = Vec::new();
+    for version in 0..10 {
+        if stage.store.is_present(policy(version)).await.unwrap() {
+            found.push(version);
+        }
+    }
+    found
+}
+
+async fn without_workers_two_versions_stay(stage: Stage) {
+    let lease = stage.lease("a").await;
+    for version in 0..5 {
+        stage.store.publish(&lease, &small(version)).await.unwrap();
+    }
+    assert_eq!(present(&stage).await, [3, 4]);
+}
+
+async fn a_worker_holds_its_version_until_it_leaves(stage: Stage) {
+    let lease = stage.lease("a").await;
+    for version in 0..3 {
+        stage.store.publish(&lease, &small(version)).await.unwrap();
+        if version == 1 {
+            stage.store.report_worker("slow", PolicyVersion(1)).await.unwrap();
+            stage.store.report_worker("quick", PolicyVersion(9)).await.unwrap();
+        }
+    }
+    stage.store.publish(&lease, &small(3)).await.unwrap();
+    assert_eq!(present(&stage).await, [1, 2, 3]);
+    stage.store.forget_worker("slow").await.unwrap();
+    stage.store.publish(&lease, &small(4)).await.unwrap();
+    assert_eq!(present(&stage).await, [3, 4]);
+}
+
+async fn what_an_order_names_stays(stage: Stage) {
+    let lease = stage.lease("a").await;
+    let aside = PublishRequest { id: average(0), exposure: Exposure::Aside, ..small(0) };
+    stage.store.publish(&lease, &small(0)).await.unwrap();
+    stage.store.publish(&lease, &aside).await.unwrap();
+    for version in 1..5 {
+        let keep = vec![average(0), policy(1)];
+        stage.store.publish(&lease, &PublishRequest { keep, ..small(version) }).await.unwrap();
+    }
+    assert_eq!(present(&stage).await, [1, 3, 4]);
+    let kept = stage.store.manifest(average(0)).await.unwrap().unwrap();
+    stage.store.fetch(&kept).await.unwrap();
+    stage.store.publish(&lease, &small(5)).await.unwrap();
+    assert_eq!(present(&stage).await, [4, 5]);
+    assert!(!stage.store.is_present(average(0)).await.unwrap());
+}
+
+async fn reports_are_listed(stage: Stage) {
+    stage.store.report_worker("b", PolicyVersion(2)).await.unwrap();
+    stage.store.report_worker("a", PolicyVersion(1)).await.unwrap();
+    stage.store.report_worker("a", PolicyVersion(3)).await.unwrap();
+    let reports = stage.store.workers().await.unwrap();
+    let listed: Vec<_> = reports.iter().map(|r| (r.worker.as_str(), r.version.0)).collect();
+    assert_eq!(listed, [("a", 3), ("b", 2)]);
+    assert!(reports.iter().all(|report| report.silent_for.as_secs() < 10));
+}

@@ -1,0 +1,74 @@
+//! `rediss://`, with certificates on both sides. No provider of cryptography is installed here
+//! beforehand: the crate sees to that, where rustls would panic.
+
+use crate::redis_server::RedisServer;
+use crate::stage::{PATIENCE, RUN, config, lease, policy, publication};
+use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig, RedisTls};
+use ddpo_broadcast::source::Exposure;
+use ddpo_broadcast::weights::WeightStore;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use std::time::Duration;
+use tempfile::TempDir;
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "test authority");
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Certificate and key.
+    fn issue(&self, name: &str) -> (String, String) {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_travel_over_mutual_tls_and_strangers_are_refused() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("redis");
+    let folder = TempDir::new().unwrap();
+    for (name, text) in
+        [("authority.pem", &authority.pem), ("server.pem", &certificate), ("server.key", &key)]
+    {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let server = RedisServer::start_with_tls(folder);
+    let (certificate, key) = authority.issue("learner");
+    let tls = RedisTls {
+        authority: Some(authority.pem.clone().into_bytes()),
+        identity: Some((certificate.into_bytes(), key.into_bytes())),
+    };
+    let trusted = RedisConfig { tls: tls.clone(), ..config(&server, RUN) };
+    let store = RedisBroadcast::connect(&trusted).await.unwrap();
+    let held = lease(&store, "a", PATIENCE).await;
+    let manifest = store.publish(&held, &publication(policy(1), Exposure::Current)).await.unwrap();
+    store.fetch(&manifest).await.unwrap();
+
+    let brief = RedisConfig { patience: Duration::from_millis(200), ..trusted };
+    let nameless = RedisTls { identity: None, ..tls.clone() };
+    let mistrusting =
+        RedisTls { authority: Some(Authority::new().pem.into_bytes()), ..tls.clone() };
+    let garbled = RedisTls { authority: Some(b"no certificate".to_vec()), ..tls };
+    for tls in [nameless, mistrusting, garbled] {
+        let refused = RedisBroadcast::connect(&RedisConfig { tls, ..brief.clone() }).await;
+        assert!(refused.is_err());
+    }
+    // In the clear, and with TLS towards a server that has none.
+    let url = server.url().replace("rediss://", "redis://");
+    assert!(RedisBroadcast::connect(&RedisConfig { url, ..brief.clone() }).await.is_err());
+    let clear = RedisServer::start();
+    let url = clear.url().replace("redis://", "rediss://");
+    assert!(RedisBroadcast::connect(&RedisConfig { url, ..brief }).await.is_err());
+}

@@ -1,0 +1,88 @@
+//! From a service's status to its metrics: the counters that the Inspector shows are those that
+//! Prometheus scrapes, read once a second.
+
+use crate::board::Board;
+use crate::status::{Status, StatusSource, memory_bytes};
+use ddpo_service::health::Health;
+use ddpo_service::metrics::Metrics;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the metrics are brought up to date.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the metrics true to the status, for ever.
+pub async fn export(metrics: Metrics, health: Health, board: Board, source: Arc<dyn StatusSource>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = BTreeMap::new();
+    loop {
+        ticks.tick().await;
+        let status = source.status();
+        gauges(&metrics, &health, &board, &status);
+        counters(&metrics, &status, &mut seen);
+    }
+}
+
+fn gauges(metrics: &Metrics, health: &Health, board: &Board, status: &Status) {
+    metrics.in_flight.set([status.service], board.in_flight() as f64);
+    let (resident, _) = memory_bytes();
+    metrics.memory_bytes.set(["resident"], resident as f64);
+    if let Some((version, _)) = status.weights {
+        metrics.policy_version.set([], version.0 as f64);
+    }
+    if let Some(epoch) = status.epoch {
+        metrics.epoch.set([], f64::from(epoch));
+    }
+    for condition in health.report().conditions {
+        metrics.condition.set([condition.name], f64::from(u8::from(condition.met)));
+    }
+}
+
+/// Adds what each counter has grown by since the last look.
+fn counters(metrics: &Metrics, status: &Status, seen: &mut BTreeMap<String, u64>) {
+    for (name, &now) in &status.counters {
+        let before = seen.insert(name.clone(), now).unwrap_or(0);
+        let more = now.saturating_sub(before);
+        match name.split_once('_') {
+            Some(("trajectories", verdict)) => {
+                metrics.trajectories.add([status.service, verdict], more);
+            }
+            Some(("receipts", verdict)) => metrics.trajectories.add(["receipt", verdict], more),
+            Some(("orders", outcome)) => metrics.orders.add([outcome], more),
+            Some(("batches", "failed")) => metrics.errors.add(["batch"], more),
+            Some(("stream", "errors")) => metrics.errors.add(["stream"], more),
+            Some(("state", "bytes_received")) => metrics.bytes.add([status.service, "in"], more),
+            Some(("state", "bytes_sent")) => metrics.bytes.add([status.service, "out"], more),
+            _ if name == "reconnects" => metrics.reconnects.add([status.service], more),
+            _ if name == "streams" => metrics.peers.set(["sender"], now as f64),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::BoardLimits;
+
+    #[test]
+    fn counters_grow_by_what_is_new() -> Result<(), Box<dyn std::error::Error>> {
+        let metrics = Metrics::new()?;
+        let mut seen = BTreeMap::new();
+        let mut status = Status { service: "sampler", ..Status::default() };
+        for now in [3, 3, 5] {
+            status.counters.insert("trajectories_drawn".into(), now);
+            status.counters.insert("receipts_accepted".into(), now - 1);
+            counters(&metrics, &status, &mut seen);
+        }
+        assert_eq!(metrics.trajectories.get(["sampler", "drawn"]), 5);
+        assert_eq!(metrics.trajectories.get(["receipt", "accepted"]), 4);
+        let health = Health::new(&["weights"]);
+        gauges(&metrics, &health, &Board::new(BoardLimits::default()), &status);
+        assert_eq!(metrics.condition.get(["weights"]), 0.0);
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! From what an intake sees to the board.
+
+use crate::board::Board;
+use crate::record::Record;
+use ddpo_proto::intake::IntakeEvent;
+
+/// Notes what comes in.
+pub fn note(board: &Board, event: IntakeEvent<'_>) {
+    match event {
+        IntakeEvent::Opened { opening } => {
+            let identity = &opening.identity;
+            let (id, run) = (&identity.trajectory_id, &identity.run_id);
+            board.open(Record::new(id, run, &identity.worker_id, &opening.header));
+        }
+        IntakeEvent::State { opening, index, state } => {
+            board.state(&opening.identity.trajectory_id, index, state.clone());
+        }
+        IntakeEvent::Abandoned { opening, reason } => {
+            board.rejected(&opening.identity.trajectory_id, reason);
+        }
+        IntakeEvent::Lost { opening } => {
+            board.rejected(&opening.identity.trajectory_id, "its stream broke");
+        }
+        IntakeEvent::Rejected { trajectory_id, error } => {
+            board.rejected(trajectory_id, &error.to_string());
+        }
+    }
+}

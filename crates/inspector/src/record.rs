@@ -1,0 +1,105 @@
+//! What the board holds of one trajectory.
+
+use bytes::Bytes;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::score::Score;
+use ddpo_rollout::trajectory::{StateDtype, StateShape, TrajectoryHeader};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where a trajectory is, seen from this service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its states are still being made, or still arriving.
+    Growing,
+    /// All its states are there.
+    Complete,
+    /// It has a score.
+    Scored,
+    /// The learner has it.
+    Accepted,
+    /// An update has used it.
+    Trained,
+    /// It was refused or given up.
+    Rejected,
+}
+
+impl Stage {
+    /// Whether nothing more will become of it here.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Accepted | Self::Trained | Self::Rejected)
+    }
+}
+
+/// One trajectory as it is now. Cloning shares the state's bytes.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its id.
+    pub trajectory_id: Arc<str>,
+    /// The run.
+    pub run_id: Arc<str>,
+    /// Who made it.
+    pub worker_id: Arc<str>,
+    /// What its noise was drawn for.
+    pub purpose: Purpose,
+    /// Epoch, from 0.
+    pub epoch: u32,
+    /// Index within the epoch.
+    pub sample: u32,
+    /// Version of its weights.
+    pub policy_version: u64,
+    /// Timesteps visited.
+    pub timesteps: Arc<[i64]>,
+    /// Type of its states.
+    pub dtype: StateDtype,
+    /// Shape of its states.
+    pub shape: StateShape,
+    /// Where it is.
+    pub stage: Stage,
+    /// States seen so far, less one; 0 until the second.
+    pub steps_done: usize,
+    /// The latest state; gone once pictures are no longer kept.
+    pub state: Option<Bytes>,
+    /// Log-probabilities, once complete.
+    pub log_probs: Vec<f32>,
+    /// Its score, once scored.
+    pub score: Option<Score>,
+    /// Why it was rejected.
+    pub reason: String,
+    /// Last change, in milliseconds since 1970.
+    pub updated_unix_ms: u64,
+}
+
+impl Record {
+    /// A trajectory of which only the header is known.
+    #[must_use]
+    pub fn new(trajectory_id: &str, run_id: &str, worker_id: &str, of: &TrajectoryHeader) -> Self {
+        Self {
+            trajectory_id: trajectory_id.into(),
+            run_id: run_id.into(),
+            worker_id: worker_id.into(),
+            purpose: of.purpose,
+            epoch: of.coordinates.epoch,
+            sample: of.coordinates.sample,
+            policy_version: of.policy_version.0,
+            timesteps: Arc::clone(&of.timesteps),
+            dtype: of.dtype,
+            shape: of.shape,
+            stage: Stage::Growing,
+            steps_done: 0,
+            state: None,
+            log_probs: Vec::new(),
+            score: None,
+            reason: String::new(),
+            updated_unix_ms: unix_ms(),
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,202 @@
+//! The bearer token: read, presented and checked.
+
+use crate::doors::error::DoorError;
+use crate::doors::pem;
+use crate::metrics::Metrics;
+use crate::settings::Secret;
+use std::path::Path;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+
+/// Shortest token: 16 characters of hexadecimal digits are 64 bits.
+const SHORTEST: usize = 16;
+
+const UNFIT: &str = "expected visible ASCII characters only";
+
+const HEADER: &str = "authorization";
+const SCHEME: &str = "Bearer ";
+
+/// The token that is set, in words or as a file.
+///
+/// # Errors
+/// Both are set, the file cannot be read, or the token is too short or not visible ASCII.
+pub fn resolve(token: Option<&Secret>, file: Option<&Path>) -> Result<Option<Secret>, DoorError> {
+    match (token, file) {
+        (Some(_), Some(_)) => Err(DoorError::Token("both token and token_file are set".into())),
+        (Some(token), None) => {
+            judge(token.expose()).map_err(DoorError::Token)?;
+            Ok(Some(token.clone()))
+        }
+        (None, Some(path)) => {
+            let text = pem::read("token_file", path)?;
+            let token = text.trim();
+            judge(token).map_err(|reason| pem::wrong("token_file", path, reason))?;
+            Ok(Some(Secret::new(token)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// What is wrong with a token, without a character of it.
+fn judge(token: &str) -> Result<(), String> {
+    let length = token.chars().count();
+    if length < SHORTEST {
+        let hint = "hint: openssl rand -hex 32 makes one";
+        return Err(format!("{length} characters, expected at least {SHORTEST}; {hint}"));
+    }
+    match token.chars().all(|c| c.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(UNFIT.into()),
+    }
+}
+
+/// Lets requests with the token in, or all where there is none.
+#[derive(Clone, Debug)]
+pub struct TokenCheck {
+    expected: Option<Arc<Secret>>,
+    metrics: Option<Metrics>,
+}
+
+impl TokenCheck {
+    /// Checks for `token`.
+    #[must_use]
+    pub fn new(token: Option<Secret>) -> Self {
+        Self { expected: token.map(Arc::new), metrics: None }
+    }
+
+    /// Counts refusals as errors of the stage `door`.
+    #[must_use]
+    pub fn counted(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Whether the request shows the token. Its length is no secret, its characters are: they are
+    /// compared in constant time.
+    fn shown(expected: &Secret, request: &Request<()>) -> bool {
+        let Some(value) = request.metadata().get(HEADER) else { return false };
+        let Some((scheme, token)) = value.as_bytes().split_at_checked(SCHEME.len()) else {
+            return false;
+        };
+        scheme.eq_ignore_ascii_case(SCHEME.as_bytes())
+            && bool::from(token.ct_eq(expected.expose().as_bytes()))
+    }
+}
+
+impl Interceptor for TokenCheck {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        match &self.expected {
+            Some(expected) if !Self::shown(expected, &request) => {
+                if let Some(metrics) = &self.metrics {
+                    metrics.errors.inc(["door"]);
+                }
+                tracing::debug!(peer = ?request.remote_addr(), "refused: no token, or another");
+                Err(Status::unauthenticated("expected `authorization: Bearer` with the token"))
+            }
+            _ => Ok(request),
+        }
+    }
+}
+
+/// Presents the token, where there is one.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    value: Option<MetadataValue<Ascii>>,
+}
+
+impl Bearer {
+    /// Presents `token`.
+    ///
+    /// # Errors
+    /// The token cannot stand in a header.
+    pub fn new(token: Option<&Secret>) -> Result<Self, DoorError> {
+        let Some(token) = token else { return Ok(Self { value: None }) };
+        let header = format!("{SCHEME}{}", token.expose());
+        let unfit = |_| DoorError::Token(UNFIT.into());
+        let mut value = MetadataValue::try_from(header).map_err(unfit)?;
+        // HTTP/2 then neither indexes the value nor shows it in its own logs.
+        value.set_sensitive(true);
+        Ok(Self { value: Some(value) })
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.value {
+            request.metadata_mut().insert(HEADER, value.clone());
+        }
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(header: Option<&str>) -> Request<()> {
+        let mut request = Request::new(());
+        if let Some(header) = header {
+            request.metadata_mut().insert(HEADER, header.parse().unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn only_the_token_itself_is_let_in() {
+        let mut check = TokenCheck::new(Some(Secret::new("0123456789abcdef")));
+        assert!(check.call(request(Some("Bearer 0123456789abcdef"))).is_ok());
+        assert!(check.call(request(Some("bearer 0123456789abcdef"))).is_ok());
+        for header in [
+            None,
+            Some(""),
+            Some("Bearer"),
+            Some("Bearer "),
+            Some("Bearer 0123456789abcdeF"),
+            Some("Bearer 0123456789abcde"),
+            Some("Bearer 0123456789abcdef0"),
+            Some("Basic 0123456789abcdef"),
+            Some("0123456789abcdef"),
+        ] {
+            let status = check.call(request(header)).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::Unauthenticated, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn what_presents_a_token_does_not_show_it() {
+        let secret = Secret::new("0123456789abcdef");
+        let bearer = Bearer::new(Some(&secret)).unwrap();
+        let check = TokenCheck::new(Some(secret));
+        let shown = format!("{bearer:?} {check:?} {:?}", bearer.clone().call(request(None)));
+        assert!(!shown.contains("0123456789abcdef"), "{shown}");
+    }
+
+    #[test]
+    fn a_token_has_to_be_long_and_fit_for_a_header() {
+        let message =
+            |token: &str| resolve(Some(&Secret::new(token)), None).unwrap_err().to_string();
+        assert!(message("short").starts_with("token: 5 characters, expected at least 16"));
+        assert_eq!(message("0123456789 abcdef"), "token: expected visible ASCII characters only");
+        assert_eq!(resolve(None, None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_file_loses_its_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "0123456789abcdef\n").unwrap();
+        let token = resolve(None, Some(&path)).unwrap().unwrap();
+        assert_eq!(token.expose(), "0123456789abcdef");
+        std::fs::write(&path, "hush").unwrap();
+        let short = resolve(None, Some(&path)).unwrap_err().to_string();
+        let expected = format!("token_file {}: 4 characters, expected at least 16", path.display());
+        assert!(short.starts_with(&expected) && !short.contains("hush"), "{short}");
+        let both = resolve(Some(&token), Some(&path)).unwrap_err().to_string();
+        assert_eq!(both, "token: both token and token_file are set");
+        let missing = resolve(None, Some(Path::new("no/token"))).unwrap_err().to_string();
+        assert!(missing.starts_with("token_file no/token: "), "{missing}");
+    }
+}

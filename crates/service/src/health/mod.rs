@@ -1,0 +1,167 @@
+//! Health follows what is true: named conditions, each met or not, with a reason.
+//!
+//! A service is serving when all conditions are met and it is not draining. The same state answers
+//! grpc.health.v1 and /readyz, and each change of a condition is logged once.
+
+mod grpc;
+
+pub use grpc::HealthService;
+
+use std::sync::Arc;
+use tokio::sync::watch;
+use tonic_health::pb::health_server::HealthServer;
+
+/// What has to be true for a service to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Its name: `weights`, `rewarder`, `learner`, `model`.
+    pub name: &'static str,
+    /// Whether it is met.
+    pub met: bool,
+    /// Why it is, or is not.
+    pub reason: String,
+}
+
+/// All that is known of a service's health.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The conditions, in the order of their declaration.
+    pub conditions: Vec<Condition>,
+    /// Whether the service is finishing.
+    pub draining: bool,
+}
+
+impl Report {
+    /// Whether the service serves.
+    #[must_use]
+    pub fn serving(&self) -> bool {
+        !self.draining && self.conditions.iter().all(|condition| condition.met)
+    }
+}
+
+/// A service's health. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Health {
+    state: Arc<watch::Sender<Report>>,
+}
+
+/// What a condition says before anybody has set it.
+const UNSET: &str = "not yet";
+
+impl Health {
+    /// None of the conditions is met yet.
+    #[must_use]
+    pub fn new(conditions: &[&'static str]) -> Self {
+        let unset = |name: &&'static str| Condition { name, met: false, reason: UNSET.into() };
+        let conditions = conditions.iter().map(unset).collect();
+        Self { state: Arc::new(watch::Sender::new(Report { conditions, draining: false })) }
+    }
+
+    /// The condition is met.
+    pub fn met(&self, name: &'static str, reason: impl Into<String>) {
+        self.set(name, true, reason.into());
+    }
+
+    /// The condition is not met.
+    pub fn unmet(&self, name: &'static str, reason: impl Into<String>) {
+        self.set(name, false, reason.into());
+    }
+
+    fn set(&self, name: &'static str, met: bool, reason: String) {
+        let mut news = false;
+        self.state.send_if_modified(|report| {
+            let next = Condition { name, met, reason: reason.clone() };
+            match report.conditions.iter_mut().find(|condition| condition.name == name) {
+                Some(condition) if *condition == next => return false,
+                Some(condition) => {
+                    news = condition.met != met || condition.reason == UNSET;
+                    *condition = next;
+                }
+                None => {
+                    news = true;
+                    report.conditions.push(next);
+                }
+            }
+            true
+        });
+        match (news, met) {
+            (false, _) => {}
+            (true, true) => tracing::info!(condition = name, %reason, "condition met"),
+            (true, false) => tracing::warn!(condition = name, %reason, "condition not met"),
+        }
+    }
+
+    /// The service finishes: it is not serving from here on, whatever its conditions.
+    pub fn drain(&self) {
+        let changed = self.state.send_if_modified(|report| {
+            let changed = !report.draining;
+            report.draining = true;
+            changed
+        });
+        if changed {
+            tracing::info!("draining");
+        }
+    }
+
+    /// Whether the service serves.
+    #[must_use]
+    pub fn serving(&self) -> bool {
+        self.state.borrow().serving()
+    }
+
+    /// The whole state.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.state.borrow().clone()
+    }
+
+    /// Follows the state.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Report> {
+        self.state.subscribe()
+    }
+
+    /// grpc.health.v1 for these services, by their full names, and for the server as a whole.
+    #[must_use]
+    pub fn grpc(&self, services: &[&str]) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::new(self.watch(), services))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_serves_when_all_conditions_are_met() {
+        let health = Health::new(&["weights", "rewarder"]);
+        assert!(!health.serving());
+        health.met("weights", "version 3");
+        assert!(!health.serving());
+        health.met("rewarder", "connected");
+        assert!(health.serving());
+        health.unmet("weights", "no manifest");
+        assert!(!health.serving());
+        assert_eq!(health.report().conditions[0].reason, "no manifest");
+    }
+
+    #[test]
+    fn a_draining_service_never_serves() {
+        let health = Health::new(&[]);
+        assert!(health.serving());
+        health.drain();
+        health.met("weights", "version 3");
+        assert!(!health.serving());
+    }
+
+    #[test]
+    fn watchers_wake_only_at_changes() {
+        let health = Health::new(&["weights"]);
+        let mut watch = health.watch();
+        health.met("weights", "version 3");
+        assert!(watch.has_changed().unwrap());
+        watch.mark_unchanged();
+        health.met("weights", "version 3");
+        assert!(!watch.has_changed().unwrap());
+    }
+}

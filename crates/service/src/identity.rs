@@ -1,0 +1,74 @@
+//! Who a process is: its name, and which start of it this is.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+
+/// Longest worker id.
+const LONGEST: usize = 128;
+
+/// A process among its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Its name: the setting, or host name and process id.
+    pub id: String,
+    /// When it started, in milliseconds since 1970: a restart under the same name has a later one.
+    pub incarnation: u64,
+}
+
+/// A worker id that cannot be part of a key.
+#[derive(Debug, Error)]
+#[error(
+    "worker_id = {found:?}: expected 1 to {LONGEST} letters, digits, dots, hyphens and underscores"
+)]
+pub struct WorkerIdError {
+    found: String,
+}
+
+impl Worker {
+    /// This process.
+    ///
+    /// # Errors
+    /// A name that cannot be part of a key.
+    pub fn new(id: Option<&str>) -> Result<Self, WorkerIdError> {
+        let id = id.map_or_else(default_id, str::to_owned);
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        match !id.is_empty() && id.len() <= LONGEST && id.chars().all(fits) {
+            true => Ok(Self { id, incarnation: now_unix_ms() }),
+            false => Err(WorkerIdError { found: id }),
+        }
+    }
+}
+
+fn default_id() -> String {
+    let fits = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(fits).take(LONGEST / 2).collect();
+    let host = if host.is_empty() { "host" } else { &host };
+    format!("{host}-{}", std::process::id())
+}
+
+/// Milliseconds since 1970; 0 where the clock stands before it.
+fn now_unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_name_ends_in_the_process_id() {
+        let worker = Worker::new(None).unwrap();
+        assert!(worker.id.ends_with(&format!("-{}", std::process::id())), "{}", worker.id);
+        assert!(worker.incarnation > 1_700_000_000_000);
+    }
+
+    #[test]
+    fn a_name_that_would_break_a_key_is_refused() {
+        assert_eq!(Worker::new(Some("sampler-0")).unwrap().id, "sampler-0");
+        let message = Worker::new(Some("a:b")).unwrap_err().to_string();
+        assert!(message.starts_with("worker_id = \"a:b\": expected"), "{message}");
+        assert!(Worker::new(Some("")).is_err());
+    }
+}

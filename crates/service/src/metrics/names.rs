@@ -1,0 +1,168 @@
+//! All metrics: names, labels and meanings. One prefix, base units (seconds, bytes).
+
+use crate::metrics::family::{Counters, Gauges, Histograms};
+use prometheus::{Error, Registry};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Upper bounds for stages that take from a millisecond to ten minutes (seconds).
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    120.0, 300.0, 600.0,
+];
+
+/// Upper bounds for numbers of things that are handled together.
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// The metrics of a process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    all: Arc<Families>,
+}
+
+impl Metrics {
+    /// All metrics, in a registry of their own.
+    ///
+    /// # Errors
+    /// A name is there twice: an error of the program.
+    pub fn new() -> Result<Self, Error> {
+        let all = Families::new()?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        all.start_time.set([], since.as_secs_f64());
+        Ok(Self { all: Arc::new(all) })
+    }
+}
+
+impl Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.all
+    }
+}
+
+macro_rules! families {
+    (
+        counters { $( $(#[doc = $chelp:literal])+ $cfield:ident $cname:literal $clabels:tt; )+ }
+        gauges { $( $(#[doc = $ghelp:literal])+ $gfield:ident $gname:literal $glabels:tt; )+ }
+        histograms {
+            $( $(#[doc = $hhelp:literal])+ $hfield:ident $hname:literal $hlabels:tt $buckets:ident; )+
+        }
+    ) => {
+        /// Every family of metrics.
+        #[derive(Debug)]
+        pub struct Families {
+            registry: Registry,
+            $( $(#[doc = $chelp])+ pub $cfield: Counters<{ count!($clabels) }>, )+
+            $( $(#[doc = $ghelp])+ pub $gfield: Gauges<{ count!($glabels) }>, )+
+            $( $(#[doc = $hhelp])+ pub $hfield: Histograms<{ count!($hlabels) }>, )+
+        }
+
+        impl Families {
+            fn new() -> Result<Self, Error> {
+                let registry = Registry::new();
+                let r = &registry;
+                Ok(Self {
+                    $( $cfield: Counters::new(
+                        r, $cname, concat!($($chelp),+).trim(), $clabels,
+                    )?, )+
+                    $( $gfield: Gauges::new(
+                        r, $gname, concat!($($ghelp),+).trim(), $glabels,
+                    )?, )+
+                    $( $hfield: Histograms::new(
+                        r, $hname, concat!($($hhelp),+).trim(), $hlabels, $buckets,
+                    )?, )+
+                    registry,
+                })
+            }
+
+            pub(super) fn registry(&self) -> &Registry {
+                &self.registry
+            }
+
+            /// One value of each family, for tests of the names.
+            #[cfg(test)]
+            pub(super) fn touch(&self) {
+                $( self.$cfield.inc($clabels); )+
+                $( self.$gfield.set($glabels, 1.0); )+
+                $( self.$hfield.observe($hlabels, 1.0); )+
+            }
+        }
+    };
+}
+
+macro_rules! count {
+    ([ $($label:literal),* ]) => { <[&str]>::len(&[ $($label),* ]) };
+}
+
+families! {
+    counters {
+        /// Trajectories that a stage has finished with, by its verdict
+        trajectories "ddpo_trajectories_total" ["stage", "verdict"];
+        /// Bytes of payload, by direction (in or out)
+        bytes "ddpo_bytes_total" ["stage", "direction"];
+        /// Connections to a peer that had to be made anew
+        reconnects "ddpo_reconnects_total" ["peer"];
+        /// Errors, by the stage that they came from
+        errors "ddpo_errors_total" ["stage"];
+        /// Work orders, by what became of them
+        orders "ddpo_orders_total" ["outcome"];
+        /// Versions of the weights, published or taken over
+        weights "ddpo_weights_total" ["outcome"];
+        /// Optimizer steps
+        optimizer_steps "ddpo_optimizer_steps_total" [];
+        /// Watchers that were too slow and were dropped
+        watchers_dropped "ddpo_watchers_dropped_total" [];
+    }
+    gauges {
+        /// Trajectories that the peer may still send
+        credits "ddpo_credits" ["stage"];
+        /// Trajectories that a stage holds
+        in_flight "ddpo_in_flight" ["stage"];
+        /// Things that wait in a queue
+        queue_depth "ddpo_queue_depth" ["queue"];
+        /// Peers that are connected
+        peers "ddpo_peers" ["peer"];
+        /// Version of the policy in use
+        policy_version "ddpo_policy_version" [];
+        /// Versions between the policy that made the newest trajectory and the current one
+        staleness "ddpo_staleness_versions" [];
+        /// Epoch at work, from 0
+        epoch "ddpo_epoch" [];
+        /// Mean reward of the last epoch
+        reward_mean "ddpo_reward_mean" [];
+        /// Standard deviation of the last epoch's rewards
+        reward_std "ddpo_reward_std" [];
+        /// Best evaluation reward so far
+        reward_best "ddpo_reward_best" [];
+        /// Loss of the last mini-batch
+        loss "ddpo_loss" [];
+        /// Largest difference of the probability ratio from 1 before an epoch's first update
+        ratio_gap "ddpo_ratio_gap" [];
+        /// Share of the ratios that were clipped in the last epoch
+        clip_fraction "ddpo_clip_fraction" [];
+        /// Mean divergence from the pretrained model in the last epoch (nats a transition)
+        kl "ddpo_kl_nats" [];
+        /// Norm of the gradients of the last mini-batch before clipping
+        gradient_norm "ddpo_gradient_norm" [];
+        /// Learning rate of the last optimizer step
+        learning_rate "ddpo_learning_rate" [];
+        /// Whether a condition of the service's health is met
+        condition "ddpo_condition" ["condition"];
+        /// Memory in use, by kind: resident, or a device
+        memory_bytes "ddpo_memory_bytes" ["kind"];
+        /// Start of the metrics, which is the start of the process (seconds since 1970)
+        start_time "ddpo_start_time_seconds" [];
+        /// Always 1; the version of the program is a label
+        build "ddpo_build_info" ["service", "version"];
+    }
+    histograms {
+        /// Time that a stage takes for one unit of its work (seconds)
+        stage_seconds "ddpo_stage_seconds" ["stage"] SECONDS;
+        /// Time from a new version's announcement to its use (seconds)
+        weights_fetch_seconds "ddpo_weights_fetch_seconds" [] SECONDS;
+        /// Samples that a stage handles together
+        batch_samples "ddpo_batch_samples" ["stage"] SIZES;
+    }
+}

@@ -1,0 +1,50 @@
+//! The environment variables that settings come from, and those that only look like it.
+//!
+//! `DDPO_BATCH_SIZE` sets the run's `batch_size`, `DDPO_SERVICE_REDIS_URL` sets `redis_url` of
+//! the table `[service]`. There are no others but those of the set-up scripts.
+
+/// Prefix of the environment variables.
+pub const PREFIX: &str = "DDPO_";
+
+/// Variables with the prefix that belong to the set-up scripts.
+pub const SCRIPTS: [&str; 3] = ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV"];
+
+/// All variables of the process whose name and value are text.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Whether Kubernetes made this variable. It gives every pod the address of every service of the
+/// namespace: a service `ddpo-rewarder` makes `DDPO_REWARDER_SERVICE_HOST`,
+/// `DDPO_REWARDER_PORT=tcp://...`, `DDPO_REWARDER_PORT_50051_TCP_ADDR` and the like.
+pub(super) fn is_service_link(name: &str, value: &str) -> bool {
+    let numbered = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let links = value.starts_with("tcp://") || value.starts_with("udp://");
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.ends_with("_PORT") && links)
+        || name.split_once("_PORT_").is_some_and(|(_, rest)| numbered(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubernetes_sets_is_told_from_settings() {
+        for (name, value) in [
+            ("DDPO_REWARDER_SERVICE_HOST", "10.0.0.1"),
+            ("DDPO_REWARDER_SERVICE_PORT", "50051"),
+            ("DDPO_REWARDER_SERVICE_PORT_GRPC", "50051"),
+            ("DDPO_REWARDER_PORT", "tcp://10.0.0.1:50051"),
+            ("DDPO_REWARDER_PORT_50051_TCP_ADDR", "10.0.0.1"),
+        ] {
+            assert!(is_service_link(name, value), "{name}");
+        }
+        for name in ["DDPO_SERVICE_LISTEN", "DDPO_REWARDER_PORT", "DDPO_SERVICE_TOKEN"] {
+            assert!(!is_service_link(name, "x"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One table of settings: which keys it has, of which types, and their values so far.
+
+use crate::settings::secret::{HIDDEN, SecretUrl};
+use crate::settings::source::{SettingsError, Source, hint};
+use crate::settings::table::Described;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+use toml::{Table, Value};
+
+/// One table. The run's own, whose keys stand at the top of a file, has an empty name.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) name: String,
+    schema: Table,
+    merged: Table,
+    hidden: BTreeSet<String>,
+}
+
+impl Part {
+    pub(super) fn new<T: Serialize>(
+        name: &str,
+        defaults: &T,
+        example: &T,
+    ) -> Result<Self, SettingsError> {
+        let (schema, merged) = (Table::try_from(example)?, Table::try_from(defaults)?);
+        // A secret is written as `[hidden]`, which tells that its values are to be.
+        let hides = |value: &Value| value.as_str().is_some_and(|text| text.contains(HIDDEN));
+        let secrets = schema.iter().filter(|(_, value)| hides(value));
+        let hidden = secrets.map(|(key, _)| key.clone()).collect();
+        Ok(Self { name: name.into(), schema, merged, hidden })
+    }
+
+    /// Hides the values of more keys.
+    pub(super) fn hide(mut self, table: &[Described]) -> Self {
+        let hiding = table.iter().filter(|setting| setting.hides());
+        self.hidden.extend(hiding.map(|setting| setting.name.to_owned()));
+        self
+    }
+
+    /// The values as they may be shown.
+    pub(super) fn shown(&self) -> Table {
+        let mut table = self.merged.clone();
+        for key in &self.hidden {
+            if let Some(Value::String(text)) = table.get_mut(key) {
+                *text = masked(text);
+            }
+        }
+        table
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.schema.contains_key(key)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.schema.keys().map(String::as_str)
+    }
+
+    /// The key as messages name it: `service.redis_url`, or bare at the top.
+    pub(super) fn qualified(&self, key: &str) -> String {
+        match self.name.as_str() {
+            "" => key.to_owned(),
+            table => format!("{table}.{key}"),
+        }
+    }
+
+    pub(super) fn set_text(
+        &mut self,
+        key: &str,
+        text: &str,
+        from: &Source,
+    ) -> Result<(), SettingsError> {
+        let schema = self.known(key, from)?;
+        let Some(value) = parse(schema, text) else {
+            return Err(self.mistyped(key, text.into(), from));
+        };
+        self.set(key, value, from)
+    }
+
+    pub(super) fn set(
+        &mut self,
+        key: &str,
+        value: Value,
+        from: &Source,
+    ) -> Result<(), SettingsError> {
+        let schema = self.known(key, from)?;
+        let value = match (schema, value) {
+            (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+            (_, value) => value,
+        };
+        if !schema.same_type(&value) {
+            return Err(self.mistyped(key, self.found(key, &value), from));
+        }
+        self.merged.insert(key.into(), value);
+        Ok(())
+    }
+
+    /// The struct that the table makes. Each value is tried alone over the example first, so that
+    /// an error names its source.
+    pub(super) fn finish<T: DeserializeOwned>(
+        &self,
+        sources: &BTreeMap<String, Source>,
+    ) -> Result<T, SettingsError> {
+        for key in self.schema.keys() {
+            let (Some(from), Some(value)) =
+                (sources.get(&self.qualified(key)), self.merged.get(key))
+            else {
+                continue;
+            };
+            let mut alone = self.schema.clone();
+            alone.insert(key.clone(), value.clone());
+            alone.try_into::<T>().map_err(|error| self.refused(key, from.clone(), &error))?;
+        }
+        let whole = self.merged.clone().try_into();
+        whole.map_err(|error| self.refused("settings", Source::Default, &error))
+    }
+
+    fn refused(&self, key: &str, from: Source, error: &toml::de::Error) -> SettingsError {
+        let found = self.merged.get(key).map_or_else(String::new, |value| self.found(key, value));
+        let reason = error.message().to_owned();
+        SettingsError::Value { from, key: self.qualified(key), found, reason }
+    }
+
+    fn mistyped(&self, key: &str, found: String, from: &Source) -> SettingsError {
+        let expected = self.schema.get(key).map_or("another type", type_name);
+        let (from, key) = (from.clone(), self.qualified(key));
+        SettingsError::Type { from, key, expected, found }
+    }
+
+    /// A value as messages show it.
+    fn found(&self, key: &str, value: &Value) -> String {
+        match (self.hidden.contains(key), value) {
+            (false, value) => value.to_string(),
+            (true, Value::String(text)) => masked(text),
+            (true, _) => HIDDEN.to_owned(),
+        }
+    }
+
+    pub(super) fn known(&self, key: &str, from: &Source) -> Result<&Value, SettingsError> {
+        self.schema.get(key).ok_or_else(|| SettingsError::Unknown {
+            from: from.clone(),
+            key: self.qualified(key),
+            hint: hint(key, self.keys()),
+        })
+    }
+}
+
+/// What may be shown of a secret: a URL but its password, of anything else nothing.
+fn masked(text: &str) -> String {
+    SecretUrl::new(text).map_or_else(|| HIDDEN.to_owned(), |url| url.to_string())
+}
+
+/// A text as the type that `schema` has; a list's items stand between commas.
+fn parse(schema: &Value, text: &str) -> Option<Value> {
+    match schema {
+        Value::String(_) => Some(Value::String(text.into())),
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Float(_) => text.parse().ok().map(Value::Float),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        Value::Array(_) if text.trim().is_empty() => Some(Value::Array(Vec::new())),
+        Value::Array(examples) => {
+            let item = examples.first().cloned().unwrap_or(Value::String(String::new()));
+            let items = text.split(',').map(|part| parse(&item, part.trim()));
+            items.collect::<Option<Vec<_>>>().map(Value::Array)
+        }
+        _ => None,
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list",
+        _ => "another type",
+    }
+}

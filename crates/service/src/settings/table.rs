@@ -1,0 +1,249 @@
+//! A table of settings, declared once: a struct, its defaults, its flags and its reference.
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+
+/// How a setting is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It has a value, and a default.
+    Value,
+    /// It has a value, or is not set.
+    Optional,
+    /// It is on or off; off by default.
+    Switch,
+    /// It is a URL, whose password is never shown.
+    Url,
+    /// It is never shown, and not a flag: everybody on a machine can read a process's flags.
+    Secret,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// Key in a file; a flag has hyphens in place of underscores.
+    pub name: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// How it is given.
+    pub kind: Kind,
+}
+
+impl Described {
+    /// Whether values have to be hidden, in part or whole.
+    pub(super) fn hides(&self) -> bool {
+        matches!(self.kind, Kind::Url | Kind::Secret)
+    }
+}
+
+/// What [`settings!`](crate::settings!) makes of a table.
+pub trait SettingsTable: Serialize + DeserializeOwned + Default {
+    /// All settings, in the order of their declaration.
+    const TABLE: &'static [Described];
+
+    /// Second names of flags, as (key, flag).
+    const ALIASES: &'static [(&'static str, &'static str)];
+
+    /// Every optional setting filled, to tell the types.
+    fn example() -> Self;
+}
+
+/// The flags of all settings of the table `T`, as texts; for `#[command(flatten)]`.
+#[derive(Clone, Debug)]
+pub struct Flags<T> {
+    given: Vec<(String, String)>,
+    table: PhantomData<fn() -> T>,
+}
+
+impl<T> Default for Flags<T> {
+    fn default() -> Self {
+        Self { given: Vec::new(), table: PhantomData }
+    }
+}
+
+impl<T> Flags<T> {
+    /// The flags that were given, as (key, text), for [`Layers::flags`](crate::settings::Layers).
+    pub fn given(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.given.iter().cloned()
+    }
+}
+
+fn flag(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+fn off(name: &str) -> String {
+    format!("no-{}", flag(name))
+}
+
+fn argument(setting: &Described, aliases: &[(&'static str, &'static str)]) -> Arg {
+    let argument = Arg::new(setting.name).long(flag(setting.name)).help(setting.help.trim());
+    let ours = aliases.iter().filter(|(name, _)| *name == setting.name);
+    let argument = argument.aliases(ours.map(|(_, alias)| *alias));
+    match setting.kind {
+        Kind::Switch => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_name("true|false"),
+        _ => argument.value_name("VALUE").allow_hyphen_values(true).num_args(1),
+    }
+}
+
+impl<T: SettingsTable> Args for Flags<T> {
+    fn augment_args(command: Command) -> Command {
+        let shown = T::TABLE.iter().filter(|setting| setting.kind != Kind::Secret);
+        let switches = T::TABLE.iter().filter(|setting| setting.kind == Kind::Switch);
+        let offs = switches.map(|setting| {
+            let name = off(setting.name);
+            Arg::new(name.clone()).long(name).hide(true).num_args(0).action(ArgAction::SetTrue)
+        });
+        command.args(shown.map(|setting| argument(setting, T::ALIASES))).args(offs)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<T: SettingsTable> FromArgMatches for Flags<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Vec::new();
+        for setting in T::TABLE.iter().filter(|setting| setting.kind != Kind::Secret) {
+            if let Some(value) = matches.get_one::<String>(setting.name) {
+                given.push((setting.name.to_owned(), value.clone()));
+            }
+            if setting.kind == Kind::Switch && matches.get_flag(&off(setting.name)) {
+                given.push((setting.name.to_owned(), "false".to_owned()));
+            }
+        }
+        Ok(Self { given, table: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Declares a table of settings: a struct that serde reads and writes, with
+/// [`SettingsTable`](crate::settings::table::SettingsTable) for its flags.
+///
+/// ```
+/// ddpo_service::settings! {
+///     /// What the sampler alone has.
+///     pub struct SamplerSettings;
+///     values {
+///         /// Samples denoised together
+///         batch_size: usize = 8;
+///     }
+///     optional {
+///         /// CPU threads; all by default
+///         threads: usize = 1;
+///     }
+///     switches {
+///         /// Keep the last trajectories in memory
+///         keep_last;
+///     }
+/// }
+/// assert_eq!(SamplerSettings::default().batch_size, 8);
+/// ```
+///
+/// The value of an optional setting is only an example of its type. After these come, each if it is
+/// needed: `urls { name = default; }` for [`SecretUrl`](crate::settings::SecretUrl) fields,
+/// `secrets { name; }` for `Option<Secret>` fields without flags, and
+/// `aliases { name = "other-flag"; }` for second names of flags.
+#[macro_export]
+macro_rules! settings {
+    (
+        $(#[$attribute:meta])*
+        pub struct $Settings:ident;
+        $( values { $( $(#[doc = $help:literal])+ $name:ident: $type:ty = $default:expr; )* } )?
+        $( optional {
+            $( $(#[doc = $ohelp:literal])+ $oname:ident: $otype:ty = $example:expr; )*
+        } )?
+        $( switches { $( $(#[doc = $shelp:literal])+ $sname:ident; )* } )?
+        $( urls { $( $(#[doc = $uhelp:literal])+ $uname:ident = $url:expr; )* } )?
+        $( secrets { $( $(#[doc = $xhelp:literal])+ $xname:ident; )* } )?
+        $( aliases { $( $aname:ident = $alias:literal; )* } )?
+    ) => {
+        $(#[$attribute])*
+        #[derive(
+            Clone, Debug, PartialEq,
+            $crate::settings::private::serde::Serialize,
+            $crate::settings::private::serde::Deserialize,
+        )]
+        #[serde(crate = "ddpo_service::settings::private::serde", deny_unknown_fields)]
+        pub struct $Settings {
+            $( $( $(#[doc = $help])+ pub $name: $type, )* )?
+            $( $( $(#[doc = $shelp])+ pub $sname: bool, )* )?
+            $( $( $(#[doc = $uhelp])+ pub $uname: $crate::settings::SecretUrl, )* )?
+            $( $(
+                $(#[doc = $ohelp])+
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $oname: Option<$otype>,
+            )* )?
+            $( $(
+                $(#[doc = $xhelp])+
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $xname: Option<$crate::settings::Secret>,
+            )* )?
+        }
+
+        impl Default for $Settings {
+            fn default() -> Self {
+                Self {
+                    $( $( $name: $default, )* )?
+                    $( $( $sname: false, )* )?
+                    $( $( $uname: $url, )* )?
+                    $( $( $oname: None, )* )?
+                    $( $( $xname: None, )* )?
+                }
+            }
+        }
+
+        impl $crate::settings::table::SettingsTable for $Settings {
+            const TABLE: &'static [$crate::settings::table::Described] = &[
+                $( $( $crate::settings::table::Described {
+                    name: stringify!($name),
+                    help: concat!($($help),+),
+                    kind: $crate::settings::table::Kind::Value,
+                }, )* )?
+                $( $( $crate::settings::table::Described {
+                    name: stringify!($oname),
+                    help: concat!($($ohelp),+),
+                    kind: $crate::settings::table::Kind::Optional,
+                }, )* )?
+                $( $( $crate::settings::table::Described {
+                    name: stringify!($sname),
+                    help: concat!($($shelp),+),
+                    kind: $crate::settings::table::Kind::Switch,
+                }, )* )?
+                $( $( $crate::settings::table::Described {
+                    name: stringify!($uname),
+                    help: concat!($($uhelp),+),
+                    kind: $crate::settings::table::Kind::Url,
+                }, )* )?
+                $( $( $crate::settings::table::Described {
+                    name: stringify!($xname),
+                    help: concat!($($xhelp),+),
+                    kind: $crate::settings::table::Kind::Secret,
+                }, )* )?
+            ];
+
+            const ALIASES: &'static [(&'static str, &'static str)] =
+                &[ $( $( (stringify!($aname), $alias), )* )? ];
+
+            #[allow(clippy::needless_update)]
+            fn example() -> Self {
+                Self {
+                    $( $( $oname: Some($example), )* )?
+                    $( $( $xname: Some($crate::settings::Secret::new("")), )* )?
+                    ..Self::default()
+                }
+            }
+        }
+    };
+}

@@ -1,0 +1,36 @@
+//! Logs: which, how, and where to.
+
+use crate::settings::service::LogFormat;
+use crate::telemetry::TelemetryError;
+use crate::telemetry::traces::TraceLayer;
+use std::io::IsTerminal;
+use tracing::Dispatch;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+
+/// The exporter's own complaints are left out: [`Reporter`](super::export::Reporter) reports them
+/// once, the SDK at every export. The filter can still ask for them.
+const QUIET: &str = "opentelemetry=off";
+
+pub(super) fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
+    let refused = |reason: String| TelemetryError::Filter { filter: text.into(), reason };
+    let filter = EnvFilter::builder().parse(format!("{QUIET},{text}"));
+    filter.map_err(|error| refused(error.to_string()))
+}
+
+pub(super) fn dispatch(
+    format: LogFormat,
+    filter: EnvFilter,
+    writer: BoxMakeWriter,
+    traces: Option<TraceLayer>,
+) -> Dispatch {
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    // The order of the two is the order of their types: traces know the bare registry only.
+    Dispatch::new(Registry::default().with(traces).with(lines.with_filter(filter)))
+}

@@ -1,0 +1,101 @@
+//! Traces over OTLP.
+
+use crate::telemetry::export::Reporter;
+use crate::telemetry::{EXPORT_DEADLINE, TelemetryError, TelemetrySettings};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{RetryPolicy, SpanExporter as OtlpExporter, WithTonicConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tonic::transport::Channel;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::Registry;
+
+/// The layer that makes traces of spans.
+pub(super) type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Crates whose spans and events are the transport's: those of the exporter's own calls would be
+/// exported, which makes further calls.
+const TRANSPORT: [&str; 8] =
+    ["h2", "hyper", "hyper_util", "tonic", "tower", "rustls", "tokio", "tokio_util"];
+
+pub(super) fn layer(provider: &SdkTracerProvider) -> TraceLayer {
+    let filter = FilterFn::new(is_ours).with_max_level_hint(LevelFilter::INFO);
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("ddpo"));
+    layer.with_filter(filter).boxed()
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    let root = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO
+        && !TRANSPORT.contains(&root)
+        && !root.starts_with("opentelemetry")
+}
+
+pub(super) fn provider(
+    settings: &TelemetrySettings,
+    channel: Channel,
+    reporter: Arc<Reporter>,
+    runtime: Handle,
+) -> Result<SdkTracerProvider, TelemetryError> {
+    let exporter = OtlpExporter::builder()
+        .with_tonic()
+        .with_channel(channel)
+        .with_retry_policy(RetryPolicy::disabled())
+        .build()
+        .map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+    let exporter = BoundedExporter { inner: Arc::new(exporter), reporter, runtime };
+    let attributes = attributes(settings).map(|(key, value)| KeyValue::new(key, value));
+    let resource = Resource::builder_empty().with_attributes(attributes).build();
+    Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+}
+
+/// What every trace and every metric says of its origin.
+pub(super) fn attributes(settings: &TelemetrySettings) -> [(&'static str, String); 4] {
+    [
+        ("service.name", settings.service.to_owned()),
+        ("service.version", settings.version.to_owned()),
+        ("service.instance.id", settings.worker_id.clone()),
+        ("ddpo.run_id", settings.run_id.clone()),
+    ]
+}
+
+/// The OTLP exporter with a deadline: it runs on the runtime, where there are timers, and the SDK's
+/// thread only waits for it.
+#[derive(Debug)]
+struct BoundedExporter {
+    inner: Arc<OtlpExporter>,
+    reporter: Arc<Reporter>,
+    runtime: Handle,
+}
+
+impl SpanExporter for BoundedExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let (inner, reporter) = (self.inner.clone(), self.reporter.clone());
+        let export = self.runtime.spawn(async move {
+            let export = tokio::time::timeout(EXPORT_DEADLINE, inner.export(batch)).await;
+            let result = export.unwrap_or(Err(OTelSdkError::Timeout(EXPORT_DEADLINE)));
+            if let Err(error) = &result {
+                reporter.failed("traces", error);
+            }
+            result
+        });
+        export.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())))
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.set_resource(resource);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A real server behind a door, with health and reflection, on a port of its own.
+
+#![allow(dead_code, reason = "each test program takes a part of it")]
+
+use ddpo_service::doors::{DoorSettings, Key};
+use ddpo_service::health::Health;
+use ddpo_service::metrics::Metrics;
+use ddpo_service::settings::Secret;
+use ddpo_service::shutdown::Shutdown;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tonic::Status;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// Longer than anything here takes.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// The right token.
+pub const TOKEN: &str = "0123456789abcdef-hush";
+
+/// A running server.
+pub struct Running {
+    pub address: SocketAddr,
+    pub health: Health,
+    pub metrics: Metrics,
+    pub shutdown: Shutdown,
+    pub ended: tokio::task::JoinHandle<()>,
+}
+
+/// A door on loopback with the right token.
+pub fn door() -> DoorSettings {
+    DoorSettings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        token: Some(Secret::new(TOKEN)),
+        token_file: None,
+        tls_cert: None,
+        tls_key: None,
+        tls_client_ca: None,
+        insecure: false,
+    }
+}
+
+/// Serves health and reflection.
+pub async fn serve(settings: &DoorSettings) -> Running {
+    ddpo_service::doors::install_crypto_provider();
+    let (metrics, shutdown) = (Metrics::new().unwrap(), Shutdown::new());
+    let health = Health::new(&["weights"]);
+    let door = settings.open().unwrap().counted(&metrics);
+    let incoming = door.bind().await.unwrap();
+    let address = incoming.local_addr().unwrap();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .unwrap();
+    let router = door
+        .server()
+        .unwrap()
+        .add_service(health.grpc(&["ddpo.v1.Trajectories"]))
+        .add_service(reflection);
+    let stop = shutdown.wait();
+    let ended = tokio::spawn(async move {
+        router.serve_with_incoming_shutdown(incoming, stop).await.unwrap();
+    });
+    Running { address, health, metrics, shutdown, ended }
+}
+
+/// One health check of `service`.
+pub async fn check(key: &Key, address: &str, service: &str) -> Result<ServingStatus, Status> {
+    let mut client = HealthClient::new(key.channel(address).unwrap());
+    let request = HealthCheckRequest { service: service.into() };
+    let answer = tokio::time::timeout(LONG, client.check(request)).await.unwrap()?;
+    Ok(answer.into_inner().status())
+}

@@ -1,0 +1,246 @@
+//! One settings file for all services: whose tables are whose, and what is never shown.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use clap::Parser;
+use ddpo_service::settings::table::Flags;
+use ddpo_service::settings::{Layers, ServiceSettings, SettingsError, Source, TABLES};
+use std::path::PathBuf;
+
+ddpo_service::settings! {
+    /// The run's.
+    pub struct Run;
+    values {
+        /// Samples in a mini-batch
+        batch_size: usize = 5;
+        /// Largest |ratio - 1|
+        ratio_tolerance: f64 = 1e-4;
+    }
+    optional {
+        /// CPU threads;
+        /// all by default
+        threads: usize = 1;
+    }
+    switches {
+        /// Write each epoch's trajectories
+        record_batches;
+    }
+    aliases {
+        ratio_tolerance = "tolerance";
+    }
+}
+
+ddpo_service::settings! {
+    /// The sampler's.
+    pub struct Sampler;
+    values {
+        /// Addresses of the rewarders
+        rewarders: Vec<String> = vec!["http://127.0.0.1:50052".into()];
+        /// Samples denoised together
+        together: usize = 8;
+    }
+}
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    run: Flags<Run>,
+    #[command(flatten)]
+    service: Flags<ServiceSettings>,
+    #[command(flatten)]
+    sampler: Flags<Sampler>,
+}
+
+const FILE: &str = r#"
+batch_size = 7
+ratio_tolerance = 1
+
+[service]
+redis_url = "redis://:hush@redis:6379"
+run_id = "faces"
+
+[sampler]
+together = 16
+
+[rewarder]
+anything = { at = "all" }
+"#;
+
+struct File {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(text: &str) -> File {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ddpo.toml");
+    std::fs::write(&path, text).unwrap();
+    File { _folder: folder, path }
+}
+
+/// A sampler that has the run's settings too.
+fn whole() -> Layers {
+    let layers = Layers::flat(&Run::default()).unwrap();
+    let layers = layers.table("service", &ServiceSettings::default()).unwrap();
+    layers.table("sampler", &Sampler::default()).unwrap().leave(&TABLES)
+}
+
+/// A sampler that leaves the run's settings to others.
+fn tables_only() -> Layers {
+    let layers = Layers::of_tables().table("service", &ServiceSettings::default()).unwrap();
+    layers.table("sampler", &Sampler::default()).unwrap().leave(&TABLES)
+}
+
+fn lay(
+    layers: Layers,
+    text: &str,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> Result<Layers, SettingsError> {
+    let file = file(text);
+    let cli = Cli::parse_from(std::iter::once(&"sampler").chain(arguments));
+    let flags: Vec<_> =
+        cli.run.given().chain(cli.service.given()).chain(cli.sampler.given()).collect();
+    let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    layers.lay(Some(&file.path), variables, flags)
+}
+
+fn refusal(layers: Layers, text: &str, variables: &[(&str, &str)]) -> String {
+    let message = lay(layers, text, variables, &[]).unwrap_err().to_string();
+    message.rsplit_once("ddpo.toml: ").map_or(message.clone(), |(_, rest)| rest.to_owned())
+}
+
+#[test]
+fn each_table_takes_its_own_from_file_environment_and_flags() {
+    let variables = [
+        ("DDPO_BATCH_SIZE", "8"),
+        ("DDPO_SERVICE_RUN_ID", "churches"),
+        ("DDPO_SAMPLER_REWARDERS", "http://a:1, http://b:2"),
+        ("DDPO_LEARNER_WHATEVER", "1"),
+        ("DDPO_REWARDER_SERVICE_HOST", "10.0.0.1"),
+        ("DDPO_SAMPLER_PORT", "tcp://10.0.0.1:50051"),
+        ("DDPO_TORCH", "cuda"),
+        ("HOME", "/root"),
+    ];
+    let flags = ["--run-id", "cats", "--tolerance", "2", "--record-batches", "--insecure=true"];
+    let layers = lay(whole(), FILE, &variables, &flags).unwrap();
+    let run: Run = layers.finish().unwrap();
+    assert_eq!((run.batch_size, run.ratio_tolerance), (8, 2.0));
+    assert_eq!((run.threads, run.record_batches), (None, true));
+    let service: ServiceSettings = layers.finish_table("service").unwrap();
+    assert_eq!((service.run_id.as_str(), service.insecure), ("cats", true));
+    assert_eq!(service.redis_url.expose(), "redis://:hush@redis:6379");
+    let sampler: Sampler = layers.finish_table("sampler").unwrap();
+    assert_eq!((sampler.together, sampler.rewarders.len()), (16, 2));
+    let source = |key: &str| layers.sources().get(key).cloned();
+    assert_eq!(source("service.run_id"), Some(Source::Flag("--run-id".into())));
+    assert_eq!(source("batch_size"), Some(Source::Environment("DDPO_BATCH_SIZE".into())));
+    assert_eq!(source("service.listen"), None);
+}
+
+#[test]
+fn a_binary_without_the_runs_settings_leaves_them_alone() {
+    let variables = [("DDPO_BATCH_SIZE", "many"), ("DDPO_SAMPLER_TOGETHER", "2")];
+    let layers = lay(tables_only(), FILE, &variables, &[]).unwrap();
+    assert_eq!(layers.finish_table::<Sampler>("sampler").unwrap().together, 2);
+}
+
+#[test]
+fn unknown_tables_and_unknown_keys_of_own_tables_are_refused() {
+    for layers in [whole, tables_only] {
+        assert_eq!(
+            refusal(layers(), "[smapler]\ntogether = 1", &[]),
+            "unknown table `[smapler]`; hint: did you mean `sampler`?"
+        );
+        assert_eq!(
+            refusal(layers(), "[service]\nlisten_on = 1", &[]),
+            "unknown setting `service.listen_on`; hint: did you mean `listen`?"
+        );
+        assert_eq!(refusal(layers(), "service = 1", &[]), "service = integer: expected a table");
+        assert_eq!(refusal(layers(), "rewarder = 1", &[]), "rewarder = integer: expected a table");
+        assert_eq!(
+            refusal(layers(), "", &[("DDPO_SAMPLER_TOGETHR", "1")]),
+            "DDPO_SAMPLER_TOGETHR: unknown setting `sampler_togethr`; \
+             hint: did you mean `sampler_together`?"
+        );
+        assert_eq!(
+            refusal(layers(), "", &[("DDPO_SERIVCE_TOKEN", "abc")]),
+            "DDPO_SERIVCE_TOKEN: unknown setting `serivce_token`; \
+             hint: did you mean `service_token`?"
+        );
+    }
+    assert_eq!(
+        refusal(whole(), "batchsize = 1", &[]),
+        "unknown setting `batchsize`; hint: did you mean `batch_size`?"
+    );
+}
+
+#[test]
+fn values_that_do_not_fit_name_their_source_and_table() {
+    let error =
+        |text| lay(whole(), text, &[], &[]).unwrap().finish_table::<ServiceSettings>("service");
+    let message = error("[service]\nlisten = \"nowhere\"").unwrap_err().to_string();
+    assert!(message.contains("ddpo.toml: service.listen = \"nowhere\": "), "{message}");
+    assert_eq!(
+        refusal(whole(), "[service]\ngrace_period_seconds = \"x\"", &[]),
+        "service.grace_period_seconds = \"x\": expected a whole number"
+    );
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let variables = [("DDPO_SERVICE_TOKEN", "0123456789hush"), ("DDPO_SERVICE_LOG_FORMAT", "json")];
+    let layers = lay(whole(), FILE, &variables, &[]).unwrap();
+    let service: ServiceSettings = layers.finish_table("service").unwrap();
+    assert_eq!(service.token.as_ref().unwrap().expose(), "0123456789hush");
+    for shown in
+        [layers.to_toml().unwrap(), toml::to_string(&service).unwrap(), format!("{service:?}")]
+    {
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.contains("redis://:[hidden]@redis:6379"), "{shown}");
+    }
+    let shown: toml::Table = layers.to_toml().unwrap().parse().unwrap();
+    assert_eq!(shown["service"]["token"].as_str(), Some("[hidden]"));
+    assert_eq!(shown["sampler"]["together"].as_integer(), Some(16));
+    assert_eq!(shown["batch_size"].as_integer(), Some(7));
+}
+
+#[test]
+fn secrets_are_not_shown_in_errors() {
+    let token = refusal(whole(), "[service]\ntoken = 1234567890", &[]);
+    assert_eq!(token, "service.token = [hidden]: expected a text");
+    let variables = [("DDPO_SERVICE_REDIS_URL", ":hush@redis:6379")];
+    let layers = lay(whole(), "", &variables, &[]).unwrap();
+    let message = layers.finish_table::<ServiceSettings>("service").unwrap_err().to_string();
+    let expected = "DDPO_SERVICE_REDIS_URL: service.redis_url = [hidden]: expected a URL";
+    assert!(message.starts_with(expected), "{message}");
+}
+
+#[test]
+fn a_switch_is_turned_off_by_its_hidden_flag() {
+    let on = "record_batches = true";
+    let off = lay(whole(), on, &[], &["--no-record-batches"]).unwrap();
+    assert!(!off.finish::<Run>().unwrap().record_batches);
+    assert!(lay(whole(), on, &[], &[]).unwrap().finish::<Run>().unwrap().record_batches);
+}
+
+#[test]
+fn help_is_the_fields_documentation() {
+    use clap::CommandFactory;
+    let help = Cli::command().render_long_help().to_string();
+    for text in ["CPU threads; all by default", "--metrics-listen <VALUE>", "[=<true|false>]"] {
+        assert!(help.contains(text), "{text} in {help}");
+    }
+    assert!(!help.contains("--no-record-batches") && !help.contains("--token "), "{help}");
+}
+
+#[test]
+fn a_token_is_no_flag() {
+    let error = Cli::try_parse_from(["sampler", "--token", "hush"]).unwrap_err();
+    assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument);
+}
+
+#[test]
+fn two_tables_with_the_same_key_are_an_error_of_the_program() {
+    let error = whole().table("learner", &Run::default()).unwrap_err().to_string();
+    assert_eq!(error, "settings: learner.batch_size and batch_size would be one flag");
+}

@@ -1,0 +1,130 @@
+//! Why an epoch could not be trained.
+
+use crate::config::InvalidSetting;
+use ddpo_rollout::trajectory::{Digest, PolicyVersion};
+use tch::TchError;
+use thiserror::Error;
+
+/// Why an epoch could not be trained.
+#[derive(Debug, Error)]
+pub enum LearnError {
+    /// A setting is out of range.
+    #[error("learner: {0}")]
+    Setting(#[from] InvalidSetting),
+    /// The batch is empty or does not divide into mini-batches.
+    #[error("learner: {samples} samples do not divide into mini-batches of {batch_size}")]
+    Indivisible {
+        /// Samples of the epoch.
+        samples: usize,
+        /// Samples in a mini-batch.
+        batch_size: usize,
+    },
+    /// A trajectory was made by other steps than the learner's.
+    #[error(
+        "learner: sample {sample} was made with scheduler {found}, the learner's is {expected}"
+    )]
+    Scheduler {
+        /// Index of the sample.
+        sample: u32,
+        /// The learner's digest.
+        expected: Digest,
+        /// The trajectory's digest.
+        found: Digest,
+    },
+    /// A trajectory is too old.
+    #[error(
+        "learner: sample {sample} was made with {sampled}, the learner is at {learned}: \
+         a lag of {lag}, expected at most max_staleness = {bound}"
+    )]
+    Stale {
+        /// Index of the sample.
+        sample: u32,
+        /// How many versions older its weights are.
+        lag: u64,
+        /// The largest lag allowed.
+        bound: u32,
+        /// Version that made it.
+        sampled: PolicyVersion,
+        /// The learner's version.
+        learned: PolicyVersion,
+    },
+    /// A trajectory was made with weights that the learner does not have yet.
+    #[error(
+        "learner: sample {sample} was made with {sampled}, the learner is at {learned}: \
+         expected weights that it has published"
+    )]
+    Unknown {
+        /// Index of the sample.
+        sample: u32,
+        /// Version that made it.
+        sampled: PolicyVersion,
+        /// The learner's version.
+        learned: PolicyVersion,
+    },
+    /// A reward is not finite.
+    #[error("learner: the reward of sample {sample} is {reward}, not a finite number")]
+    Reward {
+        /// Index of the sample.
+        sample: u32,
+        /// The reward.
+        reward: f32,
+    },
+    /// No step of the schedule is random.
+    #[error("learner: no step has sigma > 0, so there is nothing to train; hint: use eta > 0")]
+    Deterministic,
+    /// The sampler's log-probabilities are not the learner's.
+    #[error(
+        "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): \
+         |ratio - 1| = {gap:.3e} exceeds {tolerance:.3e} between the sampler's {sampled} and the \
+         learner's {learned}; hint: they differ in weights, dtype or scheduler"
+    )]
+    RatioGap {
+        /// Epoch.
+        epoch: u32,
+        /// Index of the step.
+        step: usize,
+        /// Its timestep.
+        timestep: i64,
+        /// The gap.
+        gap: f64,
+        /// The largest gap allowed.
+        tolerance: f64,
+        /// Version that made the trajectories.
+        sampled: PolicyVersion,
+        /// The learner's version.
+        learned: PolicyVersion,
+    },
+    /// Two passes with the same weights differ.
+    #[error(
+        "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): \
+         |ratio - 1| = {gap:.3e} exceeds {tolerance:.3e} between two passes of the learner's \
+         {learned}; hint: the device's results change from pass to pass"
+    )]
+    ProximalGap {
+        /// Epoch.
+        epoch: u32,
+        /// Index of the step.
+        step: usize,
+        /// Its timestep.
+        timestep: i64,
+        /// The gap.
+        gap: f64,
+        /// The largest gap allowed.
+        tolerance: f64,
+        /// The learner's version.
+        learned: PolicyVersion,
+    },
+    /// libtorch could not hand out a result.
+    #[error("learner: {0}")]
+    Torch(#[from] TchError),
+    /// The loss or the gradient is not finite.
+    #[error("learner: the {what} of optimizer step {step} is {value}, not a finite number")]
+    NotFinite {
+        /// What is not finite.
+        what: &'static str,
+        /// The optimizer step.
+        step: u64,
+        /// Its value.
+        value: f64,
+    },
+}

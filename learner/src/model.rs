@@ -1,0 +1,157 @@
+//! Loading a pipeline: configs, weights, and the steps that it takes.
+
+use crate::embedded::{self, UnpackError};
+use ddpo_checkpoint::{
+    LayoutError, LoadError, PipelineFolder, ResolveError, TensorFile, TensorFileError, load_into,
+    modern_attention_name, open_pipeline, resolve_with_progress,
+};
+use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
+use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::unet::config::{ConfigError, UNetConfig};
+use ddpo_rollout::trajectory::StateShape;
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind};
+use tempfile::TempDir;
+use thiserror::Error;
+
+/// Why a pipeline cannot be used.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The embedded model could not be laid out.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// Nothing of that name was found.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The folder is not a pipeline.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// `unet/config.json` is not supported.
+    #[error("checkpoint {name}: {source}")]
+    UNet {
+        /// The checkpoint.
+        name: String,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// `scheduler_config.json` is not supported.
+    #[error("checkpoint {name}: {source}")]
+    Scheduler {
+        /// The checkpoint.
+        name: String,
+        /// What is wrong with it.
+        source: SchedulerError,
+    },
+    /// As many channels have to come out as go in.
+    #[error("checkpoint {name}: `out_channels` = {found}: expected {expected}, as many as come in")]
+    OutChannels {
+        /// The checkpoint.
+        name: String,
+        /// `out_channels`.
+        found: i64,
+        /// `in_channels`.
+        expected: i64,
+    },
+    /// States have to be images.
+    #[error("checkpoint {name}: `in_channels` = {found}: expected 1 or 3, for images")]
+    Channels {
+        /// The checkpoint.
+        name: String,
+        /// `in_channels`.
+        found: usize,
+    },
+    /// The checkpoint has no averaged weights.
+    #[error("{}: not there; the checkpoint keeps no averaged weights", .0.display())]
+    NoAverage(PathBuf),
+    /// A tensor file cannot be read.
+    #[error(transparent)]
+    Tensors(#[from] TensorFileError),
+    /// A tensor file does not fit.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// A pipeline whose configs have been read and whose weights can be loaded.
+#[derive(Debug)]
+pub struct Model {
+    folder: PipelineFolder,
+    /// Holds the files of the embedded model as long as they may be read.
+    _embedded: Option<TempDir>,
+    unet: UNetConfig,
+    /// The scheduler's settings.
+    pub scheduler: SchedulerConfig,
+    /// Height, width and channels of its images.
+    pub shape: StateShape,
+}
+
+impl Model {
+    /// Finds `name` (a folder, a repository on the Hub, or the embedded model) and reads its
+    /// configs. A download tells `progress` what it is doing, a line at a time.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the checkpoint and what does not fit.
+    pub fn open(name: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, ModelError> {
+        let embedded = (name == embedded::NAME && !Path::new(name).exists())
+            .then(embedded::unpack)
+            .transpose()?;
+        let root = match &embedded {
+            Some(folder) => folder.path().to_owned(),
+            None => resolve_with_progress(name, progress)?,
+        };
+        let folder = open_pipeline(&root)?;
+        let in_unet = |source| ModelError::UNet { name: name.into(), source };
+        let unet = UNetConfig::from_json(&folder.unet_config).map_err(in_unet)?;
+        let scheduler = SchedulerConfig::from_json(&folder.scheduler_config)
+            .map_err(|source| ModelError::Scheduler { name: name.into(), source })?;
+        let (height, width) = unet.image_size().map_err(in_unet)?;
+        let channels = unet.in_channels as usize;
+        if unet.out_channels != unet.in_channels {
+            let (found, expected) = (unet.out_channels, unet.in_channels);
+            return Err(ModelError::OutChannels { name: name.into(), found, expected });
+        }
+        if channels != 1 && channels != 3 {
+            return Err(ModelError::Channels { name: name.into(), found: channels });
+        }
+        let shape = StateShape { channels, height, width };
+        Ok(Self { folder, _embedded: embedded, unet, scheduler, shape })
+    }
+
+    /// The weights in `kind` on `device`.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensors`] and [`ModelError::Load`].
+    pub fn load(&self, kind: Kind, device: Device) -> Result<UNet, ModelError> {
+        self.load_from(&self.folder.weights, kind, device)
+    }
+
+    /// The averaged weights that a checkpoint of ours may have.
+    ///
+    /// # Errors
+    /// [`ModelError::NoAverage`], [`ModelError::Tensors`] and [`ModelError::Load`].
+    pub fn load_averaged(&self, kind: Kind, device: Device) -> Result<UNet, ModelError> {
+        let path = self.folder.root.join("unet_ema/diffusion_pytorch_model.safetensors");
+        if !path.is_file() {
+            return Err(ModelError::NoAverage(path));
+        }
+        self.load_from(&path, kind, device)
+    }
+
+    fn load_from(&self, path: &Path, kind: Kind, device: Device) -> Result<UNet, ModelError> {
+        let unet = UNet::new(&self.unet, kind, device);
+        let file = TensorFile::open(path)?;
+        load_into(&file, unet.parameters().entries(), &modern_attention_name)?;
+        Ok(unet)
+    }
+
+    /// The text of `scheduler_config.json`, to be saved again as it was.
+    #[must_use]
+    pub fn scheduler_text(&self) -> &str {
+        &self.folder.scheduler_config
+    }
+
+    /// The text of `unet/config.json`, for whoever builds the same network elsewhere.
+    #[must_use]
+    pub fn unet_text(&self) -> &str {
+        &self.folder.unet_config
+    }
+}

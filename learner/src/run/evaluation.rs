@@ -1,0 +1,121 @@
+//! Evaluation: the same seeds every time, a grid and a table for each, and the means to compare.
+
+use crate::learner::Learner;
+use crate::plan::Plan;
+use crate::run::error::{FolderError, RunError};
+use crate::run::folder::RunFolder;
+use crate::run::metrics::RewardSummary;
+use crate::run::pictures;
+use crate::run::rollouts::{OnInterrupt, Request, Weights};
+use ddpo_checkpoint::write_file;
+use ddpo_diffusion::unet::UNet;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::{PolicyVersion, StateShape};
+use serde::{Deserialize, Serialize};
+
+/// One evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Epochs completed before it.
+    pub epoch: u32,
+    /// Its rewards.
+    #[serde(flatten)]
+    pub rewards: RewardSummary,
+}
+
+/// The evaluations of a run, which are `eval/rewards.jsonl`.
+#[derive(Debug)]
+pub struct Evaluations {
+    list: Vec<Evaluation>,
+}
+
+impl Evaluations {
+    /// Takes up what there is up to `epoch`.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`] and [`FolderError::Line`].
+    pub fn open(folder: &RunFolder, epoch: u32) -> Result<Self, FolderError> {
+        let path = folder.root().join("eval/rewards.jsonl");
+        if epoch == 0 || !path.exists() {
+            return Ok(Self { list: Vec::new() });
+        }
+        let text = std::fs::read_to_string(&path).map_err(FolderError::io("read", &path))?;
+        let parsed = text.lines().map(serde_json::from_str::<Evaluation>);
+        let list = parsed
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| FolderError::Line { path, source })?;
+        Ok(Self { list: list.into_iter().filter(|one| one.epoch <= epoch).collect() })
+    }
+
+    /// The mean reward after `epoch` epochs, if there was an evaluation.
+    #[must_use]
+    pub fn mean_after(&self, epoch: u32) -> Option<f64> {
+        let found = self.list.iter().find(|one| one.epoch == epoch);
+        found.map(|one| one.rewards.reward_mean)
+    }
+
+    /// The first and the last evaluation.
+    #[must_use]
+    pub fn ends(&self) -> Option<(Evaluation, Evaluation)> {
+        Some((*self.list.first()?, *self.list.last()?))
+    }
+
+    /// Writes the grid, the table and the list; gives the mean reward.
+    ///
+    /// # Errors
+    /// [`RunError::Draw`] and [`RunError::Write`].
+    pub fn push(
+        &mut self,
+        plan: &Plan,
+        folder: &RunFolder,
+        shape: StateShape,
+        epoch: u32,
+        scored: &[ScoredTrajectory],
+    ) -> Result<f64, RunError> {
+        let title = format!("after {epoch} epochs");
+        pictures::write(&folder.eval(epoch, "png"), &plan.settings.task, shape, scored, &title)?;
+        let mut table = "sample,reward\n".to_owned();
+        for one in scored {
+            let sample = one.trajectory.header().coordinates.sample;
+            table += &format!("{sample},{}\n", one.score.reward);
+        }
+        write_file(&folder.eval(epoch, "csv"), table.as_bytes())?;
+        let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
+        let rewards = RewardSummary::of(&rewards);
+        self.list.push(Evaluation { epoch, rewards });
+        let lines = self.list.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let text = lines.join("\n") + "\n";
+        write_file(&folder.root().join("eval/rewards.jsonl"), text.as_bytes())?;
+        Ok(rewards.reward_mean)
+    }
+}
+
+/// A network with the averaged weights, if the learner keeps some.
+#[must_use]
+pub fn averaged(learner: &Learner) -> Option<UNet> {
+    let entries = learner.ema()?.entries();
+    let network = learner.policy().network();
+    let (kind, device) = (network.parameters().kind(), network.parameters().device());
+    let mut unet = UNet::new(network.config(), kind, device);
+    unet.parameters_mut().copy_values(entries);
+    Some(unet)
+}
+
+/// The request for all evaluation samples.
+#[must_use]
+pub fn request<'a>(plan: &Plan, weights: Weights<'a>) -> Request<'a> {
+    let on_interrupt = match weights.id.version == PolicyVersion::default() {
+        true => OnInterrupt::Abandon,
+        false => OnInterrupt::Finish,
+    };
+    Request {
+        weights,
+        purpose: Purpose::Evaluation,
+        run_seed: plan.settings.eval_rnd_seed,
+        epoch: 0,
+        samples: plan.settings.num_eval_samples as u32,
+        stage: "evaluating",
+        on_interrupt,
+    }
+}

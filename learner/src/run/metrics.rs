@@ -1,0 +1,122 @@
+//! `metrics.jsonl`: a line an epoch.
+
+use crate::report::UpdateReport;
+use crate::run::error::{FolderError, RunError};
+use ddpo_checkpoint::write_file;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Mean, spread and ends of an epoch's rewards.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RewardSummary {
+    /// Mean reward.
+    pub reward_mean: f64,
+    /// Unbiased standard deviation.
+    pub reward_std: f64,
+    /// Lowest reward.
+    pub reward_min: f32,
+    /// Highest reward.
+    pub reward_max: f32,
+}
+
+impl RewardSummary {
+    /// Sums up rewards; there is at least one.
+    #[must_use]
+    pub fn of(rewards: &[f32]) -> Self {
+        let n = rewards.len() as f64;
+        let mean = rewards.iter().map(|&r| f64::from(r)).sum::<f64>() / n;
+        let squares = rewards.iter().map(|&r| (f64::from(r) - mean).powi(2)).sum::<f64>();
+        Self {
+            reward_mean: mean,
+            reward_std: (squares / (n - 1.0).max(1.0)).sqrt(),
+            reward_min: rewards.iter().copied().fold(f32::INFINITY, f32::min),
+            reward_max: rewards.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        }
+    }
+}
+
+/// Wall time of the stages of an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Denoising.
+    pub seconds_sampling: f64,
+    /// Scoring, most of it while the next batch is denoised.
+    pub seconds_scoring: f64,
+    /// Updating.
+    pub seconds_training: f64,
+    /// Trajectories an epoch over the epoch's wall time, evaluation apart.
+    pub samples_per_second: f64,
+}
+
+/// One line of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Epochs completed, this one included.
+    pub epoch: u32,
+    /// Version of the weights after the epoch.
+    pub policy_version: u64,
+    /// The epoch's rewards.
+    #[serde(flatten)]
+    pub rewards: RewardSummary,
+    /// The updates.
+    #[serde(flatten)]
+    pub update: UpdateReport,
+    /// Mean evaluation reward after the epoch, if there was an evaluation.
+    pub eval_reward_mean: Option<f64>,
+    /// Where the time went.
+    #[serde(flatten)]
+    pub seconds: Seconds,
+    /// Largest resident memory of the process so far.
+    pub peak_memory_bytes: u64,
+}
+
+/// The file and its lines.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl MetricsFile {
+    /// Takes up the file with the lines of the first `epochs` epochs; later ones are dropped.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`] if it cannot be read.
+    pub fn open(path: &Path, epochs: u32) -> Result<Self, FolderError> {
+        let mut text = String::new();
+        if epochs > 0 {
+            let found = std::fs::read_to_string(path).map_err(FolderError::io("read", path))?;
+            let kept = found.lines().take_while(|line| {
+                let parsed: Result<EpochMetrics, _> = serde_json::from_str(line);
+                parsed.is_ok_and(|metrics| metrics.epoch <= epochs)
+            });
+            kept.for_each(|line| text.extend([line, "\n"]));
+        }
+        Ok(Self { path: path.into(), text })
+    }
+
+    /// The last line.
+    #[must_use]
+    pub fn last(&self) -> Option<EpochMetrics> {
+        serde_json::from_str(self.text.lines().last()?).ok()
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// [`RunError::Write`] if the file cannot be written.
+    pub fn push(&mut self, metrics: &EpochMetrics) -> Result<(), RunError> {
+        self.text += &serde_json::to_string(metrics)?;
+        self.text.push('\n');
+        Ok(write_file(&self.path, self.text.as_bytes())?)
+    }
+}
+
+/// Largest resident memory of this process so far (`VmHWM`); 0 where the system does not tell.
+#[must_use]
+pub fn peak_memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}

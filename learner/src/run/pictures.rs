@@ -1,0 +1,68 @@
+//! Labelled grids of a run's samples.
+
+use ddpo_picture::{Cell, PictureError, grid, write_png};
+use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::{StateShape, Trajectory};
+use std::path::Path;
+use thiserror::Error;
+
+/// Samples that a grid shows at most.
+const MOST: usize = 64;
+
+/// Why a grid could not be drawn.
+#[derive(Debug, Error)]
+pub enum DrawError {
+    /// A state is no image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The picture could not be written.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+}
+
+/// The image that a trajectory ends in.
+///
+/// # Errors
+/// [`ImageError`] if the state is not finite, or has neither one channel nor three.
+pub fn image(
+    trajectory: &Trajectory,
+    shape: StateShape,
+    map: PixelMap,
+) -> Result<RgbImage, ImageError> {
+    let sides = (shape.channels, shape.height, shape.width);
+    RgbImage::from_state(&trajectory.final_state(), sides, map)
+}
+
+/// Writes a grid of the first samples with their rewards; people see them as they are, whatever
+/// map the reward was given.
+///
+/// # Errors
+/// [`DrawError`].
+pub fn write(
+    path: &Path,
+    task: &str,
+    shape: StateShape,
+    scored: &[ScoredTrajectory],
+    title: &str,
+) -> Result<(), DrawError> {
+    let shown = &scored[..scored.len().min(MOST)];
+    let cells: Vec<Cell> = shown
+        .iter()
+        .map(|one| {
+            let image = image(&one.trajectory, shape, PixelMap::Signed)?;
+            Ok(Cell { image, label: format!("{:.3}", one.score.reward) })
+        })
+        .collect::<Result<_, ImageError>>()?;
+    let columns = (shown.len() as f64).sqrt().ceil() as usize;
+    let scale = (96 / shape.width.max(1)).max(1);
+    let title = format!("{title} - {task} - mean {:.4}", mean(scored));
+    Ok(write_png(path, &grid(&cells, columns, scale, &title))?)
+}
+
+/// Mean reward.
+#[must_use]
+pub fn mean(scored: &[ScoredTrajectory]) -> f64 {
+    let sum: f64 = scored.iter().map(|one| f64::from(one.score.reward)).sum();
+    sum / scored.len().max(1) as f64
+}

@@ -1,0 +1,116 @@
+//! Scored trajectories as they arrive: each is offered to the ledger, and answered at once.
+
+use crate::service::ledger::{Counts, Decision, Ledger, Offer};
+use ddpo_inspector::board::Board;
+use ddpo_inspector::intake::note;
+use ddpo_proto::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+use ddpo_proto::stream::{IncomingTrajectory, Opening, Verdict};
+use ddpo_rollout::order::WeightsId;
+use ddpo_service::telemetry::context::continue_from;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+/// What a sender hears before the run is open.
+pub const NOT_READY: &str = "the learner is not ready yet";
+
+/// The handler of incoming trajectories.
+pub struct Arrivals {
+    /// Decides what becomes of each; not there until the run is open and the lease is held.
+    ledger: OnceLock<Arc<Ledger>>,
+    /// Where they are shown.
+    board: Board,
+}
+
+impl Arrivals {
+    /// A handler that puts everything off until [`Arrivals::begin`].
+    #[must_use]
+    pub fn new(board: Board) -> Self {
+        Self { ledger: OnceLock::new(), board }
+    }
+
+    /// Takes trajectories for this ledger from now on.
+    pub fn begin(&self, ledger: Arc<Ledger>) {
+        // A second call finds the first one's ledger, which stays.
+        let _ = self.ledger.set(ledger);
+    }
+
+    /// Whether [`Arrivals::begin`] was called.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.ledger.get().is_some()
+    }
+
+    /// Decisions so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.ledger.get().map(|ledger| ledger.counts()).unwrap_or_default()
+    }
+}
+
+impl IntakeHandler for Arrivals {
+    fn admit(&self, _: &Opening) -> Result<(), Refusal> {
+        match self.ledger.get() {
+            Some(_) => Ok(()),
+            None => Err(Refusal { verdict: Verdict::RetryLater, reason: NOT_READY.to_owned() }),
+        }
+    }
+
+    fn on_event(&self, _: IntakeKey, event: IntakeEvent<'_>) {
+        note(&self.board, event);
+    }
+
+    fn complete(
+        &self,
+        _: IntakeKey,
+        trajectory: IncomingTrajectory,
+        receipt: ReceiptSender,
+    ) -> impl Future<Output = ()> + Send {
+        let id = trajectory.identity.trajectory_id.clone();
+        let span = tracing::info_span!("accept", trajectory.id = id);
+        if let Some(traceparent) = &trajectory.identity.traceparent {
+            continue_from(&span, traceparent);
+        }
+        let _entered = span.enter();
+        if let Some(score) = &trajectory.score {
+            self.board.complete(&id, &trajectory.log_probs);
+            self.board.scored(&id, score);
+        }
+        let Some(ledger) = self.ledger.get() else {
+            self.board.rejected(&id, NOT_READY);
+            receipt.answer(Verdict::RetryLater, NOT_READY);
+            return std::future::ready(());
+        };
+        match decide(ledger, trajectory) {
+            Decision::Accepted => {
+                self.board.accepted(&id);
+                receipt.answer(Verdict::Accepted, "");
+            }
+            Decision::Duplicate => {
+                self.board.accepted(&id);
+                receipt.answer(Verdict::Duplicate, "the learner has it");
+            }
+            Decision::Stale(reason) => {
+                self.board.rejected(&id, &reason);
+                receipt.answer(Verdict::Stale, reason);
+            }
+            Decision::Invalid(reason) => {
+                tracing::warn!(trajectory.id = id, %reason, "a trajectory is not what was ordered");
+                self.board.rejected(&id, &reason);
+                receipt.answer(Verdict::Invalid, reason);
+            }
+        }
+        std::future::ready(())
+    }
+}
+
+fn decide(ledger: &Ledger, trajectory: IncomingTrajectory) -> Decision {
+    let identity = &trajectory.identity;
+    let version = trajectory.header.policy_version;
+    let weights = WeightsId { version, track: identity.track };
+    let run_id = identity.run_id.clone();
+    let task = trajectory.task.clone().unwrap_or_default();
+    match trajectory.into_scored() {
+        Ok(scored) => ledger.offer(Offer { run_id, weights, task, scored }),
+        Err(error) => Decision::Invalid(error.to_string()),
+    }
+}

@@ -1,0 +1,438 @@
+//! What the learner waits for, and what has come: the one place that decides what becomes of a
+//! trajectory. Each sample of an awaited batch is taken once, whoever sends it and how often.
+
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::order::WeightsId;
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::{Digest, StateDtype, StateShape, TrajectoryHeader};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What all trajectories of a run have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunShape {
+    /// The run.
+    pub run_id: String,
+    /// The reward that they must be scored with.
+    pub task: String,
+    /// Digest of the transitions.
+    pub scheduler_digest: Digest,
+    /// Type of the states.
+    pub dtype: StateDtype,
+    /// Shape of the states; `None` takes any, for runs without a model.
+    pub shape: Option<StateShape>,
+}
+
+/// Names a batch: all samples of an epoch, or of an evaluation of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BatchKey {
+    /// The rollouts of an epoch.
+    Epoch(u32),
+    /// The evaluation of some weights.
+    Evaluation(WeightsId),
+}
+
+/// A batch that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// Which one.
+    pub key: BatchKey,
+    /// Seed of the noise.
+    pub run_seed: u64,
+    /// Number of samples, from 0.
+    pub samples: u32,
+    /// The weights that it is drawn with.
+    pub weights: WeightsId,
+    /// Their digest.
+    pub weights_digest: Digest,
+}
+
+/// A trajectory as it was offered.
+#[derive(Debug)]
+pub struct Offer {
+    /// The run that it names.
+    pub run_id: String,
+    /// The weights that it names.
+    pub weights: WeightsId,
+    /// The task that it was scored for.
+    pub task: String,
+    /// The trajectory and its score.
+    pub scored: ScoredTrajectory,
+}
+
+/// What becomes of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is kept.
+    Accepted,
+    /// It had come before.
+    Duplicate,
+    /// Nobody waits for it any more, or its weights are too old.
+    Stale(String),
+    /// It is not what was ordered.
+    Invalid(String),
+}
+
+/// Decisions so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Kept.
+    pub accepted: u64,
+    /// Had come before.
+    pub duplicate: u64,
+    /// Not waited for any more.
+    pub stale: u64,
+    /// Not what was ordered.
+    pub invalid: u64,
+}
+
+/// The ledger, shared by the streams and the thread that trains.
+#[derive(Debug)]
+pub struct Ledger {
+    run: RunShape,
+    state: Mutex<State>,
+    complete: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batches: BTreeMap<BatchKey, Batch>,
+    /// Epochs below this one have been trained.
+    next_epoch: u32,
+    evaluated: BTreeSet<WeightsId>,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct Batch {
+    awaited: Awaited,
+    received: Vec<Option<ScoredTrajectory>>,
+    missing: usize,
+}
+
+impl Ledger {
+    /// An empty ledger of a run whose epochs below `next_epoch` have been trained.
+    #[must_use]
+    pub fn new(run: RunShape, next_epoch: u32) -> Self {
+        let state = State { next_epoch, ..State::default() };
+        Self { run, state: Mutex::new(state), complete: Condvar::new() }
+    }
+
+    /// Waits for a batch from now on; one that is waited for already with the same weights stays.
+    pub fn expect(&self, awaited: Awaited) {
+        let mut state = self.lock();
+        let known = state.batches.get(&awaited.key).is_some_and(|batch| batch.awaited == awaited);
+        if !known {
+            let samples = awaited.samples as usize;
+            let received = (0..samples).map(|_| None).collect();
+            state.batches.insert(awaited.key, Batch { awaited, received, missing: samples });
+        }
+    }
+
+    /// Whether a batch is waited for, complete or not.
+    #[must_use]
+    pub fn expects(&self, key: BatchKey) -> bool {
+        self.lock().batches.contains_key(&key)
+    }
+
+    /// Decides what becomes of a trajectory, and keeps it if it is waited for.
+    pub fn offer(&self, offer: Offer) -> Decision {
+        let mut state = self.lock();
+        let decision = self.decide(&mut state, offer);
+        match &decision {
+            Decision::Accepted => state.counts.accepted += 1,
+            Decision::Duplicate => state.counts.duplicate += 1,
+            Decision::Stale(_) => state.counts.stale += 1,
+            Decision::Invalid(_) => state.counts.invalid += 1,
+        }
+        drop(state);
+        if decision == Decision::Accepted {
+            self.complete.notify_all();
+        }
+        decision
+    }
+
+    fn decide(&self, state: &mut State, offer: Offer) -> Decision {
+        let header = offer.scored.trajectory.header();
+        if let Err(reason) = self.fits_run(&offer, header) {
+            return Decision::Invalid(reason);
+        }
+        let sample = header.coordinates.sample;
+        let key = match header.purpose {
+            Purpose::Rollout => BatchKey::Epoch(header.coordinates.epoch),
+            Purpose::Evaluation => BatchKey::Evaluation(offer.weights),
+            other => return Decision::Invalid(format!("expected a rollout, found {other:?}")),
+        };
+        let Some(batch) = state.batches.get_mut(&key) else { return state.past(key) };
+        let awaited = batch.awaited;
+        if let Err(decision) = fits_batch(&offer, header, &awaited) {
+            return decision;
+        }
+        let Some(place) = batch.received.get_mut(sample as usize) else {
+            let samples = awaited.samples;
+            return Decision::Invalid(format!("expected a sample below {samples}, found {sample}"));
+        };
+        if place.is_some() {
+            return Decision::Duplicate;
+        }
+        *place = Some(offer.scored);
+        batch.missing -= 1;
+        Decision::Accepted
+    }
+
+    fn fits_run(&self, offer: &Offer, header: &TrajectoryHeader) -> Result<(), String> {
+        let run = &self.run;
+        let same = |what: &str, expected: String, found: String| match expected == found {
+            true => Ok(()),
+            false => Err(format!("{what}: expected {expected}, found {found}")),
+        };
+        same("run", run.run_id.clone(), offer.run_id.clone())?;
+        same("task", run.task.clone(), offer.task.clone())?;
+        let scheduler = (run.scheduler_digest, header.scheduler_digest);
+        same("scheduler digest", scheduler.0.to_string(), scheduler.1.to_string())?;
+        same("state dtype", format!("{:?}", run.dtype), format!("{:?}", header.dtype))?;
+        if let Some(shape) = run.shape {
+            same("state shape", format!("{shape:?}"), format!("{:?}", header.shape))?;
+        }
+        match offer.scored.score.reward.is_finite() {
+            true => Ok(()),
+            false => Err(format!("reward: expected a number, found {}", offer.scored.score.reward)),
+        }
+    }
+
+    /// Waits until all of a batch has come, for at most `patience`.
+    pub fn wait(&self, key: BatchKey, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        loop {
+            if state.batches.get(&key).is_some_and(|batch| batch.missing == 0) {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.complete.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The samples of a batch that have not come.
+    #[must_use]
+    pub fn missing(&self, key: BatchKey) -> Vec<u32> {
+        let state = self.lock();
+        let Some(batch) = state.batches.get(&key) else { return Vec::new() };
+        let open = batch.received.iter().enumerate().filter(|(_, place)| place.is_none());
+        open.map(|(index, _)| index as u32).collect()
+    }
+
+    /// The batches that are waited for and not complete.
+    #[must_use]
+    pub fn open(&self) -> Vec<Awaited> {
+        let state = self.lock();
+        let open = state.batches.values().filter(|batch| batch.missing > 0);
+        open.map(|batch| batch.awaited).collect()
+    }
+
+    /// Takes a complete batch out, in the order of its samples; `None` if it is not complete. From
+    /// now on its samples are duplicates.
+    #[must_use]
+    pub fn take(&self, key: BatchKey) -> Option<Vec<ScoredTrajectory>> {
+        let mut state = self.lock();
+        if state.batches.get(&key).is_none_or(|batch| batch.missing > 0) {
+            return None;
+        }
+        let batch = state.batches.remove(&key)?;
+        match key {
+            BatchKey::Epoch(epoch) => state.next_epoch = state.next_epoch.max(epoch + 1),
+            BatchKey::Evaluation(weights) => _ = state.evaluated.insert(weights),
+        }
+        Some(batch.received.into_iter().flatten().collect())
+    }
+
+    /// Trajectories that have come and are not taken yet.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let state = self.lock();
+        state.batches.values().map(|batch| batch.received.len() - batch.missing).sum()
+    }
+
+    /// Decisions so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing here panics while it holds the lock; were it to, the state is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The decision on a trajectory of a batch that nobody waits for.
+    fn past(&self, key: BatchKey) -> Decision {
+        let had = match key {
+            BatchKey::Epoch(epoch) => epoch < self.next_epoch,
+            BatchKey::Evaluation(weights) => self.evaluated.contains(&weights),
+        };
+        match had {
+            true => Decision::Duplicate,
+            false => Decision::Stale("nobody waits for its batch".to_owned()),
+        }
+    }
+}
+
+fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Result<(), Decision> {
+    let (expected, found) = (awaited.weights, offer.weights);
+    if found != expected {
+        let reason = format!("weights: expected {expected}, found {found}");
+        return Err(match found.version < expected.version {
+            true => Decision::Stale(reason),
+            false => Decision::Invalid(reason),
+        });
+    }
+    if header.policy_version != expected.version {
+        let (expected, found) = (expected.version, header.policy_version);
+        let reason = format!("policy version: expected {expected}, found {found}");
+        return Err(Decision::Invalid(reason));
+    }
+    let (expected, found) = (awaited.weights_digest, header.weights_digest);
+    if found != expected {
+        let reason = format!("weights digest: expected {expected}, found {found}");
+        return Err(Decision::Invalid(reason));
+    }
+    let (expected, found) = (awaited.run_seed, header.coordinates.run_seed);
+    if found != expected {
+        return Err(Decision::Invalid(format!("run seed: expected {expected}, found {found}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use ddpo_rollout::order::Track;
+    use ddpo_rollout::score::Score;
+    use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, Trajectory};
+
+    const SHAPE: StateShape = StateShape { channels: 1, height: 1, width: 1 };
+
+    fn ledger() -> Ledger {
+        let run = RunShape {
+            run_id: "run".into(),
+            task: "task".into(),
+            scheduler_digest: Digest([1; 32]),
+            dtype: StateDtype::F32,
+            shape: Some(SHAPE),
+        };
+        Ledger::new(run, 3)
+    }
+
+    fn version(number: u64) -> WeightsId {
+        WeightsId { version: PolicyVersion(number), track: Track::Policy }
+    }
+
+    fn awaited(samples: u32) -> Awaited {
+        Awaited {
+            key: BatchKey::Epoch(3),
+            run_seed: 7,
+            samples,
+            weights: version(3),
+            weights_digest: Digest([2; 32]),
+        }
+    }
+
+    fn offer(sample: u32, change: impl FnOnce(&mut TrajectoryHeader)) -> Offer {
+        let mut header = TrajectoryHeader {
+            coordinates: SampleCoordinates { run_seed: 7, epoch: 3, sample },
+            purpose: Purpose::Rollout,
+            policy_version: PolicyVersion(3),
+            weights_digest: Digest([2; 32]),
+            scheduler_digest: Digest([1; 32]),
+            dtype: StateDtype::F32,
+            shape: SHAPE,
+            timesteps: [9].into(),
+            random_steps: [].into(),
+        };
+        change(&mut header);
+        let weights = version(header.policy_version.0);
+        let states = vec![Bytes::from_static(&[0; 4]); 2];
+        let trajectory = Trajectory::new(header, states, Vec::new()).unwrap();
+        let scored = ScoredTrajectory { trajectory, score: Score::plain(sample as f32) };
+        Offer { run_id: "run".into(), weights, task: "task".into(), scored }
+    }
+
+    #[test]
+    fn each_sample_is_taken_once_and_given_out_in_order() {
+        let ledger = ledger();
+        ledger.expect(awaited(3));
+        for sample in [2, 0] {
+            assert_eq!(ledger.offer(offer(sample, |_| {})), Decision::Accepted);
+        }
+        assert_eq!(ledger.offer(offer(2, |_| {})), Decision::Duplicate);
+        assert_eq!(ledger.missing(BatchKey::Epoch(3)), [1]);
+        assert!(ledger.take(BatchKey::Epoch(3)).is_none());
+        assert!(!ledger.wait(BatchKey::Epoch(3), Duration::ZERO));
+        assert_eq!(ledger.offer(offer(1, |_| {})), Decision::Accepted);
+        assert!(ledger.wait(BatchKey::Epoch(3), Duration::ZERO));
+        let batch = ledger.take(BatchKey::Epoch(3)).unwrap();
+        let rewards: Vec<f32> = batch.iter().map(|one| one.score.reward).collect();
+        assert_eq!(rewards, [0.0, 1.0, 2.0]);
+        assert_eq!(ledger.offer(offer(1, |_| {})), Decision::Duplicate);
+        let counts = ledger.counts();
+        assert_eq!((counts.accepted, counts.duplicate), (3, 2));
+    }
+
+    #[test]
+    fn what_was_not_ordered_is_refused_by_name() {
+        let ledger = ledger();
+        ledger.expect(awaited(2));
+        let invalid = |offer: Offer| match ledger.offer(offer) {
+            Decision::Invalid(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        let other_run = Offer { run_id: "walk".into(), ..offer(0, |_| {}) };
+        assert_eq!(invalid(other_run), "run: expected run, found walk");
+        let other_task = Offer { task: "chore".into(), ..offer(0, |_| {}) };
+        assert_eq!(invalid(other_task), "task: expected task, found chore");
+        let digest = offer(0, |header| header.weights_digest = Digest([3; 32]));
+        assert!(invalid(digest).starts_with("weights digest: expected 0202"));
+        let scheduler = offer(0, |header| header.scheduler_digest = Digest([3; 32]));
+        assert!(invalid(scheduler).starts_with("scheduler digest: expected 0101"));
+        let seed = offer(0, |header| header.coordinates.run_seed = 8);
+        assert_eq!(invalid(seed), "run seed: expected 7, found 8");
+        assert_eq!(invalid(offer(2, |_| {})), "expected a sample below 2, found 2");
+        assert_eq!(
+            invalid(offer(0, |header| header.policy_version = PolicyVersion(4))),
+            "weights: expected v3, found v4"
+        );
+        assert_eq!(ledger.counts().accepted, 0);
+        assert_eq!(ledger.held(), 0);
+    }
+
+    #[test]
+    fn what_comes_too_late_or_too_early_is_stale_and_what_was_trained_a_duplicate() {
+        let ledger = ledger();
+        ledger.expect(awaited(2));
+        let old = offer(0, |header| header.policy_version = PolicyVersion(2));
+        assert!(matches!(ledger.offer(old), Decision::Stale(_)));
+        let early = offer(0, |header| header.coordinates.epoch = 4);
+        assert!(matches!(ledger.offer(early), Decision::Stale(_)));
+        let trained = offer(0, |header| header.coordinates.epoch = 2);
+        assert_eq!(ledger.offer(trained), Decision::Duplicate);
+    }
+
+    #[test]
+    fn one_thread_waits_for_what_another_brings() {
+        let ledger = ledger();
+        ledger.expect(awaited(1));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| ledger.wait(BatchKey::Epoch(3), Duration::from_secs(20)));
+            assert_eq!(ledger.offer(offer(0, |_| {})), Decision::Accepted);
+            assert!(waiting.join().unwrap());
+        });
+    }
+}

@@ -1,0 +1,117 @@
+//! Trajectories from samplers elsewhere: the run's port [`Rollouts`], filled by the desk.
+
+use crate::run::error::RolloutsError;
+use crate::run::progress::Progress;
+use crate::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
+use crate::service::desk::Desk;
+use crate::service::ledger::{Awaited, BatchKey};
+use bytes::Bytes;
+use ddpo_broadcast::manifest::{TensorShape, WireDtype};
+use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
+use ddpo_inspector::board::Board;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::order::Track;
+use ddpo_rollout::trajectory::{Digest, PolicyVersion};
+use std::sync::Arc;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+use tokio::sync::watch;
+
+/// What the run's thread has reached, for those who ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reached {
+    /// The weights that were published last.
+    pub weights: Option<(PolicyVersion, Digest)>,
+    /// Epoch that is worked on.
+    pub epoch: Option<u32>,
+}
+
+/// The port.
+pub struct RemoteRollouts<'a> {
+    /// Where batches are ordered.
+    pub desk: Desk,
+    /// The type that weights travel in.
+    pub wire_dtype: WireDtype,
+    /// Where trajectories are shown.
+    pub board: Board,
+    /// Where the run has got to.
+    pub reached: watch::Sender<Reached>,
+    /// Whether somebody asked to stop.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+impl Rollouts for RemoteRollouts<'_> {
+    fn publish(&mut self, weights: &Weights<'_>) -> Result<(), RolloutsError> {
+        let exposure = match weights.id.track {
+            Track::Policy => Exposure::Current,
+            Track::Average => Exposure::Aside,
+        };
+        let tensors = weights.unet.parameters().entries().iter().map(host_tensor);
+        self.desk.keeper().publish(PublishRequest {
+            id: weights.id,
+            weights_digest: weights.digest,
+            tensors: Arc::new(tensors.collect::<Vec<_>>()),
+            dtype: self.wire_dtype,
+            exposure,
+            keep: Vec::new(),
+        })?;
+        if weights.id.track == Track::Policy {
+            self.reached.send_modify(|reached| {
+                reached.weights = Some((weights.id.version, weights.digest));
+            });
+        }
+        Ok(())
+    }
+
+    fn prefetch(&mut self, request: &Request<'_>) -> Result<(), RolloutsError> {
+        Ok(self.desk.order(awaited(request))?)
+    }
+
+    fn rollout(
+        &mut self,
+        request: &Request<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Rollout>, RolloutsError> {
+        let start = Instant::now();
+        if request.purpose == Purpose::Rollout {
+            self.reached.send_modify(|reached| reached.epoch = Some(request.epoch));
+        }
+        let awaited = awaited(request);
+        self.desk.order(awaited)?;
+        let scored = self.desk.collect(awaited.key, request.samples, &mut |come| {
+            progress.at(request.stage, come, request.samples as usize);
+            request.on_interrupt == OnInterrupt::Finish || !(self.stop)()
+        })?;
+        let seconds_sampling = start.elapsed().as_secs_f64();
+        Ok(scored.map(|scored| Rollout { scored, seconds_sampling, seconds_scoring: 0.0 }))
+    }
+
+    fn saved(&mut self, epochs: u32) -> Result<(), RolloutsError> {
+        self.board.trained_before(epochs);
+        Ok(())
+    }
+}
+
+fn awaited(request: &Request<'_>) -> Awaited {
+    let key = match request.purpose {
+        Purpose::Evaluation => BatchKey::Evaluation(request.weights.id),
+        _ => BatchKey::Epoch(request.epoch),
+    };
+    Awaited {
+        key,
+        run_seed: request.run_seed,
+        samples: request.samples,
+        weights: request.weights.id,
+        weights_digest: request.weights.digest,
+    }
+}
+
+/// A tensor's values in host memory, f32.
+fn host_tensor((name, tensor): &(String, Tensor)) -> HostTensor {
+    let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+    let elements = values.numel();
+    let mut bytes = vec![0; elements * 4];
+    values.view(-1).copy_data_u8(&mut bytes, elements);
+    let shape = tensor.size().iter().map(|&side| side as usize).collect();
+    HostTensor { tensor: TensorShape { name: name.clone(), shape }, values: Bytes::from(bytes) }
+}

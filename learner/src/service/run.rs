@@ -1,0 +1,476 @@
+//! The service as a whole: takes the lease, opens the run, trains, and drains. The network is served on
+//! the runtime; the run has a thread of its own, which may block.
+
+use crate::device;
+use crate::plan::Plan;
+use crate::run::error::{FolderError, RunError};
+use crate::run::folder::RunFolder;
+use crate::run::open::OpenRun;
+use crate::run::resume::settings_of_run;
+use crate::run::{self, Host as RunHost, Outcome};
+use crate::service::arrivals::{Arrivals, NOT_READY};
+use crate::service::desk::{Desk, DeskConfig};
+use crate::service::fake::{FakeRun, state_of};
+use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
+use crate::service::ledger::{Ledger, RunShape};
+use crate::service::progress::LogProgress;
+use crate::service::remote::{Reached, RemoteRollouts};
+use crate::service::settings::{LearnerSettings, Training};
+use crate::settings::{Dtype, Resolved, Settings};
+use anyhow::{Context, Result, anyhow, bail};
+use ddpo_broadcast::Broadcast;
+use ddpo_broadcast::error::BroadcastError;
+use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
+use ddpo_broadcast::manifest::WireDtype;
+use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
+use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_inspector::board::{Board, BoardLimits};
+use ddpo_inspector::export::export;
+use ddpo_inspector::service::InspectorService;
+use ddpo_inspector::status::{Status, StatusSource};
+use ddpo_proto::intake::{Intake, IntakeCounters, IntakeSettings};
+use ddpo_rollout::order::RunSpec;
+use ddpo_rollout::trajectory::{Digest, StateDtype};
+use ddpo_service::health::Health;
+use ddpo_service::host::Host;
+use ddpo_service::metrics::Metrics;
+use ddpo_service::shutdown::Shutdown;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tonic::Status as GrpcStatus;
+use tonic::service::interceptor::InterceptedService;
+
+/// Names of the health conditions.
+pub const CONDITIONS: [&str; 2] = ["lease", "run"];
+
+/// Runs the service to the end of the run, or until somebody asks to stop.
+///
+/// # Errors
+/// What kept it from starting or going on.
+pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()> {
+    let plan = plan_of(&asked, &own)?;
+    let board = Board::new(BoardLimits::default());
+    let arrivals = Arc::new(Arrivals::new(board.clone()));
+    let intake = Intake::new(
+        Arc::clone(&arrivals),
+        IntakeSettings {
+            credits_per_stream: own.credits_per_rewarder,
+            max_streams: own.max_rewarders,
+            ..IntakeSettings::default()
+        },
+    );
+    let reached = watch::Sender::new(Reached::default());
+    let source = Source {
+        worker_id: host.worker.id.clone(),
+        incarnation: host.worker.incarnation,
+        run_id: host.settings.run_id.clone(),
+        health: host.health.clone(),
+        arrivals: Arc::clone(&arrivals),
+        intake: Arc::clone(intake.counters()),
+        reached: reached.subscribe(),
+    };
+    serve(&host, &board, &intake, &arrivals, source).await?;
+    let store = connect(&host, &own).await?;
+    let trained = match take_lease(&host, &own, &store).await? {
+        None => Ok(()),
+        Some(lease) => {
+            host.health.met("lease", format!("token {}", lease.token));
+            let training = TrainingThread {
+                plan,
+                own,
+                run_id: host.settings.run_id.clone(),
+                store,
+                lease,
+                arrivals,
+                board,
+                reached,
+                health: host.health.clone(),
+                metrics: host.metrics.clone(),
+                shutdown: host.shutdown.clone(),
+                runtime: Handle::current(),
+                keeping: CancellationToken::new(),
+            };
+            training.start().await
+        }
+    };
+    host.health.drain();
+    intake.drain();
+    host.close().await;
+    trained
+}
+
+/// The run's settings: those of the run in the folder, if there is one, which is then resumed.
+fn plan_of(asked: &Resolved, own: &LearnerSettings) -> Result<Plan> {
+    let exists = RunFolder::settings_file(asked.settings.output_dir.as_ref()).is_file();
+    let settings: Settings = match exists {
+        true => settings_of_run(asked)?,
+        false => asked.settings.clone(),
+    };
+    if own.weights_dtype != WireDtype::F32 && settings.dtype != Dtype::Bf16 {
+        let found = own.weights_dtype;
+        bail!("learner.weights_dtype = {found}: expected f32 where dtype is f32");
+    }
+    Ok(Plan::new(settings)?)
+}
+
+async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<dyn Broadcast>> {
+    let url = host.settings.redis_url.expose();
+    let config = RedisConfig {
+        // The keeper has patience of its own, and its lease to renew meanwhile.
+        patience: own.lease() / 3,
+        ..RedisConfig::new(url, &host.settings.run_id)
+    };
+    let store = RedisBroadcast::connect(&config).await.context("redis_url")?;
+    Ok(Arc::new(store))
+}
+
+/// Takes the lease, waiting for it as a standby; `None` if somebody asked to stop before.
+async fn take_lease(
+    host: &Host,
+    own: &LearnerSettings,
+    store: &Arc<dyn Broadcast>,
+) -> Result<Option<Lease>> {
+    const LOOK: Duration = Duration::from_millis(250);
+    let request = LeaseRequest {
+        owner: format!("{}-{}", host.worker.id, host.worker.incarnation),
+        ttl: own.lease(),
+        last_known: FenceToken(0),
+    };
+    // The learner before, killed, leaves a lease that lapses by itself: even without `standby` it is
+    // waited for once.
+    let deadline = Instant::now() + own.patience();
+    loop {
+        let error = match store.acquire(&request).await {
+            Ok(lease) => return Ok(Some(lease)),
+            Err(error) => error,
+        };
+        host.health.unmet("lease", error.to_string());
+        let held = matches!(error, BroadcastError::LeaseHeld { .. });
+        if !(held || error.is_transient()) {
+            return Err(error.into());
+        }
+        if !own.standby && Instant::now() > deadline {
+            let hint = "hint: stop the other learner, or start this one with --standby";
+            return Err(anyhow!("learner: {error}; {hint}"));
+        }
+        tokio::select! {
+            () = host.shutdown.wait() => return Ok(None),
+            () = sleep(LOOK) => {}
+        }
+    }
+}
+
+async fn serve(
+    host: &Host,
+    board: &Board,
+    intake: &Intake<Arrivals>,
+    arrivals: &Arc<Arrivals>,
+    source: Source,
+) -> Result<()> {
+    let arrivals = Arc::clone(arrivals);
+    // A stream that a standby kept open would keep its rewarder from finding the learner.
+    let when_open = move |request| match arrivals.is_open() {
+        true => Ok(request),
+        false => Err(GrpcStatus::unavailable(NOT_READY)),
+    };
+    let learner = InterceptedService::new(intake.learner_service(), when_open);
+    let source: Arc<dyn StatusSource> = Arc::new(source);
+    let (metrics, health) = (host.metrics.clone(), host.health.clone());
+    tokio::spawn(export(metrics, health, board.clone(), Arc::clone(&source)));
+    let incoming = host.open().await?;
+    let (v1, v1alpha) = ddpo_inspector::reflection::services()?;
+    let router = host
+        .door
+        .server()?
+        .add_service(host.health.grpc(&["ddpo.v1.Learner", "ddpo.v1.Inspector"]))
+        .add_service(v1)
+        .add_service(v1alpha)
+        .add_service(InspectorService::server(board.clone(), Arc::clone(&source)))
+        .add_service(learner);
+    let closing = host.closing.clone().cancelled_owned();
+    tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
+    Ok(())
+}
+
+/// What the run's thread takes with it.
+struct TrainingThread {
+    plan: Plan,
+    own: LearnerSettings,
+    run_id: String,
+    store: Arc<dyn Broadcast>,
+    lease: Lease,
+    arrivals: Arc<Arrivals>,
+    board: Board,
+    reached: watch::Sender<Reached>,
+    health: Health,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    runtime: Handle,
+    /// Cancelled when the keeper renews the lease.
+    keeping: CancellationToken,
+}
+
+/// Renews the lease while the run is opened, which can take longer than it lasts. What goes wrong here,
+/// the keeper finds when it starts.
+async fn renew(store: Arc<dyn Broadcast>, lease: Lease, keeping: CancellationToken) {
+    while !keeping.is_cancelled() {
+        if let Err(error) = store.renew(&lease).await {
+            tracing::warn!(%error, "the lease could not be renewed");
+        }
+        tokio::select! {
+            () = keeping.cancelled() => {}
+            () = sleep(lease.ttl / 4) => {}
+        }
+    }
+}
+
+impl TrainingThread {
+    /// Runs the thread to its end.
+    async fn start(self) -> Result<()> {
+        let (done, ended) = oneshot::channel();
+        tokio::spawn(renew(Arc::clone(&self.store), self.lease.clone(), self.keeping.clone()));
+        let work = move || {
+            let result = match self.own.training {
+                Training::Model => self.train(),
+                Training::Fake => self.pretend(),
+            };
+            // The runtime waits for it, and for nothing else.
+            let _ = done.send(result);
+        };
+        std::thread::Builder::new()
+            .name("run".into())
+            .spawn(work)
+            .context("the run's thread cannot be started")?;
+        ended.await.unwrap_or_else(|_| Err(anyhow!("the run's thread has panicked")))
+    }
+
+    /// Trains the model.
+    fn train(&self) -> Result<()> {
+        let plan = &self.plan;
+        let root = plan.folder();
+        let folder = match RunFolder::settings_file(&root).is_file() {
+            true => RunFolder::existing(&root),
+            false => RunFolder::new(&root)?,
+        };
+        let progress = LogProgress { metrics: self.metrics.clone() };
+        let Some(open) = self.open(&folder, &progress)? else { return Ok(()) };
+        let spec = self.spec(&open)?;
+        let shape = RunShape {
+            run_id: self.run_id.clone(),
+            task: spec.task.clone(),
+            scheduler_digest: spec.scheduler_digest,
+            dtype: spec.state_dtype,
+            shape: Some(open.model().shape),
+        };
+        let desk = self.desk(spec, shape, open.epoch(), plan.sample_batch)?;
+        let keeper = desk.keeper().clone();
+        let stop = || self.shutdown.requested();
+        let mut rollouts = RemoteRollouts {
+            desk,
+            wire_dtype: self.own.weights_dtype,
+            board: self.board.clone(),
+            reached: self.reached.clone(),
+            stop: &stop,
+        };
+        let host = RunHost { progress: &progress, stop: &stop, command: "ddpo-learner" };
+        let outcome = run::train(open, &mut rollouts, &host)?;
+        self.health.unmet(
+            "run",
+            match outcome {
+                Outcome::Finished => "the run is finished",
+                Outcome::Interrupted => "the run was interrupted",
+            },
+        );
+        Ok(keeper.release()?)
+    }
+
+    /// Opens the run; `None` if somebody asked to stop before. The learner before, if it was only
+    /// paused while its lease lapsed, still has the folder until it finds out and ends; under the
+    /// lease that this learner holds it can do no harm meanwhile.
+    fn open<'a>(
+        &'a self,
+        folder: &'a RunFolder,
+        progress: &LogProgress,
+    ) -> Result<Option<OpenRun<'a>>> {
+        const LOOK: Duration = Duration::from_millis(250);
+        let deadline = Instant::now() + self.own.patience();
+        loop {
+            let error = match OpenRun::open(&self.plan, folder, progress) {
+                Err(RunError::Folder(error @ FolderError::InUse(_))) => error,
+                opened => return Ok(Some(opened?)),
+            };
+            if self.shutdown.requested() {
+                return Ok(None);
+            }
+            if !self.own.standby && Instant::now() > deadline {
+                return Err(error.into());
+            }
+            self.health.unmet("run", error.to_string());
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Counts and hashes instead of training.
+    fn pretend(&self) -> Result<()> {
+        let settings = &self.plan.settings;
+        let folder = self.plan.folder();
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("could not create {}", folder.display()))?;
+        let state = state_of(&folder)?;
+        let scheduler_digest = Digest::of(b"fake");
+        let spec = RunSpec {
+            run_id: self.run_id.clone(),
+            unet_config: String::new(),
+            scheduler_config: String::new(),
+            scheduler: "ddim".into(),
+            num_inference_steps: settings.num_inference_steps,
+            eta: settings.eta,
+            scheduler_digest,
+            dtype: "f32".into(),
+            state_dtype: StateDtype::F32,
+            task: settings.task.clone(),
+        };
+        let shape = RunShape {
+            run_id: self.run_id.clone(),
+            task: settings.task.clone(),
+            scheduler_digest,
+            dtype: StateDtype::F32,
+            shape: None,
+        };
+        let desk = self.desk(spec, shape, state.epoch, self.plan.sample_batch)?;
+        let keeper = desk.keeper().clone();
+        let ended = FakeRun {
+            desk,
+            folder: &folder,
+            run_seed: settings.run_seed,
+            epochs: settings.num_epochs,
+            samples: settings.num_samples_per_epoch as u32,
+            reached: self.reached.clone(),
+            stop: &|| self.shutdown.requested(),
+        };
+        if let Some(state) = ended.run(state)? {
+            tracing::info!(trained = state.trained, digest = %state.digest, "finished");
+        }
+        Ok(keeper.release()?)
+    }
+
+    /// Sets up keeper, ledger and desk; trajectories are taken from here on.
+    fn desk(
+        &self,
+        spec: RunSpec,
+        shape: RunShape,
+        epoch: u32,
+        sample_batch: usize,
+    ) -> Result<Desk> {
+        let ledger = Arc::new(Ledger::new(shape, epoch));
+        let keeper = self.keeper(spec, &ledger)?;
+        self.arrivals.begin(Arc::clone(&ledger));
+        self.health.met("run", format!("epoch {epoch}"));
+        let stall = self.own.stall();
+        let config = DeskConfig { run_id: self.run_id.clone(), sample_batch, stall };
+        Ok(Desk::new(config, keeper, ledger))
+    }
+
+    fn keeper(&self, spec: RunSpec, ledger: &Arc<Ledger>) -> Result<KeeperHandle> {
+        let config = KeeperConfig {
+            tick: (self.own.lease() / 5).min(Duration::from_secs(1)),
+            patience: self.own.redis_patience(),
+        };
+        let (store, ledger) = (Arc::clone(&self.store), Arc::clone(ledger));
+        let lease = self.lease.clone();
+        self.keeping.cancel();
+        Ok(self.runtime.block_on(Keeper::start(config, store, ledger, spec, lease))?)
+    }
+
+    fn spec(&self, open: &OpenRun<'_>) -> Result<RunSpec> {
+        let settings = &self.plan.settings;
+        let model = open.model();
+        let steps = settings.num_inference_steps;
+        let transitions = self.plan.transitions(&model.scheduler, steps)?;
+        device::parse(&settings.device)?;
+        Ok(RunSpec {
+            run_id: self.run_id.clone(),
+            unet_config: open.learner().policy().network().config().to_json()?,
+            scheduler_config: model.scheduler_text().to_owned(),
+            scheduler: match settings.scheduler {
+                SchedulerKind::Ddim => "ddim".into(),
+                SchedulerKind::Ddpm => "ddpm".into(),
+            },
+            num_inference_steps: steps,
+            eta: settings.eta,
+            scheduler_digest: transitions.digest(),
+            dtype: match settings.dtype {
+                Dtype::F32 => "f32".into(),
+                Dtype::Bf16 => "bf16".into(),
+            },
+            state_dtype: settings.state_dtype,
+            task: settings.task.clone(),
+        })
+    }
+}
+
+/// The status.
+struct Source {
+    worker_id: String,
+    incarnation: u64,
+    run_id: String,
+    health: Health,
+    arrivals: Arc<Arrivals>,
+    intake: Arc<IntakeCounters>,
+    reached: watch::Receiver<Reached>,
+}
+
+impl Source {
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let decided = self.arrivals.counts();
+        let intake = &self.intake;
+        let loads = [
+            ("trajectories_opened", &intake.opened),
+            ("trajectories_received", &intake.completed),
+            ("trajectories_malformed", &intake.rejected),
+            ("trajectories_lost", &intake.lost),
+            ("state_bytes_received", &intake.state_bytes),
+            ("streams", &intake.streams),
+            ("stream_errors", &intake.stream_errors),
+        ];
+        let counts = loads.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed)));
+        let decided = [
+            ("trajectories_accepted", decided.accepted),
+            ("trajectories_duplicate", decided.duplicate),
+            ("trajectories_stale", decided.stale),
+            ("trajectories_invalid", decided.invalid),
+        ];
+        let decided = decided.map(|(name, count)| (name.to_owned(), count));
+        counts.into_iter().chain(decided).collect()
+    }
+}
+
+impl StatusSource for Source {
+    fn status(&self) -> Status {
+        let report = self.health.report();
+        let unmet = report.conditions.iter().find(|condition| !condition.met);
+        let reached = *self.reached.borrow();
+        let activity = match (unmet, reached.epoch) {
+            (Some(condition), _) => format!("{}: {}", condition.name, condition.reason),
+            (None, Some(epoch)) => format!("epoch {epoch}"),
+            (None, None) => "opening the run".to_owned(),
+        };
+        Status {
+            service: "learner",
+            worker_id: self.worker_id.clone(),
+            incarnation: self.incarnation,
+            run_id: self.run_id.clone(),
+            serving: report.serving(),
+            activity,
+            weights: reached.weights,
+            epoch: reached.epoch,
+            counters: self.counts(),
+        }
+    }
+}

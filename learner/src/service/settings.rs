@@ -1,0 +1,68 @@
+//! The table `[learner]`.
+
+use ddpo_broadcast::manifest::WireDtype;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Training {
+    /// The model.
+    #[default]
+    Model,
+    /// Nothing: batches are counted and hashed, for tests under load.
+    Fake,
+}
+
+ddpo_service::settings! {
+    /// What the learner alone has, besides the run's settings.
+    pub struct LearnerSettings;
+    values {
+        /// How long the lease lasts without renewal (seconds); a standby takes over after that
+        lease_seconds: f64 = 10.0;
+        /// Longest time without any trajectory while some are waited for (seconds)
+        stall_seconds: f64 = 1800.0;
+        /// Longest time that Redis may be unreachable (seconds)
+        redis_patience_seconds: f64 = 120.0;
+        /// Type that weights travel in: f32, or bf16 where dtype is bf16
+        weights_dtype: WireDtype = WireDtype::F32;
+        /// Trajectories that one rewarder may have open or unanswered
+        credits_per_rewarder: u32 = 32;
+        /// Rewarders at one time
+        max_rewarders: usize = 64;
+        /// model, or fake: nothing is trained, for tests under load
+        training: Training = Training::Model;
+    }
+    switches {
+        /// Wait while another learner holds the lease, instead of ending with an error
+        standby;
+    }
+}
+
+impl LearnerSettings {
+    /// How long the lease lasts without renewal.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs_f64(self.lease_seconds.clamp(0.1, 3600.0))
+    }
+
+    /// How long a learner that is no standby waits for the one before it: a killed one's lease has
+    /// lapsed by then.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.lease() + Duration::from_secs(2)
+    }
+
+    /// Longest time without any trajectory.
+    #[must_use]
+    pub fn stall(&self) -> Duration {
+        Duration::from_secs_f64(self.stall_seconds.clamp(1.0, 1e9))
+    }
+
+    /// Longest time that Redis may be unreachable.
+    #[must_use]
+    pub fn redis_patience(&self) -> Duration {
+        Duration::from_secs_f64(self.redis_patience_seconds.clamp(1.0, 1e9))
+    }
+}

@@ -1,0 +1,312 @@
+//! The settings of a run: names, types, defaults and meanings, in one table.
+//!
+//! A name is a key in a settings file, a flag (`--batch-size`), and an environment variable
+//! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
+
+use crate::config::{AdvantageScope, Objective};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use ddpo_diffusion::gaussian::Reduction;
+use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_rollout::trajectory::StateDtype;
+use ddpo_service::settings::{Layers, SettingsError, Source};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Prefix of the environment variables.
+const PREFIX: &str = "DDPO_";
+
+/// Variables with the prefix that belong to the set-up scripts.
+const OTHERS: [&str; 3] = ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV"];
+
+/// How images are mapped to 8 bits before they are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RewardCompat {
+    /// From [-1, 1], as it should be.
+    #[default]
+    None,
+    /// From [0, 1], the seed implementation's error.
+    Seed,
+}
+
+/// The type that the UNet runs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32-bit IEEE floating point.
+    #[default]
+    F32,
+    /// bfloat16; log-probabilities and the optimizer stay f32.
+    Bf16,
+}
+
+struct Described {
+    name: &'static str,
+    help: &'static str,
+    switch: bool,
+}
+
+macro_rules! settings {
+    (
+        values { $( $(#[doc = $help:literal])+ $name:ident: $type:ty = $default:expr; )+ }
+        optional { $( $(#[doc = $ohelp:literal])+ $oname:ident: $otype:ty = $example:expr; )+ }
+        switches { $( $(#[doc = $shelp:literal])+ $sname:ident; )+ }
+    ) => {
+        /// The settings of a run.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Settings {
+            $( $(#[doc = $help])+ pub $name: $type, )+
+            $( $(#[doc = $shelp])+ pub $sname: bool, )+
+            $(
+                $(#[doc = $ohelp])+
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $oname: Option<$otype>,
+            )+
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $( $name: $default, )+ $( $sname: false, )+ $( $oname: None, )+ }
+            }
+        }
+
+        impl Settings {
+            /// Every optional setting filled, to tell the types.
+            pub(crate) fn example() -> Self {
+                Self { $( $oname: Some($example), )+ ..Self::default() }
+            }
+        }
+
+        const TABLE: &[Described] = &[
+            $( Described {
+                name: stringify!($name), help: concat!($($help),+), switch: false,
+            }, )+
+            $( Described {
+                name: stringify!($oname), help: concat!($($ohelp),+), switch: false,
+            }, )+
+            $( Described {
+                name: stringify!($sname), help: concat!($($shelp),+), switch: true,
+            }, )+
+        ];
+    };
+}
+
+settings! {
+    values {
+        /// "aesthetic score", "under30 years old", "over50 years old", "jpeg compressibility" or
+        /// "jpeg incompressibility"
+        task: String = "aesthetic score".into();
+        /// Pretrained model: a folder, a Hub name such as google/ddpm-church-256, or toy-faces-32
+        ddpm_ckpt: String = "google/ddpm-celebahq-256".into();
+        /// Folder of the run
+        output_dir: String = ".".into();
+        /// Seed of the run: all training noise follows from it
+        run_seed: u64 = 5_633_313_988;
+        /// Epochs: sample, score, update
+        num_epochs: u32 = 5;
+        /// Trajectories in an epoch
+        num_samples_per_epoch: usize = 10;
+        /// Samples in a mini-batch: one optimizer step each
+        batch_size: usize = 5;
+        /// Passes over an epoch's samples
+        num_inner_epochs: usize = 1;
+        /// Denoising steps
+        num_inference_steps: usize = 40;
+        /// Stochasticity of DDIM, above 0 and at most 1; 1 gives DDPM's variance
+        eta: f64 = 1.0;
+        /// ddim or ddpm
+        scheduler: SchedulerKind = SchedulerKind::Ddim;
+        /// Learning rate of the first step
+        initial_lr: f64 = 9e-8;
+        /// Learning rate after the warm-up; equal to initial_lr means a constant rate
+        peak_lr: f64 = 6e-7;
+        /// Share of all optimizer steps that the warm-up takes
+        warmup_pct: f64 = 0.1;
+        /// AdamW's weight decay
+        weight_decay: f64 = 1e-4;
+        /// Advantages are clipped to plus and minus this
+        clip_advantages: f64 = 2.5;
+        /// The probability ratio is clipped to 1 plus and minus this, in log_prob's unit
+        clip_ratio: f64 = 1e-4;
+        /// Gradients are scaled to at most this norm
+        max_grad_norm: f64 = 1.0;
+        /// clipped-is (importance sampling with a clip), decoupled (the same for samples of older
+        /// weights) or score-function
+        objective: Objective = Objective::ClippedIs;
+        /// How many epochs older than the learner's weights those of a sample may be; above 0
+        /// samplers run ahead, which takes the services
+        max_staleness: u32 = 0;
+        /// The decoupled objective's importance weight is cut at this, in log_prob's unit
+        importance_cap: f64 = 5.0;
+        /// Rewards are standardised over the epoch, the batch, or running (all so far)
+        advantage: AdvantageScope = AdvantageScope::Epoch;
+        /// Log-probabilities as mean over dimensions, or sum (nats)
+        log_prob: Reduction = Reduction::Mean;
+        /// Weight of the divergence from the pretrained model
+        kl_coef: f64 = 0.0;
+        /// Share of a trajectory's steps that are trained
+        timestep_fraction: f64 = 1.0;
+        /// Largest |ratio - 1| before the first update of an epoch
+        ratio_tolerance: f64 = 1e-4;
+        /// Evaluation samples
+        num_eval_samples: usize = 2;
+        /// Seed of the evaluation samples: the same noise every time
+        eval_rnd_seed: u64 = 666;
+        /// Epochs between checkpoints; there is always one after the last
+        checkpoint_every: u32 = 1;
+        /// auto, cpu, cuda or cuda:N
+        device: String = "auto".into();
+        /// Type that the UNet runs in: f32 or bf16
+        dtype: Dtype = Dtype::F32;
+        /// Type that states are rounded to and kept in: f32, f16 or bf16
+        state_dtype: StateDtype = StateDtype::F32;
+        /// seed maps images to 8 bits as the seed implementation did, which rewards darkness
+        reward_compat: RewardCompat = RewardCompat::None;
+    }
+    optional {
+        /// (sample, step) pairs in one backward pass; batch_size by default
+        micro_batch_size: usize = 1;
+        /// Samples denoised together; batch_size by default
+        sample_batch_size: usize = 1;
+        /// Epochs between evaluations; none without it
+        eval_every_each_epoch: u32 = 1;
+        /// The run stops when an epoch's mean divergence from the pretrained model passes this
+        /// (nats a transition)
+        kl_stop: f64 = 1.0;
+        /// Keep averaged weights of this decay, and evaluate with them
+        ema_decay: f64 = 0.99;
+        /// Start from this checkpoint folder, its optimizer included if it has one
+        resume_from_ckpt: String = String::new();
+        /// Best evaluation reward so far, in place of the checkpoint's
+        manual_best_reward: f64 = 0.0;
+        /// CPU threads; all by default
+        threads: usize = 1;
+    }
+    switches {
+        /// Accepted for the seed implementation's sake: checkpoints are always saved
+        save_model;
+        /// Accepted; logging to Weights & Biases comes later, metrics.jsonl has every number
+        wandb_logging;
+        /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
+        record_batches;
+    }
+}
+
+/// The flags of all settings, as texts.
+#[derive(Clone, Debug, Default)]
+pub struct SettingFlags {
+    given: Vec<(String, String)>,
+}
+
+impl SettingFlags {
+    /// The flags that were given, as (key, text).
+    pub fn given(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.given.iter().cloned()
+    }
+}
+
+fn argument(setting: &Described) -> Arg {
+    let flag = setting.name.replace('_', "-");
+    let argument = Arg::new(setting.name).long(flag).help(setting.help.trim());
+    match setting.switch {
+        true => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_name("true|false"),
+        false => argument.value_name("VALUE").allow_hyphen_values(true).num_args(1),
+    }
+}
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        let flags = TABLE.iter().map(argument);
+        let off = TABLE.iter().filter(|setting| setting.switch).map(|setting| {
+            let name = format!("no-{}", setting.name.replace('_', "-"));
+            Arg::new(name.clone())
+                .long(name)
+                .hide(true)
+                .num_args(0)
+                .action(clap::ArgAction::SetTrue)
+        });
+        // The seed implementation has had two spellings of this one.
+        let alias = |argument: Arg| argument.alias("policy-weight-decay");
+        command.args(flags).args(off).mut_arg("weight_decay", alias)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Vec::new();
+        for setting in TABLE {
+            if let Some(value) = matches.get_one::<String>(setting.name) {
+                given.push((setting.name.to_owned(), value.clone()));
+            }
+            let off = format!("no-{}", setting.name.replace('_', "-"));
+            if setting.switch && matches.get_flag(&off) {
+                given.push((setting.name.to_owned(), "false".to_owned()));
+            }
+        }
+        Ok(Self { given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The settings, and where each that is not a default came from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The settings.
+    pub settings: Settings,
+    /// The uppermost source of each key that a file, the environment or a flag has set.
+    pub sources: BTreeMap<String, Source>,
+}
+
+/// The run's settings as the first of several tables, for a service's settings file.
+///
+/// # Errors
+/// [`SettingsError::Schema`], an error of the program.
+pub fn layers() -> Result<Layers, SettingsError> {
+    Layers::new(&Settings::default(), &Settings::example())
+}
+
+/// The run's settings out of layers that began with [`layers`].
+///
+/// # Errors
+/// [`SettingsError::Value`] for a value that its setting does not take.
+pub fn of_layers(layers: &Layers) -> Result<Resolved, SettingsError> {
+    let own = |(key, _): &(&String, &Source)| !key.contains('.');
+    let sources = layers.sources().iter().filter(own);
+    let sources = sources.map(|(key, from)| (key.clone(), from.clone())).collect();
+    Ok(Resolved { settings: layers.finish()?, sources })
+}
+
+/// Lays defaults, file, environment and flags over each other. Every value has to be one that its
+/// setting takes, that of a file or a variable also where something above overrides it.
+///
+/// # Errors
+/// [`SettingsError`] names the source, the key and the value.
+pub fn resolve(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &SettingFlags,
+) -> Result<Resolved, SettingsError> {
+    let mut layers = layers()?;
+    if let Some(path) = file {
+        layers.file(path)?;
+        layers.finish::<Settings>()?;
+    }
+    layers.environment(PREFIX, &OTHERS, environment)?;
+    layers.finish::<Settings>()?;
+    layers.flags(flags.given.iter().cloned())?;
+    Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })
+}

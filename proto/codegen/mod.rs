@@ -1,0 +1,41 @@
+//! Makes the generated code from `ddpo/v1/*.proto`: shared by the example that writes it and the
+//! test that checks it. protox reads the contract, so that nobody needs protoc.
+
+use prost::Message;
+use std::path::{Path, PathBuf};
+
+/// Generated Rust, within `src/generated`.
+pub const CODE: &str = "ddpo.v1.rs";
+/// The encoded `FileDescriptorSet`, within `src/generated`.
+pub const DESCRIPTORS: &str = "ddpo.v1.descriptors.bin";
+
+/// Where the generated files are checked in.
+pub fn checked_in() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated")
+}
+
+/// Writes [`CODE`] and [`DESCRIPTORS`] into `folder`.
+///
+/// # Errors
+/// A contract that does not parse, or a folder that cannot be written.
+pub fn generate(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ["trajectory", "services", "inspector"].map(|n| format!("ddpo/v1/{n}.proto"));
+    let mut compiler = protox::Compiler::new([root])?;
+    compiler.include_imports(true).include_source_info(true).open_files(&files)?;
+    let mut descriptors = compiler.file_descriptor_set();
+    tonic_prost_build::configure()
+        .bytes(".")
+        .btree_map(".")
+        .codec_path("crate::codec::RoomyCodec")
+        .emit_rerun_if_changed(false)
+        .out_dir(folder)
+        .compile_fds(descriptors.clone())?;
+    // Comments are of no use to reflection and would change the bytes with every word.
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    assert!(folder.join(CODE).is_file(), "{CODE} was not generated");
+    std::fs::write(folder.join(DESCRIPTORS), descriptors.encode_to_vec())?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Bytes as the frames of one stream, each behind its length, through prost into the assembler.
+//! Checksums are put right, or nothing would come past the first chunk.
+
+#![no_main]
+
+use ddpo_proto::assembler::{AssemblerEvent, FrameAssembler};
+use ddpo_proto::limits::Limits;
+use ddpo_proto::stream::Destination;
+use ddpo_proto::wire::{TrajectoryFrame, trajectory_frame::Content};
+use libfuzzer_sys::fuzz_target;
+use prost::Message;
+
+const CREDITS: u32 = 4;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&first, mut rest)) = input.split_first() else { return };
+    let destination = if first % 2 == 0 { Destination::Rewarder } else { Destination::Learner };
+    let limits = Limits { max_trajectory_bytes: 1 << 16, max_slots: 8, ..Limits::default() };
+    let bound = CREDITS as usize * limits.max_trajectory_bytes;
+    let mut assembler = FrameAssembler::new(destination, limits);
+    assembler.grant(CREDITS);
+    while let Ok(mut frame) = TrajectoryFrame::decode_length_delimited(&mut rest) {
+        if first % 4 < 2
+            && let Some(Content::Chunk(chunk)) = &mut frame.content
+        {
+            chunk.payload_crc32 = crc32(&chunk.payload);
+        }
+        match assembler.push(frame) {
+            Ok(Some(AssemblerEvent::Complete { ticket, trajectory })) => {
+                assert!(trajectory.into_trajectory().is_ok());
+                assert!(assembler.release(ticket));
+                assembler.grant(1);
+            }
+            Ok(Some(AssemblerEvent::Abandoned { .. } | AssemblerEvent::Rejected { .. })) => {
+                assembler.grant(1);
+            }
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        assert!(assembler.held_bytes() <= bound);
+        assert!(assembler.growing().count() + assembler.answering() <= CREDITS as usize);
+    }
+});
+
+/// CRC-32 of IEEE 802.3, bit by bit: a second opinion on the table-driven one.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}

@@ -1,0 +1,239 @@
+//! `TrajectoryHeader` <-> [`Opening`].
+
+use super::text::{optional, required};
+use crate::limits::Limits;
+use crate::malformed::Malformed;
+use crate::stream::{Opening, TrajectoryIdentity};
+use crate::wire;
+use bytes::Bytes;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::order::Track;
+use ddpo_rollout::trajectory::{
+    Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
+};
+use thiserror::Error;
+
+/// Why a header cannot be sent.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum UnsendableHeader {
+    /// Such draws stay in one process.
+    #[error("purpose: expected rollout or evaluation, found {0:?}")]
+    Purpose(Purpose),
+    /// A receiver would refuse it.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// Reads a header.
+///
+/// # Errors
+/// The first thing that is malformed or beyond `limits`.
+pub fn from_wire(message: wire::TrajectoryHeader, limits: &Limits) -> Result<Opening, Malformed> {
+    let dtype = dtype_from_wire(message.dtype)?;
+    let shape = shape_from_wire(message.shape, dtype, limits)?;
+    check_timesteps(&message.timesteps, limits)?;
+    check_size(shape, dtype, message.timesteps.len(), limits)?;
+    let random_steps = random_steps_from_wire(&message.random_steps, message.timesteps.len())?;
+    if message.attempt == 0 {
+        return Err(Malformed::AttemptZero);
+    }
+    Ok(Opening {
+        identity: TrajectoryIdentity {
+            trajectory_id: required("trajectory_id", message.trajectory_id, limits)?,
+            run_id: required("run_id", message.run_id, limits)?,
+            order_id: required("order_id", message.order_id, limits)?,
+            attempt: message.attempt,
+            worker_id: required("worker_id", message.worker_id, limits)?,
+            incarnation: message.incarnation,
+            track: track_from_wire(message.track)?,
+            traceparent: optional("traceparent", message.traceparent, limits)?,
+        },
+        header: TrajectoryHeader {
+            coordinates: SampleCoordinates {
+                run_seed: message.run_seed,
+                epoch: message.epoch,
+                sample: message.sample,
+            },
+            purpose: purpose_from_wire(message.purpose)?,
+            policy_version: PolicyVersion(message.policy_version),
+            weights_digest: digest_from_wire("weights_digest", &message.weights_digest)?,
+            scheduler_digest: digest_from_wire("scheduler_digest", &message.scheduler_digest)?,
+            dtype,
+            shape,
+            timesteps: message.timesteps.into(),
+            random_steps: random_steps.into(),
+        },
+    })
+}
+
+/// Writes a header, and checks it as a receiver would.
+///
+/// # Errors
+/// A purpose that is never sent, or what a receiver with the same `limits` would refuse.
+pub fn to_wire(
+    opening: &Opening,
+    limits: &Limits,
+) -> Result<wire::TrajectoryHeader, UnsendableHeader> {
+    let (identity, header) = (&opening.identity, &opening.header);
+    let digest = |digest: Digest| Bytes::copy_from_slice(&digest.0);
+    let message = wire::TrajectoryHeader {
+        trajectory_id: identity.trajectory_id.clone(),
+        run_id: identity.run_id.clone(),
+        order_id: identity.order_id.clone(),
+        attempt: identity.attempt,
+        worker_id: identity.worker_id.clone(),
+        incarnation: identity.incarnation,
+        policy_version: header.policy_version.0,
+        track: track_to_wire(identity.track).into(),
+        weights_digest: digest(header.weights_digest),
+        purpose: purpose_to_wire(header.purpose)?.into(),
+        run_seed: header.coordinates.run_seed,
+        epoch: header.coordinates.epoch,
+        sample: header.coordinates.sample,
+        scheduler_digest: digest(header.scheduler_digest),
+        dtype: dtype_to_wire(header.dtype).into(),
+        shape: Some(wire::Shape {
+            channels: narrow(header.shape.channels),
+            height: narrow(header.shape.height),
+            width: narrow(header.shape.width),
+        }),
+        timesteps: header.timesteps.to_vec(),
+        random_steps: header.random_steps.iter().map(|&step| narrow(step)).collect(),
+        traceparent: identity.traceparent.clone().unwrap_or_default(),
+    };
+    from_wire(message.clone(), limits)?;
+    Ok(message)
+}
+
+/// What does not fit becomes a number that the check afterwards refuses.
+fn narrow(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn digest_from_wire(field: &'static str, bytes: &[u8]) -> Result<Digest, Malformed> {
+    let found = bytes.len();
+    bytes.try_into().map(Digest).map_err(|_| Malformed::DigestLength { field, found })
+}
+
+fn dtype_from_wire(number: i32) -> Result<StateDtype, Malformed> {
+    match wire::Dtype::try_from(number) {
+        Ok(wire::Dtype::F32) => Ok(StateDtype::F32),
+        Ok(wire::Dtype::F16) => Ok(StateDtype::F16),
+        Ok(wire::Dtype::Bf16) => Ok(StateDtype::Bf16),
+        Ok(wire::Dtype::Unspecified) => Err(Malformed::Unspecified("dtype")),
+        Err(_) => Err(Malformed::Unknown { field: "dtype", found: number }),
+    }
+}
+
+fn dtype_to_wire(dtype: StateDtype) -> wire::Dtype {
+    match dtype {
+        StateDtype::F32 => wire::Dtype::F32,
+        StateDtype::F16 => wire::Dtype::F16,
+        StateDtype::Bf16 => wire::Dtype::Bf16,
+    }
+}
+
+/// Reads a purpose.
+///
+/// # Errors
+/// One that is unspecified or unknown.
+pub fn purpose_from_wire(number: i32) -> Result<Purpose, Malformed> {
+    match wire::Purpose::try_from(number) {
+        Ok(wire::Purpose::Rollout) => Ok(Purpose::Rollout),
+        Ok(wire::Purpose::Evaluation) => Ok(Purpose::Evaluation),
+        Ok(wire::Purpose::Unspecified) => Err(Malformed::Unspecified("purpose")),
+        Err(_) => Err(Malformed::Unknown { field: "purpose", found: number }),
+    }
+}
+
+/// Writes a purpose.
+///
+/// # Errors
+/// One whose draws never leave their process.
+pub fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> {
+    match purpose {
+        Purpose::Rollout => Ok(wire::Purpose::Rollout),
+        Purpose::Evaluation => Ok(wire::Purpose::Evaluation),
+        Purpose::Pretraining | Purpose::Weights | Purpose::StepChoice => {
+            Err(UnsendableHeader::Purpose(purpose))
+        }
+    }
+}
+
+fn track_from_wire(number: i32) -> Result<Track, Malformed> {
+    match wire::Track::try_from(number) {
+        Ok(wire::Track::Policy) => Ok(Track::Policy),
+        Ok(wire::Track::Average) => Ok(Track::Average),
+        Ok(wire::Track::Unspecified) => Err(Malformed::Unspecified("track")),
+        Err(_) => Err(Malformed::Unknown { field: "track", found: number }),
+    }
+}
+
+fn track_to_wire(track: Track) -> wire::Track {
+    match track {
+        Track::Policy => wire::Track::Policy,
+        Track::Average => wire::Track::Average,
+    }
+}
+
+fn shape_from_wire(
+    message: Option<wire::Shape>,
+    dtype: StateDtype,
+    limits: &Limits,
+) -> Result<StateShape, Malformed> {
+    let wire::Shape { channels, height, width } = message.ok_or(Malformed::Missing("shape"))?;
+    let sides = [("channels", channels), ("height", height), ("width", width)];
+    if let Some((side, _)) = sides.iter().find(|(_, length)| *length == 0) {
+        return Err(Malformed::ShapeZero(side));
+    }
+    let found = state_bytes(sides.map(|(_, length)| u64::from(length)), dtype);
+    let limit = limits.max_state_bytes;
+    if found > limit as u64 {
+        return Err(Malformed::StateTooLarge { limit, found });
+    }
+    let [channels, height, width] = [channels, height, width].map(|length| length as usize);
+    Ok(StateShape { channels, height, width })
+}
+
+fn state_bytes(sides: [u64; 3], dtype: StateDtype) -> u64 {
+    sides.iter().fold(dtype.size() as u64, |bytes, side| bytes.saturating_mul(*side))
+}
+
+fn check_size(
+    shape: StateShape,
+    dtype: StateDtype,
+    timesteps: usize,
+    limits: &Limits,
+) -> Result<(), Malformed> {
+    let sides = [shape.channels, shape.height, shape.width].map(|length| length as u64);
+    let found = state_bytes(sides, dtype).saturating_mul(timesteps as u64 + 1);
+    let limit = limits.max_trajectory_bytes;
+    if found > limit as u64 {
+        return Err(Malformed::TrajectoryTooLarge { limit, found });
+    }
+    Ok(())
+}
+
+fn check_timesteps(timesteps: &[i64], limits: &Limits) -> Result<(), Malformed> {
+    let (limit, found) = (limits.max_timesteps, timesteps.len());
+    if found == 0 {
+        return Err(Malformed::NoTimesteps);
+    }
+    if found > limit {
+        return Err(Malformed::TooManyTimesteps { limit, found });
+    }
+    match timesteps.windows(2).position(|pair| pair[1] > pair[0]) {
+        Some(position) => Err(Malformed::TimestepsRise(position + 1)),
+        None => Ok(()),
+    }
+}
+
+fn random_steps_from_wire(steps: &[u32], timesteps: usize) -> Result<Vec<usize>, Malformed> {
+    if let Some(&found) = steps.iter().find(|&&step| step as usize >= timesteps) {
+        return Err(Malformed::RandomStepOutOfRange { timesteps, found });
+    }
+    match steps.windows(2).position(|pair| pair[1] <= pair[0]) {
+        Some(position) => Err(Malformed::RandomStepsNotRising(position + 1)),
+        None => Ok(steps.iter().map(|&step| step as usize).collect()),
+    }
+}

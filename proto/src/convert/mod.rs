@@ -1,0 +1,9 @@
+//! Wire to domain and back, one file a message family. The conversions are total: whatever a peer
+//! sends becomes a value of the domain within [`Limits`](crate::limits::Limits), or a
+//! [`Malformed`](crate::malformed::Malformed).
+
+pub mod frame;
+pub mod header;
+pub mod reply;
+pub mod score;
+mod text;

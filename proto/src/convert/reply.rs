@@ -1,0 +1,92 @@
+//! `SubmitReply` <-> [`Reply`]: receipts and credits.
+
+use super::text::shown;
+use crate::limits::Limits;
+use crate::stream::{Receipt, Verdict};
+use crate::wire;
+use thiserror::Error;
+
+/// One message of the receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// What became of the trajectory in a slot.
+    Receipt {
+        /// The slot, which is free again.
+        slot: u32,
+        /// The receipt.
+        receipt: Receipt,
+    },
+    /// So many more trajectories may be opened.
+    Credit(u32),
+}
+
+/// Why a reply cannot be read. Its stream is of no more use.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum MalformedReply {
+    /// Neither a receipt nor a credit.
+    #[error("reply: expected a receipt or a credit, found neither")]
+    Empty,
+    /// The verdict is at its zero.
+    #[error("verdict: expected a specified value, found UNSPECIFIED")]
+    VerdictUnspecified,
+    /// The verdict is one that this version does not know.
+    #[error("verdict: expected a known value, found {0}")]
+    VerdictUnknown(i32),
+}
+
+/// Reads a reply; texts beyond `limits` are cut.
+///
+/// # Errors
+/// A reply without content, or a verdict that is unspecified or unknown.
+pub fn from_wire(message: wire::SubmitReply, limits: &Limits) -> Result<Reply, MalformedReply> {
+    match message.content.ok_or(MalformedReply::Empty)? {
+        wire::submit_reply::Content::Credit(credit) => Ok(Reply::Credit(credit.trajectories)),
+        wire::submit_reply::Content::Receipt(receipt) => Ok(Reply::Receipt {
+            slot: receipt.slot,
+            receipt: Receipt {
+                trajectory_id: shown(&receipt.trajectory_id, limits.max_text_bytes),
+                verdict: verdict_from_wire(receipt.verdict)?,
+                reason: shown(&receipt.reason, limits.max_reason_bytes),
+            },
+        }),
+    }
+}
+
+/// Writes a reply; texts beyond `limits` are cut.
+#[must_use]
+pub fn to_wire(reply: &Reply, limits: &Limits) -> wire::SubmitReply {
+    let content = match reply {
+        Reply::Credit(trajectories) => {
+            wire::submit_reply::Content::Credit(wire::CreditGrant { trajectories: *trajectories })
+        }
+        Reply::Receipt { slot, receipt } => wire::submit_reply::Content::Receipt(wire::Receipt {
+            slot: *slot,
+            trajectory_id: shown(&receipt.trajectory_id, limits.max_text_bytes),
+            verdict: verdict_to_wire(receipt.verdict).into(),
+            reason: shown(&receipt.reason, limits.max_reason_bytes),
+        }),
+    };
+    wire::SubmitReply { content: Some(content) }
+}
+
+fn verdict_from_wire(number: i32) -> Result<Verdict, MalformedReply> {
+    match wire::Verdict::try_from(number) {
+        Ok(wire::Verdict::Accepted) => Ok(Verdict::Accepted),
+        Ok(wire::Verdict::Duplicate) => Ok(Verdict::Duplicate),
+        Ok(wire::Verdict::Stale) => Ok(Verdict::Stale),
+        Ok(wire::Verdict::Invalid) => Ok(Verdict::Invalid),
+        Ok(wire::Verdict::RetryLater) => Ok(Verdict::RetryLater),
+        Ok(wire::Verdict::Unspecified) => Err(MalformedReply::VerdictUnspecified),
+        Err(_) => Err(MalformedReply::VerdictUnknown(number)),
+    }
+}
+
+fn verdict_to_wire(verdict: Verdict) -> wire::Verdict {
+    match verdict {
+        Verdict::Accepted => wire::Verdict::Accepted,
+        Verdict::Duplicate => wire::Verdict::Duplicate,
+        Verdict::Stale => wire::Verdict::Stale,
+        Verdict::Invalid => wire::Verdict::Invalid,
+        Verdict::RetryLater => wire::Verdict::RetryLater,
+    }
+}

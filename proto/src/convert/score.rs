@@ -1,0 +1,48 @@
+//! `TrajectoryScore` <-> [`TaskScore`].
+
+use super::text::required;
+use crate::limits::Limits;
+use crate::malformed::Malformed;
+use crate::stream::TaskScore;
+use crate::wire;
+use ddpo_rollout::score::{Component, Score};
+
+/// Reads a score.
+///
+/// # Errors
+/// The first thing that is malformed or beyond `limits`.
+pub fn from_wire(message: wire::TrajectoryScore, limits: &Limits) -> Result<TaskScore, Malformed> {
+    if !message.reward.is_finite() {
+        return Err(Malformed::RewardNotFinite(message.reward));
+    }
+    let (limit, found) = (limits.max_score_components, message.components.len());
+    if found > limit {
+        return Err(Malformed::TooManyComponents { limit, found });
+    }
+    let components = message.components.into_iter().enumerate().map(|(index, component)| {
+        if !component.value.is_finite() {
+            return Err(Malformed::ComponentNotFinite(index));
+        }
+        let name = required("component.name", component.name, limits)?;
+        Ok(Component { name, value: component.value })
+    });
+    let components = components.collect::<Result<_, _>>()?;
+    let task = required("task", message.task, limits)?;
+    Ok(TaskScore { score: Score { reward: message.reward, components }, task })
+}
+
+/// Writes a score, and checks it as a receiver would.
+///
+/// # Errors
+/// What a receiver with the same `limits` would refuse.
+pub fn to_wire(scored: &TaskScore, limits: &Limits) -> Result<wire::TrajectoryScore, Malformed> {
+    let component =
+        |part: &Component| wire::ScoreComponent { name: part.name.clone(), value: part.value };
+    let message = wire::TrajectoryScore {
+        reward: scored.score.reward,
+        components: scored.score.components.iter().map(component).collect(),
+        task: scored.task.clone(),
+    };
+    from_wire(message.clone(), limits)?;
+    Ok(message)
+}

@@ -1,0 +1,51 @@
+//! How much a peer may send: what bounds every allocation that follows from the wire.
+
+/// Bounds on messages. Both ends use the same: a sender refuses what a receiver would.
+///
+/// A receiver holds at most `max_trajectory_bytes` for each credit that it grants on a stream,
+/// and the frame that it is reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one state.
+    pub max_state_bytes: usize,
+    /// Bytes of all states of one trajectory.
+    pub max_trajectory_bytes: usize,
+    /// Timesteps of one trajectory.
+    pub max_timesteps: usize,
+    /// Bytes of an id, a task, a component's name or a `traceparent`.
+    pub max_text_bytes: usize,
+    /// Bytes of a reason; longer ones are cut, not refused.
+    pub max_reason_bytes: usize,
+    /// Bytes of a chunk's payload.
+    pub max_chunk_bytes: usize,
+    /// Components of one score.
+    pub max_score_components: usize,
+    /// Slots of one stream that are in use, counting those whose trajectory was refused.
+    pub max_slots: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_state_bytes: 16 << 20,
+            max_trajectory_bytes: 1 << 30,
+            max_timesteps: 1000,
+            max_text_bytes: 256,
+            max_reason_bytes: 1024,
+            max_chunk_bytes: 1 << 20,
+            max_score_components: 64,
+            max_slots: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes of one encoded message: the largest of a chunk, a header and a score.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> usize {
+        // A timestep takes ten bytes at most, a random step five, a log-probability four.
+        let header = self.max_timesteps.saturating_mul(20);
+        let score = self.max_score_components.saturating_mul(self.max_text_bytes + 16);
+        self.max_chunk_bytes.max(header).max(score).saturating_add(64 << 10)
+    }
+}

@@ -1,0 +1,183 @@
+//! Everything that can be wrong with a message of a trajectory, one variant a kind.
+
+use thiserror::Error;
+
+/// Why a trajectory's messages were refused. Concerns one trajectory; its stream stays up.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// A field that must be set is not.
+    #[error("{0}: expected a value, found none")]
+    Missing(&'static str),
+    /// An enumeration is at its zero.
+    #[error("{0}: expected a specified value, found UNSPECIFIED")]
+    Unspecified(&'static str),
+    /// An enumeration has a number that this version does not know.
+    #[error("{field}: expected a known value, found {found}")]
+    Unknown {
+        /// The field.
+        field: &'static str,
+        /// Its number.
+        found: i32,
+    },
+    /// A digest is not 32 bytes.
+    #[error("{field}: expected a digest of 32 bytes, found {found}")]
+    DigestLength {
+        /// The field.
+        field: &'static str,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A text is longer than the limit.
+    #[error("{field}: expected at most {limit} bytes, found {found}")]
+    TextTooLong {
+        /// The field.
+        field: &'static str,
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A text has a control character, which would forge lines of a log.
+    #[error("{0}: expected printable text, found a control character")]
+    ControlCharacter(&'static str),
+    /// Attempts count from one.
+    #[error("attempt: expected 1 or more, found 0")]
+    AttemptZero,
+    /// A trajectory without steps.
+    #[error("timesteps: expected at least one, found none")]
+    NoTimesteps,
+    /// More timesteps than the limit.
+    #[error("timesteps: expected at most {limit}, found {found}")]
+    TooManyTimesteps {
+        /// Timesteps allowed.
+        limit: usize,
+        /// Timesteps found.
+        found: usize,
+    },
+    /// Timesteps go from high to low.
+    #[error("timesteps: expected falling values, found a rise at position {0}")]
+    TimestepsRise(usize),
+    /// Positions of random steps rise.
+    #[error("random_steps: expected rising values, found none at position {0}")]
+    RandomStepsNotRising(usize),
+    /// A random step points beyond the timesteps.
+    #[error("random_steps: expected positions below {timesteps}, found {found}")]
+    RandomStepOutOfRange {
+        /// T.
+        timesteps: usize,
+        /// Position found.
+        found: u32,
+    },
+    /// A side of the shape is zero.
+    #[error("shape.{0}: expected 1 or more, found 0")]
+    ShapeZero(&'static str),
+    /// A state is larger than the limit.
+    #[error("shape: expected states of at most {limit} bytes, found {found}")]
+    StateTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes that shape and dtype give; `u64::MAX` if more than that.
+        found: u64,
+    },
+    /// All states together are larger than the limit.
+    #[error("trajectory: expected at most {limit} bytes, found {found}")]
+    TrajectoryTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes that shape, dtype and timesteps give; `u64::MAX` if more than that.
+        found: u64,
+    },
+    /// A chunk without payload.
+    #[error("chunk: expected a payload, found none")]
+    ChunkEmpty,
+    /// A chunk is larger than the limit.
+    #[error("chunk: expected at most {limit} bytes, found {found}")]
+    ChunkTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A chunk is not the one that follows.
+    #[error(
+        "chunk: expected state {expected_state} at byte {expected_offset}, \
+         found state {found_state} at byte {found_offset}"
+    )]
+    ChunkOutOfOrder {
+        /// State that is next.
+        expected_state: usize,
+        /// Byte of it that is next.
+        expected_offset: usize,
+        /// State of the chunk.
+        found_state: u32,
+        /// Byte of the chunk.
+        found_offset: u64,
+    },
+    /// A chunk ends beyond its state.
+    #[error("chunk: expected at most {expected} more bytes of state {state}, found {found}")]
+    ChunkBeyondState {
+        /// The state.
+        state: usize,
+        /// Bytes that it still lacks.
+        expected: usize,
+        /// Bytes of the chunk.
+        found: usize,
+    },
+    /// A chunk's payload is not what was sent.
+    #[error(
+        "chunk of state {state} at byte {offset}: expected crc32 {expected:08x}, found {found:08x}"
+    )]
+    ChunkChecksum {
+        /// The state.
+        state: usize,
+        /// Byte of it.
+        offset: usize,
+        /// CRC-32 that came with it.
+        expected: u32,
+        /// CRC-32 of what came.
+        found: u32,
+    },
+    /// The footer came before all states did.
+    #[error("footer: expected {expected} states before it, found {found}")]
+    StatesMissing {
+        /// T + 1.
+        expected: usize,
+        /// States that came.
+        found: usize,
+    },
+    /// There is not one log-probability for each random step.
+    #[error("log_probs: expected {expected}, one a random step, found {found}")]
+    LogProbCount {
+        /// K.
+        expected: usize,
+        /// Log-probabilities found.
+        found: usize,
+    },
+    /// A log-probability is not finite.
+    #[error("log_probs: expected finite values, found none at position {0}")]
+    LogProbNotFinite(usize),
+    /// A chunk or a second footer came after the footer.
+    #[error("{0}: expected the score after the footer")]
+    AfterFooter(&'static str),
+    /// A score came before the footer.
+    #[error("score: expected the footer before it")]
+    ScoreBeforeFooter,
+    /// A score came to a receiver that makes scores itself.
+    #[error("score: expected none on the way to the rewarder")]
+    ScoreForbidden,
+    /// The reward is not finite.
+    #[error("reward: expected a finite value, found {0}")]
+    RewardNotFinite(f32),
+    /// A component is not finite.
+    #[error("component {0}: expected a finite value")]
+    ComponentNotFinite(usize),
+    /// More components than the limit.
+    #[error("components: expected at most {limit}, found {found}")]
+    TooManyComponents {
+        /// Components allowed.
+        limit: usize,
+        /// Components found.
+        found: usize,
+    },
+}

@@ -1,0 +1,200 @@
+//! Wire to domain and back.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod support;
+
+use ddpo_proto::convert::header::UnsendableHeader;
+use ddpo_proto::convert::{header, reply, score};
+use ddpo_proto::limits::Limits;
+use ddpo_proto::malformed::Malformed;
+use ddpo_proto::stream::{Opening, Receipt, TaskScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::wire;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::order::Track;
+use ddpo_rollout::score::{Component, Score};
+use ddpo_rollout::trajectory::{
+    Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
+};
+use proptest::prelude::*;
+use prost::Message;
+use support::{opening, task_score};
+
+fn refused(spoil: impl Fn(&mut wire::TrajectoryHeader)) -> Malformed {
+    let limits = Limits::default();
+    let mut message = header::to_wire(&opening(0, 3, [3, 8, 8]), &limits).unwrap();
+    spoil(&mut message);
+    header::from_wire(message, &limits).unwrap_err()
+}
+
+#[test]
+fn every_malformed_header_has_its_name() {
+    assert_eq!(refused(|m| m.shape = None), Malformed::Missing("shape"));
+    assert_eq!(refused(|m| m.order_id.clear()), Malformed::Missing("order_id"));
+    assert_eq!(refused(|m| m.dtype = 0), Malformed::Unspecified("dtype"));
+    assert_eq!(refused(|m| m.purpose = 0), Malformed::Unspecified("purpose"));
+    assert_eq!(refused(|m| m.track = 9), Malformed::Unknown { field: "track", found: 9 });
+    let digest = Malformed::DigestLength { field: "weights_digest", found: 31 };
+    assert_eq!(refused(|m| m.weights_digest.truncate(31)), digest);
+    assert_eq!(refused(|m| m.attempt = 0), Malformed::AttemptZero);
+    assert_eq!(refused(|m| m.timesteps.clear()), Malformed::NoTimesteps);
+    let many = Malformed::TooManyTimesteps { limit: 1000, found: 1001 };
+    assert_eq!(refused(|m| m.timesteps = vec![0; 1001]), many);
+    assert_eq!(refused(|m| m.timesteps = vec![3, 2, 4]), Malformed::TimestepsRise(2));
+    assert_eq!(refused(|m| m.random_steps = vec![1, 1]), Malformed::RandomStepsNotRising(1));
+    let range = Malformed::RandomStepOutOfRange { timesteps: 3, found: 3 };
+    assert_eq!(refused(|m| m.random_steps = vec![3]), range);
+    let shape = |channels, height, width| Some(wire::Shape { channels, height, width });
+    assert_eq!(refused(|m| m.shape = shape(3, 0, 8)), Malformed::ShapeZero("height"));
+    let large = Malformed::StateTooLarge { limit: 16 << 20, found: u64::MAX };
+    assert_eq!(refused(|m| m.shape = shape(u32::MAX, u32::MAX, u32::MAX)), large);
+    let long = Malformed::TextTooLong { field: "worker_id", limit: 256, found: 257 };
+    assert_eq!(refused(|m| m.worker_id = "w".repeat(257)), long);
+    assert_eq!(refused(|m| m.run_id.push('\n')), Malformed::ControlCharacter("run_id"));
+    let whole = refused(|m| {
+        m.shape = shape(3, 1024, 1024);
+        m.timesteps = vec![0; 1000];
+        m.random_steps.clear();
+    });
+    let found = 3 * 1024 * 1024 * 4 * 1001;
+    assert_eq!(whole, Malformed::TrajectoryTooLarge { limit: 1 << 30, found });
+}
+
+#[test]
+fn what_stays_in_one_process_is_not_sent() {
+    let mut private = opening(0, 3, [3, 8, 8]);
+    private.header.purpose = Purpose::Pretraining;
+    let error = header::to_wire(&private, &Limits::default()).unwrap_err();
+    assert_eq!(error, UnsendableHeader::Purpose(Purpose::Pretraining));
+}
+
+#[test]
+fn every_malformed_score_has_its_name() {
+    let limits = Limits { max_score_components: 1, ..Limits::default() };
+    let refused = |spoil: &dyn Fn(&mut wire::TrajectoryScore)| {
+        let mut message = score::to_wire(&task_score(1.0), &limits).unwrap();
+        spoil(&mut message);
+        score::from_wire(message, &limits).unwrap_err()
+    };
+    let infinite = refused(&|m| m.reward = f32::INFINITY);
+    assert_eq!(infinite, Malformed::RewardNotFinite(f32::INFINITY));
+    assert_eq!(refused(&|m| m.task.clear()), Malformed::Missing("task"));
+    let value = refused(&|m| m.components[0].value = f32::NAN);
+    assert_eq!(value, Malformed::ComponentNotFinite(0));
+    assert_eq!(refused(&|m| m.components[0].name.clear()), Malformed::Missing("component.name"));
+    let many = refused(&|m| m.components.push(m.components[0].clone()));
+    assert_eq!(many, Malformed::TooManyComponents { limit: 1, found: 2 });
+}
+
+#[test]
+fn every_malformed_reply_has_its_name() {
+    let limits = Limits::default();
+    let receipt = |verdict| wire::SubmitReply {
+        content: Some(wire::submit_reply::Content::Receipt(wire::Receipt {
+            verdict,
+            ..wire::Receipt::default()
+        })),
+    };
+    let read = |message| reply::from_wire(message, &limits).unwrap_err();
+    assert_eq!(read(wire::SubmitReply::default()), reply::MalformedReply::Empty);
+    assert_eq!(read(receipt(0)), reply::MalformedReply::VerdictUnspecified);
+    assert_eq!(read(receipt(99)), reply::MalformedReply::VerdictUnknown(99));
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9/äß日._-]{1,40}"
+}
+
+fn any_identity() -> impl Strategy<Value = TrajectoryIdentity> {
+    let ids = (any_text(), any_text(), any_text(), any_text());
+    let rest = (1_u32.., any::<u64>(), any::<bool>(), prop::option::of(any_text()));
+    (ids, rest).prop_map(|(ids, (attempt, incarnation, policy, traceparent))| TrajectoryIdentity {
+        trajectory_id: ids.0,
+        run_id: ids.1,
+        order_id: ids.2,
+        worker_id: ids.3,
+        attempt,
+        incarnation,
+        track: if policy { Track::Policy } else { Track::Average },
+        traceparent,
+    })
+}
+
+fn any_header() -> impl Strategy<Value = TrajectoryHeader> {
+    let dtype = prop_oneof![Just(StateDtype::F32), Just(StateDtype::F16), Just(StateDtype::Bf16)];
+    let sides = (1_usize..5, 1_usize..40, 1_usize..40);
+    let steps = prop::collection::vec((any::<i64>(), any::<bool>()), 1..60);
+    let numbers = any::<(u64, u32, u32, u64, bool)>();
+    let digests = any::<([u8; 32], [u8; 32])>();
+    (dtype, sides, steps, numbers, digests).prop_map(|(dtype, sides, mut steps, n, digests)| {
+        steps.sort_by_key(|step| std::cmp::Reverse(step.0));
+        let is_random = |(k, step): (usize, &(i64, bool))| step.1.then_some(k);
+        TrajectoryHeader {
+            coordinates: SampleCoordinates { run_seed: n.0, epoch: n.1, sample: n.2 },
+            purpose: if n.4 { Purpose::Rollout } else { Purpose::Evaluation },
+            policy_version: PolicyVersion(n.3),
+            weights_digest: Digest(digests.0),
+            scheduler_digest: Digest(digests.1),
+            dtype,
+            shape: StateShape { channels: sides.0, height: sides.1, width: sides.2 },
+            timesteps: steps.iter().map(|step| step.0).collect(),
+            random_steps: steps.iter().enumerate().filter_map(is_random).collect(),
+        }
+    })
+}
+
+fn any_score() -> impl Strategy<Value = TaskScore> {
+    let value = || any::<f32>().prop_filter("finite", |value| value.is_finite());
+    let component = (any_text(), value()).prop_map(|(name, value)| Component { name, value });
+    let components = prop::collection::vec(component, 0..8);
+    (value(), components, any_text()).prop_map(|(reward, components, task)| TaskScore {
+        score: Score { reward, components },
+        task,
+    })
+}
+
+/// Through bytes, as the network does it.
+fn sent<M: Message + Default>(message: &M) -> M {
+    M::decode(message.encode_to_vec().as_slice()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn headers_come_back_as_they_were(identity in any_identity(), header in any_header()) {
+        let (opening, limits) = (Opening { identity, header }, Limits::default());
+        let message = header::to_wire(&opening, &limits).unwrap();
+        prop_assert!(message.encoded_len() <= limits.max_message_bytes());
+        prop_assert_eq!(header::from_wire(sent(&message), &limits).unwrap(), opening);
+    }
+
+    #[test]
+    fn scores_come_back_as_they_were(scored in any_score()) {
+        let limits = Limits::default();
+        let message = score::to_wire(&scored, &limits).unwrap();
+        prop_assert_eq!(score::from_wire(sent(&message), &limits).unwrap(), scored);
+    }
+
+    #[test]
+    fn receipts_come_back_as_they_were(
+        slot: u32,
+        trajectory_id in any_text(),
+        verdict in proptest::sample::select(Verdict::ALL.to_vec()),
+        reason in any_text(),
+    ) {
+        let receipt = Receipt { trajectory_id, verdict, reason };
+        let (reply, limits) = (reply::Reply::Receipt { slot, receipt }, Limits::default());
+        let message = reply::to_wire(&reply, &limits);
+        prop_assert_eq!(reply::from_wire(sent(&message), &limits).unwrap(), reply);
+    }
+
+    #[test]
+    fn any_header_message_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        if let Ok(message) = wire::TrajectoryHeader::decode(bytes.as_slice()) {
+            let _ = header::from_wire(message, &Limits::default());
+        }
+        if let Ok(message) = wire::SubmitReply::decode(bytes.as_slice()) {
+            let _ = reply::from_wire(message, &Limits::default());
+        }
+    }
+}

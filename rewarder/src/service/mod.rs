@@ -1,0 +1,14 @@
+//! The service `ddpo-rewarder`: trajectories in, scored trajectories out.
+//!
+//! ```text
+//!   sampler ===> intake ---> relay ---> uplink ===> learner
+//!                  ^           |  x_0
+//!         receipts |           v
+//!                  +------- batcher ---> reward model (a thread of its own)
+//! ```
+
+pub mod batcher;
+pub mod fake;
+pub mod relay;
+pub mod run;
+pub mod settings;

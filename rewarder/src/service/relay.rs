@@ -1,0 +1,187 @@
+//! The way through the rewarder: a trajectory comes in, its image is scored, and all of it goes on to
+//! the learner; the learner's receipt goes back. States but the last are passed on as they came.
+
+use crate::service::batcher::{Batcher, ScoringError};
+use ddpo_inspector::board::Board;
+use ddpo_inspector::intake::note;
+use ddpo_proto::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+use ddpo_proto::stream::{IncomingTrajectory, Opening, TaskScore, Verdict};
+use ddpo_proto::uplink::Uplink;
+use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
+use ddpo_rollout::score::Score;
+use ddpo_rollout::trajectory::decode;
+use ddpo_service::telemetry::context::continue_from;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct RelayCounters {
+    /// Images scored.
+    pub scored: AtomicU64,
+    /// Trajectories that cannot be scored.
+    pub refused: AtomicU64,
+    /// Receipts passed back.
+    pub answered: AtomicU64,
+}
+
+/// Why a trajectory has no score.
+#[derive(Debug, Error)]
+enum NotScored {
+    /// Its last state is no image.
+    #[error("trajectory {id}: x_0: {source}")]
+    Image { id: String, source: ImageError },
+    /// The reward model did not score it.
+    #[error("trajectory {id}: {source}")]
+    Model { id: String, source: ScoringError },
+}
+
+impl NotScored {
+    /// Whether it is of no use to send it again.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Image { .. } => true,
+            Self::Model { source, .. } => matches!(source, ScoringError::Refused(_)),
+        }
+    }
+}
+
+/// The handler of incoming trajectories.
+pub struct Relay {
+    task: String,
+    pixel_map: PixelMap,
+    batcher: Batcher,
+    uplink: Uplink,
+    board: Board,
+    counters: Arc<RelayCounters>,
+    running: TaskTracker,
+}
+
+/// What a relay is made of.
+pub struct RelayParts {
+    /// The task, as the learner names it.
+    pub task: String,
+    /// How states become 8-bit images.
+    pub pixel_map: PixelMap,
+    /// The queue before the reward model.
+    pub batcher: Batcher,
+    /// The way to the learner.
+    pub uplink: Uplink,
+    /// Where trajectories are shown.
+    pub board: Board,
+}
+
+impl Relay {
+    /// A relay.
+    #[must_use]
+    pub fn new(parts: RelayParts) -> Self {
+        let RelayParts { task, pixel_map, batcher, uplink, board } = parts;
+        let (counters, running) = (Arc::default(), TaskTracker::new());
+        Self { task, pixel_map, batcher, uplink, board, counters, running }
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<RelayCounters> {
+        &self.counters
+    }
+
+    /// Waits until everything that was taken has its receipt.
+    pub async fn settle(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    fn image(&self, trajectory: &IncomingTrajectory) -> Result<RgbImage, NotScored> {
+        let id = || trajectory.identity.trajectory_id.clone();
+        let shape = trajectory.header.shape;
+        let last = trajectory.states.last().map_or(&[][..], |state| state);
+        let state = decode(last, trajectory.header.dtype);
+        RgbImage::from_state(&state, (shape.channels, shape.height, shape.width), self.pixel_map)
+            .map_err(|source| NotScored::Image { id: id(), source })
+    }
+
+    async fn score(&self, trajectory: &IncomingTrajectory) -> Result<Score, NotScored> {
+        let image = self.image(trajectory)?;
+        let id = || trajectory.identity.trajectory_id.clone();
+        let score = self.batcher.score(image).await;
+        score.map_err(|source| NotScored::Model { id: id(), source })
+    }
+}
+
+/// The relay as the intake holds it.
+pub struct RelayHandler(pub Arc<Relay>);
+
+impl IntakeHandler for RelayHandler {
+    fn admit(&self, opening: &Opening) -> Result<(), Refusal> {
+        match opening.header.shape.channels {
+            1 | 3 => Ok(()),
+            found => {
+                let reason =
+                    format!("shape: expected 1 or 3 channels, for an image, found {found}");
+                Err(Refusal { verdict: Verdict::Invalid, reason })
+            }
+        }
+    }
+
+    fn on_event(&self, _: IntakeKey, event: IntakeEvent<'_>) {
+        note(&self.0.board, event);
+    }
+
+    fn complete(
+        &self,
+        _: IntakeKey,
+        trajectory: IncomingTrajectory,
+        receipt: ReceiptSender,
+    ) -> impl Future<Output = ()> + Send {
+        let relay = Arc::clone(&self.0);
+        let span = tracing::info_span!("score", trajectory.id = trajectory.identity.trajectory_id);
+        if let Some(traceparent) = &trajectory.identity.traceparent {
+            continue_from(&span, traceparent);
+        }
+        let passing = async move { pass_on(&relay, trajectory, receipt).await };
+        self.0.running.spawn(passing.instrument(span));
+        std::future::ready(())
+    }
+}
+
+async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: ReceiptSender) {
+    let id = trajectory.identity.trajectory_id.clone();
+    relay.board.complete(&id, &trajectory.log_probs);
+    let score = match relay.score(&trajectory).await {
+        Ok(score) => score,
+        Err(error) => {
+            tracing::error!(trajectory.id = id, %error, "no score");
+            relay.counters.refused.fetch_add(1, Ordering::Relaxed);
+            relay.board.rejected(&id, &error.to_string());
+            let verdict = if error.is_final() { Verdict::Invalid } else { Verdict::RetryLater };
+            return receipt.answer(verdict, error.to_string());
+        }
+    };
+    relay.counters.scored.fetch_add(1, Ordering::Relaxed);
+    relay.board.scored(&id, &score);
+    let score = TaskScore { score, task: relay.task.clone() };
+    let pending = match relay.uplink.send(trajectory, Some(score)) {
+        Ok(pending) => pending,
+        Err(error) => {
+            relay.board.rejected(&id, &error.to_string());
+            return receipt.answer(Verdict::RetryLater, error.to_string());
+        }
+    };
+    match pending.await {
+        Ok(answer) => {
+            match answer.verdict {
+                Verdict::Accepted | Verdict::Duplicate => relay.board.accepted(&id),
+                _ => relay.board.rejected(&id, &answer.reason),
+            }
+            relay.counters.answered.fetch_add(1, Ordering::Relaxed);
+            receipt.answer(answer.verdict, answer.reason);
+        }
+        // The way to the learner was closed; the sampler sends it elsewhere.
+        Err(error) => relay.board.rejected(&id, &error.to_string()),
+    }
+}

@@ -1,0 +1,142 @@
+//! A batch on its way out: what the device makes goes to the uplink and onto the board at once.
+
+use crate::service::device::BatchSink;
+use bytes::Bytes;
+use ddpo_inspector::board::Board;
+use ddpo_inspector::record::Record;
+use ddpo_proto::stream::{Opening, TrajectoryIdentity};
+use ddpo_proto::uplink::{OutgoingTrajectory, PendingReceipt, Unsendable, Uplink};
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::order::WorkOrder;
+use ddpo_rollout::trajectory::TrajectoryHeader;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Who draws.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Its name in the run.
+    pub id: String,
+    /// Its start, in milliseconds since 1970.
+    pub incarnation: u64,
+}
+
+/// The sink of one batch.
+pub struct OutgoingBatch {
+    uplink: Uplink,
+    board: Board,
+    worker: Worker,
+    order: Arc<WorkOrder>,
+    attempt: u32,
+    places: Mutex<Places>,
+}
+
+#[derive(Default)]
+struct Places {
+    outgoing: Vec<Option<(String, OutgoingTrajectory)>>,
+    receipts: Vec<PendingReceipt>,
+    refused: Option<Unsendable>,
+}
+
+impl OutgoingBatch {
+    /// The sink of the batch of `order`, drawn in the given attempt.
+    #[must_use]
+    pub fn new(
+        uplink: Uplink,
+        board: Board,
+        worker: Worker,
+        order: Arc<WorkOrder>,
+        attempt: u32,
+    ) -> Self {
+        Self { uplink, board, worker, order, attempt, places: Mutex::default() }
+    }
+
+    /// The receipts to come, and the first refusal of the uplink if there was one.
+    #[must_use]
+    pub fn take_receipts(&self) -> (Vec<PendingReceipt>, Option<Unsendable>) {
+        let mut places = self.lock();
+        (std::mem::take(&mut places.receipts), places.refused.take())
+    }
+
+    /// Gives up what is not finished.
+    pub fn abandon(&self, reason: &str) {
+        let unfinished: Vec<_> = self.lock().outgoing.iter_mut().filter_map(Option::take).collect();
+        for (id, outgoing) in unfinished {
+            self.board.rejected(&id, reason);
+            outgoing.abandon(reason);
+        }
+    }
+
+    fn opening(&self, header: TrajectoryHeader) -> Opening {
+        let order = &self.order;
+        let identity = TrajectoryIdentity {
+            trajectory_id: trajectory_id(order, header.coordinates.sample),
+            run_id: order.run_id.clone(),
+            order_id: order.order_id.clone(),
+            attempt: self.attempt,
+            worker_id: self.worker.id.clone(),
+            incarnation: self.worker.incarnation,
+            track: order.weights.track,
+            traceparent: order.traceparent.clone(),
+        };
+        Opening { identity, header }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        // A panic under the lock leaves a place too few; the batch then fails as a whole.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The id of a sample's trajectory: the same whoever draws it.
+#[must_use]
+pub fn trajectory_id(order: &WorkOrder, sample: u32) -> String {
+    let purpose = match order.purpose {
+        Purpose::Evaluation => "evaluation",
+        _ => "rollout",
+    };
+    let WorkOrder { run_id, epoch, weights, .. } = order;
+    format!("{run_id}/{purpose}-{epoch:06}-{weights}-{sample:06}")
+}
+
+impl BatchSink for OutgoingBatch {
+    fn opened(&self, index: usize, header: TrajectoryHeader) {
+        let opening = self.opening(header);
+        let identity = &opening.identity;
+        let id = identity.trajectory_id.clone();
+        let record = Record::new(&id, &identity.run_id, &identity.worker_id, &opening.header);
+        self.board.open(record);
+        let opened = self.uplink.open(opening);
+        let mut places = self.lock();
+        if places.outgoing.len() <= index {
+            places.outgoing.resize_with(index + 1, || None);
+        }
+        match opened {
+            Ok((outgoing, receipt)) => {
+                places.outgoing[index] = Some((id, outgoing));
+                places.receipts.push(receipt);
+            }
+            Err(error) => _ = places.refused.get_or_insert(error),
+        }
+    }
+
+    fn state(&self, index: usize, step: usize, state: Bytes) {
+        let mut places = self.lock();
+        let Some(Some((id, outgoing))) = places.outgoing.get_mut(index) else { return };
+        let id = id.clone();
+        let appended = outgoing.append_state(state.clone());
+        if let Err(error) = appended {
+            places.refused.get_or_insert(error);
+        }
+        drop(places);
+        self.board.state(&id, step, state);
+    }
+
+    fn finished(&self, index: usize, log_probs: &[f32]) {
+        let place = self.lock().outgoing.get_mut(index).and_then(Option::take);
+        let Some((id, outgoing)) = place else { return };
+        if let Err(error) = outgoing.finish(log_probs.to_vec(), None) {
+            self.lock().refused.get_or_insert(error);
+        }
+        self.board.complete(&id, log_probs);
+    }
+}

@@ -1,0 +1,167 @@
+//! The device's thread: it owns the backend, and does one job after the other.
+
+use crate::backend::{Backend, BackendError, ReceivedWeights};
+use crate::engine::{Progress, Provenance};
+use bytes::Bytes;
+use ddpo_rollout::order::{WeightsId, WorkOrder};
+use ddpo_rollout::trajectory::TrajectoryHeader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+/// Sees a batch grow, from the device's threads; must not block.
+pub trait BatchSink: Send + Sync {
+    /// The trajectory at `index` of the batch begins.
+    fn opened(&self, index: usize, header: TrajectoryHeader);
+
+    /// Its state after `step` steps.
+    fn state(&self, index: usize, step: usize, state: Bytes);
+
+    /// All its states are made.
+    fn finished(&self, index: usize, log_probs: &[f32]);
+}
+
+/// Why the device did not do a job.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// The backend refused it.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The job panicked, which libtorch's refusals look like.
+    #[error("sampler: the device refused: {0}")]
+    Panicked(String),
+    /// The thread has ended.
+    #[error("sampler: the device's thread has stopped")]
+    Stopped,
+    /// The thread could not be started.
+    #[error("sampler: the device's thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Gives the backend's answer back.
+type Reply<T> = oneshot::Sender<Result<T, DeviceError>>;
+
+enum Job {
+    Load(ReceivedWeights, Reply<()>),
+    Draw { order: Arc<WorkOrder>, sink: Arc<dyn BatchSink>, reply: Reply<()> },
+}
+
+/// The way to the device's thread. The thread ends with the last clone.
+#[derive(Clone)]
+pub struct Device {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Device {
+    /// Starts the thread; `make` builds the backend on it.
+    ///
+    /// # Errors
+    /// [`DeviceError::Thread`], or what `make` gives.
+    pub async fn start<F>(make: F) -> Result<Self, DeviceError>
+    where
+        F: FnOnce() -> Result<Box<dyn Backend>, BackendError> + Send + 'static,
+    {
+        let (jobs, inbox) = mpsc::channel(1);
+        let (reply, made) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("device".into())
+            .spawn(move || match guarded(make) {
+                Ok(backend) => {
+                    let _ = reply.send(Ok(()));
+                    serve(backend, inbox);
+                }
+                Err(error) => _ = reply.send(Err(error)),
+            })
+            .map_err(DeviceError::Thread)?;
+        made.await.unwrap_or(Err(DeviceError::Stopped))?;
+        Ok(Self { jobs })
+    }
+
+    /// Loads weights, unless they are loaded already.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; the weights before stay.
+    pub async fn load(&self, weights: ReceivedWeights) -> Result<(), DeviceError> {
+        self.ask(|reply| Job::Load(weights, reply)).await
+    }
+
+    /// Draws the batch of an order with the weights that are loaded.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; nothing of the batch is to be used.
+    pub async fn draw(
+        &self,
+        order: Arc<WorkOrder>,
+        sink: Arc<dyn BatchSink>,
+    ) -> Result<(), DeviceError> {
+        self.ask(|reply| Job::Draw { order, sink, reply }).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, DeviceError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| DeviceError::Stopped)?;
+        answer.await.unwrap_or(Err(DeviceError::Stopped))
+    }
+}
+
+fn serve(mut backend: Box<dyn Backend>, mut inbox: mpsc::Receiver<Job>) {
+    while let Some(job) = inbox.blocking_recv() {
+        // Whoever asked may be gone.
+        match job {
+            Job::Load(weights, reply) => {
+                let _ = reply.send(guarded(|| load(backend.as_mut(), &weights)));
+            }
+            Job::Draw { order, sink, reply } => {
+                let _ = reply.send(guarded(|| draw(backend.as_mut(), &order, sink.as_ref())));
+            }
+        }
+    }
+}
+
+fn load(backend: &mut dyn Backend, weights: &ReceivedWeights) -> Result<(), BackendError> {
+    match backend.loaded() == Some((weights.id, weights.digest)) {
+        true => Ok(()),
+        false => backend.load(weights),
+    }
+}
+
+fn draw(
+    backend: &mut dyn Backend,
+    order: &WorkOrder,
+    sink: &dyn BatchSink,
+) -> Result<(), BackendError> {
+    let id: WeightsId = order.weights;
+    let digest = order.weights_digest;
+    if backend.loaded() != Some((id, digest)) {
+        return Err(BackendError::NoWeights);
+    }
+    let provenance = Provenance { policy_version: id.version, weights_digest: digest };
+    let samples = order.coordinates();
+    for (index, &sample) in samples.iter().enumerate() {
+        sink.opened(index, backend.header(sample, order.purpose, provenance));
+    }
+    let observe = |progress: Progress<'_>| {
+        for (offset, state) in progress.states.iter().enumerate() {
+            sink.state(progress.first + offset, progress.step, state.clone());
+        }
+    };
+    let drawn = backend.generate(&samples, order.purpose, provenance, &observe)?;
+    for (index, trajectory) in drawn.iter().enumerate() {
+        sink.finished(index, trajectory.log_probs());
+    }
+    Ok(())
+}
+
+/// Runs a job so that a panic, of libtorch's bindings above all, is its error and not the thread's end.
+fn guarded<T>(job: impl FnOnce() -> Result<T, BackendError>) -> Result<T, DeviceError> {
+    match catch_unwind(AssertUnwindSafe(job)) {
+        Ok(done) => Ok(done?),
+        Err(cause) => {
+            let text = cause.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
+            let text = text.unwrap_or("unknown cause").lines().next().unwrap_or_default();
+            Err(DeviceError::Panicked(text.to_owned()))
+        }
+    }
+}

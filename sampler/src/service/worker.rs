@@ -1,0 +1,357 @@
+//! The worker: takes orders, has the device draw them, and acknowledges each once the learner has
+//! answered for all of its trajectories. While one batch is being sent the next is drawn.
+
+use crate::backend::ReceivedWeights;
+use crate::service::batch::{OutgoingBatch, Worker, trajectory_id};
+use crate::service::device::{BatchSink, Device, DeviceError};
+use ddpo_broadcast::Broadcast;
+use ddpo_broadcast::error::BroadcastError;
+use ddpo_broadcast::orders::Delivery;
+use ddpo_inspector::board::Board;
+use ddpo_proto::stream::Verdict;
+use ddpo_proto::uplink::{PendingReceipt, Uplink};
+use ddpo_rollout::order::{RunSpec, WeightsId, WorkOrder};
+use ddpo_rollout::trajectory::Digest;
+use ddpo_service::health::Health;
+use ddpo_service::telemetry::context::continue_from;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// The worker's settings.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Who draws.
+    pub worker: Worker,
+    /// Batches that may be with the device or without their receipts: what bounds the memory.
+    pub batches_in_flight: usize,
+    /// How often a sign of life is given for each order.
+    pub keep_alive: Duration,
+    /// How long one wait for an order lasts.
+    pub block: Duration,
+}
+
+/// Why the worker cannot go on.
+#[derive(Debug, Error)]
+pub enum WorkerError {
+    /// The store refused.
+    #[error("sampler: {0}")]
+    Store(#[from] BroadcastError),
+    /// The device's thread has ended.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+/// How the worker's loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody asked to stop.
+    Drained,
+    /// The learner has published another specification: the device has to be set up anew.
+    RunChanged,
+}
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// Trajectories that were drawn in full.
+    pub drawn: AtomicU64,
+    /// Orders taken.
+    pub orders_taken: AtomicU64,
+    /// Orders that were silent elsewhere and were taken over.
+    pub orders_claimed: AtomicU64,
+    /// Orders acknowledged.
+    pub orders_acknowledged: AtomicU64,
+    /// Orders given back.
+    pub orders_handed_back: AtomicU64,
+    /// Batches that failed.
+    pub batches_failed: AtomicU64,
+}
+
+/// What the worker works with.
+pub struct Tools {
+    /// The store.
+    pub store: Arc<dyn Broadcast>,
+    /// The way to the rewarders.
+    pub uplink: Uplink,
+    /// The device.
+    pub device: Device,
+    /// Where trajectories are shown.
+    pub board: Board,
+    /// Condition `weights`.
+    pub health: Health,
+    /// Counts.
+    pub counters: Arc<WorkerCounters>,
+    /// Weights that are loaded. Policy and average have the same digest before the first update, so
+    /// the version and the digest alone do not tell them apart.
+    pub loaded: watch::Sender<Option<(WeightsId, Digest)>>,
+}
+
+/// Works until `drain` is cancelled or the run changes. Orders that are being drawn then are finished;
+/// the caller bounds how long that may take.
+///
+/// # Errors
+/// [`WorkerError`].
+pub async fn work(
+    config: &WorkerConfig,
+    tools: &Tools,
+    spec: &RunSpec,
+    drain: &CancellationToken,
+) -> Result<Ended, WorkerError> {
+    let room = Arc::new(Semaphore::new(config.batches_in_flight));
+    let settling = TaskTracker::new();
+    let ended = loop {
+        let permit = tokio::select! {
+            permit = Arc::clone(&room).acquire_owned() => permit,
+            () = drain.cancelled() => break Ended::Drained,
+        };
+        // The semaphore is never closed.
+        let Ok(permit) = permit else { break Ended::Drained };
+        let delivery = tokio::select! {
+            delivery = next(config, tools) => delivery?,
+            () = drain.cancelled() => break Ended::Drained,
+        };
+        let Some(delivery) = delivery else {
+            if changed(tools, spec).await {
+                break Ended::RunChanged;
+            }
+            continue;
+        };
+        let span = span_of(&delivery);
+        draw(config, tools, delivery, permit, &settling).instrument(span).await?;
+    };
+    settling.close();
+    settling.wait().await;
+    Ok(ended)
+}
+
+/// A span of the trace that the learner began when it issued the order.
+fn span_of(delivery: &Delivery) -> tracing::Span {
+    let (order, attempt) = (&delivery.order, delivery.attempt);
+    let samples = order.samples.len();
+    let span = tracing::info_span!("draw", order = order.order_id, attempt, batch.size = samples);
+    if let Some(traceparent) = &order.traceparent {
+        continue_from(&span, traceparent);
+    }
+    span
+}
+
+/// The next order, if one comes soon.
+async fn next(config: &WorkerConfig, tools: &Tools) -> Result<Option<Delivery>, WorkerError> {
+    const PAUSE: Duration = Duration::from_millis(250);
+    match tools.store.next(&config.worker.id, Instant::now() + config.block).await {
+        Ok(Some(delivery)) => {
+            tools.counters.orders_taken.fetch_add(1, Ordering::Relaxed);
+            if delivery.attempt > 1 {
+                tools.counters.orders_claimed.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(Some(delivery))
+        }
+        Ok(None) => Ok(None),
+        Err(error @ BroadcastError::MalformedOrder { .. }) => {
+            tracing::error!(%error, "an order cannot be read");
+            Ok(None)
+        }
+        Err(error) if error.is_transient() => {
+            tracing::warn!(%error, "no orders for the moment");
+            sleep(PAUSE).await;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the learner has published another specification. An unreachable store has not.
+async fn changed(tools: &Tools, spec: &RunSpec) -> bool {
+    let found = tools.store.run_spec().await.ok().flatten();
+    found.is_some_and(|found| found != *spec)
+}
+
+/// Draws one order; its receipts are awaited in a task of their own.
+async fn draw(
+    config: &WorkerConfig,
+    tools: &Tools,
+    delivery: Delivery,
+    permit: OwnedSemaphorePermit,
+    settling: &TaskTracker,
+) -> Result<(), WorkerError> {
+    let order = Arc::new(delivery.order.clone());
+    let alive = keep_alive(config, tools, &delivery);
+    let batch = Arc::new(OutgoingBatch::new(
+        tools.uplink.clone(),
+        tools.board.clone(),
+        config.worker.clone(),
+        Arc::clone(&order),
+        delivery.attempt,
+    ));
+    let drawn = match load(tools, &order).await {
+        Ok(()) => {
+            let sink: Arc<dyn BatchSink> = Arc::clone(&batch) as _;
+            tools.device.draw(Arc::clone(&order), sink).await.map_err(|error| match error {
+                DeviceError::Stopped => Failure::Final(error.into()),
+                error => Failure::Passing(error.to_string()),
+            })
+        }
+        Err(failure) => Err(failure),
+    };
+    let (receipts, refused) = batch.take_receipts();
+    let drawn = drawn.and_then(|()| match refused {
+        Some(error) => Err(Failure::Passing(error.to_string())),
+        None => Ok(()),
+    });
+    match drawn {
+        Ok(()) => {
+            tools.counters.drawn.fetch_add(order.samples.len() as u64, Ordering::Relaxed);
+            let settle = settle(Settling {
+                store: Arc::clone(&tools.store),
+                board: tools.board.clone(),
+                counters: Arc::clone(&tools.counters),
+                delivery,
+                receipts,
+            });
+            settling.spawn(async move {
+                settle.await;
+                alive.cancel();
+                drop(permit);
+            });
+            Ok(())
+        }
+        Err(failure) => {
+            alive.cancel();
+            give_up(tools, &delivery, &batch, failure).await
+        }
+    }
+}
+
+enum Failure {
+    /// Another attempt may succeed.
+    Passing(String),
+    /// The worker is done for.
+    Final(WorkerError),
+}
+
+async fn give_up(
+    tools: &Tools,
+    delivery: &Delivery,
+    batch: &OutgoingBatch,
+    failure: Failure,
+) -> Result<(), WorkerError> {
+    /// Gives other workers, and whatever is missing, a moment.
+    const PAUSE: Duration = Duration::from_millis(300);
+    let reason = match &failure {
+        Failure::Passing(reason) => reason.clone(),
+        Failure::Final(error) => error.to_string(),
+    };
+    tools.counters.batches_failed.fetch_add(1, Ordering::Relaxed);
+    tracing::error!(order = delivery.order.order_id, attempt = delivery.attempt, %reason, "batch failed");
+    batch.abandon(&reason);
+    sleep(PAUSE).await;
+    match tools.store.hand_back(delivery).await {
+        Ok(()) => _ = tools.counters.orders_handed_back.fetch_add(1, Ordering::Relaxed),
+        // Somebody else has it, or will claim it.
+        Err(error) => tracing::warn!(%error, "the order could not be handed back"),
+    }
+    match failure {
+        Failure::Passing(_) => Ok(()),
+        Failure::Final(error) => Err(error),
+    }
+}
+
+/// Has the device hold the order's weights.
+async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
+    let wanted = (order.weights, order.weights_digest);
+    if *tools.loaded.borrow() == Some(wanted) {
+        return Ok(());
+    }
+    let passing = |error: BroadcastError| Failure::Passing(error.to_string());
+    let manifest = tools.store.manifest(order.weights).await.map_err(passing)?;
+    let missing = || Failure::Passing(format!("weights {} are not published", order.weights));
+    let manifest = manifest.ok_or_else(missing)?;
+    if manifest.weights_digest != order.weights_digest {
+        let (expected, found) = (order.weights_digest, manifest.weights_digest);
+        let id = order.weights;
+        let reason = format!("weights {id}: expected digest {expected}, found {found}");
+        return Err(Failure::Passing(reason));
+    }
+    let start = Instant::now();
+    let weights = tools.store.fetch(&manifest).await.map_err(passing)?;
+    let tensors = manifest.tensors.iter().enumerate().map(|(index, tensor)| {
+        let values = weights.values(index).unwrap_or_default();
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (tensor.name.clone(), tensor.shape.clone(), bytes)
+    });
+    let received = ReceivedWeights {
+        id: order.weights,
+        digest: order.weights_digest,
+        tensors: tensors.collect(),
+    };
+    tools.device.load(received).await.map_err(|error| Failure::Passing(error.to_string()))?;
+    let seconds = start.elapsed().as_secs_f64();
+    tracing::info!(policy.version = order.weights.version.0, seconds, "weights loaded");
+    tools.loaded.send_replace(Some(wanted));
+    tools.health.met("weights", order.weights.to_string());
+    Ok(())
+}
+
+/// Gives signs of life for an order until the token is cancelled.
+fn keep_alive(config: &WorkerConfig, tools: &Tools, delivery: &Delivery) -> CancellationToken {
+    let token = CancellationToken::new();
+    let (ended, store, delivery) = (token.clone(), Arc::clone(&tools.store), delivery.clone());
+    let mut ticks = interval(config.keep_alive);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            match store.keep_alive(&delivery).await {
+                // Another worker draws it too: the learner takes whichever comes first.
+                Err(BroadcastError::LostOrder { .. }) => return,
+                Err(error) => tracing::debug!(%error, "no sign of life could be given"),
+                Ok(()) => {}
+            }
+        }
+    });
+    token
+}
+
+struct Settling {
+    store: Arc<dyn Broadcast>,
+    board: Board,
+    counters: Arc<WorkerCounters>,
+    delivery: Delivery,
+    receipts: Vec<PendingReceipt>,
+}
+
+/// Waits for the learner's answer to each trajectory, then acknowledges the order.
+async fn settle(settling: Settling) {
+    let Settling { store, board, counters, delivery, receipts } = settling;
+    let order = &delivery.order;
+    for (receipt, &sample) in receipts.into_iter().zip(&order.samples) {
+        let id = trajectory_id(order, sample);
+        match receipt.await {
+            Ok(receipt) if matches!(receipt.verdict, Verdict::Accepted | Verdict::Duplicate) => {
+                board.accepted(&id);
+            }
+            Ok(receipt) => {
+                let verdict = receipt.verdict;
+                tracing::warn!(trajectory.id = id, %verdict, reason = receipt.reason, "refused");
+                board.rejected(&id, &receipt.reason);
+            }
+            // The uplink was closed: the order stays unacknowledged, and somebody claims it.
+            Err(_) => return,
+        }
+    }
+    match store.acknowledge(&delivery).await {
+        Ok(()) => _ = counters.orders_acknowledged.fetch_add(1, Ordering::Relaxed),
+        // It will be drawn again, to the same bits, and be a duplicate.
+        Err(error) => tracing::warn!(%error, "an order could not be acknowledged"),
+    }
+}

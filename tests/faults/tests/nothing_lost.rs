@@ -1,0 +1,204 @@
+//! Nothing is lost and nothing counts twice, whatever happens to the services.
+//!
+//! A stand-in learner orders epochs of 64 samples from four samplers through two rewarders. In the
+//! storm five hundred faults come over them, several at a time: services are killed, stopped and
+//! restarted, Redis loses everything, connections are cut, bits of states flip, and strangers send
+//! duplicates, forgeries and garbage. Then this has to hold:
+//!
+//! - `fake.json` says that exactly `epochs * samples` trajectories were used, and its digest over
+//!   (epoch, sample, reward), in order, is that of a run in which nothing happened: no sample is
+//!   missing, none counts twice, none has another's score or a flipped bit.
+//! - No minute passes without a completed epoch.
+//! - No service ends by itself, and each ends within its grace period when it is asked to.
+//!
+//! A process that is killed takes its counters along, so accounts are made in a second part, whose
+//! faults end no process but Redis. At its end Redis is taken away: orders in hand settle, no new ones
+//! come, and when nothing moves any more, the counters have to agree to the unit:
+//!
+//! - sampler: `drawn = accepted + duplicate + stale + invalid` receipts;
+//! - rewarder: `received = scored + refused`, `scored = ` receipts from the learner `= answered`;
+//! - learner: `received = accepted + duplicate + stale + invalid`,
+//!   `opened = received + malformed + lost`, and `accepted = trained + held`, with less held than an
+//!   epoch;
+//! - between them: an accepted trajectory whose receipt was cut off is sent again and called a
+//!   duplicate, so with `cut off = accepted by the learner - accepted receipts at the senders`,
+//!   `produced = trained + held + duplicate + stale + invalid - cut off`, where `cut off` lies between
+//!   zero and the duplicates.
+//!
+//! In the end the learner is given five more epochs, and ends by itself.
+//!
+//! `make test-slow` runs this, in about five minutes; `FAULTS_SEED=N` deals the faults in another order.
+//! Logs of the services, and of the faults in the order made, stay in the folder that is printed when it
+//! fails.
+
+use ddpo_faults::deck::{Dice, SQUALL, STORM, shuffled};
+use ddpo_faults::expected::Undisturbed;
+use ddpo_faults::fleet::{Fleet, GRACE, SAMPLES};
+use ddpo_faults::inspect::Counters;
+use ddpo_faults::rogue::Receipts;
+use ddpo_faults::storm::Storm;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const SEED: u64 = 20_261_123;
+const RECOVERY: Duration = Duration::from_secs(60);
+const FINAL: [&str; 4] = ["accepted", "duplicate", "stale", "invalid"];
+
+#[test]
+fn nothing_is_lost_and_nothing_counts_twice() {
+    let seed = std::env::var("FAULTS_SEED").map_or(SEED, |text| text.parse().unwrap());
+    // Kept when the test fails.
+    let folder = tempfile::Builder::new().prefix("ddpo-faults-").tempdir().unwrap().keep();
+    println!("seed {seed}, logs in {}", folder.display());
+    let mut fleet = Fleet::new(&folder);
+    storm(&mut fleet, seed, &folder);
+    accounts(&mut fleet, seed, &folder);
+    last_epochs(&mut fleet);
+    assert_eq!(fleet.deaths, Vec::<String>::new(), "services ended by themselves");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn storm(fleet: &mut Fleet, seed: u64, folder: &PathBuf) {
+    let began = Instant::now();
+    fleet.start();
+    let mut storm = Storm::new(fleet, seed, &folder.join("storm.log"));
+    let mut dice = Dice::new(seed ^ 1);
+    storm.blow(shuffled(STORM, &mut dice), (200, 560));
+    let recovered = storm.calm(3, RECOVERY);
+    let (made, longest) = (storm.counts(), storm.progress.longest);
+    let (strangers, broken_off) = (storm.strangers.clone(), storm.broken_off.len());
+    let wrong = std::mem::take(&mut storm.wrong);
+    let ended = fleet.stop();
+    let state = fleet.state();
+    let faults: u32 = made.values().sum();
+    println!(
+        "storm: {} trajectories in {} epochs, {faults} faults in {:?}, longest time without an epoch \
+         {longest:?}\nfaults: {made:?}\nstrangers: {strangers:?}, {broken_off} broken off",
+        state.trained,
+        state.epoch,
+        began.elapsed(),
+    );
+    assert!(recovered, "the run does not go on after the storm");
+    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(fleet.deaths, Vec::<String>::new(), "services ended by themselves");
+    assert_eq!(ended, Ok(()));
+    assert!(faults >= 500, "{faults} faults");
+    assert!(state.trained >= 10_000, "{} trajectories", state.trained);
+    assert!(longest < RECOVERY, "{longest:?} without an epoch");
+    assert_eq!(state, Undisturbed::default().run(state.epoch, SAMPLES));
+}
+
+fn accounts(fleet: &mut Fleet, seed: u64, folder: &PathBuf) {
+    let before = fleet.state().trained;
+    fleet.start();
+    let mut squall = Storm::new(fleet, seed, &folder.join("squall.log"));
+    assert!(squall.calm(3, RECOVERY), "the run does not go on after all services have restarted");
+    let mut dice = Dice::new(seed ^ 2);
+    squall.blow(shuffled(SQUALL, &mut dice), (200, 700));
+    assert!(squall.calm(3, RECOVERY), "the run does not go on after the squall");
+    let (wrong, broken_off) = (squall.wrong.clone(), squall.broken_off.clone());
+    let (strangers, longest) = (squall.strangers.clone(), squall.progress.longest);
+    assert_eq!((wrong, broken_off), (Vec::new(), Vec::new()));
+    assert!(longest < RECOVERY, "{longest:?} without an epoch");
+    fleet.redis.kill();
+    let books = Books::when_quiet(fleet);
+    let trained = fleet.state().trained - before;
+    fleet.redis.start_again();
+    println!("accounts: {trained} trained, longest time without an epoch {longest:?}");
+    books.audit(trained, &strangers);
+    let mut squall = Storm::new(fleet, seed, &folder.join("calm.log"));
+    assert!(squall.calm(3, RECOVERY), "the run does not go on after Redis was away");
+    assert_eq!(fleet.stop(), Ok(()));
+}
+
+fn last_epochs(fleet: &mut Fleet) {
+    let epochs = fleet.state().epoch + 5;
+    fleet.end_after(epochs);
+    fleet.start();
+    fleet.learner.end_by(Instant::now() + RECOVERY).unwrap();
+    let deadline = Instant::now() + GRACE + Duration::from_secs(3);
+    for process in fleet.samplers.iter_mut().chain(&mut fleet.rewarders) {
+        process.terminate();
+    }
+    for process in fleet.samplers.iter_mut().chain(&mut fleet.rewarders) {
+        process.end_by(deadline).unwrap();
+    }
+    assert_eq!(fleet.state(), Undisturbed::default().run(epochs, SAMPLES));
+}
+
+/// All counters of a fleet at one moment.
+#[derive(Debug, PartialEq)]
+struct Books {
+    learner: Counters,
+    rewarders: Vec<Counters>,
+    samplers: Vec<Counters>,
+}
+
+impl Books {
+    fn of(fleet: &mut Fleet) -> Self {
+        let runtime = &fleet.runtime;
+        let learner = std::slice::from_mut(&mut fleet.learner);
+        Self {
+            learner: Fleet::counters(runtime, learner).remove(0),
+            rewarders: Fleet::counters(runtime, &mut fleet.rewarders),
+            samplers: Fleet::counters(runtime, &mut fleet.samplers),
+        }
+    }
+
+    /// The books once nothing moves any more. Attempts to connect go on.
+    fn when_quiet(fleet: &mut Fleet) -> Self {
+        const QUIET: Duration = Duration::from_secs(2);
+        let deadline = Instant::now() + RECOVERY;
+        let (mut books, mut since) = (Self::of(fleet), Instant::now());
+        while since.elapsed() < QUIET {
+            assert!(Instant::now() < deadline, "the fleet does not come to rest: {books:#?}");
+            std::thread::sleep(Duration::from_millis(100));
+            let now = Self::of(fleet);
+            if now != books {
+                (books, since) = (now, Instant::now());
+            }
+        }
+        books
+    }
+
+    fn audit(&self, trained: u64, strangers: &Receipts) {
+        let receipts = |one: &Counters, of: &str| one[&format!("receipts_{of}")];
+        let settled = |one: &Counters| FINAL.iter().map(|of| receipts(one, of)).sum::<u64>();
+        for sampler in &self.samplers {
+            assert_eq!(sampler["trajectories_drawn"], settled(sampler), "{sampler:#?}");
+        }
+        for rewarder in &self.rewarders {
+            let scored = rewarder["trajectories_scored"];
+            let received = rewarder["trajectories_received"];
+            assert_eq!(received, scored + rewarder["trajectories_refused"], "{rewarder:#?}");
+            assert_eq!(scored, settled(rewarder), "{rewarder:#?}");
+            assert_eq!(scored, rewarder["receipts_passed_back"], "{rewarder:#?}");
+        }
+        let learner = &self.learner;
+        let decided = |of: &str| learner[&format!("trajectories_{of}")];
+        let received = FINAL.iter().map(|of| decided(of)).sum::<u64>();
+        assert_eq!(learner["trajectories_received"], received, "{learner:#?}");
+        let lost = decided("malformed") + decided("lost");
+        assert_eq!(learner["trajectories_opened"], received + lost, "{learner:#?}");
+        let held = learner["trajectories_accepted"].checked_sub(trained);
+        let held = held.filter(|&held| held <= u64::from(SAMPLES));
+        let held = held.unwrap_or_else(|| panic!("{trained} trained: {learner:#?}"));
+
+        let drawn: u64 = self.samplers.iter().map(|one| one["trajectories_drawn"]).sum();
+        let produced = drawn + strangers.values().sum::<u64>();
+        let heard = |of: &str| {
+            let samplers: u64 = self.samplers.iter().map(|one| receipts(one, of)).sum();
+            samplers + strangers.get(of).copied().unwrap_or(0)
+        };
+        let [accepted, duplicate, stale, invalid] = FINAL.map(heard);
+        let cut_off = decided("accepted").checked_sub(accepted).unwrap();
+        assert!(cut_off <= duplicate, "{cut_off} receipts cut off, {duplicate} duplicates");
+        let retried = strangers.get("retry_later").copied().unwrap_or(0);
+        println!(
+            "accounts: {produced} produced = {trained} trained + {held} held + {duplicate} duplicate + \
+             {stale} stale + {invalid} invalid + {retried} refused strangers - {cut_off} receipts cut off"
+        );
+        let used = trained + held + duplicate + stale + invalid + retried;
+        assert_eq!(produced + cut_off, used);
+    }
+}

@@ -1,0 +1,319 @@
+//! All processes of a distributed run, in one temporary folder.
+
+use crate::services::inspector::Inspector;
+use crate::services::process::{Role, Service};
+use crate::services::redis_server::RedisServer;
+use crate::services::toy;
+use crate::services::wait::{block_on, until};
+use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
+use ddpo_service::doors::{ClientDoor, install_crypto_provider};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tempfile::TempDir;
+
+/// Name of the run.
+pub const RUN_ID: &str = "end-to-end";
+
+/// Lines of a log that are shown when a test fails.
+const TAIL: usize = 40;
+
+/// What goes into the settings file: the run's part, and the lines of each table.
+#[derive(Clone, Debug)]
+pub struct FleetConfig {
+    /// The run's settings.
+    pub run: String,
+    /// Lines of `[service]`, besides the run's name, Redis and the logs' format.
+    pub service: String,
+    /// Lines of `[learner]`.
+    pub learner: String,
+    /// Lines of `[rewarder]`.
+    pub rewarder: String,
+    /// Lines of `[sampler]`.
+    pub sampler: String,
+    /// Variables of the processes' environment.
+    pub environment: Vec<(String, String)>,
+    /// What the tests' own clients present; TLS if it has authorities.
+    pub key: ClientDoor,
+}
+
+impl Default for FleetConfig {
+    /// The toy run.
+    fn default() -> Self {
+        Self {
+            run: toy::RUN.into(),
+            service: String::new(),
+            learner: "lease_seconds = 2.0".into(),
+            rewarder: "reward_threads = 1".into(),
+            sampler: "sampler_threads = 1\nsampler_device = \"cpu\"".into(),
+            environment: Vec::new(),
+            key: ClientDoor::default(),
+        }
+    }
+}
+
+impl FleetConfig {
+    /// A run without models: `epochs` of `samples` in orders of four; a batch takes the stand-in for
+    /// a sampler `latency_ms` milliseconds.
+    #[must_use]
+    pub fn fake(epochs: u32, samples: u32, latency_ms: u64) -> Self {
+        Self {
+            run: format!(
+                "num_epochs = {epochs}\nnum_samples_per_epoch = {samples}\nbatch_size = 4\n\
+                 sample_batch_size = 4\noutput_dir = \"run\"\ntask = \"jpeg compressibility\"\n"
+            ),
+            learner: "lease_seconds = 2.0\ntraining = \"fake\"".into(),
+            rewarder: "fake_reward = true".into(),
+            sampler: format!("backend = \"fake\"\nfake_latency_ms = {latency_ms}"),
+            ..Self::default()
+        }
+    }
+}
+
+/// The processes. One fleet lives at a time in a process of tests: several would take each other's
+/// processors, and bounds on time would mean nothing.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The store.
+    pub redis: RedisServer,
+    config: FleetConfig,
+    services: BTreeMap<String, Service>,
+    starts: usize,
+    folder: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Fleet {
+    /// A fleet of a Redis alone.
+    ///
+    /// # Panics
+    /// When that does not start.
+    #[must_use]
+    pub fn new(config: FleetConfig) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::in_folder(config, folder)
+    }
+
+    /// A fleet in a folder that holds something already, such as certificates.
+    ///
+    /// # Panics
+    /// When Redis does not start.
+    #[must_use]
+    pub fn in_folder(config: FleetConfig, folder: TempDir) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        // A test that failed leaves nothing behind.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        install_crypto_provider();
+        let redis = RedisServer::start(folder.path());
+        let FleetConfig { run, service, learner, rewarder, sampler, .. } = &config;
+        let text = format!(
+            "{run}\n[service]\nrun_id = \"{RUN_ID}\"\nlog_format = \"json\"\n\
+             redis_url = \"{}\"\n{service}\n[learner]\n{learner}\n\
+             [rewarder]\n{rewarder}\n[sampler]\n{sampler}\n",
+            redis.url()
+        );
+        std::fs::write(folder.path().join("fleet.toml"), text).expect("a file can be written");
+        let services = BTreeMap::new();
+        Self { redis, config, services, starts: 0, folder, _alone: alone }
+    }
+
+    /// The folder that everything is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts a learner and waits until it listens.
+    pub fn learner(&mut self, name: &str, more: &[&str]) {
+        self.start(Role::Learner, name, more);
+        self.service(name).listens();
+    }
+
+    /// Starts a rewarder for the learners there are, and waits until it listens.
+    pub fn rewarder(&mut self, name: &str) {
+        let learners = format!("--learners={}", self.addresses(Role::Learner));
+        self.start(Role::Rewarder, name, &[&learners]);
+        self.service(name).listens();
+    }
+
+    /// Starts a sampler for the rewarders there are, and waits until it listens.
+    pub fn sampler(&mut self, name: &str) {
+        let rewarders = format!("--rewarders={}", self.addresses(Role::Rewarder));
+        self.start(Role::Sampler, name, &[&rewarders]);
+        self.service(name).listens();
+    }
+
+    /// A learner, a rewarder and a sampler, each named by its role.
+    pub fn one_of_each(&mut self) {
+        self.learner("learner", &[]);
+        self.rewarder("rewarder");
+        self.sampler("sampler");
+    }
+
+    /// Starts a service without waiting for more than its process.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(&mut self, role: Role, name: &str, more: &[&str]) {
+        let common =
+            ["--config=fleet.toml", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"];
+        let arguments = common.iter().chain(more).map(|&word| word.to_owned());
+        let arguments = arguments.chain([format!("--worker-id={name}")]).collect();
+        self.launch(role, name, arguments);
+    }
+
+    /// Starts a service that has ended again: the same command, the same address.
+    ///
+    /// # Panics
+    /// When it does not listen there.
+    pub fn start_again(&mut self, name: &str) {
+        let service = self.service(name);
+        let (role, address) = (service.role, service.addresses.grpc);
+        let listen = |word: String| match word.starts_with("--listen=") {
+            true => format!("--listen={address}"),
+            false => word,
+        };
+        let arguments = service.arguments.clone().into_iter().map(listen).collect();
+        self.launch(role, name, arguments);
+        self.service(name).listens();
+    }
+
+    fn launch(&mut self, role: Role, name: &str, arguments: Vec<String>) {
+        self.starts += 1;
+        let log = self.folder.path().join(format!("{:02}-{name}.log", self.starts));
+        let environment = &self.config.environment;
+        let service = Service::start(role, self.folder.path(), log, arguments, environment);
+        self.services.insert(name.to_owned(), service);
+    }
+
+    /// The process of this name.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn service(&mut self, name: &str) -> &mut Service {
+        self.services.get_mut(name).unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// A client of its Inspector.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    #[must_use]
+    pub fn inspector(&mut self, name: &str) -> Inspector {
+        let address = self.service(name).addresses.grpc;
+        let key = self.config.key.open().expect("a key");
+        Inspector::new(&key, &self.url(address))
+    }
+
+    /// A service's gRPC address.
+    pub fn address(&mut self, name: &str) -> SocketAddr {
+        self.service(name).addresses.grpc
+    }
+
+    /// An address with its scheme.
+    #[must_use]
+    pub fn url(&self, address: SocketAddr) -> String {
+        let scheme = if self.config.key.tls_ca.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+
+    fn addresses(&self, role: Role) -> String {
+        let ours = self.services.values().filter(|service| service.role == role);
+        ours.map(|service| self.url(service.addresses.grpc)).collect::<Vec<_>>().join(",")
+    }
+
+    /// Asks a service to stop, waits, and gives its exit status.
+    pub fn terminate(&mut self, name: &str) -> ExitStatus {
+        self.service(name).signal(Signal::TERM);
+        self.service(name).ends()
+    }
+
+    /// Waits for the learner of this name to end its run.
+    ///
+    /// # Panics
+    /// When it fails, or another process has died meanwhile.
+    #[track_caller]
+    pub fn finishes(&mut self, name: &str) {
+        let status = self.service(name).ends();
+        assert!(status.success(), "{name}: {status}");
+        let others = self.services.iter_mut().filter(|(other, _)| *other != name);
+        let dead: Vec<&String> =
+            others.filter_map(|(name, service)| service.has_ended().then_some(name)).collect();
+        assert!(dead.is_empty(), "ended too: {dead:?}");
+    }
+
+    /// Forgets a service that has ended, so that nobody is told of it any more.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn bury(&mut self, name: &str) {
+        self.services.remove(name).unwrap_or_else(|| panic!("no service {name}"));
+    }
+
+    /// The test's own connection to the store.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn store(&self) -> RedisBroadcast {
+        let config = RedisConfig::new(self.redis.url(), RUN_ID);
+        block_on(RedisBroadcast::connect(&config)).expect("a connection to Redis")
+    }
+
+    /// Waits for an answer at a service's address of metrics and probes.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn metrics(&mut self, name: &str) -> String {
+        let address = self.service(name).addresses.metrics;
+        until("metrics", || http_get(address, "/metrics").ok())
+    }
+
+    /// The logs of all processes that ever ran here, with their names.
+    ///
+    /// # Panics
+    /// When the folder cannot be read.
+    #[must_use]
+    pub fn logs(&self) -> Vec<(PathBuf, String)> {
+        let entries = std::fs::read_dir(self.folder.path()).expect("the folder can be listed");
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let logs = paths.filter(|path| path.extension().is_some_and(|ending| ending == "log"));
+        let mut logs: Vec<(PathBuf, String)> = logs
+            .map(|path| {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                (path, String::from_utf8_lossy(&bytes).into_owned())
+            })
+            .collect();
+        logs.sort();
+        logs
+    }
+}
+
+impl Drop for Fleet {
+    #[expect(clippy::print_stdout, reason = "what a failed test leaves to look at")]
+    fn drop(&mut self) {
+        self.services.clear();
+        if !std::thread::panicking() {
+            return;
+        }
+        for (path, text) in self.logs() {
+            println!("---- {}", path.display());
+            let lines: Vec<&str> = text.lines().collect();
+            lines.iter().skip(lines.len().saturating_sub(TAIL)).for_each(|line| println!("{line}"));
+        }
+    }
+}
+
+fn http_get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}

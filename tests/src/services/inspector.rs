@@ -1,0 +1,127 @@
+//! Asking a service, over gRPC: status, counters, trajectories, and news of them.
+
+use crate::services::wait::{PATIENCE, block_on, until};
+use ddpo_proto::wire::inspector_client::InspectorClient;
+use ddpo_proto::wire::{
+    GetStatusRequest, GetStatusResponse, GetTrajectoryRequest, ListTrajectoriesRequest, Stage,
+    TrajectoryEvent, TrajectorySummary, WatchTrajectoriesRequest,
+};
+use ddpo_service::doors::{Key, KeyedChannel};
+use std::time::Duration;
+use tokio::time::timeout;
+use tonic::{Request, Status, Streaming};
+
+/// A dead or stopped service does not answer; whoever asks looks again.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// A client of one service's Inspector.
+#[derive(Clone, Debug)]
+pub struct Inspector {
+    client: InspectorClient<KeyedChannel>,
+}
+
+impl Inspector {
+    /// A client for the service at `address`; it connects when it first asks.
+    ///
+    /// # Panics
+    /// When the address does not fit the key.
+    #[must_use]
+    pub fn new(key: &Key, address: &str) -> Self {
+        let client = block_on(async { InspectorClient::new(key.channel(address).expect("a key")) });
+        Self { client }
+    }
+
+    /// The status, or why there is none.
+    ///
+    /// # Errors
+    /// What the service, or the way to it, says.
+    pub fn status(&self) -> Result<GetStatusResponse, Status> {
+        let mut client = self.client.clone();
+        let mut request = Request::new(GetStatusRequest {});
+        request.set_timeout(ANSWER);
+        Ok(block_on(async { client.get_status(request).await })?.into_inner())
+    }
+
+    /// A counter; none where the service does not answer.
+    ///
+    /// # Panics
+    /// When there is no counter of this name.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        let status = self.status().ok()?;
+        let count = status.counters.get(name);
+        Some(*count.unwrap_or_else(|| panic!("no {name}: {:?}", status.counters)))
+    }
+
+    /// Waits for a counter to be at least `least`, and gives it.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    #[track_caller]
+    pub fn reaches(&self, name: &str, least: u64) -> u64 {
+        until(&format!("{name} >= {least}"), || self.counter(name).filter(|&now| now >= least))
+    }
+
+    /// One trajectory; none where the service does not know it.
+    #[must_use]
+    pub fn trajectory(&self, id: &str) -> Option<TrajectorySummary> {
+        let mut client = self.client.clone();
+        let asked = GetTrajectoryRequest { trajectory_id: id.to_owned(), with_image: false };
+        let mut request = Request::new(asked);
+        request.set_timeout(ANSWER);
+        block_on(async { client.get_trajectory(request).await }).ok()?.into_inner().trajectory
+    }
+
+    /// The trajectories that it knows.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn list(&self) -> Vec<TrajectorySummary> {
+        let mut client = self.client.clone();
+        let request = Request::new(ListTrajectoriesRequest { limit: 1000 });
+        let listed = block_on(async { client.list_trajectories(request).await });
+        listed.expect("a list").into_inner().trajectories
+    }
+
+    /// Its news from now on.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn watch(&self) -> News {
+        let mut client = self.client.clone();
+        let asked = WatchTrajectoriesRequest { with_thumbnails: false, thumbnail_side_pixels: 0 };
+        let stream = block_on(async { client.watch_trajectories(asked).await });
+        News { stream: stream.expect("news").into_inner() }
+    }
+}
+
+/// A stream of changes.
+#[derive(Debug)]
+pub struct News {
+    stream: Streaming<TrajectoryEvent>,
+}
+
+impl News {
+    /// The next change of a trajectory.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn change(&mut self) -> TrajectorySummary {
+        let next = block_on(async { timeout(PATIENCE, self.stream.message()).await });
+        let event = next.expect("news in time").expect("an open stream").expect("more news");
+        event.trajectory.expect("an event has a trajectory")
+    }
+
+    /// Waits for a trajectory in the middle of its growth.
+    pub fn growing(&mut self) -> TrajectorySummary {
+        loop {
+            let seen = self.change();
+            let middle = (1..seen.steps_total).contains(&seen.steps_done);
+            if seen.stage() == Stage::Growing && middle {
+                return seen;
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The official Python client, for tests that speak to the services as a user's program would.
+
+use crate::services::wait::PATIENCE;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Runs a script of `tests/clients` with these arguments, and gives the lines it prints.
+///
+/// # Panics
+/// When it fails, or there is no Python for it.
+#[must_use]
+pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let mut command = Command::new("timeout");
+    command.arg(PATIENCE.as_secs().to_string()).arg(python());
+    command.arg(clients.join(script)).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("timeout lies in coreutils");
+    let mut stdin = child.stdin.take().expect("standard input is piped");
+    // A script that fails early does not read; it tells on standard error.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("a child can be waited for");
+    let [said, failed] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{script}: {}\n{said}{failed}", output.status);
+    said.lines().map(str::to_owned).collect()
+}
+
+/// The interpreter that `scripts/setup-clients` has made.
+fn python() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
+    let output = Command::new(root.join("scripts/setup-clients")).output();
+    let output = output.expect("scripts/setup-clients can be run");
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "scripts/setup-clients: {failed}");
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}

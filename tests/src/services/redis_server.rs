@@ -1,0 +1,104 @@
+//! A real `redis-server` on a free port, without persistence, killed when it is dropped.
+
+use crate::services::wait::PATIENCE;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The server. Its log is in the folder it was given.
+#[derive(Debug)]
+pub struct RedisServer {
+    folder: PathBuf,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(folder: &Path) -> Self {
+        // Another process may take the port between the look and the start; then another is tried.
+        for _ in 0..5 {
+            let port = free_port();
+            let mut server = Self { folder: folder.into(), port, process: None };
+            if server.spawn() {
+                return server;
+            }
+        }
+        panic!("redis-server did not start; is it installed? hint: scripts/setup-system");
+    }
+
+    /// Where it is reached.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it as the kernel ends a process that is out of memory.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // An error says that it has ended already.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts it again on the same port, empty.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&mut self) {
+        assert!(self.spawn(), "redis-server did not start again");
+    }
+
+    /// Runs one command by `redis-cli`, and gives what it says.
+    ///
+    /// # Panics
+    /// When the command fails.
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        let output = command.args(["-p", &self.port.to_string()]).args(words).output();
+        let output = output.expect("redis-cli lies beside redis-server");
+        assert!(output.status.success(), "redis-cli {words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn spawn(&mut self) -> bool {
+        self.kill();
+        let log = self.folder.join("redis.log");
+        let log = std::fs::File::options().create(true).append(true).open(log);
+        let log = log.expect("a log can be written");
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+        command.current_dir(&self.folder).stdin(Stdio::null()).stdout(log);
+        let process = self.process.insert(command.spawn().expect("redis-server can be run"));
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if process.try_wait().expect("a child can be waited for").is_some() {
+                return false;
+            }
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("redis-server neither ends nor listens");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
+    listener.local_addr().expect("a bound port").port()
+}

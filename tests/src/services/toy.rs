@@ -1,0 +1,78 @@
+//! The run that tests of the services share: the embedded model, three small epochs; and what
+//! `ddpo train` makes of it in one process.
+
+use crate::process;
+use crate::services::wait::{PATIENCE, until};
+use crate::tree::{self, Tree};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Epochs of the run.
+pub const EPOCHS: u32 = 3;
+
+/// Trajectories in an epoch, in orders of four.
+pub const SAMPLES: u32 = 16;
+
+/// Samples of an evaluation; there is one before the first epoch and one after each.
+pub const EVALUATED: u32 = 8;
+
+/// Every trajectory of the run.
+pub const ALL: u64 = (EPOCHS * SAMPLES + (EPOCHS + 1) * EVALUATED) as u64;
+
+/// The run's settings.
+pub const RUN: &str = r#"
+task = "jpeg compressibility"
+ddpm_ckpt = "toy-faces-32"
+output_dir = "run"
+num_epochs = 3
+num_samples_per_epoch = 16
+batch_size = 8
+sample_batch_size = 4
+num_inference_steps = 5
+initial_lr = 1e-4
+peak_lr = 1e-4
+ema_decay = 0.9
+run_seed = 7
+eval_every_each_epoch = 1
+num_eval_samples = 8
+threads = 1
+device = "cpu"
+"#;
+
+/// The last checkpoint of a finished run in this folder: weights, averages, moments, state.
+#[must_use]
+pub fn checkpoint(folder: &Path) -> Tree {
+    let tree = tree::read(&folder.join(format!("run/checkpoints/epoch-{EPOCHS:06}")));
+    for name in ["optimizer.safetensors", "state.json", crate::workshop::WEIGHTS] {
+        assert!(tree.contains_key(name), "{name} is not in the checkpoint");
+    }
+    tree
+}
+
+/// The same by `ddpo train`, made once for each test file.
+///
+/// # Panics
+/// When the run fails.
+#[must_use]
+pub fn expected() -> &'static Tree {
+    static EXPECTED: OnceLock<Tree> = OnceLock::new();
+    EXPECTED.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("run.toml"), RUN).expect("a file can be written");
+        let mut command: Command =
+            process::command(folder.path(), &["train", "--config", "run.toml"]);
+        let ended = command.stdout(Stdio::null()).output().expect("the binary starts");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{said}");
+        checkpoint(folder.path())
+    })
+}
+
+/// Waits for the checkpoint of an epoch of the run in this folder.
+pub fn saved(folder: &Path, epoch: u32) {
+    let path = folder.join(format!("run/checkpoints/epoch-{epoch:06}"));
+    until(&format!("the checkpoint of epoch {epoch}, for {PATIENCE:?}"), || {
+        path.exists().then_some(())
+    });
+}

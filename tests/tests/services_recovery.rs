@@ -1,0 +1,142 @@
+//! What dies is missed for seconds only, and what is lost is put back: samplers, rewarders, Redis,
+//! the learner.
+
+use ddpo_broadcast::orders::OrderQueue;
+use ddpo_broadcast::run_spec::RunSpecs;
+use ddpo_broadcast::weights::WeightStore;
+use ddpo_tests::services::wait::block_on;
+use ddpo_tests::services::{Fleet, FleetConfig, Inspector, PATIENCE, toy, until, within};
+use ddpo_tests::tree;
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// Longest time that the learner may go without a trajectory when one of several workers dies.
+const MISSED: Duration = Duration::from_secs(5);
+
+/// Longest time from Redis being there again, empty, until it holds weights and orders.
+const PUT_BACK: Duration = Duration::from_secs(10);
+
+/// Longest time from a learner's second start until it accepts a trajectory.
+const RESUMED: Duration = Duration::from_secs(30);
+
+/// From `since` on, the longest time between two acceptances, until there were `more` of them.
+#[expect(clippy::print_stdout, reason = "a test's figures")]
+fn longest_silence(learner: &Inspector, since: Instant, more: u64) -> Duration {
+    let accepted = || learner.counter("trajectories_accepted");
+    let first = until("the learner", accepted);
+    let (mut seen, mut at, mut longest) = (first, since, Duration::ZERO);
+    while seen < first + more {
+        let now = until("the learner", accepted);
+        if now > seen {
+            longest = longest.max(at.elapsed());
+            (seen, at) = (now, Instant::now());
+        }
+        assert!(at.elapsed() < PATIENCE, "nothing is accepted any more");
+    }
+    println!("measured: longest silence {:.2} s of {} s", longest.as_secs_f64(), MISSED.as_secs());
+    longest
+}
+
+/// A fleet of stand-ins at work, with two samplers; each batch takes a fifth of a second.
+fn fake_fleet(rewarders: &[&str]) -> Fleet {
+    let mut fleet = Fleet::new(FleetConfig::fake(10_000, 16, 200));
+    fleet.learner("learner", &[]);
+    rewarders.iter().for_each(|name| fleet.rewarder(name));
+    fleet.sampler("sampler-1");
+    fleet.sampler("sampler-2");
+    fleet.inspector("learner").reaches("trajectories_accepted", 32);
+    fleet
+}
+
+#[test]
+fn a_samplers_death_is_felt_for_five_seconds_at_most() {
+    let mut fleet = fake_fleet(&["rewarder"]);
+    let (learner, other) = (fleet.inspector("learner"), fleet.inspector("sampler-2"));
+    let claimed = other.counter("orders_claimed");
+    fleet.inspector("sampler-1").watch().growing();
+    fleet.service("sampler-1").kill();
+    // The epoch waits for the dead one's order: the silence ends when the other has taken it over.
+    let silence = longest_silence(&learner, Instant::now(), 64);
+    assert!(silence <= MISSED, "{silence:?}");
+    assert!(other.counter("orders_claimed") > claimed, "nothing was taken over");
+}
+
+#[test]
+fn a_rewarders_death_is_felt_for_five_seconds_at_most() {
+    let names = ["rewarder-1", "rewarder-2"];
+    let mut fleet = fake_fleet(&names);
+    let learner = fleet.inspector("learner");
+    let streams = names.map(|name| fleet.inspector(name).counter("streams").unwrap_or_default());
+    let busy = usize::from(streams[1] > streams[0]);
+    assert!(streams[busy] > 0, "no rewarder has a stream");
+    fleet.inspector(names[busy]).watch().growing();
+    fleet.service(names[busy]).kill();
+    let silence = longest_silence(&learner, Instant::now(), 64);
+    assert!(silence <= MISSED, "{silence:?}");
+}
+
+/// The toy run with its sampler stopped and orders left to draw.
+fn with_open_orders() -> Fleet {
+    let mut fleet = Fleet::new(FleetConfig::default());
+    fleet.one_of_each();
+    toy::saved(fleet.folder(), 1);
+    fleet.service("sampler").signal(Signal::STOP);
+    let store = fleet.store();
+    until("an order", || block_on(store.pending()).ok().filter(|orders| !orders.is_empty()));
+    fleet
+}
+
+/// Waits until an empty Redis holds all again that samplers need; lets the run finish, and compares.
+fn put_back_and_finished(mut fleet: Fleet, since: Instant) {
+    let store = fleet.store();
+    within("run, weights and orders are put back", since, PUT_BACK, || {
+        block_on(async {
+            store.run_spec().await.ok()??;
+            let current = store.current().await.ok()??;
+            let present = store.is_present(current.id).await.ok()?;
+            let orders = store.pending().await.ok()?;
+            (present && !orders.is_empty()).then_some(())
+        })
+    });
+    fleet.service("sampler").signal(Signal::CONT);
+    fleet.finishes("learner");
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+}
+
+#[test]
+fn a_redis_that_was_emptied_is_filled_again() {
+    let fleet = with_open_orders();
+    let emptied = Instant::now();
+    assert_eq!(fleet.redis.command(&["FLUSHALL"]), "OK");
+    put_back_and_finished(fleet, emptied);
+}
+
+#[test]
+fn a_redis_that_was_killed_is_filled_again() {
+    let mut fleet = with_open_orders();
+    fleet.redis.kill();
+    // The outage lasts until somebody has suffered from it.
+    fleet.service("sampler").signal(Signal::CONT);
+    until("the sampler to miss Redis", || fleet.service("sampler").line("no orders"));
+    fleet.service("sampler").signal(Signal::STOP);
+    fleet.redis.start_again();
+    put_back_and_finished(fleet, Instant::now());
+}
+
+#[test]
+fn a_killed_learner_goes_on_half_a_minute_after_its_restart() {
+    // With the lease as it is by default, which the killed one still holds.
+    let learner = String::new();
+    let mut fleet = Fleet::new(FleetConfig { learner, ..FleetConfig::default() });
+    fleet.one_of_each();
+    toy::saved(fleet.folder(), 1);
+    fleet.service("learner").kill();
+    let restarted = Instant::now();
+    fleet.start_again("learner");
+    let learner = fleet.inspector("learner");
+    within("a trajectory after the restart", restarted, RESUMED, || {
+        learner.counter("trajectories_accepted").filter(|&count| count > 0)
+    });
+    fleet.finishes("learner");
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+}
