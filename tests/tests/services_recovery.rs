@@ -140,3 +140,15 @@ fn a_killed_learner_goes_on_half_a_minute_after_its_restart() {
     fleet.finishes("learner");
     tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
 }
+
+#[test]
+fn services_that_start_before_their_redis_wait_for_it() {
+    let mut fleet = Fleet::new(FleetConfig::fake(2, 16, 1));
+    fleet.redis.kill();
+    fleet.one_of_each();
+    for name in ["learner", "sampler"] {
+        until("a line about Redis", || fleet.service(name).line("waiting for redis"));
+    }
+    fleet.redis.start_again();
+    fleet.finishes("learner");
+}

@@ -36,6 +36,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
 
 /// A run's store in Redis. Share it in an `Arc`; several `next` on one store take turns.
 pub struct RedisBroadcast {
@@ -82,6 +83,32 @@ impl RedisBroadcast {
             notices,
             listener: tokio::spawn(listening).abort_handle(),
         })
+    }
+
+    /// As [`connect`](Self::connect), for a service that may start before its Redis or together
+    /// with it: tries again for `patience` while the server cannot be reached, and logs why once.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); the last failure, if the patience ends.
+    pub async fn connect_within(
+        config: &RedisConfig,
+        patience: Duration,
+    ) -> Result<Self, BroadcastError> {
+        const PAUSE: Duration = Duration::from_millis(250);
+        let deadline = Instant::now() + patience;
+        let mut told = false;
+        loop {
+            match Self::connect(config).await {
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    if !told {
+                        tracing::warn!(%error, ?patience, "waiting for redis");
+                    }
+                    told = true;
+                    sleep(PAUSE).await;
+                }
+                settled => return settled,
+            }
+        }
     }
 
     /// Refuses a caller that is no longer the learner.

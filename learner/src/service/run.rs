@@ -76,10 +76,18 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
         reached: reached.subscribe(),
     };
     serve(&host, &board, &intake, &arrivals, source).await?;
-    let store = connect(&host, &own).await?;
-    let trained = match take_lease(&host, &own, &store).await? {
+    let store = connect(&host, &own);
+    let store = tokio::select! {
+        () = host.shutdown.wait() => None,
+        store = store => Some(store?),
+    };
+    let held = match store {
+        None => None,
+        Some(store) => take_lease(&host, &own, &store).await?.map(|lease| (store, lease)),
+    };
+    let trained = match held {
         None => Ok(()),
-        Some(lease) => {
+        Some((store, lease)) => {
             host.health.met("lease", format!("token {}", lease.token));
             let training = TrainingThread {
                 plan,
@@ -126,7 +134,8 @@ async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<dyn Broadcast
         patience: own.lease() / 3,
         ..RedisConfig::new(url, &host.settings.run_id)
     };
-    let store = RedisBroadcast::connect(&config).await.context("redis_url")?;
+    let connecting = RedisBroadcast::connect_within(&config, RedisConfig::STARTUP_PATIENCE);
+    let store = connecting.await.context("redis_url")?;
     Ok(Arc::new(store))
 }
 

@@ -40,12 +40,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// # Errors
 /// What kept it from starting or going on.
 pub async fn run(host: Host, settings: SamplerSettings) -> Result<()> {
-    let store = connect(&host, &settings).await?;
     let uplink = uplink(&host, &settings)?;
     let board = Board::new(BoardLimits::default());
     let (counters, loaded) = (Arc::<WorkerCounters>::default(), watch::Sender::new(None));
     let source = Source::new(&host, &uplink, &counters, loaded.subscribe());
     serve(&host, &board, source).await?;
+    let store = tokio::select! {
+        () = host.shutdown.wait() => {
+            host.close().await;
+            return Ok(());
+        }
+        store = connect(&host, &settings) => store?,
+    };
     tokio::spawn(follow_link(host.health.clone(), uplink.link()));
     tokio::spawn(report(Arc::clone(&store), host.worker.id.clone(), loaded.subscribe()));
     let worked = work_until_drained(&host, &settings, &store, &uplink, &board, &counters, loaded);
@@ -120,7 +126,8 @@ async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<dyn Broa
         claim_after: Duration::from_secs_f64(settings.claim_after_seconds),
         ..RedisConfig::new(url, &host.settings.run_id)
     };
-    let store = RedisBroadcast::connect(&config).await.context("redis_url")?;
+    let connecting = RedisBroadcast::connect_within(&config, RedisConfig::STARTUP_PATIENCE);
+    let store = connecting.await.context("redis_url")?;
     Ok(Arc::new(store))
 }
 

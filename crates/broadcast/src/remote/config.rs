@@ -42,6 +42,10 @@ pub struct RedisTls {
 }
 
 impl RedisConfig {
+    /// How long a service that starts waits for its Redis: as long as a Redis takes to start with
+    /// it, data to load included.
+    pub const STARTUP_PATIENCE: Duration = Duration::from_secs(60);
+
     /// The defaults for this server and run.
     #[must_use]
     pub fn new(url: impl Into<String>, run_id: impl Into<String>) -> Self {
