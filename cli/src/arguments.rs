@@ -1,6 +1,6 @@
 //! The commands and their flags.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddpo_learner::settings::SettingFlags;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -157,6 +157,18 @@ pub struct ReplayCommand {
     pub settings: SettingFlags,
 }
 
+/// What a model predicts, by the scheduler's names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PredictionType {
+    /// The noise
+    Epsilon,
+    /// The clean image
+    Sample,
+    /// The velocity of Salimans & Ho 2022
+    #[value(name = "v_prediction")]
+    VPrediction,
+}
+
 /// Flags of `ddpo pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainCommand {
@@ -169,6 +181,12 @@ pub struct PretrainCommand {
     /// Model: config.json of a UNet2DModel; the toy-faces-32 model by default
     #[arg(long, value_name = "FILE")]
     pub unet_config: Option<PathBuf>,
+    /// Start from the weights of this checkpoint: a folder, a name on the Hub, or toy-faces-32
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with = "unet_config")]
+    pub init: Option<String>,
+    /// What the model learns to predict
+    #[arg(long, value_enum, default_value = "epsilon")]
+    pub prediction_type: PredictionType,
     /// Optimizer steps
     #[arg(long, default_value_t = 13_000)]
     pub steps: u64,

@@ -1,18 +1,21 @@
-//! `ddpo pretrain`: a DDPM from nothing. With its defaults it makes `models/toy-faces-32` again.
+//! `ddpo pretrain`: a DDPM from nothing, or from another one's weights. `models/toy-faces-32/README.md`
+//! has the two commands that make the embedded model again.
 
-use crate::arguments::PretrainCommand;
+use crate::arguments::{PredictionType, PretrainCommand};
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{PipelineToSave, publish_folder, save_pipeline};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
 use ddpo_learner::device;
+use ddpo_learner::model::Model;
 use ddpo_learner::pretraining::{Pretraining, PretrainingConfig};
 use ddpo_picture::{images_under, read_image};
 use ddpo_rollout::image::RgbImage;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
+/// With the prediction type that [`scheduler_text`] replaces.
 const SCHEDULER: &str = r#"{
   "_class_name": "DDPMScheduler",
   "_diffusers_version": "0.35.0",
@@ -38,17 +41,22 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
     crate::output::check(&command.out)?;
     let device = device::parse(&command.device)?;
     device::set_threads(command.threads)?;
-    let config = match &command.unet_config {
-        None => toy_faces(),
-        Some(path) => {
+    let start = match &command.init {
+        None => None,
+        Some(name) => Some(Model::open(name, &mut say)?),
+    };
+    let config = match (&start, &command.unet_config) {
+        (Some(model), _) => UNetConfig::from_json(model.unet_text())?,
+        (None, None) => toy_faces(),
+        (None, Some(path)) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("could not read {}", path.display()))?;
             UNetConfig::from_json(&text)?
         }
     };
     let images = data(command, &config)?.to_device(device);
-    let scheduler = SchedulerConfig::from_json(SCHEDULER)?;
-    let unet = UNet::new(&config, Kind::Float, device);
+    let scheduler_text = scheduler_text(command.prediction_type);
+    let scheduler = SchedulerConfig::from_json(&scheduler_text)?;
     let settings = PretrainingConfig {
         seed: command.seed,
         batch_size: command.batch_size,
@@ -56,7 +64,12 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
         learning_rate: command.learning_rate,
         ema_decay: command.ema_decay,
     };
-    let mut training = Pretraining::new(settings, unet, &scheduler);
+    let mut training = match &start {
+        None => Pretraining::new(settings, UNet::new(&config, Kind::Float, device), &scheduler),
+        Some(model) => {
+            Pretraining::from_weights(settings, model.load(Kind::Float, device)?, &scheduler)
+        }
+    };
     let mut sum = 0.0;
     for step in 1..=command.steps {
         sum += training.step(&images);
@@ -69,7 +82,7 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
     let metadata = BTreeMap::new();
     let pipeline = PipelineToSave {
         unet_config: &text,
-        scheduler_config: SCHEDULER,
+        scheduler_config: &scheduler_text,
         tensors: training.averaged(),
         metadata: &metadata,
     };
@@ -81,6 +94,15 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
 #[expect(clippy::print_stderr, reason = "progress of a long command")]
 fn say(line: &str) {
     eprintln!("{line}");
+}
+
+fn scheduler_text(prediction_type: PredictionType) -> String {
+    let name = match prediction_type {
+        PredictionType::Epsilon => "epsilon",
+        PredictionType::Sample => "sample",
+        PredictionType::VPrediction => "v_prediction",
+    };
+    SCHEDULER.replace("epsilon", name)
 }
 
 /// The model of `models/toy-faces-32`: 1.77 M parameters.

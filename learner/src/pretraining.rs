@@ -1,6 +1,9 @@
 //! Pretraining of a DDPM on images: the simple objective of Ho et al. 2020, equation 14, as
-//! diffusers' `train_unconditional.py` has it: mean squared error of the predicted noise at
-//! uniform timesteps, AdamW, EMA.
+//! diffusers' `train_unconditional.py` has it: mean squared error of what the model predicts at
+//! uniform timesteps, AdamW, EMA. The scheduler's `prediction_type` says what that is. The error of
+//! a predicted image is weighted by the signal-to-noise ratio held between one (Salimans & Ho 2022,
+//! section 4: few steps need a good guess out of pure noise) and five (Hang et al. 2023: the last
+//! steps must not drown the others); `train_unconditional.py` has no bounds there.
 
 use crate::adamw::{AdamW, AdamWConfig, clip_gradient_norm};
 use crate::ema::Ema;
@@ -35,7 +38,43 @@ pub struct Pretraining {
     optimizer: AdamW,
     ema: Ema,
     alphas: Tensor,
+    target: Target,
     step: u64,
+}
+
+/// What the model is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Noise,
+    Image,
+    Velocity,
+}
+
+impl Target {
+    fn of(schedule: &SchedulerConfig) -> Self {
+        match schedule.prediction_type.as_str() {
+            "sample" => Self::Image,
+            "v_prediction" => Self::Velocity,
+            _ => Self::Noise,
+        }
+    }
+
+    /// Mean squared error of `predicted`, all tensors f32 `[B, C, H, W]` but `alpha`, the
+    /// cumulative alphas `[B, 1, 1, 1]`.
+    fn loss(self, predicted: &Tensor, images: &Tensor, noise: &Tensor, alpha: &Tensor) -> Tensor {
+        let mean = tch::Reduction::Mean;
+        let beta = alpha.neg() + 1.0;
+        match self {
+            Self::Noise => predicted.mse_loss(noise, mean),
+            Self::Velocity => {
+                predicted.mse_loss(&(alpha.sqrt() * noise - beta.sqrt() * images), mean)
+            }
+            Self::Image => {
+                let weight = (alpha / beta).clamp(1.0, 5.0);
+                (predicted.mse_loss(images, tch::Reduction::None) * weight).mean(Kind::Float)
+            }
+        }
+    }
 }
 
 impl Pretraining {
@@ -43,6 +82,16 @@ impl Pretraining {
     #[must_use]
     pub fn new(config: PretrainingConfig, mut unet: UNet, schedule: &SchedulerConfig) -> Self {
         initialise(unet.parameters_mut(), config.seed);
+        Self::from_weights(config, unet, schedule)
+    }
+
+    /// Starts with the weights that `unet` has.
+    #[must_use]
+    pub fn from_weights(
+        config: PretrainingConfig,
+        mut unet: UNet,
+        schedule: &SchedulerConfig,
+    ) -> Self {
         unet.parameters_mut().track_gradients(Gradients::Tracked);
         let entries = unet.parameters().entries();
         let device = unet.parameters().device();
@@ -50,11 +99,11 @@ impl Pretraining {
         let ema = Ema::new(config.ema_decay, entries);
         let alphas: Vec<f32> = alphas_cumprod(schedule).iter().map(|&alpha| alpha as f32).collect();
         let alphas = Tensor::from_slice(&alphas).to_device(device);
-        Self { config, unet, optimizer, ema, alphas, step: 0 }
+        Self { config, unet, optimizer, ema, alphas, target: Target::of(schedule), step: 0 }
     }
 
     /// One step on a batch chosen from `images` f32 `[N, C, H, W]` in [-1, 1]; gives the loss, a
-    /// mean squared error.
+    /// mean squared error, weighted if the model predicts the image.
     pub fn step(&mut self, images: &Tensor) -> f64 {
         let key = |sample| NoiseKey {
             seed: self.config.seed,
@@ -72,9 +121,9 @@ impl Pretraining {
         key(2).fill_normal(&mut noise);
         let noise = Tensor::from_slice(&noise).view_as(&images).to_device(device);
         let alpha = self.alphas.index_select(0, &timesteps).view([-1, 1, 1, 1]);
-        let noisy = images * alpha.sqrt() + &noise * (alpha.neg() + 1.0).sqrt();
+        let noisy = &images * alpha.sqrt() + &noise * (alpha.neg() + 1.0).sqrt();
         let predicted = self.unet.forward(&noisy, &timesteps);
-        let loss = predicted.mse_loss(&noise, tch::Reduction::Mean);
+        let loss = self.target.loss(&predicted, &images, &noise, &alpha);
         loss.backward();
         self.update();
         loss.double_value(&[])
