@@ -1,9 +1,10 @@
-"""The section "services" of the bench: how fast trajectories and weights travel.
+"""The section "services" of the bench: how fast trajectories and weights travel, and a whole epoch.
 
 Two examples of the workspace measure, each beside its plain peer in the same run: `hops` sends
 trajectories of 32 MB over one hop and over the whole way, sampler to rewarder to learner, beside one TCP
 stream; `throughput` sends weights through Redis to four followers that check them, beside SET and GET.
 Every byte that arrives is checked. The ratio is the peer's time over ours, as everywhere in the bench.
+`epochs.py` measures a run of the services beside the same run of `ddpo train`.
 """
 
 import dataclasses
@@ -11,6 +12,8 @@ import json
 import os
 import pathlib
 import subprocess
+
+import epochs
 
 NAME = "services"
 TIMEOUT_SECONDS = 900
@@ -36,26 +39,36 @@ def throughput(rounds):
 def run(root, rounds=None):
     """What the examples say, and the ratios; those that the project wants something of have a target."""
     way, weights = (measured(root, example(rounds)) for example in (hops, throughput))
-    inverse = {"min": "max", "median": "median", "max": "min"}
-    to_plain = {key: 1 / weights["ratio_to_plain"][other] for key, other in inverse.items()}
+    said([os.environ.get("CARGO", "cargo"), "build", "--release", "--locked"], root)
+    epoch = epochs.measure(target_folder(root) / "release", rounds or 3)
     pings = {step: worst["median"] for step, worst in weights["worst_ping_ms"].items()}
     ours, plain = max(pings["publish"], pings["fetch"]), max(pings["plain_set"], pings["plain_get"])
     results = [
         judged("one hop beside one TCP stream", 0.5, way["hop_to_raw"]),
         judged("whole way beside one TCP stream", 0.25, way["way_to_raw"]),
-        ratio_of("weights to 4 followers beside SET and GET", to_plain),
+        judged("weights to 4 followers beside SET and GET", 1 / 3, inverse(weights["ratio_to_plain"])),
         ratio_of("worst PING beside that of SET and GET", {"median": plain / ours}),
+        judged("epoch beside that of ddpo train", 1 / 1.1, inverse(epoch["services_to_train"])),
+        judged("sampling watched", 0.95, inverse(epoch["sampling_watched_to_unwatched"])),
     ]
-    return {"results": results, "hops": way, "weights": weights}
+    return {"results": results, "hops": way, "weights": weights, "epochs": epoch}
+
+
+def inverse(ratio):
+    """The ratio the other way round, with the ends of its spread exchanged."""
+    return {"min": 1 / ratio["max"], "median": 1 / ratio["median"], "max": 1 / ratio["min"]}
+
+
+def target_folder(root):
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
 
 
 def measured(root, example):
     """Builds and runs an example; its line of JSON."""
     cargo = os.environ.get("CARGO", "cargo")
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
     build = [cargo, "build", "--release", "--locked", "-p", example.package, "--example", example.name]
     said(build, root)
-    return json.loads(said([target / "release" / "examples" / example.name, *example.arguments], root))
+    return json.loads(said([target_folder(root) / "release" / "examples" / example.name, *example.arguments], root))
 
 
 def said(command, root):

@@ -59,6 +59,9 @@ pub struct InspectCommand {
     /// Go on showing every change of a trajectory
     #[arg(long)]
     pub watch: bool,
+    /// Keep the latest state of each as a PNG in this folder, up to 512 pixels a side
+    #[arg(long, value_name = "DIR", requires = "watch")]
+    pub images: Option<PathBuf>,
     /// Trajectories to list, the latest first
     #[arg(long, default_value_t = 20)]
     pub limit: u32,

@@ -5,15 +5,20 @@ use anyhow::{Context, Result, bail};
 use ddpo_proto::wire::inspector_client::InspectorClient;
 use ddpo_proto::wire::{
     GetStatusRequest, GetStatusResponse, GetTrajectoryRequest, GetTrajectoryResponse,
-    ListTrajectoriesRequest, Stage, TrajectorySummary, WatchTrajectoriesRequest,
+    ListTrajectoriesRequest, Stage, TrajectoryEvent, TrajectorySummary, WatchTrajectoriesRequest,
 };
 use ddpo_service::doors::{ClientDoor, KeyedChannel, install_crypto_provider};
 use ddpo_service::settings::Secret;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
+use tonic::Code;
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Largest side of a picture that a watch may ask for, in pixels.
+const LARGEST_SIDE: u32 = 512;
 
 /// Variable that a token is taken from, as the services take it.
 const TOKEN: &str = "DDPO_SERVICE_TOKEN";
@@ -81,15 +86,53 @@ async fn answer<T>(
 }
 
 async fn watch(client: &mut Client, command: &InspectCommand) -> Result<()> {
-    let request = WatchTrajectoriesRequest { with_thumbnails: false, thumbnail_side_pixels: 0 };
-    let mut events = answer(command, client.watch_trajectories(request)).await?;
-    // Ends with Ctrl-C, or with the service.
-    while let Some(event) = events.message().await.context("the watch has ended")? {
-        if let Some(trajectory) = &event.trajectory {
-            show(&(line(trajectory) + "\n"));
-        }
+    let request = WatchTrajectoriesRequest {
+        with_thumbnails: command.images.is_some(),
+        thumbnail_side_pixels: LARGEST_SIDE,
+    };
+    if let Some(folder) = &command.images {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("could not make {}", folder.display()))?;
     }
-    Ok(())
+    loop {
+        let mut events = answer(command, client.watch_trajectories(request)).await?;
+        // Ends with Ctrl-C, with the service, or by falling behind.
+        let ended = loop {
+            match events.message().await {
+                Ok(Some(event)) => changed(command, &event)?,
+                Ok(None) => return Ok(()),
+                Err(status) => break status,
+            }
+        };
+        if ended.code() != Code::ResourceExhausted {
+            let address = &command.address;
+            bail!("{address}: the watch has ended: {}: {}", ended.code(), ended.message());
+        }
+        show("(some changes were missed)\n");
+    }
+}
+
+fn changed(command: &InspectCommand, event: &TrajectoryEvent) -> Result<()> {
+    let Some(trajectory) = &event.trajectory else { return Ok(()) };
+    show(&(line(trajectory) + "\n"));
+    match &command.images {
+        Some(folder) => keep_image(folder, &trajectory.trajectory_id, &event.thumbnail_png),
+        None => Ok(()),
+    }
+}
+
+/// Puts a picture in the place of the trajectory's last one, whole at any time. An event without a
+/// picture, as of a trajectory that was given up, changes nothing.
+fn keep_image(folder: &Path, trajectory_id: &str, png: &[u8]) -> Result<()> {
+    if png.is_empty() {
+        return Ok(());
+    }
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    let name: String = trajectory_id.chars().map(plain).collect();
+    let (path, partial) = (folder.join(name + ".png"), folder.join("partial"));
+    std::fs::write(&partial, png)
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .with_context(|| format!("could not write {}", path.display()))
 }
 
 async fn trajectory(client: &mut Client, command: &InspectCommand, id: &str) -> Result<()> {

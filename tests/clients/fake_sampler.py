@@ -128,6 +128,8 @@ def main():
     report("misshapen", stream.send(header(rest[0], shape=wide), states, log_probs))
     nan = struct.pack("<f", float("nan")) + state[4:]
     report("nan", stream.send(header(rest[0]), [*states[:-1], nan], log_probs))
+    between = [states[0], nan, *states[2:]]
+    report("nan between", stream.send(header(rest[0]), between, log_probs))
     report("truncated", stream.send(header(rest[0]), states[:-1], log_probs))
     report("corrupt", stream.send(header(rest[0]), states, log_probs, corrupt=True))
     report("digest", stream.send(header(rest[0], weights_digest=b"\0" * 32), states, log_probs))

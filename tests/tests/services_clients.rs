@@ -101,13 +101,14 @@ fn a_sampler_in_python_gets_the_right_receipt_for_each_trajectory() {
 }
 
 /// What becomes of each case of `fake_sampler.py`, and words of the reason.
-const EXPECTED: [(&str, &str, &str); 12] = [
+const EXPECTED: [(&str, &str, &str); 13] = [
     ("valid", "VERDICT_ACCEPTED", ""),
     ("duplicated", "VERDICT_DUPLICATE", "the learner has it"),
     ("stale", "VERDICT_STALE", "nobody waits for its batch"),
     ("oversized", "VERDICT_INVALID", "shape: expected states of at most 16777216 bytes"),
     ("misshapen", "VERDICT_INVALID", "expected state 0 at byte 768, found state 1 at byte 0"),
     ("nan", "VERDICT_INVALID", "x_0: the value at offset 0 of the state is not finite"),
+    ("nan between", "VERDICT_INVALID", "state 1: the value at offset 0 is not finite"),
     ("truncated", "VERDICT_INVALID", "expected 5 states before it, found 4"),
     ("corrupt", "VERDICT_INVALID", "expected crc32"),
     ("digest", "VERDICT_INVALID", "weights digest: expected"),

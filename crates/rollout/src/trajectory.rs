@@ -205,6 +205,14 @@ pub enum TrajectoryError {
         /// Bytes offered.
         found: usize,
     },
+    /// A value of a state is infinite or not a number.
+    #[error("state {index}: the value at offset {offset} is not finite")]
+    StateNotFinite {
+        /// Position of the state, 0 for x_T.
+        index: usize,
+        /// Offset in `[C, H, W]`.
+        offset: usize,
+    },
     /// There is not one log-probability for each random step.
     #[error("expected {expected} log-probabilities, one a random step, found {found}")]
     LogProbCount {
@@ -219,7 +227,7 @@ pub enum TrajectoryError {
 }
 
 impl Trajectory {
-    /// Checks counts and sizes and takes the parts.
+    /// Checks counts, sizes and values and takes the parts.
     ///
     /// # Errors
     /// [`TrajectoryError`] names the first count, size or value that is wrong.
@@ -238,6 +246,11 @@ impl Trajectory {
             states.iter().enumerate().find(|(_, state)| state.len() != expected)
         {
             return Err(TrajectoryError::StateSize { index, expected, found: state.len() });
+        }
+        for (index, state) in states.iter().enumerate() {
+            if let Some(offset) = not_finite(state, header.dtype) {
+                return Err(TrajectoryError::StateNotFinite { index, offset });
+            }
         }
         if log_probs.len() != header.random_steps.len() {
             let (expected, found) = (header.random_steps.len(), log_probs.len());
@@ -275,6 +288,26 @@ impl Trajectory {
     }
 }
 
+/// Offset of the first value that is infinite or not a number: its exponent has all bits set.
+fn not_finite(bytes: &[u8], dtype: StateDtype) -> Option<usize> {
+    let half = |exponent: u16| move |value| u16::from_le_bytes(value) & exponent == exponent;
+    match dtype {
+        StateDtype::F32 => first(bytes, |value| u32::from_le_bytes(value) & 0x7f80_0000 == 0x7f80_0000),
+        StateDtype::F16 => first(bytes, half(0x7c00)),
+        StateDtype::Bf16 => first(bytes, half(0x7f80)),
+    }
+}
+
+/// Offset of the first value of `N` bytes that is `found`. Looks at blocks as a whole, which the
+/// compiler makes vectors of.
+fn first<const N: usize>(bytes: &[u8], found: impl Fn([u8; N]) -> bool) -> Option<usize> {
+    const BLOCK: usize = 1024;
+    let (values, _) = bytes.as_chunks::<N>();
+    let any = |block: &[[u8; N]]| block.iter().fold(false, |any, &value| any | found(value));
+    let start = values.chunks(BLOCK).position(any)? * BLOCK;
+    values[start..].iter().position(|&value| found(value)).map(|offset| start + offset)
+}
+
 /// Widens little-endian values of `dtype` to f32.
 #[must_use]
 pub fn decode(bytes: &[u8], dtype: StateDtype) -> Vec<f32> {
@@ -285,5 +318,29 @@ pub fn decode(bytes: &[u8], dtype: StateDtype) -> Vec<f32> {
         }
         StateDtype::F16 => halves().map(|b| half::f16::from_le_bytes(b).to_f32()).collect(),
         StateDtype::Bf16 => halves().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_not_finite_is_found_wherever_it_is() {
+        let floats = |bad: f32, at: usize| {
+            let mut values = vec![f32::MAX; 3000];
+            values[at] = bad;
+            values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>()
+        };
+        for at in [0, 1023, 1024, 2999] {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                assert_eq!(not_finite(&floats(bad, at), StateDtype::F32), Some(at));
+            }
+        }
+        assert_eq!(not_finite(&floats(f32::MIN, 7), StateDtype::F32), None);
+        let largest = [half::f16::MAX, half::f16::NEG_INFINITY].map(half::f16::to_le_bytes).concat();
+        assert_eq!(not_finite(&largest, StateDtype::F16), Some(1));
+        let largest = [half::bf16::MIN, half::bf16::NAN].map(half::bf16::to_le_bytes).concat();
+        assert_eq!(not_finite(&largest, StateDtype::Bf16), Some(1));
     }
 }

@@ -55,8 +55,6 @@ crate::settings! {
     switches {
         /// Serve an address of the network without token and TLS, and send tokens without TLS
         insecure;
-        /// Offer watchers small pictures of the trajectories
-        thumbnails;
     }
     urls {
         /// Redis, as redis:// or rediss:// (TLS); a password in it is not shown
