@@ -11,12 +11,13 @@ use ddpo_learner::plan::Plan;
 use ddpo_learner::report::UpdateReport;
 use ddpo_learner::{device, settings};
 use ddpo_rewarder::Task;
+use ddpo_service::settings::environment::variables;
 use tch::Kind;
 
 /// Runs the command.
 pub fn run(command: &ReplayCommand) -> Result<()> {
     crate::output::check(&command.out)?;
-    let resolved = settings::resolve(None, crate::environment::variables(), &command.settings)?;
+    let resolved = settings::resolve(None, variables(), &command.settings)?;
     let mut settings = resolved.settings;
     let batch = BatchFile::open(&command.batch)?;
     let samples = batch.rewards().len();
