@@ -1,6 +1,9 @@
 //! What a service tells of itself.
 
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
+use ddpo_service::health::Health;
+use ddpo_service::host::Host;
+use ddpo_service::identity::Worker;
 use std::collections::BTreeMap;
 
 /// What a service is and how it fares now.
@@ -30,6 +33,47 @@ pub struct Status {
 pub trait StatusSource: Send + Sync + 'static {
     /// The status now.
     fn status(&self) -> Status;
+}
+
+/// What all services' statuses have in common.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    worker: Worker,
+    run_id: String,
+    health: Health,
+}
+
+impl Standing {
+    /// The standing of the service on `host`.
+    #[must_use]
+    pub fn of(host: &Host) -> Self {
+        let (worker, run_id) = (host.worker.clone(), host.settings.run_id.clone());
+        Self { worker, run_id, health: host.health.clone() }
+    }
+
+    /// Whether the service finishes what it has and takes nothing more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.health.report().draining
+    }
+
+    /// The status of `service`, which does `activity` unless a condition is not met, without what
+    /// only the service itself knows.
+    #[must_use]
+    pub fn status(&self, service: &'static str, activity: &str) -> Status {
+        let report = self.health.report();
+        let unmet = report.conditions.iter().find(|condition| !condition.met);
+        let unmet = unmet.map(|condition| format!("{}: {}", condition.name, condition.reason));
+        Status {
+            service,
+            worker_id: self.worker.id.clone(),
+            incarnation: self.worker.incarnation,
+            run_id: self.run_id.clone(),
+            serving: report.serving(),
+            activity: unmet.unwrap_or_else(|| activity.to_owned()),
+            ..Status::default()
+        }
+    }
 }
 
 /// Resident memory of this process and the largest so far, in bytes; zeros where the system does not
