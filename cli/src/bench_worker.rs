@@ -9,7 +9,6 @@ use ddpo_learner::config::LearnerConfig;
 use ddpo_learner::device::set_threads;
 use ddpo_learner::learner::Learner;
 use ddpo_learner::model::Model;
-use ddpo_learner::run::metrics::peak_memory_bytes;
 use ddpo_learner::schedule::LearningRate;
 use ddpo_rewarder::{Task, reward_for};
 use ddpo_rollout::image::RgbImage;
@@ -17,6 +16,7 @@ use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype, Trajectory};
 use ddpo_sampler::engine::{Provenance, Sampler};
+use ddpo_service::memory::peak_bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
@@ -137,7 +137,7 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
     let report = learner.update(&batch, &mut |_, _| {})?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(json!({
-        "seconds": seconds, "pairs": report.pairs, "peak_memory_bytes": peak_memory_bytes()
+        "seconds": seconds, "pairs": report.pairs, "peak_memory_bytes": peak_bytes().unwrap_or(0)
     }))
 }
 

@@ -75,17 +75,3 @@ impl Standing {
         }
     }
 }
-
-/// Resident memory of this process and the largest so far, in bytes; zeros where the system does not
-/// tell.
-#[must_use]
-pub fn memory_bytes() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let read = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kibibytes =
-            line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kibibytes.unwrap_or(0) * 1024
-    };
-    (read("VmRSS:"), read("VmHWM:"))
-}
