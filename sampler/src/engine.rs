@@ -291,7 +291,8 @@ impl Sampler {
     }
 }
 
-fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
+/// The first line of what a panic said.
+pub(crate) fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
     let text = cause.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
     text.unwrap_or("unknown cause").lines().next().unwrap_or_default().to_owned()
