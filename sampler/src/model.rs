@@ -72,16 +72,17 @@ impl ModelBackend {
             let (expected, found) = (entries.len(), weights.tensors.len());
             return Err(refused(format!("expected {expected} tensors, found {found}")));
         }
-        for ((name, target), (found, shape, bytes)) in entries.iter().zip(&weights.tensors) {
+        for ((name, target), (found, shape, values)) in entries.iter().zip(&weights.tensors) {
             let shape: Vec<i64> = shape.iter().map(|&side| side as i64).collect();
-            if name != found || target.size() != shape || bytes.len() != target.numel() * 4 {
+            if name != found || target.size() != shape || values.len() != target.numel() {
                 let expected = target.size();
                 return Err(refused(format!(
                     "expected {name} {expected:?}, found {found} {shape:?} of {} bytes",
-                    bytes.len()
+                    values.len() * size_of::<f32>()
                 )));
             }
-            let values = Tensor::f_from_data_size(bytes, &shape, Kind::Float)
+            let values = Tensor::f_from_slice(values)
+                .and_then(|values| values.f_reshape(&shape))
                 .map_err(|error| refused(format!("{name}: {error}")))?;
             let mut target = target.shallow_clone();
             tch::no_grad(|| target.copy_(&values));
