@@ -92,7 +92,7 @@ fn sample(
     steps: usize,
 ) -> Result<(f64, Vec<Trajectory>)> {
     let sampler = Sampler::new(transitions(loaded, steps)?, loaded.model.shape, StateDtype::F32)
-        .with_lanes(Sampler::lanes_for(&loaded.unet, loaded.threads));
+        .with_lanes(loaded.unet.parameters().layout().lanes(loaded.threads));
     let samples: Vec<SampleCoordinates> = (0..num_samples as u32)
         .map(|sample| SampleCoordinates { run_seed: 0, epoch: 0, sample })
         .collect();
@@ -131,7 +131,7 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
         _ => loaded.unet.converted(Kind::Float, loaded.device),
     };
     let steps = transitions(loaded, steps)?;
-    let lanes = Sampler::lanes_for(&unet, loaded.threads);
+    let lanes = unet.parameters().layout().lanes(loaded.threads);
     let mut learner = Learner::new(config, rate, steps, unet, loaded.kind, None)?.with_lanes(lanes);
     let start = Instant::now();
     let report = learner.update(&batch, &mut |_, _| {})?;

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use ddpo_checkpoint::write_file;
 use ddpo_learner::batch_file::BatchFile;
 use ddpo_learner::checkpoint::{self, RunState};
-use ddpo_learner::learner::{Learner, lanes_for};
+use ddpo_learner::learner::Learner;
 use ddpo_learner::model::Model;
 use ddpo_learner::plan::Plan;
 use ddpo_learner::report::UpdateReport;
@@ -44,7 +44,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
         batch.trajectories(&transitions, plan.settings.run_seed, unet.parameters().digest())?;
     let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
     let rate = plan.learning_rate(1, samples);
-    let lanes = lanes_for(&unet, threads);
+    let lanes = unet.parameters().layout().lanes(threads);
     let learner =
         Learner::new(plan.learner.clone(), rate, transitions, unet, plan.kind(), reference)?;
     let mut learner = learner.with_lanes(lanes);

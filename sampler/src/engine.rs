@@ -4,7 +4,6 @@
 use crate::states::{noise, rounded, to_bytes};
 use bytes::Bytes;
 use ddpo_diffusion::gaussian;
-use ddpo_diffusion::parameters::Layout;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
@@ -101,15 +100,6 @@ impl Sampler {
     pub fn with_lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes.max(1);
         self
-    }
-
-    /// The number of lanes that suits `unet` on `threads` CPU threads.
-    #[must_use]
-    pub fn lanes_for(unet: &UNet, threads: usize) -> usize {
-        match unet.parameters().layout() {
-            Layout::ChannelsFirst => threads,
-            Layout::ChannelsLast => 1,
-        }
     }
 
     /// The steps that it takes.

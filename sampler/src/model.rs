@@ -5,8 +5,8 @@ use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Observer, Provenance, Sampler};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
-use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
+use ddpo_diffusion::unet::{UNet, layout};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::{
@@ -58,7 +58,7 @@ impl ModelBackend {
         }
         let (height, width) = config.image_size().map_err(|error| refused(error.to_string()))?;
         let shape = StateShape { channels: config.in_channels as usize, height, width };
-        let lanes = Sampler::lanes_for(&UNet::new(&config, kind, device), threads);
+        let lanes = layout(&config, device).lanes(threads);
         let sampler = Sampler::new(transitions, shape, spec.state_dtype).with_lanes(lanes);
         Ok(Self { sampler, config, kind, device, loaded: None })
     }
