@@ -9,7 +9,6 @@ use ddpo_learner::config::LearnerConfig;
 use ddpo_learner::device::set_threads;
 use ddpo_learner::learner::Learner;
 use ddpo_learner::model::Model;
-use ddpo_learner::run::metrics::peak_memory_bytes;
 use ddpo_learner::schedule::LearningRate;
 use ddpo_rewarder::{Task, reward_for};
 use ddpo_rollout::image::RgbImage;
@@ -17,6 +16,7 @@ use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype, Trajectory};
 use ddpo_sampler::engine::{Provenance, Sampler};
+use ddpo_service::memory::peak_bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
@@ -92,7 +92,7 @@ fn sample(
     steps: usize,
 ) -> Result<(f64, Vec<Trajectory>)> {
     let sampler = Sampler::new(transitions(loaded, steps)?, loaded.model.shape, StateDtype::F32)
-        .with_lanes(Sampler::lanes_for(&loaded.unet, loaded.threads));
+        .with_lanes(loaded.unet.parameters().layout().lanes(loaded.threads));
     let samples: Vec<SampleCoordinates> = (0..num_samples as u32)
         .map(|sample| SampleCoordinates { run_seed: 0, epoch: 0, sample })
         .collect();
@@ -131,13 +131,13 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
         _ => loaded.unet.converted(Kind::Float, loaded.device),
     };
     let steps = transitions(loaded, steps)?;
-    let lanes = Sampler::lanes_for(&unet, loaded.threads);
+    let lanes = unet.parameters().layout().lanes(loaded.threads);
     let mut learner = Learner::new(config, rate, steps, unet, loaded.kind, None)?.with_lanes(lanes);
     let start = Instant::now();
     let report = learner.update(&batch, &mut |_, _| {})?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(json!({
-        "seconds": seconds, "pairs": report.pairs, "peak_memory_bytes": peak_memory_bytes()
+        "seconds": seconds, "pairs": report.pairs, "peak_memory_bytes": peak_bytes().unwrap_or(0)
     }))
 }
 

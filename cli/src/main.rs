@@ -2,7 +2,6 @@
 
 mod arguments;
 mod bench_worker;
-mod environment;
 mod inspect;
 mod interrupt;
 mod output;

@@ -5,18 +5,19 @@ use anyhow::{Result, bail};
 use ddpo_checkpoint::write_file;
 use ddpo_learner::batch_file::BatchFile;
 use ddpo_learner::checkpoint::{self, RunState};
-use ddpo_learner::learner::{Learner, lanes_for};
+use ddpo_learner::learner::Learner;
 use ddpo_learner::model::Model;
 use ddpo_learner::plan::Plan;
 use ddpo_learner::report::UpdateReport;
 use ddpo_learner::{device, settings};
 use ddpo_rewarder::Task;
+use ddpo_service::settings::environment::variables;
 use tch::Kind;
 
 /// Runs the command.
 pub fn run(command: &ReplayCommand) -> Result<()> {
     crate::output::check(&command.out)?;
-    let resolved = settings::resolve(None, crate::environment::variables(), &command.settings)?;
+    let resolved = settings::resolve(None, variables(), &command.settings)?;
     let mut settings = resolved.settings;
     let batch = BatchFile::open(&command.batch)?;
     let samples = batch.rewards().len();
@@ -43,7 +44,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
         batch.trajectories(&transitions, plan.settings.run_seed, unet.parameters().digest())?;
     let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
     let rate = plan.learning_rate(1, samples);
-    let lanes = lanes_for(&unet, threads);
+    let lanes = unet.parameters().layout().lanes(threads);
     let learner =
         Learner::new(plan.learner.clone(), rate, transitions, unet, plan.kind(), reference)?;
     let mut learner = learner.with_lanes(lanes);

@@ -52,7 +52,7 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     let provenance =
         Provenance { policy_version: PolicyVersion::default(), weights_digest: digest };
     let sampler = Sampler::new(transitions, model.shape, StateDtype::F32)
-        .with_lanes(Sampler::lanes_for(&unet, threads));
+        .with_lanes(unet.parameters().layout().lanes(threads));
     let mut kept = Vec::new();
     let all: Vec<SampleCoordinates> = (0..command.num_samples as u32)
         .map(|sample| SampleCoordinates { run_seed: command.seed, epoch: 0, sample })

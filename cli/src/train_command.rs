@@ -13,12 +13,13 @@ use ddpo_learner::run::resume::settings_of_run;
 use ddpo_learner::run::{self, Host, Outcome};
 use ddpo_learner::settings::{self, Settings};
 use ddpo_rewarder::{Task, reward_for};
+use ddpo_service::settings::environment::variables;
 use std::process::ExitCode;
 
 /// Runs the command.
 pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     let file = command.config.as_deref();
-    let asked = settings::resolve(file, crate::environment::variables(), &command.settings)?;
+    let asked = settings::resolve(file, variables(), &command.settings)?;
     let settings = match command.resume {
         true => settings_of_run(&asked)?,
         false => asked.settings,

@@ -5,26 +5,25 @@ use clap::Parser;
 use ddpo_learner::service::run::{CONDITIONS, run};
 use ddpo_learner::service::settings::LearnerSettings;
 use ddpo_learner::settings::{self, SettingFlags};
-use ddpo_service::host::Host;
-use ddpo_service::settings::ServiceSettings;
-use ddpo_service::settings::environment::variables;
+use ddpo_service::launch::{self, About, LaunchFlags};
 use ddpo_service::settings::table::Flags;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
+
+const ABOUT: About = About {
+    name: "ddpo-learner",
+    version: env!("CARGO_PKG_VERSION"),
+    table: "learner",
+    port: 50053,
+    metrics_port: 9466,
+    conditions: &CONDITIONS,
+};
 
 /// Trains on scored trajectories, orders the next, and publishes the weights
 #[derive(Debug, Parser)]
 #[command(name = "ddpo-learner", version)]
 struct Cli {
-    /// Settings file (TOML): one for all services
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print the resolved settings and exit
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    service: Flags<ServiceSettings>,
+    launch: LaunchFlags,
     #[command(flatten)]
     own: Flags<LearnerSettings>,
     #[command(flatten)]
@@ -32,44 +31,14 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    ddpo_service::memory::keep_freed_memory();
-    match start(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    launch::main(|| start(&Cli::parse()))
 }
 
 fn start(cli: &Cli) -> Result<()> {
-    let defaults = ServiceSettings {
-        listen: SocketAddr::from(([127, 0, 0, 1], 50053)),
-        metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9466)),
-        ..ServiceSettings::default()
-    };
-    let flags = cli.service.given().chain(cli.own.given()).chain(cli.run.given());
-    let layers = settings::layers()?
-        .table("service", &defaults)?
-        .table("learner", &LearnerSettings::default())?
-        .leave(&["sampler", "rewarder"])
-        .lay(cli.config.as_deref(), variables(), flags)?;
-    if cli.dry_run {
-        return print(&layers.to_toml()?);
-    }
-    let (service, own) = (layers.finish_table("service")?, layers.finish_table("learner")?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let host = Host::start("ddpo-learner", env!("CARGO_PKG_VERSION"), service, &CONDITIONS)?;
-        run(host, own, settings::of_layers(&layers)?).await
-    })
-}
-
-#[expect(clippy::print_stdout, clippy::unnecessary_wraps, reason = "the command's answer")]
-fn print(settings: &str) -> Result<()> {
-    print!("{settings}");
-    Ok(())
-}
-
-#[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
-    ExitCode::FAILURE
+    let (layers, flags) = (settings::layers()?, cli.own.given().chain(cli.run.given()));
+    let resolved = cli.launch.resolve::<LearnerSettings>(&ABOUT, layers, flags)?;
+    let Some(launch) = resolved else { return Ok(()) };
+    let own = launch.layers.finish_table(ABOUT.table)?;
+    let asked = settings::of_layers(&launch.layers);
+    launch.run(|host| async move { run(host, own, asked?).await })
 }

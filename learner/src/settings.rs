@@ -4,20 +4,15 @@
 //! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
 
 use crate::config::{AdvantageScope, Objective};
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::trajectory::StateDtype;
+use ddpo_service::settings::environment::{PREFIX, SCRIPTS};
+use ddpo_service::settings::table::Flags;
 use ddpo_service::settings::{Layers, SettingsError, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// Prefix of the environment variables.
-const PREFIX: &str = "DDPO_";
-
-/// Variables with the prefix that belong to the set-up scripts.
-const OTHERS: [&str; 3] = ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV"];
 
 /// How images are mapped to 8 bits before they are scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,59 +36,9 @@ pub enum Dtype {
     Bf16,
 }
 
-struct Described {
-    name: &'static str,
-    help: &'static str,
-    switch: bool,
-}
-
-macro_rules! settings {
-    (
-        values { $( $(#[doc = $help:literal])+ $name:ident: $type:ty = $default:expr; )+ }
-        optional { $( $(#[doc = $ohelp:literal])+ $oname:ident: $otype:ty = $example:expr; )+ }
-        switches { $( $(#[doc = $shelp:literal])+ $sname:ident; )+ }
-    ) => {
-        /// The settings of a run.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct Settings {
-            $( $(#[doc = $help])+ pub $name: $type, )+
-            $( $(#[doc = $shelp])+ pub $sname: bool, )+
-            $(
-                $(#[doc = $ohelp])+
-                #[serde(default, skip_serializing_if = "Option::is_none")]
-                pub $oname: Option<$otype>,
-            )+
-        }
-
-        impl Default for Settings {
-            fn default() -> Self {
-                Self { $( $name: $default, )+ $( $sname: false, )+ $( $oname: None, )+ }
-            }
-        }
-
-        impl Settings {
-            /// Every optional setting filled, to tell the types.
-            pub(crate) fn example() -> Self {
-                Self { $( $oname: Some($example), )+ ..Self::default() }
-            }
-        }
-
-        const TABLE: &[Described] = &[
-            $( Described {
-                name: stringify!($name), help: concat!($($help),+), switch: false,
-            }, )+
-            $( Described {
-                name: stringify!($oname), help: concat!($($ohelp),+), switch: false,
-            }, )+
-            $( Described {
-                name: stringify!($sname), help: concat!($($shelp),+), switch: true,
-            }, )+
-        ];
-    };
-}
-
-settings! {
+ddpo_service::settings! {
+    /// The settings of a run.
+    pub struct Settings;
     values {
         /// "aesthetic score", "under30 years old", "over50 years old", "jpeg compressibility" or
         /// "jpeg incompressibility"
@@ -192,75 +137,14 @@ settings! {
         /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
         record_batches;
     }
-}
-
-/// The flags of all settings, as texts.
-#[derive(Clone, Debug, Default)]
-pub struct SettingFlags {
-    given: Vec<(String, String)>,
-}
-
-impl SettingFlags {
-    /// The flags that were given, as (key, text).
-    pub fn given(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        self.given.iter().cloned()
-    }
-}
-
-fn argument(setting: &Described) -> Arg {
-    let flag = setting.name.replace('_', "-");
-    let argument = Arg::new(setting.name).long(flag).help(setting.help.trim());
-    match setting.switch {
-        true => argument
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .value_name("true|false"),
-        false => argument.value_name("VALUE").allow_hyphen_values(true).num_args(1),
-    }
-}
-
-impl Args for SettingFlags {
-    fn augment_args(command: Command) -> Command {
-        let flags = TABLE.iter().map(argument);
-        let off = TABLE.iter().filter(|setting| setting.switch).map(|setting| {
-            let name = format!("no-{}", setting.name.replace('_', "-"));
-            Arg::new(name.clone())
-                .long(name)
-                .hide(true)
-                .num_args(0)
-                .action(clap::ArgAction::SetTrue)
-        });
+    aliases {
         // The seed implementation has had two spellings of this one.
-        let alias = |argument: Arg| argument.alias("policy-weight-decay");
-        command.args(flags).args(off).mut_arg("weight_decay", alias)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
+        weight_decay = "policy-weight-decay";
     }
 }
 
-impl FromArgMatches for SettingFlags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut given = Vec::new();
-        for setting in TABLE {
-            if let Some(value) = matches.get_one::<String>(setting.name) {
-                given.push((setting.name.to_owned(), value.clone()));
-            }
-            let off = format!("no-{}", setting.name.replace('_', "-"));
-            if setting.switch && matches.get_flag(&off) {
-                given.push((setting.name.to_owned(), "false".to_owned()));
-            }
-        }
-        Ok(Self { given })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
+/// The flags of all settings.
+pub type SettingFlags = Flags<Settings>;
 
 /// The settings, and where each that is not a default came from.
 #[derive(Clone, Debug)]
@@ -276,7 +160,7 @@ pub struct Resolved {
 /// # Errors
 /// [`SettingsError::Schema`], an error of the program.
 pub fn layers() -> Result<Layers, SettingsError> {
-    Layers::new(&Settings::default(), &Settings::example())
+    Layers::flat(&Settings::default())
 }
 
 /// The run's settings out of layers that began with [`layers`].
@@ -305,8 +189,8 @@ pub fn resolve(
         layers.file(path)?;
         layers.finish::<Settings>()?;
     }
-    layers.environment(PREFIX, &OTHERS, environment)?;
+    layers.environment(PREFIX, &SCRIPTS, environment)?;
     layers.finish::<Settings>()?;
-    layers.flags(flags.given.iter().cloned())?;
+    layers.flags(flags.given())?;
     Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })
 }

@@ -13,8 +13,8 @@ pub struct ReceivedWeights {
     pub id: WeightsId,
     /// Its digest, which the learner stated.
     pub digest: Digest,
-    /// Names, shapes and values: f32, little endian.
-    pub tensors: Vec<(String, Vec<usize>, Vec<u8>)>,
+    /// Names, shapes and values.
+    pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
 }
 
 /// Draws trajectories with the weights that were loaded last.

@@ -4,7 +4,6 @@
 use crate::states::{noise, rounded, to_bytes};
 use bytes::Bytes;
 use ddpo_diffusion::gaussian;
-use ddpo_diffusion::parameters::Layout;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
@@ -101,15 +100,6 @@ impl Sampler {
     pub fn with_lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes.max(1);
         self
-    }
-
-    /// The number of lanes that suits `unet` on `threads` CPU threads.
-    #[must_use]
-    pub fn lanes_for(unet: &UNet, threads: usize) -> usize {
-        match unet.parameters().layout() {
-            Layout::ChannelsFirst => threads,
-            Layout::ChannelsLast => 1,
-        }
     }
 
     /// The steps that it takes.
@@ -291,7 +281,8 @@ impl Sampler {
     }
 }
 
-fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
+/// The first line of what a panic said.
+pub(crate) fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
     let text = cause.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
     text.unwrap_or("unknown cause").lines().next().unwrap_or_default().to_owned()

@@ -5,8 +5,8 @@ use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Observer, Provenance, Sampler};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
-use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
+use ddpo_diffusion::unet::{UNet, layout};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::{
@@ -58,7 +58,7 @@ impl ModelBackend {
         }
         let (height, width) = config.image_size().map_err(|error| refused(error.to_string()))?;
         let shape = StateShape { channels: config.in_channels as usize, height, width };
-        let lanes = Sampler::lanes_for(&UNet::new(&config, kind, device), threads);
+        let lanes = layout(&config, device).lanes(threads);
         let sampler = Sampler::new(transitions, shape, spec.state_dtype).with_lanes(lanes);
         Ok(Self { sampler, config, kind, device, loaded: None })
     }
@@ -72,16 +72,17 @@ impl ModelBackend {
             let (expected, found) = (entries.len(), weights.tensors.len());
             return Err(refused(format!("expected {expected} tensors, found {found}")));
         }
-        for ((name, target), (found, shape, bytes)) in entries.iter().zip(&weights.tensors) {
+        for ((name, target), (found, shape, values)) in entries.iter().zip(&weights.tensors) {
             let shape: Vec<i64> = shape.iter().map(|&side| side as i64).collect();
-            if name != found || target.size() != shape || bytes.len() != target.numel() * 4 {
+            if name != found || target.size() != shape || values.len() != target.numel() {
                 let expected = target.size();
                 return Err(refused(format!(
                     "expected {name} {expected:?}, found {found} {shape:?} of {} bytes",
-                    bytes.len()
+                    values.len() * size_of::<f32>()
                 )));
             }
-            let values = Tensor::f_from_data_size(bytes, &shape, Kind::Float)
+            let values = Tensor::f_from_slice(values)
+                .and_then(|values| values.f_reshape(&shape))
                 .map_err(|error| refused(format!("{name}: {error}")))?;
             let mut target = target.shallow_clone();
             tch::no_grad(|| target.copy_(&values));

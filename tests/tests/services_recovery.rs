@@ -107,7 +107,7 @@ fn put_back_and_finished(mut fleet: Fleet, since: Instant) {
 fn a_redis_that_was_emptied_is_filled_again() {
     let fleet = with_open_orders();
     let emptied = Instant::now();
-    assert_eq!(fleet.redis.command(&["FLUSHALL"]), "OK");
+    fleet.redis.flush_all();
     put_back_and_finished(fleet, emptied);
 }
 

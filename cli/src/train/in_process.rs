@@ -36,7 +36,8 @@ impl InProcess {
         let steps = plan.settings.num_inference_steps;
         let transitions = plan.transitions(&run.model().scheduler, steps)?.on(run.device());
         let shape = run.model().shape;
-        let lanes = Sampler::lanes_for(run.learner().policy().network(), run.threads());
+        let layout = run.learner().policy().network().parameters().layout();
+        let lanes = layout.lanes(run.threads());
         let sampler = Sampler::new(transitions, shape, plan.settings.state_dtype);
         Ok(Self {
             sampler: sampler.with_lanes(lanes),

@@ -34,6 +34,16 @@ impl Layout {
             Self::ChannelsLast => x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
         }
     }
+
+    /// Into how many parts a batch is best cut on `threads` CPU threads, one thread each. Narrow
+    /// models' operations are too small for threads to share.
+    #[must_use]
+    pub fn lanes(self, threads: usize) -> usize {
+        match self {
+            Self::ChannelsFirst => threads,
+            Self::ChannelsLast => 1,
+        }
+    }
 }
 
 impl Parameters {

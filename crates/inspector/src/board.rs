@@ -1,9 +1,10 @@
 //! The trajectories that a service knows of, and the news of them.
 
-use crate::record::{Record, Stage, unix_ms};
+use crate::record::{Record, Stage};
 use bytes::Bytes;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
+use ddpo_service::identity::now_unix_ms;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
@@ -157,7 +158,7 @@ impl Board {
             let Some(record) = shelves.records.get_mut(trajectory_id) else { return };
             let ended = record.stage.is_final();
             change(record);
-            record.updated_unix_ms = unix_ms();
+            record.updated_unix_ms = now_unix_ms();
             let news = record.clone();
             if news.stage.is_final() && !ended {
                 shelves.retire(Arc::clone(&news.trajectory_id), self.limits);

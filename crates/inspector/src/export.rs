@@ -2,7 +2,7 @@
 //! Prometheus scrapes, read once a second.
 
 use crate::board::Board;
-use crate::status::{Status, StatusSource, memory_bytes};
+use crate::status::{Status, StatusSource};
 use ddpo_service::health::Health;
 use ddpo_service::metrics::Metrics;
 use std::collections::BTreeMap;
@@ -28,8 +28,6 @@ pub async fn export(metrics: Metrics, health: Health, board: Board, source: Arc<
 
 fn gauges(metrics: &Metrics, health: &Health, board: &Board, status: &Status) {
     metrics.in_flight.set([status.service], board.in_flight() as f64);
-    let (resident, _) = memory_bytes();
-    metrics.memory_bytes.set(["resident"], resident as f64);
     if let Some((version, _)) = status.weights {
         metrics.policy_version.set([], version.0 as f64);
     }

@@ -4,13 +4,19 @@
 //! [`service`] answers `ddpo.v1.Inspector` from it. Noting costs a lock and a copy of a short record;
 //! pictures are made only for those who ask, in their own task, and a watcher that does not keep up
 //! is cut off.
+//!
+//! What the three services' frames have in common stands here too: [`serve`] opens the port,
+//! [`link`] goes with the uplink, [`status`] and [`counts`] tell how the service fares.
 
 pub mod board;
 mod convert;
+pub mod counts;
 pub mod export;
 pub mod intake;
+pub mod link;
 pub mod record;
 pub mod reflection;
+pub mod serve;
 pub mod service;
 pub mod status;
 pub mod thumbnail;

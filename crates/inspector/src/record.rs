@@ -4,8 +4,8 @@ use bytes::Bytes;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::{StateDtype, StateShape, TrajectoryHeader};
+use ddpo_service::identity::now_unix_ms;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where a trajectory is, seen from this service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +92,7 @@ impl Record {
             log_probs: Vec::new(),
             score: None,
             reason: String::new(),
-            updated_unix_ms: unix_ms(),
+            updated_unix_ms: now_unix_ms(),
         }
     }
-}
-
-/// Milliseconds since 1970.
-#[must_use]
-pub fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

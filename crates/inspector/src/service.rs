@@ -2,10 +2,11 @@
 
 use crate::board::Board;
 use crate::convert::{event, full, summary};
-use crate::status::{StatusSource, memory_bytes};
+use crate::status::StatusSource;
 use crate::thumbnail::{self, ThumbnailError};
 use ddpo_proto::wire;
 use ddpo_proto::wire::inspector_server::{Inspector, InspectorServer};
+use ddpo_service::memory;
 use futures::stream::{BoxStream, StreamExt};
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,7 +40,6 @@ impl Inspector for InspectorService {
         _: Request<wire::GetStatusRequest>,
     ) -> Result<Response<wire::GetStatusResponse>, GrpcStatus> {
         let status = self.source.status();
-        let (memory_bytes, peak_memory_bytes) = memory_bytes();
         Ok(Response::new(wire::GetStatusResponse {
             service: status.service.to_owned(),
             worker_id: status.worker_id,
@@ -54,8 +54,8 @@ impl Inspector for InspectorService {
             epoch: status.epoch,
             trajectories_in_flight: self.board.in_flight() as u64,
             counters: status.counters.into_iter().collect(),
-            memory_bytes,
-            peak_memory_bytes,
+            memory_bytes: memory::resident_bytes().unwrap_or(0),
+            peak_memory_bytes: memory::peak_bytes().unwrap_or(0),
         }))
     }
 

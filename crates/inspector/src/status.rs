@@ -1,6 +1,9 @@
 //! What a service tells of itself.
 
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
+use ddpo_service::health::Health;
+use ddpo_service::host::Host;
+use ddpo_service::identity::Worker;
 use std::collections::BTreeMap;
 
 /// What a service is and how it fares now.
@@ -32,16 +35,43 @@ pub trait StatusSource: Send + Sync + 'static {
     fn status(&self) -> Status;
 }
 
-/// Resident memory of this process and the largest so far, in bytes; zeros where the system does not
-/// tell.
-#[must_use]
-pub fn memory_bytes() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let read = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kibibytes =
-            line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kibibytes.unwrap_or(0) * 1024
-    };
-    (read("VmRSS:"), read("VmHWM:"))
+/// What all services' statuses have in common.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    worker: Worker,
+    run_id: String,
+    health: Health,
+}
+
+impl Standing {
+    /// The standing of the service on `host`.
+    #[must_use]
+    pub fn of(host: &Host) -> Self {
+        let (worker, run_id) = (host.worker.clone(), host.settings.run_id.clone());
+        Self { worker, run_id, health: host.health.clone() }
+    }
+
+    /// Whether the service finishes what it has and takes nothing more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.health.report().draining
+    }
+
+    /// The status of `service`, which does `activity` unless a condition is not met, without what
+    /// only the service itself knows.
+    #[must_use]
+    pub fn status(&self, service: &'static str, activity: &str) -> Status {
+        let report = self.health.report();
+        let unmet = report.conditions.iter().find(|condition| !condition.met);
+        let unmet = unmet.map(|condition| format!("{}: {}", condition.name, condition.reason));
+        Status {
+            service,
+            worker_id: self.worker.id.clone(),
+            incarnation: self.worker.incarnation,
+            run_id: self.run_id.clone(),
+            serving: report.serving(),
+            activity: unmet.unwrap_or_else(|| activity.to_owned()),
+            ..Status::default()
+        }
+    }
 }

@@ -48,7 +48,8 @@ fn default_id() -> String {
 }
 
 /// Milliseconds since 1970; 0 where the clock stands before it.
-fn now_unix_ms() -> u64 {
+#[must_use]
+pub fn now_unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

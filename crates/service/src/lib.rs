@@ -5,12 +5,11 @@
 //!
 //! ```no_run
 //! use clap::Parser;
-//! use ddpo_service::doors::{ClientDoor, DoorSettings, install_crypto_provider};
+//! use ddpo_service::host::Host;
+//! use ddpo_service::launch::{self, About, LaunchFlags};
 //! use ddpo_service::settings::table::Flags;
-//! use ddpo_service::settings::{Layers, ServiceSettings, TABLES, environment};
-//! use ddpo_service::shutdown::{Drain, Shutdown};
-//! use ddpo_service::telemetry::{Telemetry, TelemetrySettings};
-//! use ddpo_service::{health::Health, identity::Worker, metrics::Metrics, status::StatusServer};
+//! use ddpo_service::settings::Layers;
+//! use std::process::ExitCode;
 //!
 //! ddpo_service::settings! {
 //!     /// What the rewarder alone has.
@@ -21,61 +20,46 @@
 //!     }
 //! }
 //!
+//! const ABOUT: About = About {
+//!     name: "ddpo-rewarder",
+//!     version: env!("CARGO_PKG_VERSION"),
+//!     table: "rewarder",
+//!     port: 50052,
+//!     metrics_port: 9465,
+//!     conditions: &["model", "learner"],
+//! };
+//!
 //! #[derive(Parser)]
 //! struct Cli {
-//!     /// Settings file (TOML)
-//!     #[arg(long)]
-//!     config: Option<std::path::PathBuf>,
 //!     #[command(flatten)]
-//!     service: Flags<ServiceSettings>,
+//!     launch: LaunchFlags,
 //!     #[command(flatten)]
-//!     rewarder: Flags<RewarderSettings>,
+//!     own: Flags<RewarderSettings>,
 //! }
 //!
-//! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     install_crypto_provider();
-//!     let cli = Cli::parse();
-//!     let layers = Layers::of_tables()
-//!         .table("service", &ServiceSettings::default())?
-//!         .table("rewarder", &RewarderSettings::default())?
-//!         .leave(&TABLES)
-//!         .lay(
-//!             cli.config.as_deref(),
-//!             environment::variables(),
-//!             cli.service.given().chain(cli.rewarder.given()),
-//!         )?;
-//!     let settings: ServiceSettings = layers.finish_table("service")?;
-//!     let own: RewarderSettings = layers.finish_table("rewarder")?;
-//!     let worker = Worker::new(settings.worker_id.as_deref())?;
-//!     let metrics = Metrics::new()?;
-//!     let version = env!("CARGO_PKG_VERSION");
-//!     let telemetry = TelemetrySettings::new("ddpo-rewarder", version, &settings, &worker);
-//!     let telemetry = Telemetry::start(&telemetry, &metrics)?;
-//!     let shutdown = Shutdown::on_signals()?;
-//!     let health = Health::new(&["model", "learner"]);
-//!     let door = DoorSettings::from(&settings).open()?.counted(&metrics);
-//!     let _learner = ClientDoor::from(&settings).open()?.channel(&own.learner)?;
-//!     let status =
-//!         StatusServer::bind(settings.metrics_listen, metrics.clone(), health.clone()).await?;
-//!     let ended = Shutdown::new();
-//!     let status = tokio::spawn(status.serve(ended.wait()));
-//!     let incoming = door.bind().await?;
-//!     let stop = shutdown.wait();
-//!     let router = door.server()?.add_service(health.grpc(&["ddpo.v1.Trajectories"]));
-//!     let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stop));
-//!     health.met("model", "loaded");
+//! fn main() -> ExitCode {
+//!     launch::main(|| start(&Cli::parse()))
+//! }
 //!
-//!     shutdown.wait().await;
-//!     health.drain();
-//!     let drained = Drain::new()
-//!         .part("grpc", async { drop(serving.await) })
-//!         .run(settings.grace_period())
-//!         .await;
-//!     ended.request();
-//!     status.await?;
-//!     telemetry.shutdown(std::time::Duration::from_secs(3)).await;
-//!     Ok(drained?)
+//! fn start(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
+//!     let (layers, own) = (Layers::of_tables(), cli.own.given());
+//!     let resolved = cli.launch.resolve::<RewarderSettings>(&ABOUT, layers, own)?;
+//!     let Some(launch) = resolved else { return Ok(()) };
+//!     let own: RewarderSettings = launch.layers.finish_table("rewarder")?;
+//!     launch.run(|host| run(host, own))
+//! }
+//!
+//! async fn run(host: Host, own: RewarderSettings) -> Result<(), Box<dyn std::error::Error>> {
+//!     let _learner = host.key.channel(&own.learner)?;
+//!     let incoming = host.open().await?;
+//!     let router = host.door.server()?.add_service(host.health.grpc(&["ddpo.v1.Trajectories"]));
+//!     let closing = host.closing.clone().cancelled_owned();
+//!     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
+//!     host.health.met("model", "loaded");
+//!     host.shutdown.wait().await;
+//!     host.health.drain();
+//!     host.close().await;
+//!     Ok(())
 //! }
 //! ```
 
@@ -92,6 +76,8 @@ pub mod doors;
 pub mod health;
 #[cfg(feature = "grpc")]
 pub mod host;
+#[cfg(feature = "grpc")]
+pub mod launch;
 #[cfg(feature = "grpc")]
 pub mod metrics;
 #[cfg(feature = "grpc")]

@@ -1,4 +1,4 @@
-//! The C library's allocator, tuned for tensors.
+//! Memory: the C library's allocator, tuned for tensors, and how much the process has.
 
 /// Has the allocator keep freed memory and give it out again.
 ///
@@ -16,4 +16,23 @@ pub fn keep_freed_memory() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
         libc::mallopt(libc::M_TOP_PAD, 64 << 20);
     }
+}
+
+/// Memory of this process that is in RAM (bytes); none where the system does not tell.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    of_status("VmRSS:")
+}
+
+/// The largest that [`resident_bytes`] has been.
+#[must_use]
+pub fn peak_bytes() -> Option<u64> {
+    of_status("VmHWM:")
+}
+
+fn of_status(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }

@@ -17,7 +17,6 @@ use crate::pass::{Lane, Work, side_by_side};
 use crate::policy::Policy;
 use crate::report::UpdateReport;
 use crate::schedule::LearningRate;
-use ddpo_diffusion::parameters::Layout;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::score::ScoredTrajectory;
@@ -50,15 +49,6 @@ pub struct Position {
     pub schedule_step: u64,
     /// Statistics of all rewards so far.
     pub running: RunningMoments,
-}
-
-/// The number of lanes that suits `unet` on `threads` CPU threads.
-#[must_use]
-pub fn lanes_for(unet: &UNet, threads: usize) -> usize {
-    match unet.parameters().layout() {
-        Layout::ChannelsFirst => threads,
-        Layout::ChannelsLast => 1,
-    }
 }
 
 /// Tells the caller how far an epoch is: optimizer steps taken, and in all.

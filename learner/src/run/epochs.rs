@@ -4,7 +4,7 @@ use crate::batch_file;
 use crate::plan::Plan;
 use crate::report::UpdateReport;
 use crate::run::error::RunError;
-use crate::run::metrics::{EpochMetrics, RewardSummary, Seconds, peak_memory_bytes};
+use crate::run::metrics::{EpochMetrics, RewardSummary, Seconds};
 use crate::run::open::OpenRun;
 use crate::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::run::{Host, Outcome, evaluation, pictures, summary};
@@ -13,6 +13,7 @@ use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::Digest;
+use ddpo_service::memory::peak_bytes;
 use std::time::Instant;
 
 /// A run under way.
@@ -188,7 +189,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
             update,
             eval_reward_mean,
             seconds,
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: peak_bytes().unwrap_or(0),
         };
         self.run.metrics.push(&metrics)?;
         self.host.progress.epoch(&metrics);

@@ -111,12 +111,3 @@ impl MetricsFile {
         Ok(write_file(&self.path, self.text.as_bytes())?)
     }
 }
-
-/// Largest resident memory of this process so far (`VmHWM`); 0 where the system does not tell.
-#[must_use]
-pub fn peak_memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kibibytes.unwrap_or(0) * 1024
-}

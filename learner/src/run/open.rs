@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{self, RunState};
 use crate::device;
-use crate::learner::{Learner, lanes_for};
+use crate::learner::Learner;
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::run::error::{FolderError, RunError};
@@ -159,7 +159,7 @@ fn new_learner(
     let rate = plan.learning_rate(plan.settings.num_epochs, plan.settings.num_samples_per_epoch);
     let unet = model.load(Kind::Float, device)?;
     let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
-    let lanes = lanes_for(&unet, threads);
+    let lanes = unet.parameters().layout().lanes(threads);
     let config = plan.learner.clone();
     let learner = Learner::new(config, rate, transitions, unet, plan.kind(), reference)?;
     Ok(learner.with_lanes(lanes))

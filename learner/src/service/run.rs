@@ -25,9 +25,9 @@ use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_inspector::board::{Board, BoardLimits};
-use ddpo_inspector::export::export;
-use ddpo_inspector::service::InspectorService;
-use ddpo_inspector::status::{Status, StatusSource};
+use ddpo_inspector::counts;
+use ddpo_inspector::serve::serve;
+use ddpo_inspector::status::{Standing, Status, StatusSource};
 use ddpo_proto::intake::{Intake, IntakeCounters, IntakeSettings};
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::trajectory::{Digest, StateDtype};
@@ -37,13 +37,13 @@ use ddpo_service::metrics::Metrics;
 use ddpo_service::shutdown::Shutdown;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Status as GrpcStatus;
+use tonic::service::RoutesBuilder;
 use tonic::service::interceptor::InterceptedService;
 
 /// Names of the health conditions.
@@ -67,15 +67,13 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
     );
     let reached = watch::Sender::new(Reached::default());
     let source = Source {
-        worker_id: host.worker.id.clone(),
-        incarnation: host.worker.incarnation,
-        run_id: host.settings.run_id.clone(),
-        health: host.health.clone(),
+        standing: Standing::of(&host),
         arrivals: Arc::clone(&arrivals),
         intake: Arc::clone(intake.counters()),
         reached: reached.subscribe(),
     };
-    serve(&host, &board, &intake, &arrivals, source).await?;
+    let names = ["ddpo.v1.Learner", "ddpo.v1.Inspector"];
+    serve(&host, &board, source, &names, routes(&intake, &arrivals)).await?;
     let store = connect(&host, &own);
     let store = tokio::select! {
         () = host.shutdown.wait() => None,
@@ -175,36 +173,17 @@ async fn take_lease(
     }
 }
 
-async fn serve(
-    host: &Host,
-    board: &Board,
-    intake: &Intake<Arrivals>,
-    arrivals: &Arc<Arrivals>,
-    source: Source,
-) -> Result<()> {
+/// The service that takes trajectories while there is a run for them.
+fn routes(intake: &Intake<Arrivals>, arrivals: &Arc<Arrivals>) -> RoutesBuilder {
     let arrivals = Arc::clone(arrivals);
     // A stream that a standby kept open would keep its rewarder from finding the learner.
     let when_open = move |request| match arrivals.is_open() {
         true => Ok(request),
         false => Err(GrpcStatus::unavailable(NOT_READY)),
     };
-    let learner = InterceptedService::new(intake.learner_service(), when_open);
-    let source: Arc<dyn StatusSource> = Arc::new(source);
-    let (metrics, health) = (host.metrics.clone(), host.health.clone());
-    tokio::spawn(export(metrics, health, board.clone(), Arc::clone(&source)));
-    let incoming = host.open().await?;
-    let (v1, v1alpha) = ddpo_inspector::reflection::services()?;
-    let router = host
-        .door
-        .server()?
-        .add_service(host.health.grpc(&["ddpo.v1.Learner", "ddpo.v1.Inspector"]))
-        .add_service(v1)
-        .add_service(v1alpha)
-        .add_service(InspectorService::server(board.clone(), Arc::clone(&source)))
-        .add_service(learner);
-    let closing = host.closing.clone().cancelled_owned();
-    tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
-    Ok(())
+    let mut routes = RoutesBuilder::default();
+    routes.add_service(InterceptedService::new(intake.learner_service(), when_open));
+    routes
 }
 
 /// What the run's thread takes with it.
@@ -426,10 +405,7 @@ impl TrainingThread {
 
 /// The status.
 struct Source {
-    worker_id: String,
-    incarnation: u64,
-    run_id: String,
-    health: Health,
+    standing: Standing,
     arrivals: Arc<Arrivals>,
     intake: Arc<IntakeCounters>,
     reached: watch::Receiver<Reached>,
@@ -438,17 +414,6 @@ struct Source {
 impl Source {
     fn counts(&self) -> BTreeMap<String, u64> {
         let decided = self.arrivals.counts();
-        let intake = &self.intake;
-        let loads = [
-            ("trajectories_opened", &intake.opened),
-            ("trajectories_received", &intake.completed),
-            ("trajectories_malformed", &intake.rejected),
-            ("trajectories_lost", &intake.lost),
-            ("state_bytes_received", &intake.state_bytes),
-            ("streams", &intake.streams),
-            ("stream_errors", &intake.stream_errors),
-        ];
-        let counts = loads.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed)));
         let decided = [
             ("trajectories_accepted", decided.accepted),
             ("trajectories_duplicate", decided.duplicate),
@@ -456,30 +421,18 @@ impl Source {
             ("trajectories_invalid", decided.invalid),
         ];
         let decided = decided.map(|(name, count)| (name.to_owned(), count));
-        counts.into_iter().chain(decided).collect()
+        counts::of_intake(&self.intake).into_iter().chain(decided).collect()
     }
 }
 
 impl StatusSource for Source {
     fn status(&self) -> Status {
-        let report = self.health.report();
-        let unmet = report.conditions.iter().find(|condition| !condition.met);
-        let reached = *self.reached.borrow();
-        let activity = match (unmet, reached.epoch) {
-            (Some(condition), _) => format!("{}: {}", condition.name, condition.reason),
-            (None, Some(epoch)) => format!("epoch {epoch}"),
-            (None, None) => "opening the run".to_owned(),
+        let Reached { epoch, weights } = *self.reached.borrow();
+        let activity = match epoch {
+            Some(epoch) => format!("epoch {epoch}"),
+            None => "opening the run".to_owned(),
         };
-        Status {
-            service: "learner",
-            worker_id: self.worker_id.clone(),
-            incarnation: self.incarnation,
-            run_id: self.run_id.clone(),
-            serving: report.serving(),
-            activity,
-            weights: reached.weights,
-            epoch: reached.epoch,
-            counters: self.counts(),
-        }
+        let counters = self.counts();
+        Status { weights, epoch, counters, ..self.standing.status("learner", &activity) }
     }
 }

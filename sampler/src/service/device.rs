@@ -1,7 +1,7 @@
 //! The device's thread: it owns the backend, and does one job after the other.
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
-use crate::engine::{Progress, Provenance};
+use crate::engine::{Progress, Provenance, panic_text};
 use bytes::Bytes;
 use ddpo_rollout::order::{WeightsId, WorkOrder};
 use ddpo_rollout::trajectory::TrajectoryHeader;
@@ -157,11 +157,6 @@ fn draw(
 fn guarded<T>(job: impl FnOnce() -> Result<T, BackendError>) -> Result<T, DeviceError> {
     match catch_unwind(AssertUnwindSafe(job)) {
         Ok(done) => Ok(done?),
-        Err(cause) => {
-            let text = cause.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
-            let text = text.unwrap_or("unknown cause").lines().next().unwrap_or_default();
-            Err(DeviceError::Panicked(text.to_owned()))
-        }
+        Err(cause) => Err(DeviceError::Panicked(panic_text(&*cause))),
     }
 }

@@ -12,28 +12,24 @@ use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_diffusion::device;
 use ddpo_inspector::board::{Board, BoardLimits};
-use ddpo_inspector::export::export;
-use ddpo_inspector::service::InspectorService;
-use ddpo_inspector::status::{Status, StatusSource};
-use ddpo_proto::stream::{Destination, Verdict};
-use ddpo_proto::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
+use ddpo_inspector::serve::serve;
+use ddpo_inspector::status::{Standing, Status, StatusSource};
+use ddpo_inspector::{counts, link};
+use ddpo_proto::stream::Destination;
+use ddpo_proto::uplink::{Uplink, UplinkSettings};
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::Digest;
-use ddpo_service::health::Health;
 use ddpo_service::host::Host;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tonic::service::RoutesBuilder;
 
 /// Names of the health conditions.
 pub const CONDITIONS: [&str; 2] = ["weights", "rewarder"];
-
-/// Longest pause between two attempts to reach a rewarder: a run stands still meanwhile.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs the service until somebody asks to stop.
 ///
@@ -43,8 +39,13 @@ pub async fn run(host: Host, settings: SamplerSettings) -> Result<()> {
     let uplink = uplink(&host, &settings)?;
     let board = Board::new(BoardLimits::default());
     let (counters, loaded) = (Arc::<WorkerCounters>::default(), watch::Sender::new(None));
-    let source = Source::new(&host, &uplink, &counters, loaded.subscribe());
-    serve(&host, &board, source).await?;
+    let source = Source {
+        standing: Standing::of(&host),
+        uplink: uplink.clone(),
+        counters: Arc::clone(&counters),
+        loaded: loaded.subscribe(),
+    };
+    serve(&host, &board, source, &["ddpo.v1.Inspector"], RoutesBuilder::default()).await?;
     let store = tokio::select! {
         () = host.shutdown.wait() => {
             host.close().await;
@@ -52,7 +53,7 @@ pub async fn run(host: Host, settings: SamplerSettings) -> Result<()> {
         }
         store = connect(&host, &settings) => store?,
     };
-    tokio::spawn(follow_link(host.health.clone(), uplink.link()));
+    tokio::spawn(link::follow(host.health.clone(), "rewarder", uplink.link()));
     tokio::spawn(report(Arc::clone(&store), host.worker.id.clone(), loaded.subscribe()));
     let worked = work_until_drained(&host, &settings, &store, &uplink, &board, &counters, loaded);
     let worked = tokio::select! {
@@ -172,53 +173,16 @@ async fn device(spec: &RunSpec, settings: &SamplerSettings) -> Result<Device> {
 }
 
 fn uplink(host: &Host, settings: &SamplerSettings) -> Result<Uplink> {
-    for address in &settings.rewarders {
-        host.key.endpoint(address).context("sampler.rewarders")?;
-    }
+    let own = link::uplink_settings(host, Destination::Rewarder, &settings.rewarders)
+        .context("sampler.rewarders")?;
     // Workers spread over the rewarders by their names.
     let name = Digest::of(host.worker.id.as_bytes()).0;
     let settings = UplinkSettings {
         first_address: usize::from(name[0]),
-        tls: host.key.tls().cloned(),
-        bearer_token: host.key.token().map(|token| token.expose().to_owned()),
         receipt_timeout: Duration::from_secs(60),
-        backoff: Backoff { longest: LONGEST_PAUSE, ..Backoff::default() },
-        ..UplinkSettings::new(Destination::Rewarder, settings.rewarders.clone())
+        ..own
     };
     Uplink::start(settings, &Handle::current()).context("sampler.rewarders")
-}
-
-/// Serves health, reflection and the inspector.
-async fn serve(host: &Host, board: &Board, source: Source) -> Result<()> {
-    let source: Arc<dyn StatusSource> = Arc::new(source);
-    let (metrics, health) = (host.metrics.clone(), host.health.clone());
-    tokio::spawn(export(metrics, health, board.clone(), Arc::clone(&source)));
-    let incoming = host.open().await?;
-    let (v1, v1alpha) = ddpo_inspector::reflection::services()?;
-    let router = host
-        .door
-        .server()?
-        .add_service(host.health.grpc(&["ddpo.v1.Inspector"]))
-        .add_service(v1)
-        .add_service(v1alpha)
-        .add_service(InspectorService::server(board.clone(), Arc::clone(&source)));
-    let closing = host.closing.clone().cancelled_owned();
-    tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
-    Ok(())
-}
-
-/// Keeps the condition `rewarder` true to the uplink.
-async fn follow_link(health: Health, mut link: watch::Receiver<LinkState>) {
-    loop {
-        match &*link.borrow_and_update() {
-            LinkState::Up { address } => health.met("rewarder", format!("connected to {address}")),
-            LinkState::Idle => health.met("rewarder", "nothing to send yet"),
-            LinkState::Down { reason, .. } => health.unmet("rewarder", reason.clone()),
-        }
-        if link.changed().await.is_err() {
-            return;
-        }
-    }
 }
 
 /// Tells the store every few seconds that this worker lives, and which weights it draws with.
@@ -241,73 +205,34 @@ async fn report(
 
 /// The status.
 struct Source {
-    worker_id: String,
-    incarnation: u64,
-    run_id: String,
-    health: Health,
+    standing: Standing,
     uplink: Uplink,
     counters: Arc<WorkerCounters>,
     loaded: watch::Receiver<Option<(WeightsId, Digest)>>,
 }
 
 impl Source {
-    fn new(
-        host: &Host,
-        uplink: &Uplink,
-        counters: &Arc<WorkerCounters>,
-        loaded: watch::Receiver<Option<(WeightsId, Digest)>>,
-    ) -> Self {
-        Self {
-            worker_id: host.worker.id.clone(),
-            incarnation: host.worker.incarnation,
-            run_id: host.settings.run_id.clone(),
-            health: host.health.clone(),
-            uplink: uplink.clone(),
-            counters: Arc::clone(counters),
-            loaded,
-        }
-    }
-
     fn counts(&self) -> BTreeMap<String, u64> {
-        let (own, sent) = (&self.counters, self.uplink.counters());
-        let loads = [
+        let own = &self.counters;
+        let own = counts::named([
             ("trajectories_drawn", &own.drawn),
             ("orders_taken", &own.orders_taken),
             ("orders_claimed", &own.orders_claimed),
             ("orders_acknowledged", &own.orders_acknowledged),
             ("orders_handed_back", &own.orders_handed_back),
             ("batches_failed", &own.batches_failed),
-            ("trajectories_sent", &sent.trajectories_sent),
-            ("trajectories_resent", &sent.trajectories_resent),
-            ("state_bytes_sent", &sent.bytes_sent),
-            ("reconnects", &sent.reconnects),
-        ];
-        let counts = loads.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed)));
-        let receipts = Verdict::ALL
-            .map(|verdict| (format!("receipts_{}", verdict.name()), sent.receipts(verdict)));
-        counts.into_iter().chain(receipts).collect()
+        ]);
+        own.into_iter().chain(counts::of_uplink(self.uplink.counters())).collect()
     }
 }
 
 impl StatusSource for Source {
     fn status(&self) -> Status {
-        let report = self.health.report();
-        let unmet = report.conditions.iter().find(|condition| !condition.met);
-        let activity = match unmet {
-            Some(condition) => format!("{}: {}", condition.name, condition.reason),
-            None if report.draining => "draining".to_owned(),
-            None => "drawing".to_owned(),
-        };
+        let activity = if self.standing.is_draining() { "draining" } else { "drawing" };
         Status {
-            service: "sampler",
-            worker_id: self.worker_id.clone(),
-            incarnation: self.incarnation,
-            run_id: self.run_id.clone(),
-            serving: report.serving(),
-            activity,
             weights: self.loaded.borrow().map(|(weights, digest)| (weights.version, digest)),
-            epoch: None,
             counters: self.counts(),
+            ..self.standing.status("sampler", activity)
         }
     }
 }

@@ -283,8 +283,7 @@ async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
     let weights = tools.store.fetch(&manifest).await.map_err(passing)?;
     let tensors = manifest.tensors.iter().enumerate().map(|(index, tensor)| {
         let values = weights.values(index).unwrap_or_default();
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        (tensor.name.clone(), tensor.shape.clone(), bytes)
+        (tensor.name.clone(), tensor.shape.clone(), values)
     });
     let received = ReceivedWeights {
         id: order.weights,

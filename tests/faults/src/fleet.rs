@@ -4,9 +4,9 @@ use crate::expected::RUN_SEED;
 use crate::inspect::{Counters, counters};
 use crate::process::Process;
 use crate::proxy::Proxy;
-use crate::redis::Redis;
 use crate::rogue::{RUN, TASK};
 use ddpo_learner::service::fake::{FakeState, state_of};
+use ddpo_tests::services::redis_server::RedisServer;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Fleet {
     /// Redis.
-    pub redis: Redis,
+    pub redis: RedisServer,
     /// The learner.
     pub learner: Process,
     /// The rewarders.
@@ -51,7 +51,7 @@ impl Fleet {
     /// When the system refuses.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        let redis = Redis::start(folder);
+        let redis = RedisServer::start(folder);
         let to_rewarders: Vec<Proxy> = (0..2).map(|_| Proxy::start()).collect();
         let to_learner = Proxy::start();
         let path = folder.join("run.toml");

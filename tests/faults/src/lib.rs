@@ -16,6 +16,5 @@ pub mod fleet;
 pub mod inspect;
 pub mod process;
 pub mod proxy;
-pub mod redis;
 pub mod rogue;
 pub mod storm;

@@ -38,6 +38,12 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Ends it as the kernel ends a process that is out of memory.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -53,6 +59,14 @@ impl RedisServer {
     /// When it does not start.
     pub fn start_again(&mut self) {
         assert!(self.spawn(), "redis-server did not start again");
+    }
+
+    /// Removes everything that it holds.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn flush_all(&self) {
+        assert_eq!(self.command(&["FLUSHALL"]), "OK");
     }
 
     /// Runs one command by `redis-cli`, and gives what it says.

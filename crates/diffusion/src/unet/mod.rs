@@ -90,9 +90,11 @@ impl UNet {
     }
 }
 
-/// Narrow models on a CPU spend their time in group norms, which libtorch has fast for contiguous
-/// tensors only; wide ones and GPUs spend it in convolutions, which are fastest channels-last.
-fn layout(config: &UNetConfig, device: Device) -> Layout {
+/// The layout of a model of `config` on `device`. Narrow models on a CPU spend their time in group
+/// norms, which libtorch has fast for contiguous tensors only; wide ones and GPUs spend it in
+/// convolutions, which are fastest channels-last.
+#[must_use]
+pub fn layout(config: &UNetConfig, device: Device) -> Layout {
     let narrow = config.block_out_channels[0] < 64;
     if narrow && device == Device::Cpu { Layout::ChannelsFirst } else { Layout::ChannelsLast }
 }

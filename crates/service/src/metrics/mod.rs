@@ -6,6 +6,7 @@ mod names;
 pub use family::{Counters, Gauges, Histograms, Timer};
 pub use names::{Families, Metrics};
 
+use crate::memory::resident_bytes;
 use prometheus::TextEncoder;
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ impl Metrics {
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
         if let Some(bytes) = resident_bytes() {
-            self.memory_bytes.set(["resident"], bytes);
+            self.memory_bytes.set(["resident"], bytes as f64);
         }
         self.registry().gather()
     }
@@ -52,14 +53,6 @@ fn labelled(name: &str, labels: &[LabelPair]) -> String {
         none if none.is_empty() => name.to_owned(),
         labels => format!("{name}{{{labels}}}"),
     }
-}
-
-/// Memory of the process that is in RAM; none where the system has no /proc.
-fn resident_bytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024.0)
 }
 
 #[cfg(test)]

@@ -1,0 +1,39 @@
+//! Counters under the names that a status has them by, and [`export`](crate::export) makes metrics of.
+
+use ddpo_proto::intake::IntakeCounters;
+use ddpo_proto::stream::Verdict;
+use ddpo_proto::uplink::UplinkCounters;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What counters stand at.
+#[must_use]
+pub fn named<const N: usize>(counters: [(&str, &AtomicU64); N]) -> [(String, u64); N] {
+    counters.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed)))
+}
+
+/// What has gone out, and which receipts came back.
+pub fn of_uplink(sent: &UplinkCounters) -> impl Iterator<Item = (String, u64)> + use<> {
+    let counts = named([
+        ("trajectories_sent", &sent.trajectories_sent),
+        ("trajectories_resent", &sent.trajectories_resent),
+        ("state_bytes_sent", &sent.bytes_sent),
+        ("reconnects", &sent.reconnects),
+    ]);
+    let receipts = Verdict::ALL
+        .map(|verdict| (format!("receipts_{}", verdict.name()), sent.receipts(verdict)));
+    counts.into_iter().chain(receipts)
+}
+
+/// What has come in.
+#[must_use]
+pub fn of_intake(intake: &IntakeCounters) -> [(String, u64); 7] {
+    named([
+        ("trajectories_opened", &intake.opened),
+        ("trajectories_received", &intake.completed),
+        ("trajectories_malformed", &intake.rejected),
+        ("trajectories_lost", &intake.lost),
+        ("state_bytes_received", &intake.state_bytes),
+        ("streams", &intake.streams),
+        ("stream_errors", &intake.stream_errors),
+    ])
+}

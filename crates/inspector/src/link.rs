@@ -1,0 +1,46 @@
+//! A service's link to the one that its trajectories go to: how it is reached, and whether it is.
+
+use ddpo_proto::stream::Destination;
+use ddpo_proto::uplink::{Backoff, LinkState, UplinkSettings};
+use ddpo_service::doors::DoorError;
+use ddpo_service::health::Health;
+use ddpo_service::host::Host;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Longest pause between two attempts to reach the next service: a run stands still meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Settings of an uplink to `addresses` with the host's key.
+///
+/// # Errors
+/// [`DoorError::Address`] for an address that the key does not go with.
+pub fn uplink_settings(
+    host: &Host,
+    destination: Destination,
+    addresses: &[String],
+) -> Result<UplinkSettings, DoorError> {
+    for address in addresses {
+        host.key.endpoint(address)?;
+    }
+    Ok(UplinkSettings {
+        tls: host.key.tls().cloned(),
+        bearer_token: host.key.token().map(|token| token.expose().to_owned()),
+        backoff: Backoff { longest: LONGEST_PAUSE, ..Backoff::default() },
+        ..UplinkSettings::new(destination, addresses.to_vec())
+    })
+}
+
+/// Keeps the health condition `condition` true to the uplink, until the uplink is gone.
+pub async fn follow(health: Health, condition: &'static str, mut link: watch::Receiver<LinkState>) {
+    loop {
+        match &*link.borrow_and_update() {
+            LinkState::Up { address } => health.met(condition, format!("connected to {address}")),
+            LinkState::Idle => health.met(condition, "nothing to send yet"),
+            LinkState::Down { reason, .. } => health.unmet(condition, reason.clone()),
+        }
+        if link.changed().await.is_err() {
+            return;
+        }
+    }
+}
