@@ -4,7 +4,7 @@ use crate::arguments::ScoreCommand;
 use anyhow::{Result, bail};
 use ddpo_learner::device;
 use ddpo_picture::{images_under, read_image};
-use ddpo_rewarder::{Task, check, reward_for};
+use ddpo_rewarder::{RewardOptions, Task, check, reward_for};
 use std::io::Write;
 
 /// Images read and scored together.
@@ -14,7 +14,11 @@ const BATCH: usize = 256;
 pub fn run(command: &ScoreCommand) -> Result<()> {
     let task: Task = command.task.parse()?;
     let threads = device::set_threads(command.threads)?;
-    let mut reward = reward_for(task, threads)?;
+    let mut reward = reward_for(
+        task,
+        &RewardOptions::on_threads(threads),
+        &mut crate::output::aside,
+    )?;
     let mut paths = Vec::new();
     for path in &command.paths {
         paths.extend(images_under(path)?);
@@ -25,11 +29,19 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "image,reward")?;
     for chunk in paths.chunks(BATCH) {
-        let images = chunk.iter().map(|path| read_image(path)).collect::<Result<Vec<_>, _>>()?;
+        let images = chunk
+            .iter()
+            .map(|path| read_image(path))
+            .collect::<Result<Vec<_>, _>>()?;
         let scores = reward.score(&images)?;
         check(&images, &scores)?;
         for (path, score) in chunk.iter().zip(&scores) {
-            writeln!(out, "{},{}", csv_field(&path.display().to_string()), score.reward)?;
+            writeln!(
+                out,
+                "{},{}",
+                csv_field(&path.display().to_string()),
+                score.reward
+            )?;
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use ddpo_learner::run::open::OpenRun;
 use ddpo_learner::run::resume::settings_of_run;
 use ddpo_learner::run::{self, Host, Outcome};
 use ddpo_learner::settings::{self, Settings};
-use ddpo_rewarder::{Task, reward_for};
+use ddpo_rewarder::Task;
 use std::process::ExitCode;
 
 /// Runs the command.
@@ -29,8 +29,6 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
         return print(&plan.settings).map(|()| ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
-    // A reward that is not built is refused before anything is loaded or written.
-    reward_for(task, 1)?;
     device::parse(&plan.settings.device)?;
     interrupt::install()?;
     let folder = match command.resume {

@@ -183,16 +183,6 @@ fn flags_with_values_that_cannot_be() {
     }
 }
 
-#[test]
-fn rewards_that_are_not_built() {
-    let workshop = Workshop::new();
-    for task in ["aesthetic score", "under30 years old", "over50 years old"] {
-        let parts = [&format!("\"{task}\"")[..], "not built yet", "\"jpeg compressibility\""];
-        refuses(&workshop, &run::short(&[&format!("--task={task}")]), &parts);
-        refuses(&workshop, &["score", "--task", task, "model"], &parts);
-    }
-}
-
 /// Checks what `clap` refuses: the first line says what is wrong, the rest how it should be.
 #[track_caller]
 fn refuses_usage(workshop: &Workshop, arguments: &[&str], part: &str) {

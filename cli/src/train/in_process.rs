@@ -9,7 +9,7 @@ use ddpo_learner::run::open::OpenRun;
 use ddpo_learner::run::pictures::image;
 use ddpo_learner::run::progress::Progress;
 use ddpo_learner::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
-use ddpo_rewarder::{RewardModel, Task, check, reward_for};
+use ddpo_rewarder::{RewardModel, RewardOptions, Task, check, reward_for};
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{SampleCoordinates, StateShape, Trajectory};
@@ -41,7 +41,11 @@ impl InProcess {
         Ok(Self {
             sampler: sampler.with_lanes(lanes),
             task,
-            reward: reward_for(task, run.threads())?,
+            reward: reward_for(
+                task,
+                &RewardOptions::on_threads(run.threads()),
+                &mut crate::output::aside,
+            )?,
             shape,
             pixel_map: plan.pixel_map,
             sample_batch: plan.sample_batch,

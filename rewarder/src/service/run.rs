@@ -1,5 +1,6 @@
 //! The service as a whole: loads the reward model, takes trajectories, and drains.
 
+use crate::learned::RewardOptions;
 use crate::model::{RewardModel, reward_for};
 use crate::service::batcher::Batcher;
 use crate::service::fake::MeanLevel;
@@ -77,7 +78,8 @@ fn model(settings: &RewarderSettings) -> Result<Box<dyn RewardModel>> {
     }
     let task: Task = settings.reward_task.parse().context("rewarder.reward_task")?;
     let all = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(reward_for(task, settings.reward_threads.unwrap_or(all))?)
+    let options = RewardOptions::on_threads(settings.reward_threads.unwrap_or(all));
+    Ok(reward_for(task, &options, &mut |line| tracing::info!("{line}"))?)
 }
 
 fn uplink(host: &Host, settings: &RewarderSettings) -> Result<Uplink> {
