@@ -183,6 +183,23 @@ fn flags_with_values_that_cannot_be() {
     }
 }
 
+#[test]
+fn reward_models_that_are_not_there() {
+    let workshop = Workshop::new();
+    for (task, flag, part) in [
+        ("aesthetic score", "--aesthetic-head=no.pth", "`no.pth`: expected a file"),
+        ("under30 years old", "--reward-model=nowhere", "`nowhere`: expected a folder"),
+        ("over50 years old", "--reward-model=model", "is no transformers image model"),
+        ("over50 years old", "--age-reward=years", "logits, probability or log-odds"),
+    ] {
+        let task = format!("--task={task}");
+        refuses(&workshop, &run::short(&[&task, flag]), &[part]);
+        let picture = workshop.path("picture.png");
+        std::fs::write(&picture, b"").unwrap();
+        refuses(&workshop, &["score", &task, flag, "picture.png"], &[part]);
+    }
+}
+
 /// Checks what `clap` refuses: the first line says what is wrong, the rest how it should be.
 #[track_caller]
 fn refuses_usage(workshop: &Workshop, arguments: &[&str], part: &str) {

@@ -21,12 +21,14 @@ pub fn placeless(settings: &Settings) -> Settings {
 
 fn with_folders(settings: &Settings, name: impl Fn(&Path) -> Option<String>) -> Settings {
     let folder = |given: &String| {
-        let path = Path::new(given).canonicalize().ok().filter(|path| path.is_dir());
+        let path = Path::new(given).canonicalize().ok();
         path.and_then(|path| name(&path)).unwrap_or_else(|| given.clone())
     };
     Settings {
         ddpm_ckpt: folder(&settings.ddpm_ckpt),
         resume_from_ckpt: settings.resume_from_ckpt.as_ref().map(folder),
+        reward_model: settings.reward_model.as_ref().map(folder),
+        aesthetic_head: settings.aesthetic_head.as_ref().map(folder),
         ..settings.clone()
     }
 }

@@ -1,6 +1,5 @@
 //! The service as a whole: loads the reward model, takes trajectories, and drains.
 
-use crate::learned::RewardOptions;
 use crate::model::{RewardModel, reward_for};
 use crate::service::batcher::Batcher;
 use crate::service::fake::MeanLevel;
@@ -77,8 +76,7 @@ fn model(settings: &RewarderSettings) -> Result<Box<dyn RewardModel>> {
         return Ok(Box::new(MeanLevel));
     }
     let task: Task = settings.reward_task.parse().context("rewarder.reward_task")?;
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = RewardOptions::on_threads(settings.reward_threads.unwrap_or(all));
+    let options = settings.reward_options()?;
     Ok(reward_for(task, &options, &mut |line| tracing::info!("{line}"))?)
 }
 
