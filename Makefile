@@ -59,7 +59,7 @@ lint: setup ## check the format, clippy and the docs, warnings denied
 
 .PHONY: parity
 parity: build python ## compare with the real diffusers, transformers, Pillow and PyTorch
-	$(CARGO) build --release --locked -p ddpo-rewarder --example vision
+	$(CARGO) build --release --locked --workspace --example vision
 	$(VENV)/bin/python tests/parity/run.py --ddpo $(DDPO) $(ARGS)
 
 .PHONY: bench

@@ -39,8 +39,7 @@ fn offline(cache: &Path) -> Hub {
 #[test]
 fn a_model_is_fetched_whole_and_found_again_without_the_hub() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&FILES));
-    let folder =
-        client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
+    let folder = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
     assert!(folder.ends_with(Path::new("snapshots").join(COMMIT)));
     let opened = open_model(&folder).unwrap();
     assert_eq!(opened.config, FILES[0].1);

@@ -4,8 +4,8 @@
 use crate::settings::Settings;
 use std::path::Path;
 
-/// `settings` with the folders that they start from under their absolute paths. Other names, such as
-/// those of repositories on the Hub, stay.
+/// `settings` with the folders and files that they start from under their absolute paths. Other
+/// names, such as those of repositories on the Hub, stay.
 #[must_use]
 pub fn anchored(settings: &Settings) -> Settings {
     with_folders(settings, |path| path.to_str().map(str::to_owned))

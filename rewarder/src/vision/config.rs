@@ -53,12 +53,15 @@ impl TowerConfig {
         1 + self.grid()[0] * self.grid()[1]
     }
 
-    /// Values in the blocks, at least: what a file has to hold before memory is asked for.
+    /// Values in the network, at least: what a file has to hold before memory is asked for.
     #[must_use]
     pub fn least_values(&self) -> i64 {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let block = hidden * (4 * hidden + 2 * inner);
-        block.saturating_mul(self.num_hidden_layers as i64) + self.tokens() * hidden
+        let blocks = block.saturating_mul(self.num_hidden_layers as i64);
+        let places = self.tokens().saturating_mul(hidden);
+        let patches = (3 * self.patch_size[0] * self.patch_size[1]).saturating_mul(hidden);
+        blocks.saturating_add(places).saturating_add(patches)
     }
 }
 

@@ -97,8 +97,10 @@ impl ImageProcessor {
         let (wide, high) = match self.config.size {
             None => (width, height),
             Some(Size::Exact { height, width }) => (width, height),
-            Some(Size::ShortestEdge(edge)) if width <= height => (edge, edge * height / width),
-            Some(Size::ShortestEdge(edge)) => (edge * width / height, edge),
+            Some(Size::ShortestEdge(edge)) if width <= height => {
+                (edge, edge * height / width.max(1))
+            }
+            Some(Size::ShortestEdge(edge)) => (edge * width / height.max(1), edge),
         };
         let [crop_height, crop_width] = match self.config.crop {
             Some([height, width]) => [Some(height), Some(width)],
@@ -179,24 +181,22 @@ impl ImageProcessor {
             }
             Ok::<_, RewardError>(())
         };
+        if threads <= 1 {
+            work(0, images, &mut out)?;
+            return Ok(out);
+        }
         let shares = images.chunks(share).zip(out.chunks_mut(share * one)).enumerate();
         thread::scope(|scope| {
             let mut spawned = Vec::new();
-            let mut found = Ok(());
             for (number, (images, out)) in shares {
-                if number == 0 && images.len() == share && threads <= 1 {
-                    found = work(0, images, out);
-                    continue;
-                }
                 let thread = thread::Builder::new()
                     .name("preprocess".to_owned())
                     .spawn_scoped(scope, move || work(number * share, images, out));
                 spawned.push(thread.map_err(RewardError::Thread)?);
             }
-            for thread in spawned {
-                found = found.and(thread.join().map_err(|_| RewardError::Lost)?);
-            }
-            found
+            spawned
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| RewardError::Lost)?)
         })?;
         Ok(out)
     }
