@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "the other tests use what these do not")]
 mod small_hub;
 
 use std::fs;
