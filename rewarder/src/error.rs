@@ -22,7 +22,7 @@ pub enum RewardError {
     },
     /// A network cannot be used.
     #[error(transparent)]
-    Vision(#[from] VisionError),
+    Vision(Box<VisionError>),
     /// A picture cannot be made ready for a network.
     #[error("image {index}: {reason}")]
     Picture {
@@ -76,4 +76,10 @@ pub enum RewardError {
         /// The value: infinite or not a number.
         value: f32,
     },
+}
+
+impl From<VisionError> for RewardError {
+    fn from(error: VisionError) -> Self {
+        Self::Vision(Box::new(error))
+    }
 }

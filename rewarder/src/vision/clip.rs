@@ -74,7 +74,6 @@ impl ClipVision {
 }
 
 /// Embeddings `[B, D]` of length one, as the aesthetic head and cosine similarity take them.
-#[must_use]
 pub fn unit_length(embeddings: &Tensor) -> Tensor {
     let length = embeddings.square().sum_dim_intlist([-1].as_slice(), true, Kind::Float).sqrt();
     embeddings / length
