@@ -31,7 +31,7 @@ setup-system: ## install what the build needs, with apt
 	scripts/setup-system --install
 
 .PHONY: python
-python: ## put PyTorch and diffusers, the peer of parity and bench, in .venv/
+python: ## put PyTorch, diffusers and transformers, the peer of parity and bench, in .venv/
 	@scripts/setup-python
 
 .PHONY: clients
@@ -58,7 +58,8 @@ lint: setup ## check the format, clippy and the docs, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --locked
 
 .PHONY: parity
-parity: build python ## compare with the real diffusers, Pillow and PyTorch
+parity: build python ## compare with the real diffusers, transformers, Pillow and PyTorch
+	$(CARGO) build --release --locked --workspace --example vision
 	$(VENV)/bin/python tests/parity/run.py --ddpo $(DDPO) $(ARGS)
 
 .PHONY: bench
@@ -74,6 +75,7 @@ goldens: python ## write tests/goldens anew from diffusers and PyTorch
 	$(VENV)/bin/python tests/goldens/make_unet.py
 	$(VENV)/bin/python tests/goldens/make_scheduler.py
 	$(VENV)/bin/python tests/goldens/make_learner.py
+	$(VENV)/bin/python tests/goldens/make_vision.py
 
 .PHONY: clean
 clean: ## remove build outputs, libtorch and the link to the Python peer

@@ -138,6 +138,21 @@ pub struct ScoreCommand {
     /// The task whose reward to compute
     #[arg(long, default_value = "aesthetic score")]
     pub task: String,
+    /// The reward's network: a folder or a Hub name; the task's own by default
+    #[arg(long, value_name = "MODEL")]
+    pub reward_model: Option<String>,
+    /// The aesthetic head: a file, or one on the Hub as owner/name/file
+    #[arg(long, value_name = "FILE")]
+    pub aesthetic_head: Option<String>,
+    /// How ages become a reward: logits, probability or log-odds
+    #[arg(long, default_value = "logits")]
+    pub age_reward: String,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Type that the network runs in: f32 or bf16
+    #[arg(long, default_value = "f32")]
+    pub dtype: String,
     /// CPU threads; all by default
     #[arg(long)]
     pub threads: Option<usize>,

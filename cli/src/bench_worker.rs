@@ -10,7 +10,7 @@ use ddpo_learner::device::set_threads;
 use ddpo_learner::learner::Learner;
 use ddpo_learner::model::Model;
 use ddpo_learner::schedule::LearningRate;
-use ddpo_rewarder::{Task, reward_for};
+use ddpo_rewarder::{RewardOptions, Task, reward_for};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
@@ -153,7 +153,8 @@ fn jpeg(size: usize, count: usize, threads: usize) -> Result<Value> {
         let pixels = (0..size * size * 3).map(|p| smooth(p).saturating_add(noise())).collect();
         images.push(RgbImage::new(size, size, pixels)?);
     }
-    let mut reward = reward_for(Task::JpegIncompressibility, threads)?;
+    let options = RewardOptions::on_threads(threads);
+    let mut reward = reward_for(Task::JpegIncompressibility, &options, &mut |_| {})?;
     let start = Instant::now();
     let scores = reward.score(&images)?;
     let seconds = start.elapsed().as_secs_f64();

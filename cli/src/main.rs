@@ -7,6 +7,7 @@ mod interrupt;
 mod output;
 mod pretrain;
 mod replay;
+mod reward;
 mod sample;
 mod score;
 mod train;

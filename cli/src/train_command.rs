@@ -5,14 +5,13 @@ use crate::interrupt;
 use crate::train::{InProcess, Terminal};
 use anyhow::Result;
 use ddpo_learner::config::InvalidSetting;
-use ddpo_learner::device;
 use ddpo_learner::plan::Plan;
 use ddpo_learner::run::folder::RunFolder;
 use ddpo_learner::run::open::OpenRun;
 use ddpo_learner::run::resume::settings_of_run;
 use ddpo_learner::run::{self, Host, Outcome};
 use ddpo_learner::settings::{self, Settings};
-use ddpo_rewarder::{Task, reward_for};
+use ddpo_rewarder::{RewardModel, Task};
 use ddpo_service::settings::environment::variables;
 use std::process::ExitCode;
 
@@ -30,15 +29,14 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
         return print(&plan.settings).map(|()| ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
-    // A reward that is not built is refused before anything is loaded or written.
-    reward_for(task, 1)?;
-    device::parse(&plan.settings.device)?;
+    // A reward that cannot be had is refused before anything is loaded or written.
+    let reward = crate::reward::open(task, &plan.settings)?;
     interrupt::install()?;
     let folder = match command.resume {
         true => RunFolder::existing(&plan.folder()),
         false => RunFolder::new(&plan.folder())?,
     };
-    match train(&plan, task, &folder)? {
+    match train(&plan, task, reward, &folder)? {
         Outcome::Finished => Ok(ExitCode::SUCCESS),
         Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
     }
@@ -54,10 +52,15 @@ fn check_staleness(settings: &Settings) -> Result<(), InvalidSetting> {
     }
 }
 
-fn train(plan: &Plan, task: Task, folder: &RunFolder) -> Result<Outcome> {
+fn train(
+    plan: &Plan,
+    task: Task,
+    reward: Box<dyn RewardModel>,
+    folder: &RunFolder,
+) -> Result<Outcome> {
     let terminal = Terminal::new();
     let open = OpenRun::open(plan, folder, &terminal)?;
-    let mut rollouts = InProcess::new(plan, task, &open)?;
+    let mut rollouts = InProcess::new(plan, task, reward, &open)?;
     let host = Host { progress: &terminal, stop: &interrupt::requested, command: "ddpo train" };
     Ok(run::train(open, &mut rollouts, &host)?)
 }

@@ -109,6 +109,11 @@ ddpo_service::settings! {
         state_dtype: StateDtype = StateDtype::F32;
         /// seed maps images to 8 bits as the seed implementation did, which rewards darkness
         reward_compat: RewardCompat = RewardCompat::None;
+        /// logits (their sum over the wanted ages, as the seed implementation; unbounded, so a policy
+        /// can raise it without changing the age), probability or log-odds (the one to use)
+        age_reward: String = "logits".into();
+        /// Type that a reward's network runs in: f32 or bf16
+        reward_dtype: Dtype = Dtype::F32;
     }
     optional {
         /// (sample, step) pairs in one backward pass; batch_size by default
@@ -128,6 +133,12 @@ ddpo_service::settings! {
         manual_best_reward: f64 = 0.0;
         /// CPU threads; all by default
         threads: usize = 1;
+        /// The reward's network: a folder or a Hub name; by default nateraw/vit-age-classifier for
+        /// ages, openai/clip-vit-large-patch14 for the aesthetic score
+        reward_model: String = String::new();
+        /// LAION's aesthetic head: a file such as sac+logos+ava1-l14-linearMSE.pth, or one on the Hub as
+        /// owner/name/file
+        aesthetic_head: String = String::new();
     }
     switches {
         /// Accepted for the seed implementation's sake: checkpoints are always saved
@@ -184,7 +195,8 @@ pub fn resolve(
     environment: impl Iterator<Item = (String, String)>,
     flags: &SettingFlags,
 ) -> Result<Resolved, SettingsError> {
-    let mut layers = layers()?;
+    // One file may serve this and the services.
+    let mut layers = layers()?.leave(&["service", "sampler", "rewarder", "learner"]);
     if let Some(path) = file {
         layers.file(path)?;
         layers.finish::<Settings>()?;

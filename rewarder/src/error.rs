@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::task::Task;
+use crate::vision::error::VisionError;
 
 /// Why images could not be scored.
 #[derive(Debug, Error)]
@@ -13,11 +14,22 @@ pub enum RewardError {
         /// The name.
         found: String,
     },
-    /// The task is known, its reward model is still to come.
-    #[error("task \"{task}\": this reward is not built yet, expected one of {}", Task::built())]
-    NotBuilt {
-        /// The task.
-        task: Task,
+    /// The name is no way to make a reward of ages.
+    #[error("age_reward: expected logits, probability or log-odds, found \"{found}\"")]
+    UnknownAgeReward {
+        /// The name.
+        found: String,
+    },
+    /// A network cannot be used.
+    #[error(transparent)]
+    Vision(Box<VisionError>),
+    /// A picture cannot be made ready for a network.
+    #[error("image {index}: {reason}")]
+    Picture {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
     },
     /// An image has a side that JPEG cannot hold.
     #[error("image {index}: expected sides of 1 to 65500 pixels, found {width}x{height}")]
@@ -64,4 +76,10 @@ pub enum RewardError {
         /// The value: infinite or not a number.
         value: f32,
     },
+}
+
+impl From<VisionError> for RewardError {
+    fn from(error: VisionError) -> Self {
+        Self::Vision(Box::new(error))
+    }
 }

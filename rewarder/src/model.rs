@@ -5,6 +5,7 @@ use ddpo_rollout::score::Score;
 
 use crate::error::RewardError;
 use crate::jpeg::JpegReward;
+use crate::learned::{AestheticReward, AgeRewardModel, AgeSide, RewardOptions};
 use crate::task::Task;
 
 /// What a reward model says of itself.
@@ -30,17 +31,26 @@ pub trait RewardModel: Send {
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError>;
 }
 
-/// The reward model of a task, working on up to `threads` threads (at least one).
+/// The reward model of a task. What has to be fetched tells `progress`, a line at a time.
 ///
 /// # Errors
-/// [`RewardError::NotBuilt`] for a task whose model is still to come, [`RewardError::Encoder`]
+/// [`RewardError::Vision`] for a network that cannot be found or used, [`RewardError::Encoder`]
 /// if libjpeg-turbo cannot be set up.
-pub fn reward_for(task: Task, threads: usize) -> Result<Box<dyn RewardModel>, RewardError> {
-    match task {
-        Task::JpegCompressibility => Ok(Box::new(JpegReward::compressibility(threads)?)),
-        Task::JpegIncompressibility => Ok(Box::new(JpegReward::incompressibility(threads)?)),
-        Task::AestheticScore | Task::Under30 | Task::Over50 => Err(RewardError::NotBuilt { task }),
-    }
+pub fn reward_for(
+    task: Task,
+    options: &RewardOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Box<dyn RewardModel>, RewardError> {
+    let threads = options.threads;
+    Ok(match task {
+        Task::JpegCompressibility => Box::new(JpegReward::compressibility(threads)?),
+        Task::JpegIncompressibility => Box::new(JpegReward::incompressibility(threads)?),
+        Task::AestheticScore => Box::new(AestheticReward::open(options, progress)?),
+        Task::Under30 => {
+            Box::new(AgeRewardModel::open(task, AgeSide::Below(30), options, progress)?)
+        }
+        Task::Over50 => Box::new(AgeRewardModel::open(task, AgeSide::From(50), options, progress)?),
+    })
 }
 
 /// Checks what a model gave: one score for each image, every number finite.
@@ -70,18 +80,6 @@ mod tests {
 
     fn images(count: usize) -> Vec<RgbImage> {
         RgbImage::new(1, 1, vec![0; 3]).into_iter().cycle().take(count).collect()
-    }
-
-    #[test]
-    fn tasks_that_are_not_built_say_so() {
-        for task in Task::ALL.into_iter().filter(|task| !task.is_built()) {
-            let found = reward_for(task, 1).map(|_| ()).map_err(|error| error.to_string());
-            let expected = format!(
-                "task \"{task}\": this reward is not built yet, \
-                 expected one of \"jpeg compressibility\", \"jpeg incompressibility\""
-            );
-            assert_eq!(found, Err(expected));
-        }
     }
 
     #[test]

@@ -42,25 +42,10 @@ impl Task {
         }
     }
 
-    /// Whether the task's reward model is built.
-    #[must_use]
-    pub fn is_built(self) -> bool {
-        matches!(self, Self::JpegCompressibility | Self::JpegIncompressibility)
-    }
-
     /// All names, quoted, for messages.
     pub(crate) fn listing() -> String {
-        quoted(Self::ALL.into_iter())
+        Self::ALL.map(|task| format!("\"{task}\"")).join(", ")
     }
-
-    /// The names of the tasks that are built, quoted, for messages.
-    pub(crate) fn built() -> String {
-        quoted(Self::ALL.into_iter().filter(|task| task.is_built()))
-    }
-}
-
-fn quoted(tasks: impl Iterator<Item = Task>) -> String {
-    tasks.map(|task| format!("\"{task}\"")).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Task {

@@ -32,7 +32,7 @@ def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
-DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 
 
 def write(path, tensors, metadata):

@@ -112,8 +112,8 @@ def ddpo_kilobytes(ddpo, folder):
     if done.returncode != 0:
         sys.exit(f"jpeg: {' '.join(command)} ended with {done.returncode}\n{done.stderr}")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    if not rows or list(rows[0]) != ["image", "reward"]:
-        sys.exit(f"jpeg: expected the columns image,reward, found\n{done.stdout[:400]}")
+    if not rows or list(rows[0]) != ["image", "reward", "jpeg_kilobytes"]:
+        sys.exit(f"jpeg: expected the columns image,reward,jpeg_kilobytes, found\n{done.stdout[:400]}")
     return {pathlib.Path(row["image"]).name: row["reward"] for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""Compares ddpo with the real diffusers, Pillow and PyTorch, live. Run by `make parity`.
+"""Compares ddpo with the real diffusers, transformers, Pillow and PyTorch, live. Run by `make parity`.
 
 Checkpoints with random weights are written by diffusers, sampled and trained by ddpo, and every
 recorded number is computed again in Python. Prints a line for each comparison and fails when a
@@ -17,12 +17,14 @@ import time
 # time. Read when libgomp is loaded, and inherited by ddpo.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "critical")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch  # noqa: E402
 from diffusers.utils import logging  # noqa: E402
 
 import replay  # noqa: E402
 import sampling  # noqa: E402
+import vision  # noqa: E402
 from checkpoints import CASES, Case  # noqa: E402
 from report import Row, print_row, print_summary  # noqa: E402
 
@@ -74,6 +76,8 @@ def comparisons(command):
     if (TOY / "model_index.json").exists():
         case = Case("replay-toy-faces", {}, steps=replay.STEPS, samples=replay.SAMPLES)
         yield case.name, lambda folder: replay.compare(ddpo, case, folder, 0, checkpoint=TOY)
+    # Built beside the binary by `make parity`.
+    yield from vision.comparisons(str(pathlib.Path(command[-1]).resolve().parent / "examples" / "vision"))
 
 
 def guarded(name, function):

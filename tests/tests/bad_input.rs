@@ -184,12 +184,19 @@ fn flags_with_values_that_cannot_be() {
 }
 
 #[test]
-fn rewards_that_are_not_built() {
+fn reward_models_that_are_not_there() {
     let workshop = Workshop::new();
-    for task in ["aesthetic score", "under30 years old", "over50 years old"] {
-        let parts = [&format!("\"{task}\"")[..], "not built yet", "\"jpeg compressibility\""];
-        refuses(&workshop, &run::short(&[&format!("--task={task}")]), &parts);
-        refuses(&workshop, &["score", "--task", task, "model"], &parts);
+    for (task, flag, part) in [
+        ("aesthetic score", "--aesthetic-head=no.pth", "`no.pth`: expected a file"),
+        ("under30 years old", "--reward-model=nowhere", "`nowhere`: expected a folder"),
+        ("over50 years old", "--reward-model=model", "is no transformers image model"),
+        ("over50 years old", "--age-reward=years", "logits, probability or log-odds"),
+    ] {
+        let task = format!("--task={task}");
+        refuses(&workshop, &run::short(&[&task, flag]), &[part]);
+        let picture = workshop.path("picture.png");
+        std::fs::write(&picture, b"").unwrap();
+        refuses(&workshop, &["score", &task, flag, "picture.png"], &[part]);
     }
 }
 

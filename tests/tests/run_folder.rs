@@ -109,9 +109,13 @@ fn rewards(text: &str) -> Vec<f32> {
     values.map(|value| value.parse().unwrap()).collect()
 }
 
+/// The rewards alone, without their components.
 fn score(workshop: &Workshop, paths: &[&str]) -> String {
     let command = ["score", "--task=jpeg compressibility", "--threads=1"];
-    workshop.ddpo(&[&command[..], paths].concat()).succeeded().stdout
+    let csv = workshop.ddpo(&[&command[..], paths].concat()).succeeded().stdout;
+    let plain = |line: &str| line.rsplit_once(',').unwrap().0.to_owned() + "\n";
+    assert!(csv.starts_with("image,reward,jpeg_kilobytes\n"), "{csv}");
+    csv.lines().map(plain).collect()
 }
 
 const SAMPLE: [&str; 8] = [

@@ -9,7 +9,7 @@ use ddpo_learner::run::open::OpenRun;
 use ddpo_learner::run::pictures::image;
 use ddpo_learner::run::progress::Progress;
 use ddpo_learner::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
-use ddpo_rewarder::{RewardModel, Task, check, reward_for};
+use ddpo_rewarder::{RewardModel, Task, check};
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{SampleCoordinates, StateShape, Trajectory};
@@ -32,7 +32,12 @@ pub struct InProcess {
 
 impl InProcess {
     /// The engines for `run`.
-    pub fn new(plan: &Plan, task: Task, run: &OpenRun<'_>) -> Result<Self> {
+    pub fn new(
+        plan: &Plan,
+        task: Task,
+        reward: Box<dyn RewardModel>,
+        run: &OpenRun<'_>,
+    ) -> Result<Self> {
         let steps = plan.settings.num_inference_steps;
         let transitions = plan.transitions(&run.model().scheduler, steps)?.on(run.device());
         let shape = run.model().shape;
@@ -42,7 +47,7 @@ impl InProcess {
         Ok(Self {
             sampler: sampler.with_lanes(lanes),
             task,
-            reward: reward_for(task, run.threads())?,
+            reward,
             shape,
             pixel_map: plan.pixel_map,
             sample_batch: plan.sample_batch,

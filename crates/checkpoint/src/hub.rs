@@ -1,4 +1,5 @@
-//! Fetching pipelines from the Hugging Face Hub into the cache that huggingface_hub uses.
+//! Fetching pipelines and image models from the Hugging Face Hub into the cache that
+//! huggingface_hub uses.
 //!
 //! Files are asked for by name in both layouts; a snapshot is of one commit. Nothing that is
 //! incomplete or damaged is ever used: a file is fetched beside its place, its length and, where
@@ -12,6 +13,7 @@ mod cache;
 mod client;
 mod download;
 mod settings;
+mod wanted;
 
 use std::io;
 use std::path::PathBuf;
@@ -19,9 +21,10 @@ use std::path::PathBuf;
 pub use settings::{HubSettings, Network};
 
 use crate::files::WriteError;
-use crate::layout::{LayoutError, open_pipeline};
+use crate::layout::LayoutError;
 use cache::RepositoryCache;
 use client::{Client, Remote};
+use wanted::Wanted;
 
 /// Why the Hub could not give a pipeline.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +69,11 @@ pub enum HubError {
         /// The revision.
         revision: String,
     },
-    /// The repository has none of the files that a pipeline needs.
-    #[error("repository `{repository}` is no diffusers pipeline: expected {expected}, found none")]
+    /// The repository has none of the files that a pipeline or a model needs.
+    #[error("repository `{repository}` is no {what}: expected {expected}, found none")]
     NoFile {
+        /// What was wanted.
+        what: &'static str,
         /// The repository.
         repository: String,
         /// The names that were tried.
@@ -180,8 +185,9 @@ pub struct Hub {
     client: Client,
 }
 
-/// The commit that a pipeline is fetched from.
-struct Commit<'a> {
+/// The commit that a pipeline or a model is fetched from.
+pub(crate) struct Commit<'a> {
+    wanted: Wanted<'a>,
     repository: &'a str,
     cache: &'a RepositoryCache,
     revision: String,
@@ -206,7 +212,7 @@ impl Hub {
     }
 
     /// Fetches the files of a pipeline that are not cached yet and returns the folder of the
-    /// snapshot, which [`open_pipeline`] opens. `revision` is a branch, tag or commit; `main`
+    /// snapshot, which [`crate::open_pipeline`] opens. `revision` is a branch, tag or commit; `main`
     /// unless given. `progress` gets a line now and then.
     ///
     /// # Errors
@@ -218,12 +224,22 @@ impl Hub {
         revision: Option<&str>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, HubError> {
+        self.fetch(Wanted::Pipeline, repo, revision, progress)
+    }
+
+    pub(crate) fn fetch(
+        &self,
+        wanted: Wanted<'_>,
+        repo: &str,
+        revision: Option<&str>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<PathBuf, HubError> {
         let revision = revision.unwrap_or("main");
         if !is_repository_name(repo) || !is_revision(revision) {
             return Err(HubError::BadName { name: format!("{repo}@{revision}") });
         }
         let cache = RepositoryCache::new(&self.settings.cache, repo);
-        let cached = cache.complete_snapshot(revision);
+        let cached = cache.complete_snapshot(revision, wanted);
         match cached {
             Some(folder) if self.is_offline() || is_commit(revision) => return Ok(folder),
             None if self.is_offline() => {
@@ -232,7 +248,7 @@ impl Hub {
             }
             _ => {}
         }
-        match (self.fetch_snapshot(&cache, repo, revision, progress), cached) {
+        match (self.fetch_snapshot(wanted, &cache, repo, revision, progress), cached) {
             (Err(HubError::Fetch { unreachable: true, reason, .. }), Some(folder)) => {
                 progress(&format!("the hub cannot be reached ({reason}); using the cached {repo}"));
                 Ok(folder)
@@ -247,31 +263,17 @@ impl Hub {
 
     fn fetch_snapshot(
         &self,
+        wanted: Wanted<'_>,
         cache: &RepositoryCache,
         repository: &str,
         revision: &str,
         progress: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, HubError> {
-        // The first answer tells the commit; everything else is asked of that commit, so that a
-        // push in between cannot mix two versions.
-        let mut commit = Commit { repository, cache, revision: revision.to_owned() };
-        let configs = ["unet/config.json", "config.json"];
-        let (config, remote) = self.first_of(&commit, &configs)?;
-        commit.revision.clone_from(&remote.commit);
-        let prefix = config.strip_suffix("config.json").unwrap_or_default();
-        self.fetch_file(&commit, config, &remote, progress)?;
-        if let Some(remote) = self.ask(&commit, "model_index.json")? {
-            self.fetch_file(&commit, "model_index.json", &remote, progress)?;
-        }
-        let schedulers = ["scheduler/scheduler_config.json", "scheduler_config.json"];
-        let weights = ["safetensors", "bin"]
-            .map(|ending| format!("{prefix}diffusion_pytorch_model.{ending}"));
-        for names in [schedulers, [weights[0].as_str(), weights[1].as_str()]] {
-            let (name, remote) = self.first_of(&commit, &names)?;
-            self.fetch_file(&commit, name, &remote, progress)?;
-        }
+        let revision_asked = revision.to_owned();
+        let mut commit = Commit { wanted, repository, cache, revision: revision_asked };
+        self.fetch_wanted(wanted, &mut commit, progress)?;
         let snapshot = cache.snapshot(&commit.revision);
-        open_pipeline(&snapshot).map_err(|error| HubError::Layout(Box::new(error)))?;
+        wanted.check(&snapshot).map_err(|error| HubError::Layout(Box::new(error)))?;
         cache.remember(revision, &commit.revision)?;
         Ok(snapshot)
     }
@@ -288,6 +290,7 @@ impl Hub {
             }
         }
         Err(HubError::NoFile {
+            what: commit.wanted.describe(),
             repository: commit.repository.to_owned(),
             expected: names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
         })
@@ -395,6 +398,13 @@ pub(crate) fn is_repository_name(name: &str) -> bool {
         !part.is_empty() && !part.starts_with('.') && part.len() <= 96 && part.bytes().all(plain)
     };
     name.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
+}
+
+/// Whether a path could be that of a file in a repository, and stays in its snapshot.
+pub(crate) fn is_file_name(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
+    path.len() <= 256 && path.split('/').all(part)
 }
 
 /// Whether a revision could be one, and could be the name of a file.

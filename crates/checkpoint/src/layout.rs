@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+const PIPELINE: &str = "diffusers pipeline";
 pub(crate) const MODEL_INDEX: &str = "model_index.json";
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const SCHEDULER_CONFIG: &str = "scheduler_config.json";
@@ -35,16 +36,20 @@ pub struct PipelineFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// There is no such folder.
-    #[error("`{}`: expected the folder of a diffusers pipeline, found {found}", path.display())]
+    #[error("`{}`: expected the folder of a {what}, found {found}", path.display())]
     NoFolder {
         /// The path.
         path: PathBuf,
+        /// What the folder should hold.
+        what: &'static str,
         /// What is there instead.
         found: &'static str,
     },
-    /// A file that every pipeline has is missing.
-    #[error("`{}` is no diffusers pipeline: expected {expected}, found none of them{hint}", root.display())]
+    /// A file that every pipeline or model has is missing.
+    #[error("`{}` is no {what}: expected {expected}, found none of them{hint}", root.display())]
     Missing {
+        /// What the folder should hold.
+        what: &'static str,
         /// The folder.
         root: PathBuf,
         /// The places that were looked at.
@@ -90,10 +95,7 @@ pub enum LayoutError {
 /// When a part is missing or unreadable, or the pipeline or its UNet is of a class that is not
 /// supported.
 pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
-    if !root.is_dir() {
-        let found = if root.exists() { "a file" } else { "nothing" };
-        return Err(LayoutError::NoFolder { path: root.into(), found });
-    }
+    check_folder(root, PIPELINE)?;
     // The class is checked before the parts are asked for: a text-to-image pipeline should be
     // called what it is, not one with missing files.
     let unet_path = first_file(root, &["unet/config.json", CONFIG]);
@@ -114,11 +116,19 @@ pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
     Ok(PipelineFolder { unet_config, scheduler_config, weights, root: root.into() })
 }
 
-fn first_file(root: &Path, names: &[&str]) -> Option<PathBuf> {
+pub(crate) fn check_folder(root: &Path, what: &'static str) -> Result<(), LayoutError> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    let found = if root.exists() { "a file" } else { "nothing" };
+    Err(LayoutError::NoFolder { path: root.into(), what, found })
+}
+
+pub(crate) fn first_file(root: &Path, names: &[&str]) -> Option<PathBuf> {
     names.iter().map(|name| root.join(name)).find(|path| path.is_file())
 }
 
-fn read_config(path: &Path) -> Result<(String, Map<String, Value>), LayoutError> {
+pub(crate) fn read_config(path: &Path) -> Result<(String, Map<String, Value>), LayoutError> {
     let text =
         fs::read_to_string(path).map_err(|source| LayoutError::Io { path: path.into(), source })?;
     let config = serde_json::from_str(&text)
@@ -164,7 +174,7 @@ fn find_weights(root: &Path, folder: &Path) -> Result<PathBuf, LayoutError> {
 }
 
 fn missing(root: &Path, expected: &str, hint: &'static str) -> LayoutError {
-    LayoutError::Missing { root: root.into(), expected: expected.to_owned(), hint }
+    LayoutError::Missing { what: PIPELINE, root: root.into(), expected: expected.to_owned(), hint }
 }
 
 fn wrong_class(path: PathBuf, expected: &'static str, found: &str) -> LayoutError {

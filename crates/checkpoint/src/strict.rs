@@ -99,6 +99,19 @@ pub fn load_into(
     targets: &[(String, Tensor)],
     rename: &dyn Fn(&str) -> String,
 ) -> Result<(), LoadError> {
+    load_part_into(file, targets, &|name| Some(rename(name)))
+}
+
+/// [`load_into`] for a network that is a part of the file's: a name that `rename` gives none for is
+/// passed over, everything else has to fit.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn load_part_into(
+    file: &TensorFile,
+    targets: &[(String, Tensor)],
+    rename: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), LoadError> {
     let (sources, mismatch) = compare(file, targets, rename)?;
     if !mismatch.is_empty() {
         return Err(LoadError::Mismatch(Box::new(mismatch)));
@@ -116,14 +129,14 @@ pub fn load_into(
 fn compare<'a>(
     file: &'a TensorFile,
     targets: &[(String, Tensor)],
-    rename: &dyn Fn(&str) -> String,
+    rename: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(BTreeMap<String, &'a TensorInfo>, LoadMismatch), LoadError> {
     let mut mismatch = LoadMismatch { path: file.path().into(), ..LoadMismatch::default() };
     let wanted: BTreeMap<&str, &Tensor> =
         targets.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let mut sources = BTreeMap::new();
     for info in file.tensors() {
-        let name = rename(&info.name);
+        let Some(name) = rename(&info.name) else { continue };
         match wanted.get(name.as_str()) {
             Some(target) if !sources.contains_key(&name) => {
                 compare_one(&name, info, target, &mut mismatch)?;

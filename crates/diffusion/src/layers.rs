@@ -1,4 +1,4 @@
-//! The layers that the UNet is made of: convolution, linear map, group norm.
+//! The layers that networks are made of: convolution, linear map, norms.
 
 use crate::parameters::{Layout, Path};
 use ddpo_kernels::{GroupNormSilu, group_norm_silu};
@@ -64,7 +64,16 @@ impl Conv2d {
 #[derive(Debug)]
 pub struct Linear {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
+}
+
+/// Whether a map adds a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bias {
+    /// It does.
+    With,
+    /// It does not.
+    Without,
 }
 
 impl Linear {
@@ -72,13 +81,60 @@ impl Linear {
     pub fn new(mut path: Path<'_>, input: i64, output: i64) -> Self {
         Self {
             weight: path.tensor("weight", &[output, input]),
-            bias: path.tensor("bias", &[output]),
+            bias: Some(path.tensor("bias", &[output])),
         }
+    }
+
+    /// Declares `weight` `[output, input]` alone.
+    pub fn without_bias(mut path: Path<'_>, input: i64, output: i64) -> Self {
+        Self { weight: path.tensor("weight", &[output, input]), bias: None }
+    }
+
+    /// Declares the maps `names`, each `weight` `[output, input]` and `bias` `[output]`, which are
+    /// computed as one of `names.len() * output` outputs, in their order.
+    pub fn stacked(
+        path: &mut Path<'_>,
+        names: &[&str],
+        (input, output): (i64, i64),
+        bias: Bias,
+    ) -> Self {
+        let weight = path.stacked(names, "weight", &[output, input]);
+        let bias = (bias == Bias::With).then(|| path.stacked(names, "bias", &[output]));
+        Self { weight, bias }
+    }
+
+    /// The map to the outputs from `start` on, `length` of them, on the same values.
+    #[must_use]
+    pub fn narrow(&self, start: i64, length: i64) -> Self {
+        let bias = self.bias.as_ref().map(|bias| bias.narrow(0, start, length));
+        Self { weight: self.weight.narrow(0, start, length), bias }
     }
 
     /// `[.., input]` to `[.., output]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// `torch.nn.LayerNorm` over the last dimension, with affine parameters.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Declares `weight` and `bias` `[channels]`.
+    pub fn new(mut path: Path<'_>, channels: i64, eps: f64) -> Self {
+        let (weight, bias) = (path.tensor("weight", &[channels]), path.tensor("bias", &[channels]));
+        Self { weight, bias, eps }
+    }
+
+    /// `[.., channels]` to the same.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let shape = self.weight.size();
+        x.layer_norm(shape, Some(&self.weight), Some(&self.bias), self.eps, true)
     }
 }
 

@@ -202,4 +202,27 @@ impl Path<'_> {
         self.parameters.entries.push((name, tensor.shallow_clone()));
         tensor
     }
+
+    /// Declares `NAME.last` for each of `names`, all of `shape`, and gives the one tensor
+    /// `[names.len() * shape[0], ..]` that they are parts of. In a set that shares another's
+    /// tensors it is a copy of these.
+    pub fn stacked(&mut self, names: &[&str], last: &str, shape: &[i64]) -> Tensor {
+        if !self.parameters.shared.is_empty() {
+            let parts: Vec<Tensor> =
+                names.iter().map(|name| self.at(name).tensor(last, shape)).collect();
+            return Tensor::cat(&parts, 0);
+        }
+        let rows = shape.first().copied().unwrap_or(1);
+        let mut whole = shape.to_vec();
+        if let Some(first) = whole.first_mut() {
+            *first = rows * names.len() as i64;
+        }
+        let whole = self.parameters.zeros(&whole);
+        for (index, name) in names.iter().enumerate() {
+            let part = whole.narrow(0, index as i64 * rows, rows);
+            let name = self.join(format_args!("{name}.{last}"));
+            self.parameters.entries.push((name, part));
+        }
+        whole
+    }
 }

@@ -292,7 +292,9 @@ impl Trajectory {
 fn not_finite(bytes: &[u8], dtype: StateDtype) -> Option<usize> {
     let half = |exponent: u16| move |value| u16::from_le_bytes(value) & exponent == exponent;
     match dtype {
-        StateDtype::F32 => first(bytes, |value| u32::from_le_bytes(value) & 0x7f80_0000 == 0x7f80_0000),
+        StateDtype::F32 => {
+            first(bytes, |value| u32::from_le_bytes(value) & 0x7f80_0000 == 0x7f80_0000)
+        }
         StateDtype::F16 => first(bytes, half(0x7c00)),
         StateDtype::Bf16 => first(bytes, half(0x7f80)),
     }
@@ -338,7 +340,8 @@ mod tests {
             }
         }
         assert_eq!(not_finite(&floats(f32::MIN, 7), StateDtype::F32), None);
-        let largest = [half::f16::MAX, half::f16::NEG_INFINITY].map(half::f16::to_le_bytes).concat();
+        let largest =
+            [half::f16::MAX, half::f16::NEG_INFINITY].map(half::f16::to_le_bytes).concat();
         assert_eq!(not_finite(&largest, StateDtype::F16), Some(1));
         let largest = [half::bf16::MIN, half::bf16::NAN].map(half::bf16::to_le_bytes).concat();
         assert_eq!(not_finite(&largest, StateDtype::Bf16), Some(1));

@@ -4,8 +4,8 @@
 use crate::settings::Settings;
 use std::path::Path;
 
-/// `settings` with the folders that they start from under their absolute paths. Other names, such as
-/// those of repositories on the Hub, stay.
+/// `settings` with the folders and files that they start from under their absolute paths. Other
+/// names, such as those of repositories on the Hub, stay.
 #[must_use]
 pub fn anchored(settings: &Settings) -> Settings {
     with_folders(settings, |path| path.to_str().map(str::to_owned))
@@ -21,12 +21,14 @@ pub fn placeless(settings: &Settings) -> Settings {
 
 fn with_folders(settings: &Settings, name: impl Fn(&Path) -> Option<String>) -> Settings {
     let folder = |given: &String| {
-        let path = Path::new(given).canonicalize().ok().filter(|path| path.is_dir());
+        let path = Path::new(given).canonicalize().ok();
         path.and_then(|path| name(&path)).unwrap_or_else(|| given.clone())
     };
     Settings {
         ddpm_ckpt: folder(&settings.ddpm_ckpt),
         resume_from_ckpt: settings.resume_from_ckpt.as_ref().map(folder),
+        reward_model: settings.reward_model.as_ref().map(folder),
+        aesthetic_head: settings.aesthetic_head.as_ref().map(folder),
         ..settings.clone()
     }
 }

@@ -70,8 +70,8 @@ fn model(settings: &RewarderSettings) -> Result<Box<dyn RewardModel>> {
         return Ok(Box::new(MeanLevel));
     }
     let task: Task = settings.reward_task.parse().context("rewarder.reward_task")?;
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(reward_for(task, settings.reward_threads.unwrap_or(all))?)
+    let options = settings.reward_options()?;
+    Ok(reward_for(task, &options, &mut |line| tracing::info!("{line}"))?)
 }
 
 fn uplink(host: &Host, settings: &RewarderSettings) -> Result<Uplink> {

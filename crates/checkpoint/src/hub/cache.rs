@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::files::{parent, write_file};
 use crate::hub::HubError;
-use crate::layout::open_pipeline;
+use crate::hub::wanted::Wanted;
 
 /// Time between two looks at a lock.
 const LOCK_POLL: Duration = Duration::from_millis(100);
@@ -44,12 +44,12 @@ impl RepositoryCache {
     }
 
     /// The snapshot of a revision, if it is there and complete.
-    pub(crate) fn complete_snapshot(&self, revision: &str) -> Option<PathBuf> {
+    pub(crate) fn complete_snapshot(&self, revision: &str, wanted: Wanted<'_>) -> Option<PathBuf> {
         let commit = match fs::read_to_string(self.root.join("refs").join(revision)) {
             Ok(commit) => commit.trim().to_owned(),
             Err(_) => revision.to_owned(),
         };
-        Some(self.snapshot(&commit)).filter(|folder| open_pipeline(folder).is_ok())
+        Some(self.snapshot(&commit)).filter(|folder| wanted.is_complete(folder))
     }
 
     /// Remembers which commit a revision is, once the commit's snapshot is complete.

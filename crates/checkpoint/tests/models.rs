@@ -1,0 +1,100 @@
+//! Image models in transformers' layout, and single files: opened in folders, fetched from a Hub.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "the other tests use what these do not")]
+mod small_hub;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use ddpo_checkpoint::hub::Network;
+use ddpo_checkpoint::{Hub, HubError, HubSettings, open_model, resolve_file, resolve_model};
+use small_hub::{COMMIT, Content, SmallHub};
+
+const FILES: [(&str, &str); 4] = [
+    ("config.json", r#"{"model_type": "vit"}"#),
+    ("preprocessor_config.json", r#"{"size": 224}"#),
+    ("pytorch_model.bin", "weights"),
+    ("flax_model.msgpack", "never fetched"),
+];
+
+fn hub(files: &[(&str, &str)]) -> SmallHub {
+    let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
+    SmallHub::start(Content { files: files.collect(), ..Content::default() })
+}
+
+fn client(hub: &SmallHub, cache: &Path) -> Hub {
+    let mut settings = HubSettings::new(&hub.endpoint(), cache.to_owned());
+    settings.patience = Duration::from_millis(500);
+    Hub::new(settings).unwrap()
+}
+
+fn offline(cache: &Path) -> Hub {
+    let mut settings = HubSettings::new("http://127.0.0.1:1", cache.to_owned());
+    settings.network = Network::Offline;
+    Hub::new(settings).unwrap()
+}
+
+#[test]
+fn a_model_is_fetched_whole_and_found_again_without_the_hub() {
+    let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&FILES));
+    let folder = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
+    assert!(folder.ends_with(Path::new("snapshots").join(COMMIT)));
+    let opened = open_model(&folder).unwrap();
+    assert_eq!(opened.config, FILES[0].1);
+    assert_eq!(opened.preprocessor, FILES[1].1);
+    assert_eq!(fs::read(opened.weights).unwrap(), b"weights");
+    assert!(!hub.gets().iter().any(|line| line.contains("flax")));
+    drop(hub);
+    let again = offline(cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
+    assert_eq!(again, folder);
+}
+
+#[test]
+fn one_file_is_fetched_alone() {
+    let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&[("a/head.pth", "head")]));
+    let client = client(&hub, cache.path());
+    let path = client.fetch_one("owner/model", "a/head.pth", &mut |_| {}).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"head");
+    let missing = client.fetch_one("owner/model", "other.pth", &mut |_| {}).unwrap_err();
+    assert!(matches!(missing, HubError::NoFile { .. }), "{missing}");
+    let path_again =
+        offline(cache.path()).fetch_one("owner/model", "a/head.pth", &mut |_| {}).unwrap();
+    assert_eq!(path_again, path);
+    let found = offline(cache.path()).fetch_model("owner/model", None, &mut |_| {});
+    assert!(matches!(found, Err(HubError::Offline { .. })), "one file is no model");
+}
+
+#[test]
+fn a_part_that_is_missing_is_named() {
+    for gone in ["config.json", "preprocessor_config.json", "pytorch_model.bin"] {
+        let left: Vec<_> = FILES.into_iter().filter(|(name, _)| *name != gone).collect();
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in &left {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let found = open_model(folder.path()).unwrap_err().to_string();
+        assert!(found.contains("is no transformers image model"), "{found}");
+        assert!(found.contains(gone), "{found}");
+        let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&left));
+        let fetched = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {});
+        let found = fetched.unwrap_err().to_string();
+        assert!(found.contains(gone), "{found}");
+    }
+}
+
+#[test]
+fn folders_and_files_that_are_there_win_and_other_names_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("head.pth");
+    fs::write(&file, "head").unwrap();
+    assert_eq!(resolve_file(file.to_str().unwrap(), &mut |_| {}).unwrap(), file);
+    let here = folder.path().to_str().unwrap();
+    assert_eq!(resolve_model(here, &mut |_| {}).unwrap(), folder.path());
+    for name in ["head", "owner/name", "owner/name/../head", "owner/name/.hidden", "/a/b/c", here] {
+        let found = resolve_file(name, &mut |_| {}).unwrap_err().to_string();
+        assert!(found.contains("expected a file, or one on the hub"), "{name}: {found}");
+    }
+}

@@ -1,0 +1,275 @@
+//! `config.json` of transformers' `ViTForImageClassification` and of CLIP: the fields that shape
+//! the network, and what is refused.
+//!
+//! Fields that only training, generation or bookkeeping uses are passed over, as transformers does.
+
+use std::collections::BTreeMap;
+
+use ddpo_diffusion::fields::mistyped;
+use ddpo_diffusion::layers::Bias;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::vision::activation::Activation;
+use crate::vision::error::ConfigError;
+
+/// The largest size of anything: sides, widths, heads.
+const LARGEST: i64 = 1 << 16;
+
+/// A Transformer over the patches of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TowerConfig {
+    /// Width of a token.
+    pub hidden_size: i64,
+    /// Number of blocks.
+    pub num_hidden_layers: usize,
+    /// Heads of the attention; they divide the width.
+    pub num_attention_heads: i64,
+    /// Width between the two maps of a block's perceptron.
+    pub intermediate_size: i64,
+    /// Between these maps.
+    pub hidden_act: Activation,
+    /// Epsilon of the layer norms.
+    pub layer_norm_eps: f64,
+    /// Height and width of an image.
+    pub image_size: [i64; 2],
+    /// Height and width of a patch.
+    pub patch_size: [i64; 2],
+    /// Whether queries, keys and values have a bias.
+    pub qkv_bias: Bias,
+}
+
+impl TowerConfig {
+    /// Rows and columns of patches; what does not fill a patch is left out.
+    #[must_use]
+    pub fn grid(&self) -> [i64; 2] {
+        [self.image_size[0] / self.patch_size[0], self.image_size[1] / self.patch_size[1]]
+    }
+
+    /// Tokens: the class's, then one for each patch.
+    #[must_use]
+    pub fn tokens(&self) -> i64 {
+        1 + self.grid()[0] * self.grid()[1]
+    }
+
+    /// Values in the network, at least: what a file has to hold before memory is asked for.
+    #[must_use]
+    pub fn least_values(&self) -> i64 {
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let block = hidden * (4 * hidden + 2 * inner);
+        let blocks = block.saturating_mul(self.num_hidden_layers as i64);
+        let places = self.tokens().saturating_mul(hidden);
+        let patches = (3 * self.patch_size[0] * self.patch_size[1]).saturating_mul(hidden);
+        blocks.saturating_add(places).saturating_add(patches)
+    }
+}
+
+/// `ViTForImageClassification`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VitConfig {
+    /// The Transformer.
+    pub tower: TowerConfig,
+    /// Name of every class, in the order of the logits.
+    pub labels: Vec<String>,
+}
+
+/// `CLIPVisionModelWithProjection`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClipConfig {
+    /// The Transformer.
+    pub tower: TowerConfig,
+    /// Width of the embedding.
+    pub projection_dim: i64,
+}
+
+/// One number for both sides, or height and width.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+enum Sides {
+    Square(i64),
+    Rectangle([i64; 2]),
+}
+
+impl Sides {
+    fn pair(self) -> [i64; 2] {
+        match self {
+            Self::Square(side) => [side, side],
+            Self::Rectangle(sides) => sides,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Fields {
+    model_type: String,
+    hidden_size: i64,
+    num_hidden_layers: usize,
+    num_attention_heads: i64,
+    intermediate_size: i64,
+    hidden_act: String,
+    layer_norm_eps: f64,
+    image_size: Sides,
+    patch_size: Sides,
+    num_channels: i64,
+    qkv_bias: bool,
+    projection_dim: i64,
+    id2label: Option<BTreeMap<String, String>>,
+    num_labels: Option<usize>,
+}
+
+impl Default for Fields {
+    /// transformers' defaults that ViT and CLIP share; the others are set by [`read`]'s callers.
+    fn default() -> Self {
+        Self {
+            model_type: String::new(),
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: "gelu".to_owned(),
+            layer_norm_eps: 1e-12,
+            image_size: Sides::Square(224),
+            patch_size: Sides::Square(16),
+            num_channels: 3,
+            qkv_bias: true,
+            projection_dim: 512,
+            id2label: None,
+            num_labels: None,
+        }
+    }
+}
+
+/// Reads an object into fields that have defaults, naming the one that is of another type.
+pub(crate) fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ConfigError> {
+    if let Some((field, error)) = mistyped::<T>(&fields) {
+        return Err(ConfigError::Mistyped { field, error });
+    }
+    Ok(serde_json::from_value(Value::Object(fields))?)
+}
+
+impl VitConfig {
+    /// Parses and checks the text of a `config.json`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field that is not supported.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let fields: Fields = read(serde_json::from_str(text)?)?;
+        if fields.model_type != "vit" {
+            return Err(ConfigError::unsupported("model_type", "vit", &fields.model_type));
+        }
+        Ok(Self { tower: fields.tower()?, labels: fields.labels()? })
+    }
+}
+
+impl ClipConfig {
+    /// Parses and checks the text of a `config.json`: a whole CLIP's, whose `vision_config` is read,
+    /// or that of its vision model.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field that is not supported.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let mut outer: Map<String, Value> = serde_json::from_str(text)?;
+        let kind = outer.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut fields = match (kind.as_str(), outer.remove("vision_config")) {
+            ("clip", Some(Value::Object(vision))) => {
+                // The projection is the whole model's; the vision part repeats a default.
+                let width = outer.remove("projection_dim").unwrap_or(Value::from(512));
+                let mut vision = vision;
+                vision.insert("projection_dim".to_owned(), width);
+                vision
+            }
+            ("clip", other) => {
+                let found = other.unwrap_or_default();
+                return Err(ConfigError::unsupported("vision_config", "an object", found));
+            }
+            ("clip_vision_model", _) => outer,
+            (other, _) => {
+                let expected = "clip or clip_vision_model";
+                return Err(ConfigError::unsupported("model_type", expected, other));
+            }
+        };
+        let defaults = [
+            ("hidden_act", Value::from("quick_gelu")),
+            ("layer_norm_eps", Value::from(1e-5)),
+            ("patch_size", Value::from(32)),
+        ];
+        for (name, value) in defaults {
+            fields.entry(name).or_insert(value);
+        }
+        let fields: Fields = read(fields)?;
+        positive("projection_dim", fields.projection_dim)?;
+        let tower = TowerConfig { qkv_bias: Bias::With, ..fields.tower()? };
+        Ok(Self { tower, projection_dim: fields.projection_dim })
+    }
+}
+
+impl Fields {
+    fn tower(&self) -> Result<TowerConfig, ConfigError> {
+        let [image_size, patch_size] = [self.image_size.pair(), self.patch_size.pair()];
+        for (field, value) in [
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", i64::try_from(self.num_hidden_layers).unwrap_or(i64::MAX)),
+            ("num_attention_heads", self.num_attention_heads),
+            ("intermediate_size", self.intermediate_size),
+            ("image_size", image_size[0]),
+            ("image_size", image_size[1]),
+            ("patch_size", patch_size[0]),
+            ("patch_size", patch_size[1]),
+        ] {
+            positive(field, value)?;
+        }
+        if self.hidden_size % self.num_attention_heads != 0 {
+            let expected = format!("a divisor of `hidden_size` = {}", self.hidden_size);
+            let found = self.num_attention_heads;
+            return Err(ConfigError::unsupported("num_attention_heads", expected, found));
+        }
+        if self.num_channels != 3 {
+            return Err(ConfigError::unsupported("num_channels", "3, for RGB", self.num_channels));
+        }
+        if patch_size[0] > image_size[0] || patch_size[1] > image_size[1] {
+            let expected = format!("at most `image_size`, {} by {}", image_size[0], image_size[1]);
+            return Err(ConfigError::unsupported("patch_size", expected, patch_size[0]));
+        }
+        if !(self.layer_norm_eps >= 0.0 && self.layer_norm_eps.is_finite()) {
+            let found = self.layer_norm_eps;
+            return Err(ConfigError::unsupported("layer_norm_eps", "0 or more", found));
+        }
+        Ok(TowerConfig {
+            hidden_size: self.hidden_size,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            intermediate_size: self.intermediate_size,
+            hidden_act: Activation::parse(&self.hidden_act)?,
+            layer_norm_eps: self.layer_norm_eps,
+            image_size,
+            patch_size,
+            qkv_bias: if self.qkv_bias { Bias::With } else { Bias::Without },
+        })
+    }
+
+    /// The names of the classes; where there are none, transformers' `LABEL_0` and so on.
+    fn labels(&self) -> Result<Vec<String>, ConfigError> {
+        let Some(named) = &self.id2label else {
+            let count = self.num_labels.unwrap_or(2);
+            positive("num_labels", i64::try_from(count).unwrap_or(i64::MAX))?;
+            return Ok((0..count).map(|index| format!("LABEL_{index}")).collect());
+        };
+        let label = |index: usize| {
+            named.get(&index.to_string()).cloned().ok_or_else(|| {
+                let expected = format!("a label for every class from 0 to {}", named.len() - 1);
+                ConfigError::unsupported("id2label", expected, format!("none for {index}"))
+            })
+        };
+        positive("id2label", i64::try_from(named.len()).unwrap_or(i64::MAX))?;
+        (0..named.len()).map(label).collect()
+    }
+}
+
+fn positive(field: &'static str, value: i64) -> Result<(), ConfigError> {
+    if (1..=LARGEST).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::unsupported(field, format!("a number from 1 to {LARGEST}"), value))
+}

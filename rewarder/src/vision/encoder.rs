@@ -1,0 +1,135 @@
+//! The Transformer that ViT and CLIP share: blocks with the norms before attention and perceptron
+//! (transformers 5.8, `modeling_vit.py` `ViTLayer` and `modeling_clip.py` `CLIPEncoderLayer`).
+
+use ddpo_diffusion::layers::{LayerNorm, Linear};
+use ddpo_diffusion::parameters::Path;
+use tch::Tensor;
+
+use crate::vision::activation::Activation;
+use crate::vision::config::TowerConfig;
+
+/// What a checkpoint calls the parts of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockNames {
+    /// Norm before the attention.
+    pub norm1: &'static str,
+    /// Where queries, keys and values are.
+    pub attention: &'static str,
+    /// Their names.
+    pub qkv: [&'static str; 3],
+    /// The attention's output map.
+    pub out: &'static str,
+    /// Norm before the perceptron.
+    pub norm2: &'static str,
+    /// The perceptron's first map.
+    pub up: &'static str,
+    /// The perceptron's second map.
+    pub down: &'static str,
+}
+
+/// Self-attention over tokens, heads side by side.
+#[derive(Debug)]
+struct Attention {
+    /// Queries, keys and values in one product.
+    qkv: Linear,
+    out: Linear,
+    heads: i64,
+    width: i64,
+}
+
+impl Attention {
+    /// `x` `[B, N, C]`; the first `queries` tokens ask, all answer. Gives `[B, queries, C]`.
+    fn forward(&self, x: &Tensor, queries: i64) -> Tensor {
+        let size = x.size();
+        let (batch, tokens, width) = (size[0], size[1], self.width);
+        let heads = |x: Tensor, tokens: i64| {
+            x.view([batch, tokens, self.heads, width / self.heads]).transpose(1, 2)
+        };
+        let [q, k, v] = if queries == tokens {
+            let all = self.qkv.forward(x).view([batch, tokens, 3, self.heads, width / self.heads]);
+            [0, 1, 2].map(|part| all.select(2, part).transpose(1, 2))
+        } else {
+            let q = self.qkv.narrow(0, width).forward(&x.narrow(1, 0, queries));
+            let kv = self.qkv.narrow(width, 2 * width).forward(x);
+            let kv = kv.view([batch, tokens, 2, self.heads, width / self.heads]);
+            let [k, v] = [0, 1].map(|part| kv.select(2, part).transpose(1, 2));
+            [heads(q, queries), k, v]
+        };
+        let mask = None::<Tensor>;
+        let attended =
+            Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, None, false);
+        self.out.forward(&attended.transpose(1, 2).reshape([batch, queries, width]))
+    }
+}
+
+/// One block: x + attention(norm(x)), then x + perceptron(norm(x)).
+#[derive(Debug)]
+pub struct Block {
+    norm1: LayerNorm,
+    attention: Attention,
+    norm2: LayerNorm,
+    up: Linear,
+    down: Linear,
+    activation: Activation,
+}
+
+impl Block {
+    /// Declares the block's parameters under the checkpoint's names.
+    pub fn new(mut path: Path<'_>, names: &BlockNames, config: &TowerConfig) -> Self {
+        let (width, inner, eps) =
+            (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        Self {
+            norm1: LayerNorm::new(path.at(names.norm1), width, eps),
+            attention: Attention {
+                qkv: Linear::stacked(
+                    &mut path.at(names.attention),
+                    &names.qkv,
+                    (width, width),
+                    config.qkv_bias,
+                ),
+                out: Linear::new(path.at(names.out), width, width),
+                heads: config.num_attention_heads,
+                width,
+            },
+            norm2: LayerNorm::new(path.at(names.norm2), width, eps),
+            up: Linear::new(path.at(names.up), width, inner),
+            down: Linear::new(path.at(names.down), inner, width),
+            activation: config.hidden_act,
+        }
+    }
+
+    /// `x` `[B, N, C]` to the first `kept` of its tokens, `[B, kept, C]`.
+    pub fn forward(&self, x: Tensor, kept: i64) -> Tensor {
+        let attended = self.attention.forward(&self.norm1.forward(&x), kept);
+        let x = attended + x.narrow(1, 0, kept);
+        let inner = self.activation.apply(self.up.forward(&self.norm2.forward(&x)));
+        self.down.forward(&inner) + x
+    }
+}
+
+/// All blocks, one after another.
+#[derive(Debug)]
+pub struct Encoder {
+    layers: Vec<Block>,
+}
+
+impl Encoder {
+    /// Declares the blocks `0`, `1` and so on.
+    pub fn new(mut path: Path<'_>, names: &BlockNames, config: &TowerConfig) -> Self {
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| Block::new(path.at(index), names, config))
+            .collect();
+        Self { layers }
+    }
+
+    /// `[B, N, C]` to the class token's `[B, C]`: the last block computes no other, for nothing
+    /// after it looks at them.
+    pub fn forward_class(&self, mut x: Tensor) -> Tensor {
+        let tokens = x.size()[1];
+        let last = self.layers.len().saturating_sub(1);
+        for (index, block) in self.layers.iter().enumerate() {
+            x = block.forward(x, if index == last { 1 } else { tokens });
+        }
+        x.select(1, 0)
+    }
+}

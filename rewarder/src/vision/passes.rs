@@ -1,0 +1,32 @@
+//! How many images go through a network at once: always as many, so that the shapes of all products
+//! and with them the last bits of a score do not depend on what was scored together.
+//!
+//! On a CPU that is one image: its tokens are rows enough for a product of matrices, and what lies
+//! between two products stays in the cache. On a GPU it is [`ON_GPU`]; a pass that is not full is
+//! filled up with zeros.
+
+use tch::{Device, Tensor};
+
+/// Images in a pass on a GPU.
+pub const ON_GPU: i64 = 32;
+
+/// Runs `forward` over pixels `[B, 3, H, W]` (B at least 1) in passes of one size on `device`; gives
+/// its `[B, ..]`.
+pub fn in_passes(pixels: &Tensor, device: Device, forward: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let size = if device.is_cuda() { ON_GPU } else { 1 };
+    let count = pixels.size()[0];
+    let mut outputs = Vec::new();
+    let mut start = 0;
+    while start < count {
+        let length = size.min(count - start);
+        let mut part = pixels.narrow(0, start, length).to_device(device);
+        if length < size {
+            let mut shape = part.size();
+            shape[0] = size - length;
+            part = Tensor::cat(&[&part, &Tensor::zeros(shape, (part.kind(), device))], 0);
+        }
+        outputs.push(forward(&part).narrow(0, 0, length));
+        start += length;
+    }
+    Tensor::cat(&outputs, 0)
+}
