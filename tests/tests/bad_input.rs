@@ -227,7 +227,7 @@ fn settings_files_and_variables_that_are_wrong() {
         ("key.toml", "bach_size = 4", ["key.toml: unknown setting `bach_size`", "`batch_size`?"]),
         ("type.toml", "batch_size = \"4\"", ["type.toml: batch_size = \"4\"", "a whole number"]),
         ("value.toml", "dtype = \"f8\"", ["value.toml: dtype = \"f8\"", "`bf16`"]),
-        ("table.toml", "[train]\nbatch_size = 4", ["table.toml: unknown setting `train`", ""]),
+        ("table.toml", "[train]\nbatch_size = 4", ["table.toml: unknown table `[train]`", ""]),
         ("syntax.toml", "batch_size 4", ["settings file syntax.toml", "line 1"]),
         ("binary.toml", "\u{0}", ["settings file binary.toml", "line 1"]),
     ] {

@@ -83,7 +83,8 @@ fn the_seed_s_command_resolves_to_the_seed_s_settings() {
     }
     // What the seed did not have may be there too, but not change what it did.
     let more: Vec<&String> = found.keys().filter(|key| !expected.contains_key(*key)).collect();
-    assert_eq!(more, ["importance_cap", "max_staleness", "ratio_tolerance"]);
+    let ours = ["age_reward", "importance_cap", "max_staleness", "ratio_tolerance", "reward_dtype"];
+    assert_eq!(more, ours);
 }
 
 #[test]

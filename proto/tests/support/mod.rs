@@ -66,7 +66,8 @@ pub fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
 pub fn trajectory(opening: &Opening) -> IncomingTrajectory {
     let state = |index: usize| -> Bytes {
         let salt = opening.header.coordinates.sample as usize * 31 + index * 7;
-        (0..opening.state_bytes()).map(|at| (at % 251 + salt) as u8).collect()
+        // Below 127, so that the values are finite in every type.
+        (0..opening.state_bytes()).map(|at| ((at % 251 + salt) % 127) as u8).collect()
     };
     IncomingTrajectory {
         identity: opening.identity.clone(),
