@@ -48,8 +48,8 @@ test: setup clients ## run all tests
 
 .PHONY: test-slow
 test-slow: setup ## run the tests of minutes: five hundred faults over all services
-	$(CARGO) build --release --locked --bin ddpo-learner --bin ddpo-rewarder --bin ddpo-sampler
-	$(CARGO) test --release --locked -p ddpo-faults --test nothing_lost -- --nocapture
+	$(CARGO) test --release --workspace --locked --no-run
+	$(CARGO) test --release --workspace --locked --test nothing_lost -- --nocapture
 
 .PHONY: lint
 lint: setup ## check the format, clippy and the docs, warnings denied

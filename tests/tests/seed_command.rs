@@ -191,9 +191,8 @@ fn every_setting_that_comes_with_the_project_is_accepted() {
     for path in settings {
         let name = path.file_name().unwrap().to_str().unwrap();
         let mut given: Table = fs::read_to_string(path).unwrap().parse().unwrap();
+        let resolved = dry_run(&workshop, &["train", "--config", path.to_str().unwrap()], &[]);
         given.retain(|_, value| !value.is_table());
-        let config = workshop.write(name, toml::to_string(&given).unwrap());
-        let resolved = dry_run(&workshop, &["train", "--config", config], &[]);
         for (key, value) in given {
             let same = match (&resolved[&key], &value) {
                 (Value::Float(found), Value::Integer(given)) => *found == *given as f64,
