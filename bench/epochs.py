@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-EPOCHS = 6
+EPOCHS = 4
 DEADLINE_SECONDS = 600
 
 SETTINGS = f"""\

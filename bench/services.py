@@ -23,17 +23,16 @@ TIMEOUT_SECONDS = 900
 class Example:
     """An example of the workspace, and its arguments."""
 
-    package: str
     name: str
     arguments: list
 
 
 def hops(rounds):
-    return Example("ddpo-faults", "hops", ["16", str(rounds or 7)])
+    return Example("hops", ["16", str(rounds or 7)])
 
 
 def throughput(rounds):
-    return Example("ddpo-broadcast", "throughput", ["455", "4", str(rounds or 5)])
+    return Example("throughput", ["455", "4", str(rounds or 5)])
 
 
 def run(root, rounds=None):
@@ -66,7 +65,7 @@ def target_folder(root):
 def measured(root, example):
     """Builds and runs an example; its line of JSON."""
     cargo = os.environ.get("CARGO", "cargo")
-    build = [cargo, "build", "--release", "--locked", "-p", example.package, "--example", example.name]
+    build = [cargo, "build", "--release", "--locked", "--workspace", "--example", example.name]
     said(build, root)
     return json.loads(said([target_folder(root) / "release" / "examples" / example.name, *example.arguments], root))
 
