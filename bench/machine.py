@@ -31,7 +31,7 @@ def output(*command):
 def describe():
     model, flags = cpu()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    packages = ("torch", "diffusers", "pillow", "numpy")
+    packages = ("torch", "diffusers", "transformers", "pillow", "numpy")
     return {
         "cpu": model,
         "cpu_flags": flags,

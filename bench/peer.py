@@ -7,6 +7,10 @@ answer a line on standard output. Times itself, so that imports and reading weig
     {"op": "sample", "num_samples": N, "batch_size": B, "steps": T}      -> {"seconds": s}
     {"op": "train", "num_samples": N, "steps": T, "micro_batch": M}      -> and "peak_memory_bytes"
     {"op": "jpeg", "size": S, "count": N, "threads": P}                  -> and "kilobytes"
+    {"op": "reward", "task": TASK, "model": PATH, "head": FILE, "dtype": ..., "threads": N}
+    {"op": "score", "size": S, "count": N}                               -> and "rewards"
+    {"op": "preprocess", "model": PATH, "family": "vit" | "clip", "size": S, "count": N, "threads": P}
+                                                                         -> and "mean"
 """
 
 import concurrent.futures
@@ -131,6 +135,64 @@ class Peer:
         else:
             sizes = [jpeg_kilobytes(image) for image in images]
         return {"seconds": time.perf_counter() - started, "kilobytes": sum(sizes)}
+
+
+    def reward(self, task, model, head, dtype, threads):
+        """transformers' network, its image processor, and LAION's head where there is one."""
+        import transformers
+
+        torch.set_num_threads(threads)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        clip = task == "aesthetic score"
+        kind = transformers.CLIPVisionModelWithProjection if clip else transformers.ViTForImageClassification
+        self.network = kind.from_pretrained(model).eval().to(self.device, DTYPES[dtype])
+        self.processor = image_processor(model, "clip" if clip else "vit")
+        self.head = aesthetic_head(head).to(self.device) if head else None
+        return {"ok": True}
+
+    @torch.inference_mode()
+    def score(self, size, count):
+        """The aesthetic score, or the sum of the logits from 50 years up."""
+        images = [Image.fromarray(pixels) for pixels in test_images(size, count)]
+        started = time.perf_counter()
+        pixels = self.processor(images, return_tensors="pt")["pixel_values"]
+        outputs = self.network(pixel_values=pixels.to(self.device, self.network.dtype))
+        if self.head is not None:
+            embeddings = outputs.image_embeds.float()
+            rewards = self.head(embeddings / embeddings.norm(dim=-1, keepdim=True)).squeeze(-1)
+        else:
+            rewards = outputs.logits.float()[:, 6:].sum(-1)
+        rewards = rewards.tolist()
+        return {"seconds": time.perf_counter() - started, "rewards": rewards}
+
+    def preprocess(self, model, family, size, count, threads):
+        torch.set_num_threads(threads)
+        processor = image_processor(model, family)
+        images = [Image.fromarray(pixels) for pixels in test_images(size, count)]
+        started = time.perf_counter()
+        pixels = processor(images, return_tensors="pt")["pixel_values"]
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "mean": pixels.double().mean().item()}
+
+
+def image_processor(model, family):
+    """The processor that works on Pillow's images; torchvision is not installed."""
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    kind = CLIPImageProcessorPil if family == "clip" else ViTImageProcessorPil
+    return kind.from_pretrained(model)
+
+
+def aesthetic_head(path):
+    widths = [768, 1024, 128, 64, 16, 1]
+    places = [0, 2, 4, 6, 7]
+    layers = torch.nn.ModuleDict()
+    for place, (inputs, outputs) in zip(places, zip(widths, widths[1:]), strict=True):
+        layers[str(place)] = torch.nn.Linear(inputs, outputs)
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    layers.load_state_dict({name.removeprefix("layers."): value for name, value in tensors.items()})
+    return torch.nn.Sequential(*layers.values()).eval()
 
 
 def jpeg_kilobytes(pixels):

@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "parity"))
 from diffusers.utils import logging  # noqa: E402
 
 import machine  # noqa: E402
+import rewards  # noqa: E402
 import services  # noqa: E402
 from checkpoints import CELEBAHQ_256, Case, write_checkpoint  # noqa: E402
 from worker import Worker  # noqa: E402
@@ -43,6 +44,9 @@ TOY_SHAPE = {
     "norm_num_groups": 8,
     "attention_head_dim": 32,
 }
+
+
+BOTH_F32, BOTH_BF16, BF16_AND_F32 = ("f32", "f32"), ("bf16", "bf16"), ("bf16", "f32")
 
 
 @dataclasses.dataclass
@@ -78,25 +82,25 @@ class Bench:
         return folder
 
 
-def in_turns(bench, rounds, checkpoint, dtype, request):
+def in_turns(bench, rounds, checkpoint, dtypes, request):
     """Both workers stay up; the first answer of each warms up and is not counted."""
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(Worker(command)) for command in bench.commands()]
-        if checkpoint is not None:
-            path = str(bench.checkpoint(checkpoint))
-            for worker in workers:
-                worker.ask("load", ckpt=path, dtype=dtype, threads=bench.threads)
+        path = str(bench.checkpoint(checkpoint))
+        for worker, dtype in zip(workers, dtypes, strict=True):
+            worker.ask("load", ckpt=path, dtype=dtype, threads=bench.threads)
         for worker in workers:
             worker.ask(**request)
         return [tuple(worker.ask(**request)["seconds"] for worker in workers) for _ in range(rounds)]
 
 
-def sampling(checkpoint, dtype, **request):
-    return lambda bench, rounds: in_turns(bench, rounds, checkpoint, dtype, {"op": "sample"} | request)
+def sampling(checkpoint, dtypes, **request):
+    """`dtypes` are ours and Python's."""
+    return lambda bench, rounds: in_turns(bench, rounds, checkpoint, dtypes, {"op": "sample"} | request)
 
 
 def training(checkpoint, **request):
-    return lambda bench, rounds: in_turns(bench, rounds, checkpoint, "f32", {"op": "train"} | request)
+    return lambda bench, rounds: in_turns(bench, rounds, checkpoint, BOTH_F32, {"op": "train"} | request)
 
 
 def peak_memory(checkpoint, **request):
@@ -161,14 +165,23 @@ def process_seconds(command):
 
 
 MEASURES = [
-    Measure("celebahq-256 sampling f32 (s)", 1.25, sampling("celebahq-256", "f32", num_samples=1, batch_size=1, steps=2), 5),
-    Measure("celebahq-256 sampling bf16 (s)", 2.0, sampling("celebahq-256", "bf16", num_samples=1, batch_size=1, steps=4), 5),
+    Measure("celebahq-256 sampling f32 (s)", 1.25, sampling("celebahq-256", BOTH_F32, num_samples=1, batch_size=1, steps=2), 5),
+    Measure("celebahq-256 sampling bf16, Python in f32 (s)", 2.0, sampling("celebahq-256", BF16_AND_F32, num_samples=1, batch_size=1, steps=2), 5),
+    Measure("celebahq-256 sampling bf16, Python in bf16 (s)", 2.0, sampling("celebahq-256", BOTH_BF16, num_samples=1, batch_size=1, steps=4), 5),
     Measure("celebahq-256 training step (s)", 1.2, training("celebahq-256", num_samples=1, steps=3, micro_batch=1), 3),
-    Measure("toy sampling f32 (s)", 1.5, sampling("toy", "f32", num_samples=64, batch_size=32, steps=10), 7),
+    Measure("toy sampling f32 (s)", 1.5, sampling("toy", BOTH_F32, num_samples=64, batch_size=32, steps=10), 7),
     Measure("toy training step (s)", 1.2, training("toy", num_samples=16, steps=10, micro_batch=16), 5),
     Measure("toy first image from cold start (s)", 5.0, first_image("toy", 10), 5),
     Measure("jpeg reward, Pillow in a loop (s)", 2.0, jpeg(1), 7),
     Measure("jpeg reward, Pillow in 2 threads (s)", 1.0, jpeg(2), 7),
+    Measure("ViT-B/16 reward f32 (s)", 1.2, rewards.scoring("vit-b16", BOTH_F32), 7),
+    Measure("ViT-B/16 reward bf16, Python in f32 (s)", 1.8, rewards.scoring("vit-b16", BF16_AND_F32), 7),
+    Measure("ViT-B/16 reward bf16, Python in bf16 (s)", 1.8, rewards.scoring("vit-b16", BOTH_BF16), 7),
+    Measure("CLIP ViT-L/14 reward f32 (s)", 1.2, rewards.scoring("clip-l14", BOTH_F32), 5),
+    Measure("CLIP ViT-L/14 reward bf16, Python in f32 (s)", 1.8, rewards.scoring("clip-l14", BF16_AND_F32), 5),
+    Measure("CLIP ViT-L/14 reward bf16, Python in bf16 (s)", 1.8, rewards.scoring("clip-l14", BOTH_BF16), 5),
+    Measure("ViT preprocessing (s)", 2.0, rewards.preprocessing("vit-b16", 128), 7),
+    Measure("CLIP preprocessing (s)", 2.0, rewards.preprocessing("clip-l14", 128), 7),
     Measure("celebahq-256 training peak memory (MiB)", 1.0, peak_memory("celebahq-256", num_samples=1, steps=3, micro_batch=1), 1),
     Measure("toy training peak memory (MiB)", 1.0, peak_memory("toy", num_samples=16, steps=10, micro_batch=16), 2),
 ]
@@ -198,7 +211,7 @@ def rounded(value):
 def print_result(result):
     ratio = result["ratio"]
     print(
-        f"{result['name']:42} ours {result['ours']['median']:9.3f}  python {result['python']['median']:9.3f}  "
+        f"{result['name']:46} ours {result['ours']['median']:9.3f}  python {result['python']['median']:9.3f}  "
         f"ratio {ratio['median']:5.2f} ({ratio['min']:.2f}..{ratio['max']:.2f})  target {result['target']:g}"
         f"  {'met' if result['met'] else 'NOT MET'}",
         flush=True,
@@ -238,7 +251,7 @@ def main():
             try:
                 pairs = measure.run(bench, arguments.rounds or measure.rounds)
             except (RuntimeError, OSError) as error:
-                print(f"{measure.name:42} FAILED: {error}", flush=True)
+                print(f"{measure.name:46} FAILED: {error}", flush=True)
                 failed += 1
                 continue
             results.append(summarize(measure, pairs))
@@ -248,7 +261,7 @@ def main():
             section = services.run(ROOT, arguments.rounds)
             services.print_section(section)
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-            print(f"{services.NAME:42} FAILED: {error}", flush=True)
+            print(f"{services.NAME:46} FAILED: {error}", flush=True)
             failed += 1
     out = arguments.out or (None if arguments.only or failed else HERE / "results.json")
     if out is not None and (results or section):

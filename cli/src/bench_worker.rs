@@ -3,6 +3,7 @@
 //! a process and reading weights stay out of it.
 
 use anyhow::{Context, Result, bail};
+use ddpo_checkpoint::open_model;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
 use ddpo_learner::config::LearnerConfig;
@@ -10,7 +11,9 @@ use ddpo_learner::device::set_threads;
 use ddpo_learner::learner::Learner;
 use ddpo_learner::model::Model;
 use ddpo_learner::schedule::LearningRate;
-use ddpo_rewarder::{RewardOptions, Task, reward_for};
+use ddpo_rewarder::vision::preprocess::ImageProcessor;
+use ddpo_rewarder::vision::preprocess::config::{Family, PreprocessorConfig};
+use ddpo_rewarder::{RewardModel, RewardOptions, Task, reward_for};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
@@ -30,6 +33,9 @@ enum Request {
     Sample { num_samples: usize, batch_size: usize, steps: usize },
     Train { num_samples: usize, steps: usize, micro_batch: usize },
     Jpeg { size: usize, count: usize, threads: usize },
+    Reward { task: String, model: String, head: Option<String>, dtype: String, threads: usize },
+    Score { size: usize, count: usize },
+    Preprocess { model: String, family: String, size: usize, count: usize, threads: usize },
 }
 
 struct Loaded {
@@ -42,7 +48,7 @@ struct Loaded {
 
 /// Answers requests until standard input ends.
 pub fn run() -> Result<()> {
-    let mut loaded = None;
+    let (mut loaded, mut reward) = (None, None);
     for line in std::io::stdin().lock().lines() {
         let request: Request = serde_json::from_str(&line?).context("request")?;
         let answer = match request {
@@ -59,6 +65,25 @@ pub fn run() -> Result<()> {
                 train(loaded, num_samples, steps, micro_batch)?
             }
             Request::Jpeg { size, count, threads } => jpeg(size, count, threads)?,
+            Request::Reward { task, model, head, dtype, threads } => {
+                let options = RewardOptions {
+                    model: Some(model),
+                    aesthetic_head: head,
+                    kind: kind(&dtype)?,
+                    device: Device::cuda_if_available(),
+                    threads: set_threads(Some(threads))?,
+                    ..RewardOptions::default()
+                };
+                reward = Some(reward_for(task.parse()?, &options, &mut |_| {})?);
+                json!({ "ok": true })
+            }
+            Request::Score { size, count } => {
+                let reward = reward.as_mut().context("score: no reward is loaded")?;
+                score(reward.as_mut(), &images(size, count)?)?
+            }
+            Request::Preprocess { model, family, size, count, threads } => {
+                preprocess(&model, &family, &images(size, count)?, threads)?
+            }
         };
         let mut out = std::io::stdout().lock();
         writeln!(out, "{answer}")?;
@@ -67,12 +92,16 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
-    let kind = match dtype {
-        "f32" => Kind::Float,
-        "bf16" => Kind::BFloat16,
+fn kind(dtype: &str) -> Result<Kind> {
+    match dtype {
+        "f32" => Ok(Kind::Float),
+        "bf16" => Ok(Kind::BFloat16),
         other => bail!("dtype = {other}: expected f32 or bf16"),
-    };
+    }
+}
+
+fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
+    let kind = kind(dtype)?;
     set_threads(Some(threads))?;
     let device = Device::cuda_if_available();
     let model = Model::open(name, &mut crate::output::aside)?;
@@ -141,7 +170,8 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
     }))
 }
 
-fn jpeg(size: usize, count: usize, threads: usize) -> Result<Value> {
+/// Slopes with noise from a linear congruential generator, as the Python peer's.
+fn images(size: usize, count: usize) -> Result<Vec<RgbImage>> {
     let mut state = 0x9E37_79B9_u32;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -153,6 +183,37 @@ fn jpeg(size: usize, count: usize, threads: usize) -> Result<Value> {
         let pixels = (0..size * size * 3).map(|p| smooth(p).saturating_add(noise())).collect();
         images.push(RgbImage::new(size, size, pixels)?);
     }
+    Ok(images)
+}
+
+fn score(reward: &mut dyn RewardModel, images: &[RgbImage]) -> Result<Value> {
+    let start = Instant::now();
+    let scores = reward.score(images)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let rewards: Vec<f32> = scores.iter().map(|score| score.reward).collect();
+    Ok(json!({ "seconds": seconds, "rewards": rewards }))
+}
+
+fn preprocess(model: &str, family: &str, images: &[RgbImage], threads: usize) -> Result<Value> {
+    let family = match family {
+        "vit" => Family::Vit,
+        "clip" => Family::Clip,
+        other => bail!("family = {other}: expected vit or clip"),
+    };
+    let folder = open_model(model.as_ref())?;
+    let processor =
+        ImageProcessor::new(PreprocessorConfig::from_json(&folder.preprocessor, family)?);
+    let first = images.first().context("preprocess: no images")?;
+    let size = processor.size_for(first.width(), first.height());
+    let start = Instant::now();
+    let values = processor.batch(images, size, threads)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
+    Ok(json!({ "seconds": seconds, "mean": sum / values.len().max(1) as f64 }))
+}
+
+fn jpeg(size: usize, count: usize, threads: usize) -> Result<Value> {
+    let images = images(size, count)?;
     let options = RewardOptions::on_threads(threads);
     let mut reward = reward_for(Task::JpegIncompressibility, &options, &mut |_| {})?;
     let start = Instant::now();
