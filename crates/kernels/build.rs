@@ -37,7 +37,7 @@ fn main() {
         });
         build.compile(&format!("ddpo_{name}"));
     }
-    operator(&lib);
+    operators(&lib);
     link_openmp(&lib);
 }
 
@@ -51,8 +51,8 @@ fn compiler() -> cc::Build {
     build
 }
 
-/// The operator on tensors: the only file that sees libtorch's headers.
-fn operator(lib: &Path) {
+/// The operators on tensors: the only files that see libtorch's headers.
+fn operators(lib: &Path) {
     let include = lib.parent().unwrap_or(lib).join("include");
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
     let mut build = compiler();
@@ -63,6 +63,7 @@ fn operator(lib: &Path) {
         .flag("-fopenmp")
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .file("cpp/group_norm_silu.cpp")
+        .file("cpp/linear.cpp")
         .compile("ddpo_kernels");
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The stages of a service note on a [`board::Board`] what becomes of each trajectory; the
 //! [`service`] answers `ddpo.v1.Inspector` from it. Noting costs a lock and a copy of a short record;
-//! pictures are made only for those who ask, in their own task, and a watcher that does not keep up
-//! is cut off.
+//! pictures are made only for those who ask, in their own task and so many a second (`pictures.rs`), and a
+//! watcher that does not keep up is cut off.
 //!
 //! What the three services' frames have in common stands here too: [`serve`] opens the port,
 //! [`link`] goes with the uplink, [`status`] and [`counts`] tell how the service fares.
@@ -14,6 +14,7 @@ pub mod counts;
 pub mod export;
 pub mod intake;
 pub mod link;
+mod pictures;
 pub mod record;
 pub mod reflection;
 pub mod serve;

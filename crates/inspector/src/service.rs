@@ -2,6 +2,7 @@
 
 use crate::board::Board;
 use crate::convert::{event, full, summary};
+use crate::pictures::Pictures;
 use crate::status::StatusSource;
 use crate::thumbnail::{self, ThumbnailError};
 use ddpo_proto::wire;
@@ -75,11 +76,15 @@ impl Inspector for InspectorService {
         request: Request<wire::WatchTrajectoriesRequest>,
     ) -> Result<Response<Self::WatchTrajectoriesStream>, GrpcStatus> {
         let asked = request.into_inner();
-        let side = asked
-            .with_thumbnails
-            .then(|| within(asked.thumbnail_side_pixels, SIDE_DEFAULT, SIDE_MOST));
+        let mut pictures = asked.with_thumbnails.then(|| {
+            let side = within(asked.thumbnail_side_pixels, SIDE_DEFAULT, SIDE_MOST);
+            Pictures::new(side, Instant::now())
+        });
         let news = BroadcastStream::new(self.board.watch()).map(move |news| match news {
-            Ok(record) => Ok(event(&record, side)),
+            Ok(record) => {
+                let due = pictures.as_mut().and_then(|all| all.due(&record, Instant::now()));
+                Ok(event(&record, due))
+            }
             Err(_) => Err(GrpcStatus::resource_exhausted(
                 "the watcher is too slow: it has missed changes; hint: watch again",
             )),

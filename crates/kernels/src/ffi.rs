@@ -22,6 +22,13 @@ unsafe extern "C" {
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
 
+    fn ddpo_linear(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+
     fn ddpo_free_message(message: *mut c_char);
 }
 
@@ -44,6 +51,30 @@ pub(crate) fn group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Result<Ten
             &mut out,
         )
     };
+    // SAFETY: as just said.
+    unsafe { answer(message, out) }
+}
+
+pub(crate) fn linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor, TchError> {
+    let bias = bias.map_or(ptr::null(), Tensor::as_ptr);
+    let mut out = ptr::null_mut();
+    // SAFETY: the pointers come from borrowed tensors, so they are valid `at::Tensor`s for the
+    // call, which only reads them; libtorch's operators check shapes and types. It is `noexcept`
+    // and catches all exceptions. `out` is written if and only if null comes back.
+    let message = unsafe { ddpo_linear(x.as_ptr(), weight.as_ptr(), bias, &mut out) };
+    // SAFETY: as just said.
+    unsafe { answer(message, out) }
+}
+
+/// What a call has given.
+///
+/// # Safety
+/// `message` is null and `out` a new tensor for this caller, or `message` is a string made by `strdup`.
+unsafe fn answer(message: *mut c_char, out: *mut C_tensor) -> Result<Tensor, TchError> {
     if message.is_null() {
         // SAFETY: `out` is a tensor made by `new` for this caller, which tch deletes when dropped.
         return Ok(unsafe { Tensor::from_ptr(out) });

@@ -3,7 +3,9 @@
 //! libtorch's group norm is slow for channels-last images, above all its gradient, and the SiLU
 //! behind it reads and writes every activation once more. [`group_norm_silu`] does both at once, and
 //! keeps only its input for the gradient, where the two operators keep two tensors of that size.
-//! `crates/diffusion` uses it for wide models on a CPU. The C++ is in `cpp/`, built against the same
+//! `crates/diffusion` uses it for wide models on a CPU. [`linear`] is the product of f32 matrices by
+//! oneDNN, which libtorch leaves to a library that is a fifth slower on some processors; the networks of
+//! rewards, which need no gradient, use it. The C++ is in `cpp/`, built against the same
 //! libtorch as tch; its loops are built for several instruction sets, and the process takes the best
 //! that the machine has.
 
@@ -50,4 +52,27 @@ pub fn group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Tensor {
 /// Shapes that do not fit, an `x` that is empty or of another type, tensors that are not on the CPU.
 pub fn f_group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Result<Tensor, TchError> {
     ffi::group_norm_silu(x, norm)
+}
+
+/// `x * weight^T + bias` with `x` `[.., input]`, `weight` `[output, input]`, `bias` `[output]`: as
+/// `torch.nn.functional.linear`, within rounding. Where no gradient is asked for and all is f32 on the
+/// CPU it is oneDNN's product, elsewhere libtorch's own.
+///
+/// # Panics
+///
+/// Where [`f_linear`] gives an error, as tch's operators do.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    match f_linear(x, weight, bias) {
+        Ok(y) => y,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// [`linear`] with its refusals as a value.
+///
+/// # Errors
+///
+/// Shapes, types or devices that do not fit.
+pub fn f_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
+    ffi::linear(x, weight, bias)
 }

@@ -1087,7 +1087,7 @@ pub struct ListTrajectoriesResponse {
 /// What to watch.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchTrajectoriesRequest {
-    /// Send the latest state of each as a PNG.
+    /// Send new states as PNGs, up to 48 a second, final states first; GetTrajectory has any other.
     #[prost(bool, tag = "1")]
     pub with_thumbnails: bool,
     /// Side of a thumbnail in pixels at most; 0 means 64. Never more than 512.
@@ -1100,7 +1100,7 @@ pub struct TrajectoryEvent {
     /// The trajectory as it is now.
     #[prost(message, optional, tag = "1")]
     pub trajectory: ::core::option::Option<TrajectorySummary>,
-    /// Its latest state as a PNG, if asked.
+    /// Its latest state as a PNG, if asked, if it is new, and if the watcher's allowance is not used up.
     #[prost(bytes = "bytes", tag = "2")]
     pub thumbnail_png: ::prost::bytes::Bytes,
 }

@@ -46,11 +46,11 @@ impl Attention {
             x.view([batch, tokens, self.heads, width / self.heads]).transpose(1, 2)
         };
         let [q, k, v] = if queries == tokens {
-            let all = self.qkv.forward(x).view([batch, tokens, 3, self.heads, width / self.heads]);
+            let all = self.qkv.infer(x).view([batch, tokens, 3, self.heads, width / self.heads]);
             [0, 1, 2].map(|part| all.select(2, part).transpose(1, 2))
         } else {
-            let q = self.qkv.narrow(0, width).forward(&x.narrow(1, 0, queries));
-            let kv = self.qkv.narrow(width, 2 * width).forward(x);
+            let q = self.qkv.narrow(0, width).infer(&x.narrow(1, 0, queries));
+            let kv = self.qkv.narrow(width, 2 * width).infer(x);
             let kv = kv.view([batch, tokens, 2, self.heads, width / self.heads]);
             let [k, v] = [0, 1].map(|part| kv.select(2, part).transpose(1, 2));
             [heads(q, queries), k, v]
@@ -58,7 +58,7 @@ impl Attention {
         let mask = None::<Tensor>;
         let attended =
             Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, None, false);
-        self.out.forward(&attended.transpose(1, 2).reshape([batch, queries, width]))
+        self.out.infer(&attended.transpose(1, 2).reshape([batch, queries, width]))
     }
 }
 
@@ -102,8 +102,8 @@ impl Block {
     pub fn forward(&self, x: Tensor, kept: i64) -> Tensor {
         let attended = self.attention.forward(&self.norm1.forward(&x), kept);
         let x = attended + x.narrow(1, 0, kept);
-        let inner = self.activation.apply(self.up.forward(&self.norm2.forward(&x)));
-        self.down.forward(&inner) + x
+        let inner = self.activation.apply(self.up.infer(&self.norm2.forward(&x)));
+        self.down.infer(&inner) + x
     }
 }
 
