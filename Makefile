@@ -9,6 +9,9 @@ CARGO ?= cargo
 DDPO := $(or $(CARGO_TARGET_DIR),target)/release/ddpo
 VENV := $(or $(DDPO_VENV),.venv)
 
+# How long each target is fuzzed.
+FUZZ_SECONDS ?= 600
+
 # Arguments for one of the runners: make parity ARGS="--only celebahq-256"
 ARGS ?=
 
@@ -20,6 +23,11 @@ help: ## show this list
 demo: build ## finetune the embedded model on JPEG compressibility (minutes)
 	rm -rf runs/quickstart
 	$(DDPO) train --config examples/quickstart.toml
+
+.PHONY: demo-over50
+demo-over50: build ## finetune the embedded model on the age that the embedded classifier sees (minutes)
+	rm -rf runs/over50
+	$(DDPO) train --config examples/over50.toml
 
 .PHONY: setup
 setup: ## put libtorch 2.11.0 under .libtorch/
@@ -35,8 +43,9 @@ python: ## put PyTorch, diffusers and transformers, the peer of parity and bench
 	@scripts/setup-python
 
 .PHONY: clients
-clients: ## put the official gRPC client for Python, which some tests speak with, in the cache
+clients: ## put what tests need of Python, gRPC's client and numpy among it, in the cache
 	@scripts/setup-clients >/dev/null
+	@scripts/setup-clients tests/report/requirements.txt >/dev/null
 
 .PHONY: build
 build: setup ## build the release binaries
@@ -50,6 +59,16 @@ test: setup clients ## run all tests
 test-slow: setup ## run the tests of minutes: five hundred faults over all services
 	$(CARGO) test --release --workspace --locked --no-run
 	$(CARGO) test --release --workspace --locked --test nothing_lost -- --nocapture
+
+.PHONY: test-deploy
+test-deploy: build ## run the tests of image, Compose and two hosts; those that need a Docker engine, where there is one
+	cd tests/deploy && DDPO_SCHEMA_PYTHON="$$(../../scripts/setup-clients requirements.txt)" \
+	  "$$(../../scripts/setup-clients)" -m unittest -v $(ARGS)
+
+.PHONY: test-manifests
+test-manifests: build ## hold deploy/kubernetes/ against Kubernetes' schemas, itself and the binaries
+	PYTHONDONTWRITEBYTECODE=1 "$$(scripts/setup-clients tests/manifests/requirements.txt)" \
+	  tests/manifests/run.py --binaries $(dir $(DDPO)) $(ARGS)
 
 .PHONY: lint
 lint: setup ## check the format, clippy and the docs, warnings denied
@@ -66,6 +85,14 @@ parity: build python ## compare with the real diffusers, transformers, Pillow an
 bench: build python ## time ours against Python, interleaved; writes bench/results.json
 	$(VENV)/bin/python bench/run.py --ddpo $(DDPO) $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## feed garbage to what reads the wire, ten minutes each target (nightly Rust, cargo-fuzz)
+	cd proto && for target in frame_decoder conversions rewards; do \
+	  mkdir -p fuzz/corpus; tar -xzf "fuzz/kept/$$target.tar.gz" -C fuzz/corpus; \
+	  $(CARGO) +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+	    -max_total_time=$(FUZZ_SECONDS); \
+	done
+
 .PHONY: proto
 proto: ## renew the code that is generated from proto/ddpo/v1
 	$(CARGO) run --locked -p ddpo-proto --example generate
@@ -76,6 +103,7 @@ goldens: python ## write tests/goldens anew from diffusers and PyTorch
 	$(VENV)/bin/python tests/goldens/make_scheduler.py
 	$(VENV)/bin/python tests/goldens/make_learner.py
 	$(VENV)/bin/python tests/goldens/make_vision.py
+	$(VENV)/bin/python tests/goldens/make_torchscript.py
 
 .PHONY: clean
 clean: ## remove build outputs, libtorch and the link to the Python peer

@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+use crate::door::DoorFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddpo_learner::settings::SettingFlags;
 use std::ffi::OsString;
@@ -23,12 +24,20 @@ pub enum Command {
     Sample(SampleCommand),
     /// Score images and print them as CSV
     Score(ScoreCommand),
+    /// Sample the same noise from several checkpoints, score it, and compare
+    Evaluate(Box<EvaluateCommand>),
+    /// Make a page of a run: curves, before and after, diversity
+    Report(ReportCommand),
     /// Train one epoch on a recorded batch
     Replay(ReplayCommand),
     /// Train a DDPM from nothing, on a folder of images or on drawn faces
     Pretrain(PretrainCommand),
+    /// Train a small classifier of ages from nothing, on drawn faces
+    PretrainAges(PretrainAgesCommand),
     /// Show a running service: its status, its live trajectories
     Inspect(InspectCommand),
+    /// Say by the exit status whether a running service serves: a health check for containers
+    Health(HealthCommand),
     /// Answer a benchmark driver over standard input and output
     #[command(hide = true)]
     BenchWorker,
@@ -71,21 +80,22 @@ pub struct InspectCommand {
     /// Write its latest state here as a PNG
     #[arg(long, value_name = "FILE", requires = "trajectory")]
     pub png: Option<PathBuf>,
-    /// File with the token; the environment's DDPO_SERVICE_TOKEN without it
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Authorities of the services' certificates (PEM); TLS with it
-    #[arg(long, value_name = "FILE")]
-    pub tls_ca: Option<PathBuf>,
-    /// Own certificate chain (PEM), for services that ask for one
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
-    /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
-    /// Send the token over the network without TLS
+    /// The service's door.
+    #[command(flatten)]
+    pub door: DoorFlags,
+}
+
+/// Flags of `ddpo health`.
+#[derive(Debug, Args)]
+pub struct HealthCommand {
+    /// gRPC address of a sampler, rewarder or learner: host:port
+    pub address: String,
+    /// Content with any answer of the health service, NOT_SERVING too
     #[arg(long)]
-    pub insecure: bool,
+    pub live: bool,
+    /// The service's door.
+    #[command(flatten)]
+    pub door: DoorFlags,
 }
 
 /// Flags of `ddpo sample`.
@@ -138,7 +148,10 @@ pub struct ScoreCommand {
     /// The task whose reward to compute
     #[arg(long, default_value = "aesthetic score")]
     pub task: String,
-    /// The reward's network: a folder or a Hub name; the task's own by default
+    /// Reward in place of the task's: a sum such as "0.7*aesthetic + 0.3*jpeg compressibility"
+    #[arg(long, value_name = "REWARD", allow_hyphen_values = true)]
+    pub reward: Option<String>,
+    /// The reward's network: a folder, a Hub name, or toy-ages-32; the task's own by default
     #[arg(long, value_name = "MODEL")]
     pub reward_model: Option<String>,
     /// The aesthetic head: a file, or one on the Hub as owner/name/file
@@ -159,6 +172,96 @@ pub struct ScoreCommand {
     /// Images, or folders of images
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+}
+
+/// Flags of `ddpo evaluate`. What is not given is taken from the first run folder, if there is one.
+#[derive(Debug, Default, Args)]
+pub struct EvaluateCommand {
+    /// Checkpoints: a run's folder (the model it began with and all its checkpoints), a checkpoint's
+    /// folder, a Hub name, or toy-faces-32; the others are compared with the first
+    #[arg(required = true, value_name = "CHECKPOINT")]
+    pub checkpoints: Vec<String>,
+    /// Folder for images and tables; the same command again goes on where one was stopped
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Reward to score with, as ddpo train takes it; may be given several times
+    #[arg(long, value_name = "REWARD", allow_hyphen_values = true)]
+    pub reward: Vec<String>,
+    /// Stochasticities of DDIM to sample with, with commas between them
+    #[arg(long, value_delimiter = ',', default_values_t = [1.0, 0.0])]
+    pub eta: Vec<f64>,
+    /// Seeds of the noise, with commas between them
+    #[arg(long, value_delimiter = ',', conflicts_with = "seeds_csv")]
+    pub seeds: Vec<u64>,
+    /// Seeds from a CSV file with a column seed and, if single samples are meant, a column sample;
+    /// the rewards.csv of another evaluation is one
+    #[arg(long, value_name = "FILE")]
+    pub seeds_csv: Option<PathBuf>,
+    /// Samples of each seed; 16 without a run
+    #[arg(long)]
+    pub num_samples: Option<u32>,
+    /// Denoising steps; 40 without a run
+    #[arg(long)]
+    pub num_inference_steps: Option<usize>,
+    /// ddim or ddpm
+    #[arg(long)]
+    pub scheduler: Option<String>,
+    /// Samples denoised together; 16 without a run
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Samples whose reward is taken at every denoising step, of the image predicted there
+    #[arg(long, default_value_t = 16)]
+    pub path_samples: usize,
+    /// The reward's network: a folder, a Hub name, or toy-ages-32
+    #[arg(long, value_name = "MODEL")]
+    pub reward_model: Option<String>,
+    /// The aesthetic head: a file, or one on the Hub as owner/name/file
+    #[arg(long, value_name = "FILE")]
+    pub aesthetic_head: Option<String>,
+    /// How ages become a reward: logits, probability or log-odds
+    #[arg(long)]
+    pub age_reward: Option<String>,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Type that the UNet runs in: f32 or bf16
+    #[arg(long)]
+    pub dtype: Option<String>,
+    /// Type that a reward's network runs in: f32 or bf16
+    #[arg(long)]
+    pub reward_dtype: Option<String>,
+    /// CPU threads; all by default
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Take a checkpoint's own weights also where it has averaged ones
+    #[arg(long)]
+    pub no_ema: bool,
+    /// Seed of the bootstrap intervals
+    #[arg(long, default_value_t = 0)]
+    pub bootstrap_seed: u64,
+}
+
+/// Flags of `ddpo report`.
+#[derive(Debug, Args)]
+pub struct ReportCommand {
+    /// Folder of a run of ddpo train or ddpo-learner
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Folder for report.html, plots and pictures; RUN/report by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Sample nothing: show the images that the run's own evaluations kept
+    #[arg(long)]
+    pub no_sampling: bool,
+    /// Samples to draw from each checkpoint; as many as the run's evaluations by default
+    #[arg(long, conflicts_with = "no_sampling")]
+    pub num_samples: Option<u32>,
+    /// Where to sample: auto, cpu, cuda or cuda:N
+    #[arg(long)]
+    pub device: Option<String>,
+    /// CPU threads; all by default
+    #[arg(long)]
+    pub threads: Option<usize>,
 }
 
 /// Flags of `ddpo replay`.
@@ -227,6 +330,35 @@ pub struct PretrainCommand {
     #[arg(long)]
     pub threads: Option<usize>,
     /// Folder for the checkpoint
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Flags of `ddpo pretrain-ages`.
+#[derive(Debug, Args)]
+pub struct PretrainAgesCommand {
+    /// Number of drawn faces
+    #[arg(long, default_value_t = 9_000)]
+    pub faces: usize,
+    /// Optimizer steps
+    #[arg(long, default_value_t = 2_000)]
+    pub steps: u64,
+    /// Images in a step
+    #[arg(long, default_value_t = 64)]
+    pub batch_size: usize,
+    /// Peak learning rate
+    #[arg(long, default_value_t = 1e-3)]
+    pub learning_rate: f64,
+    /// Decay of the averaged weights, which are what is saved
+    #[arg(long, default_value_t = 0.998)]
+    pub ema_decay: f64,
+    /// Seed of weights, order and augmentation
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// CPU threads; all by default
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Folder for the classifier
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }

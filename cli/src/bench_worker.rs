@@ -13,7 +13,7 @@ use ddpo_learner::model::Model;
 use ddpo_learner::schedule::LearningRate;
 use ddpo_rewarder::vision::preprocess::ImageProcessor;
 use ddpo_rewarder::vision::preprocess::config::{Family, PreprocessorConfig};
-use ddpo_rewarder::{RewardModel, RewardOptions, Task, reward_for};
+use ddpo_rewarder::{RewardModel, RewardOptions, RewardSource, Task};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
@@ -74,7 +74,8 @@ pub fn run() -> Result<()> {
                     threads: set_threads(Some(threads))?,
                     ..RewardOptions::default()
                 };
-                reward = Some(reward_for(task.parse()?, &options, &mut |_| {})?);
+                let source = RewardSource::Task(task.parse()?);
+                reward = Some(source.open(&options, &mut |_| {})?);
                 json!({ "ok": true })
             }
             Request::Score { size, count } => {
@@ -215,7 +216,8 @@ fn preprocess(model: &str, family: &str, images: &[RgbImage], threads: usize) ->
 fn jpeg(size: usize, count: usize, threads: usize) -> Result<Value> {
     let images = images(size, count)?;
     let options = RewardOptions::on_threads(threads);
-    let mut reward = reward_for(Task::JpegIncompressibility, &options, &mut |_| {})?;
+    let source = RewardSource::Task(Task::JpegIncompressibility);
+    let mut reward = source.open(&options, &mut |_| {})?;
     let start = Instant::now();
     let scores = reward.score(&images)?;
     let seconds = start.elapsed().as_secs_f64();

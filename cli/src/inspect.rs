@@ -7,8 +7,7 @@ use ddpo_proto::wire::{
     GetStatusRequest, GetStatusResponse, GetTrajectoryRequest, GetTrajectoryResponse,
     ListTrajectoriesRequest, Stage, TrajectoryEvent, TrajectorySummary, WatchTrajectoriesRequest,
 };
-use ddpo_service::doors::{ClientDoor, KeyedChannel, install_crypto_provider};
-use ddpo_service::settings::Secret;
+use ddpo_service::doors::KeyedChannel;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,9 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest side of a picture that a watch may ask for, in pixels.
 const LARGEST_SIDE: u32 = 512;
 
-/// Variable that a token is taken from, as the services take it.
-const TOKEN: &str = "DDPO_SERVICE_TOKEN";
-
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 fn show(text: &str) {
     print!("{text}");
@@ -32,13 +28,12 @@ type Client = InspectorClient<KeyedChannel>;
 
 /// Runs the command.
 pub fn run(command: &InspectCommand) -> Result<()> {
-    install_crypto_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(inspect(command))
 }
 
 async fn inspect(command: &InspectCommand) -> Result<()> {
-    let mut client = connect(command)?;
+    let mut client: Client = InspectorClient::new(command.door.channel(&command.address)?);
     if let Some(id) = &command.trajectory {
         return trajectory(&mut client, command, id).await;
     }
@@ -52,24 +47,6 @@ async fn inspect(command: &InspectCommand) -> Result<()> {
     let lines: Vec<String> = listed.trajectories.iter().map(|one| line(one) + "\n").collect();
     show(&format!("\n{}", lines.concat()));
     Ok(())
-}
-
-fn connect(command: &InspectCommand) -> Result<Client> {
-    let scheme = if command.tls_ca.is_some() { "https" } else { "http" };
-    let address = match command.address.contains("://") {
-        true => command.address.clone(),
-        false => format!("{scheme}://{}", command.address),
-    };
-    let door = ClientDoor {
-        token: std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Secret::new),
-        token_file: command.token_file.clone(),
-        tls_ca: command.tls_ca.clone(),
-        tls_cert: command.tls_cert.clone(),
-        tls_key: command.tls_key.clone(),
-        domain: None,
-        insecure: command.insecure,
-    };
-    Ok(InspectorClient::new(door.open()?.channel(&address)?))
 }
 
 /// Waits for an answer, and says who did not give one.

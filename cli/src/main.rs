@@ -2,11 +2,16 @@
 
 mod arguments;
 mod bench_worker;
+mod door;
+mod evaluate;
+mod health;
 mod inspect;
 mod interrupt;
 mod output;
 mod pretrain;
+mod pretrain_ages;
 mod replay;
+mod report;
 mod reward;
 mod sample;
 mod score;
@@ -34,9 +39,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Train(command) => train_command::run(&command),
         Command::Sample(command) => sample::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Score(command) => score::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Evaluate(command) => evaluate::run(&command),
+        Command::Report(command) => report::run(&command),
         Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Pretrain(command) => pretrain::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::PretrainAges(command) => pretrain_ages::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => inspect::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Health(command) => health::run(&command).map(|()| ExitCode::SUCCESS),
         Command::BenchWorker => bench_worker::run().map(|()| ExitCode::SUCCESS),
     }
 }

@@ -3,9 +3,12 @@
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
+/// The file by which a pipeline is known.
+pub const PIPELINE: &str = "model_index.json";
+
 /// Checks that `folder` may become a checkpoint: what is there is replaced as a whole, so it has to
-/// be nothing, an empty folder or another checkpoint.
-pub fn check(folder: &Path) -> Result<()> {
+/// be nothing, an empty folder or another checkpoint, which has the file `marker`.
+pub fn check(folder: &Path, marker: &str) -> Result<()> {
     let shown = folder.display();
     if folder.file_name().is_none() {
         bail!("--out = {shown}: expected the name of a folder to write");
@@ -15,7 +18,7 @@ pub fn check(folder: &Path) -> Result<()> {
     }
     let mut entries =
         std::fs::read_dir(folder).with_context(|| format!("--out = {shown}: expected a folder"))?;
-    if entries.next().is_some() && !folder.join("model_index.json").is_file() {
+    if entries.next().is_some() && !folder.join(marker).is_file() {
         bail!("--out = {shown}: expected a new folder, an empty one or a checkpoint, found files");
     }
     Ok(())

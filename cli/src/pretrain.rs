@@ -38,7 +38,7 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
     if command.batch_size == 0 || command.steps == 0 {
         bail!("--batch-size and --steps: expected at least 1 each");
     }
-    crate::output::check(&command.out)?;
+    crate::output::check(&command.out, crate::output::PIPELINE)?;
     let device = device::parse(&command.device)?;
     device::set_threads(command.threads)?;
     let start = match &command.init {

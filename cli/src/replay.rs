@@ -16,7 +16,7 @@ use tch::Kind;
 
 /// Runs the command.
 pub fn run(command: &ReplayCommand) -> Result<()> {
-    crate::output::check(&command.out)?;
+    crate::output::check(&command.out, crate::output::PIPELINE)?;
     let resolved = settings::resolve(None, variables(), &command.settings)?;
     let mut settings = resolved.settings;
     let batch = BatchFile::open(&command.batch)?;
@@ -26,6 +26,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     settings.num_epochs = 1;
     settings.task.parse::<Task>()?;
     let plan = Plan::new(settings)?;
+    crate::reward::check(&plan)?;
     let device = device::parse(&plan.settings.device)?;
     let threads = device::set_threads(plan.settings.threads)?;
     let model = Model::open(&plan.settings.ddpm_ckpt, &mut crate::output::aside)?;

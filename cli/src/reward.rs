@@ -1,9 +1,11 @@
-//! From settings to the reward's model.
+//! From settings to the models of the rewards.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ddpo_learner::device;
-use ddpo_learner::settings::{Dtype, Settings};
-use ddpo_rewarder::{RewardModel, RewardOptions, Task, reward_for};
+use ddpo_learner::plan::Plan;
+use ddpo_learner::settings::Dtype;
+use ddpo_rewarder::own::waiting::{Reach, Waiting};
+use ddpo_rewarder::{RewardOptions, RewardSource, Rewards};
 use tch::Kind;
 
 /// The type called `dtype`.
@@ -15,8 +17,19 @@ pub fn kind(dtype: Dtype) -> Kind {
     }
 }
 
-/// The reward model of a run. It is opened before anything of the run is read or written.
-pub fn open(task: Task, settings: &Settings) -> Result<Box<dyn RewardModel>> {
+/// Checks that there are all rewards that a run asks for, by their names.
+pub fn check(plan: &Plan) -> Result<()> {
+    let setting = if plan.settings.reward.is_some() { "reward" } else { "task" };
+    RewardSource::of(&plan.reward).with_context(|| format!("{setting} = {}", plan.reward))?;
+    for reward in &plan.held_out {
+        RewardSource::of(reward).with_context(|| format!("eval_reward = {reward}"))?;
+    }
+    Ok(())
+}
+
+/// The reward models of a run. They are opened before anything of the run is read or written.
+pub fn open(plan: &Plan) -> Result<Rewards> {
+    let settings = &plan.settings;
     let options = RewardOptions {
         model: settings.reward_model.clone(),
         aesthetic_head: settings.aesthetic_head.clone(),
@@ -24,6 +37,16 @@ pub fn open(task: Task, settings: &Settings) -> Result<Box<dyn RewardModel>> {
         device: device::parse(&settings.device)?,
         kind: kind(settings.reward_dtype),
         threads: device::set_threads(settings.threads)?,
+        waiting: waiting(),
     };
-    Ok(reward_for(task, &options, &mut crate::output::aside)?)
+    Ok(Rewards::open(&plan.reward, &plan.held_out, &options, &mut crate::output::aside)?)
+}
+
+/// A reward server that does not answer is waited for, with a line that says so, until Ctrl-C.
+#[must_use]
+pub fn waiting() -> Waiting {
+    let tell = |reach: &Reach| match reach {
+        Reach::Lost(line) | Reach::Found(line) => crate::output::aside(line),
+    };
+    Waiting::new(tell, crate::interrupt::requested)
 }

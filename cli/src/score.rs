@@ -1,10 +1,13 @@
 //! `ddpo score`: rewards of image files and their components, as CSV on standard output.
 
 use crate::arguments::ScoreCommand;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use ddpo_learner::device;
+use ddpo_learner::run::table::Columns;
 use ddpo_picture::{images_under, read_image};
-use ddpo_rewarder::{RewardOptions, Task, check, reward_for};
+use ddpo_rewarder::{RewardOptions, RewardSource, Rewards, Task};
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::reward::RewardExpression;
 use std::io::Write;
 use tch::Kind;
 
@@ -13,7 +16,7 @@ const BATCH: usize = 256;
 
 /// Runs the command.
 pub fn run(command: &ScoreCommand) -> Result<()> {
-    let task: Task = command.task.parse()?;
+    let reward = reward(command)?;
     let mut paths = Vec::new();
     for path in &command.paths {
         paths.extend(images_under(path)?);
@@ -21,24 +24,31 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
     if paths.is_empty() {
         bail!("no images to score");
     }
-    let mut reward = reward_for(task, &options(command)?, &mut crate::output::aside)?;
+    let mut rewards = Rewards::open(&reward, &[], &options(command)?, &mut crate::output::aside)?;
     let mut out = std::io::stdout().lock();
-    let components = reward.describe().components;
-    let heading = ["image", "reward"].into_iter().chain(components.iter().map(String::as_str));
-    writeln!(out, "{}", heading.map(csv_field).collect::<Vec<_>>().join(","))?;
+    let mut columns = None;
     for chunk in paths.chunks(BATCH) {
         let images = chunk.iter().map(|path| read_image(path)).collect::<Result<Vec<_>, _>>()?;
-        let scores = reward.score(&images)?;
-        check(&images, &scores)?;
+        let scores = rewards.score(&images, Purpose::Evaluation)?;
+        if columns.is_none() {
+            write!(out, "{}", Columns::of(&scores).heading("image"))?;
+        }
+        let columns = columns.get_or_insert_with(|| Columns::of(&scores));
         for (path, score) in chunk.iter().zip(&scores) {
-            write!(out, "{},{}", csv_field(&path.display().to_string()), score.reward)?;
-            for component in &score.components {
-                write!(out, ",{}", component.value)?;
-            }
-            writeln!(out)?;
+            write!(out, "{}", columns.row(&path.display().to_string(), score))?;
         }
     }
     Ok(())
+}
+
+fn reward(command: &ScoreCommand) -> Result<RewardExpression> {
+    let Some(text) = &command.reward else {
+        return Ok(command.task.parse::<Task>()?.name().parse()?);
+    };
+    let told = |error| anyhow!("--reward = {text}: expected {error}");
+    let reward: RewardExpression = text.parse().map_err(told)?;
+    RewardSource::of(&reward).with_context(|| format!("--reward = {text}"))?;
+    Ok(reward)
 }
 
 fn options(command: &ScoreCommand) -> Result<RewardOptions> {
@@ -54,13 +64,6 @@ fn options(command: &ScoreCommand) -> Result<RewardOptions> {
         device: device::parse(&command.device)?,
         kind,
         threads: device::set_threads(command.threads)?,
+        waiting: crate::reward::waiting(),
     })
-}
-
-/// Quotes a field as RFC 4180 asks, where it needs it.
-fn csv_field(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
-    }
 }

@@ -1,8 +1,8 @@
 //! `ddpo train`: settles which run is meant (a new one, a resumed one, a dry run) and starts it.
 
 use crate::arguments::TrainCommand;
-use crate::interrupt;
 use crate::train::{InProcess, Terminal};
+use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_learner::config::InvalidSetting;
 use ddpo_learner::plan::Plan;
@@ -11,7 +11,7 @@ use ddpo_learner::run::open::OpenRun;
 use ddpo_learner::run::resume::settings_of_run;
 use ddpo_learner::run::{self, Host, Outcome};
 use ddpo_learner::settings::{self, Settings};
-use ddpo_rewarder::{RewardModel, Task};
+use ddpo_rewarder::{Rewards, Task};
 use ddpo_service::settings::environment::variables;
 use std::process::ExitCode;
 
@@ -23,20 +23,21 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
         true => settings_of_run(&asked)?,
         false => asked.settings,
     };
-    let task: Task = settings.task.parse()?;
+    settings.task.parse::<Task>()?;
     let plan = Plan::new(settings)?;
+    reward::check(&plan)?;
     if command.dry_run {
         return print(&plan.settings).map(|()| ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
     // A reward that cannot be had is refused before anything is loaded or written.
-    let reward = crate::reward::open(task, &plan.settings)?;
+    let rewards = reward::open(&plan)?;
     interrupt::install()?;
     let folder = match command.resume {
         true => RunFolder::existing(&plan.folder()),
         false => RunFolder::new(&plan.folder())?,
     };
-    match train(&plan, task, reward, &folder)? {
+    match train(&plan, rewards, &folder)? {
         Outcome::Finished => Ok(ExitCode::SUCCESS),
         Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
     }
@@ -52,15 +53,10 @@ fn check_staleness(settings: &Settings) -> Result<(), InvalidSetting> {
     }
 }
 
-fn train(
-    plan: &Plan,
-    task: Task,
-    reward: Box<dyn RewardModel>,
-    folder: &RunFolder,
-) -> Result<Outcome> {
+fn train(plan: &Plan, rewards: Rewards, folder: &RunFolder) -> Result<Outcome> {
     let terminal = Terminal::new();
     let open = OpenRun::open(plan, folder, &terminal)?;
-    let mut rollouts = InProcess::new(plan, task, reward, &open)?;
+    let mut rollouts = InProcess::new(plan, rewards, &open)?;
     let host = Host { progress: &terminal, stop: &interrupt::requested, command: "ddpo train" };
     Ok(run::train(open, &mut rollouts, &host)?)
 }

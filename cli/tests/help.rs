@@ -14,7 +14,8 @@ fn said(arguments: &[&str]) -> String {
 #[test]
 fn help_names_every_command() {
     let help = said(&["--help"]);
-    for command in ["train", "sample", "score", "replay", "pretrain"] {
+    let commands = ["train", "sample", "score", "evaluate", "report", "replay", "pretrain"];
+    for command in commands.into_iter().chain(["pretrain-ages", "inspect", "health"]) {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}");
     }
     assert!(!help.contains("bench-worker"), "it is nobody's business but the benchmark's");

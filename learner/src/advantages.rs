@@ -3,7 +3,8 @@
 use crate::config::AdvantageScope;
 use serde::{Deserialize, Serialize};
 
-const EPS: f64 = 1e-6;
+/// Added to a standard deviation before it divides.
+pub(crate) const EPS: f64 = 1e-6;
 
 /// Count, mean and sum of squared deviations of the rewards seen so far (Welford 1962).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ impl RunningMoments {
         self.squares += delta * (value - self.mean);
     }
 
-    fn of(values: &[f32]) -> Self {
+    pub(crate) fn of(values: &[f32]) -> Self {
         let mut moments = Self::default();
         values.iter().for_each(|&value| moments.push(f64::from(value)));
         moments

@@ -4,6 +4,7 @@
 
 use crate::advantages::RunningMoments;
 use crate::learner::{Learner, Position};
+use crate::terms::TermMoments;
 use ddpo_checkpoint::{
     LayoutError, LoadError, PipelineToSave, PublishError, TensorFile, TensorFileError, WriteError,
     load_into, modern_attention_name, open_pipeline, publish_folder, save_pipeline, write_file,
@@ -36,6 +37,9 @@ pub struct RunState {
     pub schedule_step: u64,
     /// Statistics of all rewards so far, for running advantages.
     pub rewards_seen: RunningMoments,
+    /// The same of the terms of a sum, where they are standardised over all so far.
+    #[serde(default, skip_serializing_if = "TermMoments::is_empty")]
+    pub terms_seen: TermMoments,
     /// Best mean evaluation reward so far.
     pub best_reward: Option<f64>,
     /// (epoch, sample) of the trajectories that the last update trained on.
@@ -56,6 +60,7 @@ impl RunState {
             optimizer_step: position.optimizer_step,
             schedule_step: position.schedule_step,
             rewards_seen: position.running,
+            terms_seen: position.terms,
             best_reward: None,
             trained_samples: (0..samples as u32).map(|sample| (last, sample)).collect(),
             settings,
@@ -86,6 +91,9 @@ pub enum CheckpointError {
         /// Why.
         error: std::io::Error,
     },
+    /// The statistics in `state.json` are those of another sum of rewards.
+    #[error("checkpoint: {}: `terms_seen`: expected the reward's number of terms", .0.display())]
+    Terms(PathBuf),
 }
 
 /// Why a checkpoint's files could not be written.
@@ -183,6 +191,9 @@ pub fn read_state(folder: &Path) -> Result<RunState, CheckpointError> {
 /// [`CheckpointError`] if a file is missing or does not fit.
 pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, CheckpointError> {
     let state = read_state(folder)?;
+    if !learner.takes(&state.terms_seen) {
+        return Err(CheckpointError::Terms(folder.join(STATE)));
+    }
     let entries = learner.policy().master().parameters().entries();
     load_into(&TensorFile::open(&folder.join("unet").join(WEIGHTS))?, entries, &str::to_owned)?;
     let moments = learner.optimizer().state(entries);
@@ -199,6 +210,7 @@ pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, Checkpoint
         optimizer_step: state.optimizer_step,
         schedule_step: state.schedule_step,
         running: state.rewards_seen,
+        terms: state.terms_seen.clone(),
     });
     Ok(state)
 }

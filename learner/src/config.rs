@@ -2,6 +2,7 @@
 
 use crate::adamw::AdamWConfig;
 use ddpo_diffusion::gaussian::Reduction;
+use ddpo_rollout::reward::RewardExpression;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -16,6 +17,17 @@ pub enum AdvantageScope {
     Batch,
     /// All rewards seen since the run began.
     Running,
+}
+
+/// What becomes of the rewards of a sum before they are added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RewardScale {
+    /// Nothing: they are weighted as they are.
+    #[default]
+    Raw,
+    /// Each is standardised over the rewards that the advantage is standardised over.
+    Normalised,
 }
 
 /// What is maximised.
@@ -48,6 +60,9 @@ pub struct LearnerConfig {
     pub objective: Objective,
     /// Over which rewards advantages are standardised.
     pub advantage: AdvantageScope,
+    /// The reward, where its terms are standardised before they are added; they are found among the
+    /// components of the scores.
+    pub normalised: Option<RewardExpression>,
     /// Advantages are clipped to plus and minus this.
     pub clip_advantages: f64,
     /// The ratio is clipped to 1 plus and minus this, in the unit of `reduction`.
@@ -85,6 +100,7 @@ impl Default for LearnerConfig {
             inner_epochs: 1,
             objective: Objective::default(),
             advantage: AdvantageScope::default(),
+            normalised: None,
             clip_advantages: 2.5,
             clip_ratio: 1e-4,
             importance_cap: 5.0,

@@ -26,3 +26,4 @@ pub mod run;
 pub mod schedule;
 pub mod service;
 pub mod settings;
+pub mod terms;

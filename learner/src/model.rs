@@ -1,9 +1,9 @@
 //! Loading a pipeline: configs, weights, and the steps that it takes.
 
-use crate::embedded::{self, UnpackError};
+use crate::embedded;
 use ddpo_checkpoint::{
-    LayoutError, LoadError, PipelineFolder, ResolveError, TensorFile, TensorFileError, load_into,
-    modern_attention_name, open_pipeline, resolve_with_progress,
+    LayoutError, LoadError, PipelineFolder, ResolveError, TensorFile, TensorFileError, UnpackError,
+    load_into, modern_attention_name, open_pipeline, resolve_with_progress,
 };
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_diffusion::unet::UNet;
@@ -92,7 +92,7 @@ impl Model {
     /// [`ModelError`] names the checkpoint and what does not fit.
     pub fn open(name: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, ModelError> {
         let embedded = (name == embedded::NAME && !Path::new(name).exists())
-            .then(embedded::unpack)
+            .then(embedded::unpacked)
             .transpose()?;
         let root = match &embedded {
             Some(folder) => folder.path().to_owned(),

@@ -1,12 +1,13 @@
 //! From settings to what the engines take, with the checks that concern more than one of them.
 
 use crate::adamw::AdamWConfig;
-use crate::config::{InvalidSetting, LearnerConfig};
+use crate::config::{InvalidSetting, LearnerConfig, RewardScale};
 use crate::schedule::LearningRate;
 use crate::settings::{Dtype, RewardCompat, Settings};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::reward::RewardExpression;
 use std::path::PathBuf;
 use tch::Kind;
 
@@ -16,6 +17,10 @@ use tch::Kind;
 pub struct Plan {
     /// The settings as resolved.
     pub settings: Settings,
+    /// What is maximised.
+    pub reward: RewardExpression,
+    /// What evaluations are scored with besides.
+    pub held_out: Vec<RewardExpression>,
     /// The learner's part.
     pub learner: LearnerConfig,
     /// Samples denoised together.
@@ -35,7 +40,8 @@ impl Plan {
         check_seeds(&settings)?;
         check_rates(&settings)?;
         check_indices(&settings)?;
-        let learner = learner_config(&settings);
+        let (reward, held_out) = (reward(&settings)?, held_out(&settings)?);
+        let learner = learner_config(&settings, &reward);
         learner.check()?;
         let sample_batch = settings.sample_batch_size.unwrap_or(settings.batch_size);
         at_least_one("sample_batch_size", sample_batch)?;
@@ -43,7 +49,7 @@ impl Plan {
             RewardCompat::None => PixelMap::Signed,
             RewardCompat::Seed => PixelMap::Unit,
         };
-        Ok(Self { settings, learner, sample_batch, pixel_map })
+        Ok(Self { settings, reward, held_out, learner, sample_batch, pixel_map })
     }
 
     /// The type that the UNet runs in.
@@ -155,7 +161,28 @@ fn check_indices(settings: &Settings) -> Result<(), InvalidSetting> {
     }
 }
 
-fn learner_config(settings: &Settings) -> LearnerConfig {
+/// The reward: that of the task, where none is written.
+fn reward(settings: &Settings) -> Result<RewardExpression, InvalidSetting> {
+    let (name, text) = match &settings.reward {
+        Some(text) => ("reward", text),
+        None => ("task", &settings.task),
+    };
+    let refused = |expected: String| InvalidSetting::new(name, expected, text);
+    let parsed = text.parse::<RewardExpression>();
+    let reward = parsed.map_err(|error| refused(error.to_string()))?;
+    match settings.reward.is_none() && reward.plain().is_none() {
+        true => Err(refused("one task; hint: reward takes a sum".into())),
+        false => Ok(reward),
+    }
+}
+
+fn held_out(settings: &Settings) -> Result<Vec<RewardExpression>, InvalidSetting> {
+    let Some(texts) = &settings.eval_reward else { return Ok(Vec::new()) };
+    let refused = |error| InvalidSetting::new("eval_reward", format!("{error}"), texts.join(","));
+    RewardExpression::list(texts).map_err(refused)
+}
+
+fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConfig {
     LearnerConfig {
         seed: settings.run_seed,
         batch_size: settings.batch_size,
@@ -163,6 +190,7 @@ fn learner_config(settings: &Settings) -> LearnerConfig {
         inner_epochs: settings.num_inner_epochs,
         objective: settings.objective,
         advantage: settings.advantage,
+        normalised: (settings.reward_scale == RewardScale::Normalised).then(|| reward.clone()),
         clip_advantages: settings.clip_advantages,
         clip_ratio: settings.clip_ratio,
         importance_cap: settings.importance_cap,

@@ -3,11 +3,11 @@
 //! A name is a key in a settings file, a flag (`--batch-size`), and an environment variable
 //! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
 
-use crate::config::{AdvantageScope, Objective};
+use crate::config::{AdvantageScope, Objective, RewardScale};
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::trajectory::StateDtype;
-use ddpo_service::settings::environment::{PREFIX, SCRIPTS};
+use ddpo_service::settings::environment::{NO_SETTINGS, PREFIX};
 use ddpo_service::settings::table::Flags;
 use ddpo_service::settings::{Layers, SettingsError, Source};
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,9 @@ ddpo_service::settings! {
         importance_cap: f64 = 5.0;
         /// Rewards are standardised over the epoch, the batch, or running (all so far)
         advantage: AdvantageScope = AdvantageScope::Epoch;
+        /// raw, or normalised: each reward of a sum is standardised like an advantage before it is
+        /// weighted and added
+        reward_scale: RewardScale = RewardScale::Raw;
         /// Log-probabilities as mean over dimensions, or sum (nats)
         log_prob: Reduction = Reduction::Mean;
         /// Weight of the divergence from the pretrained model
@@ -116,6 +119,11 @@ ddpo_service::settings! {
         reward_dtype: Dtype = Dtype::F32;
     }
     optional {
+        /// Reward in place of the task's: a weighted sum such as
+        /// "0.7*aesthetic + 0.3*jpeg compressibility"
+        reward: String = String::new();
+        /// Rewards that evaluations alone are scored with, with commas between them
+        eval_reward: Vec<String> = vec![String::new()];
         /// (sample, step) pairs in one backward pass; batch_size by default
         micro_batch_size: usize = 1;
         /// Samples denoised together; batch_size by default
@@ -133,8 +141,8 @@ ddpo_service::settings! {
         manual_best_reward: f64 = 0.0;
         /// CPU threads; all by default
         threads: usize = 1;
-        /// The reward's network: a folder or a Hub name; by default nateraw/vit-age-classifier for
-        /// ages, openai/clip-vit-large-patch14 for the aesthetic score
+        /// The reward's network: a folder, a Hub name, or toy-ages-32 for drawn faces; by default
+        /// nateraw/vit-age-classifier for ages, openai/clip-vit-large-patch14 for the aesthetic score
         reward_model: String = String::new();
         /// LAION's aesthetic head: a file such as sac+logos+ava1-l14-linearMSE.pth, or one on the Hub as
         /// owner/name/file
@@ -201,7 +209,7 @@ pub fn resolve(
         layers.file(path)?;
         layers.finish::<Settings>()?;
     }
-    layers.environment(PREFIX, &SCRIPTS, environment)?;
+    layers.environment(PREFIX, &NO_SETTINGS, environment)?;
     layers.finish::<Settings>()?;
     layers.flags(flags.given())?;
     Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })

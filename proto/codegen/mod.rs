@@ -20,14 +20,14 @@ pub fn checked_in() -> PathBuf {
 /// A contract that does not parse, or a folder that cannot be written.
 pub fn generate(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["trajectory", "services", "inspector"].map(|n| format!("ddpo/v1/{n}.proto"));
+    let files =
+        ["trajectory", "services", "inspector", "reward"].map(|n| format!("ddpo/v1/{n}.proto"));
     let mut compiler = protox::Compiler::new([root])?;
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     let mut descriptors = compiler.file_descriptor_set();
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")
-        .codec_path("crate::codec::RoomyCodec")
         .emit_rerun_if_changed(false)
         .out_dir(folder)
         .compile_fds(descriptors.clone())?;

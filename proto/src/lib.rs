@@ -14,15 +14,15 @@
 //! - [`intake`]: the receiver's end. It grants credits and answers with receipts.
 //! - [`assembler`]: frames to trajectories, without any input or output of its own.
 //! - [`convert`]: wire to domain and back, total: what is malformed has a name in [`malformed`].
+//! - [`reward`]: the caller's end of a reward server that is the user's own.
 //! - [`transport`]: HTTP/2 settings of servers and clients.
-//! - [`codec`]: how messages are put into bytes.
 
 pub mod assembler;
-pub mod codec;
 pub mod convert;
 pub mod intake;
 pub mod limits;
 pub mod malformed;
+pub mod reward;
 pub mod stream;
 pub mod transport;
 pub mod uplink;

@@ -22,6 +22,12 @@ pub struct Limits {
     pub max_score_components: usize,
     /// Slots of one stream that are in use, counting those whose trajectory was refused.
     pub max_slots: usize,
+    /// Bytes of the pixels of one image.
+    pub max_image_bytes: usize,
+    /// Images of one request for scores.
+    pub max_score_images: usize,
+    /// Bytes of one request for scores that holds more than one image.
+    pub max_score_request_bytes: usize,
 }
 
 impl Default for Limits {
@@ -30,11 +36,15 @@ impl Default for Limits {
             max_state_bytes: 16 << 20,
             max_trajectory_bytes: 1 << 30,
             max_timesteps: 1000,
-            max_text_bytes: 256,
+            max_text_bytes: 1024,
             max_reason_bytes: 1024,
             max_chunk_bytes: 1 << 20,
-            max_score_components: 64,
+            max_score_components: 256,
             max_slots: 1024,
+            max_image_bytes: 48 << 20,
+            max_score_images: 256,
+            // What gRPC's implementations take by default.
+            max_score_request_bytes: 4 << 20,
         }
     }
 }
@@ -47,5 +57,13 @@ impl Limits {
         let header = self.max_timesteps.saturating_mul(20);
         let score = self.max_score_components.saturating_mul(self.max_text_bytes + 16);
         self.max_chunk_bytes.max(header).max(score).saturating_add(64 << 10)
+    }
+    /// Bytes of one encoded answer to a request for scores, or of a description.
+    #[must_use]
+    pub fn max_reward_answer_bytes(&self) -> usize {
+        // A number takes four bytes, a score's envelope a few.
+        let score = self.max_score_components.saturating_mul(4).saturating_add(32);
+        let description = self.max_score_components.saturating_mul(self.max_text_bytes + 8);
+        self.max_score_images.saturating_mul(score).max(description).saturating_add(64 << 10)
     }
 }

@@ -117,7 +117,8 @@ impl IncomingTrajectory {
     /// The domain's trajectory; the states are not copied.
     ///
     /// # Errors
-    /// Parts that do not fit each other, which the assembler lets nobody send.
+    /// A value of a state that is not finite. Parts that do not fit each other are errors too, but the
+    /// assembler lets nobody send them.
     pub fn into_trajectory(self) -> Result<Trajectory, TrajectoryError> {
         Trajectory::new(self.header, self.states, self.log_probs)
     }
@@ -125,7 +126,7 @@ impl IncomingTrajectory {
     /// The domain's trajectory with its score; the states are not copied.
     ///
     /// # Errors
-    /// No score, or parts that do not fit each other.
+    /// No score, or what [`Self::into_trajectory`] refuses.
     pub fn into_scored(mut self) -> Result<ScoredTrajectory, NotScored> {
         let score = self.score.take().ok_or(NotScored::NoScore)?;
         Ok(ScoredTrajectory { trajectory: self.into_trajectory()?, score })

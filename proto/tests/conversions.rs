@@ -47,8 +47,8 @@ fn every_malformed_header_has_its_name() {
     assert_eq!(refused(|m| m.shape = shape(3, 0, 8)), Malformed::ShapeZero("height"));
     let large = Malformed::StateTooLarge { limit: 16 << 20, found: u64::MAX };
     assert_eq!(refused(|m| m.shape = shape(u32::MAX, u32::MAX, u32::MAX)), large);
-    let long = Malformed::TextTooLong { field: "worker_id", limit: 256, found: 257 };
-    assert_eq!(refused(|m| m.worker_id = "w".repeat(257)), long);
+    let long = Malformed::TextTooLong { field: "worker_id", limit: 1024, found: 1025 };
+    assert_eq!(refused(|m| m.worker_id = "w".repeat(1025)), long);
     assert_eq!(refused(|m| m.run_id.push('\n')), Malformed::ControlCharacter("run_id"));
     let whole = refused(|m| {
         m.shape = shape(3, 1024, 1024);

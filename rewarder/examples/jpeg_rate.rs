@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ddpo_picture::{images_under, read_image};
-use ddpo_rewarder::{RewardOptions, Task, check, reward_for};
+use ddpo_rewarder::{RewardOptions, RewardSource, Task, check};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|path| read_image(path))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut reward =
-        reward_for(Task::JpegCompressibility, &RewardOptions::on_threads(threads), &mut |_| {})?;
+    let mut reward = RewardSource::Task(Task::JpegCompressibility)
+        .open(&RewardOptions::on_threads(threads), &mut |_| {})?;
     check(&images, &reward.score(&images)?)?;
     let start = Instant::now();
     let mut scored = 0;

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::own::server::ServerError;
+use crate::own::torchscript::ScriptError;
 use crate::task::Task;
 use crate::vision::error::VisionError;
 
@@ -14,6 +16,33 @@ pub enum RewardError {
         /// The name.
         found: String,
     },
+    /// The text is no source of rewards.
+    #[error(
+        "reward: expected one of {}, torchscript:PATH, grpc://HOST:PORT or grpcs://HOST:PORT \
+         (more after commas), found \"{found}\"",
+        Task::listing()
+    )]
+    Source {
+        /// The text.
+        found: String,
+    },
+    /// One network is named for rewards that take different ones.
+    #[error(
+        "reward_model = {model}: expected rewards that take the same network, found ages and the \
+         aesthetic score; hint: without it each takes its own"
+    )]
+    OneNetwork {
+        /// The network.
+        model: String,
+    },
+    /// One reward of several could not score.
+    #[error("reward \"{label}\": {error}")]
+    Part {
+        /// The reward.
+        label: String,
+        /// Why not.
+        error: Box<RewardError>,
+    },
     /// The name is no way to make a reward of ages.
     #[error("age_reward: expected logits, probability or log-odds, found \"{found}\"")]
     UnknownAgeReward {
@@ -23,6 +52,12 @@ pub enum RewardError {
     /// A network cannot be used.
     #[error(transparent)]
     Vision(Box<VisionError>),
+    /// A TorchScript file gives no scores.
+    #[error(transparent)]
+    Script(Box<ScriptError>),
+    /// A reward server gives no scores.
+    #[error(transparent)]
+    Server(Box<ServerError>),
     /// A picture cannot be made ready for a network.
     #[error("image {index}: {reason}")]
     Picture {
@@ -81,5 +116,50 @@ pub enum RewardError {
 impl From<VisionError> for RewardError {
     fn from(error: VisionError) -> Self {
         Self::Vision(Box::new(error))
+    }
+}
+
+impl From<ScriptError> for RewardError {
+    fn from(error: ScriptError) -> Self {
+        Self::Script(Box::new(error))
+    }
+}
+
+impl From<ServerError> for RewardError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(Box::new(error))
+    }
+}
+
+impl RewardError {
+    /// Whether it says nothing of the images: they may well be scored later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Server(error) => error.is_passing(),
+            Self::Part { error, .. } => error.is_passing(),
+            _ => false,
+        }
+    }
+
+    /// Whether a reward or a component came that is no number.
+    #[must_use]
+    pub fn is_not_finite(&self) -> bool {
+        match self {
+            Self::NotFinite { .. } => true,
+            Self::Server(error) => error.is_not_finite(),
+            Self::Part { error, .. } => error.is_not_finite(),
+            _ => false,
+        }
+    }
+
+    /// Whether somebody called the scoring off.
+    #[must_use]
+    pub fn is_called_off(&self) -> bool {
+        match self {
+            Self::Server(error) => matches!(**error, ServerError::CalledOff(_)),
+            Self::Part { error, .. } => error.is_called_off(),
+            _ => false,
+        }
     }
 }

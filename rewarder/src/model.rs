@@ -1,12 +1,13 @@
-//! The port that every reward model fills, and the way from a task to its model.
+//! The port that every reward model fills, and the way from an expression to its model.
 
 use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::reward::RewardExpression;
 use ddpo_rollout::score::Score;
 
 use crate::error::RewardError;
-use crate::jpeg::JpegReward;
-use crate::learned::{AestheticReward, AgeRewardModel, AgeSide, RewardOptions};
-use crate::task::Task;
+use crate::learned::RewardOptions;
+use crate::mixture::Mixture;
+use crate::source::RewardSource;
 
 /// What a reward model says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,36 @@ pub struct RewardDescription {
 }
 
 /// Scores images. The same image has the same score in any batch, at any place.
+///
+/// To add a reward, implement this, then give it a [`Task`](crate::Task), or a way of writing it in
+/// [`RewardSource`]. It lives on one thread at a time, and may take as long as it needs.
+/// Randomness and what else changes from call to call has no place in it: a run is repeated, resumed
+/// and taken apart into services by its scores. A network goes through in passes of one size (see
+/// [`passes`](crate::vision::passes)), for products of other shapes round differently.
+///
+/// ```no_run
+/// use ddpo_rewarder::{RewardDescription, RewardError, RewardModel};
+/// use ddpo_rollout::image::RgbImage;
+/// use ddpo_rollout::score::Score;
+///
+/// /// Rewards dark images.
+/// struct Darkness;
+///
+/// impl RewardModel for Darkness {
+///     fn describe(&self) -> RewardDescription {
+///         let (name, unit) = ("darkness".to_owned(), "levels of 255".to_owned());
+///         RewardDescription { name, unit, components: Vec::new() }
+///     }
+///
+///     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+///         let darkness = |image: &RgbImage| {
+///             let sum: u64 = image.pixels().iter().map(|&level| u64::from(255 - level)).sum();
+///             Score::plain(sum as f32 / image.pixels().len() as f32)
+///         };
+///         Ok(images.iter().map(darkness).collect())
+///     }
+/// }
+/// ```
 pub trait RewardModel: Send {
     /// Name, unit and components.
     fn describe(&self) -> RewardDescription;
@@ -31,26 +62,27 @@ pub trait RewardModel: Send {
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError>;
 }
 
-/// The reward model of a task. What has to be fetched tells `progress`, a line at a time.
+/// The reward model of an expression. What has to be fetched tells `progress`, a line at a time.
+/// One reward as it is is that reward's own model; anything else is a [`Mixture`].
 ///
 /// # Errors
-/// [`RewardError::Vision`] for a network that cannot be found or used, [`RewardError::Encoder`]
-/// if libjpeg-turbo cannot be set up.
+/// [`RewardError::Source`] before anything is opened; then [`RewardError`] of what cannot be found,
+/// read or reached.
 pub fn reward_for(
-    task: Task,
+    expression: &RewardExpression,
     options: &RewardOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Box<dyn RewardModel>, RewardError> {
-    let threads = options.threads;
-    Ok(match task {
-        Task::JpegCompressibility => Box::new(JpegReward::compressibility(threads)?),
-        Task::JpegIncompressibility => Box::new(JpegReward::incompressibility(threads)?),
-        Task::AestheticScore => Box::new(AestheticReward::open(options, progress)?),
-        Task::Under30 => {
-            Box::new(AgeRewardModel::open(task, AgeSide::Below(30), options, progress)?)
+    let sources = RewardSource::of(expression)?;
+    let opened = sources.iter().map(|source| source.open(options, progress));
+    let mut models = opened.collect::<Result<Vec<_>, _>>()?;
+    match (expression.plain(), models.pop()) {
+        (Some(_), Some(model)) => Ok(model),
+        (_, last) => {
+            models.extend(last);
+            Ok(Box::new(Mixture::new(expression, models)))
         }
-        Task::Over50 => Box::new(AgeRewardModel::open(task, AgeSide::From(50), options, progress)?),
-    })
+    }
 }
 
 /// Checks what a model gave: one score for each image, every number finite.

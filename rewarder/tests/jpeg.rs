@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ddpo_picture::read_image;
 use ddpo_rewarder::jpeg::JpegEncoder;
-use ddpo_rewarder::{RewardError, RewardOptions, Task, check, reward_for};
+use ddpo_rewarder::{RewardError, RewardOptions, RewardSource, Task, check};
 use ddpo_rollout::image::RgbImage;
 
 #[derive(serde::Deserialize)]
@@ -87,8 +87,9 @@ fn the_rewards_are_kilobytes_whatever_the_threads() {
     for threads in [0, 1, 2, 3, 16] {
         for (task, sign) in [(Task::JpegCompressibility, -1.0), (Task::JpegIncompressibility, 1.0)]
         {
-            let mut reward =
-                reward_for(task, &RewardOptions::on_threads(threads), &mut |_| {}).unwrap();
+            let mut reward = RewardSource::Task(task)
+                .open(&RewardOptions::on_threads(threads), &mut |_| {})
+                .unwrap();
             for _ in 0..2 {
                 let scores = reward.score(&images).unwrap();
                 check(&images, &scores).unwrap();
@@ -105,8 +106,9 @@ fn the_rewards_are_kilobytes_whatever_the_threads() {
 
 #[test]
 fn the_description_names_the_task_and_the_component() {
-    let reward =
-        reward_for(Task::JpegCompressibility, &RewardOptions::on_threads(1), &mut |_| {}).unwrap();
+    let reward = RewardSource::Task(Task::JpegCompressibility)
+        .open(&RewardOptions::on_threads(1), &mut |_| {})
+        .unwrap();
     let description = reward.describe();
     assert_eq!(description.name, "jpeg compressibility");
     assert_eq!(description.unit, "kilobytes");
@@ -115,16 +117,17 @@ fn the_description_names_the_task_and_the_component() {
 
 #[test]
 fn no_images_have_no_scores() {
-    let mut reward =
-        reward_for(Task::JpegCompressibility, &RewardOptions::on_threads(2), &mut |_| {}).unwrap();
+    let mut reward = RewardSource::Task(Task::JpegCompressibility)
+        .open(&RewardOptions::on_threads(2), &mut |_| {})
+        .unwrap();
     assert!(reward.score(&[]).unwrap().is_empty());
 }
 
 #[test]
 fn an_image_without_pixels_is_named_and_the_model_goes_on() {
-    let mut reward =
-        reward_for(Task::JpegIncompressibility, &RewardOptions::on_threads(2), &mut |_| {})
-            .unwrap();
+    let mut reward = RewardSource::Task(Task::JpegIncompressibility)
+        .open(&RewardOptions::on_threads(2), &mut |_| {})
+        .unwrap();
     let good = draw("ramp", 8, 8);
     let empty = RgbImage::new(0, 3, Vec::new()).unwrap();
     let found = reward.score(&[good.clone(), empty, good.clone()]).unwrap_err();
@@ -134,8 +137,9 @@ fn an_image_without_pixels_is_named_and_the_model_goes_on() {
 
 #[test]
 fn a_side_beyond_jpegs_limit_is_named() {
-    let mut reward =
-        reward_for(Task::JpegCompressibility, &RewardOptions::on_threads(1), &mut |_| {}).unwrap();
+    let mut reward = RewardSource::Task(Task::JpegCompressibility)
+        .open(&RewardOptions::on_threads(1), &mut |_| {})
+        .unwrap();
     let long = RgbImage::new(65_501, 1, vec![0; 65_501 * 3]).unwrap();
     let found = reward.score(&[long]).unwrap_err().to_string();
     assert_eq!(found, "image 0: expected sides of 1 to 65500 pixels, found 65501x1");

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use ddpo_checkpoint::write_tensors;
 use ddpo_rewarder::vision::head::AestheticHead;
-use ddpo_rewarder::{AgeReward, RewardModel, RewardOptions, Task, check, reward_for};
+use ddpo_rewarder::{AgeReward, RewardModel, RewardOptions, RewardSource, Task, check};
 use small_model::{SmallModel, numbers};
 use tch::{Device, Kind, Tensor};
 
@@ -32,11 +32,11 @@ fn write_head(path: &Path) {
 }
 
 fn open(task: Task, options: &RewardOptions) -> Box<dyn RewardModel> {
-    reward_for(task, options, &mut |_| {}).unwrap()
+    RewardSource::Task(task).open(options, &mut |_| {}).unwrap()
 }
 
 fn refusal(task: Task, options: &RewardOptions) -> String {
-    reward_for(task, options, &mut |_| {}).map(|_| ()).unwrap_err().to_string()
+    RewardSource::Task(task).open(options, &mut |_| {}).map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]
@@ -69,7 +69,10 @@ fn the_components_are_probabilities_and_the_likeliest_class() {
     let mut reward = open(Task::Over50, &options);
     let names = reward.describe().components;
     assert_eq!(names[0], "probability_0-2");
-    assert_eq!(names[8..], ["probability_more_than_70", "predicted_class"]);
+    assert_eq!(
+        names[8..],
+        ["probability_more_than_70", "predicted_class", "classified_50_or_older"]
+    );
     let logits = model.tensor("outputs");
     let expected = logits.softmax(-1, Kind::Float);
     let likeliest = numbers(&logits.argmax(-1, false));
@@ -82,6 +85,7 @@ fn the_components_are_probabilities_and_the_likeliest_class() {
             assert!((part.value - expected).abs() < 1e-5);
         }
         assert_eq!(score.components[9].value, likeliest[index]);
+        assert_eq!(score.components[10].value == 1.0, likeliest[index] >= 6.0);
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use ddpo_rewarder::vision::config::{ClipConfig, VitConfig};
 use ddpo_rewarder::vision::head::AestheticHead;
 use ddpo_rewarder::vision::preprocess::config::{Family, PreprocessorConfig};
-use ddpo_rewarder::{RewardOptions, Task, reward_for};
+use ddpo_rewarder::{RewardOptions, RewardSource, Task};
 use ddpo_rollout::image::RgbImage;
 use serde_json::json;
 use small_model::{SmallModel, goldens};
@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 fn refusal(task: Task, model: &SmallModel) -> String {
     let options = RewardOptions { model: Some(model.path()), ..RewardOptions::default() };
-    reward_for(task, &options, &mut |_| {}).map(|_| ()).unwrap_err().to_string()
+    RewardSource::Task(task).open(&options, &mut |_| {}).map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_processor_that_does_not_fit_the_network_is_refused() {
     assert!(found.ends_with("gives images of 20x20, config.json expects 12x12"), "{found}");
     std::fs::write(&path, r#"{"size": {"shortest_edge": 12}}"#).unwrap();
     let options = RewardOptions { model: Some(model.path()), ..RewardOptions::default() };
-    let mut reward = reward_for(Task::Over50, &options, &mut |_| {}).unwrap();
+    let mut reward = RewardSource::Task(Task::Over50).open(&options, &mut |_| {}).unwrap();
     let picture =
         |width, height| RgbImage::new(width, height, vec![9; width * height * 3]).unwrap();
     assert_eq!(reward.score(&[picture(30, 30)]).unwrap().len(), 1);

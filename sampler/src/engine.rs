@@ -79,10 +79,26 @@ pub struct Progress<'a> {
 /// Sees the states of a batch as they are made, lane by lane.
 pub type Observer<'a> = dyn Fn(Progress<'_>) + Sync + 'a;
 
+/// The images that the model predicts for a batch at one step, for those who want to know what
+/// becomes of them on the way.
+#[derive(Debug)]
+pub struct Prediction<'a> {
+    /// Position of the first image's sample in the batch.
+    pub first: usize,
+    /// Index of the step.
+    pub step: usize,
+    /// The predicted x_0, clipped as the scheduler has it, f32 `[B, C, H, W]`.
+    pub images: &'a Tensor,
+}
+
+/// Sees the predicted images of a batch, lane by lane.
+pub type Predictions<'a> = dyn Fn(Prediction<'_>) + Sync + 'a;
+
 struct Job<'a> {
     purpose: Purpose,
     provenance: Provenance,
     observe: &'a Observer<'a>,
+    predictions: Option<&'a Predictions<'a>>,
 }
 
 impl Sampler {
@@ -148,12 +164,36 @@ impl Sampler {
         provenance: Provenance,
         observe: &Observer<'_>,
     ) -> Result<Vec<Trajectory>, SampleError> {
-        let job = Job { purpose, provenance, observe };
+        self.run(unet, samples, &Job { purpose, provenance, observe, predictions: None })
+    }
+
+    /// [`Sampler::generate`], to the same bits, with a look at what the model predicts at each step.
+    ///
+    /// # Errors
+    /// As [`Sampler::generate`].
+    pub fn generate_with_predictions(
+        &self,
+        unet: &UNet,
+        samples: &[SampleCoordinates],
+        purpose: Purpose,
+        provenance: Provenance,
+        predictions: &Predictions<'_>,
+    ) -> Result<Vec<Trajectory>, SampleError> {
+        let predictions = Some(predictions);
+        self.run(unet, samples, &Job { purpose, provenance, observe: &|_| {}, predictions })
+    }
+
+    fn run(
+        &self,
+        unet: &UNet,
+        samples: &[SampleCoordinates],
+        job: &Job<'_>,
+    ) -> Result<Vec<Trajectory>, SampleError> {
         if samples.is_empty() {
             return Ok(Vec::new());
         }
         if self.lanes == 1 || samples.len() == 1 {
-            return self.denoise(unet, samples, 0, &job);
+            return self.denoise(unet, samples, 0, job);
         }
         let each = samples.len().div_ceil(self.lanes);
         let threads = tch::get_num_threads();
@@ -162,7 +202,7 @@ impl Sampler {
                 .chunks(each)
                 .enumerate()
                 .map(|(lane, part)| {
-                    let (sampler, unet, job) = (self.shared(), unet.shared(), &job);
+                    let (sampler, unet) = (self.shared(), unet.shared());
                     scope.spawn(move || {
                         tch::set_num_threads(1);
                         sampler.denoise(&unet, part, lane * each, job)
@@ -197,7 +237,7 @@ impl Sampler {
         first: usize,
         job: &Job<'_>,
     ) -> Result<Vec<Trajectory>, SampleError> {
-        let Job { purpose, provenance, observe } = *job;
+        let Job { purpose, provenance, observe, predictions } = *job;
         let _guard = tch::no_grad_guard();
         let device = unet.parameters().device();
         let steps = self.timesteps.len();
@@ -212,6 +252,10 @@ impl Sampler {
         for step in 0..steps {
             let rows = vec![step; samples.len()];
             let output = unet.forward(&state, &self.transitions.timestep_tensor(&rows));
+            if let Some(show) = predictions {
+                let images = &self.transitions.predicted_image(&state, &output, &rows);
+                show(Prediction { first, step, images });
+            }
             let random = self.transitions.coefficients()[step].sigma > 0.0;
             state = if random {
                 let taken = self.transitions.step(&state, &output, &rows, &draw(step + 1));

@@ -22,6 +22,8 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import torch  # noqa: E402
 from diffusers.utils import logging  # noqa: E402
 
+import evaluation  # noqa: E402
+import own  # noqa: E402
 import replay  # noqa: E402
 import sampling  # noqa: E402
 import vision  # noqa: E402
@@ -76,6 +78,8 @@ def comparisons(command):
     if (TOY / "model_index.json").exists():
         case = Case("replay-toy-faces", {}, steps=replay.STEPS, samples=replay.SAMPLES)
         yield case.name, lambda folder: replay.compare(ddpo, case, folder, 0, checkpoint=TOY)
+    yield from evaluation.comparisons(ddpo)
+    yield from own.comparisons(command)
     # Built beside the binary by `make parity`.
     yield from vision.comparisons(str(pathlib.Path(command[-1]).resolve().parent / "examples" / "vision"))
 

@@ -1,7 +1,7 @@
 """Compares our ViT, CLIP, image processors and aesthetic head with transformers, Pillow and PyTorch.
 
 Models with random weights are written by transformers, pictures by Pillow; the example `vision` of
-ddpo-rewarder reads both. Every case compares the levels after resizing and cropping (to be equal),
+ddpo-rewarder reads both, and transformers reads the classifier that the project made. Every case compares the levels after resizing and cropping (to be equal),
 the network's input, and the network's output.
 """
 
@@ -40,6 +40,9 @@ OUTPUT_LIMIT = 1e-4
 HEAD_LIMIT = 1e-5
 VALUE_LIMIT = 1e-6
 TIMEOUT_SECONDS = 900
+
+# The classifier that is part of the program.
+SHIPPED = pathlib.Path(__file__).resolve().parents[2] / "models" / "toy-ages-32"
 
 AGES = ["0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"]
 
@@ -186,16 +189,34 @@ def gap(found, expected):
     return (found.double() - expected.double()).abs().max().item()
 
 
-def compare(vision, case, folder):
-    """One case: levels, inputs, outputs."""
-    row = Row(case.name)
+def compare_random(vision, case, folder):
+    """One case with random weights."""
     model = build(case)
     save(case, model, folder / "model")
+    return compare(vision, case, model, folder / "model", folder)
+
+
+def compare_shipped(vision, folder):
+    """The classifier of the project's own, opened by transformers as it lies there."""
+    opened, report = ViTForImageClassification.from_pretrained(SHIPPED, output_loading_info=True)
+    case = VisionCase(SHIPPED.name, "vit", {}, json.loads((SHIPPED / "preprocessor_config.json").read_text()))
+    row = compare(vision, case, opened.eval(), SHIPPED, folder)
+    if any(report.values()):
+        row.fail(f"expected every tensor to fit, found {report}")
+    if [opened.config.id2label[index] for index in range(len(AGES))] != AGES:
+        row.fail(f"expected the labels {AGES}, found {opened.config.id2label}")
+    row.note("parameters", sum(tensor.numel() for tensor in opened.parameters()))
+    return row
+
+
+def compare(vision, case, model, root, folder):
+    """A network and the folder that it is in: levels, inputs, outputs."""
+    row = Row(case.name)
     draw(folder / "pictures", case.sizes)
     kind = "vit" if case.kind == "vit" else "clip"
-    run(vision, kind, folder / "model", folder / "pictures", folder / "ours.safetensors")
+    run(vision, kind, root, folder / "pictures", folder / "ours.safetensors")
     ours = load_file(folder / "ours.safetensors")
-    process_image, inputs, same = processor(case), [], 0
+    process_image, inputs = processor(case), []
     paths = sorted((folder / "pictures").iterdir())
     for path in paths:
         image = Image.open(path)
@@ -280,6 +301,7 @@ def compare_malice(vision, folder):
 def comparisons(vision):
     """Name and function of every comparison."""
     for case in CASES:
-        yield case.name, lambda folder, c=case: compare(vision, c, folder)
+        yield case.name, lambda folder, c=case: compare_random(vision, c, folder)
+    yield SHIPPED.name, lambda folder: compare_shipped(vision, folder)
     yield "aesthetic-head", lambda folder: compare_head(vision, folder)
     yield "malicious-head", lambda folder: compare_malice(vision, folder)

@@ -10,6 +10,8 @@ pub mod binary;
 pub mod disk;
 pub mod hub;
 pub mod process;
+pub mod report;
+pub mod reward_server;
 pub mod run;
 pub mod services;
 pub mod tree;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -89,8 +90,9 @@ pub fn prepare(command: &mut Command, folder: &Path) {
 pub struct Running {
     child: Child,
     lines: Receiver<String>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
     said: String,
+    complained: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Running {
@@ -111,11 +113,15 @@ impl Running {
                 }
             }
         });
+        let complained = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&complained);
         let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).map(|_| text).unwrap_or_default()
+            let mut some = [0; 4096];
+            while let Ok(bytes @ 1..) = stderr.read(&mut some) {
+                heard.lock().unwrap_or_else(PoisonError::into_inner).extend(&some[..bytes]);
+            }
         });
-        Self { child, lines, stderr: Some(stderr), said: String::new() }
+        Self { child, lines, stderr: Some(stderr), said: String::new(), complained }
     }
 
     /// Waits for the process to say `text`, or to end without; whether it did.
@@ -133,6 +139,15 @@ impl Running {
             }
         }
         true
+    }
+
+    /// Waits for the process to say `text` on standard error, or to end without; whether it did.
+    ///
+    /// # Panics
+    /// When neither happens in time.
+    pub fn complains(&mut self, text: &str) -> bool {
+        let complained = Arc::clone(&self.complained);
+        self.reaches(|| text_of(&complained).contains(text))
     }
 
     /// Waits until `condition` holds or the process has ended; whether it holds.
@@ -196,10 +211,16 @@ impl Running {
         // A text that no process says: this reads on to the end of standard output.
         while self.says("\0") {}
         let status = self.child.wait().expect("a child can be waited for");
-        let stderr = self.stderr.take().and_then(|thread| thread.join().ok());
-        let stderr = stderr.expect("standard error can be read");
+        let read = self.stderr.take().and_then(|thread| thread.join().ok());
+        read.expect("standard error can be read");
+        let stderr = text_of(&self.complained);
         Ended { code: status.code(), stdout: std::mem::take(&mut self.said), stderr }
     }
+}
+
+fn text_of(bytes: &Mutex<Vec<u8>>) -> String {
+    let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl Drop for Running {

@@ -200,6 +200,43 @@ fn reward_models_that_are_not_there() {
     }
 }
 
+#[test]
+fn rewards_that_cannot_be_read() {
+    let workshop = Workshop::new();
+    workshop.write("picture.png", "");
+    for (text, part) in [
+        ("", "found none in \"\""),
+        ("0.7*aesthetic +", "expected a reward on both sides of each + and -"),
+        ("much*aesthetic", "expected a number before the `*` in \"much*aesthetic\""),
+        ("0*aesthetic", "expected a weight that is finite and not zero in \"0*aesthetic score\""),
+        ("inf*aesthetic", "expected a weight that is finite"),
+        ("over50 + over50 years old", "expected each reward once, found \"over50 years old\""),
+        ("0.5*aesthetic + 0.5*beauty", "expected one of \"aesthetic score\""),
+        ("torchscript:", "torchscript:PATH"),
+        ("grpc://nowhere", "grpc://HOST:PORT"),
+    ] {
+        let reward = format!("--reward={text}");
+        let named = format!("reward = {text}");
+        // The piece that is wrong may be named by its full name.
+        let named = if text.contains(['+', ':']) { "reward = " } else { named.as_str() };
+        refuses(&workshop, &run::short(&[&reward]), &[named, part]);
+        refuses(&workshop, &["score", &reward, "picture.png"], &[named, part]);
+        let held_out = format!("--eval-reward={text}");
+        if !text.is_empty() {
+            refuses(&workshop, &run::short(&[&held_out]), &["eval_reward = ", part]);
+        }
+    }
+    for (flag, part) in [
+        ("--eval-reward=over50,over50 years old", "eval_reward = over50,over50 years old: "),
+        ("--reward-scale=big", "--reward-scale: reward_scale = \"big\""),
+        ("--task=0.5*over50 years old", "task: expected one of \"aesthetic score\""),
+    ] {
+        refuses(&workshop, &run::short(&[flag]), &[part]);
+    }
+    let both = ["--reward=over50 + aesthetic", "--reward-model=model"];
+    refuses(&workshop, &run::short(&both), &["reward_model = model: expected rewards that take"]);
+}
+
 /// Checks what `clap` refuses: the first line says what is wrong, the rest how it should be.
 #[track_caller]
 fn refuses_usage(workshop: &Workshop, arguments: &[&str], part: &str) {

@@ -83,7 +83,14 @@ fn the_seed_s_command_resolves_to_the_seed_s_settings() {
     }
     // What the seed did not have may be there too, but not change what it did.
     let more: Vec<&String> = found.keys().filter(|key| !expected.contains_key(*key)).collect();
-    let ours = ["age_reward", "importance_cap", "max_staleness", "ratio_tolerance", "reward_dtype"];
+    let ours = [
+        "age_reward",
+        "importance_cap",
+        "max_staleness",
+        "ratio_tolerance",
+        "reward_dtype",
+        "reward_scale",
+    ];
     assert_eq!(more, ours);
 }
 
@@ -202,5 +209,7 @@ fn every_setting_that_comes_with_the_project_is_accepted() {
         }
         names.push(name);
     }
-    assert!(names.contains(&"quickstart.toml"), "{names:?}");
+    for name in ["quickstart.toml", "over50.toml"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
 }

@@ -59,3 +59,18 @@ fn a_finished_run_leaves_workers_that_end_when_asked() {
         terminates(&mut fleet, name);
     }
 }
+
+#[test]
+fn a_learner_that_stays_tells_of_its_run_until_it_is_asked_to_stop() {
+    let mut fleet = Fleet::new(FleetConfig::fake(2, 8, 5));
+    fleet.learner("learner", &["--stay"]);
+    fleet.rewarder("rewarder");
+    fleet.sampler("sampler");
+    let learner = fleet.inspector("learner");
+    let status = until("the end of the run", || {
+        learner.status().ok().filter(|status| status.activity.contains("the run is finished"))
+    });
+    assert!(!status.serving, "{status:?}");
+    assert_eq!(learner.counter("trajectories_accepted"), Some(16));
+    terminates(&mut fleet, "learner");
+}

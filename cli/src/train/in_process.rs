@@ -9,8 +9,9 @@ use ddpo_learner::run::open::OpenRun;
 use ddpo_learner::run::pictures::image;
 use ddpo_learner::run::progress::Progress;
 use ddpo_learner::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
-use ddpo_rewarder::{RewardModel, Task, check};
+use ddpo_rewarder::{RewardError, Rewards, Task};
 use ddpo_rollout::image::{PixelMap, RgbImage};
+use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{SampleCoordinates, StateShape, Trajectory};
 use ddpo_sampler::engine::{Provenance, Sampler};
@@ -23,8 +24,9 @@ const WAITING: usize = 2;
 /// A sampler and a reward model that take turns with the learner.
 pub struct InProcess {
     sampler: Sampler,
-    task: Task,
-    reward: Box<dyn RewardModel>,
+    rewards: Rewards,
+    /// Whether nothing undercuts the reward of a flat grey image.
+    has_floor: bool,
     shape: StateShape,
     pixel_map: PixelMap,
     sample_batch: usize,
@@ -32,12 +34,7 @@ pub struct InProcess {
 
 impl InProcess {
     /// The engines for `run`.
-    pub fn new(
-        plan: &Plan,
-        task: Task,
-        reward: Box<dyn RewardModel>,
-        run: &OpenRun<'_>,
-    ) -> Result<Self> {
+    pub fn new(plan: &Plan, rewards: Rewards, run: &OpenRun<'_>) -> Result<Self> {
         let steps = plan.settings.num_inference_steps;
         let transitions = plan.transitions(&run.model().scheduler, steps)?.on(run.device());
         let shape = run.model().shape;
@@ -46,8 +43,8 @@ impl InProcess {
         let sampler = Sampler::new(transitions, shape, plan.settings.state_dtype);
         Ok(Self {
             sampler: sampler.with_lanes(lanes),
-            task,
-            reward,
+            rewards,
+            has_floor: plan.reward.plain() == Some(Task::JpegCompressibility.name()),
             shape,
             pixel_map: plan.pixel_map,
             sample_batch: plan.sample_batch,
@@ -61,8 +58,12 @@ impl InProcess {
             weights_digest: request.weights.digest,
         };
         let (sampler, unet) = (&self.sampler, request.weights.unet);
-        let mut scorer =
-            Scorer { reward: self.reward.as_mut(), shape: self.shape, map: self.pixel_map };
+        let mut scorer = Scorer {
+            rewards: &mut self.rewards,
+            purpose: request.purpose,
+            shape: self.shape,
+            map: self.pixel_map,
+        };
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(WAITING);
             let scoring = scope.spawn(move || scorer.score_all(&receiver));
@@ -84,10 +85,19 @@ impl InProcess {
             }
             drop(sender);
             let scored = scoring.join().map_err(|_| anyhow!("the reward model stopped"))?;
-            let (scored, seconds_scoring) = scored.context("scoring")?;
+            let (scored, seconds_scoring) = match scored {
+                Err(error) if is_given_up(&error, request) => return Ok(None),
+                scored => scored.context("scoring")?,
+            };
             Ok(Some(Rollout { scored, seconds_sampling, seconds_scoring }))
         })
     }
+}
+
+/// Whether somebody has asked to stop while a reward server was waited for.
+fn is_given_up(error: &anyhow::Error, request: &Request<'_>) -> bool {
+    let called_off = error.downcast_ref().is_some_and(RewardError::is_called_off);
+    called_off && request.on_interrupt == OnInterrupt::Abandon
 }
 
 impl Rollouts for InProcess {
@@ -106,19 +116,20 @@ impl Rollouts for InProcess {
 
     /// The compressibility of a flat grey image, which nothing undercuts.
     fn flat_reward(&mut self, shape: StateShape) -> Option<f64> {
-        if self.task != Task::JpegCompressibility {
+        if !self.has_floor {
             return None;
         }
         let (width, height) = (shape.width, shape.height);
         let grey = RgbImage::new(width, height, vec![128; width * height * 3]).ok()?;
-        let scores = self.reward.score(&[grey]).ok()?;
+        let scores = self.rewards.score(&[grey], Purpose::Rollout).ok()?;
         scores.first().map(|score| f64::from(score.reward))
     }
 }
 
-/// The reward model's end of the channel.
+/// The reward models' end of the channel.
 struct Scorer<'a> {
-    reward: &'a mut dyn RewardModel,
+    rewards: &'a mut Rewards,
+    purpose: Purpose,
     shape: StateShape,
     map: PixelMap,
 }
@@ -145,8 +156,6 @@ impl Scorer<'_> {
             .iter()
             .map(|trajectory| image(trajectory, self.shape, self.map))
             .collect::<Result<_, _>>()?;
-        let scores = self.reward.score(&images)?;
-        check(&images, &scores)?;
-        Ok(scores)
+        Ok(self.rewards.score(&images, self.purpose)?)
     }
 }

@@ -26,6 +26,7 @@ pub mod resolve;
 pub mod save;
 pub mod strict;
 pub mod tensors;
+pub mod unpack;
 pub mod writer;
 
 pub use files::{WriteError, write_file};
@@ -38,4 +39,5 @@ pub use resolve::{ResolveError, resolve, resolve_file, resolve_model, resolve_wi
 pub use save::{PipelineToSave, save_pipeline};
 pub use strict::{LoadError, LoadMismatch, load_into, load_part_into, modern_attention_name};
 pub use tensors::{TensorFile, TensorFileError, TensorInfo};
+pub use unpack::{UnpackError, unpack};
 pub use writer::write_tensors;

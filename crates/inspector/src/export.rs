@@ -23,6 +23,7 @@ pub async fn export(metrics: Metrics, health: Health, board: Board, source: Arc<
         let status = source.status();
         gauges(&metrics, &health, &board, &status);
         counters(&metrics, &status, &mut seen);
+        source.measure(&metrics);
     }
 }
 
@@ -50,6 +51,8 @@ fn counters(metrics: &Metrics, status: &Status, seen: &mut BTreeMap<String, u64>
             }
             Some(("receipts", verdict)) => metrics.trajectories.add(["receipt", verdict], more),
             Some(("orders", outcome)) => metrics.orders.add([outcome], more),
+            Some(("scores", "failed")) => metrics.errors.add(["score"], more),
+            Some(("scores", "not_finite")) => metrics.rewards_not_finite.add([], more),
             Some(("batches", "failed")) => metrics.errors.add(["batch"], more),
             Some(("stream", "errors")) => metrics.errors.add(["stream"], more),
             Some(("state", "bytes_received")) => metrics.bytes.add([status.service, "in"], more),

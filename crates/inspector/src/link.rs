@@ -1,10 +1,12 @@
 //! A service's link to the one that its trajectories go to: how it is reached, and whether it is.
 
 use ddpo_proto::stream::Destination;
-use ddpo_proto::uplink::{Backoff, LinkState, UplinkSettings};
+use ddpo_proto::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
 use ddpo_service::doors::DoorError;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
+use ddpo_service::metrics::Metrics;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -43,4 +45,11 @@ pub async fn follow(health: Health, condition: &'static str, mut link: watch::Re
             return;
         }
     }
+}
+
+/// Sets the metrics of `service`'s uplink: credits left, and trajectories without a receipt.
+pub fn measure(metrics: &Metrics, service: &str, uplink: &Uplink) {
+    let credits = uplink.counters().credits.load(Ordering::Relaxed);
+    metrics.credits.set([service], credits as f64);
+    metrics.queue_depth.set(["unanswered"], *uplink.in_flight().borrow() as f64);
 }

@@ -4,6 +4,7 @@ use ddpo_rollout::trajectory::{Digest, PolicyVersion};
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
 use ddpo_service::identity::Worker;
+use ddpo_service::metrics::Metrics;
 use std::collections::BTreeMap;
 
 /// What a service is and how it fares now.
@@ -33,6 +34,9 @@ pub struct Status {
 pub trait StatusSource: Send + Sync + 'static {
     /// The status now.
     fn status(&self) -> Status;
+
+    /// Sets those metrics that only the service itself can read; called once a second.
+    fn measure(&self, _metrics: &Metrics) {}
 }
 
 /// What all services' statuses have in common.

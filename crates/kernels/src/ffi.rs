@@ -29,6 +29,8 @@ unsafe extern "C" {
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
 
+    fn ddpo_device_memory(index: i8, allocated: *mut u64, reserved: *mut u64) -> bool;
+
     fn ddpo_free_message(message: *mut c_char);
 }
 
@@ -68,6 +70,14 @@ pub(crate) fn linear(
     let message = unsafe { ddpo_linear(x.as_ptr(), weight.as_ptr(), bias, &mut out) };
     // SAFETY: as just said.
     unsafe { answer(message, out) }
+}
+
+pub(crate) fn device_memory(index: i8) -> Option<(u64, u64)> {
+    let (mut allocated, mut reserved) = (0, 0);
+    // SAFETY: both pointers are to numbers of this frame, which the call writes if it gives true. It
+    // reads counters under the allocator's own lock, is `noexcept` and catches all exceptions.
+    let known = unsafe { ddpo_device_memory(index, &mut allocated, &mut reserved) };
+    known.then_some((allocated, reserved))
 }
 
 /// What a call has given.

@@ -7,7 +7,8 @@
 //! oneDNN, which libtorch leaves to a library that is a fifth slower on some processors; the networks of
 //! rewards, which need no gradient, use it. The C++ is in `cpp/`, built against the same
 //! libtorch as tch; its loops are built for several instruction sets, and the process takes the best
-//! that the machine has.
+//! that the machine has. [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch
+//! does not show.
 
 mod ffi;
 
@@ -75,4 +76,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
 /// Shapes, types or devices that do not fit.
 pub fn f_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
     ffi::linear(x, weight, bias)
+}
+
+/// Bytes that tensors take on the CUDA device of this index, and bytes that libtorch's allocator has
+/// reserved there: what `torch.cuda.memory_allocated` and `memory_reserved` of PyTorch 2.11 say. `None`
+/// before the first tensor is there, or where there is no such device.
+#[must_use]
+pub fn device_memory(index: i8) -> Option<(u64, u64)> {
+    ffi::device_memory(index)
 }

@@ -89,6 +89,61 @@ pub fn grid(cells: &[Cell], columns: usize, scale: usize, title: &str) -> RgbIma
     sheet.finish()
 }
 
+/// The pictures of a [`grid`] that has a title and one line under each picture: the inverse, for
+/// pictures of one `size`, width and height, in that many `columns` at that `scale`. None where
+/// `sheet` is no such grid: every square has to be of one colour.
+#[must_use]
+pub fn cells_of(
+    sheet: &RgbImage,
+    count: usize,
+    columns: usize,
+    scale: usize,
+    size: (usize, usize),
+) -> Option<Vec<RgbImage>> {
+    let plan = Plan {
+        columns: columns.clamp(1, count.max(1)),
+        frame: (size.0 * scale, size.1 * scale),
+        label: LABEL.line() + 3,
+        head: TITLE.line() + 12,
+    };
+    let (wide, high) = plan.mount();
+    let rows = count.div_ceil(plan.columns);
+    let height = (rows * (high + GAP)).saturating_sub(GAP) + plan.head + 2 * MARGIN;
+    if sheet.height() != height || sheet.width() < plan.columns * (wide + GAP) - GAP + 2 * MARGIN {
+        return None;
+    }
+    let corner = |index: usize| {
+        let left = MARGIN + index % plan.columns * (wide + GAP) + MOUNT_EDGE;
+        (left, MARGIN + plan.head + index / plan.columns * (high + GAP) + MOUNT_EDGE)
+    };
+    (0..count).map(|index| shrunk(sheet, corner(index), scale, size)).collect()
+}
+
+/// The picture of `size` whose pixels are squares of `scale` pixels; none where one is not.
+fn shrunk(
+    sheet: &RgbImage,
+    (left, top): (usize, usize),
+    scale: usize,
+    (width, height): (usize, usize),
+) -> Option<RgbImage> {
+    let pixel = |x: usize, y: usize| {
+        let at = (y * sheet.width() + x) * 3;
+        &sheet.pixels()[at..at + 3]
+    };
+    let mut pixels = Vec::with_capacity(width * height * 3);
+    for y in (0..height).map(|row| top + row * scale) {
+        for x in (0..width).map(|column| left + column * scale) {
+            let colour = pixel(x, y);
+            let mut square = (0..scale * scale).map(|at| pixel(x + at % scale, y + at / scale));
+            if !square.all(|other| other == colour) {
+                return None;
+            }
+            pixels.extend_from_slice(colour);
+        }
+    }
+    RgbImage::new(width, height, pixels).ok()
+}
+
 struct Sheet {
     width: usize,
     height: usize,

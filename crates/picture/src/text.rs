@@ -4,7 +4,7 @@
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 /// A size and weight of the font.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Type {
     weight: FontWeight,
     height: RasterHeight,
@@ -12,21 +12,26 @@ pub struct Type {
 
 /// Under a cell.
 pub const LABEL: Type = Type { weight: FontWeight::Regular, height: RasterHeight::Size16 };
+/// On the axes of a plot, which is drawn at twice its size.
+pub const AXIS: Type = Type { weight: FontWeight::Regular, height: RasterHeight::Size24 };
 /// Over a grid.
 pub const TITLE: Type = Type { weight: FontWeight::Bold, height: RasterHeight::Size24 };
 
 impl Type {
     /// Height of a line in pixels.
+    #[must_use]
     pub fn line(self) -> usize {
         self.height.val()
     }
 
     /// Width in pixels of a text of so many characters.
+    #[must_use]
     pub fn width(self, characters: usize) -> usize {
         characters * get_raster_width(self.weight, self.height)
     }
 
     /// The text, cut to fit so many pixels; a cut shows as two dots.
+    #[must_use]
     pub fn fit(self, text: &str, width: usize) -> String {
         let room = width / self.width(1);
         let length = text.chars().count();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
-use ddpo_picture::{Cell, grid};
+use ddpo_picture::{Cell, cells_of, grid};
 use ddpo_rollout::image::RgbImage;
 
 fn flat(width: usize, height: usize, level: u8) -> RgbImage {
@@ -45,4 +45,24 @@ fn unequal_pictures_empty_grids_and_odd_labels_are_drawn() {
     assert!(grid(&cells, 3, 0, "a title that is wider than the grid is").width() > 100);
     assert!(grid(&[], 4, 4, "nothing").height() > 0);
     assert!(grid(&[], 4, 4, "").height() > 0);
+}
+
+#[test]
+fn pictures_come_out_of_a_grid_as_they_went_in() {
+    let speckled = |seed: usize| {
+        let levels = (0..7 * 5 * 3).map(|at| (at * 37 + seed * 101) as u8).collect();
+        RgbImage::new(7, 5, levels).unwrap()
+    };
+    for (count, columns, scale) in [(7, 3, 2), (1, 1, 1), (4, 2, 13)] {
+        let images: Vec<RgbImage> = (0..count).map(speckled).collect();
+        let cells: Vec<Cell> = images.iter().map(|image| cell(image.clone(), "1.250")).collect();
+        let sheet = grid(&cells, columns, scale, "after 7 epochs - a title");
+        assert_eq!(cells_of(&sheet, count, columns, scale, (7, 5)), Some(images));
+        assert_eq!(cells_of(&sheet, count, columns, scale + 1, (7, 5)), None);
+    }
+    // Not a grid of such pictures: the squares would be of several colours.
+    let sheet = grid(&vec![cell(speckled(1), "x"); 2], 2, 3, "title");
+    assert_eq!(cells_of(&sheet, 2, 2, 1, (21, 15)).map(|found| found.len()), Some(2));
+    let fine = grid(&vec![cell(speckled(1), "x"); 2], 2, 1, "title");
+    assert_eq!(cells_of(&fine, 2, 2, 5, (7, 1)), None);
 }

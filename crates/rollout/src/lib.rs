@@ -6,5 +6,6 @@ pub mod image;
 pub mod noise;
 pub mod order;
 pub mod philox;
+pub mod reward;
 pub mod score;
 pub mod trajectory;

@@ -69,6 +69,19 @@ pub enum LearnError {
         /// The reward.
         reward: f32,
     },
+    /// A score lacks the reward of a term that is to be standardised.
+    #[error(
+        "learner: sample {sample}: expected a component \"{name}\" that is a number, for \
+         reward_scale = normalised, found {found}"
+    )]
+    Component {
+        /// Index of the sample.
+        sample: u32,
+        /// The term.
+        name: String,
+        /// What is there.
+        found: String,
+    },
     /// No step of the schedule is random.
     #[error("learner: no step has sigma > 0, so there is nothing to train; hint: use eta > 0")]
     Deterministic,

@@ -17,6 +17,7 @@ use crate::pass::{Lane, Work, side_by_side};
 use crate::policy::Policy;
 use crate::report::UpdateReport;
 use crate::schedule::LearningRate;
+use crate::terms::{TermMoments, TermRewards, advantages_of_terms};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::score::ScoredTrajectory;
@@ -34,12 +35,13 @@ pub struct Learner {
     optimizer: AdamW,
     ema: Option<Ema>,
     running: RunningMoments,
+    terms: TermMoments,
     version: PolicyVersion,
     schedule_step: u64,
 }
 
 /// Where a learner is: what a checkpoint holds besides tensors.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Position {
     /// Version of the weights.
     pub version: PolicyVersion,
@@ -49,6 +51,8 @@ pub struct Position {
     pub schedule_step: u64,
     /// Statistics of all rewards so far.
     pub running: RunningMoments,
+    /// Statistics of all terms' rewards so far, where they are standardised.
+    pub terms: TermMoments,
 }
 
 /// Tells the caller how far an epoch is: optimizer steps taken, and in all.
@@ -86,6 +90,7 @@ impl Learner {
             optimizer,
             ema,
             running: RunningMoments::default(),
+            terms: TermMoments::default(),
             version: PolicyVersion::default(),
             schedule_step: 0,
         })
@@ -134,6 +139,13 @@ impl Learner {
         self.version
     }
 
+    /// Whether statistics of terms are of this learner's.
+    #[must_use]
+    pub fn takes(&self, moments: &TermMoments) -> bool {
+        let terms = self.config.normalised.as_ref().map(|reward| reward.terms().len());
+        moments.fits(terms.unwrap_or(0))
+    }
+
     /// Where the learner is.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -142,6 +154,7 @@ impl Learner {
             optimizer_step: self.optimizer.steps_taken(),
             schedule_step: self.schedule_step,
             running: self.running,
+            terms: self.terms.clone(),
         }
     }
 
@@ -150,6 +163,7 @@ impl Learner {
         self.version = position.version;
         self.schedule_step = position.schedule_step;
         self.running = position.running;
+        self.terms = position.terms;
         self.optimizer.resume_at(position.optimizer_step);
         self.policy.refresh();
     }
@@ -168,15 +182,10 @@ impl Learner {
         let trajectories: Vec<&Trajectory> = batch.iter().map(|s| &s.trajectory).collect();
         let lag = |t: &&Trajectory| self.version.0 - t.header().policy_version.0;
         let lags: Vec<u64> = trajectories.iter().map(lag).collect();
+        let normalised = self.config.normalised.as_ref();
+        let terms = normalised.map(|reward| TermRewards::of(reward, &batch)).transpose()?;
         let proximal = self.proximal(&trajectories)?;
-        let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
-        let advantages = advantages(
-            &rewards,
-            self.config.advantage,
-            self.config.batch_size,
-            &mut self.running,
-            self.config.clip_advantages,
-        );
+        let advantages = self.advantages(&batch, terms.as_deref());
         let mut epoch = Epoch::new(&trajectories, &advantages, &lags, &self.transitions);
         epoch.proximal = proximal;
         let batches = trajectories.len() / self.config.batch_size;
@@ -188,6 +197,21 @@ impl Learner {
         }
         self.version = self.version.next();
         Ok(epoch.finish(self.config.objective, self.lanes[0].reference.is_some()))
+    }
+
+    /// Advantages in the order of `batch`, of its rewards or of sums of `terms`.
+    fn advantages(
+        &mut self,
+        batch: &[&ScoredTrajectory],
+        terms: Option<&[TermRewards]>,
+    ) -> Vec<f32> {
+        let LearnerConfig { advantage, batch_size, clip_advantages, .. } = self.config;
+        if let Some(terms) = terms {
+            let seen = &mut self.terms;
+            return advantages_of_terms(terms, advantage, batch_size, seen, clip_advantages);
+        }
+        let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
+        advantages(&rewards, advantage, batch_size, &mut self.running, clip_advantages)
     }
 
     /// The mini-batches in the order of training, as (inner epoch, number).

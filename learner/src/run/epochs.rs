@@ -4,7 +4,8 @@ use crate::batch_file;
 use crate::plan::Plan;
 use crate::report::UpdateReport;
 use crate::run::error::RunError;
-use crate::run::metrics::{EpochMetrics, RewardSummary, Seconds};
+use crate::run::evaluation::Evaluation;
+use crate::run::metrics::{EpochMetrics, RewardSummary, Seconds, components};
 use crate::run::open::OpenRun;
 use crate::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::run::{Host, Outcome, evaluation, pictures, summary};
@@ -70,7 +71,9 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let start = Instant::now();
         let Some(rollout) = self.sample()? else { return Ok(false) };
         let training = Instant::now();
+        self.rollouts.updating();
         let update = self.update(&rollout.scored)?;
+        self.rollouts.updated();
         let seconds = Seconds {
             seconds_sampling: rollout.seconds_sampling,
             seconds_scoring: rollout.seconds_scoring,
@@ -86,9 +89,10 @@ impl<'a, 'h> Epochs<'a, 'h> {
         self.write_samples(&rollout.scored)?;
         let eval = due.then(|| self.evaluate()).transpose()?.flatten();
         let best = self.run.best_reward;
-        let improved = eval.is_some_and(|mean| best.is_none_or(|best| mean > best));
+        let mean = eval.as_ref().map(|eval| eval.rewards.reward_mean);
+        let improved = mean.is_some_and(|mean| best.is_none_or(|best| mean > best));
         if improved {
-            self.run.best_reward = eval;
+            self.run.best_reward = mean;
         }
         self.tell(&rollout.scored, update, eval, seconds)?;
         self.save_if_due(improved)?;
@@ -142,7 +146,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
     }
 
     /// Draws, scores and records the evaluation that was announced; `None` if asked to stop.
-    fn evaluate(&mut self) -> Result<Option<f64>, RunError> {
+    fn evaluate(&mut self) -> Result<Option<Evaluation>, RunError> {
         let averaged = self.average.take();
         let average = average(&self.run, averaged.as_ref());
         let weights = average.unwrap_or(policy(&self.run, self.digest));
@@ -163,7 +167,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let OpenRun { plan, folder, model, learner, epoch, .. } = &self.run;
         let title = format!("samples of epoch {epoch}");
         let path = folder.samples(*epoch);
-        pictures::write(&path, &plan.settings.task, model.shape, scored, &title)?;
+        pictures::write(&path, &plan.reward.label(), model.shape, scored, &title)?;
         if plan.settings.record_batches {
             let trajectories: Vec<_> = scored.iter().map(|one| &one.trajectory).collect();
             let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
@@ -178,7 +182,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         &mut self,
         scored: &[ScoredTrajectory],
         update: UpdateReport,
-        eval_reward_mean: Option<f64>,
+        eval: Option<Evaluation>,
         seconds: Seconds,
     ) -> Result<(), RunError> {
         let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
@@ -186,15 +190,16 @@ impl<'a, 'h> Epochs<'a, 'h> {
             epoch: self.run.epoch,
             policy_version: self.run.learner.version().0,
             rewards: RewardSummary::of(&rewards),
+            components: components(scored),
             update,
-            eval_reward_mean,
+            eval_reward_mean: eval.as_ref().map(|eval| eval.rewards.reward_mean),
+            eval_components: eval.map(|eval| eval.components).unwrap_or_default(),
             seconds,
             peak_memory_bytes: peak_bytes().unwrap_or(0),
         };
         self.run.metrics.push(&metrics)?;
         self.host.progress.epoch(&metrics);
-        let epochs = self.settings().num_epochs;
-        self.host.progress.say(&summary::epoch_line(&metrics, epochs));
+        self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
         Ok(())
     }
 

@@ -58,6 +58,17 @@ pub enum RunError {
         /// The digest that the trajectory bears.
         found: Digest,
     },
+    /// An evaluation was not scored with a reward that is held out for it.
+    #[error(
+        "evaluation: sample {sample}: expected a component \"{name}\", found none; \
+         hint: eval_rewards of each rewarder has to name it"
+    )]
+    HeldOut {
+        /// Index of the sample.
+        sample: u32,
+        /// The component.
+        name: String,
+    },
     /// A checkpoint of this run.
     #[error(transparent)]
     Checkpoint(Box<CheckpointError>),

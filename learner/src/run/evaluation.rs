@@ -4,24 +4,29 @@ use crate::learner::Learner;
 use crate::plan::Plan;
 use crate::run::error::{FolderError, RunError};
 use crate::run::folder::RunFolder;
-use crate::run::metrics::RewardSummary;
+use crate::run::metrics::{Components, RewardSummary, components};
 use crate::run::pictures;
 use crate::run::rollouts::{OnInterrupt, Request, Weights};
+use crate::run::table::Columns;
 use ddpo_checkpoint::write_file;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::reward::RewardExpression;
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{PolicyVersion, StateShape};
 use serde::{Deserialize, Serialize};
 
 /// One evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Epochs completed before it.
     pub epoch: u32,
     /// Its rewards.
     #[serde(flatten)]
     pub rewards: RewardSummary,
+    /// The components of its scores, those of held-out rewards among them.
+    #[serde(default, skip_serializing_if = "Components::is_empty")]
+    pub components: Components,
 }
 
 /// The evaluations of a run, which are `eval/rewards.jsonl`.
@@ -57,14 +62,14 @@ impl Evaluations {
 
     /// The first and the last evaluation.
     #[must_use]
-    pub fn ends(&self) -> Option<(Evaluation, Evaluation)> {
-        Some((*self.list.first()?, *self.list.last()?))
+    pub fn ends(&self) -> Option<(&Evaluation, &Evaluation)> {
+        Some((self.list.first()?, self.list.last()?))
     }
 
-    /// Writes the grid, the table and the list; gives the mean reward.
+    /// Writes the grid, the table and the list; gives what it came to.
     ///
     /// # Errors
-    /// [`RunError::Draw`] and [`RunError::Write`].
+    /// [`RunError::HeldOut`], [`RunError::Draw`] and [`RunError::Write`].
     pub fn push(
         &mut self,
         plan: &Plan,
@@ -72,23 +77,40 @@ impl Evaluations {
         shape: StateShape,
         epoch: u32,
         scored: &[ScoredTrajectory],
-    ) -> Result<f64, RunError> {
+    ) -> Result<Evaluation, RunError> {
+        check_held_out(plan, scored)?;
         let title = format!("after {epoch} epochs");
-        pictures::write(&folder.eval(epoch, "png"), &plan.settings.task, shape, scored, &title)?;
-        let mut table = "sample,reward\n".to_owned();
+        pictures::write(&folder.eval(epoch, "png"), &plan.reward.label(), shape, scored, &title)?;
+        let columns = Columns::of(scored.iter().map(|one| &one.score));
+        let mut table = columns.heading("sample");
         for one in scored {
             let sample = one.trajectory.header().coordinates.sample;
-            table += &format!("{sample},{}\n", one.score.reward);
+            table += &columns.row(&sample.to_string(), &one.score);
         }
         write_file(&folder.eval(epoch, "csv"), table.as_bytes())?;
         let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
         let rewards = RewardSummary::of(&rewards);
-        self.list.push(Evaluation { epoch, rewards });
+        let evaluation = Evaluation { epoch, rewards, components: components(scored) };
+        self.list.push(evaluation.clone());
         let lines = self.list.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
         let text = lines.join("\n") + "\n";
         write_file(&folder.root().join("eval/rewards.jsonl"), text.as_bytes())?;
-        Ok(rewards.reward_mean)
+        Ok(evaluation)
     }
+}
+
+/// Checks that every sample was scored with the rewards that are held out for evaluation.
+fn check_held_out(plan: &Plan, scored: &[ScoredTrajectory]) -> Result<(), RunError> {
+    for name in plan.held_out.iter().map(RewardExpression::held_out_name) {
+        let lacks = |one: &&ScoredTrajectory| {
+            !one.score.components.iter().any(|component| component.name == name)
+        };
+        if let Some(one) = scored.iter().find(lacks) {
+            let sample = one.trajectory.header().coordinates.sample;
+            return Err(RunError::HeldOut { sample, name });
+        }
+    }
+    Ok(())
 }
 
 /// A network with the averaged weights, if the learner keeps some.

@@ -3,7 +3,9 @@
 use crate::report::UpdateReport;
 use crate::run::error::{FolderError, RunError};
 use ddpo_checkpoint::write_file;
+use ddpo_rollout::score::ScoredTrajectory;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Mean, spread and ends of an epoch's rewards.
@@ -35,6 +37,32 @@ impl RewardSummary {
     }
 }
 
+/// Mean and spread of one component of the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComponentSummary {
+    /// Mean.
+    pub mean: f64,
+    /// Unbiased standard deviation.
+    pub std: f64,
+}
+
+/// Components by their names.
+pub type Components = BTreeMap<String, ComponentSummary>;
+
+/// Sums up every component of these scores.
+#[must_use]
+pub fn components(scored: &[ScoredTrajectory]) -> Components {
+    let mut values: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
+    for component in scored.iter().flat_map(|one| &one.score.components) {
+        values.entry(&component.name).or_default().push(component.value);
+    }
+    let summary = |(name, values): (&str, Vec<f32>)| {
+        let RewardSummary { reward_mean: mean, reward_std: std, .. } = RewardSummary::of(&values);
+        (name.to_owned(), ComponentSummary { mean, std })
+    };
+    values.into_iter().map(summary).collect()
+}
+
 /// Wall time of the stages of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
@@ -58,11 +86,17 @@ pub struct EpochMetrics {
     /// The epoch's rewards.
     #[serde(flatten)]
     pub rewards: RewardSummary,
+    /// What they were made of, if the scores tell.
+    #[serde(default, skip_serializing_if = "Components::is_empty")]
+    pub components: Components,
     /// The updates.
     #[serde(flatten)]
     pub update: UpdateReport,
     /// Mean evaluation reward after the epoch, if there was an evaluation.
     pub eval_reward_mean: Option<f64>,
+    /// The components of its scores, those of held-out rewards among them.
+    #[serde(default, skip_serializing_if = "Components::is_empty")]
+    pub eval_components: Components,
     /// Where the time went.
     #[serde(flatten)]
     pub seconds: Seconds,

@@ -17,7 +17,9 @@ mod place;
 pub mod progress;
 pub mod resume;
 pub mod rollouts;
+mod shares;
 mod summary;
+pub mod table;
 
 use crate::run::epochs::Epochs;
 use crate::run::error::RunError;

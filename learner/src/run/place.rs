@@ -2,13 +2,21 @@
 //! any working folder, and left out of what the run is.
 
 use crate::settings::Settings;
+use ddpo_rollout::reward::{RewardExpression, TORCHSCRIPT};
 use std::path::Path;
 
 /// `settings` with the folders and files that they start from under their absolute paths. Other
 /// names, such as those of repositories on the Hub, stay.
 #[must_use]
 pub fn anchored(settings: &Settings) -> Settings {
-    with_folders(settings, |path| path.to_str().map(str::to_owned))
+    let absolute = |path: &Path| path.to_str().map(str::to_owned);
+    let in_source = |source: &str| {
+        let path = source.strip_prefix(TORCHSCRIPT).map(Path::new);
+        let path = path.and_then(|path| absolute(&path.canonicalize().ok()?));
+        path.map_or_else(|| source.to_owned(), |path| format!("{TORCHSCRIPT}{path}"))
+    };
+    let reward = |reward: &RewardExpression| reward.with_sources(in_source).ok();
+    with_rewards(with_folders(settings, absolute), |asked| Some(reward(asked)?.to_string()))
 }
 
 /// `settings` without a trace of where anything lies: folders by their last names, the run's own
@@ -16,7 +24,22 @@ pub fn anchored(settings: &Settings) -> Settings {
 #[must_use]
 pub fn placeless(settings: &Settings) -> Settings {
     let settings = Settings { output_dir: ".".into(), ..settings.clone() };
-    with_folders(&settings, |path| path.file_name()?.to_str().map(str::to_owned))
+    let last = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
+    with_rewards(with_folders(&settings, last), |reward| Some(reward.label()))
+}
+
+/// `settings` with its rewards as `change` writes them; what it cannot write stays.
+fn with_rewards(
+    settings: Settings,
+    change: impl Fn(&RewardExpression) -> Option<String>,
+) -> Settings {
+    let one = |text: &String| change(&text.parse().ok()?);
+    let all = |texts: &[String]| -> Option<Vec<String>> {
+        RewardExpression::list(texts).ok()?.iter().map(&change).collect()
+    };
+    let reward = settings.reward.as_ref().and_then(one).or(settings.reward);
+    let eval_reward = settings.eval_reward.as_deref().and_then(all).or(settings.eval_reward);
+    Settings { reward, eval_reward, ..settings }
 }
 
 fn with_folders(settings: &Settings, name: impl Fn(&Path) -> Option<String>) -> Settings {
@@ -56,6 +79,30 @@ mod tests {
         assert_eq!(told.resume_from_ckpt.as_deref(), Some("no/where"));
         let hub = Settings { ddpm_ckpt: "google/ddpm-church-256".into(), ..settings };
         assert_eq!(anchored(&hub), hub);
+    }
+
+    #[test]
+    fn a_file_in_a_reward_is_told_from_other_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("smile.pt");
+        std::fs::write(&file, b"").unwrap();
+        let file = file.to_str().unwrap();
+        let written = |reward: &str| Settings {
+            reward: Some(reward.into()),
+            eval_reward: Some(vec!["over50".into(), "grpc://a:1".into(), "b:2".into()]),
+            output_dir: ".".into(),
+            ..Settings::default()
+        };
+        let settings = written(&format!("0.50*torchscript:{file} + aesthetic"));
+        let anchored = anchored(&settings);
+        let whole = format!("0.5*torchscript:{file} + aesthetic score");
+        assert_eq!(anchored.reward, Some(whole));
+        let held_out = ["over50 years old", "grpc://a:1,b:2"].map(str::to_owned);
+        assert_eq!(anchored.eval_reward.as_deref(), Some(&held_out[..]));
+        let told = placeless(&anchored).reward;
+        assert_eq!(told.as_deref(), Some("0.5*torchscript:smile.pt + aesthetic score"));
+        // What cannot be read is left for the message that refuses it.
+        assert_eq!(placeless(&written("a +")).reward.as_deref(), Some("a +"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The lines that a run tells.
 
 use crate::plan::Plan;
-use crate::run::evaluation::Evaluations;
+use crate::run::evaluation::{Evaluation, Evaluations};
 use crate::run::folder::RunFolder;
-use crate::run::metrics::EpochMetrics;
+use crate::run::metrics::{Components, EpochMetrics};
+use crate::run::shares;
+use ddpo_rollout::reward::{RewardExpression, Term};
 
 /// What is about to run.
 #[must_use]
@@ -13,7 +15,7 @@ pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
     let mut text = format!(
         "finetuning {} for \"{}\"{from}: {} epochs of {} samples, {} steps each, in {}",
         settings.ddpm_ckpt,
-        settings.task,
+        plan.reward,
         settings.num_epochs,
         settings.num_samples_per_epoch,
         settings.num_inference_steps,
@@ -25,15 +27,20 @@ pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
     text
 }
 
-/// One epoch.
+/// One epoch. Of a sum its terms, of an evaluation what is held out.
 #[must_use]
-pub fn epoch_line(metrics: &EpochMetrics, epochs: u32) -> String {
+pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
     let EpochMetrics { rewards, update, seconds, .. } = metrics;
-    let eval = metrics.eval_reward_mean.map_or(String::new(), |mean| format!(", eval {mean:.4}"));
+    let labels = plan.reward.terms().iter().map(Term::label);
+    let terms = means(&metrics.components, labels.map(|label| (label.clone(), label)));
+    let held_out = means(&metrics.eval_components, held_out(plan));
+    let eval = metrics.eval_reward_mean;
+    let eval = eval.map_or(String::new(), |mean| format!(", eval {mean:.4}{held_out}"));
     format!(
-        "epoch {}/{epochs}: reward {:.4} +- {:.4}{eval}, loss {:.2e}, clipped {:.0} %, gap {:.1e}, \
-         lr {:.2e}, {:.1} + {:.1} s",
+        "epoch {}/{}: reward {:.4} +- {:.4}{terms}{eval}, loss {:.2e}, clipped {:.0} %, \
+         gap {:.1e}, lr {:.2e}, {:.1} + {:.1} s",
         metrics.epoch,
+        plan.settings.num_epochs,
         rewards.reward_mean,
         rewards.reward_std,
         update.loss,
@@ -43,6 +50,24 @@ pub fn epoch_line(metrics: &EpochMetrics, epochs: u32) -> String {
         seconds.seconds_sampling,
         seconds.seconds_training,
     )
+}
+
+/// The rewards that are held out: their names among the components, and as they are shown.
+fn held_out(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    let named = |reward: &RewardExpression| (reward.held_out_name(), reward.label());
+    plan.held_out.iter().map(named)
+}
+
+/// The means of those components that there are, in brackets.
+fn means(components: &Components, names: impl Iterator<Item = (String, String)>) -> String {
+    let mean = |(name, shown): (String, String)| {
+        components.get(&name).map(|found| format!("{shown} {:.4}", found.mean))
+    };
+    let found: Vec<String> = names.filter_map(mean).collect();
+    match found.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", found.join(", ")),
+    }
 }
 
 /// What came of it, and the files to look at. `flat` gives the reward of a flat grey image, as a
@@ -67,6 +92,13 @@ pub fn closing(
                 flat.abs()
             );
         }
+        for (name, shown) in held_out(plan) {
+            let mean = |evaluation: &Evaluation| evaluation.components.get(&name).map(|it| it.mean);
+            if let (Some(before), Some(after)) = (mean(first), mean(last)) {
+                text += &format!("\nheld out: {shown}: {before:.4} -> {after:.4}");
+            }
+        }
+        text += &shares::lines(&first.components, &last.components);
         let show = |epoch| folder.eval(epoch, "png").display().to_string();
         text += &format!("\nlook at  {}  and  {}", show(first.epoch), show(last.epoch));
     }

@@ -9,6 +9,7 @@ use ddpo_rollout::order::WeightsId;
 use ddpo_service::telemetry::context::continue_from;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use tracing::field;
 
 /// What a sender hears before the run is open.
 pub const NOT_READY: &str = "the learner is not ready yet";
@@ -40,6 +41,28 @@ impl Arrivals {
         self.ledger.get().is_some()
     }
 
+    /// Samples that were ordered and have not come, and trajectories that have come and are not used
+    /// yet.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        self.ledger.get().map_or((0, 0), |ledger| (ledger.awaited(), ledger.held()))
+    }
+
+    fn verdict(&self, id: &str, trajectory: IncomingTrajectory) -> (Verdict, String) {
+        let Some(ledger) = self.ledger.get() else {
+            return (Verdict::RetryLater, NOT_READY.to_owned());
+        };
+        match decide(ledger, trajectory) {
+            Decision::Accepted => (Verdict::Accepted, String::new()),
+            Decision::Duplicate => (Verdict::Duplicate, "the learner has it".to_owned()),
+            Decision::Stale(reason) => (Verdict::Stale, reason),
+            Decision::Invalid(reason) => {
+                tracing::warn!(trajectory.id = id, %reason, "a trajectory is not what was ordered");
+                (Verdict::Invalid, reason)
+            }
+        }
+    }
+
     /// Decisions so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -66,7 +89,7 @@ impl IntakeHandler for Arrivals {
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send {
         let id = trajectory.identity.trajectory_id.clone();
-        let span = tracing::info_span!("accept", trajectory.id = id);
+        let span = tracing::info_span!("accept", trajectory.id = id, verdict = field::Empty);
         if let Some(traceparent) = &trajectory.identity.traceparent {
             continue_from(&span, traceparent);
         }
@@ -75,30 +98,13 @@ impl IntakeHandler for Arrivals {
             self.board.complete(&id, &trajectory.log_probs);
             self.board.scored(&id, score);
         }
-        let Some(ledger) = self.ledger.get() else {
-            self.board.rejected(&id, NOT_READY);
-            receipt.answer(Verdict::RetryLater, NOT_READY);
-            return std::future::ready(());
-        };
-        match decide(ledger, trajectory) {
-            Decision::Accepted => {
-                self.board.accepted(&id);
-                receipt.answer(Verdict::Accepted, "");
-            }
-            Decision::Duplicate => {
-                self.board.accepted(&id);
-                receipt.answer(Verdict::Duplicate, "the learner has it");
-            }
-            Decision::Stale(reason) => {
-                self.board.rejected(&id, &reason);
-                receipt.answer(Verdict::Stale, reason);
-            }
-            Decision::Invalid(reason) => {
-                tracing::warn!(trajectory.id = id, %reason, "a trajectory is not what was ordered");
-                self.board.rejected(&id, &reason);
-                receipt.answer(Verdict::Invalid, reason);
-            }
+        let (verdict, reason) = self.verdict(&id, trajectory);
+        span.record("verdict", verdict.name());
+        match verdict {
+            Verdict::Accepted | Verdict::Duplicate => self.board.accepted(&id),
+            _ => self.board.rejected(&id, &reason),
         }
+        receipt.answer(verdict, reason);
         std::future::ready(())
     }
 }

@@ -4,6 +4,7 @@
 use crate::service::keeper::KeeperError;
 use crate::service::keeper::{KeeperHandle, Standing};
 use crate::service::ledger::{Awaited, BatchKey, Ledger};
+use crate::service::traces::OrderTraces;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;
 use ddpo_rollout::score::ScoredTrajectory;
@@ -55,19 +56,26 @@ pub struct Desk {
     config: DeskConfig,
     keeper: KeeperHandle,
     ledger: Arc<Ledger>,
+    traces: OrderTraces,
 }
 
 impl Desk {
     /// A desk.
     #[must_use]
     pub fn new(config: DeskConfig, keeper: KeeperHandle, ledger: Arc<Ledger>) -> Self {
-        Self { config, keeper, ledger }
+        Self { config, keeper, ledger, traces: OrderTraces::default() }
     }
 
     /// The keeper.
     #[must_use]
     pub fn keeper(&self) -> &KeeperHandle {
         &self.keeper
+    }
+
+    /// The traces of the batches.
+    #[must_use]
+    pub fn traces(&self) -> &OrderTraces {
+        &self.traces
     }
 
     /// Issues the orders of a batch, unless it is waited for already.
@@ -82,8 +90,14 @@ impl Desk {
         self.ledger.expect(awaited);
         let samples: Vec<u32> = (0..awaited.samples).collect();
         let orders = samples.chunks(self.config.sample_batch.max(1)).enumerate();
-        let orders = orders.map(|(index, samples)| self.work_order(&awaited, index, samples));
-        Ok(self.keeper.issue(key, orders.collect())?)
+        let orders = orders.map(|(index, samples)| {
+            let order = self.work_order(&awaited, index, samples);
+            let span = OrderTraces::order(&order);
+            (WorkOrder { traceparent: traceparent(&span), ..order }, span)
+        });
+        let (orders, spans): (Vec<_>, Vec<_>) = orders.unzip();
+        self.traces.begin(key, spans);
+        Ok(self.keeper.issue(key, orders)?)
     }
 
     fn work_order(&self, awaited: &Awaited, index: usize, samples: &[u32]) -> WorkOrder {
@@ -92,7 +106,6 @@ impl Desk {
             BatchKey::Epoch(epoch) => (Purpose::Rollout, "rollout", epoch),
             BatchKey::Evaluation(_) => (Purpose::Evaluation, "evaluation", 0),
         };
-        let span = tracing::info_span!("order", epoch, policy.version = weights.version.0);
         WorkOrder {
             run_id: self.config.run_id.clone(),
             order_id: format!("{name}-{epoch:06}-{weights}-{index:04}"),
@@ -103,11 +116,12 @@ impl Desk {
             samples: samples.to_vec(),
             weights,
             weights_digest: awaited.weights_digest,
-            traceparent: traceparent(&span),
+            traceparent: None,
         }
     }
 
-    /// Waits until the batch is complete and takes it, in the order of its samples. `look` is called a
+    /// Waits until the batch is complete and takes it, in the order of its samples; the traces of an
+    /// epoch's orders go on until its update is over. `look` is called a
     /// few times a second with the samples that have come; `None` once it gives `false`.
     ///
     /// # Errors
@@ -138,6 +152,9 @@ impl Desk {
         }
         let scored = self.ledger.take(key).ok_or(DeskError::Gone(key))?;
         self.keeper.done(key)?;
+        if matches!(key, BatchKey::Evaluation(_)) {
+            self.traces.end(key);
+        }
         Ok(Some(scored))
     }
 }

@@ -108,7 +108,11 @@ impl FakeRun<'_> {
     pub fn run(&self, mut state: FakeState) -> Result<Option<FakeState>, FakeError> {
         while state.epoch < self.epochs {
             let Some(batch) = self.epoch(state.epoch)? else { return Ok(None) };
+            let (key, traces) = (BatchKey::Epoch(state.epoch), self.desk.traces());
+            let update = traces.update(key, u64::from(state.epoch));
             state = self.used(&state, &batch)?;
+            drop(update);
+            traces.end(key);
             let text = serde_json::to_string(&state).unwrap_or_default() + "\n";
             write_file(&file(self.folder), text.as_bytes())?;
         }

@@ -9,6 +9,7 @@ use ddpo_broadcast::lease::{Lease, LeaseRequest};
 use ddpo_broadcast::orders::OrdersNonce;
 use ddpo_broadcast::source::{Exposure, PublishRequest};
 use ddpo_rollout::order::{RunSpec, WeightsId, WorkOrder};
+use ddpo_service::metrics::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,11 +155,12 @@ pub struct Keeper {
     orders: BTreeMap<BatchKey, Vec<WorkOrder>>,
     standing: watch::Sender<Standing>,
     token: watch::Sender<u64>,
+    metrics: Metrics,
 }
 
 impl Keeper {
     /// Takes up the run in the store under `lease`, removes the orders of the learner before, and
-    /// starts the task.
+    /// starts the task. Errors of the store are counted in `metrics`, those that pass among them.
     ///
     /// # Errors
     /// [`KeeperError`].
@@ -168,7 +170,10 @@ impl Keeper {
         ledger: Arc<Ledger>,
         spec: RunSpec,
         lease: Lease,
+        metrics: Metrics,
     ) -> Result<KeeperHandle, KeeperError> {
+        // A count that is not there cannot be seen to rise.
+        metrics.errors.add(["store"], 0);
         store.put_run_spec(&lease, &spec).await?;
         let nonce = store.clear(&lease).await?;
         let (commands, inbox) = mpsc::channel(16);
@@ -185,6 +190,7 @@ impl Keeper {
             orders: BTreeMap::new(),
             standing,
             token,
+            metrics,
         };
         tokio::spawn(keeper.run(inbox));
         Ok(KeeperHandle { commands, standing: standing_of, token: token_of })
@@ -350,6 +356,7 @@ impl Keeper {
         error: BroadcastError,
         deadline: Instant,
     ) -> Result<(), KeeperError> {
+        self.metrics.errors.inc(["store"]);
         match &error {
             BroadcastError::LostLease { found: None, .. } => self.take_lease_again().await,
             BroadcastError::LostLease { .. } => Err(KeeperError::Deposed(error)),

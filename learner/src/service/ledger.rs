@@ -251,6 +251,12 @@ impl Ledger {
         Some(batch.received.into_iter().flatten().collect())
     }
 
+    /// Samples that are waited for and have not come.
+    #[must_use]
+    pub fn awaited(&self) -> usize {
+        self.lock().batches.values().map(|batch| batch.missing).sum()
+    }
+
     /// Trajectories that have come and are not taken yet.
     #[must_use]
     pub fn held(&self) -> usize {
@@ -374,6 +380,7 @@ mod tests {
         }
         assert_eq!(ledger.offer(offer(2, |_| {})), Decision::Duplicate);
         assert_eq!(ledger.missing(BatchKey::Epoch(3)), [1]);
+        assert_eq!((ledger.awaited(), ledger.held()), (1, 2));
         assert!(ledger.take(BatchKey::Epoch(3)).is_none());
         assert!(!ledger.wait(BatchKey::Epoch(3), Duration::ZERO));
         assert_eq!(ledger.offer(offer(1, |_| {})), Decision::Accepted);

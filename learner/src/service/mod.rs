@@ -15,3 +15,4 @@ pub mod progress;
 pub mod remote;
 pub mod run;
 pub mod settings;
+pub mod traces;

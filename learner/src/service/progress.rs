@@ -33,6 +33,9 @@ impl Progress for LogProgress {
         metrics.learning_rate.set([], update.lr);
         let lag = update.staleness.iter().map(|one| one.lag).max().unwrap_or(0);
         metrics.staleness.set([], lag as f64);
+        if let Some(mean) = epoch.eval_reward_mean {
+            metrics.reward_eval.set([], mean);
+        }
         metrics.optimizer_steps.add([], update.optimizer_steps);
         if let Some(kl) = update.kl_to_pretrained_nats {
             metrics.kl.set([], kl);

@@ -5,6 +5,7 @@ use crate::run::progress::Progress;
 use crate::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::service::desk::Desk;
 use crate::service::ledger::{Awaited, BatchKey};
+use crate::service::traces::UpdateTraces;
 use bytes::Bytes;
 use ddpo_broadcast::manifest::{TensorShape, WireDtype};
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
@@ -12,8 +13,9 @@ use ddpo_inspector::board::Board;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
+use ddpo_service::metrics::Metrics;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tch::{Device, Kind, Tensor};
 use tokio::sync::watch;
 
@@ -38,6 +40,18 @@ pub struct RemoteRollouts<'a> {
     pub reached: watch::Sender<Reached>,
     /// Whether somebody asked to stop.
     pub stop: &'a dyn Fn() -> bool,
+    /// Where times are noted.
+    pub metrics: Metrics,
+    /// The batch that the last rollout gave.
+    pub batch: Option<BatchKey>,
+    /// The traces of the update with it, while there is one.
+    pub update: Option<UpdateTraces>,
+}
+
+/// A checkpoint is on the disk, or the run is begun.
+pub fn note_commit(metrics: &Metrics) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics.last_commit.set([], now.as_secs_f64());
 }
 
 impl Rollouts for RemoteRollouts<'_> {
@@ -46,6 +60,7 @@ impl Rollouts for RemoteRollouts<'_> {
             Track::Policy => Exposure::Current,
             Track::Average => Exposure::Aside,
         };
+        let _timer = self.metrics.stage_seconds.time(["publish"]);
         let tensors = weights.unet.parameters().entries().iter().map(host_tensor);
         self.desk.keeper().publish(PublishRequest {
             id: weights.id,
@@ -55,6 +70,7 @@ impl Rollouts for RemoteRollouts<'_> {
             exposure,
             keep: Vec::new(),
         })?;
+        self.metrics.weights.inc(["published"]);
         if weights.id.track == Track::Policy {
             self.reached.send_modify(|reached| {
                 reached.weights = Some((weights.id.version, weights.digest));
@@ -82,11 +98,26 @@ impl Rollouts for RemoteRollouts<'_> {
             progress.at(request.stage, come, request.samples as usize);
             request.on_interrupt == OnInterrupt::Finish || !(self.stop)()
         })?;
+        self.batch = Some(awaited.key);
         let seconds_sampling = start.elapsed().as_secs_f64();
         Ok(scored.map(|scored| Rollout { scored, seconds_sampling, seconds_scoring: 0.0 }))
     }
 
+    fn updating(&mut self) {
+        let version = self.reached.borrow().weights.map_or(0, |(version, _)| version.0);
+        let traces = self.desk.traces();
+        self.update = self.batch.map(|key| traces.update(key, version));
+    }
+
+    fn updated(&mut self) {
+        self.update = None;
+        if let Some(key) = self.batch.take() {
+            self.desk.traces().end(key);
+        }
+    }
+
     fn saved(&mut self, epochs: u32) -> Result<(), RolloutsError> {
+        note_commit(&self.metrics);
         self.board.trained_before(epochs);
         Ok(())
     }

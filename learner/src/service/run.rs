@@ -14,7 +14,7 @@ use crate::service::fake::{FakeRun, state_of};
 use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
 use crate::service::ledger::{Ledger, RunShape};
 use crate::service::progress::LogProgress;
-use crate::service::remote::{Reached, RemoteRollouts};
+use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::{LearnerSettings, Training};
 use crate::settings::{Dtype, Resolved, Settings};
 use anyhow::{Context, Result, anyhow, bail};
@@ -31,6 +31,7 @@ use ddpo_inspector::status::{Standing, Status, StatusSource};
 use ddpo_proto::intake::{Intake, IntakeCounters, IntakeSettings};
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::trajectory::{Digest, StateDtype};
+use ddpo_service::doors::redis_password;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
 use ddpo_service::metrics::Metrics;
@@ -79,6 +80,7 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
         () = host.shutdown.wait() => None,
         store = store => Some(store?),
     };
+    let stay = own.stay;
     let held = match store {
         None => None,
         Some(store) => take_lease(&host, &own, &store).await?.map(|lease| (store, lease)),
@@ -105,6 +107,11 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
             training.start().await
         }
     };
+    if stay && trained.is_ok() {
+        // What comes too late is refused; status, health and metrics still tell of the run.
+        intake.drain();
+        host.shutdown.wait().await;
+    }
     host.health.drain();
     intake.drain();
     host.close().await;
@@ -127,7 +134,9 @@ fn plan_of(asked: &Resolved, own: &LearnerSettings) -> Result<Plan> {
 
 async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<dyn Broadcast>> {
     let url = host.settings.redis_url.expose();
+    let password = redis_password(&host.settings)?;
     let config = RedisConfig {
+        password: password.map(|password| password.expose().to_owned()),
         // The keeper has patience of its own, and its lease to renew meanwhile.
         patience: own.lease() / 3,
         ..RedisConfig::new(url, &host.settings.run_id)
@@ -265,7 +274,13 @@ impl TrainingThread {
             board: self.board.clone(),
             reached: self.reached.clone(),
             stop: &stop,
+            metrics: self.metrics.clone(),
+            batch: None,
+            update: None,
         };
+        self.metrics.staleness_bound.set([], f64::from(plan.settings.max_staleness));
+        self.metrics.ratio_tolerance.set([], plan.learner.ratio_tolerance);
+        note_commit(&self.metrics);
         let host = RunHost { progress: &progress, stop: &stop, command: "ddpo-learner" };
         let outcome = run::train(open, &mut rollouts, &host)?;
         self.health.unmet(
@@ -322,11 +337,11 @@ impl TrainingThread {
             scheduler_digest,
             dtype: "f32".into(),
             state_dtype: StateDtype::F32,
-            task: settings.task.clone(),
+            task: self.plan.reward.label(),
         };
         let shape = RunShape {
             run_id: self.run_id.clone(),
-            task: settings.task.clone(),
+            task: self.plan.reward.label(),
             scheduler_digest,
             dtype: StateDtype::F32,
             shape: None,
@@ -344,6 +359,7 @@ impl TrainingThread {
         };
         if let Some(state) = ended.run(state)? {
             tracing::info!(trained = state.trained, digest = %state.digest, "finished");
+            self.health.unmet("run", "the run is finished");
         }
         Ok(keeper.release()?)
     }
@@ -371,9 +387,9 @@ impl TrainingThread {
             patience: self.own.redis_patience(),
         };
         let (store, ledger) = (Arc::clone(&self.store), Arc::clone(ledger));
-        let lease = self.lease.clone();
+        let (lease, metrics) = (self.lease.clone(), self.metrics.clone());
         self.keeping.cancel();
-        Ok(self.runtime.block_on(Keeper::start(config, store, ledger, spec, lease))?)
+        Ok(self.runtime.block_on(Keeper::start(config, store, ledger, spec, lease, metrics))?)
     }
 
     fn spec(&self, open: &OpenRun<'_>) -> Result<RunSpec> {
@@ -398,7 +414,7 @@ impl TrainingThread {
                 Dtype::Bf16 => "bf16".into(),
             },
             state_dtype: settings.state_dtype,
-            task: settings.task.clone(),
+            task: self.plan.reward.label(),
         })
     }
 }
@@ -434,5 +450,12 @@ impl StatusSource for Source {
         };
         let counters = self.counts();
         Status { weights, epoch, counters, ..self.standing.status("learner", &activity) }
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        let (awaited, held) = self.arrivals.waiting();
+        metrics.queue_depth.set(["awaited"], awaited as f64);
+        metrics.queue_depth.set(["held"], held as f64);
+        metrics.devices(device::memory());
     }
 }

@@ -37,6 +37,8 @@ ddpo_service::settings! {
     switches {
         /// Wait while another learner holds the lease, instead of ending with an error
         standby;
+        /// After the run, go on answering for it until asked to stop, for where what ends is started again
+        stay;
     }
 }
 

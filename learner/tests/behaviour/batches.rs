@@ -10,7 +10,8 @@ use ddpo_learner::config::LearnerConfig;
 use ddpo_learner::learner::{LearnError, Learner};
 use ddpo_learner::pairs::{StepChoice, pairs};
 use ddpo_learner::report::UpdateReport;
-use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::score::{Component, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, Trajectory};
 use tch::Kind;
 
@@ -162,4 +163,32 @@ fn a_schedule_without_chance_cannot_be_trained() {
 
 fn transitions(eta: f64) -> Transitions {
     Transitions::new(SchedulerKind::Ddim, &SchedulerConfig::default(), tiny::STEPS, eta).unwrap()
+}
+
+/// Standardised terms come from the components, and a score that lacks one is refused by name
+/// before anything changes.
+#[test]
+fn normalised_terms_are_the_components_of_the_scores() {
+    let reward: RewardExpression = "2*a - b".parse().unwrap();
+    let config = LearnerConfig { normalised: Some(reward), ..settings() };
+    let mut batch = rollouts(&unet(1), 0, 8);
+    for (index, scored) in batch.iter_mut().enumerate() {
+        let part = |name: &str, value: f32| Component { name: name.into(), value };
+        scored.score.components = vec![part("b", 5.0), part("a", (index * index) as f32)];
+    }
+    // What never changes adds nothing, and nobody looks at the reward itself.
+    let (report, trained) = train(config.clone(), &batch);
+    let values: Vec<f32> = (0..8).map(|index| (index * index) as f32).collect();
+    let (other, expected) = train(settings(), &with_rewards(&batch, &values));
+    assert!((report.loss - other.loss).abs() < 1e-5, "{} {}", report.loss, other.loss);
+    assert!(prediction_gap(&trained, &expected) < 1e-5);
+
+    batch[3].score.components.pop();
+    let mut learner = learner(config);
+    let before = learner.position();
+    let found = learner.update(&batch, &mut |_, _| {}).unwrap_err();
+    let text = "learner: sample 3: expected a component \"a\" that is a number, for \
+                reward_scale = normalised, found none";
+    assert_eq!(found.to_string(), text);
+    assert_eq!(learner.position(), before);
 }

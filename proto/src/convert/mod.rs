@@ -5,5 +5,6 @@
 pub mod frame;
 pub mod header;
 pub mod reply;
+pub mod reward;
 pub mod score;
-mod text;
+pub(crate) mod text;

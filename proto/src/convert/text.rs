@@ -29,7 +29,7 @@ pub(super) fn optional(
 }
 
 /// A reason or an id for a message to a person: cut to `limit` bytes, control characters replaced.
-pub(super) fn shown(text: &str, limit: usize) -> String {
+pub(crate) fn shown(text: &str, limit: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(limit));
     for character in text.chars() {
         let character = if character.is_control() { ' ' } else { character };

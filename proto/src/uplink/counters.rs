@@ -16,6 +16,8 @@ pub struct UplinkCounters {
     pub reconnects: AtomicU64,
     /// Attempts to open a stream that failed.
     pub connect_failures: AtomicU64,
+    /// Credits left on the stream of the moment; the one number here that falls, too.
+    pub credits: AtomicU64,
     receipts: [AtomicU64; Verdict::ALL.len()],
 }
 
@@ -24,6 +26,10 @@ impl UplinkCounters {
     #[must_use]
     pub fn receipts(&self, verdict: Verdict) -> u64 {
         self.receipts[verdict as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_credits(&self, left: u32) {
+        self.credits.store(u64::from(left), Ordering::Relaxed);
     }
 
     pub(super) fn count_receipt(&self, verdict: Verdict) {

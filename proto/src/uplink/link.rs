@@ -36,6 +36,10 @@ impl Link {
         self.credits > 0
     }
 
+    pub(super) fn credits(&self) -> u32 {
+        self.credits
+    }
+
     /// Whether no trajectory is on the stream.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()

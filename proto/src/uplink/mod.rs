@@ -7,6 +7,7 @@
 //! bounds how many it opens (see [`Uplink::in_flight`]).
 
 mod backoff;
+mod body;
 mod counters;
 mod entry;
 mod link;

@@ -140,6 +140,7 @@ impl<'a> Stream<'a> {
         match reply {
             Reply::Credit(credits) => {
                 self.link.grant(credits);
+                self.shared.counters.note_credits(self.link.credits());
                 self.ready = true;
                 if !std::mem::replace(&mut self.established, true) {
                     let address = self.address.to_owned();
@@ -200,6 +201,7 @@ fn plan(shared: &Shared, link: &mut Link) -> Option<TrajectoryFrame> {
     })?;
     link.note(&planned);
     let counters = &shared.counters;
+    counters.note_credits(link.credits());
     count(&counters.trajectories_resent, u64::from(planned.resent));
     count(&counters.bytes_sent, planned.next.payload_bytes as u64);
     count(&counters.trajectories_sent, u64::from(planned.next.last == Last::Sent));

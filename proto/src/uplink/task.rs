@@ -1,5 +1,6 @@
 //! The task of an uplink: connects, runs one stream at a time, and begins again.
 
+use super::body::FrameChannel;
 use super::link::LinkState;
 use super::stream::{LinkEnd, Stream};
 use super::table::Table;
@@ -11,7 +12,6 @@ use crate::wire::{
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 use tonic::{Request, Streaming};
@@ -57,6 +57,7 @@ async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], token: Option<&Meta
                 streams += 1;
                 let mut stream = Stream::new(shared, address, outgoing, replies);
                 let end = stream.run().await;
+                shared.counters.note_credits(0);
                 shared.change(Table::reset);
                 // A receiver that takes a stream and grants nothing is no better than none.
                 if stream.is_established() {
@@ -98,7 +99,9 @@ async fn open(
         .map_err(overdue("connection"))?
         .map_err(|error| LinkEnd::Connect(chain(&error)))?;
     let (outgoing, frames) = mpsc::channel(QUEUED_FRAMES);
-    let mut request = Request::new(ReceiverStream::new(frames));
+    let channel = FrameChannel::new(channel, frames);
+    // The channel puts the frames in place of this body.
+    let mut request = Request::new(tokio_stream::empty());
     if let Some(token) = token {
         request.metadata_mut().insert("authorization", token.clone());
     }

@@ -37,13 +37,13 @@ impl AestheticReward {
         let head = options.aesthetic_head.as_deref().unwrap_or(AESTHETIC_HEAD);
         let path = resolve_file(head, progress)?;
         let head = AestheticHead::open(&path, options.device)?;
-        let folder = source::open(options.model.as_deref().unwrap_or(AESTHETIC_MODEL), progress)?;
-        let network = ClipVision::open(&folder, options.kind, options.device)?;
+        let source = source::open(options.model.as_deref().unwrap_or(AESTHETIC_MODEL), progress)?;
+        let network = ClipVision::open(&source.folder, options.kind, options.device)?;
         let tower = network.config().projection_dim;
         if tower != WIDTH {
             return Err(VisionError::HeadWidth { path, head: WIDTH, tower });
         }
-        let eye = Eye::open(&folder, Family::Clip, &network.config().tower, options)?;
+        let eye = Eye::open(&source.folder, Family::Clip, &network.config().tower, options)?;
         Ok(Self { network, head, eye })
     }
 }

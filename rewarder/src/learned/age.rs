@@ -18,6 +18,10 @@ use crate::vision::vit::VitClassifier;
 /// The component with the index of the likeliest class.
 const PREDICTED: &str = "predicted_class";
 
+/// What the component begins with that is 1 if the likeliest class is wanted, else 0: its mean is
+/// the share of such images.
+const CLASSIFIED: &str = "classified";
+
 /// Which ages are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgeSide {
@@ -27,7 +31,18 @@ pub enum AgeSide {
     Below(u32),
 }
 
-/// Rewards the wanted ages. Components: every class's probability, and the likeliest class's index.
+impl AgeSide {
+    /// Name of the component that tells whether the likeliest class is on this side.
+    fn component(self) -> String {
+        match self {
+            Self::From(age) => format!("{CLASSIFIED}_{age}_or_older"),
+            Self::Below(age) => format!("{CLASSIFIED}_under_{age}"),
+        }
+    }
+}
+
+/// Rewards the wanted ages. Components: every class's probability, the likeliest class's index, and
+/// whether that class is wanted.
 pub struct AgeRewardModel {
     task: Task,
     reward: AgeReward,
@@ -48,8 +63,8 @@ impl AgeRewardModel {
         options: &RewardOptions,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, VisionError> {
-        let folder = source::open(options.model.as_deref().unwrap_or(AGE_MODEL), progress)?;
-        let network = VitClassifier::open(&folder, options.kind, options.device)?;
+        let source = source::open(options.model.as_deref().unwrap_or(AGE_MODEL), progress)?;
+        let network = VitClassifier::open(&source.folder, options.kind, options.device)?;
         let labels = &network.config().labels;
         let wanted = match side {
             AgeSide::From(age) => split_at(labels, age)?.0,
@@ -57,22 +72,24 @@ impl AgeRewardModel {
         };
         let named = |label: &String| format!("probability_{}", label.replace(' ', "_"));
         let mut components: Vec<String> = labels.iter().map(named).collect();
-        components.push(PREDICTED.to_owned());
-        let eye = Eye::open(&folder, Family::Vit, &network.config().tower, options)?;
+        components.extend([PREDICTED.to_owned(), side.component()]);
+        let eye = Eye::open(&source.folder, Family::Vit, &network.config().tower, options)?;
         Ok(Self { task, reward: options.age_reward, wanted, components, network, eye })
     }
 
     fn score_of(&self, logits: &[f32]) -> Score {
         let probabilities = softmax(logits);
-        let likeliest =
-            (0..logits.len()).reduce(|best, at| if logits[at] > logits[best] { at } else { best });
+        let likeliest = (0..logits.len())
+            .reduce(|best, at| if logits[at] > logits[best] { at } else { best })
+            .unwrap_or(0);
+        let classified = f32::from(u8::from(self.wanted.contains(&likeliest)));
         let reward = match self.reward {
             AgeReward::Logits => self.wanted.iter().map(|at| f64::from(logits[*at])).sum(),
             AgeReward::Probability => self.wanted.iter().map(|at| probabilities[*at]).sum(),
             AgeReward::LogOdds => log_odds(logits, &self.wanted),
         };
         let values = probabilities.iter().map(|value| *value as f32);
-        let values = values.chain([likeliest.unwrap_or(0) as f32]);
+        let values = values.chain([likeliest as f32, classified]);
         let named = self.components.iter().zip(values);
         let components =
             named.map(|(name, value)| Component { name: name.clone(), value }).collect();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
 use crate::error::RewardError;
+use crate::own::waiting::Waiting;
 
 /// The classifier of ages where none is named.
 pub const AGE_MODEL: &str = "nateraw/vit-age-classifier";
@@ -63,8 +64,9 @@ impl FromStr for AgeReward {
     }
 }
 
-/// Which network scores, and where. The JPEG rewards take the threads and leave the rest.
-#[derive(Clone, Debug, PartialEq)]
+/// Which network scores, and where. The JPEG rewards take the threads and leave the rest; TorchScript
+/// files take the device, and reward servers the waiting.
+#[derive(Clone, Debug)]
 pub struct RewardOptions {
     /// Network: a folder or a name on the Hub; the task's own where none is named.
     pub model: Option<String>,
@@ -78,6 +80,8 @@ pub struct RewardOptions {
     pub kind: Kind,
     /// Threads that encode or prepare pictures; at least one. libtorch's own are set elsewhere.
     pub threads: usize,
+    /// What to do while a reward server does not answer.
+    pub waiting: Waiting,
 }
 
 impl Default for RewardOptions {
@@ -89,6 +93,7 @@ impl Default for RewardOptions {
             device: Device::Cpu,
             kind: Kind::Float,
             threads: 1,
+            waiting: Waiting::default(),
         }
     }
 }

@@ -2,9 +2,13 @@
 //! lives on a thread of its own; the queue before it is bounded.
 
 use crate::error::RewardError;
-use crate::model::{RewardModel, check};
+use crate::rewards::Rewards;
 use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
+use ddpo_service::metrics::Metrics;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -33,6 +37,9 @@ pub enum ScoringError {
     /// The model refused the image, or gave a reward that is no number.
     #[error("rewarder: {0}")]
     Refused(RewardError),
+    /// The model cannot be asked now; the image has nothing to do with it.
+    #[error("rewarder: {0}")]
+    Unavailable(String),
     /// The queue is full.
     #[error("rewarder: the queue of {0} images is full")]
     Full(usize),
@@ -43,6 +50,7 @@ pub enum ScoringError {
 
 struct Job {
     image: RgbImage,
+    purpose: Purpose,
     answer: oneshot::Sender<Result<Score, ScoringError>>,
 }
 
@@ -51,45 +59,89 @@ struct Job {
 pub struct Batcher {
     queue: SyncSender<Job>,
     length: usize,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Batcher {
-    /// Starts the model's thread.
+    /// Starts the model's thread, which notes the times and sizes of its batches in `metrics`.
     ///
     /// # Errors
     /// [`RewardError::Thread`].
-    pub fn start(model: Box<dyn RewardModel>, config: BatcherConfig) -> Result<Self, RewardError> {
+    pub fn start(
+        rewards: Rewards,
+        config: BatcherConfig,
+        metrics: Metrics,
+    ) -> Result<Self, RewardError> {
         let length = config.queue.max(1);
         let (queue, jobs) = sync_channel(length);
+        let waiting = Arc::<AtomicUsize>::default();
+        let desk = Desk { rewards, config, metrics, waiting: Arc::clone(&waiting) };
         std::thread::Builder::new()
             .name("reward-model".into())
-            .spawn(move || serve(model, &jobs, config))
+            .spawn(move || desk.serve(&jobs))
             .map_err(RewardError::Thread)?;
-        Ok(Self { queue, length })
+        Ok(Self { queue, length, waiting })
     }
 
-    /// Scores one image, together with others that arrive meanwhile.
+    /// Images that wait for the model.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Scores one image, together with others that arrive meanwhile for the same purpose.
     ///
     /// # Errors
     /// [`ScoringError`].
-    pub async fn score(&self, image: RgbImage) -> Result<Score, ScoringError> {
+    pub async fn score(&self, image: RgbImage, purpose: Purpose) -> Result<Score, ScoringError> {
         let (answer, score) = oneshot::channel();
-        self.queue.try_send(Job { image, answer }).map_err(|refused| match refused {
-            TrySendError::Full(_) => ScoringError::Full(self.length),
-            TrySendError::Disconnected(_) => ScoringError::Stopped,
+        // Before it is sent: the model's thread may take it at once.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(Job { image, purpose, answer }).map_err(|refused| {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => ScoringError::Full(self.length),
+                TrySendError::Disconnected(_) => ScoringError::Stopped,
+            }
         })?;
         score.await.map_err(|_| ScoringError::Stopped)?
     }
 }
 
-fn serve(mut model: Box<dyn RewardModel>, jobs: &Receiver<Job>, config: BatcherConfig) {
-    while let Ok(first) = jobs.recv() {
-        let batch = fill(first, jobs, config);
+/// What the model's thread has.
+struct Desk {
+    rewards: Rewards,
+    config: BatcherConfig,
+    metrics: Metrics,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Desk {
+    fn serve(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let batch = fill(first, jobs, self.config);
+            self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+            // Only an evaluation's images are shown to the rewards that are held out.
+            let evaluated = |job: &Job| job.purpose == Purpose::Evaluation;
+            let (evaluated, others): (Vec<Job>, Vec<Job>) = batch.into_iter().partition(evaluated);
+            self.answer(evaluated, Purpose::Evaluation);
+            self.answer(others, Purpose::Rollout);
+        }
+    }
+
+    fn answer(&mut self, jobs: Vec<Job>, purpose: Purpose) {
+        if jobs.is_empty() {
+            return;
+        }
         let (images, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|job| (job.image, job.answer)).unzip();
-        for (answer, score) in answers.into_iter().zip(score(model.as_mut(), &images)) {
+            jobs.into_iter().map(|job| (job.image, job.answer)).unzip();
+        self.metrics.batch_samples.observe(["score"], images.len() as f64);
+        let timer = self.metrics.stage_seconds.time(["score"]);
+        let scores = score(&mut self.rewards, &images, purpose);
+        drop(timer);
+        for (answer, score) in answers.into_iter().zip(scores) {
             // Whoever asked may be gone.
-            let _ = answer.send(score.map_err(ScoringError::Refused));
+            let _ = answer.send(score);
         }
     }
 }
@@ -107,22 +159,31 @@ fn fill(first: Job, jobs: &Receiver<Job>, config: BatcherConfig) -> Vec<Job> {
 }
 
 /// One result for each image: an image that cannot be scored does not take the others with it.
-fn score(model: &mut dyn RewardModel, images: &[RgbImage]) -> Vec<Result<Score, RewardError>> {
-    let together = model.score(images).and_then(|scores| check(images, &scores).map(|()| scores));
-    match together {
+fn score(
+    rewards: &mut Rewards,
+    images: &[RgbImage],
+    purpose: Purpose,
+) -> Vec<Result<Score, ScoringError>> {
+    match rewards.score(images, purpose) {
         Ok(scores) => scores.into_iter().map(Ok).collect(),
-        Err(error) if images.len() == 1 => vec![Err(error)],
-        Err(_) => images.chunks(1).flat_map(|one| score(model, one)).collect(),
+        Err(error) if error.is_passing() => {
+            let unavailable = || Err(ScoringError::Unavailable(error.to_string()));
+            images.iter().map(|_| unavailable()).collect()
+        }
+        Err(error) if images.len() == 1 => vec![Err(ScoringError::Refused(error))],
+        Err(_) => images.chunks(1).flat_map(|one| score(rewards, one, purpose)).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RewardDescription;
-    use std::sync::{Arc, Mutex};
+    use crate::model::{RewardDescription, RewardModel};
+    use crate::own::server::ServerError;
+    use std::sync::Mutex;
 
-    /// Scores an image by its first level; 13 is no number. Notes the sizes of its batches.
+    /// Scores an image by its first level; 13 is no number, and nobody is there to score 14. Notes the
+    /// sizes of its batches.
     struct Levels(Arc<Mutex<Vec<usize>>>);
 
     impl RewardModel for Levels {
@@ -132,6 +193,9 @@ mod tests {
 
         fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
             self.0.lock().unwrap().push(images.len());
+            if images.iter().any(|image| image.pixels()[0] == 14) {
+                return Err(ServerError::CalledOff("nobody".into()).into());
+            }
             let score = |image: &RgbImage| match image.pixels()[0] {
                 13 => Score::plain(f32::NAN),
                 level => Score::plain(f32::from(level)),
@@ -148,24 +212,37 @@ mod tests {
         let sizes = Arc::default();
         let config =
             BatcherConfig { max_batch, max_wait: Duration::from_secs(20), ..Default::default() };
-        (Batcher::start(Box::new(Levels(Arc::clone(&sizes))), config).unwrap(), sizes)
+        let rewards = Rewards::alone(Box::new(Levels(Arc::clone(&sizes))));
+        (Batcher::start(rewards, config, Metrics::new().unwrap()).unwrap(), sizes)
     }
 
     #[tokio::test]
     async fn images_that_arrive_together_are_scored_together() {
         let (batcher, sizes) = batcher(3);
-        let (a, b, c) =
-            tokio::join!(batcher.score(image(1)), batcher.score(image(2)), batcher.score(image(3)));
+        let score = |level| batcher.score(image(level), Purpose::Rollout);
+        let (a, b, c) = tokio::join!(score(1), score(2), score(3));
         let rewards = [a, b, c].map(|score| score.unwrap().reward);
-        assert_eq!(rewards, [1.0, 2.0, 3.0]);
+        assert_eq!((rewards, batcher.waiting()), ([1.0, 2.0, 3.0], 0));
         assert_eq!(*sizes.lock().unwrap(), [3]);
     }
 
     #[tokio::test]
     async fn a_reward_that_is_no_number_is_the_error_of_its_image_alone() {
         let (batcher, _) = batcher(2);
-        let (bad, good) = tokio::join!(batcher.score(image(13)), batcher.score(image(5)));
+        let score = |level| batcher.score(image(level), Purpose::Rollout);
+        let (bad, good) = tokio::join!(score(13), score(5));
         assert!(matches!(bad, Err(ScoringError::Refused(RewardError::NotFinite { .. }))));
         assert_eq!(good.unwrap().reward, 5.0);
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_away_refuses_no_image_and_is_not_asked_for_each_alone() {
+        let (batcher, sizes) = batcher(2);
+        let score = |level| batcher.score(image(level), Purpose::Rollout);
+        let (one, other) = tokio::join!(score(14), score(5));
+        for score in [one, other] {
+            assert!(matches!(score, Err(ScoringError::Unavailable(_))), "{score:?}");
+        }
+        assert_eq!(*sizes.lock().unwrap(), [2]);
     }
 }

@@ -10,13 +10,13 @@ use ddpo_proto::uplink::Uplink;
 use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::decode;
-use ddpo_service::telemetry::context::continue_from;
+use ddpo_service::telemetry::context::{continue_from, traceparent};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -27,6 +27,10 @@ pub struct RelayCounters {
     pub refused: AtomicU64,
     /// Receipts passed back.
     pub answered: AtomicU64,
+    /// Attempts to score that failed, those that are made again among them.
+    pub failed: AtomicU64,
+    /// Those of them that gave a reward which is no number.
+    pub not_finite: AtomicU64,
 }
 
 /// Why a trajectory has no score.
@@ -46,6 +50,13 @@ impl NotScored {
         match self {
             Self::Image { .. } => true,
             Self::Model { source, .. } => matches!(source, ScoringError::Refused(_)),
+        }
+    }
+
+    fn is_not_finite(&self) -> bool {
+        match self {
+            Self::Model { source: ScoringError::Refused(error), .. } => error.is_not_finite(),
+            _ => false,
         }
     }
 }
@@ -108,7 +119,7 @@ impl Relay {
     async fn score(&self, trajectory: &IncomingTrajectory) -> Result<Score, NotScored> {
         let image = self.image(trajectory)?;
         let id = || trajectory.identity.trajectory_id.clone();
-        let score = self.batcher.score(image).await;
+        let score = self.batcher.score(image, trajectory.header.purpose).await;
         score.map_err(|source| NotScored::Model { id: id(), source })
     }
 }
@@ -135,14 +146,18 @@ impl IntakeHandler for RelayHandler {
     fn complete(
         &self,
         _: IntakeKey,
-        trajectory: IncomingTrajectory,
+        mut trajectory: IncomingTrajectory,
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send {
         let relay = Arc::clone(&self.0);
-        let span = tracing::info_span!("score", trajectory.id = trajectory.identity.trajectory_id);
-        if let Some(traceparent) = &trajectory.identity.traceparent {
-            continue_from(&span, traceparent);
+        let identity = &mut trajectory.identity;
+        let id = &identity.trajectory_id;
+        let span = tracing::info_span!("relay", trajectory.id = id, verdict = field::Empty);
+        if let Some(sent) = &identity.traceparent {
+            continue_from(&span, sent);
         }
+        // The learner's part hangs on this one; without a collector here, on the sampler's.
+        identity.traceparent = traceparent(&span).or_else(|| identity.traceparent.take());
         let passing = async move { pass_on(&relay, trajectory, receipt).await };
         self.0.running.spawn(passing.instrument(span));
         std::future::ready(())
@@ -152,16 +167,26 @@ impl IntakeHandler for RelayHandler {
 async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: ReceiptSender) {
     let id = trajectory.identity.trajectory_id.clone();
     relay.board.complete(&id, &trajectory.log_probs);
-    let score = match relay.score(&trajectory).await {
+    let span = tracing::info_span!("score", trajectory.id = id, reward = field::Empty);
+    let score = match relay.score(&trajectory).instrument(span.clone()).await {
         Ok(score) => score,
         Err(error) => {
+            relay.counters.failed.fetch_add(1, Ordering::Relaxed);
+            let not_finite = u64::from(error.is_not_finite());
+            relay.counters.not_finite.fetch_add(not_finite, Ordering::Relaxed);
+            relay.board.rejected(&id, &error.to_string());
+            if !error.is_final() {
+                // The sampler sends it again; what keeps the model away is said once, elsewhere.
+                tracing::debug!(trajectory.id = id, %error, "no score yet");
+                return receipt.answer(Verdict::RetryLater, error.to_string());
+            }
             tracing::error!(trajectory.id = id, %error, "no score");
             relay.counters.refused.fetch_add(1, Ordering::Relaxed);
-            relay.board.rejected(&id, &error.to_string());
-            let verdict = if error.is_final() { Verdict::Invalid } else { Verdict::RetryLater };
-            return receipt.answer(verdict, error.to_string());
+            return receipt.answer(Verdict::Invalid, error.to_string());
         }
     };
+    span.record("reward", score.reward);
+    drop(span);
     relay.counters.scored.fetch_add(1, Ordering::Relaxed);
     relay.board.scored(&id, &score);
     let score = TaskScore { score, task: relay.task.clone() };
@@ -179,6 +204,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
                 _ => relay.board.rejected(&id, &answer.reason),
             }
             relay.counters.answered.fetch_add(1, Ordering::Relaxed);
+            Span::current().record("verdict", answer.verdict.name());
             receipt.answer(answer.verdict, answer.reason);
         }
         // The way to the learner was closed; the sampler sends it elsewhere.

@@ -1,12 +1,13 @@
 //! The service as a whole: loads the reward model, takes trajectories, and drains.
 
-use crate::model::{RewardModel, reward_for};
+use crate::own::waiting::{Reach, Waiting};
+use crate::rewards::Rewards;
 use crate::service::batcher::Batcher;
 use crate::service::fake::MeanLevel;
 use crate::service::relay::{Relay, RelayCounters, RelayHandler, RelayParts};
 use crate::service::settings::RewarderSettings;
-use crate::task::Task;
 use anyhow::{Context, Result};
+use ddpo_diffusion::device;
 use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_inspector::serve::serve;
 use ddpo_inspector::status::{Standing, Status, StatusSource};
@@ -15,6 +16,7 @@ use ddpo_proto::intake::{Intake, IntakeCounters, IntakeSettings};
 use ddpo_proto::stream::Destination;
 use ddpo_proto::uplink::{Uplink, UplinkSettings};
 use ddpo_service::host::Host;
+use ddpo_service::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,19 +27,32 @@ use tonic::service::RoutesBuilder;
 /// Names of the health conditions.
 pub const CONDITIONS: [&str; 2] = ["model", "learner"];
 
+/// How long trajectories are held for a reward server that does not answer, before they are sent back
+/// to where they came from.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs the service until somebody asks to stop.
 ///
 /// # Errors
 /// What kept it from starting.
 pub async fn run(host: Host, settings: RewarderSettings) -> Result<()> {
     let uplink = uplink(&host, &settings)?;
-    let batcher = Batcher::start(model(&settings)?, settings.batcher())?;
-    host.health.met("model", settings.reward_task.clone());
+    let task = settings.reward()?.label();
+    let rewards = match rewards(&settings, waiting(&host, &task)) {
+        // Asked to stop while it waited for a reward server.
+        Err(_) if host.shutdown.requested() => {
+            host.close().await;
+            return Ok(());
+        }
+        opened => opened?,
+    };
+    let batcher = Batcher::start(rewards, settings.batcher(), host.metrics.clone())?;
+    host.health.met("model", task.clone());
     let board = Board::new(BoardLimits::default());
     let relay = Arc::new(Relay::new(RelayParts {
-        task: settings.reward_task.clone(),
+        task,
         pixel_map: settings.pixel_map(),
-        batcher,
+        batcher: batcher.clone(),
         uplink: uplink.clone(),
         board: board.clone(),
     }));
@@ -52,6 +67,7 @@ pub async fn run(host: Host, settings: RewarderSettings) -> Result<()> {
     let source = Source {
         standing: Standing::of(&host),
         uplink: uplink.clone(),
+        batcher,
         relay: Arc::clone(relay.counters()),
         intake: Arc::clone(intake.counters()),
     };
@@ -65,13 +81,24 @@ pub async fn run(host: Host, settings: RewarderSettings) -> Result<()> {
     Ok(())
 }
 
-fn model(settings: &RewarderSettings) -> Result<Box<dyn RewardModel>> {
+/// While no reward server answers, the model's condition is not met, and samplers are told to come
+/// again.
+fn waiting(host: &Host, task: &str) -> Waiting {
+    let (health, shutdown, task) = (host.health.clone(), host.shutdown.clone(), task.to_owned());
+    let tell = move |reach: &Reach| match reach {
+        Reach::Lost(line) => health.unmet("model", line.clone()),
+        Reach::Found(_) => health.met("model", task.clone()),
+    };
+    Waiting::new(tell, move || shutdown.requested()).patient_for(PATIENCE)
+}
+
+fn rewards(settings: &RewarderSettings, waiting: Waiting) -> Result<Rewards> {
+    let (reward, held_out) = (settings.reward()?, settings.held_out()?);
     if settings.fake_reward {
-        return Ok(Box::new(MeanLevel));
+        return Ok(Rewards::alone(Box::new(MeanLevel)));
     }
-    let task: Task = settings.reward_task.parse().context("rewarder.reward_task")?;
-    let options = settings.reward_options()?;
-    Ok(reward_for(task, &options, &mut |line| tracing::info!("{line}"))?)
+    let options = settings.reward_options(waiting)?;
+    Ok(Rewards::open(&reward, &held_out, &options, &mut |line| tracing::info!("{line}"))?)
 }
 
 fn uplink(host: &Host, settings: &RewarderSettings) -> Result<Uplink> {
@@ -100,6 +127,7 @@ async fn drain(host: &Host, intake: &Intake<RelayHandler>, relay: &Relay, uplink
 struct Source {
     standing: Standing,
     uplink: Uplink,
+    batcher: Batcher,
     relay: Arc<RelayCounters>,
     intake: Arc<IntakeCounters>,
 }
@@ -110,6 +138,8 @@ impl Source {
             ("trajectories_scored", &self.relay.scored),
             ("trajectories_refused", &self.relay.refused),
             ("receipts_passed_back", &self.relay.answered),
+            ("scores_failed", &self.relay.failed),
+            ("scores_not_finite", &self.relay.not_finite),
         ]);
         let received = counts::of_intake(&self.intake);
         let sent = counts::of_uplink(self.uplink.counters());
@@ -121,5 +151,11 @@ impl StatusSource for Source {
     fn status(&self) -> Status {
         let activity = if self.standing.is_draining() { "draining" } else { "scoring" };
         Status { counters: self.counts(), ..self.standing.status("rewarder", activity) }
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        link::measure(metrics, "rewarder", &self.uplink);
+        metrics.queue_depth.set(["reward_model"], self.batcher.waiting() as f64);
+        metrics.devices(device::memory());
     }
 }

@@ -1,10 +1,13 @@
 //! The table `[rewarder]`.
 
 use crate::learned::RewardOptions;
+use crate::own::waiting::Waiting;
 use crate::service::batcher::BatcherConfig;
-use anyhow::{Context, Result, bail};
+use crate::source::RewardSource;
+use anyhow::{Context, Result, anyhow, bail};
 use ddpo_diffusion::device;
 use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::reward::RewardExpression;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tch::Kind;
@@ -26,8 +29,10 @@ ddpo_service::settings! {
     values {
         /// Learner, as http://host:port (https with TLS); several for standbys
         learners: Vec<String> = vec!["http://127.0.0.1:50053".into()];
-        /// Task to score for, as the learner's
+        /// Reward: a task, or a sum such as 0.7*aesthetic + 0.3*jpeg compressibility; as the learner's
         reward_task: String = "jpeg compressibility".into();
+        /// Rewards that evaluations alone are scored with, as the learner's eval_reward
+        eval_rewards: Vec<String> = Vec::new();
         /// signed, or seed: maps images to 8 bits as the seed implementation did
         pixels: Pixels = Pixels::Signed;
         /// logits (as the seed implementation), probability or log-odds; as the learner's
@@ -48,7 +53,7 @@ ddpo_service::settings! {
     optional {
         /// CPU threads to score on; all by default
         reward_threads: usize = 1;
-        /// The reward's network: a folder or a Hub name; the task's own by default
+        /// The reward's network: a folder, a Hub name, or toy-ages-32; the task's own by default
         reward_model: String = String::new();
         /// The aesthetic head: a file, or one on the Hub as owner/name/file
         aesthetic_head: String = String::new();
@@ -79,11 +84,38 @@ impl RewarderSettings {
         }
     }
 
-    /// Which network scores, and where. Sets libtorch's threads.
+    /// The reward.
+    ///
+    /// # Errors
+    /// `reward_task` where it is no expression, or names a reward that there is not.
+    pub fn reward(&self) -> Result<RewardExpression> {
+        let text = &self.reward_task;
+        let told = |error| anyhow!("rewarder.reward_task = {text}: expected {error}");
+        let reward: RewardExpression = text.parse().map_err(told)?;
+        if !self.fake_reward {
+            RewardSource::of(&reward).with_context(|| format!("rewarder.reward_task = {text}"))?;
+        }
+        Ok(reward)
+    }
+
+    /// The rewards that are held out.
+    ///
+    /// # Errors
+    /// `eval_rewards` where one is no expression, or names a reward that there is not.
+    pub fn held_out(&self) -> Result<Vec<RewardExpression>> {
+        let told = |error| anyhow!("rewarder.eval_rewards: expected {error}");
+        let rewards = RewardExpression::list(&self.eval_rewards).map_err(told)?;
+        for reward in &rewards {
+            RewardSource::of(reward).with_context(|| format!("rewarder.eval_rewards: {reward}"))?;
+        }
+        Ok(rewards)
+    }
+
+    /// Which network scores, and where, and how a reward server is waited for. Sets libtorch's threads.
     ///
     /// # Errors
     /// The setting that names no device, type or way.
-    pub fn reward_options(&self) -> Result<RewardOptions> {
+    pub fn reward_options(&self, waiting: Waiting) -> Result<RewardOptions> {
         let kind = match self.reward_dtype.as_str() {
             "f32" => Kind::Float,
             "bf16" => Kind::BFloat16,
@@ -96,6 +128,7 @@ impl RewarderSettings {
             device: device::parse(&self.reward_device).context("rewarder.reward_device")?,
             kind,
             threads: device::set_threads(self.reward_threads).context("rewarder.reward_threads")?,
+            waiting,
         })
     }
 }

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use ddpo_checkpoint::{LayoutError, LoadError, ResolveError, TensorFileError};
+use ddpo_checkpoint::{LayoutError, LoadError, ResolveError, TensorFileError, UnpackError};
 use thiserror::Error;
 
 /// Why a network cannot be opened.
 #[derive(Debug, Error)]
 pub enum VisionError {
+    /// The embedded model could not be laid out.
+    #[error("reward model: {0}")]
+    Unpack(#[from] UnpackError),
     /// Nothing of that name was found.
     #[error("reward model: {0}")]
     Resolve(#[from] ResolveError),

@@ -5,6 +5,8 @@
 //! between two products stays in the cache. On a GPU it is [`ON_GPU`]; a pass that is not full is
 //! filled up with zeros.
 
+use std::convert::Infallible;
+
 use tch::{Device, Tensor};
 
 /// Images in a pass on a GPU.
@@ -13,6 +15,22 @@ pub const ON_GPU: i64 = 32;
 /// Runs `forward` over pixels `[B, 3, H, W]` (B at least 1) in passes of one size on `device`; gives
 /// its `[B, ..]`.
 pub fn in_passes(pixels: &Tensor, device: Device, forward: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let passed = try_in_passes(pixels, device, |part| Ok::<_, Infallible>(forward(part)));
+    match passed {
+        Ok(outputs) => outputs,
+        Err(never) => match never {},
+    }
+}
+
+/// [`in_passes`] of a `forward` that may fail.
+///
+/// # Errors
+/// The first error of `forward`.
+pub fn try_in_passes<E>(
+    pixels: &Tensor,
+    device: Device,
+    forward: impl Fn(&Tensor) -> Result<Tensor, E>,
+) -> Result<Tensor, E> {
     let size = if device.is_cuda() { ON_GPU } else { 1 };
     let count = pixels.size()[0];
     let mut outputs = Vec::new();
@@ -25,8 +43,8 @@ pub fn in_passes(pixels: &Tensor, device: Device, forward: impl Fn(&Tensor) -> T
             shape[0] = size - length;
             part = Tensor::cat(&[&part, &Tensor::zeros(shape, (part.kind(), device))], 0);
         }
-        outputs.push(forward(&part).narrow(0, 0, length));
+        outputs.push(forward(&part)?.narrow(0, 0, length));
         start += length;
     }
-    Tensor::cat(&outputs, 0)
+    Ok(Tensor::cat(&outputs, 0))
 }

@@ -5,16 +5,34 @@ use std::path::{Path, PathBuf};
 use ddpo_checkpoint::{ModelFolder, TensorFile, load_part_into, open_model, resolve_model};
 use ddpo_diffusion::parameters::Parameters;
 use tch::Tensor;
+use tempfile::TempDir;
 
+use crate::embedded;
 use crate::vision::error::{ConfigError, VisionError};
 
-/// The folder of an image model: a path, or a name on the Hub, which is fetched with a line to
-/// `progress` for each file.
+/// An image model whose files can be read as long as this lives.
+#[derive(Debug)]
+pub struct Source {
+    /// Its configs and where its weights are.
+    pub folder: ModelFolder,
+    /// Holds the files of the embedded model.
+    _embedded: Option<TempDir>,
+}
+
+/// Finds an image model: a path, the embedded one, or a name on the Hub, which is fetched with a
+/// line to `progress` for each file.
 ///
 /// # Errors
-/// [`VisionError::Resolve`] and [`VisionError::Layout`].
-pub fn open(name: &str, progress: &mut dyn FnMut(&str)) -> Result<ModelFolder, VisionError> {
-    Ok(open_model(&resolve_model(name, progress)?)?)
+/// [`VisionError::Resolve`], [`VisionError::Layout`] and [`VisionError::Unpack`].
+pub fn open(name: &str, progress: &mut dyn FnMut(&str)) -> Result<Source, VisionError> {
+    let embedded = (name == embedded::NAME && !Path::new(name).exists())
+        .then(embedded::unpacked)
+        .transpose()?;
+    let root = match &embedded {
+        Some(folder) => folder.path().to_owned(),
+        None => resolve_model(name, progress)?,
+    };
+    Ok(Source { folder: open_model(&root)?, _embedded: embedded })
 }
 
 /// An error of one of the folder's configs.

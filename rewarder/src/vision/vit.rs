@@ -66,10 +66,31 @@ impl VitClassifier {
         &self.parameters
     }
 
+    /// Its parameters, to train.
+    pub fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    /// [`VitClassifier::forward`] for training: autograd records it. The network is put together
+    /// anew out of the parameters, for queries, keys and values are kept as one tensor that the
+    /// gradients of its parts would not reach.
+    pub fn forward_recorded(&self, pixels: &Tensor) -> Tensor {
+        let mut shared = Parameters::sharing(&self.parameters);
+        let network = Network::new(shared.root(), &self.config);
+        network.forward(pixels, self.parameters.kind()).to_kind(Kind::Float)
+    }
+
     /// Pixels f32 `[B, 3, H, W]`, normalised, of the config's size, to logits f32 `[B, classes]`.
     pub fn forward(&self, pixels: &Tensor) -> Tensor {
         let kind = self.parameters.kind();
         tch::no_grad(|| self.network.forward(pixels, kind)).to_kind(Kind::Float)
+    }
+
+    /// Pixels as [`VitClassifier::forward`] takes them to what its last layer is given: the class
+    /// token after the last norm, f32 `[B, C]`.
+    pub fn features(&self, pixels: &Tensor) -> Tensor {
+        let kind = self.parameters.kind();
+        tch::no_grad(|| self.network.features(pixels, kind)).to_kind(Kind::Float)
     }
 }
 
@@ -105,13 +126,16 @@ impl Network {
     }
 
     fn forward(&self, pixels: &Tensor, kind: Kind) -> Tensor {
+        // 3. head
+        self.classifier.forward(&self.features(pixels, kind))
+    }
+
+    fn features(&self, pixels: &Tensor, kind: Kind) -> Tensor {
         // 1. tokens: the class's, then the patches', each with its place
         let patches = self.patch_embeddings.forward(pixels, kind);
         let class = self.cls_token.expand([patches.size()[0], 1, -1], false);
         let tokens = Tensor::cat(&[class, patches], 1) + &self.position_embeddings;
         // 2. blocks
-        let class = self.encoder.forward_class(tokens);
-        // 3. head
-        self.classifier.forward(&self.layernorm.forward(&class))
+        self.layernorm.forward(&self.encoder.forward_class(tokens))
     }
 }

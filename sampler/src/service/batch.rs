@@ -9,7 +9,9 @@ use ddpo_proto::uplink::{OutgoingTrajectory, PendingReceipt, Unsendable, Uplink}
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;
 use ddpo_rollout::trajectory::TrajectoryHeader;
+use ddpo_service::telemetry::context::traceparent;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::{Span, field};
 
 /// Who draws.
 #[derive(Clone, Debug)]
@@ -20,6 +22,14 @@ pub struct Worker {
     pub incarnation: u64,
 }
 
+/// A trajectory on its way: its receipt to come, and the span of the trace that lasts until then.
+pub struct Sent {
+    /// The receipt to come.
+    pub receipt: PendingReceipt,
+    /// From the first state to the receipt.
+    pub span: Span,
+}
+
 /// The sink of one batch.
 pub struct OutgoingBatch {
     uplink: Uplink,
@@ -27,18 +37,20 @@ pub struct OutgoingBatch {
     worker: Worker,
     order: Arc<WorkOrder>,
     attempt: u32,
+    /// What the trajectories' spans are parts of: the device's threads know no current span.
+    span: Span,
     places: Mutex<Places>,
 }
 
 #[derive(Default)]
 struct Places {
     outgoing: Vec<Option<(String, OutgoingTrajectory)>>,
-    receipts: Vec<PendingReceipt>,
+    receipts: Vec<Sent>,
     refused: Option<Unsendable>,
 }
 
 impl OutgoingBatch {
-    /// The sink of the batch of `order`, drawn in the given attempt.
+    /// The sink of the batch of `order`, drawn in the given attempt and in the current span.
     #[must_use]
     pub fn new(
         uplink: Uplink,
@@ -47,12 +59,13 @@ impl OutgoingBatch {
         order: Arc<WorkOrder>,
         attempt: u32,
     ) -> Self {
-        Self { uplink, board, worker, order, attempt, places: Mutex::default() }
+        let (span, places) = (Span::current(), Mutex::default());
+        Self { uplink, board, worker, order, attempt, span, places }
     }
 
     /// The receipts to come, and the first refusal of the uplink if there was one.
     #[must_use]
-    pub fn take_receipts(&self) -> (Vec<PendingReceipt>, Option<Unsendable>) {
+    pub fn take_receipts(&self) -> (Vec<Sent>, Option<Unsendable>) {
         let mut places = self.lock();
         (std::mem::take(&mut places.receipts), places.refused.take())
     }
@@ -66,17 +79,18 @@ impl OutgoingBatch {
         }
     }
 
-    fn opening(&self, header: TrajectoryHeader) -> Opening {
+    fn opening(&self, trajectory_id: String, header: TrajectoryHeader, span: &Span) -> Opening {
         let order = &self.order;
         let identity = TrajectoryIdentity {
-            trajectory_id: trajectory_id(order, header.coordinates.sample),
+            trajectory_id,
             run_id: order.run_id.clone(),
             order_id: order.order_id.clone(),
             attempt: self.attempt,
             worker_id: self.worker.id.clone(),
             incarnation: self.worker.incarnation,
             track: order.weights.track,
-            traceparent: order.traceparent.clone(),
+            // A sampler without a collector passes on what it was given.
+            traceparent: traceparent(span).or_else(|| order.traceparent.clone()),
         };
         Opening { identity, header }
     }
@@ -100,9 +114,12 @@ pub fn trajectory_id(order: &WorkOrder, sample: u32) -> String {
 
 impl BatchSink for OutgoingBatch {
     fn opened(&self, index: usize, header: TrajectoryHeader) {
-        let opening = self.opening(header);
+        let id = trajectory_id(&self.order, header.coordinates.sample);
+        let span = tracing::info_span!(
+            parent: &self.span, "send", trajectory.id = id, verdict = field::Empty
+        );
+        let opening = self.opening(id.clone(), header, &span);
         let identity = &opening.identity;
-        let id = identity.trajectory_id.clone();
         let record = Record::new(&id, &identity.run_id, &identity.worker_id, &opening.header);
         self.board.open(record);
         let opened = self.uplink.open(opening);
@@ -113,7 +130,7 @@ impl BatchSink for OutgoingBatch {
         match opened {
             Ok((outgoing, receipt)) => {
                 places.outgoing[index] = Some((id, outgoing));
-                places.receipts.push(receipt);
+                places.receipts.push(Sent { receipt, span });
             }
             Err(error) => _ = places.refused.get_or_insert(error),
         }

@@ -19,7 +19,9 @@ use ddpo_proto::stream::Destination;
 use ddpo_proto::uplink::{Uplink, UplinkSettings};
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::Digest;
+use ddpo_service::doors::redis_password;
 use ddpo_service::host::Host;
+use ddpo_service::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +100,8 @@ async fn work_until_drained(
         keep_alive: Duration::from_secs_f64(settings.claim_after_seconds / 3.0),
         block: Duration::from_secs(1),
     };
+    // A count that is not there cannot be seen to rise.
+    host.metrics.errors.add(["store"], 0);
     loop {
         let Some(spec) = wait_for_run(host, store).await? else { return Ok(()) };
         let tools = Tools {
@@ -107,6 +111,7 @@ async fn work_until_drained(
             board: board.clone(),
             health: host.health.clone(),
             counters: Arc::clone(counters),
+            metrics: host.metrics.clone(),
             loaded: loaded.clone(),
         };
         loaded.send_replace(None);
@@ -123,7 +128,9 @@ async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<dyn Broa
         bail!("sampler.claim_after_seconds = {found}: expected 0.1 to 3600");
     }
     let url = host.settings.redis_url.expose();
+    let password = redis_password(&host.settings)?;
     let config = RedisConfig {
+        password: password.map(|password| password.expose().to_owned()),
         claim_after: Duration::from_secs_f64(settings.claim_after_seconds),
         ..RedisConfig::new(url, &host.settings.run_id)
     };
@@ -234,5 +241,10 @@ impl StatusSource for Source {
             counters: self.counts(),
             ..self.standing.status("sampler", activity)
         }
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        link::measure(metrics, "sampler", &self.uplink);
+        metrics.devices(device::memory());
     }
 }

@@ -2,17 +2,18 @@
 //! answered for all of its trajectories. While one batch is being sent the next is drawn.
 
 use crate::backend::ReceivedWeights;
-use crate::service::batch::{OutgoingBatch, Worker, trajectory_id};
+use crate::service::batch::{OutgoingBatch, Sent, Worker, trajectory_id};
 use crate::service::device::{BatchSink, Device, DeviceError};
 use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::orders::Delivery;
 use ddpo_inspector::board::Board;
 use ddpo_proto::stream::Verdict;
-use ddpo_proto::uplink::{PendingReceipt, Uplink};
+use ddpo_proto::uplink::Uplink;
 use ddpo_rollout::order::{RunSpec, WeightsId, WorkOrder};
 use ddpo_rollout::trajectory::Digest;
 use ddpo_service::health::Health;
+use ddpo_service::metrics::Metrics;
 use ddpo_service::telemetry::context::continue_from;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,6 +89,8 @@ pub struct Tools {
     pub health: Health,
     /// Counts.
     pub counters: Arc<WorkerCounters>,
+    /// Times and sizes.
+    pub metrics: Metrics,
     /// Weights that are loaded. Policy and average have the same digest before the first update, so
     /// the version and the digest alone do not tell them apart.
     pub loaded: watch::Sender<Option<(WeightsId, Digest)>>,
@@ -134,8 +137,8 @@ pub async fn work(
 /// A span of the trace that the learner began when it issued the order.
 fn span_of(delivery: &Delivery) -> tracing::Span {
     let (order, attempt) = (&delivery.order, delivery.attempt);
-    let samples = order.samples.len();
-    let span = tracing::info_span!("draw", order = order.order_id, attempt, batch.size = samples);
+    let (id, samples) = (&order.order_id, order.samples.len());
+    let span = tracing::info_span!("draw", order.id = id, attempt, batch.size = samples);
     if let Some(traceparent) = &order.traceparent {
         continue_from(&span, traceparent);
     }
@@ -160,6 +163,7 @@ async fn next(config: &WorkerConfig, tools: &Tools) -> Result<Option<Delivery>, 
         }
         Err(error) if error.is_transient() => {
             tracing::warn!(%error, "no orders for the moment");
+            tools.metrics.errors.inc(["store"]);
             sleep(PAUSE).await;
             Ok(None)
         }
@@ -193,6 +197,8 @@ async fn draw(
     let drawn = match load(tools, &order).await {
         Ok(()) => {
             let sink: Arc<dyn BatchSink> = Arc::clone(&batch) as _;
+            let _timer = tools.metrics.stage_seconds.time(["draw"]);
+            tools.metrics.batch_samples.observe(["draw"], order.samples.len() as f64);
             tools.device.draw(Arc::clone(&order), sink).await.map_err(|error| match error {
                 DeviceError::Stopped => Failure::Final(error.into()),
                 error => Failure::Passing(error.to_string()),
@@ -293,6 +299,8 @@ async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
     tools.device.load(received).await.map_err(|error| Failure::Passing(error.to_string()))?;
     let seconds = start.elapsed().as_secs_f64();
     tracing::info!(policy.version = order.weights.version.0, seconds, "weights loaded");
+    tools.metrics.weights.inc(["loaded"]);
+    tools.metrics.weights_fetch_seconds.observe([], seconds);
     tools.loaded.send_replace(Some(wanted));
     tools.health.met("weights", order.weights.to_string());
     Ok(())
@@ -326,16 +334,22 @@ struct Settling {
     board: Board,
     counters: Arc<WorkerCounters>,
     delivery: Delivery,
-    receipts: Vec<PendingReceipt>,
+    receipts: Vec<Sent>,
 }
 
 /// Waits for the learner's answer to each trajectory, then acknowledges the order.
 async fn settle(settling: Settling) {
     let Settling { store, board, counters, delivery, receipts } = settling;
     let order = &delivery.order;
-    for (receipt, &sample) in receipts.into_iter().zip(&order.samples) {
+    for (Sent { receipt, span }, &sample) in receipts.into_iter().zip(&order.samples) {
         let id = trajectory_id(order, sample);
-        match receipt.await {
+        let receipt = receipt.await;
+        if let Ok(receipt) = &receipt {
+            span.record("verdict", receipt.verdict.name());
+        }
+        // The receipt is what the span lasts to; what follows has nothing to do with it.
+        drop(span);
+        match receipt {
             Ok(receipt) if matches!(receipt.verdict, Verdict::Accepted | Verdict::Duplicate) => {
                 board.accepted(&id);
             }

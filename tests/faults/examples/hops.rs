@@ -16,6 +16,7 @@ use ddpo_proto::intake::{Intake, IntakeHandler, IntakeKey, IntakeSettings, Recei
 use ddpo_proto::stream::{Destination, IncomingTrajectory, Opening, TrajectoryIdentity, Verdict};
 use ddpo_proto::transport::{KeepAlive, server};
 use ddpo_proto::uplink::{Uplink, UplinkSettings};
+use ddpo_rewarder::Rewards;
 use ddpo_rewarder::service::batcher::{Batcher, BatcherConfig};
 use ddpo_rewarder::service::fake::MeanLevel;
 use ddpo_rewarder::service::relay::{Relay, RelayHandler, RelayParts};
@@ -25,6 +26,7 @@ use ddpo_rollout::order::Track;
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
 };
+use ddpo_service::metrics::Metrics;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -145,10 +147,11 @@ impl Way {
         let sink = Arc::new(Sink { sent: Arc::clone(sent), received: AtomicU64::new(0) });
         let learner = serve(Intake::new(Arc::clone(&sink), intake()), Destination::Learner);
         let batcher = BatcherConfig { max_wait: Duration::from_millis(1), ..Default::default() };
+        let model = Rewards::alone(Box::new(MeanLevel));
         let relay = Relay::new(RelayParts {
             task: "mean level".to_owned(),
             pixel_map: PixelMap::Signed,
-            batcher: Batcher::start(Box::new(MeanLevel), batcher).unwrap(),
+            batcher: Batcher::start(model, batcher, Metrics::new().unwrap()).unwrap(),
             uplink: uplink(Destination::Learner, learner),
             board: Board::new(BoardLimits::default()),
         });

@@ -29,7 +29,11 @@ pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
 }
 
 /// The interpreter that `scripts/setup-clients` has made.
-fn python() -> PathBuf {
+///
+/// # Panics
+/// When it cannot make one.
+#[must_use]
+pub fn python() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
     let output = Command::new(root.join("scripts/setup-clients")).output();
     let output = output.expect("scripts/setup-clients can be run");

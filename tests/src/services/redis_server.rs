@@ -1,10 +1,13 @@
 //! A real `redis-server` on a free port, without persistence, killed when it is dropped.
 
 use crate::services::wait::PATIENCE;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// What it writes to its log when it listens.
+const READY: &str = "Ready to accept connections";
 
 /// The server. Its log is in the folder it was given.
 #[derive(Debug)]
@@ -84,9 +87,10 @@ impl RedisServer {
 
     fn spawn(&mut self) -> bool {
         self.kill();
-        let log = self.folder.join("redis.log");
-        let log = std::fs::File::options().create(true).append(true).open(log);
+        let path = self.folder.join("redis.log");
+        let log = std::fs::File::options().create(true).append(true).open(&path);
         let log = log.expect("a log can be written");
+        let said_before = std::fs::read(&path).expect("a log can be read").len();
         let mut command = Command::new("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
@@ -97,7 +101,9 @@ impl RedisServer {
             if process.try_wait().expect("a child can be waited for").is_some() {
                 return false;
             }
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            // By its own word: whoever took the port before it would answer a connection too.
+            let log = std::fs::read(&path).expect("a log can be read");
+            if String::from_utf8_lossy(&log[said_before..]).contains(READY) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -112,7 +118,7 @@ impl Drop for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
     listener.local_addr().expect("a bound port").port()
 }

@@ -43,7 +43,11 @@ device = "cpu"
 /// The last checkpoint of a finished run in this folder: weights, averages, moments, state.
 #[must_use]
 pub fn checkpoint(folder: &Path) -> Tree {
-    let tree = tree::read(&folder.join(format!("run/checkpoints/epoch-{EPOCHS:06}")));
+    last(&tree::read(&folder.join("run")))
+}
+
+fn last(run: &Tree) -> Tree {
+    let tree = tree::below(run, &format!("checkpoints/epoch-{EPOCHS:06}/"));
     for name in ["optimizer.safetensors", "state.json", crate::workshop::WEIGHTS] {
         assert!(tree.contains_key(name), "{name} is not in the checkpoint");
     }
@@ -57,16 +61,22 @@ pub fn checkpoint(folder: &Path) -> Tree {
 #[must_use]
 pub fn expected() -> &'static Tree {
     static EXPECTED: OnceLock<Tree> = OnceLock::new();
-    EXPECTED.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("run.toml"), RUN).expect("a file can be written");
-        let mut command: Command =
-            process::command(folder.path(), &["train", "--config", "run.toml"]);
-        let ended = command.stdout(Stdio::null()).output().expect("the binary starts");
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.success(), "{said}");
-        checkpoint(folder.path())
-    })
+    EXPECTED.get_or_init(|| last(&trained(RUN)))
+}
+
+/// The folder of a run by `ddpo train` with these settings.
+///
+/// # Panics
+/// When the run fails.
+#[must_use]
+pub fn trained(settings: &str) -> Tree {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("run.toml"), settings).expect("a file can be written");
+    let mut command: Command = process::command(folder.path(), &["train", "--config", "run.toml"]);
+    let ended = command.stdout(Stdio::null()).output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    tree::read(&folder.path().join("run"))
 }
 
 /// Waits for the checkpoint of an epoch of the run in this folder.

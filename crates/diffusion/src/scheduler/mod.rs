@@ -175,16 +175,26 @@ impl Transitions {
     ) -> (Tensor, Tensor) {
         let columns = self.columns(steps);
         let column = |index: usize| &columns[index];
-        let image = state * column(0) + output * column(1);
-        let image = match self.clip {
-            Some(range) => image.clamp(-range, range),
-            None => image,
-        };
+        let image = self.image(state, output, &columns);
         let noise = state * column(2) + output * column(3);
         let mean = image * column(4) + noise * column(5);
         let has_state_term = steps.iter().any(|&s| self.coefficients[s].mean_from_state != 0.0);
         let mean = if has_state_term { mean + state * column(6) } else { mean };
         (mean, columns[7].shallow_clone())
+    }
+
+    /// The image f32 `[B, C, H, W]` that the model's `output` predicts from `state`, clipped where
+    /// the scheduler clips it.
+    pub fn predicted_image(&self, state: &Tensor, output: &Tensor, steps: &[usize]) -> Tensor {
+        self.image(state, output, &self.columns(steps))
+    }
+
+    fn image(&self, state: &Tensor, output: &Tensor, columns: &[Tensor]) -> Tensor {
+        let image = state * &columns[0] + output * &columns[1];
+        match self.clip {
+            Some(range) => image.clamp(-range, range),
+            None => image,
+        }
     }
 
     /// The columns of the table, each `[B, 1, 1, 1]`, for the given rows.

@@ -6,12 +6,14 @@
 
 pub mod client;
 pub mod error;
+pub mod password;
 pub mod pem;
 pub mod server;
 pub mod token;
 
 pub use client::{ClientDoor, Key, KeyedChannel};
 pub use error::DoorError;
+pub use password::redis_password;
 pub use server::{Door, DoorSettings};
 
 use std::time::Duration;

@@ -32,6 +32,14 @@ impl Metrics {
         self.registry().gather()
     }
 
+    /// Notes the memory of devices: their names, bytes that tensors take, bytes that are reserved.
+    pub fn devices(&self, devices: impl IntoIterator<Item = (String, u64, u64)>) {
+        for (name, allocated, reserved) in devices {
+            self.memory_bytes.set([&name], allocated as f64);
+            self.memory_bytes.set([&format!("{name} reserved")], reserved as f64);
+        }
+    }
+
     /// The counters, by name and labels: `ddpo_errors_total{stage="reward"}`.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {

@@ -112,11 +112,11 @@ families! {
         weights "ddpo_weights_total" ["outcome"];
         /// Optimizer steps
         optimizer_steps "ddpo_optimizer_steps_total" [];
-        /// Watchers that were too slow and were dropped
-        watchers_dropped "ddpo_watchers_dropped_total" [];
+        /// Rewards that were no numbers, and were refused
+        rewards_not_finite "ddpo_rewards_not_finite_total" [];
     }
     gauges {
-        /// Trajectories that the peer may still send
+        /// Trajectories that may be sent to the next service before it grants more
         credits "ddpo_credits" ["stage"];
         /// Trajectories that a stage holds
         in_flight "ddpo_in_flight" ["stage"];
@@ -128,18 +128,22 @@ families! {
         policy_version "ddpo_policy_version" [];
         /// Versions between the policy that made the newest trajectory and the current one
         staleness "ddpo_staleness_versions" [];
+        /// Largest staleness that the run allows: max_staleness
+        staleness_bound "ddpo_staleness_bound_versions" [];
         /// Epoch at work, from 0
         epoch "ddpo_epoch" [];
         /// Mean reward of the last epoch
         reward_mean "ddpo_reward_mean" [];
         /// Standard deviation of the last epoch's rewards
         reward_std "ddpo_reward_std" [];
-        /// Best evaluation reward so far
-        reward_best "ddpo_reward_best" [];
+        /// Mean reward of the last evaluation
+        reward_eval "ddpo_reward_eval_mean" [];
         /// Loss of the last mini-batch
         loss "ddpo_loss" [];
         /// Largest difference of the probability ratio from 1 before an epoch's first update
         ratio_gap "ddpo_ratio_gap" [];
+        /// Largest such difference with which the learner goes on: ratio_tolerance
+        ratio_tolerance "ddpo_ratio_tolerance" [];
         /// Share of the ratios that were clipped in the last epoch
         clip_fraction "ddpo_clip_fraction" [];
         /// Mean divergence from the pretrained model in the last epoch (nats a transition)
@@ -150,7 +154,9 @@ families! {
         learning_rate "ddpo_learning_rate" [];
         /// Whether a condition of the service's health is met
         condition "ddpo_condition" ["condition"];
-        /// Memory in use, by kind: resident, or a device
+        /// When the last checkpoint was on the disk, or the run was begun (seconds since 1970)
+        last_commit "ddpo_last_commit_time_seconds" [];
+        /// Memory in use, by kind: resident, a device's tensors (cuda:0), its reserve (cuda:0 reserved)
         memory_bytes "ddpo_memory_bytes" ["kind"];
         /// Start of the metrics, which is the start of the process (seconds since 1970)
         start_time "ddpo_start_time_seconds" [];
@@ -160,7 +166,7 @@ families! {
     histograms {
         /// Time that a stage takes for one unit of its work (seconds)
         stage_seconds "ddpo_stage_seconds" ["stage"] SECONDS;
-        /// Time from a new version's announcement to its use (seconds)
+        /// Time from an order that names other weights to their being loaded (seconds)
         weights_fetch_seconds "ddpo_weights_fetch_seconds" [] SECONDS;
         /// Samples that a stage handles together
         batch_samples "ddpo_batch_samples" ["stage"] SIZES;

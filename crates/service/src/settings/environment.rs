@@ -1,13 +1,21 @@
 //! The environment variables that settings come from, and those that only look like it.
 //!
 //! `DDPO_BATCH_SIZE` sets the run's `batch_size`, `DDPO_SERVICE_REDIS_URL` sets `redis_url` of
-//! the table `[service]`. There are no others but those of the set-up scripts.
+//! the table `[service]`. There are no others but those of the set-up scripts, and what a reward
+//! server of the user's own is shown: a secret, which no file of a run may hold.
 
 /// Prefix of the environment variables.
 pub const PREFIX: &str = "DDPO_";
 
-/// Variables with the prefix that belong to the set-up scripts.
-pub const SCRIPTS: [&str; 3] = ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV"];
+/// The token that reward servers are shown.
+pub const REWARD_TOKEN: &str = "DDPO_REWARD_TOKEN";
+
+/// A file with the authorities of the reward servers' certificates (PEM).
+pub const REWARD_CA: &str = "DDPO_REWARD_CA";
+
+/// Variables with the prefix that are no settings: those of the set-up scripts and of reward servers.
+pub const NO_SETTINGS: [&str; 5] =
+    ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", REWARD_TOKEN, REWARD_CA];
 
 /// All variables of the process whose name and value are text.
 pub fn variables() -> impl Iterator<Item = (String, String)> {

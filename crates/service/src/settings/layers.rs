@@ -193,7 +193,7 @@ impl Layers {
         if let Some(path) = file {
             self.file(path)?;
         }
-        self.environment(environment::PREFIX, &environment::SCRIPTS, variables)?;
+        self.environment(environment::PREFIX, &environment::NO_SETTINGS, variables)?;
         self.flags(flags)?;
         Ok(self)
     }

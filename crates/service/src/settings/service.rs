@@ -37,6 +37,8 @@ crate::settings! {
     optional {
         /// File that holds the token, in place of the environment's DDPO_SERVICE_TOKEN
         token_file: PathBuf = PathBuf::new();
+        /// File that holds Redis's password, in place of one in redis_url
+        redis_password_file: PathBuf = PathBuf::new();
         /// Certificate chain of this service (PEM), for its server and for its clients
         tls_cert: PathBuf = PathBuf::new();
         /// Private key of that certificate (PEM)

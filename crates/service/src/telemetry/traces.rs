@@ -7,7 +7,9 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{RetryPolicy, SpanExporter as OtlpExporter, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -19,6 +21,10 @@ use tracing_subscriber::registry::Registry;
 
 /// The layer that makes traces of spans.
 pub(super) type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Spans that wait for their export at most; more are dropped. The trajectories of an epoch come in
+/// bursts, faster than the SDK's own bound of 2048 lets them out.
+const QUEUE: usize = 16_384;
 
 /// Crates whose spans and events are the transport's: those of the exporter's own calls would be
 /// exported, which makes further calls.
@@ -53,7 +59,9 @@ pub(super) fn provider(
     let exporter = BoundedExporter { inner: Arc::new(exporter), reporter, runtime };
     let attributes = attributes(settings).map(|(key, value)| KeyValue::new(key, value));
     let resource = Resource::builder_empty().with_attributes(attributes).build();
-    Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+    let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
+    let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
+    Ok(SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build())
 }
 
 /// What every trace and every metric says of its origin.

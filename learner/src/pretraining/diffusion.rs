@@ -5,41 +5,21 @@
 //! section 4: few steps need a good guess out of pure noise) and five (Hang et al. 2023: the last
 //! steps must not drown the others); `train_unconditional.py` has no bounds there.
 
-use crate::adamw::{AdamW, AdamWConfig, clip_gradient_norm};
-use crate::ema::Ema;
-use crate::schedule::LearningRate;
-use ddpo_diffusion::parameters::{Gradients, Parameters};
+use crate::pretraining::{Descent, PretrainingConfig, indices, initialise};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::noise_schedule::alphas_cumprod;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
 use tch::{Kind, Tensor};
 
-/// The settings of a pretraining run.
-#[derive(Clone, Copy, Debug)]
-pub struct PretrainingConfig {
-    /// Seed of weights, order, timesteps and noise.
-    pub seed: u64,
-    /// Images in a step.
-    pub batch_size: usize,
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Peak learning rate, after 5 % warm-up and before a cosine to almost nothing.
-    pub learning_rate: f64,
-    /// Decay of the averaged weights.
-    pub ema_decay: f64,
-}
-
-/// A pretraining run: the model, its optimizer and its average.
+/// A pretraining run: the model and its way down.
 #[derive(Debug)]
 pub struct Pretraining {
     config: PretrainingConfig,
     unet: UNet,
-    optimizer: AdamW,
-    ema: Ema,
+    descent: Descent,
     alphas: Tensor,
     target: Target,
-    step: u64,
 }
 
 /// What the model is asked for.
@@ -92,14 +72,11 @@ impl Pretraining {
         mut unet: UNet,
         schedule: &SchedulerConfig,
     ) -> Self {
-        unet.parameters_mut().track_gradients(Gradients::Tracked);
-        let entries = unet.parameters().entries();
+        let descent = Descent::new(config, unet.parameters_mut());
         let device = unet.parameters().device();
-        let optimizer = AdamW::new(AdamWConfig::default(), entries);
-        let ema = Ema::new(config.ema_decay, entries);
         let alphas: Vec<f32> = alphas_cumprod(schedule).iter().map(|&alpha| alpha as f32).collect();
         let alphas = Tensor::from_slice(&alphas).to_device(device);
-        Self { config, unet, optimizer, ema, alphas, target: Target::of(schedule), step: 0 }
+        Self { config, unet, descent, alphas, target: Target::of(schedule) }
     }
 
     /// One step on a batch chosen from `images` f32 `[N, C, H, W]` in [-1, 1]; gives the loss, a
@@ -108,7 +85,7 @@ impl Pretraining {
         let key = |sample| NoiseKey {
             seed: self.config.seed,
             purpose: Purpose::Pretraining,
-            epoch: self.step as u32,
+            epoch: self.descent.steps_taken() as u32,
             sample,
             step: 0,
         };
@@ -124,73 +101,12 @@ impl Pretraining {
         let noisy = &images * alpha.sqrt() + &noise * (alpha.neg() + 1.0).sqrt();
         let predicted = self.unet.forward(&noisy, &timesteps);
         let loss = self.target.loss(&predicted, &images, &noise, &alpha);
-        loss.backward();
-        self.update();
+        self.descent.step(self.unet.parameters(), &loss);
         loss.double_value(&[])
-    }
-
-    fn update(&mut self) {
-        let rate = LearningRate {
-            initial: self.config.learning_rate * 1e-2,
-            peak: self.config.learning_rate,
-            warmup_fraction: 0.05,
-            total_steps: self.config.steps,
-        };
-        let entries = self.unet.parameters().entries();
-        let mut gradients: Vec<Tensor> = entries.iter().map(|(_, tensor)| tensor.grad()).collect();
-        clip_gradient_norm(&mut gradients, 1.0);
-        self.optimizer.step(entries, &gradients, rate.at(self.step));
-        gradients.iter_mut().for_each(Tensor::zero_grad_in_place);
-        self.step += 1;
-        self.ema.update(entries, self.step);
     }
 
     /// The averaged weights, for the checkpoint.
     pub fn averaged(&self) -> &[(String, Tensor)] {
-        self.ema.entries()
-    }
-}
-
-/// `count` indices below `bound`, i64, from uniform draws.
-fn indices(key: NoiseKey, count: usize, bound: i64) -> Tensor {
-    let mut uniform = vec![0.0; count];
-    key.fill_uniform(&mut uniform);
-    let index = |&u: &f32| ((f64::from(u) * bound as f64) as i64).min(bound - 1);
-    Tensor::from_slice(&uniform.iter().map(index).collect::<Vec<i64>>())
-}
-
-trait ZeroInPlace {
-    fn zero_grad_in_place(&mut self);
-}
-
-impl ZeroInPlace for Tensor {
-    fn zero_grad_in_place(&mut self) {
-        tch::no_grad(|| {
-            let _ = self.zero_();
-        });
-    }
-}
-
-/// Norms start at one and zero, everything else uniform within 1 / sqrt(fan in), as
-/// `torch.nn.Conv2d` and `torch.nn.Linear` start.
-fn initialise(parameters: &mut Parameters, seed: u64) {
-    let mut bound = 0.0;
-    for (index, (name, tensor)) in parameters.entries().iter().enumerate() {
-        let mut tensor = tensor.shallow_clone();
-        let weight = name.ends_with("weight");
-        if name.contains("norm") {
-            let _ = tch::no_grad(|| tensor.fill_(f64::from(u8::from(weight))));
-            continue;
-        }
-        if weight {
-            let fan_in: i64 = tensor.size()[1..].iter().product();
-            bound = 1.0 / (fan_in as f64).sqrt();
-        }
-        let mut uniform = vec![0.0; tensor.numel()];
-        let sample = index as u32;
-        NoiseKey { seed, purpose: Purpose::Weights, epoch: 0, sample, step: 0 }
-            .fill_uniform(&mut uniform);
-        let drawn = Tensor::from_slice(&uniform).view_as(&tensor).to_kind(Kind::Float);
-        tch::no_grad(|| tensor.copy_(&((drawn * 2.0 - 1.0) * bound)));
+        self.descent.averaged()
     }
 }

@@ -1,0 +1,177 @@
+//! Drawing the batches of one checkpoint that are missing.
+
+use crate::evaluate::checkpoints::Checkpoint;
+use crate::evaluate::parts::{Part, Parts};
+use crate::evaluate::scorer::Scorer;
+use crate::evaluate::settings::Settings;
+use crate::interrupt;
+use anyhow::{Context, Result, anyhow};
+use ddpo_diffusion::scheduler::Transitions;
+use ddpo_diffusion::unet::UNet;
+use ddpo_learner::model::{Model, ModelError};
+use ddpo_learner::run::pictures::image;
+use ddpo_picture::write_png;
+use ddpo_report::evaluation::{CheckpointRecord, EvaluationFolder};
+use ddpo_rollout::image::{PixelMap, RgbImage};
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, StateDtype, StateShape, decode};
+use ddpo_sampler::engine::{Prediction, Provenance, Sampler};
+use std::sync::{Mutex, PoisonError};
+use tch::{Device, Kind, Tensor};
+
+/// A checkpoint that is loaded.
+pub struct Drawer<'a> {
+    settings: &'a Settings,
+    model: Model,
+    unet: UNet,
+    record: CheckpointRecord,
+    provenance: Provenance,
+}
+
+/// Images of a batch, and of the first of its samples those predicted on the way.
+struct Drawn {
+    images: Vec<RgbImage>,
+    paths: Vec<Vec<RgbImage>>,
+}
+
+impl<'a> Drawer<'a> {
+    /// Loads a checkpoint.
+    pub fn open(settings: &'a Settings, checkpoint: &Checkpoint) -> Result<Self> {
+        let Checkpoint { name, source, epoch } = checkpoint.clone();
+        let model = Model::open(&source, &mut crate::output::aside)?;
+        let (kind, device) = (settings.kind, settings.device);
+        let average = match settings.averaged {
+            true => match model.load_averaged(kind, device) {
+                Err(ModelError::NoAverage(_)) => None,
+                average => Some(average?),
+            },
+            false => None,
+        };
+        let averaged = average.is_some();
+        let unet = average.map_or_else(|| model.load(kind, device), Ok)?;
+        let digest = unet.parameters().digest();
+        let provenance =
+            Provenance { policy_version: PolicyVersion::default(), weights_digest: digest };
+        let weights = digest.to_string();
+        let record = CheckpointRecord { name, source, epoch, weights, averaged };
+        Ok(Self { settings, model, unet, record, provenance })
+    }
+
+    /// What is told of the checkpoint.
+    pub fn record(&self) -> &CheckpointRecord {
+        &self.record
+    }
+
+    /// Draws what is missing at `eta`; false if somebody asked to stop.
+    pub fn all_parts(&mut self, eta: f64, scorer: &mut Scorer, parts: &mut Parts) -> Result<bool> {
+        let asked = &self.settings.asked;
+        let steps = asked.num_inference_steps;
+        let (scheduler, device) = (self.settings.scheduler, self.settings.device);
+        let transitions = Transitions::new(scheduler, &self.model.scheduler, steps, eta)?;
+        let lanes = self.unet.parameters().layout().lanes(self.settings.threads);
+        let sampler = Sampler::new(transitions.on(device), self.model.shape, StateDtype::F32);
+        let sampler = sampler.with_lanes(lanes);
+        let mut before = 0;
+        for (batch, noise) in asked.noise.chunks(asked.batch_size).enumerate() {
+            let key = (self.record.name.clone(), eta.to_bits(), batch);
+            let on_path = asked.path_samples.saturating_sub(before).min(noise.len());
+            before += noise.len();
+            if parts.take(key.clone(), &self.record.weights) {
+                continue;
+            }
+            if interrupt::requested() {
+                return Ok(false);
+            }
+            let drawn = self.draw(&sampler, noise, on_path)?;
+            self.write_images(parts.folder(), eta, noise, &drawn.images)?;
+            parts.put(key, self.part(&sampler, noise, &drawn, scorer)?)?;
+        }
+        Ok(true)
+    }
+
+    fn draw(&self, sampler: &Sampler, noise: &[(u64, u32)], on_path: usize) -> Result<Drawn> {
+        let coordinates: Vec<SampleCoordinates> = noise
+            .iter()
+            .map(|&(run_seed, sample)| SampleCoordinates { run_seed, epoch: 0, sample })
+            .collect();
+        let steps = sampler.transitions().timesteps().len();
+        let predicted = Mutex::new(vec![vec![None; steps]; on_path]);
+        let shape = self.model.shape;
+        let see = |prediction: Prediction<'_>| keep(&prediction, shape, &predicted);
+        let trajectories = sampler.generate_with_predictions(
+            &self.unet,
+            &coordinates,
+            Purpose::Evaluation,
+            self.provenance,
+            &see,
+        )?;
+        let of_name = || format!("checkpoint {}", self.record.name);
+        let images = trajectories.iter().map(|one| image(one, shape, PixelMap::Signed));
+        let images = images.collect::<Result<_, _>>().with_context(of_name)?;
+        let predicted = predicted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let paths = predicted.into_iter().map(|path| {
+            path.into_iter().collect::<Option<Vec<RgbImage>>>().ok_or_else(|| {
+                anyhow!("checkpoint {}: a predicted image is not finite", self.record.name)
+            })
+        });
+        Ok(Drawn { images, paths: paths.collect::<Result<_>>()? })
+    }
+
+    fn part(
+        &self,
+        sampler: &Sampler,
+        noise: &[(u64, u32)],
+        drawn: &Drawn,
+        scorer: &mut Scorer,
+    ) -> Result<Part> {
+        let values = scorer.values(&drawn.images)?;
+        let paths = drawn.paths.iter().map(|path| scorer.rewards(path)).collect::<Result<_>>()?;
+        Ok(Part {
+            weights: self.record.weights.clone(),
+            columns: values.columns,
+            noise: noise.to_vec(),
+            values: values.rows,
+            timesteps: sampler.transitions().timesteps().to_vec(),
+            paths,
+            features: scorer.features(&drawn.images)?.unwrap_or_default(),
+        })
+    }
+
+    fn write_images(
+        &self,
+        folder: &EvaluationFolder,
+        eta: f64,
+        noise: &[(u64, u32)],
+        images: &[RgbImage],
+    ) -> Result<()> {
+        for (pair, image) in noise.iter().zip(images) {
+            let path = folder.image(&self.record.name, eta, *pair);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)
+                    .with_context(|| format!("could not create {}", parent.display()))?;
+            }
+            write_png(&path, image)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the predicted images of those samples whose path is wanted, the first of the batch.
+fn keep(prediction: &Prediction<'_>, shape: StateShape, kept: &Mutex<Vec<Vec<Option<RgbImage>>>>) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let rows = prediction.images.size()[0] as usize;
+    let sides = (shape.channels, shape.height, shape.width);
+    for (row, path) in kept.iter_mut().skip(prediction.first).take(rows).enumerate() {
+        let state = values(&prediction.images.get(row as i64));
+        path[prediction.step] = RgbImage::from_state(&state, sides, PixelMap::Signed).ok();
+    }
+}
+
+/// The values of a tensor, f32, in order.
+fn values(tensor: &Tensor) -> Vec<f32> {
+    let tensor = tensor.to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+    let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
+    let count = tensor.numel();
+    tensor.view(-1).copy_data_u8(&mut bytes, count);
+    decode(&bytes, StateDtype::F32)
+}

@@ -1,0 +1,144 @@
+//! What has been drawn already: a file for each batch, written after its images.
+
+use anyhow::{Context, Result, bail};
+use ddpo_checkpoint::write_file;
+use ddpo_report::evaluation::{Asked, EvaluationFolder};
+use ddpo_report::statistics::{deviation, mean};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The file by which a folder of parts is known: what they were drawn for.
+const ASKED: &str = "asked.json";
+
+/// One batch of one checkpoint at one eta.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Digest of the weights that drew it.
+    pub weights: String,
+    /// Names of the values.
+    pub columns: Vec<String>,
+    /// The batch's noise, in order.
+    pub noise: Vec<(u64, u32)>,
+    /// Values of each sample.
+    pub values: Vec<Vec<f32>>,
+    /// Timesteps of the path.
+    pub timesteps: Vec<i64>,
+    /// For the first samples: the rewards of the predicted image at each step.
+    pub paths: Vec<Vec<Vec<f32>>>,
+    /// The reward network's features of each sample; empty without a network.
+    pub features: Vec<Vec<f32>>,
+}
+
+/// Which part: checkpoint, bits of eta (which is not negative, so that they are in its order), and
+/// number of the batch.
+type Key = (String, u64, usize);
+
+/// The parts that there are.
+pub struct Parts {
+    folder: EvaluationFolder,
+    root: PathBuf,
+    parts: BTreeMap<Key, Part>,
+}
+
+impl Parts {
+    /// Those of `folder`, which have to be of the same asking.
+    pub fn open(folder: &EvaluationFolder, asked: &Asked) -> Result<Self> {
+        let root = folder.root().join("parts");
+        let file = root.join(ASKED);
+        let text = serde_json::to_string_pretty(asked)? + "\n";
+        if file.is_file() {
+            let found = fs::read_to_string(&file)
+                .with_context(|| format!("could not read {}", file.display()))?;
+            if found != text {
+                bail!(
+                    "{}: expected a new folder or one of the same evaluation, found one of other \
+                     settings ({}); hint: choose another folder",
+                    folder.root().display(),
+                    differing(&found, &text)
+                );
+            }
+        } else {
+            fs::create_dir_all(&root)
+                .with_context(|| format!("could not create {}", root.display()))?;
+            write_file(&file, text.as_bytes())?;
+        }
+        remove_leftovers(folder.root())?;
+        Ok(Self { folder: folder.clone(), root, parts: BTreeMap::new() })
+    }
+
+    /// The evaluation's folder.
+    pub fn folder(&self) -> &EvaluationFolder {
+        &self.folder
+    }
+
+    fn file(&self, (name, eta, batch): &Key) -> PathBuf {
+        self.root.join(format!("{name}/eta-{}/{batch:06}.json", f64::from_bits(*eta)))
+    }
+
+    /// Takes up a part if it is there and was drawn with these weights.
+    pub fn take(&mut self, key: Key, weights: &str) -> bool {
+        let read = fs::read_to_string(self.file(&key)).ok();
+        let part = read.and_then(|text| serde_json::from_str::<Part>(&text).ok());
+        match part.filter(|part| part.weights == weights) {
+            Some(part) => self.parts.insert(key, part).is_none(),
+            None => false,
+        }
+    }
+
+    /// Writes a part.
+    pub fn put(&mut self, key: Key, part: Part) -> Result<()> {
+        let path = self.file(&key);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("could not create {}", folder.display()))?;
+        }
+        write_file(&path, (serde_json::to_string(&part)? + "\n").as_bytes())?;
+        self.parts.insert(key, part);
+        Ok(())
+    }
+
+    /// The parts of one group, in order.
+    pub fn group(&self, name: &str, eta: f64) -> impl Iterator<Item = &Part> {
+        let start = (name.to_owned(), eta.to_bits(), 0);
+        let end = (name.to_owned(), eta.to_bits(), usize::MAX);
+        self.parts.range(start..=end).map(|(_, part)| part)
+    }
+
+    /// What a group came to, for a person.
+    pub fn line(&self, name: &str, eta: f64) -> String {
+        let values: Vec<f64> = self
+            .group(name, eta)
+            .flat_map(|part| &part.values)
+            .map(|row| f64::from(row[0]))
+            .collect();
+        let (mean, deviation, count) = (mean(&values), deviation(&values), values.len());
+        format!("{name}  eta {eta}  {count} samples  reward {mean:.4} ± {deviation:.4}")
+    }
+}
+
+/// Removes what a killed process left half-written: files under the names that `write_file` and
+/// `write_png` give them before they are whole.
+fn remove_leftovers(folder: &Path) -> Result<()> {
+    let refused = || format!("could not clean up {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(refused)? {
+        let entry = entry.with_context(refused)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if entry.file_type().with_context(refused)?.is_dir() {
+            remove_leftovers(&entry.path())?;
+        } else if name.starts_with(".tmp-") || (name.starts_with('.') && name.ends_with(".part")) {
+            fs::remove_file(entry.path()).with_context(refused)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first line in which two texts differ, as found and as asked.
+fn differing(found: &str, asked: &str) -> String {
+    let pair = found.lines().zip(asked.lines()).find(|(found, asked)| found != asked);
+    let (found, asked) = pair.unwrap_or(("fewer lines", "more"));
+    let clean = |line: &str| line.trim().trim_end_matches(',').to_owned();
+    format!("{} instead of {}", clean(found), clean(asked))
+}

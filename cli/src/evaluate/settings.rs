@@ -1,0 +1,187 @@
+//! From flags, and the run that they are about, to what is to be drawn.
+
+use crate::arguments::EvaluateCommand;
+use crate::evaluate::checkpoints::{self, Checkpoint};
+use crate::evaluate::seeds;
+use anyhow::{Context, Result, anyhow, bail};
+use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_learner::device;
+use ddpo_learner::plan::Plan;
+use ddpo_learner::settings as run_settings;
+use ddpo_report::evaluation::Asked;
+use ddpo_rewarder::{RewardOptions, RewardSource};
+use ddpo_rollout::reward::RewardExpression;
+use tch::{Device, Kind};
+
+/// Samples and steps where neither the command nor a run says how many.
+const SAMPLES: u32 = 16;
+const STEPS: usize = 40;
+
+/// Everything that an evaluation needs to know.
+pub struct Settings {
+    /// What decides the result.
+    pub asked: Asked,
+    /// The rewards, in order.
+    pub rewards: Vec<RewardExpression>,
+    /// How they are opened.
+    pub reward_options: RewardOptions,
+    /// The checkpoints, in order.
+    pub checkpoints: Vec<Checkpoint>,
+    /// The scheduler.
+    pub scheduler: SchedulerKind,
+    /// Where the UNet runs.
+    pub device: Device,
+    /// The type that it runs in.
+    pub kind: Kind,
+    /// CPU threads.
+    pub threads: usize,
+    /// Whether averaged weights are taken where there are some.
+    pub averaged: bool,
+}
+
+impl Settings {
+    /// Flags over the settings of the first run among the checkpoints.
+    pub fn resolve(command: &EvaluateCommand) -> Result<Self> {
+        let run = checkpoints::first_run(&command.checkpoints)?;
+        let plan = run.clone().map(Plan::new).transpose()?;
+        let rewards = rewards(command, plan.as_ref())?;
+        let own = run_settings::Settings::default();
+        let of_run = run.as_ref().unwrap_or(&own);
+        let flag = |flag: &Option<String>, setting: &str| {
+            flag.clone().unwrap_or_else(|| setting.to_owned())
+        };
+        let device = device::parse(&flag(&command.device, &of_run.device))?;
+        let threads = device::set_threads(command.threads.or(of_run.threads))?;
+        let dtype = kind("--dtype", command.dtype.as_deref(), plan.as_ref().map(Plan::kind))?;
+        let reward_kind = run.as_ref().map(|run| crate::reward::kind(run.reward_dtype));
+        let reward_kind = kind("--reward-dtype", command.reward_dtype.as_deref(), reward_kind)?;
+        let scheduler = match &command.scheduler {
+            Some(text) => scheduler(text)?,
+            None => of_run.scheduler,
+        };
+        let reward_options = RewardOptions {
+            model: command.reward_model.clone().or_else(|| of_run.reward_model.clone()),
+            aesthetic_head: command.aesthetic_head.clone().or(of_run.aesthetic_head.clone()),
+            age_reward: flag(&command.age_reward, &of_run.age_reward).parse()?,
+            device,
+            kind: reward_kind,
+            threads,
+            waiting: crate::reward::waiting(),
+        };
+        let with_run = run.is_some();
+        let samples = command.num_samples.unwrap_or(match with_run {
+            true => u32::try_from(of_run.num_eval_samples)?,
+            false => SAMPLES,
+        });
+        let seed = if with_run { of_run.eval_rnd_seed } else { 0 };
+        let batch = plan.as_ref().map_or(SAMPLES as usize, |plan| plan.sample_batch);
+        let steps = if with_run { of_run.num_inference_steps } else { STEPS };
+        let asked = Asked {
+            num_inference_steps: command.num_inference_steps.unwrap_or(steps),
+            scheduler: scheduler_name(scheduler).into(),
+            eta: etas(&command.eta)?,
+            rewards: rewards.iter().map(RewardExpression::label).collect(),
+            reward_settings: reward_settings(&rewards, &reward_options),
+            noise: seeds::noise(command, seed, samples)?,
+            path_samples: command.path_samples,
+            batch_size: command.batch_size.unwrap_or(batch),
+            dtype: format!("{dtype:?}").to_lowercase(),
+            bootstrap_seed: command.bootstrap_seed,
+            features: crate::evaluate::scorer::has_network(&rewards)?,
+        };
+        if asked.batch_size == 0 {
+            bail!("--batch-size = 0: expected at least 1");
+        }
+        Ok(Self {
+            asked,
+            rewards,
+            reward_options,
+            checkpoints: checkpoints::expand(&command.checkpoints)?,
+            scheduler,
+            device,
+            kind: dtype,
+            threads,
+            averaged: !command.no_ema,
+        })
+    }
+}
+
+/// The rewards that the command names, or the run's with those that it holds out.
+fn rewards(command: &EvaluateCommand, plan: Option<&Plan>) -> Result<Vec<RewardExpression>> {
+    let rewards = match (command.reward.is_empty(), plan) {
+        (false, _) => {
+            let told =
+                |error| anyhow!("--reward = {}: expected {error}", command.reward.join(", "));
+            RewardExpression::list(&command.reward).map_err(told)?
+        }
+        (true, Some(plan)) => {
+            let held_out = plan.held_out.iter().filter(|held| held.label() != plan.reward.label());
+            std::iter::once(&plan.reward).chain(held_out).cloned().collect()
+        }
+        (true, None) => bail!(
+            "expected --reward, found none; hint: a run's folder brings its own, such as \
+             --reward \"jpeg compressibility\""
+        ),
+    };
+    for reward in &rewards {
+        RewardSource::of(reward).with_context(|| format!("--reward = {reward}"))?;
+    }
+    Ok(rewards)
+}
+
+/// What scores depend on besides the rewards' labels.
+fn reward_settings(rewards: &[RewardExpression], options: &RewardOptions) -> Vec<String> {
+    let unset = || "default".to_owned();
+    rewards
+        .iter()
+        .map(ToString::to_string)
+        .chain([
+            format!("model = {}", options.model.clone().unwrap_or_else(unset)),
+            format!("aesthetic_head = {}", options.aesthetic_head.clone().unwrap_or_else(unset)),
+            format!("age_reward = {}", options.age_reward),
+            format!("dtype = {:?}", options.kind).to_lowercase(),
+        ])
+        .collect()
+}
+
+fn etas(etas: &[f64]) -> Result<Vec<f64>> {
+    let mut found: Vec<f64> = Vec::new();
+    for &eta in etas {
+        // -0 is 0, and would have a folder of its own.
+        let eta = eta + 0.0;
+        if !(0.0..=1.0).contains(&eta) {
+            bail!("--eta = {eta}: expected 0 to 1");
+        }
+        if !found.contains(&eta) {
+            found.push(eta);
+        }
+    }
+    match found.is_empty() {
+        true => bail!("--eta: expected at least one"),
+        false => Ok(found),
+    }
+}
+
+fn kind(flag: &str, text: Option<&str>, of_run: Option<Kind>) -> Result<Kind> {
+    match text {
+        None => Ok(of_run.unwrap_or(Kind::Float)),
+        Some("f32") => Ok(Kind::Float),
+        Some("bf16") => Ok(Kind::BFloat16),
+        Some(other) => bail!("{flag} = {other}: expected f32 or bf16"),
+    }
+}
+
+fn scheduler(text: &str) -> Result<SchedulerKind> {
+    match text {
+        "ddim" => Ok(SchedulerKind::Ddim),
+        "ddpm" => Ok(SchedulerKind::Ddpm),
+        other => bail!("--scheduler = {other}: expected ddim or ddpm"),
+    }
+}
+
+fn scheduler_name(kind: SchedulerKind) -> &'static str {
+    match kind {
+        SchedulerKind::Ddim => "ddim",
+        SchedulerKind::Ddpm => "ddpm",
+    }
+}

@@ -1,0 +1,50 @@
+//! `ddpo health`: whether a service serves, as an exit status, for whoever starts and restarts
+//! containers.
+
+use crate::arguments::HealthCommand;
+use anyhow::{Result, bail};
+use std::time::Duration;
+use tokio::time::timeout;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// Longest wait for the answer. Who probes every few seconds must not wait longer than that.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Runs the command.
+pub fn run(command: &HealthCommand) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let status = runtime.block_on(ask(command))?;
+    let (address, state) = (&command.address, words(status));
+    if status != ServingStatus::Serving && !command.live {
+        bail!("{address}: {state}");
+    }
+    show(&format!("{address}: {state}\n"));
+    Ok(())
+}
+
+async fn ask(command: &HealthCommand) -> Result<ServingStatus> {
+    let mut client = HealthClient::new(command.door.channel(&command.address)?);
+    let address = &command.address;
+    // The empty name is the server as a whole.
+    match timeout(PATIENCE, client.check(HealthCheckRequest::default())).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner().status()),
+        Ok(Err(status)) => bail!("{address}: {}: {}", status.code(), status.message()),
+        Err(_) => bail!("{address}: no answer within {PATIENCE:?}"),
+    }
+}
+
+fn words(status: ServingStatus) -> &'static str {
+    match status {
+        ServingStatus::Serving => "serving",
+        ServingStatus::NotServing => "not serving",
+        ServingStatus::ServiceUnknown => "service unknown",
+        ServingStatus::Unknown => "state unknown",
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn show(text: &str) {
+    print!("{text}");
+}

@@ -1,0 +1,74 @@
+//! `ddpo report`: a page of a run. Images come from an evaluation that is drawn first, with the seeds
+//! and settings of the run's own, or with `--no-sampling` out of the grids that the run wrote.
+
+use crate::arguments::{EvaluateCommand, ReportCommand};
+use crate::interrupt;
+use anyhow::Result;
+use ddpo_report::diversity::Verdict;
+use ddpo_report::gallery::Gallery;
+use ddpo_report::run::Run;
+use ddpo_report::write::{Written, write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the command.
+pub fn run(command: &ReportCommand) -> Result<ExitCode> {
+    interrupt::install()?;
+    let run = Run::read(&command.run)?;
+    let out = command.out.clone().unwrap_or_else(|| command.run.join("report"));
+    let gallery = match command.no_sampling {
+        true if run.evaluations.is_empty() => None,
+        true => Some(Gallery::of_grids(&run)?),
+        false => match sampled(command, &run, &out)? {
+            Some(gallery) => Some(gallery),
+            None => {
+                say("stopped; the same command goes on from here");
+                return Ok(ExitCode::from(interrupt::STATUS));
+            }
+        },
+    };
+    let written = write(&run, gallery.as_ref(), &out)?;
+    tell(&written);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The images of all checkpoints at the run's own eta; none if somebody asked to stop.
+fn sampled(command: &ReportCommand, run: &Run, out: &Path) -> Result<Option<Gallery>> {
+    let eta = run.number("eta").unwrap_or(1.0);
+    let evaluate = EvaluateCommand {
+        checkpoints: vec![command.run.display().to_string()],
+        out: out.join("evaluation"),
+        eta: vec![eta],
+        num_samples: command.num_samples,
+        device: command.device.clone(),
+        threads: command.threads,
+        ..EvaluateCommand::default()
+    };
+    let folder = crate::evaluate::evaluate(&evaluate, &mut say)?;
+    Ok(folder.map(|folder| Gallery::of_evaluation(&folder, eta)).transpose()?)
+}
+
+fn tell(written: &Written) {
+    let analysis = &written.analysis;
+    if let Some((line, difference)) =
+        analysis.rewards.first().and_then(|line| Some((line, line.difference?)))
+    {
+        let (mean, low, high) = (difference.mean, difference.low, difference.high);
+        say(&format!("{}: {mean:+.4} (95 % interval {low:+.4} to {high:+.4})", line.name));
+    }
+    if let Some(line) = analysis.verdict() {
+        let word = match line.verdict {
+            Verdict::Collapsed => "collapsed",
+            Verdict::Narrowed => "narrowed",
+            Verdict::Kept => "kept",
+        };
+        let left = line.left * 100.0;
+        say(&format!("diversity: {word}, {left:.0} % of the pretrained model's is left"));
+    }
+    say(&format!("page  {}", written.page.display()));
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,25 @@
+// What libtorch's own allocator holds on a CUDA device, for the services' metrics.
+
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <cstdint>
+#include <exception>
+
+extern "C" {
+
+// Writes the bytes that tensors take and those that the allocator has reserved, and returns true; false
+// where nothing has been allocated yet, or there is no such device. Nothing is thrown.
+bool ddpo_device_memory(std::int8_t index, std::uint64_t* allocated, std::uint64_t* reserved) noexcept {
+  try {
+    auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
+    if (allocator == nullptr || !allocator->initialized()) return false;
+    const auto stats = allocator->getDeviceStats(index);
+    const auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *allocated = static_cast<std::uint64_t>(stats.allocated_bytes[all].current);
+    *reserved = static_cast<std::uint64_t>(stats.reserved_bytes[all].current);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+}

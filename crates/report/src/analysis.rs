@@ -1,0 +1,250 @@
+//! The numbers of a report, which are also `report.json`.
+
+use crate::diversity::{Diversity, MOST, Verdict, look_alike_distance};
+use crate::features::{pixels, principal};
+use crate::gallery::{Gallery, Shown};
+use crate::matrix::Matrix;
+use crate::run::Run;
+use crate::statistics::{Difference, bootstrap, deviation, mean};
+use crate::summary::{ScoredImage, column};
+use serde::Serialize;
+
+/// Images of each set on the map at most.
+pub const ON_MAP: usize = 200;
+
+/// `report.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Analysis {
+    /// Name of the run's folder.
+    pub run: String,
+    /// What it maximises.
+    pub reward: String,
+    /// Epochs completed.
+    pub epochs: u32,
+    /// Divergence from the pretrained model after the last epoch, nats a transition, if measured.
+    pub kl: Option<f64>,
+    /// Where the images come from; nothing where there are none.
+    pub source: Option<String>,
+    /// Every reward, the one that is maximised first, over the checkpoints.
+    pub rewards: Vec<RewardLine>,
+    /// Diversity by what it is measured on; the first decides.
+    pub diversity: Vec<DiversityLine>,
+    /// Shares by class, of each classifier.
+    pub classes: Vec<ClassLine>,
+    /// First and last checkpoint on two axes.
+    pub map: Option<Map>,
+}
+
+/// One reward over the checkpoints.
+#[derive(Clone, Debug, Serialize)]
+pub struct RewardLine {
+    /// Its name.
+    pub name: String,
+    /// Whether it was held out from training.
+    pub held_out: bool,
+    /// One for each checkpoint.
+    pub checkpoints: Vec<RewardPoint>,
+    /// Mean difference of the last to the first on the same noise.
+    pub difference: Option<Difference>,
+}
+
+/// A reward at one checkpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct RewardPoint {
+    /// The checkpoint.
+    pub checkpoint: String,
+    /// Epochs of training.
+    pub epoch: Option<u32>,
+    /// Number of samples.
+    pub samples: usize,
+    /// Mean.
+    pub mean: f64,
+    /// Unbiased standard deviation.
+    pub std: f64,
+}
+
+/// Diversity over the checkpoints.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiversityLine {
+    /// What it is measured on: `pixels` or `network`.
+    pub features: String,
+    /// Images of each checkpoint.
+    pub samples: usize,
+    /// Median distance from one of the first checkpoint's images to the nearest other: the scale of
+    /// the similarity.
+    pub look_alike_distance: f64,
+    /// One for each checkpoint.
+    pub checkpoints: Vec<DiversityPoint>,
+    /// Share of the first checkpoint's diversity that the last has.
+    pub left: f64,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Diversity at one checkpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiversityPoint {
+    /// The checkpoint.
+    pub checkpoint: String,
+    /// Epochs of training.
+    pub epoch: Option<u32>,
+    /// The numbers.
+    #[serde(flatten)]
+    pub diversity: Diversity,
+}
+
+/// Shares by class of one classifier, before and after.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassLine {
+    /// The reward whose classifier it is.
+    pub reward: String,
+    /// Label, share before, share after.
+    pub classes: Vec<(String, f64, f64)>,
+}
+
+/// Images on two axes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Map {
+    /// What the axes are made of: `pixels` or `network`.
+    pub features: String,
+    /// Share of the variance on each axis.
+    pub shares: [f64; 2],
+    /// Those of the first checkpoint, then those of the last.
+    pub points: Vec<MapPoint>,
+}
+
+/// One image of a map.
+#[derive(Clone, Debug, Serialize)]
+pub struct MapPoint {
+    /// Its checkpoint.
+    pub checkpoint: String,
+    /// Seed of its noise.
+    pub seed: u64,
+    /// Its sample.
+    pub sample: u32,
+    /// Where it lies.
+    pub at: [f64; 2],
+}
+
+impl Analysis {
+    /// Computes everything.
+    #[must_use]
+    pub fn of(run: &Run, gallery: Option<&Gallery>) -> Self {
+        let last = run.epochs.last();
+        let sets = gallery.map(feature_sets).unwrap_or_default();
+        Self {
+            run: run.name(),
+            reward: run.reward(),
+            epochs: last.map_or(0, |line| line.epoch),
+            kl: last.and_then(|line| line.kl_to_pretrained_nats),
+            source: gallery.map(|gallery| gallery.source.clone()),
+            rewards: gallery.map(rewards).unwrap_or_default(),
+            diversity: gallery.map(|gallery| diversity(gallery, &sets)).unwrap_or_default(),
+            classes: gallery.map(classes).unwrap_or_default(),
+            map: gallery.and_then(|gallery| map(gallery, sets.last()?)),
+        }
+    }
+
+    /// The diversity that decides.
+    #[must_use]
+    pub fn verdict(&self) -> Option<&DiversityLine> {
+        self.diversity.first()
+    }
+}
+
+/// Features of every checkpoint's images by their name: pixels first, then the network's.
+fn feature_sets(gallery: &Gallery) -> Vec<(String, Vec<Matrix>)> {
+    let of_pixels = gallery.checkpoints.iter().map(|one| pixels(&one.images)).collect();
+    let mut sets = vec![("pixels".to_owned(), of_pixels)];
+    let network: Option<Vec<Matrix>> =
+        gallery.checkpoints.iter().map(|one| one.features.clone()).collect();
+    sets.extend(network.map(|features| ("network".to_owned(), features)));
+    sets
+}
+
+fn rewards(gallery: &Gallery) -> Vec<RewardLine> {
+    let line = |(index, (name, shown)): (usize, &(String, String))| {
+        let at = gallery.columns.iter().position(|column| column == name)?;
+        let point = |one: &Shown| {
+            let values = column(&one.scores, at);
+            RewardPoint {
+                checkpoint: one.name.clone(),
+                epoch: one.epoch,
+                samples: values.len(),
+                mean: mean(&values),
+                std: deviation(&values),
+            }
+        };
+        let difference = gallery
+            .ends()
+            .map(|(first, last)| bootstrap(&paired(&first.scores, &last.scores, at), 0));
+        let checkpoints = gallery.checkpoints.iter().map(point).collect();
+        Some(RewardLine { name: shown.clone(), held_out: index > 0, checkpoints, difference })
+    };
+    gallery.rewards.iter().enumerate().filter_map(line).collect()
+}
+
+/// Differences on the same noise, which both have in the same order.
+fn paired(before: &[ScoredImage], after: &[ScoredImage], at: usize) -> Vec<f64> {
+    let pairs = before.iter().zip(after);
+    pairs
+        .map(|(before, after)| f64::from(after.values[at]) - f64::from(before.values[at]))
+        .collect()
+}
+
+fn diversity(gallery: &Gallery, sets: &[(String, Vec<Matrix>)]) -> Vec<DiversityLine> {
+    let line = |(name, features): &(String, Vec<Matrix>)| {
+        let alike = look_alike_distance(features.first()?);
+        let points: Vec<DiversityPoint> = gallery
+            .checkpoints
+            .iter()
+            .zip(features)
+            .map(|(one, features)| DiversityPoint {
+                checkpoint: one.name.clone(),
+                epoch: one.epoch,
+                diversity: Diversity::of(features, alike),
+            })
+            .collect();
+        let (before, after) = (points.first()?.diversity, points.last()?.diversity);
+        Some(DiversityLine {
+            features: name.clone(),
+            samples: features.first()?.height().min(MOST),
+            look_alike_distance: alike,
+            left: after.left_of(&before),
+            verdict: after.verdict(&before, alike),
+            checkpoints: points,
+        })
+    };
+    sets.iter().filter_map(line).collect()
+}
+
+fn classes(gallery: &Gallery) -> Vec<ClassLine> {
+    let Some((first, last)) = gallery.ends() else { return Vec::new() };
+    let sheet = gallery.sheet();
+    let (before, after) = (sheet.classifiers(&first.scores), sheet.classifiers(&last.scores));
+    let line = |(before, after): (&crate::summary::Classes, &crate::summary::Classes)| ClassLine {
+        reward: before.reward.clone(),
+        classes: (before.classes.iter().zip(&after.classes))
+            .map(|(before, after)| (before.class.replace('_', " "), before.share, after.share))
+            .collect(),
+    };
+    before.iter().zip(&after).map(line).collect()
+}
+
+fn map(gallery: &Gallery, (name, features): &(String, Vec<Matrix>)) -> Option<Map> {
+    let (first, last) = gallery.ends()?;
+    let (before, after) = (features.first()?.first(ON_MAP), features.last()?.first(ON_MAP));
+    let both = Matrix { width: before.width, values: [&before.values[..], &after.values].concat() };
+    let (places, shares) = principal(&both);
+    let images = first.scores.iter().take(before.height());
+    let images = images.chain(last.scores.iter().take(after.height()));
+    let names = std::iter::repeat_n(&first.name, before.height())
+        .chain(std::iter::repeat_n(&last.name, after.height()));
+    let points = places.into_iter().zip(images.zip(names)).map(|(at, (image, name))| MapPoint {
+        checkpoint: name.clone(),
+        seed: image.seed,
+        sample: image.sample,
+        at,
+    });
+    Some(Map { features: name.clone(), shares, points: points.collect() })
+}

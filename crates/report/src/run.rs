@@ -1,0 +1,158 @@
+//! What a run's folder holds: settings, a line an epoch, a line an evaluation.
+
+use crate::error::ReportError;
+use crate::files::read_text;
+use crate::table::Table;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A run, as its files tell it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its folder.
+    pub root: PathBuf,
+    /// `run.toml`.
+    pub settings: toml::Table,
+    /// `metrics.jsonl`.
+    pub epochs: Vec<Epoch>,
+    /// `eval/rewards.jsonl`.
+    pub evaluations: Vec<EvaluationLine>,
+}
+
+/// Mean and spread of a component.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Component {
+    /// Mean.
+    pub mean: f64,
+    /// Unbiased standard deviation.
+    pub std: f64,
+}
+
+/// What a report shows of a line of `metrics.jsonl`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Epoch {
+    /// Epochs completed.
+    pub epoch: u32,
+    /// Mean reward of the samples that were trained on.
+    pub reward_mean: f64,
+    /// Their standard deviation.
+    pub reward_std: f64,
+    /// Mean loss.
+    pub loss: f64,
+    /// Share of pairs outside the clip.
+    pub clip_fraction: f64,
+    /// Estimate of the divergence from the sampling policy.
+    pub approx_kl: f64,
+    /// Divergence from the pretrained model, nats a transition.
+    pub kl_to_pretrained_nats: Option<f64>,
+    /// Mean gradient norm before the clip.
+    pub grad_norm: f64,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Seconds of denoising.
+    pub seconds_sampling: f64,
+    /// Seconds of scoring.
+    pub seconds_scoring: f64,
+    /// Seconds of updating.
+    pub seconds_training: f64,
+    /// Trajectories a second.
+    pub samples_per_second: f64,
+    /// Largest memory so far.
+    pub peak_memory_bytes: u64,
+}
+
+/// A line of `eval/rewards.jsonl`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EvaluationLine {
+    /// Epochs completed before it.
+    pub epoch: u32,
+    /// Mean reward.
+    pub reward_mean: f64,
+    /// Standard deviation.
+    pub reward_std: f64,
+    /// Components, held-out rewards among them.
+    #[serde(default)]
+    pub components: BTreeMap<String, Component>,
+}
+
+impl Run {
+    /// Reads the folder of a run, of one process or of the services: it is the same.
+    ///
+    /// # Errors
+    /// [`ReportError::NoRun`], [`ReportError::NoEpochs`], and what cannot be read.
+    pub fn read(root: &Path) -> Result<Self, ReportError> {
+        let path = root.join("run.toml");
+        if !path.is_file() {
+            return Err(ReportError::NoRun(root.into()));
+        }
+        let settings = read_text(&path)?
+            .parse::<toml::Table>()
+            .map_err(|error| ReportError::file(&path, error.message()))?;
+        let metrics = root.join("metrics.jsonl");
+        let epochs: Vec<Epoch> = if metrics.is_file() { lines(&metrics)? } else { Vec::new() };
+        if epochs.is_empty() {
+            return Err(ReportError::NoEpochs(root.into()));
+        }
+        let path = root.join("eval/rewards.jsonl");
+        let evaluations = if path.is_file() { lines(&path)? } else { Vec::new() };
+        Ok(Self { root: root.into(), settings, epochs, evaluations })
+    }
+
+    /// A setting as text; empty where it is not set.
+    #[must_use]
+    pub fn setting(&self, key: &str) -> String {
+        match self.settings.get(key) {
+            Some(toml::Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// A setting that is a number.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<f64> {
+        let value = self.settings.get(key)?;
+        value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
+    }
+
+    /// What the run maximises, as the run's files call it.
+    #[must_use]
+    pub fn reward(&self) -> String {
+        match self.setting("reward") {
+            empty if empty.is_empty() => self.setting("task"),
+            reward => reward,
+        }
+    }
+
+    /// The table of the evaluation after `epoch` epochs.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn evaluation_table(&self, epoch: u32) -> Result<Table, ReportError> {
+        Table::read(&self.root.join(format!("eval/epoch-{epoch:06}.csv")))
+    }
+
+    /// The grid of the evaluation after `epoch` epochs.
+    #[must_use]
+    pub fn evaluation_grid(&self, epoch: u32) -> PathBuf {
+        self.root.join(format!("eval/epoch-{epoch:06}.png"))
+    }
+
+    /// The last name of the folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let whole = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
+        whole.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
+fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
+    let text = read_text(path)?;
+    let line = |(at, line)| {
+        let refused = |error| ReportError::file(path, format!("line {}: {error}", at + 1));
+        serde_json::from_str(line).map_err(refused)
+    };
+    text.lines().enumerate().map(line).collect()
+}

@@ -1,0 +1,285 @@
+//! `summary.json` of an evaluation: what the rewards of each checkpoint come to, and by how much
+//! they differ from the first checkpoint's on the same noise.
+
+use crate::statistics::{
+    Difference, LEVEL, RESAMPLES, bootstrap, deviation, mean, quantile, sorted,
+};
+use serde::{Deserialize, Serialize};
+
+/// The quantiles that are told.
+pub const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
+
+/// What the name of the component with the likeliest class ends with.
+const PREDICTED: &str = "predicted_class";
+
+/// What the name of a class's probability begins with.
+const PROBABILITY: &str = "probability_";
+
+/// One scored image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredImage {
+    /// Name of the checkpoint.
+    pub checkpoint: String,
+    /// Stochasticity that it was drawn with.
+    pub eta: f64,
+    /// Seed of its noise.
+    pub seed: u64,
+    /// Its index among the samples of that seed.
+    pub sample: u32,
+    /// Rewards and components, in the order of the columns.
+    pub values: Vec<f32>,
+}
+
+/// All scored images of an evaluation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScoreSheet {
+    /// Names of the values.
+    pub columns: Vec<String>,
+    /// The images, group by group: a group is one checkpoint at one eta.
+    pub images: Vec<ScoredImage>,
+}
+
+/// The file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The rewards that were asked for.
+    pub rewards: Vec<String>,
+    /// How the intervals were made.
+    pub bootstrap: BootstrapSettings,
+    /// One for each checkpoint and eta, in the order of the table.
+    pub results: Vec<GroupSummary>,
+}
+
+/// How the intervals were made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootstrapSettings {
+    /// In words.
+    pub method: String,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Number of resamples.
+    pub resamples: usize,
+    /// Share that an interval holds.
+    pub level: f64,
+}
+
+/// One checkpoint at one eta.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupSummary {
+    /// Name of the checkpoint.
+    pub checkpoint: String,
+    /// Stochasticity.
+    pub eta: f64,
+    /// Number of images.
+    pub samples: usize,
+    /// Every reward and component.
+    pub columns: Vec<ColumnSummary>,
+    /// Shares by class, for every classifier among the rewards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classifiers: Vec<Classes>,
+}
+
+/// One reward or component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnSummary {
+    /// Its name, as the table's column.
+    pub name: String,
+    /// Mean.
+    pub mean: f64,
+    /// Unbiased standard deviation.
+    pub std: f64,
+    /// Lowest value.
+    pub min: f64,
+    /// Highest value.
+    pub max: f64,
+    /// The quantiles [`QUANTILES`].
+    pub quantiles: Vec<Quantile>,
+    /// Mean of this minus the first checkpoint's value on the same noise; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+}
+
+/// One quantile.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantile {
+    /// Share of the values below it.
+    pub share: f64,
+    /// The value.
+    pub value: f64,
+}
+
+/// Shares of the images by their likeliest class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Classes {
+    /// The reward whose classifier it is, as the prefix of its components; empty for a table
+    /// without prefixes.
+    pub reward: String,
+    /// Its classes in their order.
+    pub classes: Vec<ClassShare>,
+}
+
+/// One class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassShare {
+    /// Its label, with underscores for spaces.
+    pub class: String,
+    /// Number of images whose likeliest class it is.
+    pub images: usize,
+    /// Their share.
+    pub share: f64,
+}
+
+impl ScoreSheet {
+    /// The groups in their order: checkpoint, eta and images.
+    #[must_use]
+    pub fn groups(&self) -> Vec<&[ScoredImage]> {
+        let same = |a: &ScoredImage, b: &ScoredImage| {
+            a.checkpoint == b.checkpoint && a.eta.to_bits() == b.eta.to_bits()
+        };
+        self.images.chunk_by(same).collect()
+    }
+
+    /// Position of a column.
+    #[must_use]
+    pub fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|name| name == column)
+    }
+
+    /// Sums everything up. `seed` is the bootstrap's.
+    #[must_use]
+    pub fn summary(&self, rewards: &[String], seed: u64) -> Summary {
+        let groups = self.groups();
+        let first = groups.first().map(|group| group[0].checkpoint.clone()).unwrap_or_default();
+        let base = |eta: f64| {
+            let of_first = |group: &&&[ScoredImage]| {
+                group[0].checkpoint == first && group[0].eta.to_bits() == eta.to_bits()
+            };
+            groups.iter().find(of_first).copied().unwrap_or_default()
+        };
+        let results = groups.iter().map(|group| self.group(group, base(group[0].eta), seed));
+        Summary {
+            rewards: rewards.to_vec(),
+            bootstrap: BootstrapSettings {
+                method: "percentile interval of the mean difference to the first checkpoint, \
+                         paired by seed and sample; draws by SplitMix64, index = (word >> 32) * n >> 32"
+                    .into(),
+                seed,
+                resamples: RESAMPLES,
+                level: LEVEL,
+            },
+            results: results.collect(),
+        }
+    }
+
+    fn group(&self, group: &[ScoredImage], base: &[ScoredImage], seed: u64) -> GroupSummary {
+        let columns = self.columns.iter().enumerate().map(|(at, name)| {
+            let values = column(group, at);
+            let ordered = sorted(&values);
+            let told = |share| Quantile { share, value: quantile(&ordered, share) };
+            ColumnSummary {
+                name: name.clone(),
+                mean: mean(&values),
+                std: deviation(&values),
+                min: quantile(&ordered, 0.0),
+                max: quantile(&ordered, 1.0),
+                quantiles: QUANTILES.map(told).to_vec(),
+                difference: (group[0].checkpoint != base[0].checkpoint)
+                    .then(|| bootstrap(&differences(group, base, at), seed)),
+            }
+        });
+        GroupSummary {
+            checkpoint: group[0].checkpoint.clone(),
+            eta: group[0].eta,
+            samples: group.len(),
+            columns: columns.collect(),
+            classifiers: self.classifiers(group),
+        }
+    }
+
+    /// Shares by class of each classifier among the columns.
+    #[must_use]
+    pub fn classifiers(&self, group: &[ScoredImage]) -> Vec<Classes> {
+        let predicted = self.columns.iter().enumerate();
+        let predicted =
+            predicted.filter_map(|(at, name)| Some((at, name.strip_suffix(PREDICTED)?)));
+        let classes = |(at, prefix): (usize, &str)| {
+            let lead = format!("{prefix}{PROBABILITY}");
+            let labels: Vec<&str> =
+                self.columns.iter().filter_map(|name| name.strip_prefix(&lead)).collect();
+            let share = |(index, label): (usize, &&str)| {
+                let images = group.iter().filter(|one| one.values[at] == index as f32).count();
+                let share = images as f64 / group.len().max(1) as f64;
+                ClassShare { class: (*label).to_owned(), images, share }
+            };
+            let classes = labels.iter().enumerate().map(share).collect();
+            Classes { reward: prefix.trim_end_matches('/').to_owned(), classes }
+        };
+        predicted.map(classes).collect()
+    }
+}
+
+/// One column of a group.
+#[must_use]
+pub fn column(group: &[ScoredImage], at: usize) -> Vec<f64> {
+    group.iter().map(|image| f64::from(image.values[at])).collect()
+}
+
+/// The differences on the same noise, in the order of `group`; noise that `base` lacks is left out.
+fn differences(group: &[ScoredImage], base: &[ScoredImage], at: usize) -> Vec<f64> {
+    let key = |image: &ScoredImage| (image.seed, image.sample);
+    let before: std::collections::BTreeMap<_, f64> =
+        base.iter().map(|image| (key(image), f64::from(image.values[at]))).collect();
+    let pairs = group
+        .iter()
+        .filter_map(|image| Some(f64::from(image.values[at]) - before.get(&key(image))?));
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(checkpoint: &str, eta: f64, sample: u32, values: &[f32]) -> ScoredImage {
+        let (checkpoint, values) = (checkpoint.to_owned(), values.to_vec());
+        ScoredImage { checkpoint, eta, seed: 7, sample, values }
+    }
+
+    #[test]
+    fn differences_are_paired_by_noise_and_taken_at_the_same_eta() {
+        let sheet = ScoreSheet {
+            columns: vec!["r".into()],
+            images: vec![
+                image("a", 1.0, 0, &[1.0]),
+                image("a", 1.0, 1, &[5.0]),
+                image("a", 0.0, 0, &[2.0]),
+                image("b", 1.0, 1, &[6.0]),
+                image("b", 1.0, 0, &[3.0]),
+                image("b", 0.0, 0, &[2.5]),
+            ],
+        };
+        let summary = sheet.summary(&["r".into()], 0);
+        let difference = |at: usize| summary.results[at].columns[0].difference;
+        assert_eq!((difference(0), difference(1)), (None, None));
+        let found = difference(2).unwrap();
+        // 2 and 1 for the two samples: every resampled mean lies between.
+        assert_eq!((found.mean, found.low, found.high), (1.5, 1.0, 2.0));
+        assert_eq!(difference(3).unwrap().mean, 0.5);
+    }
+
+    #[test]
+    fn classes_are_counted_by_the_likeliest() {
+        let names = ["r", "r/probability_0-9", "r/probability_10+", "r/predicted_class"];
+        let sheet = ScoreSheet {
+            columns: names.map(str::to_owned).to_vec(),
+            images: [0.0, 1.0, 1.0, 1.0]
+                .into_iter()
+                .enumerate()
+                .map(|(at, class)| image("a", 1.0, at as u32, &[0.0, 0.5, 0.5, class]))
+                .collect(),
+        };
+        let found = &sheet.summary(&["r".into()], 0).results[0].classifiers[0];
+        assert_eq!(found.reward, "r");
+        let told: Vec<_> = found.classes.iter().map(|c| (c.class.as_str(), c.share)).collect();
+        assert_eq!(told, [("0-9", 0.25), ("10+", 0.75)]);
+    }
+}

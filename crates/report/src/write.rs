@@ -1,0 +1,96 @@
+//! The folder of a report: the page, its plots as SVG and PNG, pictures, and the numbers.
+
+use crate::analysis::Analysis;
+use crate::error::ReportError;
+use crate::files;
+use crate::gallery::Gallery;
+use crate::page::{Material, page};
+use crate::pictures::{enlarge, shrink, write_gif};
+use crate::plot::frame::number;
+use crate::plot::{raster, svg};
+use crate::run::Run;
+use ddpo_picture::{Cell, encode_png, grid};
+use ddpo_rollout::image::RgbImage;
+use std::path::{Path, PathBuf};
+
+/// Pairs in the picture of before and after.
+const PAIRS: usize = 16;
+
+/// Checkpoints in the moving picture at most, and hundredths of a second that each stays.
+const FRAMES: usize = 60;
+const HUNDREDTHS: u16 = 60;
+
+/// Side of the pictures in the files, about.
+const SIDE: usize = 192;
+
+/// What a report came to.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The page.
+    pub page: PathBuf,
+    /// The numbers.
+    pub analysis: Analysis,
+}
+
+/// Writes the report of `run` into `out`: `report.html`, `report.json`, `plots/`, and where there
+/// are images `before-after.png` and `seed.gif`.
+///
+/// # Errors
+/// [`ReportError`] names the file.
+pub fn write(run: &Run, gallery: Option<&Gallery>, out: &Path) -> Result<Written, ReportError> {
+    let analysis = Analysis::of(run, gallery);
+    let (html, figures) = page(&Material { run, gallery, analysis: &analysis })?;
+    for figure in &figures {
+        let path = out.join("plots").join(figure.name);
+        files::write(&path.with_extension("svg"), svg::file(&figure.wide).as_bytes())?;
+        if let Some(image) = raster::image(&figure.wide) {
+            files::write(&path.with_extension("png"), &encode_png(&image)?)?;
+        }
+    }
+    if let Some(gallery) = gallery.filter(|gallery| gallery.ends().is_some()) {
+        files::write(&out.join("before-after.png"), &encode_png(&before_after(gallery))?)?;
+        write_gif(&out.join("seed.gif"), &frames(gallery), HUNDREDTHS)?;
+    }
+    let numbers = serde_json::to_string_pretty(&analysis)
+        .map_err(|error| ReportError::file(&out.join("report.json"), error.to_string()))?;
+    files::write(&out.join("report.json"), (numbers + "\n").as_bytes())?;
+    let path = out.join("report.html");
+    files::write(&path, html.as_bytes())?;
+    Ok(Written { page: path, analysis })
+}
+
+/// An image at about [`SIDE`] pixels.
+fn shown(image: &RgbImage) -> RgbImage {
+    let side = image.width().max(image.height()).max(1);
+    if side > SIDE { shrink(image, side.div_ceil(SIDE)) } else { enlarge(image, SIDE / side) }
+}
+
+/// Pairs of the same noise, each with its rewards.
+fn before_after(gallery: &Gallery) -> RgbImage {
+    let Some((first, last)) = gallery.ends() else { return grid(&[], 1, 1, "") };
+    let count = first.images.len().min(last.images.len()).min(PAIRS);
+    let cells: Vec<Cell> = (0..count)
+        .flat_map(|at| [first, last].map(|one| (one, at)))
+        .map(|(one, at)| {
+            let (image, reward) = (&one.images[at], one.scores[at].values[0]);
+            Cell { image: shrink(&shown(image), 2), label: format!("{reward:.3}") }
+        })
+        .collect();
+    grid(&cells, 8, 1, "the same noise, before | after")
+}
+
+/// The first seed over the checkpoints, each with what it is and its reward.
+fn frames(gallery: &Gallery) -> Vec<RgbImage> {
+    let all = gallery.checkpoints.len();
+    let every = all.div_ceil(FRAMES).max(1);
+    let chosen = gallery.checkpoints.iter().enumerate();
+    let chosen =
+        chosen.filter(|(at, one)| !one.images.is_empty() && (at % every == 0 || at + 1 == all));
+    let frame = |(_, one): (usize, &crate::gallery::Shown)| {
+        let when = one.epoch.map_or_else(|| one.name.clone(), |epoch| format!("epoch {epoch}"));
+        let reward = number(f64::from(one.scores[0].values[0])).replace('\u{2212}', "-");
+        let label = format!("{when}\n{reward}");
+        grid(&[Cell { image: shown(&one.images[0]), label }], 1, 1, "")
+    };
+    chosen.map(frame).collect()
+}

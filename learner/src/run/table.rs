@@ -1,0 +1,71 @@
+//! Tables of scores as CSV (RFC 4180): a column for each component.
+
+use ddpo_rollout::score::Score;
+
+/// The components that have a column, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    names: Vec<String>,
+}
+
+impl Columns {
+    /// All components of these scores, in the order in which they first come.
+    pub fn of<'a>(scores: impl IntoIterator<Item = &'a Score>) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        for component in scores.into_iter().flat_map(|score| &score.components) {
+            if !names.contains(&component.name) {
+                names.push(component.name.clone());
+            }
+        }
+        Self { names }
+    }
+
+    /// The first line: the name of the first column, `reward`, and the components.
+    #[must_use]
+    pub fn heading(&self, first: &str) -> String {
+        let names = [first, "reward"].into_iter().chain(self.names.iter().map(String::as_str));
+        names.map(field).collect::<Vec<_>>().join(",") + "\n"
+    }
+
+    /// The line of one score. A component that it does not have is left empty.
+    #[must_use]
+    pub fn row(&self, first: &str, score: &Score) -> String {
+        let mut row = format!("{},{}", field(first), score.reward);
+        for name in &self.names {
+            let found = score.components.iter().find(|component| component.name == *name);
+            row.push(',');
+            row += &found.map(|component| component.value.to_string()).unwrap_or_default();
+        }
+        row + "\n"
+    }
+}
+
+/// A field, quoted where it has to be.
+fn field(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpo_rollout::score::Component;
+
+    #[test]
+    fn every_component_has_a_column_and_a_comma_is_quoted() {
+        let score = |reward: f32, components: &[(&str, f32)]| {
+            let part =
+                |(name, value): &(&str, f32)| Component { name: (*name).to_owned(), value: *value };
+            Score { reward, components: components.iter().map(part).collect() }
+        };
+        let scores =
+            [score(1.5, &[("a", 2.0)]), score(-1.0, &[("grpc://x:1,y:2", 0.5), ("a", 3.0)])];
+        let columns = Columns::of(&scores);
+        assert_eq!(columns.heading("sample"), "sample,reward,a,\"grpc://x:1,y:2\"\n");
+        assert_eq!(columns.row("0", &scores[0]), "0,1.5,2,\n");
+        assert_eq!(columns.row("b\"", &scores[1]), "\"b\"\"\",-1,3,0.5\n");
+        assert_eq!(Columns::of(&[Score::plain(1.0)]).heading("sample"), "sample,reward\n");
+    }
+}

@@ -1,0 +1,161 @@
+"""A cable between two hosts: two tun devices, and what happens to packets on the way.
+
+    link.py NAME_A NAME_B --megabits 100 --delay-ms 50
+
+Packets that go in at one device come out at the other: at no more than the given rate, that much later,
+or not at all. The kernel does both with tc and netem, but not every kernel has netem, and this one needs
+nothing but tun. What runs over it is real: the hosts' own TCP, which sees a slow link with a queue.
+
+Takes commands on standard input, a line each, and says on standard output what has become of them:
+
+    cut SECONDS after BYTES   drops everything for that long once so many bytes have passed from a to b
+                              since the command: `cut`, and later `mended`
+    sum                       what has passed and what was dropped so far, as JSON
+
+Ends with standard input.
+"""
+
+import argparse
+import collections
+import errno
+import fcntl
+import json
+import os
+import select
+import struct
+import sys
+import time
+
+TUNSETIFF = 0x400454CA
+IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+
+# What a queue holds before it drops: as much as netem's, a thousand packets.
+LONGEST_QUEUE = 1000
+LARGEST_PACKET = 1 << 16
+
+
+def tun(name):
+    """Makes the device `name`; it lives as long as the file is open, in whatever namespace."""
+    device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
+    return device
+
+
+class Direction:
+    """One way of the cable."""
+
+    def __init__(self, source, target, rate, delay):
+        self.source, self._target = source, target
+        self._rate, self._delay = rate, delay
+        self._free_at = 0.0
+        self._on_the_way = collections.deque()
+        self.bytes = self.packets = self.dropped = 0
+
+    def take(self, is_cut):
+        """Takes every packet that waits at the near end."""
+        while True:
+            try:
+                packet = os.read(self.source, LARGEST_PACKET)
+            except BlockingIOError:
+                return
+            now = time.monotonic()
+            if is_cut or len(self._on_the_way) >= LONGEST_QUEUE + self._rate * self._delay / 1500:
+                self.dropped += 1
+                continue
+            # The packet stands on the cable when the one before it does, and arrives a delay later.
+            self._free_at = max(now, self._free_at) + len(packet) / self._rate
+            self._on_the_way.append((self._free_at + self._delay, packet))
+            self.bytes += len(packet)
+            self.packets += 1
+
+    def give(self):
+        """Hands over what has arrived, and says when the next packet does."""
+        while self._on_the_way:
+            due, packet = self._on_the_way[0]
+            if due > time.monotonic():
+                return due
+            self._on_the_way.popleft()
+            try:
+                os.write(self._target, packet)
+            except OSError:
+                # The far device is down or full: a packet is lost, as on any network.
+                self.dropped += 1
+        return None
+
+    def lose(self):
+        """Loses what is on the way."""
+        self.dropped += len(self._on_the_way)
+        self._on_the_way.clear()
+
+    def sum(self):
+        return {"bytes": self.bytes, "packets": self.packets, "dropped": self.dropped}
+
+
+class Cable:
+    """Both ways, and whether it is cut."""
+
+    def __init__(self, names, rate, delay):
+        a, b = (tun(name) for name in names)
+        self.ways = [Direction(a, b, rate, delay), Direction(b, a, rate, delay)]
+        self._cut_at_bytes = self._mend_at = None
+        self._cut_for = 0.0
+
+    def command(self, line):
+        match line.split():
+            case ["cut", seconds, "after", count]:
+                self._cut_for = float(seconds)
+                self._cut_at_bytes = self.ways[0].bytes + int(count)
+            case ["sum"]:
+                say(json.dumps([way.sum() for way in self.ways]))
+            case _:
+                sys.exit(f"error: expected cut or sum, found {line!r}")
+
+    def step(self):
+        """Waits for a packet, a command, or the time of one of them, and sees to it. False at the end."""
+        dues = [due for due in (way.give() for way in self.ways) if due is not None]
+        dues += [self._mend_at] if self._mend_at is not None else []
+        wait = max(0.0, min(dues) - time.monotonic()) if dues else None
+        ready, _, _ = select.select([way.source for way in self.ways] + [0], [], [], wait)
+        for way in self.ways:
+            if way.source in ready:
+                way.take(self._mend_at is not None)
+        now = time.monotonic()
+        if self._cut_at_bytes is not None and self.ways[0].bytes >= self._cut_at_bytes:
+            self._cut_at_bytes, self._mend_at = None, now + self._cut_for
+            for way in self.ways:
+                way.lose()
+            say("cut")
+        if self._mend_at is not None and now >= self._mend_at:
+            self._mend_at = None
+            say("mended")
+        if 0 in ready:
+            line = sys.stdin.readline()
+            if not line:
+                return False
+            self.command(line)
+        return True
+
+
+def say(line):
+    print(line, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs=2)
+    parser.add_argument("--megabits", type=float, required=True)
+    parser.add_argument("--delay-ms", type=float, required=True)
+    arguments = parser.parse_args()
+    cable = Cable(arguments.names, arguments.megabits * 1e6 / 8, arguments.delay_ms / 1e3)
+    say("ready")
+    try:
+        while cable.step():
+            pass
+    except OSError as error:
+        # A host is gone, and its device with it.
+        if error.errno != errno.EBADFD:
+            raise
+
+
+if __name__ == "__main__":
+    main()

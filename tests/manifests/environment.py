@@ -1,0 +1,73 @@
+"""A container as the node would start it: its variables, and the files of its ConfigMaps and Secrets."""
+
+import os
+import re
+
+from stacks import container, pod
+
+# What a user puts into the Secrets, as README.md of deploy/kubernetes says.
+SECRETS = {
+    "ddpo-token": {"token": "0123456789abcdef0123456789abcdef"},
+    "ddpo-redis": {"password": "fedcba9876543210", "url": "rediss://redis.example:6380"},
+    "ddpo-hub": {"token": ""},
+    "ddpo-tls": {"tls.crt": "", "tls.key": "", "ca.crt": ""},
+}
+
+REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+
+def variables(workload):
+    """The variables of the container, with `$(NAME)` replaced as the kubelet does: by what stands before."""
+    values = {}
+    for entry in container(workload).get("env", []):
+        source = entry.get("valueFrom", {}).get("secretKeyRef")
+        if source:
+            values[entry["name"]] = SECRETS.get(source["name"], {}).get(source["key"], "")
+        else:
+            values[entry["name"]] = expand(entry.get("value", ""), values)
+    return values
+
+
+def expand(text, values):
+    """`$(NAME)` by its value; one without a value stays as it is."""
+    return REFERENCE.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def command(workload):
+    """What is executed, argument by argument."""
+    found, values = container(workload), variables(workload)
+    return [expand(word, values) for word in [*found.get("command", []), *found.get("args", [])]]
+
+
+def files(stack, workload):
+    """Path in the container -> text, of all its ConfigMaps and Secrets."""
+    mounted = {}
+    for volume in pod(workload).get("volumes", []):
+        for mount in container(workload).get("volumeMounts", []):
+            if mount["name"] == volume["name"]:
+                for key, text in _contents(stack, volume).items():
+                    mounted[os.path.join(mount["mountPath"], key)] = text
+    return mounted
+
+
+def _contents(stack, volume):
+    """File -> text of a volume that has them from the start."""
+    if "configMap" in volume:
+        source = stack.get("ConfigMap", volume["configMap"]["name"])
+        return source["data"] if source else {}
+    secret = volume.get("secret", {})
+    held = SECRETS.get(secret.get("secretName"), {})
+    chosen = {item["path"]: held.get(item["key"]) for item in secret.get("items", [])}
+    return {path: text for path, text in (chosen or held).items() if text is not None}
+
+
+def flag(workload, name):
+    """Value of `--name=value`; None without it."""
+    values = [word.partition("=")[2] for word in command(workload) if word.startswith(f"--{name}=")]
+    return values[-1] if values else None
+
+
+def port(workload, name):
+    """Number of the container's port of this name; None without one."""
+    found = [one["containerPort"] for one in container(workload).get("ports", []) if one["name"] == name]
+    return found[0] if found else None

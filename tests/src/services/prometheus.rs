@@ -1,0 +1,188 @@
+//! A real Prometheus on a free port, with the project's own configuration and rules; killed when it is
+//! dropped.
+
+use crate::services::redis_server::free_port;
+use crate::services::wait::PATIENCE;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The server. Its data and its log are in the folder it was given.
+#[derive(Debug)]
+pub struct Prometheus {
+    address: SocketAddr,
+    process: Child,
+    log: PathBuf,
+}
+
+/// Whether `prometheus` and `promtool` are installed; says so where they are not.
+#[must_use]
+#[expect(clippy::print_stdout, reason = "a test that is skipped has to say it")]
+pub fn is_installed() -> bool {
+    let runs = |program: &str| {
+        let mut command = Command::new(program);
+        command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let installed = runs("prometheus") && runs("promtool");
+    if !installed {
+        println!("skipped: prometheus is not installed; hint: scripts/setup-system --install");
+    }
+    installed
+}
+
+/// A file below `deploy/`.
+#[must_use]
+pub fn deployed(path: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
+    root.join("deploy").join(path)
+}
+
+/// The configuration of `deploy/`, with these addresses for each job in place of those that its names
+/// stand for, and a scrape every second.
+///
+/// # Panics
+/// When there is no such file, or a job without addresses.
+#[must_use]
+pub fn configuration(targets: &BTreeMap<&str, Vec<SocketAddr>>) -> String {
+    let path = deployed("prometheus/prometheus.yml");
+    let text = std::fs::read_to_string(&path).expect("deploy/ has a configuration");
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let (mut out, mut job, mut left_out) = (String::new(), "", usize::MAX);
+    for line in text.lines() {
+        if depth(line) > left_out {
+            continue;
+        }
+        left_out = usize::MAX;
+        if let Some((_, name)) = line.split_once("job_name: ") {
+            job = name;
+        }
+        if line.trim() == "dns_sd_configs:" {
+            left_out = depth(line);
+            let at = targets.get(job).unwrap_or_else(|| panic!("job {job} has no addresses"));
+            let at: Vec<String> = at.iter().map(|address| format!("'{address}'")).collect();
+            out += &format!("    static_configs:\n      - targets: [{}]\n", at.join(", "));
+        } else {
+            out += &line.replace("interval: 5s", "interval: 1s");
+            out.push('\n');
+        }
+    }
+    out
+}
+
+impl Prometheus {
+    /// Starts one, which scrapes these addresses, and evaluates the rules of `deploy/`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(folder: &Path, targets: &BTreeMap<&str, Vec<SocketAddr>>) -> Self {
+        let folder = folder.join("prometheus");
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let config = folder.join("prometheus.yml");
+        std::fs::write(&config, configuration(targets)).expect("a file can be written");
+        std::fs::copy(deployed("prometheus/alerts.yml"), folder.join("alerts.yml"))
+            .expect("deploy/ has rules");
+        // Another process may take the port between the look and the start; then another is tried.
+        for _ in 0..5 {
+            if let Some(server) = Self::spawn(&folder, &config) {
+                return server;
+            }
+        }
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        panic!("prometheus did not start: {log}");
+    }
+
+    fn spawn(folder: &Path, config: &Path) -> Option<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let log = folder.join("log");
+        let file = std::fs::File::create(&log).expect("a log can be written");
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(file);
+        let process = command.spawn().expect("prometheus is installed");
+        let mut server = Self { address, process, log };
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if get(address, "/-/ready").is_ok_and(|(status, _)| status == 200) {
+                return Some(server);
+            }
+            if server.process.try_wait().expect("a child can be waited for").is_some() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    /// What a query is answered with now: a value for each of its series, `NaN` among them.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn query(&self, expression: &str) -> Vec<f64> {
+        let data = self.ask(&format!("/api/v1/query?query={}", encoded(expression)), expression);
+        assert_eq!(data["resultType"], "vector", "{expression}");
+        let series = data["result"].as_array().expect("a vector").iter();
+        let value = |one: &Value| one["value"][1].as_str().and_then(|text| text.parse().ok());
+        series.map(|one| value(one).expect("a value")).collect()
+    }
+
+    /// The alerting rules as it has them, once they have been evaluated.
+    ///
+    /// # Panics
+    /// When it does not tell.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Value> {
+        let data = self.ask("/api/v1/rules?type=alert", "the rules");
+        let groups = data["groups"].as_array().expect("groups").iter();
+        groups.flat_map(|group| group["rules"].as_array().expect("rules").clone()).collect()
+    }
+
+    fn ask(&self, path: &str, what: &str) -> Value {
+        let log = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        let (_, body) =
+            get(self.address, path).unwrap_or_else(|e| panic!("{what}: {e}: {}", log()));
+        let answer: Value = serde_json::from_str(&body).expect("Prometheus answers in JSON");
+        assert_eq!(answer["status"], "success", "{what}: {answer}");
+        answer["data"].clone()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // Fails where it has ended, which is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// All but letters and digits by their codes.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let code = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(code).collect()
+}
+
+/// Status and body. HTTP/1.0, so that the body comes in one piece.
+fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.unwrap_or_default(), body.to_owned()))
+}

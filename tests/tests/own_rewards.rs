@@ -1,0 +1,193 @@
+//! Rewards of the user's own, by the programs: the Python server of `examples/`, which may die and come
+//! back in the middle of a run, and TorchScript files.
+
+#![allow(clippy::unwrap_used)]
+
+use ddpo_tests::reward_server::RewardServer;
+use ddpo_tests::services::toy::{self, EPOCHS};
+use ddpo_tests::services::{Fleet, FleetConfig, until};
+use ddpo_tests::{Running, Workshop, process, run, tree};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use tch::{CModule, Device, Kind, Tensor};
+
+/// A run on a server: some epochs more than [`run::SHORT`], so that there is a middle.
+fn flags(server: &RewardServer, output: &str) -> Vec<String> {
+    let reward = format!("--reward={}", server.reward());
+    let output = format!("--output-dir={output}");
+    let more = [reward.as_str(), &output, "--num-epochs=30", "--eval-every-each-epoch=10"];
+    let flags = run::short(&more).into_iter().filter(|flag| !flag.starts_with("--task="));
+    flags.map(str::to_owned).collect()
+}
+
+fn start(workshop: &Workshop, flags: &[String]) -> Running {
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    workshop.start(&flags)
+}
+
+fn has_epochs(run: &Path, epochs: usize) -> bool {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    text.lines().count() >= epochs
+}
+
+/// Runs with a server that is killed after three epochs; gives the run, which waits for it, and the
+/// address.
+fn bereaved(workshop: &Workshop, output: &str) -> (Running, std::net::SocketAddr) {
+    let server = RewardServer::start();
+    let mut running = start(workshop, &flags(&server, output));
+    let folder = workshop.path(output);
+    assert!(running.reaches(|| has_epochs(&folder, 3)), "the run ended before its third epoch");
+    let address = server.address;
+    drop(server);
+    assert!(running.complains("waiting for it"), "the run ended before it missed its server");
+    (running, address)
+}
+
+#[test]
+fn a_run_goes_on_when_its_server_comes_back_and_ends_with_the_same_bytes() {
+    let workshop = Workshop::new();
+    let (running, address) = bereaved(&workshop, "bereaved");
+    let server = RewardServer::start_at(address);
+    let ended = running.end().succeeded();
+    let told = ended.stderr.lines().filter(|line| line.starts_with("reward server"));
+    let told: Vec<&str> = told.collect();
+    assert!(told.len() == 2 && told[0].ends_with("waiting for it, at most 600 s"), "{told:?}");
+    assert!(told[1].ends_with("answers again"), "{told:?}");
+    start(&workshop, &flags(&server, "run")).end().succeeded();
+    run::assert_same(&workshop.path("run"), &workshop.path("bereaved"));
+    // Its rewards are the server's, part by part.
+    let table = std::fs::read_to_string(workshop.path("run/eval/epoch-000010.csv")).unwrap();
+    let mut lines = table.lines();
+    let heading = lines.next().unwrap();
+    assert!(heading.ends_with("reward,red,others"), "{heading}");
+    let last = |line: &str| -> Vec<f64> {
+        line.rsplit(',').take(3).map(|number| number.parse().unwrap()).collect()
+    };
+    let rows: Vec<Vec<f64>> = lines.map(last).collect();
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        let [others, red, reward] = row[..] else { panic!("{row:?}") };
+        assert!((red - others - reward).abs() < 1e-3 && red > 0.0, "{row:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_server_and_the_run_can_be_resumed() {
+    let workshop = Workshop::new();
+    let (running, address) = bereaved(&workshop, "run");
+    running.signal("INT");
+    let ended = running.end();
+    assert_eq!(ended.code, Some(130), "{ended}");
+    let server = RewardServer::start_at(address);
+    workshop.ddpo(&["train", "--resume", "--output-dir=run"]).succeeded();
+    start(&workshop, &flags(&server, "expected")).end().succeeded();
+    for weights in ["unet/diffusion_pytorch_model.safetensors", "optimizer.safetensors"] {
+        let last = |run: &str| workshop.path(run).join("checkpoints/epoch-000030").join(weights);
+        let [expected, found] = ["expected", "run"].map(|run| std::fs::read(last(run)).unwrap());
+        assert!(expected == found, "{weights}");
+    }
+}
+
+/// The toy run on this server.
+fn toy_run(server: &RewardServer) -> String {
+    let task = "task = \"jpeg compressibility\"";
+    assert!(toy::RUN.contains(task));
+    toy::RUN.replace(task, &format!("reward = \"{}\"", server.reward()))
+}
+
+#[test]
+fn the_services_end_with_the_same_bytes_though_the_server_dies_in_the_middle() {
+    let server = RewardServer::start();
+    let (address, reward) = (server.address, server.reward());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("run.toml"), toy_run(&server)).unwrap();
+    let mut command = process::command(folder.path(), &["train", "--config", "run.toml"]);
+    let ended = command.stdout(Stdio::null()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+
+    let mut fleet = Fleet::new(FleetConfig {
+        run: toy_run(&server),
+        rewarder: format!("reward_threads = 1\nreward_task = \"{reward}\""),
+        ..FleetConfig::default()
+    });
+    fleet.one_of_each();
+    toy::saved(fleet.folder(), 1);
+    drop(server);
+    until("the rewarder to miss its server", || {
+        let said = fleet.service("rewarder").line("condition not met");
+        said.filter(|line| line["reason"].to_string().contains("waiting for it"))
+    });
+    let last = fleet.folder().join(format!("run/checkpoints/epoch-{EPOCHS:06}"));
+    assert!(!last.exists(), "killed too late");
+    let _server = RewardServer::start_at(address);
+    fleet.finishes("learner");
+    tree::assert_same(&toy::checkpoint(folder.path()), &toy::checkpoint(fleet.folder()));
+    assert_eq!(fleet.inspector("rewarder").counter("trajectories_refused"), Some(0));
+}
+
+/// TorchScript that gives the mean level of what it sees.
+fn write_script(path: &Path) {
+    let pixels = Tensor::ones([1, 3, 8, 8], (Kind::Uint8, Device::Cpu));
+    let mut mean = |inputs: &[Tensor]| {
+        let levels = inputs[0].to_kind(Kind::Float);
+        vec![levels.mean_dim([1, 2, 3].as_slice(), false, Kind::Float)]
+    };
+    let module = CModule::create_by_tracing("Mean", "forward", &[pixels], &mut mean).unwrap();
+    module.save(path).unwrap();
+}
+
+#[test]
+fn a_run_trains_on_a_torchscript_file_and_is_repeated_to_the_byte() {
+    let workshop = Workshop::new();
+    write_script(&workshop.path("reward.pt"));
+    for run in ["run", "again"] {
+        let output = format!("--output-dir={run}");
+        let more = ["--reward=torchscript:reward.pt", "--num-epochs=4", "--threads=2", &output];
+        let flags: Vec<&str> =
+            run::short(&more).into_iter().filter(|flag| !flag.starts_with("--task=")).collect();
+        workshop.ddpo(&flags).succeeded();
+    }
+    run::assert_same(&workshop.path("run"), &workshop.path("again"));
+    for line in run::metrics(&workshop.path("run")) {
+        // The levels of pictures that are neither black nor white.
+        let mean = line["reward_mean"].as_f64().unwrap();
+        assert!((1.0..254.0).contains(&mean), "{mean}");
+    }
+}
+
+/// Checks that a run with this reward is refused in a line with `part`, and leaves nothing.
+#[track_caller]
+fn refuses(workshop: &Workshop, reward: &str, part: &str) {
+    let reward = format!("--reward={reward}");
+    let flags = run::short(&[&reward]);
+    let flags: Vec<&str> = flags.into_iter().filter(|flag| !flag.starts_with("--task=")).collect();
+    let refused = workshop.ddpo(&flags);
+    // A line before it may tell of a connection that was closed, which is tried again.
+    let last = refused.stderr.lines().last().unwrap_or_default();
+    assert!(refused.code == Some(1) && last.starts_with("error: "), "{refused}");
+    assert!(last.contains(part), "no `{part}` in: {refused}");
+    assert!(!workshop.path("run").exists());
+}
+
+#[test]
+fn what_cannot_reward_is_refused_before_anything_is_written() {
+    let workshop = Workshop::new();
+    refuses(&workshop, "torchscript:missing.pt", "missing.pt: no such file");
+    workshop.write("text.pt", "import torch");
+    refuses(&workshop, "torchscript:text.pt", "text.pt: expected a file of torch.jit.save");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut heard = [0; 16];
+            // Whoever has gone again is as good as one who has read it.
+            let _ =
+                stream.read(&mut heard).and_then(|_| stream.write_all(b"HTTP/1.1 400 No\r\n\r\n"));
+        }
+    });
+    let reward = format!("grpc://{address}");
+    refuses(&workshop, &reward, &format!("reward server {reward}: expected a gRPC server"));
+}

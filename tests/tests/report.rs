@@ -1,0 +1,181 @@
+//! `ddpo report`: the numbers are right, the page works in a browser, and a collapse is called one.
+
+#![allow(clippy::unwrap_used)]
+
+use ddpo_tests::services::{Fleet, FleetConfig, toy};
+use ddpo_tests::{Workshop, report};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// What `browse.py` ends with where there is no browser.
+const NO_BROWSER: i32 = 77;
+
+/// A short run on the embedded model for the age of its faces, with a reward held out.
+const AGES: [&str; 21] = [
+    "train",
+    "--task=over50 years old",
+    "--reward-model=toy-ages-32",
+    "--age-reward=log-odds",
+    "--eval-reward=jpeg compressibility",
+    "--ddpm-ckpt=toy-faces-32",
+    "--output-dir=run",
+    "--num-epochs=2",
+    "--num-samples-per-epoch=16",
+    "--batch-size=8",
+    "--num-inference-steps=5",
+    "--initial-lr=1.2e-4",
+    "--peak-lr=1.2e-4",
+    "--kl-coef=0.15",
+    "--run-seed=7",
+    "--eval-every-each-epoch=1",
+    "--num-eval-samples=24",
+    "--eval-rnd-seed=650",
+    "--sample-batch-size=12",
+    "--device=cpu",
+    "--threads=2",
+];
+
+fn numbers(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path.join("report.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn numbers_are_those_of_numpy_and_scikit_learn_and_the_page_works() {
+    let workshop = Workshop::new();
+    workshop.ddpo(&AGES).succeeded();
+    let said = workshop.ddpo(&["report", "run"]).succeeded().stdout;
+    assert!(said.contains("diversity: kept") || said.contains("diversity: narrowed"), "{said}");
+    let [folder, evaluation] =
+        ["run/report", "run/report/evaluation"].map(|name| workshop.path(name));
+    let (code, printed) = report::script("check_numbers.py", &[&evaluation, &folder]);
+    assert_eq!(code, Some(0), "{printed}");
+    for kind in [
+        "interval",
+        "class share",
+        "Vendi score",
+        "PCA coordinates",
+        "similarity",
+        "diversity left",
+    ] {
+        assert!(printed.contains(kind), "{kind} was not looked at: {printed}");
+    }
+    for name in [
+        "report.html",
+        "before-after.png",
+        "seed.gif",
+        "plots/reward.svg",
+        "plots/reward.png",
+        "plots/map.svg",
+    ] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    assert_eq!(fs::read(folder.join("seed.gif")).unwrap()[..6], *b"GIF89a");
+
+    let (code, printed) =
+        report::script("browse.py", &[&folder.join("report.html"), &workshop.path("shots")]);
+    match code {
+        Some(NO_BROWSER) => println!("skipped: {printed}"),
+        code => assert_eq!(code, Some(0), "{printed}"),
+    }
+
+    // Again it draws nothing and writes the same; the run's own grids give the same rewards.
+    let before = fs::read(folder.join("report.html")).unwrap();
+    workshop.ddpo(&["report", "run"]).succeeded();
+    assert_eq!(before, fs::read(folder.join("report.html")).unwrap());
+    workshop.ddpo(&["report", "run", "--no-sampling", "--out=grids"]).succeeded();
+    let [drawn, cut] = ["run/report", "grids"].map(|name| numbers(&workshop.path(name)));
+    let means = |found: &Value, line: usize| -> Vec<f64> {
+        let points = found["rewards"][line]["checkpoints"].as_array().unwrap();
+        points.iter().map(|point| point["mean"].as_f64().unwrap()).collect()
+    };
+    // The last bit of a network's score depends on the threads that the scoring thread has; a file's
+    // size does not.
+    for (one, other) in means(&drawn, 0).iter().zip(means(&cut, 0)) {
+        assert!((one - other).abs() < 1e-6, "{one} {other}");
+    }
+    assert_eq!(means(&drawn, 1), means(&cut, 1));
+    assert_eq!(means(&drawn, 1).len(), 3);
+    // The pictures of the grids are exact, so what is measured on pixels is too.
+    assert_eq!(
+        drawn["diversity"][0]["checkpoints"][2]["vendi"],
+        cut["diversity"][0]["checkpoints"][2]["vendi"]
+    );
+}
+
+#[test]
+fn a_run_that_is_driven_into_one_picture_is_called_collapsed() {
+    let workshop = Workshop::new();
+    let run = |folder: &str, rate: &str, epochs: &str| {
+        let (folder, rate, epochs) = (
+            format!("--output-dir={folder}"),
+            [format!("--initial-lr={rate}"), format!("--peak-lr={rate}")],
+            format!("--num-epochs={epochs}"),
+        );
+        let flags = [
+            "train",
+            "--task=jpeg compressibility",
+            "--ddpm-ckpt=toy-faces-32",
+            "--num-samples-per-epoch=32",
+            "--batch-size=16",
+            "--num-inference-steps=5",
+            "--run-seed=7",
+            "--eval-every-each-epoch=100",
+            "--num-eval-samples=64",
+            "--eval-rnd-seed=650",
+            "--checkpoint-every=100",
+            "--clip-ratio=1e-2",
+            "--ratio-tolerance=1",
+            "--sample-batch-size=32",
+            "--device=cpu",
+            "--threads=2",
+        ];
+        workshop.ddpo(&[&flags[..], &[&folder, &rate[0], &rate[1], &epochs]].concat()).succeeded();
+    };
+    run("hard", "2e-3", "2");
+    run("brisk", "1e-4", "3");
+    run("healthy", "2e-5", "2");
+    for (name, expected) in [("hard", "collapsed"), ("brisk", "narrowed"), ("healthy", "kept")] {
+        let said = workshop.ddpo(&["report", name, "--no-sampling"]).succeeded().stdout;
+        let found = numbers(&workshop.path(name).join("report"));
+        assert_eq!(found["diversity"][0]["verdict"], expected, "{said} {found}");
+        let page = fs::read_to_string(workshop.path(name).join("report/report.html")).unwrap();
+        let sentence = match expected {
+            "collapsed" => "The samples have collapsed: ",
+            "narrowed" => "The samples have not collapsed, but they have become much more alike",
+            _ => "The samples have not collapsed: ",
+        };
+        assert!(page.contains(sentence) && page.contains(&format!("data-verdict=\"{expected}\"")));
+    }
+}
+
+#[test]
+fn a_run_of_services_has_a_page_too() {
+    let rewarder = "reward_threads = 1\nreward_task = \"jpeg compressibility\"".to_owned();
+    let mut fleet =
+        Fleet::new(FleetConfig { run: toy::RUN.to_owned(), rewarder, ..FleetConfig::default() });
+    fleet.one_of_each();
+    fleet.finishes("learner");
+    let mut command = ddpo_tests::process::command(fleet.folder(), &["report", "run"]);
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let found = numbers(&fleet.folder().join("run/report"));
+    assert_eq!(found["epochs"], toy::EPOCHS);
+    assert_eq!(found["rewards"][0]["checkpoints"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_run_without_evaluations_or_images_has_a_page_that_says_so() {
+    let workshop = Workshop::new();
+    let mut flags = ddpo_tests::run::short(&[]);
+    flags.retain(|flag| !flag.starts_with("--eval-every"));
+    workshop.ddpo(&flags).succeeded();
+    workshop.ddpo(&["report", "run", "--no-sampling"]).succeeded();
+    let page = fs::read_to_string(workshop.path("run/report/report.html")).unwrap();
+    assert!(page.contains("There are no images of two checkpoints to compare"));
+    // Images of eight pixels a side, and a reward without a network.
+    workshop.ddpo(&["report", "run", "--num-samples=3", "--out=sampled"]).succeeded();
+    let page = fs::read_to_string(workshop.path("sampled/report.html")).unwrap();
+    assert!(page.contains("id=\"film-slider\""));
+    assert!(!page.contains("http://") && !page.contains("https://"), "nothing names the network");
+}
