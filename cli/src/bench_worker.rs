@@ -2,8 +2,10 @@
 //! input, one JSON answer a line on standard output; what is timed is timed here, so that starting
 //! a process and reading weights stay out of it.
 
+use crate::named::named;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::open_model;
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
 use ddpo_learner::config::LearnerConfig;
@@ -69,7 +71,7 @@ pub fn run() -> Result<()> {
                 let options = RewardOptions {
                     model: Some(model),
                     aesthetic_head: head,
-                    kind: kind(&dtype)?,
+                    kind: named::<Dtype>("dtype", &dtype)?.kind(),
                     device: Device::cuda_if_available(),
                     threads: set_threads(Some(threads))?,
                     ..RewardOptions::default()
@@ -93,16 +95,8 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-fn kind(dtype: &str) -> Result<Kind> {
-    match dtype {
-        "f32" => Ok(Kind::Float),
-        "bf16" => Ok(Kind::BFloat16),
-        other => bail!("dtype = {other}: expected f32 or bf16"),
-    }
-}
-
 fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
-    let kind = kind(dtype)?;
+    let kind = named::<Dtype>("dtype", dtype)?.kind();
     set_threads(Some(threads))?;
     let device = Device::cuda_if_available();
     let model = Model::open(name, &mut crate::output::aside)?;

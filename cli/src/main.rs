@@ -7,6 +7,7 @@ mod evaluate;
 mod health;
 mod inspect;
 mod interrupt;
+mod named;
 mod output;
 mod pretrain;
 mod pretrain_ages;

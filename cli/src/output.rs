@@ -29,3 +29,16 @@ pub fn check(folder: &Path, marker: &str) -> Result<()> {
 pub fn aside(line: &str) {
     eprintln!("{line}");
 }
+
+/// A line of the command's answer, on standard output.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub fn say(line: &str) {
+    println!("{line}");
+}
+
+/// Makes the folders that a file is to lie in.
+pub fn make_folder_of(file: &Path) -> Result<()> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("could not create {}", folder.display()))
+}

@@ -3,8 +3,8 @@
 
 use crate::arguments::{EvaluateCommand, ReportCommand};
 use crate::interrupt;
+use crate::output::say;
 use anyhow::Result;
-use ddpo_report::diversity::Verdict;
 use ddpo_report::gallery::Gallery;
 use ddpo_report::run::Run;
 use ddpo_report::write::{Written, write};
@@ -44,7 +44,7 @@ fn sampled(command: &ReportCommand, run: &Run, out: &Path) -> Result<Option<Gall
         threads: command.threads,
         ..EvaluateCommand::default()
     };
-    let folder = crate::evaluate::evaluate(&evaluate, &mut say)?;
+    let folder = crate::evaluate::evaluate(&evaluate)?;
     Ok(folder.map(|folder| Gallery::of_evaluation(&folder, eta)).transpose()?)
 }
 
@@ -57,18 +57,8 @@ fn tell(written: &Written) {
         say(&format!("{}: {mean:+.4} (95 % interval {low:+.4} to {high:+.4})", line.name));
     }
     if let Some(line) = analysis.verdict() {
-        let word = match line.verdict {
-            Verdict::Collapsed => "collapsed",
-            Verdict::Narrowed => "narrowed",
-            Verdict::Kept => "kept",
-        };
-        let left = line.left * 100.0;
+        let (word, left) = (line.verdict.word(), line.left * 100.0);
         say(&format!("diversity: {word}, {left:.0} % of the pretrained model's is left"));
     }
     say(&format!("page  {}", written.page.display()));
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -3,19 +3,8 @@
 use anyhow::{Context, Result};
 use ddpo_learner::device;
 use ddpo_learner::plan::Plan;
-use ddpo_learner::settings::Dtype;
 use ddpo_rewarder::own::waiting::{Reach, Waiting};
 use ddpo_rewarder::{RewardOptions, RewardSource, Rewards};
-use tch::Kind;
-
-/// The type called `dtype`.
-#[must_use]
-pub fn kind(dtype: Dtype) -> Kind {
-    match dtype {
-        Dtype::F32 => Kind::Float,
-        Dtype::Bf16 => Kind::BFloat16,
-    }
-}
 
 /// Checks that there are all rewards that a run asks for, by their names.
 pub fn check(plan: &Plan) -> Result<()> {
@@ -35,7 +24,7 @@ pub fn open(plan: &Plan) -> Result<Rewards> {
         aesthetic_head: settings.aesthetic_head.clone(),
         age_reward: settings.age_reward.parse()?,
         device: device::parse(&settings.device)?,
-        kind: kind(settings.reward_dtype),
+        kind: settings.reward_dtype.kind(),
         threads: device::set_threads(settings.threads)?,
         waiting: waiting(),
     };

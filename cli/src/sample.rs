@@ -1,7 +1,9 @@
 //! `ddpo sample`: images, and trajectories if asked for, from fixed seeds.
 
 use crate::arguments::SampleCommand;
+use crate::named::named;
 use anyhow::{Context, Result, bail};
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_learner::model::Model;
 use ddpo_learner::run::pictures::image;
@@ -14,7 +16,6 @@ use ddpo_rollout::trajectory::{
 };
 use ddpo_sampler::engine::{Provenance, Sampler};
 use std::path::Path;
-use tch::Kind;
 
 /// Runs the command.
 pub fn run(command: &SampleCommand) -> Result<()> {
@@ -27,16 +28,8 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     if u32::try_from(command.num_samples).is_err() {
         bail!("--num-samples = {}: expected fewer than 2^32", command.num_samples);
     }
-    let kind = match command.dtype.as_str() {
-        "f32" => Kind::Float,
-        "bf16" => Kind::BFloat16,
-        other => bail!("--dtype = {other}: expected f32 or bf16"),
-    };
-    let scheduler = match command.scheduler.as_str() {
-        "ddim" => SchedulerKind::Ddim,
-        "ddpm" => SchedulerKind::Ddpm,
-        other => bail!("--scheduler = {other}: expected ddim or ddpm"),
-    };
+    let kind = named::<Dtype>("--dtype", &command.dtype)?.kind();
+    let scheduler: SchedulerKind = named("--scheduler", &command.scheduler)?;
     let device = device::parse(&command.device)?;
     let threads = device::set_threads(command.threads)?;
     let model = Model::open(&command.ddpm_ckpt, &mut crate::output::aside)?;

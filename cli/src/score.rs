@@ -1,7 +1,9 @@
 //! `ddpo score`: rewards of image files and their components, as CSV on standard output.
 
 use crate::arguments::ScoreCommand;
+use crate::named::named;
 use anyhow::{Context, Result, anyhow, bail};
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_learner::device;
 use ddpo_learner::run::table::Columns;
 use ddpo_picture::{images_under, read_image};
@@ -9,7 +11,6 @@ use ddpo_rewarder::{RewardOptions, RewardSource, Rewards, Task};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::RewardExpression;
 use std::io::Write;
-use tch::Kind;
 
 /// Images read and scored together.
 const BATCH: usize = 256;
@@ -52,17 +53,12 @@ fn reward(command: &ScoreCommand) -> Result<RewardExpression> {
 }
 
 fn options(command: &ScoreCommand) -> Result<RewardOptions> {
-    let kind = match command.dtype.as_str() {
-        "f32" => Kind::Float,
-        "bf16" => Kind::BFloat16,
-        other => bail!("--dtype = {other}: expected f32 or bf16"),
-    };
     Ok(RewardOptions {
         model: command.reward_model.clone(),
         aesthetic_head: command.aesthetic_head.clone(),
         age_reward: command.age_reward.parse()?,
         device: device::parse(&command.device)?,
-        kind,
+        kind: named::<Dtype>("--dtype", &command.dtype)?.kind(),
         threads: device::set_threads(command.threads)?,
         waiting: crate::reward::waiting(),
     })

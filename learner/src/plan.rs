@@ -3,7 +3,7 @@
 use crate::adamw::AdamWConfig;
 use crate::config::{InvalidSetting, LearnerConfig, RewardScale};
 use crate::schedule::LearningRate;
-use crate::settings::{Dtype, RewardCompat, Settings};
+use crate::settings::{RewardCompat, Settings};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::image::PixelMap;
@@ -55,7 +55,7 @@ impl Plan {
     /// The type that the UNet runs in.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        kind(self.settings.dtype)
+        self.settings.dtype.kind()
     }
 
     /// The learning rate over `epochs` epochs of `samples` samples.
@@ -92,15 +92,6 @@ impl Plan {
     #[must_use]
     pub fn needs_reference(&self) -> bool {
         self.learner.kl_coefficient > 0.0 || self.learner.kl_stop.is_some()
-    }
-}
-
-/// libtorch's name of a type.
-#[must_use]
-pub fn kind(dtype: Dtype) -> Kind {
-    match dtype {
-        Dtype::F32 => Kind::Float,
-        Dtype::Bf16 => Kind::BFloat16,
     }
 }
 

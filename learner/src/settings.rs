@@ -4,6 +4,7 @@
 //! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
 
 use crate::config::{AdvantageScope, Objective, RewardScale};
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::trajectory::StateDtype;
@@ -23,17 +24,6 @@ pub enum RewardCompat {
     None,
     /// From [0, 1], the seed implementation's error.
     Seed,
-}
-
-/// The type that the UNet runs in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 32-bit IEEE floating point.
-    #[default]
-    F32,
-    /// bfloat16; log-probabilities and the optimizer stay f32.
-    Bf16,
 }
 
 ddpo_service::settings! {

@@ -12,6 +12,7 @@ pub mod learned;
 pub mod mixture;
 pub mod model;
 pub mod own;
+pub mod part;
 pub mod rewards;
 pub mod service;
 pub mod source;

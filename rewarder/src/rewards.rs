@@ -3,23 +3,18 @@
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::RewardExpression;
-use ddpo_rollout::score::{Component, Score};
+use ddpo_rollout::score::Score;
 
 use crate::error::RewardError;
 use crate::learned::RewardOptions;
-use crate::mixture::inner_name;
 use crate::model::{RewardDescription, RewardModel, check, reward_for};
+use crate::part::Part;
 use crate::source::RewardSource;
 
 /// All reward models of a run. The same image has the same score in any batch, at any place.
 pub struct Rewards {
     reward: Box<dyn RewardModel>,
-    held_out: Vec<HeldOut>,
-}
-
-struct HeldOut {
-    name: String,
-    model: Box<dyn RewardModel>,
+    held_out: Vec<Part>,
 }
 
 impl Rewards {
@@ -44,7 +39,7 @@ impl Rewards {
         let model = reward_for(reward, options, progress)?;
         let mut open = |expression: &RewardExpression| {
             let model = reward_for(expression, options, progress)?;
-            Ok::<_, RewardError>(HeldOut { name: expression.held_out_name(), model })
+            Ok::<_, RewardError>(Part::new(expression.held_out_name(), model))
         };
         let held_out = held_out.iter().map(&mut open).collect::<Result<_, _>>()?;
         Ok(Self { reward: model, held_out })
@@ -78,19 +73,10 @@ impl Rewards {
         if purpose != Purpose::Evaluation {
             return Ok(scores);
         }
-        for HeldOut { name, model } in &mut self.held_out {
-            let found = model.score(images).and_then(|found| {
-                check(images, &found)?;
-                Ok(found)
-            });
-            let found = found
-                .map_err(|error| RewardError::Part { label: name.clone(), error: error.into() })?;
+        for part in &mut self.held_out {
+            let found = part.score(images)?;
             for (score, found) in scores.iter_mut().zip(found) {
-                score.components.push(Component { name: name.clone(), value: found.reward });
-                score.components.extend(found.components.into_iter().map(|inner| Component {
-                    name: inner_name(name, &inner.name),
-                    value: inner.value,
-                }));
+                score.components.extend(part.components(found));
             }
         }
         Ok(scores)

@@ -11,6 +11,7 @@ use crate::learned::{AestheticReward, AgeRewardModel, AgeSide, RewardOptions};
 use crate::model::RewardModel;
 use crate::own::{server, torchscript};
 use crate::task::Task;
+use crate::vision::preprocess::config::Family;
 
 /// A source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +40,23 @@ impl RewardSource {
     /// # Errors
     /// [`RewardError::OneNetwork`].
     pub fn share_network(sources: &[Self], options: &RewardOptions) -> Result<(), RewardError> {
-        let ages = |source: &Self| matches!(source, Self::Task(Task::Under30 | Task::Over50));
-        let aesthetic = |source: &Self| *source == Self::Task(Task::AestheticScore);
+        let any = |family| sources.iter().any(|source| source.family() == Some(family));
         match &options.model {
-            Some(model) if sources.iter().any(ages) && sources.iter().any(aesthetic) => {
+            Some(model) if any(Family::Vit) && any(Family::Clip) => {
                 Err(RewardError::OneNetwork { model: model.clone() })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The kind of network that the reward is made by; none where it is made without one, or by
+    /// somebody else.
+    #[must_use]
+    pub fn family(&self) -> Option<Family> {
+        match self {
+            Self::Task(Task::Under30 | Task::Over50) => Some(Family::Vit),
+            Self::Task(Task::AestheticScore) => Some(Family::Clip),
+            _ => None,
         }
     }
 

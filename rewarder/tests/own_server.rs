@@ -262,6 +262,7 @@ fn an_answer_that_cannot_be_right_is_an_error_and_not_asked_for_again() {
         let error = reward.score(&images(3)).unwrap_err();
         assert_eq!(error.to_string(), format!("reward server {}: {expected}", server.url()));
         assert!(!error.is_passing());
+        assert_eq!(error.is_not_finite(), matches!(mood, Mood::NotANumber | Mood::Endless));
         assert_eq!(server.state().batches.len(), asked + 1, "{mood:?}");
     }
     assert!(told.try_recv().is_err());

@@ -3,6 +3,7 @@
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Observer, Provenance, Sampler};
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::config::UNetConfig;
@@ -36,18 +37,15 @@ impl ModelBackend {
             .map_err(|error| refused(format!("unet/config.json: {error}")))?;
         let schedule = SchedulerConfig::from_json(&spec.scheduler_config)
             .map_err(|error| refused(format!("scheduler_config.json: {error}")))?;
-        let scheduler = match spec.scheduler.as_str() {
-            "ddim" => SchedulerKind::Ddim,
-            "ddpm" => SchedulerKind::Ddpm,
-            other => {
-                return Err(refused(format!("scheduler = {other}: expected ddim or ddpm")));
-            }
-        };
-        let kind = match spec.dtype.as_str() {
-            "f32" => Kind::Float,
-            "bf16" => Kind::BFloat16,
-            other => return Err(refused(format!("dtype = {other}: expected f32 or bf16"))),
-        };
+        let scheduler: SchedulerKind = spec
+            .scheduler
+            .parse()
+            .map_err(|error| refused(format!("scheduler = {}: {error}", spec.scheduler)))?;
+        let kind = spec
+            .dtype
+            .parse::<Dtype>()
+            .map_err(|error| refused(format!("dtype = {}: {error}", spec.dtype)))?
+            .kind();
         let steps = spec.num_inference_steps;
         let transitions = Transitions::new(scheduler, &schedule, steps, spec.eta)
             .map_err(|error| refused(error.to_string()))?

@@ -1,5 +1,6 @@
 //! Python for the tests of evaluations and reports: numbers computed again, a page opened in a browser.
 
+use crate::services::python::python;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -9,7 +10,7 @@ use std::process::{Command, Output};
 /// When there is no Python for it.
 #[must_use]
 pub fn script(name: &str, arguments: &[&Path]) -> (Option<i32>, String) {
-    let mut command = Command::new(python());
+    let mut command = Command::new(python("report"));
     command.arg(root().join("tests/report").join(name)).args(arguments);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let output = command.output().expect("the interpreter starts");
@@ -22,14 +23,4 @@ fn printed(output: &Output) -> String {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
-}
-
-/// The interpreter that `scripts/setup-clients tests/report/requirements.txt` has made.
-fn python() -> PathBuf {
-    let requirements = root().join("tests/report/requirements.txt");
-    let output = Command::new(root().join("scripts/setup-clients")).arg(requirements).output();
-    let output = output.expect("scripts/setup-clients can be run");
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "scripts/setup-clients: {failed}");
-    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }

@@ -1,11 +1,11 @@
 //! What the command's checkpoints stand for: a run's folder for all that it holds.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ddpo_learner::checkpoint::{has_state, read_state};
 use ddpo_learner::run::folder::RunFolder;
 use ddpo_learner::settings::{self, SettingFlags, Settings};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One checkpoint to sample from.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,27 +64,11 @@ fn of_run(root: &Path, several: bool, all: &mut Vec<Checkpoint>) -> Result<()> {
     };
     let source = settings.resume_from_ckpt.unwrap_or(settings.ddpm_ckpt);
     all.push(Checkpoint { name: format!("{lead}pretrained"), source, epoch: Some(0) });
-    for (epoch, path) in epochs(root)? {
+    for (epoch, path) in RunFolder::existing(root).checkpoints()? {
         let (name, source) = (format!("{lead}epoch-{epoch:06}"), path.display().to_string());
         all.push(Checkpoint { name, source, epoch: Some(epoch) });
     }
     Ok(())
-}
-
-/// The checkpoints of a run by epoch. `best` is one of them again.
-fn epochs(root: &Path) -> Result<Vec<(u32, PathBuf)>> {
-    let folder = root.join("checkpoints");
-    let entries = std::fs::read_dir(&folder)
-        .with_context(|| format!("{}: expected the checkpoints of a run", folder.display()))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let epoch = name.strip_prefix("epoch-").and_then(|number| number.parse().ok());
-        found.extend(epoch.filter(|_| path.join("model_index.json").is_file()).map(|e| (e, path)));
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn single(source: &str) -> Checkpoint {

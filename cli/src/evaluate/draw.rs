@@ -5,6 +5,7 @@ use crate::evaluate::parts::{Part, Parts};
 use crate::evaluate::scorer::Scorer;
 use crate::evaluate::settings::Settings;
 use crate::interrupt;
+use crate::output::make_folder_of;
 use anyhow::{Context, Result, anyhow};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
@@ -14,7 +15,7 @@ use ddpo_picture::write_png;
 use ddpo_report::evaluation::{CheckpointRecord, EvaluationFolder};
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::noise::Purpose;
-use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, StateDtype, StateShape, decode};
+use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, StateDtype, StateShape};
 use ddpo_sampler::engine::{Prediction, Provenance, Sampler};
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
@@ -146,10 +147,7 @@ impl<'a> Drawer<'a> {
     ) -> Result<()> {
         for (pair, image) in noise.iter().zip(images) {
             let path = folder.image(&self.record.name, eta, *pair);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)
-                    .with_context(|| format!("could not create {}", parent.display()))?;
-            }
+            make_folder_of(&path)?;
             write_png(&path, image)?;
         }
         Ok(())
@@ -169,9 +167,8 @@ fn keep(prediction: &Prediction<'_>, shape: StateShape, kept: &Mutex<Vec<Vec<Opt
 
 /// The values of a tensor, f32, in order.
 fn values(tensor: &Tensor) -> Vec<f32> {
+    let mut values = vec![0.0; tensor.numel()];
     let tensor = tensor.to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
-    let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
-    let count = tensor.numel();
-    tensor.view(-1).copy_data_u8(&mut bytes, count);
-    decode(&bytes, StateDtype::F32)
+    tensor.copy_data(&mut values, tensor.numel());
+    values
 }

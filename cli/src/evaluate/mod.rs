@@ -14,6 +14,7 @@ mod tables;
 
 use crate::arguments::EvaluateCommand;
 use crate::interrupt;
+use crate::output::say;
 use anyhow::Result;
 use ddpo_report::evaluation::{EvaluationFolder, Record};
 use draw::Drawer;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 /// Runs the command.
 pub fn run(command: &EvaluateCommand) -> Result<ExitCode> {
     interrupt::install()?;
-    match evaluate(command, &mut say)? {
+    match evaluate(command)? {
         Some(_) => Ok(ExitCode::SUCCESS),
         None => {
             say("stopped; the same command goes on from here");
@@ -34,16 +35,8 @@ pub fn run(command: &EvaluateCommand) -> Result<ExitCode> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn say(line: &str) {
-    println!("{line}");
-}
-
 /// Draws and scores what is missing, and writes the tables; none if somebody asked to stop.
-pub fn evaluate(
-    command: &EvaluateCommand,
-    say: &mut dyn FnMut(&str),
-) -> Result<Option<EvaluationFolder>> {
+pub fn evaluate(command: &EvaluateCommand) -> Result<Option<EvaluationFolder>> {
     let settings = Settings::resolve(command)?;
     let mut scorer = Scorer::open(&settings)?;
     let folder = EvaluationFolder::at(&command.out);

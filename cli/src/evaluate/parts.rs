@@ -1,5 +1,6 @@
 //! What has been drawn already: a file for each batch, written after its images.
 
+use crate::output::make_folder_of;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::write_file;
 use ddpo_report::evaluation::{Asked, EvaluationFolder};
@@ -60,8 +61,7 @@ impl Parts {
                 );
             }
         } else {
-            fs::create_dir_all(&root)
-                .with_context(|| format!("could not create {}", root.display()))?;
+            make_folder_of(&file)?;
             write_file(&file, text.as_bytes())?;
         }
         remove_leftovers(folder.root())?;
@@ -90,10 +90,7 @@ impl Parts {
     /// Writes a part.
     pub fn put(&mut self, key: Key, part: Part) -> Result<()> {
         let path = self.file(&key);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("could not create {}", folder.display()))?;
-        }
+        make_folder_of(&path)?;
         write_file(&path, (serde_json::to_string(&part)? + "\n").as_bytes())?;
         self.parts.insert(key, part);
         Ok(())

@@ -3,14 +3,14 @@
 use crate::evaluate::settings::Settings;
 use anyhow::{Result, bail};
 use ddpo_rewarder::learned::Features;
-use ddpo_rewarder::{RewardModel, RewardSource, Task, check, reward_for};
+use ddpo_rewarder::part::Part;
+use ddpo_rewarder::{RewardSource, reward_for};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::reward::RewardExpression;
-use ddpo_rollout::score::Score;
 
 /// The models.
 pub struct Scorer {
-    models: Vec<(String, Box<dyn RewardModel>)>,
+    rewards: Vec<Part>,
     features: Option<Features>,
 }
 
@@ -26,10 +26,7 @@ pub struct Values {
 /// Whether the first reward is a network's, so that its features can be kept.
 pub fn has_network(rewards: &[RewardExpression]) -> Result<bool> {
     let Some(first) = rewards.first() else { return Ok(false) };
-    let learned = |source: &RewardSource| {
-        matches!(source, RewardSource::Task(Task::Under30 | Task::Over50 | Task::AestheticScore))
-    };
-    Ok(RewardSource::of(first)?.iter().any(learned))
+    Ok(RewardSource::of(first)?.iter().any(|source| source.family().is_some()))
 }
 
 impl Scorer {
@@ -41,33 +38,32 @@ impl Scorer {
             sources.extend(RewardSource::of(reward)?);
         }
         RewardSource::share_network(&sources, options)?;
-        let mut models = Vec::new();
+        let mut rewards = Vec::new();
         for reward in &settings.rewards {
-            models.push((reward.label(), reward_for(reward, options, aside)?));
+            rewards.push(Part::new(reward.label(), reward_for(reward, options, aside)?));
         }
         let features = match (settings.asked.features, settings.rewards.first()) {
             (true, Some(first)) => Features::of(first, options, aside)?,
             _ => None,
         };
-        Ok(Self { models, features })
+        Ok(Self { rewards, features })
     }
 
     /// Rewards and components of images.
     pub fn values(&mut self, images: &[RgbImage]) -> Result<Values> {
         let mut columns = Vec::new();
         let mut rows = vec![Vec::new(); images.len()];
-        for (label, model) in &mut self.models {
-            let scores = model.score(images)?;
-            check(images, &scores)?;
-            let Some(first) = scores.first() else { continue };
-            columns.extend(names(label, first));
-            for (score, row) in scores.iter().zip(&mut rows) {
-                if names(label, score) != names(label, first) {
-                    bail!("{label}: expected the same components for every image");
+        for reward in &mut self.rewards {
+            let mut names: Option<Vec<String>> = None;
+            for (score, row) in reward.score(images)?.into_iter().zip(&mut rows) {
+                let (own, values): (Vec<_>, Vec<_>) =
+                    reward.components(score).into_iter().map(|one| (one.name, one.value)).unzip();
+                row.extend(values);
+                if own != *names.get_or_insert_with(|| own.clone()) {
+                    bail!("{}: expected the same components for every image", own[0]);
                 }
-                row.push(score.reward);
-                row.extend(score.components.iter().map(|component| component.value));
             }
+            columns.extend(names.unwrap_or_default());
         }
         Ok(Values { columns, rows })
     }
@@ -75,9 +71,8 @@ impl Scorer {
     /// The rewards alone.
     pub fn rewards(&mut self, images: &[RgbImage]) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![Vec::new(); images.len()];
-        for (_, model) in &mut self.models {
-            let scores = model.score(images)?;
-            check(images, &scores)?;
+        for reward in &mut self.rewards {
+            let scores = reward.score(images)?;
             scores.iter().zip(&mut rows).for_each(|(score, row)| row.push(score.reward));
         }
         Ok(rows)
@@ -87,10 +82,4 @@ impl Scorer {
     pub fn features(&self, images: &[RgbImage]) -> Result<Option<Vec<Vec<f32>>>> {
         Ok(self.features.as_ref().map(|features| features.look(images)).transpose()?)
     }
-}
-
-fn names(label: &str, score: &Score) -> Vec<String> {
-    let components = score.components.iter();
-    let inner = components.map(|component| format!("{label}/{}", component.name));
-    std::iter::once(label.to_owned()).chain(inner).collect()
 }

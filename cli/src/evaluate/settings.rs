@@ -3,7 +3,9 @@
 use crate::arguments::EvaluateCommand;
 use crate::evaluate::checkpoints::{self, Checkpoint};
 use crate::evaluate::seeds;
+use crate::named::named;
 use anyhow::{Context, Result, anyhow, bail};
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_learner::device;
 use ddpo_learner::plan::Plan;
@@ -53,10 +55,10 @@ impl Settings {
         let device = device::parse(&flag(&command.device, &of_run.device))?;
         let threads = device::set_threads(command.threads.or(of_run.threads))?;
         let dtype = kind("--dtype", command.dtype.as_deref(), plan.as_ref().map(Plan::kind))?;
-        let reward_kind = run.as_ref().map(|run| crate::reward::kind(run.reward_dtype));
+        let reward_kind = run.as_ref().map(|run| run.reward_dtype.kind());
         let reward_kind = kind("--reward-dtype", command.reward_dtype.as_deref(), reward_kind)?;
         let scheduler = match &command.scheduler {
-            Some(text) => scheduler(text)?,
+            Some(text) => named("--scheduler", text)?,
             None => of_run.scheduler,
         };
         let reward_options = RewardOptions {
@@ -78,7 +80,7 @@ impl Settings {
         let steps = if with_run { of_run.num_inference_steps } else { STEPS };
         let asked = Asked {
             num_inference_steps: command.num_inference_steps.unwrap_or(steps),
-            scheduler: scheduler_name(scheduler).into(),
+            scheduler: scheduler.name().into(),
             eta: etas(&command.eta)?,
             rewards: rewards.iter().map(RewardExpression::label).collect(),
             reward_settings: reward_settings(&rewards, &reward_options),
@@ -165,23 +167,6 @@ fn etas(etas: &[f64]) -> Result<Vec<f64>> {
 fn kind(flag: &str, text: Option<&str>, of_run: Option<Kind>) -> Result<Kind> {
     match text {
         None => Ok(of_run.unwrap_or(Kind::Float)),
-        Some("f32") => Ok(Kind::Float),
-        Some("bf16") => Ok(Kind::BFloat16),
-        Some(other) => bail!("{flag} = {other}: expected f32 or bf16"),
-    }
-}
-
-fn scheduler(text: &str) -> Result<SchedulerKind> {
-    match text {
-        "ddim" => Ok(SchedulerKind::Ddim),
-        "ddpm" => Ok(SchedulerKind::Ddpm),
-        other => bail!("--scheduler = {other}: expected ddim or ddpm"),
-    }
-}
-
-fn scheduler_name(kind: SchedulerKind) -> &'static str {
-    match kind {
-        SchedulerKind::Ddim => "ddim",
-        SchedulerKind::Ddpm => "ddpm",
+        Some(text) => named::<Dtype>(flag, text).map(Dtype::kind),
     }
 }

@@ -1,6 +1,7 @@
 //! The tables of an evaluation, put together from its parts.
 
 use crate::evaluate::parts::Parts;
+use crate::output::make_folder_of;
 use anyhow::Result;
 use ddpo_checkpoint::write_file;
 use ddpo_report::evaluation::{EvaluationFolder, Record, rewards_csv};
@@ -73,9 +74,7 @@ fn write_features(folder: &EvaluationFolder, record: &Record, parts: &Parts) -> 
             continue;
         }
         let path = folder.features(name, eta);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
+        make_folder_of(&path)?;
         write_file(&path, &to_npy(&rows))?;
     }
     Ok(())

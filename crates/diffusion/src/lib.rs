@@ -2,6 +2,7 @@
 //! transition p(x_{t-1} | x_t) that a denoising step is. On libtorch, by `tch`.
 
 pub mod device;
+pub mod dtype;
 pub mod fields;
 pub mod gaussian;
 pub mod layers;

@@ -59,6 +59,20 @@ impl Plan {
     }
 }
 
+/// Samples that a grid of a run shows at most.
+pub const MOST_SHOWN: usize = 64;
+
+/// Width that the grid of a run brings small pictures near to, in pixels.
+const SHOWN_WIDTH: usize = 96;
+
+/// How a run lays out `count` pictures of `width` in a [`grid`]: columns, as many as there are rows
+/// or one more, and scale.
+#[must_use]
+pub fn square_layout(count: usize, width: usize) -> (usize, usize) {
+    let columns = (count as f64).sqrt().ceil() as usize;
+    (columns, (SHOWN_WIDTH / width.max(1)).max(1))
+}
+
 /// Lays pictures out in rows on dark paper, with a title over them. Each pixel becomes a
 /// square of `scale` pixels (at least 1), without smoothing. Pictures of unequal size are
 /// centred in cells of the largest; labels and title are cut where they do not fit.

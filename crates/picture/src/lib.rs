@@ -16,5 +16,5 @@ pub use decode::{MAX_PIXELS, decode_image, read_image};
 pub use encode::{encode_png, write_png};
 pub use error::PictureError;
 pub use find::images_under;
-pub use grid::{Cell, cells_of, grid};
+pub use grid::{Cell, MOST_SHOWN, cells_of, grid, square_layout};
 pub use text::{AXIS, Type};

@@ -6,7 +6,7 @@ use crate::gallery::{Gallery, Shown};
 use crate::matrix::Matrix;
 use crate::run::Run;
 use crate::statistics::{Difference, bootstrap, deviation, mean};
-use crate::summary::{ScoredImage, column};
+use crate::summary::{column, differences};
 use serde::Serialize;
 
 /// Images of each set on the map at most.
@@ -177,19 +177,11 @@ fn rewards(gallery: &Gallery) -> Vec<RewardLine> {
         };
         let difference = gallery
             .ends()
-            .map(|(first, last)| bootstrap(&paired(&first.scores, &last.scores, at), 0));
+            .map(|(first, last)| bootstrap(&differences(&last.scores, &first.scores, at), 0));
         let checkpoints = gallery.checkpoints.iter().map(point).collect();
         Some(RewardLine { name: shown.clone(), held_out: index > 0, checkpoints, difference })
     };
     gallery.rewards.iter().enumerate().filter_map(line).collect()
-}
-
-/// Differences on the same noise, which both have in the same order.
-fn paired(before: &[ScoredImage], after: &[ScoredImage], at: usize) -> Vec<f64> {
-    let pairs = before.iter().zip(after);
-    pairs
-        .map(|(before, after)| f64::from(after.values[at]) - f64::from(before.values[at]))
-        .collect()
 }
 
 fn diversity(gallery: &Gallery, sets: &[(String, Vec<Matrix>)]) -> Vec<DiversityLine> {

@@ -51,6 +51,18 @@ pub enum Verdict {
     Kept,
 }
 
+impl Verdict {
+    /// The word for it: `collapsed`, `narrowed`, `kept`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Collapsed => "collapsed",
+            Self::Narrowed => "narrowed",
+            Self::Kept => "kept",
+        }
+    }
+}
+
 impl Diversity {
     /// Of the rows of `features`, at the look-alike distance `alike`.
     #[must_use]
@@ -123,15 +135,14 @@ fn vendi(shares: &Matrix) -> f64 {
 
 fn squared_distances(features: &Matrix) -> Matrix {
     // Taken about the mean, so that nothing large cancels.
-    let mean = features.mean();
-    let centred = |row: &[f64]| row.iter().zip(&mean).map(|(value, mean)| value - mean).collect();
-    let rows: Vec<Vec<f64>> = features.rows().map(centred).collect();
+    let centred = features.centred();
+    let rows: Vec<&[f64]> = centred.rows().collect();
     let norms: Vec<f64> = rows.iter().map(|row| dot(row, row)).collect();
     let size = rows.len();
     let mut values = vec![0.0; size * size];
     for i in 0..size {
         for j in 0..i {
-            let square = (norms[i] + norms[j] - 2.0 * dot(&rows[i], &rows[j])).max(0.0);
+            let square = (norms[i] + norms[j] - 2.0 * dot(rows[i], rows[j])).max(0.0);
             values[i * size + j] = square;
             values[j * size + i] = square;
         }

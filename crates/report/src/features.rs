@@ -28,9 +28,8 @@ fn pixel_row(image: &RgbImage) -> Vec<f64> {
 /// size on each axis is positive.
 #[must_use]
 pub fn principal(features: &Matrix) -> (Vec<[f64; 2]>, [f64; 2]) {
-    let mean = features.mean();
-    let centred = |row: &[f64]| -> Vec<f64> { row.iter().zip(&mean).map(|(v, m)| v - m).collect() };
-    let rows: Vec<Vec<f64>> = features.rows().map(centred).collect();
+    let centred = features.centred();
+    let rows: Vec<&[f64]> = centred.rows().collect();
     let products = rows.iter().flat_map(|a| rows.iter().map(|b| dot(a, b))).collect();
     let gram = Matrix { width: rows.len(), values: products };
     let total: f64 = (0..rows.len()).map(|at| gram.values[at * (rows.len() + 1)]).sum();

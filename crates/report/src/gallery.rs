@@ -7,13 +7,9 @@ use crate::features::read_npy;
 use crate::matrix::Matrix;
 use crate::run::Run;
 use crate::summary::{ScoreSheet, ScoredImage};
-use ddpo_picture::{cells_of, read_image};
+use ddpo_picture::{MOST_SHOWN, cells_of, read_image, square_layout};
 use ddpo_rollout::image::RgbImage;
 use std::path::Path;
-
-/// Samples that a run's grid shows at most, and the side that it enlarges images to.
-const GRID_MOST: usize = 64;
-const GRID_SIDE: usize = 96;
 
 /// One checkpoint's images.
 #[derive(Clone, Debug)]
@@ -118,7 +114,7 @@ impl Gallery {
                 let path = run.evaluation_grid(line.epoch).with_extension("csv");
                 return Err(ReportError::file(&path, "expected numbers"));
             }
-            let shown = scores.len().min(GRID_MOST);
+            let shown = scores.len().min(MOST_SHOWN);
             let images = cut_grid(&run.evaluation_grid(line.epoch), shown, size)?;
             columns = table.columns[1..].to_vec();
             let epoch = Some(line.epoch);
@@ -146,8 +142,7 @@ impl Gallery {
 }
 
 fn cut_grid(path: &Path, count: usize, size: (usize, usize)) -> Result<Vec<RgbImage>, ReportError> {
-    let columns = (count as f64).sqrt().ceil() as usize;
-    let scale = (GRID_SIDE / size.0.max(1)).max(1);
+    let (columns, scale) = square_layout(count, size.0);
     let sheet = read_image(path)?;
     cells_of(&sheet, count, columns, scale, size).ok_or_else(|| {
         ReportError::file(path, "expected the grid of an evaluation, pixel for pixel")

@@ -44,6 +44,14 @@ impl Matrix {
         mean.iter_mut().for_each(|sum| *sum /= self.height().max(1) as f64);
         mean
     }
+
+    /// The same rows less the mean row.
+    #[must_use]
+    pub fn centred(&self) -> Self {
+        let mean = self.mean();
+        let row = |row: &[f64]| row.iter().zip(&mean).map(|(v, m)| v - m).collect::<Vec<_>>();
+        Self { width: self.width, values: self.rows().flat_map(row).collect() }
+    }
 }
 
 /// The product of two rows, in four sums that the compiler makes a vector of.

@@ -47,22 +47,6 @@ pub fn enlarge(image: &RgbImage, by: usize) -> RgbImage {
     sized(width, height, pixels)
 }
 
-/// The part of `image` of this size whose top left corner is at (`left`, `top`); none where it
-/// reaches beyond.
-#[must_use]
-pub fn cut(
-    image: &RgbImage,
-    (left, top): (usize, usize),
-    (width, height): (usize, usize),
-) -> Option<RgbImage> {
-    if left + width > image.width() || top + height > image.height() {
-        return None;
-    }
-    let start = |row: usize| ((top + row) * image.width() + left) * 3;
-    let rows = (0..height).map(|row| &image.pixels()[start(row)..start(row) + width * 3]);
-    Some(sized(width, height, rows.collect::<Vec<_>>().concat()))
-}
-
 /// The image as text that a page can hold: a PNG as a data URI, made smaller than `most` pixels.
 ///
 /// # Errors
@@ -114,12 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_enlarged_shrinks_back_and_cuts_are_exact() {
+    fn what_is_enlarged_shrinks_back() {
         let image = image();
         assert_eq!(shrink(&enlarge(&image, 3), 3), image);
-        let part = cut(&image, (1, 2), (2, 2)).unwrap();
-        assert_eq!(part.pixels()[..3], image.pixels()[(2 * 4 + 1) * 3..][..3]);
-        assert_eq!(cut(&image, (3, 0), (2, 2)), None);
         assert_eq!((shrink(&image, 3).width(), shrink(&image, 3).height()), (2, 2));
     }
 

@@ -139,12 +139,6 @@ impl ScoreSheet {
         self.images.chunk_by(same).collect()
     }
 
-    /// Position of a column.
-    #[must_use]
-    pub fn position(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|name| name == column)
-    }
-
     /// Sums everything up. `seed` is the bootstrap's.
     #[must_use]
     pub fn summary(&self, rewards: &[String], seed: u64) -> Summary {
@@ -225,7 +219,7 @@ pub fn column(group: &[ScoredImage], at: usize) -> Vec<f64> {
 }
 
 /// The differences on the same noise, in the order of `group`; noise that `base` lacks is left out.
-fn differences(group: &[ScoredImage], base: &[ScoredImage], at: usize) -> Vec<f64> {
+pub(crate) fn differences(group: &[ScoredImage], base: &[ScoredImage], at: usize) -> Vec<f64> {
     let key = |image: &ScoredImage| (image.seed, image.sample);
     let before: std::collections::BTreeMap<_, f64> =
         base.iter().map(|image| (key(image), f64::from(image.values[at]))).collect();

@@ -2,6 +2,7 @@
 
 use crate::error::ReportError;
 use crate::files::read_text;
+use ddpo_rollout::csv;
 use std::path::Path;
 
 /// A table: names of columns, and rows of as many fields.
@@ -40,17 +41,7 @@ impl Table {
     #[must_use]
     pub fn to_csv(&self) -> String {
         let lines = std::iter::once(&self.columns).chain(&self.rows);
-        lines
-            .map(|line| line.iter().map(|text| field(text)).collect::<Vec<_>>().join(",") + "\n")
-            .collect()
-    }
-}
-
-/// A field, quoted where it has to be.
-fn field(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
+        lines.map(|line| csv::line(line.iter().map(String::as_str))).collect()
     }
 }
 

@@ -127,20 +127,29 @@ impl RunFolder {
     /// [`FolderError::Io`] if the folder cannot be listed, [`FolderError::Recover`] if what a
     /// killed process left cannot be put right.
     pub fn last_checkpoint(&self) -> Result<Option<(u32, PathBuf)>, FolderError> {
-        let folder = self.root.join("checkpoints");
-        let mut last = None;
-        if !folder.is_dir() {
-            return Ok(last);
+        if !self.root.join("checkpoints").is_dir() {
+            return Ok(None);
         }
         recover_folder(&self.best())?;
+        Ok(self.checkpoints()?.pop())
+    }
+
+    /// The checkpoints of the epochs, in their order. `best` is one of them again.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`] if the folder cannot be listed.
+    pub fn checkpoints(&self) -> Result<Vec<(u32, PathBuf)>, FolderError> {
+        let folder = self.root.join("checkpoints");
         let unreadable = || FolderError::io("read", &folder);
+        let mut found = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(unreadable())? {
             let path = entry.map_err(unreadable())?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let epoch = name.strip_prefix("epoch-").and_then(|number| number.parse::<u32>().ok());
-            last = last.max(epoch.map(|epoch| (epoch, path.clone())));
+            found.extend(epoch.map(|epoch| (epoch, path)));
         }
-        Ok(last)
+        found.sort();
+        Ok(found)
     }
 
     /// The reward that made `checkpoints/best` the best, if there is one.

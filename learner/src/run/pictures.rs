@@ -1,14 +1,11 @@
 //! Labelled grids of a run's samples.
 
-use ddpo_picture::{Cell, PictureError, grid, write_png};
+use ddpo_picture::{Cell, MOST_SHOWN, PictureError, grid, square_layout, write_png};
 use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{StateShape, Trajectory};
 use std::path::Path;
 use thiserror::Error;
-
-/// Samples that a grid shows at most.
-const MOST: usize = 64;
 
 /// Why a grid could not be drawn.
 #[derive(Debug, Error)]
@@ -46,7 +43,7 @@ pub fn write(
     scored: &[ScoredTrajectory],
     title: &str,
 ) -> Result<(), DrawError> {
-    let shown = &scored[..scored.len().min(MOST)];
+    let shown = &scored[..scored.len().min(MOST_SHOWN)];
     let cells: Vec<Cell> = shown
         .iter()
         .map(|one| {
@@ -54,8 +51,7 @@ pub fn write(
             Ok(Cell { image, label: format!("{:.3}", one.score.reward) })
         })
         .collect::<Result<_, ImageError>>()?;
-    let columns = (shown.len() as f64).sqrt().ceil() as usize;
-    let scale = (96 / shape.width.max(1)).max(1);
+    let (columns, scale) = square_layout(shown.len(), shape.width);
     let title = format!("{title} - {task} - mean {:.4}", mean(scored));
     Ok(write_png(path, &grid(&cells, columns, scale, &title))?)
 }

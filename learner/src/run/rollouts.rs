@@ -105,7 +105,8 @@ pub struct Rollout {
 /// Where trajectories come from.
 ///
 /// A run calls it in this order: `publish` and `prefetch` at its start and after each update, then
-/// `rollout` for each request, `updating` and `updated` around each update, `saved` once an epoch's checkpoint lies on the disk.
+/// `rollout` for each request, `updating` and `updated` around each update, `saved` once an epoch's
+/// checkpoint lies on the disk.
 ///
 /// With `max_staleness` E, the requests that are prefetched at the start of epoch e are those of
 /// epochs e to e + E, and after the update to version v that of epoch v + E: so a sample's weights

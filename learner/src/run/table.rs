@@ -1,5 +1,6 @@
 //! Tables of scores as CSV (RFC 4180): a column for each component.
 
+use ddpo_rollout::csv;
 use ddpo_rollout::score::Score;
 
 /// The components that have a column, in their order.
@@ -23,28 +24,19 @@ impl Columns {
     /// The first line: the name of the first column, `reward`, and the components.
     #[must_use]
     pub fn heading(&self, first: &str) -> String {
-        let names = [first, "reward"].into_iter().chain(self.names.iter().map(String::as_str));
-        names.map(field).collect::<Vec<_>>().join(",") + "\n"
+        csv::line([first, "reward"].into_iter().chain(self.names.iter().map(String::as_str)))
     }
 
     /// The line of one score. A component that it does not have is left empty.
     #[must_use]
     pub fn row(&self, first: &str, score: &Score) -> String {
-        let mut row = format!("{},{}", field(first), score.reward);
-        for name in &self.names {
+        let value = |name: &String| {
             let found = score.components.iter().find(|component| component.name == *name);
-            row.push(',');
-            row += &found.map(|component| component.value.to_string()).unwrap_or_default();
-        }
-        row + "\n"
-    }
-}
-
-/// A field, quoted where it has to be.
-fn field(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
+            found.map(|component| component.value.to_string()).unwrap_or_default()
+        };
+        let mut fields = vec![first.to_owned(), score.reward.to_string()];
+        fields.extend(self.names.iter().map(value));
+        csv::line(fields.iter().map(String::as_str))
     }
 }
 

@@ -16,14 +16,14 @@ use crate::service::ledger::{Ledger, RunShape};
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::{LearnerSettings, Training};
-use crate::settings::{Dtype, Resolved, Settings};
+use crate::settings::{Resolved, Settings};
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
-use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_inspector::counts;
 use ddpo_inspector::serve::serve;
@@ -402,17 +402,11 @@ impl TrainingThread {
             run_id: self.run_id.clone(),
             unet_config: open.learner().policy().network().config().to_json()?,
             scheduler_config: model.scheduler_text().to_owned(),
-            scheduler: match settings.scheduler {
-                SchedulerKind::Ddim => "ddim".into(),
-                SchedulerKind::Ddpm => "ddpm".into(),
-            },
+            scheduler: settings.scheduler.name().into(),
             num_inference_steps: steps,
             eta: settings.eta,
             scheduler_digest: transitions.digest(),
-            dtype: match settings.dtype {
-                Dtype::F32 => "f32".into(),
-                Dtype::Bf16 => "bf16".into(),
-            },
+            dtype: settings.dtype.name().into(),
             state_dtype: settings.state_dtype,
             task: self.plan.reward.label(),
         })

@@ -8,7 +8,6 @@ use crate::error::RewardError;
 use crate::learned::options::{AESTHETIC_MODEL, AGE_MODEL, RewardOptions};
 use crate::learned::scoring::Eye;
 use crate::source::RewardSource;
-use crate::task::Task;
 use crate::vision::clip::{ClipVision, unit_length};
 use crate::vision::error::VisionError;
 use crate::vision::preprocess::config::Family;
@@ -17,7 +16,6 @@ use crate::vision::vit::VitClassifier;
 
 /// The network of a reward, without its last layer.
 pub struct Features {
-    name: String,
     network: Network,
     eye: Eye,
 }
@@ -38,40 +36,26 @@ impl Features {
         options: &RewardOptions,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<Self>, RewardError> {
-        for reward in RewardSource::of(reward)? {
-            match reward {
-                RewardSource::Task(Task::Under30 | Task::Over50) => {
-                    return Ok(Some(Self::vit(options, progress)?));
-                }
-                RewardSource::Task(Task::AestheticScore) => {
-                    return Ok(Some(Self::clip(options, progress)?));
-                }
-                _ => {}
-            }
-        }
-        Ok(None)
+        let families = RewardSource::of(reward)?.into_iter();
+        Ok(match families.filter_map(|source| source.family()).next() {
+            Some(Family::Vit) => Some(Self::vit(options, progress)?),
+            Some(Family::Clip) => Some(Self::clip(options, progress)?),
+            None => None,
+        })
     }
 
     fn vit(options: &RewardOptions, progress: &mut dyn FnMut(&str)) -> Result<Self, VisionError> {
-        let name = options.model.clone().unwrap_or_else(|| AGE_MODEL.to_owned());
-        let source = source::open(&name, progress)?;
+        let source = source::open(options.model.as_deref().unwrap_or(AGE_MODEL), progress)?;
         let network = VitClassifier::open(&source.folder, options.kind, options.device)?;
         let eye = Eye::open(&source.folder, Family::Vit, &network.config().tower, options)?;
-        Ok(Self { name, network: Network::Vit(network), eye })
+        Ok(Self { network: Network::Vit(network), eye })
     }
 
     fn clip(options: &RewardOptions, progress: &mut dyn FnMut(&str)) -> Result<Self, VisionError> {
-        let name = options.model.clone().unwrap_or_else(|| AESTHETIC_MODEL.to_owned());
-        let source = source::open(&name, progress)?;
+        let source = source::open(options.model.as_deref().unwrap_or(AESTHETIC_MODEL), progress)?;
         let network = ClipVision::open(&source.folder, options.kind, options.device)?;
         let eye = Eye::open(&source.folder, Family::Clip, &network.config().tower, options)?;
-        Ok(Self { name, network: Network::Clip(network), eye })
-    }
-
-    /// Name of the network.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+        Ok(Self { network: Network::Clip(network), eye })
     }
 
     /// A row of length one for each picture: CLIP's embedding, or the class token that a

@@ -4,13 +4,13 @@ use crate::learned::RewardOptions;
 use crate::own::waiting::Waiting;
 use crate::service::batcher::BatcherConfig;
 use crate::source::RewardSource;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use ddpo_diffusion::device;
+use ddpo_diffusion::dtype::Dtype;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::reward::RewardExpression;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tch::Kind;
 
 /// How states become 8-bit images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,17 +116,16 @@ impl RewarderSettings {
     /// # Errors
     /// The setting that names no device, type or way.
     pub fn reward_options(&self, waiting: Waiting) -> Result<RewardOptions> {
-        let kind = match self.reward_dtype.as_str() {
-            "f32" => Kind::Float,
-            "bf16" => Kind::BFloat16,
-            other => bail!("rewarder.reward_dtype = {other}: expected f32 or bf16"),
-        };
+        let dtype: Dtype = self
+            .reward_dtype
+            .parse()
+            .map_err(|error| anyhow!("rewarder.reward_dtype = {}: {error}", self.reward_dtype))?;
         Ok(RewardOptions {
             model: self.reward_model.clone(),
             aesthetic_head: self.aesthetic_head.clone(),
             age_reward: self.age_reward.parse().context("rewarder")?,
             device: device::parse(&self.reward_device).context("rewarder.reward_device")?,
-            kind,
+            kind: dtype.kind(),
             threads: device::set_threads(self.reward_threads).context("rewarder.reward_threads")?,
             waiting,
         })

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let mut command = Command::new("timeout");
-    command.arg(PATIENCE.as_secs().to_string()).arg(python());
+    command.arg(PATIENCE.as_secs().to_string()).arg(python("clients"));
     command.arg(clients.join(script)).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("timeout lies in coreutils");
@@ -28,14 +28,15 @@ pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
     said.lines().map(str::to_owned).collect()
 }
 
-/// The interpreter that `scripts/setup-clients` has made.
+/// The interpreter that `scripts/setup-clients` has made for `tests/FOLDER/requirements.txt`.
 ///
 /// # Panics
 /// When it cannot make one.
 #[must_use]
-pub fn python() -> PathBuf {
+pub fn python(folder: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
-    let output = Command::new(root.join("scripts/setup-clients")).output();
+    let requirements = root.join("tests").join(folder).join("requirements.txt");
+    let output = Command::new(root.join("scripts/setup-clients")).arg(requirements).output();
     let output = output.expect("scripts/setup-clients can be run");
     let failed = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "scripts/setup-clients: {failed}");

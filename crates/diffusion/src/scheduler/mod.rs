@@ -13,7 +13,9 @@ pub mod noise_schedule;
 use config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::trajectory::Digest;
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 use tch::{Device, Tensor};
+use thiserror::Error;
 
 /// Which scheduler takes the steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,30 @@ pub enum SchedulerKind {
     Ddim,
     /// DDPM ancestral sampling; eta has no say.
     Ddpm,
+}
+
+/// A name that no scheduler has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("expected ddim or ddpm")]
+pub struct UnknownScheduler;
+
+impl SchedulerKind {
+    /// Its name in settings, flags and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ddim => "ddim",
+            Self::Ddpm => "ddpm",
+        }
+    }
+}
+
+impl FromStr for SchedulerKind {
+    type Err = UnknownScheduler;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Ddim, Self::Ddpm].into_iter().find(|one| one.name() == text).ok_or(UnknownScheduler)
+    }
 }
 
 /// One step, as scalars:

@@ -83,7 +83,7 @@ pub fn page(material: &Material<'_>) -> Result<(String, Vec<Figure>), ReportErro
     .flatten()
     .map(&mut show)
     .collect();
-    body += &sections::over_optimisation(run, analysis, &over);
+    body += &sections::over_optimisation(analysis, &over);
     let training: String = figures::training(run).into_iter().map(&mut show).collect();
     body += &section("training", "Training", &format!("<div class=\"plots\">{training}</div>"));
     body += &sections::settings(run);

@@ -9,7 +9,7 @@ use crate::run::Run;
 
 /// Whether the reward was bought with sameness, with distance, or with what nobody watched.
 #[must_use]
-pub fn over_optimisation(run: &Run, analysis: &Analysis, plots: &str) -> String {
+pub fn over_optimisation(analysis: &Analysis, plots: &str) -> String {
     let mut body = String::new();
     match analysis.verdict() {
         Some(line) => body += &verdict(line),
@@ -27,7 +27,7 @@ pub fn over_optimisation(run: &Run, analysis: &Analysis, plots: &str) -> String 
         body += &quiet(line);
     }
     if !analysis.diversity.is_empty() {
-        body += &diversity_table(run, analysis);
+        body += &diversity_table(analysis);
     }
     section("over-optimisation", "Over-optimisation", &body)
 }
@@ -37,23 +37,20 @@ fn verdict(line: &DiversityLine) -> String {
     let Some((before, after)) = ends.map(|(b, a)| (b.diversity, a.diversity)) else {
         return String::new();
     };
-    let (class, word, sentence, advice) = match line.verdict {
+    let (class, sentence, advice) = match line.verdict {
         Verdict::Collapsed => (
             "verdict collapsed",
-            "collapsed",
             "The samples have collapsed: two of them at random are more alike than the closest were \
              before training.",
             advice(line),
         ),
         Verdict::Narrowed => (
             "verdict narrowed",
-            "narrowed",
             "The samples have not collapsed, but they have become much more alike.",
             String::new(),
         ),
         Verdict::Kept => (
             "verdict",
-            "kept",
             "The samples have not collapsed: they still differ from each other.",
             String::new(),
         ),
@@ -80,7 +77,8 @@ fn verdict(line: &DiversityLine) -> String {
         called narrowed when it has lost more than half of what it had above 1, the score of a single \
         image. A change that all images share does not count.";
     format!(
-        "<div class=\"{class}\" data-verdict=\"{word}\"><strong>{}</strong>{}</div>\n{}",
+        "<div class=\"{class}\" data-verdict=\"{}\"><strong>{}</strong>{}</div>\n{}",
+        line.verdict.word(),
         escape(sentence),
         escape(&numbers),
         quiet(criterion)
@@ -133,7 +131,7 @@ fn held_out(analysis: &Analysis) -> String {
     table("rewards", &["reward", "before", "after", "change, 95 % interval"], &rows) + &lead
 }
 
-fn diversity_table(run: &Run, analysis: &Analysis) -> String {
+fn diversity_table(analysis: &Analysis) -> String {
     let mut rows = Vec::new();
     for line in &analysis.diversity {
         for point in &line.checkpoints {
@@ -146,10 +144,9 @@ fn diversity_table(run: &Run, analysis: &Analysis) -> String {
         }
     }
     let headings = ["epoch", "measured on", "Vendi score", "mean similarity", "typical distance"];
-    let class = if run.epochs.len() > 1 { "diversity" } else { "diversity short" };
     format!(
         "<details><summary>Diversity of every checkpoint</summary>{}</details>\n",
-        table(class, &headings, &rows)
+        table("diversity", &headings, &rows)
     )
 }
 

@@ -74,10 +74,10 @@ fn diversity(analysis: &Analysis) -> String {
     let Some(line) = analysis.verdict() else {
         return tile("Diversity", "not measured", "", "there are no images to compare");
     };
-    let (word, class) = match line.verdict {
-        Verdict::Collapsed => ("collapsed", "bad"),
-        Verdict::Narrowed => ("narrowed", ""),
-        Verdict::Kept => ("kept", "good"),
+    let class = match line.verdict {
+        Verdict::Collapsed => "bad",
+        Verdict::Narrowed => "",
+        Verdict::Kept => "good",
     };
     let ends = line.checkpoints.first().zip(line.checkpoints.last());
     let (before, after) = ends.map_or((0.0, 0.0), |(b, a)| (b.diversity.vendi, a.diversity.vendi));
@@ -87,7 +87,7 @@ fn diversity(analysis: &Analysis) -> String {
         number(after),
         line.left * 100.0
     );
-    tile("Diversity", word, class, &note)
+    tile("Diversity", line.verdict.word(), class, &note)
 }
 
 fn time(run: &Run) -> String {
