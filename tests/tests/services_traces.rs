@@ -175,6 +175,12 @@ fn a_run_goes_on_while_an_export_of_any_service_hangs() {
         BTreeSet::from(["ddpo-learner", "ddpo-rewarder", "ddpo-sampler"].map(String::from))
     );
     for name in ["learner", "sampler", "rewarder"] {
+        // The first export fails by its deadline, seconds after it hangs.
+        until(&format!("{name} to tell"), || {
+            fleet.service(name).text().contains("export failed").then_some(())
+        });
+    }
+    for name in ["learner", "sampler", "rewarder"] {
         assert!(fleet.terminate(name).success(), "{name}");
     }
     told_once(&mut fleet);

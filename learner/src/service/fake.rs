@@ -107,6 +107,10 @@ impl FakeRun<'_> {
     /// [`FakeError`]. What was written before stays.
     pub fn run(&self, mut state: FakeState) -> Result<Option<FakeState>, FakeError> {
         while state.epoch < self.epochs {
+            // Batches that come at once leave no time to look while they are waited for.
+            if (self.stop)() {
+                return Ok(None);
+            }
             let Some(batch) = self.epoch(state.epoch)? else { return Ok(None) };
             let (key, traces) = (BatchKey::Epoch(state.epoch), self.desk.traces());
             let update = traces.update(key, u64::from(state.epoch));
