@@ -40,7 +40,7 @@ ddpo_service::settings! {
         /// Where the reward's network runs: auto, cpu, cuda or cuda:N
         reward_device: String = "auto".into();
         /// Type that it runs in: f32 or bf16
-        reward_dtype: String = "f32".into();
+        reward_dtype: Dtype = Dtype::F32;
         /// Images scored together at most
         max_batch: usize = 32;
         /// How long the first image of a batch waits for others (milliseconds)
@@ -114,18 +114,14 @@ impl RewarderSettings {
     /// Which network scores, and where, and how a reward server is waited for. Sets libtorch's threads.
     ///
     /// # Errors
-    /// The setting that names no device, type or way.
+    /// The setting that names no device or way.
     pub fn reward_options(&self, waiting: Waiting) -> Result<RewardOptions> {
-        let dtype: Dtype = self
-            .reward_dtype
-            .parse()
-            .map_err(|error| anyhow!("rewarder.reward_dtype = {}: {error}", self.reward_dtype))?;
         Ok(RewardOptions {
             model: self.reward_model.clone(),
             aesthetic_head: self.aesthetic_head.clone(),
             age_reward: self.age_reward.parse().context("rewarder")?,
             device: device::parse(&self.reward_device).context("rewarder.reward_device")?,
-            kind: dtype.kind(),
+            kind: self.reward_dtype.kind(),
             threads: device::set_threads(self.reward_threads).context("rewarder.reward_threads")?,
             waiting,
         })
