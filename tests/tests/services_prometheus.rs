@@ -99,9 +99,11 @@ fn every_query_of_the_dashboard_and_every_alert_finds_what_it_asks_for() {
             (!prometheus.query(selector).is_empty()).then_some(())
         });
     }
-    let samplers = prometheus
-        .query("sum by (instance) (rate(ddpo_trajectories_total{stage=\"sampler\"}[1m]))");
-    assert_eq!(samplers.len(), 2, "one series for each sampler");
+    // A rate is there from the second scrape on.
+    until("one series for each sampler", || {
+        let rate = "sum by (instance) (rate(ddpo_trajectories_total{stage=\"sampler\"}[1m]))";
+        (prometheus.query(rate).len() == 2).then_some(())
+    });
     let panels: BTreeSet<&str> = asked.iter().map(|query| query.panel.as_str()).collect();
     println!(
         "measured: {} panels with {} queries answered; {} alerts evaluated, their {} selectors \
