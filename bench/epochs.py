@@ -78,14 +78,8 @@ def run_apart(target, watched):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         folder = pathlib.Path(folder)
         ports = dict(zip(("redis", "sampler", "rewarder", "learner"), free_ports(4)))
-        (folder / "run.toml").write_text(
-            f"{SETTINGS}[service]\nrun_id = 'bench'\nredis_url = 'redis://127.0.0.1:{ports['redis']}'\n"
-            f"metrics_listen = '127.0.0.1:0'\n"
-            f"[rewarder]\nlearners = ['http://127.0.0.1:{ports['learner']}']\n"
-            f"[sampler]\nrewarders = ['http://127.0.0.1:{ports['rewarder']}']\n"
-        )
-        redis = ["redis-server", "--port", str(ports["redis"]), "--bind", "127.0.0.1", "--save", ""]
-        start(stack, redis, folder, "redis")
+        (folder / "run.toml").write_text(settings_of_services(SETTINGS, ports))
+        start(stack, redis(ports), folder, "redis")
         for name in ("rewarder", "sampler"):
             start(stack, service(target, name, ports), folder, name)
         learner = service(target, "learner", ports) + ["--output-dir", "run"]
@@ -100,6 +94,19 @@ def run_apart(target, watched):
         if watched and not list((folder / "watched").glob("*.png")):
             raise RuntimeError("the watcher saw no picture")
         return seconds, [line["seconds_sampling"] for line in lines(folder)[1:]]
+
+
+def settings_of_services(run, ports):
+    return (
+        f"{run}[service]\nrun_id = 'bench'\nredis_url = 'redis://127.0.0.1:{ports['redis']}'\n"
+        f"metrics_listen = '127.0.0.1:0'\n"
+        f"[rewarder]\nlearners = ['http://127.0.0.1:{ports['learner']}']\n"
+        f"[sampler]\nrewarders = ['http://127.0.0.1:{ports['rewarder']}']\n"
+    )
+
+
+def redis(ports):
+    return ["redis-server", "--port", str(ports["redis"]), "--bind", "127.0.0.1", "--save", ""]
 
 
 def service(target, name, ports):
@@ -142,11 +149,11 @@ def lines(folder):
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def epoch_seconds(run, folder):
+def epoch_seconds(run, folder, epochs=EPOCHS):
     """Waits for the end of the run; the time from each line of its metrics to the next."""
     seen = []
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while len(seen) < EPOCHS:
+    while len(seen) < epochs:
         seen += [time.monotonic()] * (len(lines(folder)) - len(seen))
         if run.poll() not in (None, 0) or time.monotonic() > deadline:
             tails = [f"{log.name}: {log.read_text()[-300:]}" for log in sorted(folder.glob("*.log"))]

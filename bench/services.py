@@ -4,7 +4,8 @@ Two examples of the workspace measure, each beside its plain peer in the same ru
 trajectories of 32 MB over one hop and over the whole way, sampler to rewarder to learner, beside one TCP
 stream; `throughput` sends weights through Redis to four followers that check them, beside SET and GET.
 Every byte that arrives is checked. The ratio is the peer's time over ours, as everywhere in the bench.
-`epochs.py` measures a run of the services beside the same run of `ddpo train`.
+`epochs.py` measures a run of the services beside the same run of `ddpo train`, `live_page.py` one that
+fifty people watch beside one that nobody does.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import pathlib
 import subprocess
 
 import epochs
+import live_page
 
 NAME = "services"
 TIMEOUT_SECONDS = 900
@@ -40,6 +42,7 @@ def run(root, rounds=None):
     way, weights = (measured(root, example(rounds)) for example in (hops, throughput))
     said([os.environ.get("CARGO", "cargo"), "build", "--release", "--locked"], root)
     epoch = epochs.measure(target_folder(root) / "release", rounds or 3)
+    page = live_page.measure(target_folder(root) / "release", rounds or 6)
     pings = {step: worst["median"] for step, worst in weights["worst_ping_ms"].items()}
     ours, plain = max(pings["publish"], pings["fetch"]), max(pings["plain_set"], pings["plain_get"])
     results = [
@@ -49,8 +52,10 @@ def run(root, rounds=None):
         ratio_of("worst PING beside that of SET and GET", {"median": plain / ours}),
         judged("epoch beside that of ddpo train", 1 / 1.1, inverse(epoch["services_to_train"])),
         judged("sampling watched", 0.95, inverse(epoch["sampling_watched_to_unwatched"])),
+        judged("epoch with 50 viewers of the live page", 1 / 1.02, inverse(page["epoch_viewed_to_alone"])),
+        ratio_of("processor time with 50 viewers", inverse(page["processors_viewed_to_alone"])),
     ]
-    return {"results": results, "hops": way, "weights": weights, "epochs": epoch}
+    return {"results": results, "hops": way, "weights": weights, "epochs": epoch, "live_page": page}
 
 
 def inverse(ratio):

@@ -4,7 +4,11 @@ use crate::door::DoorFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddpo_learner::settings::SettingFlags;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// Where the live page is served if no address is given.
+const DASHBOARD: &str = "127.0.0.1:9467";
 
 /// Finetune unconditional diffusion models with rewards, by DDPO.
 #[derive(Debug, Parser)]
@@ -55,6 +59,9 @@ pub struct TrainCommand {
     /// Print the resolved settings and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Serve a live page of the run while it goes on, on loopback unless an address is given
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DASHBOARD)]
+    pub dashboard: Option<SocketAddr>,
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,

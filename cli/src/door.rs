@@ -2,8 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use ddpo_service::doors::{ClientDoor, KeyedChannel, install_crypto_provider};
+use ddpo_service::doors::{
+    ClientDoor, DoorSettings, KeyedChannel, WebDoor, install_crypto_provider,
+};
 use ddpo_service::settings::Secret;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Prefix of the variables that the services take the same settings from: in a service's own
@@ -68,9 +71,33 @@ impl DoorFlags {
             tls_cert,
             tls_key,
             domain: self.tls_domain.clone().or_else(|| variable("TLS_DOMAIN")),
-            insecure: self.insecure || variable("INSECURE").as_deref() == Some("true"),
+            insecure: self.insecure || is_insecure(),
         }
     }
+}
+
+/// The door of a page that this program serves at `listen`, as the `setting` of this name says. The
+/// token and the rest come from where a service has them from.
+///
+/// # Errors
+/// A file that is not what it should be, or an address of the network with nothing to guard it.
+pub fn web_door(setting: &'static str, listen: SocketAddr) -> Result<WebDoor> {
+    install_crypto_provider();
+    let settings = DoorSettings {
+        setting,
+        listen,
+        token: variable("TOKEN").map(Secret::new),
+        token_file: file("TOKEN_FILE"),
+        tls_cert: file("TLS_CERT"),
+        tls_key: file("TLS_KEY"),
+        tls_client_ca: file("TLS_CLIENT_CA"),
+        insecure: is_insecure(),
+    };
+    Ok(settings.open_web()?)
+}
+
+fn is_insecure() -> bool {
+    variable("INSECURE").as_deref() == Some("true")
 }
 
 fn variable(name: &str) -> Option<String> {

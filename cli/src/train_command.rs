@@ -1,14 +1,16 @@
 //! `ddpo train`: settles which run is meant (a new one, a resumed one, a dry run) and starts it.
 
 use crate::arguments::TrainCommand;
-use crate::train::{InProcess, Terminal};
+use crate::train::{InProcess, Page, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_learner::config::InvalidSetting;
 use ddpo_learner::plan::Plan;
 use ddpo_learner::run::folder::RunFolder;
 use ddpo_learner::run::open::OpenRun;
+use ddpo_learner::run::progress::Progress;
 use ddpo_learner::run::resume::settings_of_run;
+use ddpo_learner::run::watched::{Watched, tell_end};
 use ddpo_learner::run::{self, Host, Outcome};
 use ddpo_learner::settings::{self, Settings};
 use ddpo_rewarder::{Rewards, Task};
@@ -37,7 +39,9 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
         true => RunFolder::existing(&plan.folder()),
         false => RunFolder::new(&plan.folder())?,
     };
-    match train(&plan, rewards, &folder)? {
+    let page =
+        command.dashboard.map(|listen| Page::serve(listen, folder.root().into())).transpose()?;
+    match train(&plan, rewards, &folder, page.as_ref())? {
         Outcome::Finished => Ok(ExitCode::SUCCESS),
         Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
     }
@@ -53,12 +57,25 @@ fn check_staleness(settings: &Settings) -> Result<(), InvalidSetting> {
     }
 }
 
-fn train(plan: &Plan, rewards: Rewards, folder: &RunFolder) -> Result<Outcome> {
+fn train(
+    plan: &Plan,
+    rewards: Rewards,
+    folder: &RunFolder,
+    page: Option<&Page>,
+) -> Result<Outcome> {
     let terminal = Terminal::new();
-    let open = OpenRun::open(plan, folder, &terminal)?;
-    let mut rollouts = InProcess::new(plan, rewards, &open)?;
-    let host = Host { progress: &terminal, stop: &interrupt::requested, command: "ddpo train" };
-    Ok(run::train(open, &mut rollouts, &host)?)
+    let live = page.map(|page| &page.live);
+    let progress = Watched { inner: &terminal, live };
+    if let Some(page) = page {
+        progress.say(&format!("the run live: {}", page.address));
+    }
+    let open = OpenRun::open(plan, folder, &progress)?;
+    let rollouts = InProcess::new(plan, rewards, &open)?;
+    let mut rollouts = rollouts.shown_on(page.map(|page| page.board.clone()));
+    let host = Host { progress: &progress, stop: &interrupt::requested, command: "ddpo train" };
+    let outcome = run::train(open, &mut rollouts, &host);
+    tell_end(live, &outcome);
+    Ok(outcome?)
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]

@@ -23,7 +23,7 @@ class Stack:
     def __init__(self, project, **settings):
         self.project = project
         # Whatever else runs on this machine may have the usual ports.
-        ports = {"LEARNER_PORT": "0", "REWARDER_PORT": "0"}
+        ports = {"LEARNER_PORT": "0", "REWARDER_PORT": "0", "DASHBOARD_PORT": "0"}
         self.environment = plain_environment(COMPOSE_PROJECT_NAME=project, **ports, **settings)
 
     def compose(self, *arguments):

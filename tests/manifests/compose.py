@@ -86,7 +86,10 @@ def _ports(service, workload):
     metrics = environment.flag(workload, "metrics-listen")
     yield from _same("metrics_listen", variables["DDPO_SERVICE_METRICS_LISTEN"], metrics)
     published = [int(port.rpartition(":")[2]) for port in service["ports"]]
-    yield from _same("published port", published, [environment.port(workload, "grpc")])
+    # The live page is on a port of the file alone: a pod's is reached through kubectl.
+    page = variables.get("DDPO_LEARNER_DASHBOARD_LISTEN")
+    pages = [int(page.rpartition(":")[2])] if page else []
+    yield from _same("published ports", published, [environment.port(workload, "grpc"), *pages])
 
 
 def _health(service, workload):

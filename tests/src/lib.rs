@@ -9,6 +9,7 @@
 pub mod binary;
 pub mod disk;
 pub mod hub;
+pub mod live;
 pub mod process;
 pub mod report;
 pub mod reward_server;

@@ -141,6 +141,17 @@ impl Running {
         true
     }
 
+    /// What follows `start` in the first line that begins with it.
+    ///
+    /// # Panics
+    /// When the process ends without such a line.
+    #[track_caller]
+    pub fn said_after(&mut self, start: &str) -> String {
+        assert!(self.says(start), "it ended without `{start}`: {}", self.said);
+        let line = self.said.lines().find_map(|line| line.strip_prefix(start));
+        line.unwrap_or_default().to_owned()
+    }
+
     /// Waits for the process to say `text` on standard error, or to end without; whether it did.
     ///
     /// # Panics

@@ -2,19 +2,21 @@
 //! scores the one before. The two meet in a bounded channel.
 
 use crate::interrupt;
+use crate::train::shown::Shown;
 use anyhow::{Context, Result, anyhow};
+use ddpo_inspector::board::Board;
 use ddpo_learner::plan::Plan;
 use ddpo_learner::run::error::RolloutsError;
 use ddpo_learner::run::open::OpenRun;
 use ddpo_learner::run::pictures::image;
-use ddpo_learner::run::progress::Progress;
+use ddpo_learner::run::progress::Progress as RunProgress;
 use ddpo_learner::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use ddpo_rewarder::{RewardError, Rewards, Task};
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{SampleCoordinates, StateShape, Trajectory};
-use ddpo_sampler::engine::{Provenance, Sampler};
+use ddpo_sampler::engine::{Progress, Provenance, Sampler};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
@@ -30,6 +32,8 @@ pub struct InProcess {
     shape: StateShape,
     pixel_map: PixelMap,
     sample_batch: usize,
+    /// Where trajectories are shown, if they are.
+    board: Option<Board>,
 }
 
 impl InProcess {
@@ -48,17 +52,30 @@ impl InProcess {
             shape,
             pixel_map: plan.pixel_map,
             sample_batch: plan.sample_batch,
+            board: None,
         })
     }
 
-    fn draw(&mut self, request: &Request<'_>, progress: &dyn Progress) -> Result<Option<Rollout>> {
+    /// Shows trajectories on `board`, if there is one.
+    #[must_use]
+    pub fn shown_on(self, board: Option<Board>) -> Self {
+        Self { board, ..self }
+    }
+
+    fn draw(
+        &mut self,
+        request: &Request<'_>,
+        progress: &dyn RunProgress,
+    ) -> Result<Option<Rollout>> {
         let samples: Vec<SampleCoordinates> = request.coordinates().collect();
         let provenance = Provenance {
             policy_version: request.weights.id.version,
             weights_digest: request.weights.digest,
         };
         let (sampler, unet) = (&self.sampler, request.weights.unet);
+        let shown = Shown { board: self.board.as_ref() };
         let mut scorer = Scorer {
+            shown,
             rewards: &mut self.rewards,
             purpose: request.purpose,
             shape: self.shape,
@@ -74,8 +91,11 @@ impl InProcess {
                     return Ok(None);
                 }
                 let start = Instant::now();
+                let header = |one: &_| sampler.header(*one, request.purpose, provenance);
+                let names = shown.open(samples.iter().map(header));
+                let observe = |progress: Progress<'_>| shown.states(&names, &progress);
                 let trajectories =
-                    sampler.generate(unet, samples, request.purpose, provenance, &|_| {})?;
+                    sampler.generate(unet, samples, request.purpose, provenance, &observe)?;
                 seconds_sampling += start.elapsed().as_secs_f64();
                 done += samples.len();
                 progress.at(request.stage, done, total);
@@ -109,7 +129,7 @@ impl Rollouts for InProcess {
     fn rollout(
         &mut self,
         request: &Request<'_>,
-        progress: &dyn Progress,
+        progress: &dyn RunProgress,
     ) -> Result<Option<Rollout>, RolloutsError> {
         Ok(self.draw(request, progress)?)
     }
@@ -128,6 +148,7 @@ impl Rollouts for InProcess {
 
 /// The reward models' end of the channel.
 struct Scorer<'a> {
+    shown: Shown<'a>,
     rewards: &'a mut Rewards,
     purpose: Purpose,
     shape: StateShape,
@@ -144,6 +165,7 @@ impl Scorer<'_> {
         for trajectories in receiver {
             let start = Instant::now();
             let scores = self.score(&trajectories)?;
+            self.shown.scored(&trajectories, &scores);
             let pairs = trajectories.into_iter().zip(scores);
             scored.extend(pairs.map(|(trajectory, score)| ScoredTrajectory { trajectory, score }));
             seconds += start.elapsed().as_secs_f64();

@@ -1,8 +1,11 @@
 //! The parts of `ddpo train` that the run's loop (`ddpo_learner::run`) leaves to the program: where
 //! trajectories come from, and what a person sees.
 
+mod dashboard;
 mod in_process;
 mod progress;
+mod shown;
 
+pub use dashboard::Page;
 pub use in_process::InProcess;
 pub use progress::Terminal;

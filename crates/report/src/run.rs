@@ -8,6 +8,11 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// The line an epoch.
+pub const METRICS: &str = "metrics.jsonl";
+/// The line an evaluation.
+pub const EVALUATIONS: &str = "eval/rewards.jsonl";
+
 /// A run, as its files tell it.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -83,6 +88,17 @@ impl Run {
     /// # Errors
     /// [`ReportError::NoRun`], [`ReportError::NoEpochs`], and what cannot be read.
     pub fn read(root: &Path) -> Result<Self, ReportError> {
+        match Self::so_far(root)? {
+            run if run.epochs.is_empty() => Err(ReportError::NoEpochs(root.into())),
+            run => Ok(run),
+        }
+    }
+
+    /// Reads the folder of a run that may have no finished epoch yet.
+    ///
+    /// # Errors
+    /// [`ReportError::NoRun`], and what cannot be read.
+    pub fn so_far(root: &Path) -> Result<Self, ReportError> {
         let path = root.join("run.toml");
         if !path.is_file() {
             return Err(ReportError::NoRun(root.into()));
@@ -90,12 +106,9 @@ impl Run {
         let settings = read_text(&path)?
             .parse::<toml::Table>()
             .map_err(|error| ReportError::file(&path, error.message()))?;
-        let metrics = root.join("metrics.jsonl");
-        let epochs: Vec<Epoch> = if metrics.is_file() { lines(&metrics)? } else { Vec::new() };
-        if epochs.is_empty() {
-            return Err(ReportError::NoEpochs(root.into()));
-        }
-        let path = root.join("eval/rewards.jsonl");
+        let path = root.join(METRICS);
+        let epochs = if path.is_file() { lines(&path)? } else { Vec::new() };
+        let path = root.join(EVALUATIONS);
         let evaluations = if path.is_file() { lines(&path)? } else { Vec::new() };
         Ok(Self { root: root.into(), settings, epochs, evaluations })
     }

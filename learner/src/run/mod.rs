@@ -20,6 +20,7 @@ pub mod rollouts;
 mod shares;
 mod summary;
 pub mod table;
+pub mod watched;
 
 use crate::run::epochs::Epochs;
 use crate::run::error::RunError;

@@ -11,6 +11,7 @@ pub mod desk;
 pub mod fake;
 pub mod keeper;
 pub mod ledger;
+pub mod page;
 pub mod progress;
 pub mod remote;
 pub mod run;

@@ -6,13 +6,16 @@ use crate::plan::Plan;
 use crate::run::error::{FolderError, RunError};
 use crate::run::folder::RunFolder;
 use crate::run::open::OpenRun;
+use crate::run::progress::Progress;
 use crate::run::resume::settings_of_run;
+use crate::run::watched::{Watched, tell_end};
 use crate::run::{self, Host as RunHost, Outcome};
 use crate::service::arrivals::{Arrivals, NOT_READY};
 use crate::service::desk::{Desk, DeskConfig};
 use crate::service::fake::{FakeRun, state_of};
 use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
 use crate::service::ledger::{Ledger, RunShape};
+use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::{LearnerSettings, Training};
@@ -23,6 +26,7 @@ use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
+use ddpo_dashboard::now::Live;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_inspector::counts;
@@ -37,7 +41,7 @@ use ddpo_service::host::Host;
 use ddpo_service::metrics::Metrics;
 use ddpo_service::shutdown::Shutdown;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -73,8 +77,17 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
         intake: Arc::clone(intake.counters()),
         reached: reached.subscribe(),
     };
+    let reached_store = Arc::new(OnceLock::new());
+    let shown = page::Shown {
+        folder: plan.folder(),
+        board: board.clone(),
+        source: source.clone(),
+        intake: Arc::clone(intake.counters()),
+        store: Arc::clone(&reached_store),
+    };
     let names = ["ddpo.v1.Learner", "ddpo.v1.Inspector"];
     serve(&host, &board, source, &names, routes(&intake, &arrivals)).await?;
+    let page = page::serve(&host, &own, shown).await?;
     let store = connect(&host, &own);
     let store = tokio::select! {
         () = host.shutdown.wait() => None,
@@ -83,7 +96,11 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
     let stay = own.stay;
     let held = match store {
         None => None,
-        Some(store) => take_lease(&host, &own, &store).await?.map(|lease| (store, lease)),
+        Some(store) => {
+            // It is set here only.
+            let _ = reached_store.set(Arc::clone(&store));
+            take_lease(&host, &own, &store).await?.map(|lease| (store, lease))
+        }
     };
     let trained = match held {
         None => Ok(()),
@@ -103,6 +120,7 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
                 shutdown: host.shutdown.clone(),
                 runtime: Handle::current(),
                 keeping: CancellationToken::new(),
+                live: page.as_ref().map(|page| page.live.clone()),
             };
             training.start().await
         }
@@ -115,6 +133,9 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
     host.health.drain();
     intake.drain();
     host.close().await;
+    if let Some(page) = page {
+        page.ended().await;
+    }
     trained
 }
 
@@ -211,6 +232,8 @@ struct TrainingThread {
     runtime: Handle,
     /// Cancelled when the keeper renews the lease.
     keeping: CancellationToken,
+    /// The live page, if there is one.
+    live: Option<Live>,
 }
 
 /// Renews the lease while the run is opened, which can take longer than it lasts. What goes wrong here,
@@ -256,6 +279,7 @@ impl TrainingThread {
             false => RunFolder::new(&root)?,
         };
         let progress = LogProgress { metrics: self.metrics.clone() };
+        let progress = Watched { inner: &progress, live: self.live.as_ref() };
         let Some(open) = self.open(&folder, &progress)? else { return Ok(()) };
         let spec = self.spec(&open)?;
         let shape = RunShape {
@@ -282,7 +306,9 @@ impl TrainingThread {
         self.metrics.ratio_tolerance.set([], plan.learner.ratio_tolerance);
         note_commit(&self.metrics);
         let host = RunHost { progress: &progress, stop: &stop, command: "ddpo-learner" };
-        let outcome = run::train(open, &mut rollouts, &host)?;
+        let outcome = run::train(open, &mut rollouts, &host);
+        tell_end(self.live.as_ref(), &outcome);
+        let outcome = outcome?;
         self.health.unmet(
             "run",
             match outcome {
@@ -299,7 +325,7 @@ impl TrainingThread {
     fn open<'a>(
         &'a self,
         folder: &'a RunFolder,
-        progress: &LogProgress,
+        progress: &dyn Progress,
     ) -> Result<Option<OpenRun<'a>>> {
         const LOOK: Duration = Duration::from_millis(250);
         let deadline = Instant::now() + self.own.patience();
@@ -414,6 +440,7 @@ impl TrainingThread {
 }
 
 /// The status.
+#[derive(Clone)]
 struct Source {
     standing: Standing,
     arrivals: Arc<Arrivals>,

@@ -1,7 +1,9 @@
 //! The table `[learner]`.
 
 use ddpo_broadcast::manifest::WireDtype;
+use ddpo_dashboard::PORT;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What is trained.
@@ -31,8 +33,14 @@ ddpo_service::settings! {
         credits_per_rewarder: u32 = 32;
         /// Rewarders at one time
         max_rewarders: usize = 64;
+        /// Services that the live page asks and watches, as http://host:port; a name stands for all its addresses
+        dashboard_watch: Vec<String> = Vec::new();
         /// model, or fake: nothing is trained, for tests under load
         training: Training = Training::Model;
+    }
+    optional {
+        /// Address that the live page of the run is served on, with the same token and TLS; none without it
+        dashboard_listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], PORT));
     }
     switches {
         /// Wait while another learner holds the lease, instead of ending with an error

@@ -2,6 +2,7 @@
 
 mod film;
 pub mod html;
+pub mod live;
 mod pairs;
 mod sections;
 mod tiles;
@@ -15,7 +16,9 @@ use crate::run::Run;
 use html::{escape, json, quiet, section};
 
 const STYLE: &str = include_str!("../../assets/page.css");
-const SCRIPT: &str = include_str!("../../assets/page.js");
+
+/// What moves on a page: the theme, what a point tells, and the pictures of one seed where there are some.
+pub const SCRIPT: &str = include_str!("../../assets/page.js");
 
 /// Side of the pictures that a point of the map shows, at most.
 const THUMBNAIL: usize = 64;
@@ -128,6 +131,12 @@ fn map_pictures(gallery: &Gallery, analysis: &Analysis) -> Result<Vec<String>, R
     images.map(|image| crate::pictures::data_uri(image, THUMBNAIL)).collect()
 }
 
+/// The style of a page: the inks of its plots, and the rest.
+#[must_use]
+pub fn style() -> String {
+    inks() + STYLE
+}
+
 /// The inks as variables, for both themes and for paper.
 fn inks() -> String {
     let rules = |theme: usize| -> String {
@@ -143,21 +152,14 @@ fn inks() -> String {
 
 fn whole(run: &Run, analysis: &Analysis, body: &str) -> String {
     let title = format!("{}: {}", analysis.run, analysis.reward);
+    let sub = subtitle(run, analysis, &analysis.epochs.to_string());
     let policy =
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-    let samples = run.setting("num_samples_per_epoch");
-    let sub = format!(
-        "{} finetuned for {} · run {} · {} epochs of {samples} samples",
-        run.setting("ddpm_ckpt"),
-        analysis.reward,
-        analysis.run,
-        analysis.epochs
-    );
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n\
          <header class=\"top\"><div><h1>{}</h1><p class=\"sub\">{}</p></div>\
          <button id=\"theme\" type=\"button\" aria-label=\"change between light and dark\">Dark</button></header>\n\
          <main>\n{body}\
@@ -165,10 +167,21 @@ fn whole(run: &Run, analysis: &Analysis, body: &str) -> String {
          from the network.</footer>\n</main>\n<div id=\"tip\" role=\"status\"></div>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         escape(&title),
-        inks(),
+        style(),
         escape(&capital(&analysis.reward)),
         escape(&sub),
         env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// What was finetuned for what, in so many epochs.
+fn subtitle(run: &Run, analysis: &Analysis, epochs: &str) -> String {
+    let samples = run.setting("num_samples_per_epoch");
+    format!(
+        "{} finetuned for {} · run {} · {epochs} epochs of {samples} samples",
+        run.setting("ddpm_ckpt"),
+        analysis.reward,
+        analysis.run
     )
 }
 

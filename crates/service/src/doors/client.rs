@@ -66,7 +66,7 @@ impl ClientDoor {
     fn tls(&self) -> Result<Option<ClientTlsConfig>, DoorError> {
         let incomplete = |setting, missing| Err(DoorError::Incomplete { setting, missing });
         let identity = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some(pem::identity(certificate, key)?),
+            (Some(certificate), Some(key)) => Some(pem::Pair::read(certificate, key)?.identity()),
             (Some(_), None) => return incomplete("tls_cert", "tls_key"),
             (None, Some(_)) => return incomplete("tls_key", "tls_cert"),
             (None, None) => None,

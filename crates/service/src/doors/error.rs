@@ -40,10 +40,12 @@ pub enum DoorError {
     Token(String),
     /// The address can be reached from other machines, and the door would stand open.
     #[error(
-        "listen = {listen}: an address that other machines can reach needs {missing}; \
+        "{setting} = {listen}: an address that other machines can reach needs {missing}; \
          hint: set it, or listen on 127.0.0.1, or set insecure where the network itself is closed"
     )]
     Open {
+        /// The setting that gives it.
+        setting: &'static str,
         /// The address.
         listen: SocketAddr,
         /// The settings that are not there.
@@ -58,8 +60,10 @@ pub enum DoorError {
         reason: String,
     },
     /// The address cannot be listened on.
-    #[error("listen = {listen}: {error}")]
+    #[error("{setting} = {listen}: {error}")]
     Listen {
+        /// The setting that gives it.
+        setting: &'static str,
         /// The address.
         listen: SocketAddr,
         /// What the system said.

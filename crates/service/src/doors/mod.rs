@@ -10,11 +10,13 @@ pub mod password;
 pub mod pem;
 pub mod server;
 pub mod token;
+pub mod web;
 
 pub use client::{ClientDoor, Key, KeyedChannel};
 pub use error::DoorError;
 pub use password::redis_password;
 pub use server::{Door, DoorSettings};
+pub use web::WebDoor;
 
 use std::time::Duration;
 

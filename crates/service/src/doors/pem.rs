@@ -31,38 +31,67 @@ pub fn read(setting: &'static str, path: &Path) -> Result<String, DoorError> {
 /// # Errors
 /// A file that cannot be read or holds no certificates of authorities.
 pub fn authorities(setting: &'static str, path: &Path) -> Result<Certificate, DoorError> {
-    let text = read(setting, path)?;
+    roots(setting, path)?;
+    Ok(Certificate::from_pem(read(setting, path)?))
+}
+
+/// Reads the certificates of authorities as a store to check others with.
+///
+/// # Errors
+/// As [`authorities`].
+pub fn roots(setting: &'static str, path: &Path) -> Result<RootCertStore, DoorError> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(setting, path, &text)? {
+    for certificate in certificates(setting, path, &read(setting, path)?)? {
         let refused = |error: rustls::Error| {
             let reason = format!("not the certificate of an authority: {error}");
             wrong(setting, path, reason)
         };
         store.add(certificate).map_err(refused)?;
     }
-    Ok(Certificate::from_pem(text))
+    Ok(store)
 }
 
-/// Reads a certificate chain and its private key.
-///
-/// # Errors
-/// A file that cannot be read or holds something else, or a key that belongs to another
-/// certificate.
-pub fn identity(certificate: &Path, key: &Path) -> Result<Identity, DoorError> {
-    let (chain, secret) = (read("tls_cert", certificate)?, read("tls_key", key)?);
-    let parsed = certificates("tls_cert", certificate, &chain)?;
-    let private = PrivateKeyDer::from_pem_slice(secret.as_bytes())
-        .map_err(|_| wrong("tls_key", key, not_a_key(&secret).into()))?;
-    CertifiedKey::from_der(parsed, private, &default_provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            wrong("tls_key", key, format!("is not the key of {}", certificate.display()))
-        }
-        rustls::Error::InvalidCertificate(reason) => {
-            wrong("tls_cert", certificate, format!("invalid certificate: {reason:?}"))
-        }
-        error => wrong("tls_key", key, error.to_string()),
-    })?;
-    Ok(Identity::from_pem(chain, secret))
+/// A certificate chain and the private key that goes with it.
+pub struct Pair {
+    /// The chain, the server's own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key.
+    pub key: PrivateKeyDer<'static>,
+    chain_text: String,
+    key_text: String,
+}
+
+impl Pair {
+    /// Reads both.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else, or a key that belongs to another
+    /// certificate.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, DoorError> {
+        let (chain_text, key_text) = (read("tls_cert", certificate)?, read("tls_key", key)?);
+        let chain = certificates("tls_cert", certificate, &chain_text)?;
+        let private = PrivateKeyDer::from_pem_slice(key_text.as_bytes())
+            .map_err(|_| wrong("tls_key", key, not_a_key(&key_text).into()))?;
+        let (parsed, secret) = (chain.clone(), private.clone_key());
+        CertifiedKey::from_der(parsed, secret, &default_provider()).map_err(
+            |error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    wrong("tls_key", key, format!("is not the key of {}", certificate.display()))
+                }
+                rustls::Error::InvalidCertificate(reason) => {
+                    wrong("tls_cert", certificate, format!("invalid certificate: {reason:?}"))
+                }
+                error => wrong("tls_key", key, error.to_string()),
+            },
+        )?;
+        Ok(Self { chain, key: private, chain_text, key_text })
+    }
+
+    /// As gRPC takes it.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity::from_pem(&self.chain_text, &self.key_text)
+    }
 }
 
 fn certificates(

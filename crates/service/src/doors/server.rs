@@ -1,7 +1,7 @@
 //! The server's side: which address is served, to whom, with which certificate.
 
 use crate::doors::error::DoorError;
-use crate::doors::pem;
+use crate::doors::pem::{self, Pair};
 use crate::doors::token::{self, TokenCheck};
 use crate::doors::{
     CONNECTION_WINDOW, FRAME, HANDSHAKE, HEADERS, PING_AFTER, PING_ANSWER, STREAM_WINDOW,
@@ -22,6 +22,8 @@ pub type GuardedServer = Server<Stack<InterceptorLayer<TokenCheck>, Identity>>;
 /// How a service may be reached.
 #[derive(Clone, Debug)]
 pub struct DoorSettings {
+    /// Name of the setting that gives the address, as errors tell it.
+    pub setting: &'static str,
     /// The address.
     pub listen: SocketAddr,
     /// The token that callers present.
@@ -42,6 +44,7 @@ impl From<&ServiceSettings> for DoorSettings {
     fn from(settings: &ServiceSettings) -> Self {
         let settings = settings.clone();
         Self {
+            setting: "listen",
             listen: settings.listen,
             token: settings.token,
             token_file: settings.token_file,
@@ -59,29 +62,40 @@ impl DoorSettings {
     /// # Errors
     /// [`DoorError`] names the setting, the file and what is wrong with it.
     pub fn open(&self) -> Result<Door, DoorError> {
-        let token = token::resolve(self.token.as_ref(), self.token_file.as_deref())?;
+        let token = self.token()?;
         let tls = self.tls()?;
         self.refuse_an_open_door(token.is_some(), tls.is_some())?;
-        Ok(Door { listen: self.listen, tls, check: TokenCheck::new(token) })
+        let (setting, listen) = (self.setting, self.listen);
+        Ok(Door { setting, listen, tls, check: TokenCheck::new(token) })
+    }
+
+    /// The token, if one is set.
+    pub(super) fn token(&self) -> Result<Option<Secret>, DoorError> {
+        token::resolve(self.token.as_ref(), self.token_file.as_deref())
+    }
+
+    /// Certificate chain and key, if they are set.
+    pub(super) fn pair(&self) -> Result<Option<Pair>, DoorError> {
+        let incomplete = |setting, missing| Err(DoorError::Incomplete { setting, missing });
+        match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
+            (Some(certificate), Some(key), _) => Pair::read(certificate, key).map(Some),
+            (Some(_), None, _) => incomplete("tls_cert", "tls_key"),
+            (None, Some(_), _) => incomplete("tls_key", "tls_cert"),
+            (None, None, Some(_)) => incomplete("tls_client_ca", "tls_cert and tls_key"),
+            (None, None, None) => Ok(None),
+        }
     }
 
     fn tls(&self) -> Result<Option<ServerTlsConfig>, DoorError> {
-        let incomplete = |setting, missing| Err(DoorError::Incomplete { setting, missing });
-        let identity = match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
-            (Some(certificate), Some(key), _) => pem::identity(certificate, key)?,
-            (Some(_), None, _) => return incomplete("tls_cert", "tls_key"),
-            (None, Some(_), _) => return incomplete("tls_key", "tls_cert"),
-            (None, None, Some(_)) => return incomplete("tls_client_ca", "tls_cert and tls_key"),
-            (None, None, None) => return Ok(None),
-        };
-        let tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
+        let Some(pair) = self.pair()? else { return Ok(None) };
+        let tls = ServerTlsConfig::new().identity(pair.identity()).timeout(HANDSHAKE);
         match &self.tls_client_ca {
             Some(path) => Ok(Some(tls.client_ca_root(pem::authorities("tls_client_ca", path)?))),
             None => Ok(Some(tls)),
         }
     }
 
-    fn refuse_an_open_door(&self, token: bool, tls: bool) -> Result<(), DoorError> {
+    pub(super) fn refuse_an_open_door(&self, token: bool, tls: bool) -> Result<(), DoorError> {
         if (token && tls) || is_loopback(self.listen) {
             return Ok(());
         }
@@ -91,21 +105,23 @@ impl DoorSettings {
             _ => "tls_cert and tls_key",
         };
         if self.insecure {
-            tracing::warn!(listen = %self.listen, missing, "insecure");
+            tracing::warn!(setting = self.setting, listen = %self.listen, missing, "insecure");
             return Ok(());
         }
-        Err(DoorError::Open { listen: self.listen, missing: missing.into() })
+        let (setting, listen) = (self.setting, self.listen);
+        Err(DoorError::Open { setting, listen, missing: missing.into() })
     }
 }
 
 /// `::ffff:127.0.0.1` is loopback too.
-fn is_loopback(address: SocketAddr) -> bool {
+pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
 /// A checked door.
 #[derive(Clone, Debug)]
 pub struct Door {
+    setting: &'static str,
     listen: SocketAddr,
     tls: Option<ServerTlsConfig>,
     check: TokenCheck,
@@ -150,10 +166,18 @@ impl Door {
     /// # Errors
     /// [`DoorError::Listen`].
     pub async fn bind(&self) -> Result<TcpIncoming, DoorError> {
-        let failed = |error| DoorError::Listen { listen: self.listen, error };
-        let listener = TcpListener::bind(self.listen).await.map_err(failed)?;
+        let listener = bind(self.setting, self.listen).await?;
         Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
     }
+}
+
+/// Listens on the address that `setting` gives.
+pub(super) async fn bind(
+    setting: &'static str,
+    listen: SocketAddr,
+) -> Result<TcpListener, DoorError> {
+    let failed = |error| DoorError::Listen { setting, listen, error };
+    TcpListener::bind(listen).await.map_err(failed)
 }
 
 pub(super) fn tls_error(error: tonic::transport::Error) -> DoorError {

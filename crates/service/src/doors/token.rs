@@ -74,16 +74,22 @@ impl TokenCheck {
         self
     }
 
-    /// Whether the request shows the token. Its length is no secret, its characters are: they are
-    /// compared in constant time.
     fn shown(expected: &Secret, request: &Request<()>) -> bool {
-        let Some(value) = request.metadata().get(HEADER) else { return false };
-        let Some((scheme, token)) = value.as_bytes().split_at_checked(SCHEME.len()) else {
-            return false;
-        };
-        scheme.eq_ignore_ascii_case(SCHEME.as_bytes())
-            && bool::from(token.ct_eq(expected.expose().as_bytes()))
+        let header = request.metadata().get(HEADER);
+        header.and_then(|value| bearer(value.as_bytes())).is_some_and(|token| same(token, expected))
     }
+}
+
+/// The token of a header's value `Bearer TOKEN`.
+pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME.as_bytes()).then_some(token)
+}
+
+/// Whether `shown` is the secret. Its length is none, its characters are: they are compared in
+/// constant time.
+pub(super) fn same(shown: &[u8], expected: &Secret) -> bool {
+    bool::from(shown.ct_eq(expected.expose().as_bytes()))
 }
 
 impl Interceptor for TokenCheck {

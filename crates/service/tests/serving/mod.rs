@@ -32,6 +32,7 @@ pub struct Running {
 /// A door on loopback with the right token.
 pub fn door() -> DoorSettings {
     DoorSettings {
+        setting: "listen",
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         token: Some(Secret::new(TOKEN)),
         token_file: None,

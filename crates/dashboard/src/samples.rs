@@ -1,0 +1,72 @@
+//! The last samples with their rewards, as the process's board has them.
+
+use crate::films::{Sight, State, picture};
+use ddpo_inspector::board::Board;
+use ddpo_inspector::record::Record;
+use ddpo_rollout::noise::Purpose;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Samples that are shown.
+const SHOWN: usize = 16;
+
+/// Records that are looked through for them.
+const LOOKED: usize = 256;
+
+/// The samples of one epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Samples {
+    /// Epoch, from 1.
+    pub epoch: u32,
+    /// Version of the weights that drew them.
+    pub version: u64,
+    /// In the order of their indices.
+    pub samples: Vec<Sample>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sample {
+    /// Its index.
+    pub sample: u32,
+    /// Its reward.
+    pub reward: f32,
+    /// It, as a data URI.
+    pub picture: String,
+}
+
+/// What was shown last.
+#[derive(Debug, Default)]
+pub struct Gallery {
+    shown: Vec<Arc<str>>,
+}
+
+impl Gallery {
+    /// The last samples that were scored, if they are not those of the last look.
+    pub fn look(&mut self, board: &Board) -> Option<Samples> {
+        let mut records = board.list(LOOKED);
+        let is_sample = |record: &Record| {
+            let whole = record.steps_done == record.timesteps.len() && record.state.is_some();
+            whole && record.purpose == Purpose::Rollout && record.score.is_some()
+        };
+        records.retain(is_sample);
+        let epoch = records.iter().map(|record| record.epoch).max()?;
+        records.retain(|record| record.epoch == epoch);
+        records.truncate(SHOWN);
+        records.sort_by_key(|record| record.sample);
+        let ids: Vec<_> = records.iter().map(|record| Arc::clone(&record.trajectory_id)).collect();
+        if ids == self.shown {
+            return None;
+        }
+        self.shown = ids;
+        let version = records.first()?.policy_version;
+        let samples = records.into_iter().filter_map(sample).collect();
+        Some(Samples { epoch: epoch + 1, version, samples })
+    }
+}
+
+fn sample(record: Record) -> Option<Sample> {
+    let sight = Sight::of(Arc::new(record));
+    let picture = sight.state.as_ref().and_then(|state: &State| picture(state))?;
+    Some(Sample { sample: sight.sample, reward: sight.reward?, picture })
+}

@@ -1,0 +1,118 @@
+//! The live page of the service, where it is asked for.
+
+use crate::service::settings::LearnerSettings;
+use anyhow::Result;
+use ddpo_broadcast::Broadcast;
+use ddpo_broadcast::weights::WorkerReport;
+use ddpo_dashboard::fleet::{Fleet, Member};
+use ddpo_dashboard::peers::Peers;
+use ddpo_dashboard::{Dashboard, Served};
+use ddpo_inspector::board::Board;
+use ddpo_inspector::status::StatusSource;
+use ddpo_proto::intake::IntakeCounters;
+use ddpo_service::doors::DoorSettings;
+use ddpo_service::host::Host;
+use futures::future::{BoxFuture, FutureExt};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A sampler reports every few seconds; one that has been silent for this long does not work.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// What the page shows of the service.
+pub struct Shown<S> {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// Its trajectories.
+    pub board: Board,
+    /// Its status.
+    pub source: S,
+    /// Its rewarders.
+    pub intake: Arc<IntakeCounters>,
+    /// Where samplers report, once it is reached.
+    pub store: Arc<OnceLock<Arc<dyn Broadcast>>>,
+}
+
+/// Serves the page of `shown` until the host closes, if the settings ask for one.
+///
+/// # Errors
+/// A door that is not to be opened like this, a port that cannot be had, or an address that cannot be asked.
+pub async fn serve<S: StatusSource>(
+    host: &Host,
+    own: &LearnerSettings,
+    shown: Shown<S>,
+) -> Result<Option<Served>> {
+    let Some(listen) = own.dashboard_listen else { return Ok(None) };
+    let settings =
+        DoorSettings { setting: "dashboard_listen", listen, ..DoorSettings::from(&host.settings) };
+    let dashboard = Dashboard {
+        door: settings.open_web()?,
+        folder: shown.folder.clone(),
+        board: shown.board.clone(),
+        peers: Peers::new(own.dashboard_watch.clone(), host.key.clone())?,
+        fleet: Arc::new(shown),
+    };
+    let served = dashboard.serve(host.closing.clone()).await?;
+    tracing::info!(address = %served.address, "the live page is served");
+    Ok(Some(served))
+}
+
+impl<S: StatusSource> Fleet for Shown<S> {
+    fn members(&self) -> BoxFuture<'_, Vec<Member>> {
+        async {
+            let mut members = vec![self.learner(), self.rewarders()];
+            if let Some(store) = self.store.get() {
+                // What Redis does not tell is not shown; that it is away, the learner's own row says.
+                let reports = store.workers().await.unwrap_or_default();
+                members.extend(reports.iter().map(sampler));
+            }
+            members
+        }
+        .boxed()
+    }
+}
+
+impl<S: StatusSource> Shown<S> {
+    fn learner(&self) -> Member {
+        let status = self.source.status();
+        Member {
+            role: status.service.to_owned(),
+            name: status.worker_id,
+            well: status.serving,
+            doing: status.activity,
+            version: status.weights.map(|(version, _)| version.0),
+            lag: None,
+            in_flight: Some(self.board.in_flight() as u64),
+        }
+    }
+
+    /// Their streams: what comes over these tells nothing of who sends it.
+    fn rewarders(&self) -> Member {
+        let streams = self.intake.streams.load(Ordering::Relaxed);
+        let doing = match streams {
+            0 => "none is connected".to_owned(),
+            1 => "one is connected".to_owned(),
+            more => format!("{more} are connected"),
+        };
+        Member { role: "rewarder".into(), well: streams > 0, doing, ..Member::default() }
+    }
+}
+
+fn sampler(report: &WorkerReport) -> Member {
+    let well = report.silent_for < SILENT;
+    let doing = match well {
+        true => "draws".to_owned(),
+        false => format!("silent for {} s", report.silent_for.as_secs()),
+    };
+    let version = Some(report.version.0);
+    Member {
+        role: "sampler".into(),
+        name: report.worker.clone(),
+        well,
+        doing,
+        version,
+        ..Member::default()
+    }
+}

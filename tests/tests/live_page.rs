@@ -1,0 +1,318 @@
+//! The live page: it works in a browser while the run goes on, lets in whom it should, holds fifty viewers
+//! and is held up by none.
+
+#![allow(clippy::unwrap_used)]
+
+use ddpo_tests::live::{Viewer, ask, get, get_by_tls, open};
+use ddpo_tests::services::certificates::Authority;
+use ddpo_tests::services::process::Role;
+use ddpo_tests::services::{Fleet, FleetConfig, PATIENCE, toy, until};
+use ddpo_tests::{Workshop, report, run, tree};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What `browse_live.py` ends with where there is no browser.
+const NO_BROWSER: i32 = 77;
+
+/// What `ddpo train` says before the page's address.
+const SAYS: &str = "the run live: ";
+
+/// Viewers that a page has to hold.
+const VIEWERS: usize = 50;
+
+/// Viewers that a page holds at most.
+const MOST: usize = 64;
+
+const TOKEN: &str = "page-token-0123456789abcdef";
+
+/// The address of the page of a learner.
+fn page(fleet: &mut Fleet, learner: &str) -> String {
+    let line = until("the page", || fleet.service(learner).line("the live page is served"));
+    line["address"].as_str().unwrap().to_owned()
+}
+
+/// Points of the reward's curve in the wide plot.
+fn epochs(run: &Value) -> usize {
+    let head = run["head"].as_str().unwrap();
+    let wide = head.split("<svg class=\"plot narrow\"").next().unwrap();
+    wide.matches("training reward").count()
+}
+
+#[test]
+fn a_browser_sees_a_run_of_one_process_grow() {
+    let workshop = Workshop::new();
+    let flags = run::short(&[
+        "--ddpm-ckpt=toy-faces-32",
+        "--num-epochs=5000",
+        "--num-inference-steps=10",
+        "--initial-lr=1e-6",
+        "--peak-lr=1e-6",
+        "--eval-every-each-epoch=10",
+        "--checkpoint-every=10",
+        "--dashboard=127.0.0.1:0",
+    ]);
+    let mut running = workshop.start(&flags);
+    let address = running.said_after(SAYS);
+    let (code, printed) =
+        report::script("browse_live.py", &[Path::new(&address), &workshop.path("shots")]);
+    match code {
+        Some(NO_BROWSER) => println!("skipped: {printed}"),
+        code => assert_eq!(code, Some(0), "{printed}"),
+    }
+    let mut viewer = Viewer::watch(&address, "");
+    viewer.until("run", |run| epochs(run) > 0);
+    running.signal("INT");
+    viewer.until("now", |now| now["ended"] == "was interrupted");
+    assert_eq!(running.end().code, Some(130));
+    assert_eq!(viewer.event(), None, "the stream ends with the process");
+}
+
+#[test]
+fn fifty_viewers_see_three_samplers_at_work_and_one_that_never_reads_holds_nobody_up() {
+    let mut fleet = Fleet::new(FleetConfig {
+        learner: "lease_seconds = 2.0\ndashboard_listen = \"127.0.0.1:0\"".into(),
+        environment: vec![("DDPO_SERVICE_TOKEN".into(), TOKEN.into())],
+        ..FleetConfig::default()
+    });
+    fleet.learner("learner", &[]);
+    let address = page(&mut fleet, "learner");
+    let key = format!("authorization: Bearer {TOKEN}\r\n");
+    let asleep = open(&address, &key);
+    let viewers: Vec<_> = (0..VIEWERS)
+        .map(|_| {
+            let (address, key) = (address.clone(), key.clone());
+            std::thread::spawn(move || {
+                let mut viewer = Viewer::watch(&address, &key);
+                viewer.until("fleet", |members| {
+                    let members = members.as_array().unwrap();
+                    members.iter().filter(|one| one["role"] == "sampler").count() == 3
+                });
+                let film = viewer.until("film-0", |shot| shot["done"].as_u64() > Some(0));
+                viewer.until("now", |now| now["ended"] == "is finished");
+                film["worker"].as_str().unwrap().to_owned()
+            })
+        })
+        .collect();
+    fleet.rewarder("rewarder");
+    ["sampler-1", "sampler-2", "sampler-3"].into_iter().for_each(|name| fleet.sampler(name));
+    fleet.finishes("learner");
+    for viewer in viewers {
+        let worker = viewer.join().unwrap();
+        assert!(worker.starts_with("sampler-"), "{worker}");
+    }
+    drop(asleep);
+    // To be watched changes nothing.
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+    for (path, text) in fleet.logs() {
+        assert!(!text.contains(TOKEN), "the token is in {}", path.display());
+    }
+}
+
+/// A learner that waits for samplers, and its page.
+fn waiting(token: bool) -> (Fleet, String) {
+    let token = token.then(|| ("DDPO_SERVICE_TOKEN".to_owned(), TOKEN.to_owned()));
+    let config = FleetConfig::fake(3, 16, 5);
+    let mut fleet = Fleet::new(FleetConfig {
+        learner: format!("{}\ndashboard_listen = \"127.0.0.1:0\"", config.learner),
+        environment: token.into_iter().collect(),
+        ..config
+    });
+    fleet.learner("learner", &[]);
+    let address = page(&mut fleet, "learner");
+    (fleet, address)
+}
+
+#[test]
+fn the_token_opens_the_page_and_nothing_else_does() {
+    let (_fleet, address) = waiting(true);
+    for path in ["/", "/events", "/elsewhere"] {
+        let refused = get(&address, path);
+        assert_eq!(refused.status, 401, "{path}");
+        assert!(refused.head.contains("www-authenticate: bearer"), "{}", refused.head);
+        assert!(!refused.body.contains("id=\"fleet\"") && !refused.body.contains("event:"));
+    }
+    assert!(get(&address, "/events").body.starts_with("expected the token: as `authorization"));
+    let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
+    assert_eq!(ask(&address, "GET /", &bearer(TOKEN), "").status, 200);
+    assert_eq!(ask(&address, "GET /", &bearer(&TOKEN.to_uppercase()), "").status, 401);
+    // A browser shows it once, in the address or in the form, and then has a pass.
+    let wrong = get(&address, "/?token=page-token-0123456789abcdeF");
+    assert!(wrong.status == 401 && wrong.body.contains("That is not the token."), "{wrong:?}");
+    let form = format!("token={TOKEN}");
+    for right in [get(&address, &format!("/?{form}")), ask(&address, "POST /", "", &form)] {
+        assert_eq!(right.status, 303);
+        assert!(right.head.contains("\r\nlocation: /\r\n"), "{}", right.head);
+        let (_, cookie) = right.head.split_once("set-cookie: ").unwrap();
+        assert!(!cookie.contains(TOKEN) && cookie.contains("; httponly; samesite=lax"));
+        let pass = format!("cookie: {}\r\n", cookie.split(';').next().unwrap());
+        assert_eq!(ask(&address, "GET /", &pass, "").status, 200);
+        let mut viewer = Viewer::watch(&address, &pass);
+        viewer.until("fleet", |members| members[0]["role"] == "learner");
+    }
+}
+
+#[test]
+fn with_a_certificate_the_page_is_served_by_tls_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let pair = authority.sign(folder.path(), "services");
+    let stranger = Authority::new(folder.path(), "stranger").file;
+    let config = FleetConfig::fake(3, 16, 5);
+    let ca = authority.file.clone();
+    let mut fleet = Fleet::in_folder(
+        FleetConfig {
+            // An address of the network, which wants both.
+            learner: format!("{}\ndashboard_listen = \"0.0.0.0:0\"", config.learner),
+            service: format!(
+                "tls_cert = {:?}\ntls_key = {:?}\ntls_ca = {ca:?}",
+                pair.certificate, pair.key
+            ),
+            environment: vec![("DDPO_SERVICE_TOKEN".into(), TOKEN.into())],
+            ..config
+        },
+        folder,
+    );
+    fleet.learner("learner", &[]);
+    let address = page(&mut fleet, "learner");
+    assert!(address.starts_with("https://127.0.0.1:"), "{address}");
+    let bearer = format!("authorization: Bearer {TOKEN}\r\n");
+    assert!(get_by_tls(&address, &ca, "").unwrap().starts_with("HTTP/1.1 401"));
+    assert!(get_by_tls(&address, &ca, &bearer).unwrap().starts_with("HTTP/1.1 200"));
+    assert!(get_by_tls(&address, &stranger, &bearer).is_err());
+    let place = address.trim_start_matches("https://").trim_end_matches('/');
+    let mut plain = TcpStream::connect(place).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(plain, "GET / HTTP/1.1\r\nhost: {place}\r\n{bearer}\r\n").unwrap();
+    let mut answer = Vec::new();
+    // What comes is an alert of TLS, or the end.
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn what_is_not_there_or_too_much_is_refused_in_a_line() {
+    let (mut fleet, address) = waiting(false);
+    let page = get(&address, "/");
+    assert_eq!(page.status, 200);
+    let policy = "content-security-policy: default-src 'none'; img-src data:";
+    assert!(page.head.contains(policy), "{}", page.head);
+    let missing = get(&address, "/run");
+    assert_eq!((missing.status, missing.body.as_str()), (404, "expected / or /events\n"));
+    for method in ["POST", "PUT", "DELETE"] {
+        let refused = ask(&address, &format!("{method} /"), "", "");
+        assert_eq!(refused.status, 405);
+        assert!(refused.head.contains("\r\nallow: get, head\r\n"), "{}", refused.head);
+        assert_eq!(refused.body, "GET only: the page changes nothing\n");
+    }
+    assert_eq!(other_host(&address, "rebound.example"), 421);
+
+    let viewers: Vec<Viewer> = (0..MOST).map(|_| Viewer::watch(&address, "")).collect();
+    let refused = get(&address, "/events");
+    let line =
+        "too many viewers: expected at most 64 at one time; hint: close a page, and try again\n";
+    assert_eq!((refused.status, refused.body.as_str()), (503, line));
+    assert_eq!(get(&address, "/").status, 200, "the page itself has places of its own");
+    drop(viewers);
+    until("a place", || Some(()).filter(|()| viewer_fits(&address)));
+
+    // The port is taken: by the services and by one process the same line.
+    let taken = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let dashboard = format!("--dashboard-listen={taken}");
+    fleet.start(Role::Learner, "second", &["--standby", &dashboard]);
+    assert!(!fleet.service("second").ends().success());
+    let said = fleet.service("second").text();
+    let line = format!("error: dashboard_listen = {taken}: Address already in use");
+    assert!(said.lines().any(|said| said.starts_with(&line)), "{said}");
+    let workshop = Workshop::new();
+    let flag = format!("--dashboard={taken}");
+    let refused = workshop.ddpo(&run::short(&[&flag]));
+    assert!(
+        refused.refused().starts_with(&format!("--dashboard = {taken}: Address already in use"))
+    );
+    let refused = workshop.ddpo(&run::short(&["--dashboard=0.0.0.0:0"]));
+    assert!(refused.refused().contains("needs a token, and tls_cert and tls_key"), "{refused}");
+    assert!(!workshop.path("run/run.toml").exists(), "nothing was begun");
+}
+
+/// The status for a request that names another host.
+fn other_host(address: &str, host: &str) -> u16 {
+    let place = address.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(place).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// Whether one more viewer is let in.
+fn viewer_fits(address: &str) -> bool {
+    let mut stream = open(address, "");
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    head == *b"HTTP/1.1 200"
+}
+
+#[test]
+fn a_learner_that_is_started_again_shows_what_was_before_and_ends_its_streams_at_once() {
+    // A port that stays the same over the restart.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut fleet = Fleet::new(FleetConfig {
+        run: toy::RUN.replace("num_epochs = 3", "num_epochs = 500"),
+        ..FleetConfig::default()
+    });
+    fleet.learner("learner", &[&format!("--dashboard-listen={port}")]);
+    fleet.rewarder("rewarder");
+    fleet.sampler("sampler");
+    let address = page(&mut fleet, "learner");
+    let mut viewer = Viewer::watch(&address, "");
+    let shown = viewer.until("run", |run| epochs(run) >= 2);
+    assert!(shown["images"].as_str().unwrap().contains("The same noise, before and after"));
+    assert!(shown["training"].as_str().unwrap().contains("id=\"figure-clip-fraction\""));
+    viewer.until("samples", |last| last["samples"].as_array().is_some_and(|all| !all.is_empty()));
+
+    // One more viewer, who never reads: neither holds up the end.
+    let asleep = open(&address, "");
+    let asked = Instant::now();
+    assert_eq!(fleet.terminate("learner").code(), Some(0));
+    println!("measured: the learner ended {:.2} s after SIGTERM", asked.elapsed().as_secs_f64());
+    assert!(asked.elapsed() < Duration::from_secs(20));
+    while viewer.event().is_some() {}
+    drop(asleep);
+
+    fleet.start_again("learner");
+    let mut viewer = Viewer::watch(&page(&mut fleet, "learner"), "");
+    let first = viewer.until("run", |_| true);
+    assert!(epochs(&first) >= 2, "the history is there before the next epoch");
+    viewer.until("run", |run| epochs(run) > epochs(&first));
+}
+
+#[test]
+fn a_page_watches_services_that_it_is_told_of() {
+    let mut fleet = Fleet::new(FleetConfig {
+        run: toy::RUN.replace("num_epochs = 3", "num_epochs = 500"),
+        ..FleetConfig::default()
+    });
+    fleet.one_of_each();
+    let watched = ["sampler", "rewarder"].map(|name| fleet.address(name));
+    let watch = format!("--dashboard-watch=http://{},http://{}", watched[0], watched[1]);
+    // It waits for the first to end, and shows the run all the while.
+    fleet.learner("second", &["--standby", "--dashboard-listen=127.0.0.1:0", &watch]);
+    let mut viewer = Viewer::watch(&page(&mut fleet, "second"), "");
+    let members = viewer.until("fleet", |members| {
+        let all = members.as_array().unwrap();
+        all.iter().filter(|one| one["well"] == true).count() >= 2
+    });
+    let shown: Vec<_> =
+        members.as_array().unwrap().iter().map(|one| (&one["role"], &one["name"])).collect();
+    assert!(
+        shown.iter().any(|(role, name)| *role == "rewarder" && *name == "rewarder"),
+        "{shown:?}"
+    );
+    let shot = viewer.until("film-1", |shot| shot["done"].as_u64() > Some(0));
+    assert_eq!(shot["worker"], "sampler");
+    viewer.until("run", |run| epochs(run) > 0);
+}
