@@ -29,6 +29,10 @@ demo-over50: build ## finetune the embedded model on the age that the embedded c
 	rm -rf runs/over50
 	$(DDPO) train --config examples/over50.toml
 
+.PHONY: notebook
+notebook: build ## run examples/quickstart.ipynb and keep what comes out (minutes)
+	"$$(scripts/setup-clients tests/notebook/requirements.txt)" tests/notebook/run.py examples/quickstart.ipynb
+
 .PHONY: setup
 setup: ## put libtorch 2.11.0 under .libtorch/
 	@scripts/setup-system --check
@@ -43,9 +47,11 @@ python: ## put PyTorch, diffusers and transformers, the peer of parity and bench
 	@scripts/setup-python
 
 .PHONY: clients
-clients: ## put what tests need of Python, gRPC's client and numpy among it, in the cache
+clients: ## put what tests need of Python, gRPC's client, numpy and Jupyter among it, in the cache
 	@scripts/setup-clients >/dev/null
 	@scripts/setup-clients tests/report/requirements.txt >/dev/null
+	@scripts/setup-clients tests/sharing/requirements.txt >/dev/null
+	@scripts/setup-clients tests/notebook/requirements.txt >/dev/null
 
 .PHONY: build
 build: setup ## build the release binaries
@@ -78,7 +84,7 @@ lint: setup ## check the format, clippy and the docs, warnings denied
 
 .PHONY: parity
 parity: build python ## compare with the real diffusers, transformers, Pillow and PyTorch
-	$(CARGO) build --release --locked --workspace --example vision
+	$(CARGO) build --release --locked --workspace --example vision --example hub
 	$(VENV)/bin/python tests/parity/run.py --ddpo $(DDPO) $(ARGS)
 
 .PHONY: bench
@@ -104,6 +110,7 @@ goldens: python ## write tests/goldens anew from diffusers and PyTorch
 	$(VENV)/bin/python tests/goldens/make_learner.py
 	$(VENV)/bin/python tests/goldens/make_vision.py
 	$(VENV)/bin/python tests/goldens/make_torchscript.py
+	$(VENV)/bin/python tests/goldens/make_seed_file.py
 
 .PHONY: clean
 clean: ## remove build outputs, libtorch and the link to the Python peer

@@ -34,6 +34,10 @@ pub enum Command {
     Report(ReportCommand),
     /// Train one epoch on a recorded batch
     Replay(ReplayCommand),
+    /// Turn a .pth file of alcazar90/ddpo-celebahq into a checkpoint, or a checkpoint into one
+    Convert(ConvertCommand),
+    /// Upload a checkpoint with its model card to the Hugging Face Hub
+    Push(PushCommand),
     /// Train a DDPM from nothing, on a folder of images or on drawn faces
     Pretrain(PretrainCommand),
     /// Train a small classifier of ages from nothing, on drawn faces
@@ -283,6 +287,50 @@ pub struct ReplayCommand {
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+/// Flags of `ddpo convert`.
+#[derive(Debug, Args)]
+pub struct ConvertCommand {
+    /// A .pth file with model_state_dict, optimizer_state_dict and best_reward; or a checkpoint: a
+    /// folder, a Hub name, or toy-faces-32
+    pub input: String,
+    /// Of a .pth file: the model that it was finetuned from, for its configs
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub ddpm_ckpt: Option<String>,
+    /// Of a checkpoint: take its averaged weights, which have no optimizer
+    #[arg(long, conflicts_with = "ddpm_ckpt")]
+    pub ema: bool,
+    /// Folder for the checkpoint, or the .pth file to write
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+}
+
+/// Flags of `ddpo push`. HF_TOKEN, or the file that `hf auth login` writes, says who you are;
+/// HF_ENDPOINT names another Hub.
+#[derive(Debug, Args)]
+pub struct PushCommand {
+    /// Repository on the Hub: owner/name; it is made if it is not there
+    pub repository: String,
+    /// The best checkpoint of the run in this folder, or its last one where none is best; the present
+    /// folder by default
+    #[arg(long, value_name = "DIR", conflicts_with = "checkpoint")]
+    pub run: Option<PathBuf>,
+    /// This checkpoint
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+    /// Make the repository private, if it is made
+    #[arg(long)]
+    pub private: bool,
+    /// Branch to push to; it is made if it is not there
+    #[arg(long, default_value = "main")]
+    pub revision: String,
+    /// What the commit says
+    #[arg(long)]
+    pub message: Option<String>,
+    /// Leave out what only a run that goes on needs: the optimizer and the state
+    #[arg(long)]
+    pub model_only: bool,
 }
 
 /// What a model predicts, by the scheduler's names.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench_worker;
+mod convert;
 mod door;
 mod evaluate;
 mod health;
@@ -11,6 +12,7 @@ mod named;
 mod output;
 mod pretrain;
 mod pretrain_ages;
+mod push;
 mod replay;
 mod report;
 mod reward;
@@ -43,6 +45,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Evaluate(command) => evaluate::run(&command),
         Command::Report(command) => report::run(&command),
         Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Convert(command) => convert::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Push(command) => push::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Pretrain(command) => pretrain::run(&command).map(|()| ExitCode::SUCCESS),
         Command::PretrainAges(command) => pretrain_ages::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => inspect::run(&command).map(|()| ExitCode::SUCCESS),

@@ -4,11 +4,15 @@ use crate::arguments::ReplayCommand;
 use anyhow::{Result, bail};
 use ddpo_checkpoint::write_file;
 use ddpo_learner::batch_file::BatchFile;
+use ddpo_learner::card::ModelCard;
+use ddpo_learner::card::base::BaseModel;
+use ddpo_learner::card::finetuning::{Command, Finetuning};
 use ddpo_learner::checkpoint::{self, RunState};
 use ddpo_learner::learner::Learner;
 use ddpo_learner::model::Model;
 use ddpo_learner::plan::Plan;
 use ddpo_learner::report::UpdateReport;
+use ddpo_learner::run::place::placeless;
 use ddpo_learner::{device, settings};
 use ddpo_rewarder::Task;
 use ddpo_service::settings::environment::variables;
@@ -52,10 +56,25 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     let report = learner.update(&trajectories, &mut |_, _| {})?;
     let settings = serde_json::to_value(&plan.settings)?;
     let state = RunState::of(&learner, 1, samples, settings);
-    checkpoint::save(&command.out, &learner, model.scheduler_text(), &state)?;
+    let card = card(&plan, &model);
+    checkpoint::save(&command.out, &learner, model.scheduler_text(), &state, &card)?;
     let text = serde_json::to_string_pretty(&report)? + "\n";
     write_file(&command.out.join("metrics.json"), text.as_bytes())?;
     print_report(&report, &command.out.display().to_string())
+}
+
+fn card(plan: &Plan, model: &Model) -> ModelCard {
+    let finetuning = Finetuning {
+        base: &BaseModel::of(model),
+        settings: &placeless(&plan.settings),
+        reward: &plan.reward,
+        held_out: &plan.held_out,
+        shape: model.shape,
+        epoch: 1,
+        command: Command::Replay,
+        comparison: None,
+    };
+    finetuning.card()
 }
 
 fn sides(shape: ddpo_rollout::trajectory::StateShape) -> String {

@@ -15,7 +15,9 @@ fn said(arguments: &[&str]) -> String {
 fn help_names_every_command() {
     let help = said(&["--help"]);
     let commands = ["train", "sample", "score", "evaluate", "report", "replay", "pretrain"];
-    for command in commands.into_iter().chain(["pretrain-ages", "inspect", "health"]) {
+    for command in
+        commands.into_iter().chain(["pretrain-ages", "inspect", "health", "convert", "push"])
+    {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}");
     }
     assert!(!help.contains("bench-worker"), "it is nobody's business but the benchmark's");

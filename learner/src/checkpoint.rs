@@ -1,8 +1,10 @@
 //! A checkpoint on disk: a diffusers pipeline folder, and beside it `optimizer.safetensors`,
-//! `state.json`, and `unet_ema/` where averaged weights are kept. Everything that an uninterrupted
-//! run would have in memory is in there, so a resumed run continues to the bit.
+//! `state.json`, `unet_ema/` where averaged weights are kept, and the model card. Everything that an
+//! uninterrupted run would have in memory is in there, so a resumed run continues to the bit.
 
 use crate::advantages::RunningMoments;
+use crate::card::ModelCard;
+use crate::ema::Ema;
 use crate::learner::{Learner, Position};
 use crate::terms::TermMoments;
 use ddpo_checkpoint::{
@@ -11,6 +13,7 @@ use ddpo_checkpoint::{
     write_tensors,
 };
 use ddpo_diffusion::unet::config::ConfigError;
+use ddpo_picture::PictureError;
 use ddpo_rollout::trajectory::PolicyVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,8 +21,12 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 use thiserror::Error;
 
-const OPTIMIZER: &str = "optimizer.safetensors";
-const STATE: &str = "state.json";
+/// The optimizer's moments.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// What a run is besides its tensors.
+pub const STATE: &str = "state.json";
+
 const EMA: &str = "unet_ema";
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
@@ -108,6 +115,27 @@ pub enum SaveError {
     /// The state could not be written as JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// The card's picture could not be written.
+    #[error("{0}")]
+    Picture(#[from] PictureError),
+}
+
+/// What a checkpoint's folder is filled with.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    /// JSON of the `UNet2DModel`.
+    pub unet_config: &'a str,
+    /// JSON of the scheduler.
+    pub scheduler_config: &'a str,
+    /// The weights, f32.
+    pub parameters: &'a [(String, Tensor)],
+    /// The averaged weights, where some are kept.
+    pub average: Option<&'a [(String, Tensor)]>,
+    /// The optimizer's moments and the state that goes with them; without, a run cannot go on from
+    /// the checkpoint but start from its weights.
+    pub run: Option<(&'a [(String, Tensor)], &'a RunState)>,
+    /// The model card.
+    pub card: &'a ModelCard,
 }
 
 impl From<PublishError<SaveError>> for CheckpointError {
@@ -125,42 +153,52 @@ pub fn save(
     learner: &Learner,
     scheduler_config: &str,
     state: &RunState,
+    card: &ModelCard,
 ) -> Result<(), CheckpointError> {
-    publish_folder(folder, |root| fill(root, learner, scheduler_config, state))?;
+    let master = learner.policy().master();
+    let config = master.config().to_json().map_err(|e| PublishError::Fill(SaveError::from(e)))?;
+    let parameters = detached(master.parameters().entries());
+    let moments = learner.optimizer().state(&parameters);
+    let contents = Contents {
+        unet_config: &config,
+        scheduler_config,
+        parameters: &parameters,
+        average: learner.ema().map(Ema::entries),
+        run: Some((&moments, state)),
+        card,
+    };
+    write(folder, &contents)
+}
+
+/// Writes `contents` into `folder`, beside it first, then renamed.
+///
+/// # Errors
+/// [`CheckpointError::Publish`]; the folder is then as it was.
+pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<(), CheckpointError> {
+    publish_folder(folder, |root| fill(root, contents))?;
     Ok(())
 }
 
-fn fill(
-    root: &Path,
-    learner: &Learner,
-    scheduler_config: &str,
-    state: &RunState,
-) -> Result<(), SaveError> {
-    let master = learner.policy().master();
-    let config = master.config().to_json()?;
-    let parameters = detached(master.parameters().entries());
+fn fill(root: &Path, contents: &Contents<'_>) -> Result<(), SaveError> {
+    let Contents { unet_config, scheduler_config, parameters, average, run, card } = *contents;
     let metadata = BTreeMap::new();
-    save_pipeline(
-        root,
-        &PipelineToSave {
-            unet_config: &config,
-            scheduler_config,
-            tensors: &parameters,
-            metadata: &metadata,
-        },
-    )?;
-    let moments = learner.optimizer().state(&parameters);
-    write_tensors(&root.join(OPTIMIZER), &moments, &metadata)?;
-    if let Some(ema) = learner.ema() {
+    let pipeline =
+        PipelineToSave { unet_config, scheduler_config, tensors: parameters, metadata: &metadata };
+    save_pipeline(root, &pipeline)?;
+    if let Some(average) = average {
         let folder = root.join(EMA);
         std::fs::create_dir_all(&folder)
             .map_err(|source| WriteError::Io { path: folder.clone(), source })?;
-        write_file(&folder.join("config.json"), config.as_bytes())?;
+        write_file(&folder.join("config.json"), unet_config.as_bytes())?;
         let format = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        write_tensors(&folder.join(WEIGHTS), ema.entries(), &format)?;
+        write_tensors(&folder.join(WEIGHTS), average, &format)?;
     }
-    let state = serde_json::to_string_pretty(state)? + "\n";
-    Ok(write_file(&root.join(STATE), state.as_bytes())?)
+    if let Some((moments, state)) = run {
+        write_tensors(&root.join(OPTIMIZER), moments, &metadata)?;
+        let state = serde_json::to_string_pretty(state)? + "\n";
+        write_file(&root.join(STATE), state.as_bytes())?;
+    }
+    card.write(root)
 }
 
 fn detached(entries: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
@@ -184,6 +222,14 @@ pub fn read_state(folder: &Path) -> Result<RunState, CheckpointError> {
     parsed.map_err(|error| CheckpointError::State { path, error })
 }
 
+/// Loads AdamW's moments, by [`AdamW::state`](crate::adamw::AdamW::state)'s names.
+///
+/// # Errors
+/// [`CheckpointError`] if the file is missing or does not fit.
+pub fn load_moments(folder: &Path, moments: &[(String, Tensor)]) -> Result<(), CheckpointError> {
+    Ok(load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, moments, &str::to_owned)?)
+}
+
 /// Loads weights, optimizer and averaged weights into a learner of the same settings and takes up
 /// its counters.
 ///
@@ -196,8 +242,7 @@ pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, Checkpoint
     }
     let entries = learner.policy().master().parameters().entries();
     load_into(&TensorFile::open(&folder.join("unet").join(WEIGHTS))?, entries, &str::to_owned)?;
-    let moments = learner.optimizer().state(entries);
-    load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, &moments, &str::to_owned)?;
+    load_moments(folder, &learner.optimizer().state(entries))?;
     if let Some(ema) = learner.ema() {
         load_into(
             &TensorFile::open(&folder.join(EMA).join(WEIGHTS))?,
@@ -232,8 +277,7 @@ pub fn load_weights(folder: &Path, learner: &mut Learner) -> Result<Option<f64>,
     }
     let (mut best, mut position) = (None, Position::default());
     if has_state(folder) {
-        let moments = learner.optimizer().state(entries);
-        load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, &moments, &str::to_owned)?;
+        load_moments(folder, &learner.optimizer().state(entries))?;
         let state = read_state(folder)?;
         best = state.best_reward;
         position.optimizer_step = state.optimizer_step;

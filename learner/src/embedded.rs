@@ -12,7 +12,8 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &[u8]); 4] = [
+const FILES: [(&str, &[u8]); 5] = [
+    file!("README.md"),
     file!("model_index.json"),
     file!("scheduler/scheduler_config.json"),
     file!("unet/config.json"),

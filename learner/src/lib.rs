@@ -8,6 +8,7 @@
 pub mod adamw;
 pub mod advantages;
 pub mod batch_file;
+pub mod card;
 pub mod checkpoint;
 pub mod config;
 pub use ddpo_diffusion::device;
@@ -24,6 +25,7 @@ pub mod pretraining;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod seed_file;
 pub mod service;
 pub mod settings;
 pub mod terms;

@@ -74,6 +74,7 @@ pub enum ModelError {
 /// A pipeline whose configs have been read and whose weights can be loaded.
 #[derive(Debug)]
 pub struct Model {
+    name: String,
     folder: PipelineFolder,
     /// Holds the files of the embedded model as long as they may be read.
     _embedded: Option<TempDir>,
@@ -113,7 +114,19 @@ impl Model {
             return Err(ModelError::Channels { name: name.into(), found: channels });
         }
         let shape = StateShape { channels, height, width };
-        Ok(Self { folder, _embedded: embedded, unet, scheduler, shape })
+        Ok(Self { name: name.into(), folder, _embedded: embedded, unet, scheduler, shape })
+    }
+
+    /// The name that it was asked for by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder that it was found in; of a name on the Hub, the commit's in the cache.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.folder.root
     }
 
     /// The weights in `kind` on `device`.

@@ -26,6 +26,7 @@ import evaluation  # noqa: E402
 import own  # noqa: E402
 import replay  # noqa: E402
 import sampling  # noqa: E402
+import sharing  # noqa: E402
 import vision  # noqa: E402
 from checkpoints import CASES, Case  # noqa: E402
 from report import Row, print_row, print_summary  # noqa: E402
@@ -81,7 +82,9 @@ def comparisons(command):
     yield from evaluation.comparisons(ddpo)
     yield from own.comparisons(command)
     # Built beside the binary by `make parity`.
-    yield from vision.comparisons(str(pathlib.Path(command[-1]).resolve().parent / "examples" / "vision"))
+    examples = pathlib.Path(command[-1]).resolve().parent / "examples"
+    yield from vision.comparisons(str(examples / "vision"))
+    yield from sharing.comparisons(ddpo, str(examples / "hub"))
 
 
 def guarded(name, function):

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod hub;
 pub mod live;
 pub mod process;
+pub mod python;
 pub mod report;
 pub mod reward_server;
 pub mod run;

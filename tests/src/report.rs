@@ -1,7 +1,7 @@
 //! Python for the tests of evaluations and reports: numbers computed again, a page opened in a browser.
 
-use crate::services::python::python;
-use std::path::{Path, PathBuf};
+use crate::python;
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs a script of `tests/report` and gives its exit status, with what it printed.
@@ -10,8 +10,8 @@ use std::process::{Command, Output};
 /// When there is no Python for it.
 #[must_use]
 pub fn script(name: &str, arguments: &[&Path]) -> (Option<i32>, String) {
-    let mut command = Command::new(python("report"));
-    command.arg(root().join("tests/report").join(name)).args(arguments);
+    let mut command = Command::new(python::with("tests/report/requirements.txt"));
+    command.arg(python::root().join("tests/report").join(name)).args(arguments);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let output = command.output().expect("the interpreter starts");
     (output.status.code(), printed(&output))
@@ -19,8 +19,4 @@ pub fn script(name: &str, arguments: &[&Path]) -> (Option<i32>, String) {
 
 fn printed(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
 }

@@ -35,7 +35,7 @@ impl RewardServer {
     #[must_use]
     pub fn start_at(address: SocketAddr) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/reward_server.py");
-        let mut command = Command::new(python("clients"));
+        let mut command = Command::new(python());
         command.arg(script).arg(address.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("Python starts");

@@ -67,7 +67,9 @@ fn a_run_leaves_settings_metrics_pictures_and_checkpoints() {
     let checkpoint = |name: &str| tree::below(&files, &format!("checkpoints/{name}/"));
     for epoch in [1, 2, 3] {
         let found = checkpoint(&format!("epoch-{epoch:06}"));
-        for name in ["model_index.json", WEIGHTS, "optimizer.safetensors", "state.json"] {
+        let names =
+            ["model_index.json", WEIGHTS, "optimizer.safetensors", "state.json", "README.md"];
+        for name in names {
             assert!(found.contains_key(name), "{name} of epoch {epoch}");
         }
         assert!(found.contains_key("unet_ema/diffusion_pytorch_model.safetensors"));
@@ -210,7 +212,8 @@ fn a_recorded_batch_replayed_gives_the_run_s_own_weights() {
     let [own, replayed] = ["run/checkpoints/epoch-000001", "replayed"].map(|name| {
         let mut files = tree::read(&workshop.path(name));
         // These tell what was asked for and found, not the weights.
-        files.retain(|name, _| name != "state.json" && name != "metrics.json");
+        let asked = ["state.json", "metrics.json", "README.md", "before-after.png"];
+        files.retain(|name, _| !asked.contains(&name.as_str()));
         files
     });
     tree::assert_same(&own, &replayed);

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::pickle::{self, PickleError, StoredTensor};
+use crate::pickle::{self, Parsed, PickleError, StoredTensor};
 use crate::span::Span;
 use crate::tensors::{Contents, TensorFileError, TensorInfo};
 
@@ -34,14 +34,15 @@ pub(crate) fn read_archive(
         return Err(archive.bad("expected little-endian storages, found big-endian".to_owned()));
     }
     let pickle = archive.bytes("data.pkl", MAX_PICKLE_BYTES)?;
-    let parsed = pickle::parse(&pickle)
+    let mut parsed = pickle::parse(&pickle)
         .map_err(|source| TensorFileError::Pickle { path: path.into(), source })?;
     let mut tensors = Vec::with_capacity(parsed.tensors.len());
-    for (name, stored) in parsed.tensors {
+    for (name, stored) in std::mem::take(&mut parsed.tensors) {
         let span = archive.locate(&name, &stored)?;
         tensors.push((TensorInfo { name, shape: stored.shape, kind: stored.kind }, span));
     }
-    Ok(Contents { tensors, metadata: BTreeMap::new(), scalars: parsed.scalars })
+    let Parsed { order, scalars, .. } = parsed;
+    Ok(Contents { tensors, order, metadata: BTreeMap::new(), scalars })
 }
 
 struct Archive<'a> {

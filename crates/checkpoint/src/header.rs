@@ -39,6 +39,7 @@ pub(crate) fn read_header(
     }
     let metadata = header.metadata().iter().flatten();
     Ok(Contents {
+        order: Vec::new(),
         tensors,
         metadata: metadata.map(|(key, value)| (key.clone(), value.clone())).collect(),
         scalars: BTreeMap::new(),

@@ -12,6 +12,7 @@
 mod cache;
 mod client;
 mod download;
+pub mod push;
 mod settings;
 mod wanted;
 

@@ -13,11 +13,13 @@
 //! huggingface_hub 1.x (`file_download.py`) for the layout of the cache.
 
 mod archive;
+mod archive_writer;
 mod header;
 mod span;
 
 pub mod files;
 pub mod folders;
+pub mod front_matter;
 pub mod hub;
 pub mod layout;
 pub mod model_folder;
@@ -29,11 +31,14 @@ pub mod tensors;
 pub mod unpack;
 pub mod writer;
 
+pub use archive_writer::write_archive;
 pub use files::{WriteError, write_file};
 pub use folders::{PublishError, publish_folder, recover_folder};
+pub use front_matter::{FrontMatter, MODEL_CARD};
 pub use hub::{Hub, HubError, HubSettings};
 pub use layout::{LayoutError, PipelineFolder, open_pipeline};
 pub use model_folder::{ModelFolder, open_model};
+pub use pickle::emit::PickleItem;
 pub use pickle::{PickleError, PickleScalar};
 pub use resolve::{ResolveError, resolve, resolve_file, resolve_model, resolve_with_progress};
 pub use save::{PipelineToSave, save_pipeline};

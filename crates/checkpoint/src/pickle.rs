@@ -1,14 +1,15 @@
 //! Pickles as data: the opcodes that `torch.save` writes, and nothing that runs.
 //!
 //! A pickle is a program for a small stack machine, and Python's machine may call any function.
-//! This one builds plain values only. It knows the few names that tensors are described with; any
-//! other name is refused before anything is done with it. Every length is checked against the
+//! This one builds plain values only. It knows the few names that tensors, and single numbers of
+//! numpy's, are described with; any other name is refused before anything is done with it. Every length is checked against the
 //! bytes at hand, and depth, count and size have limits, so no file can exhaust the process.
 //!
 //! Sources: CPython's `pickletools.py` for the opcodes; PyTorch 2.11, `torch/_utils.py`
 //! (`_rebuild_tensor_v2`, `_rebuild_parameter`) and `torch/serialization.py` (`persistent_id`).
 
 mod calls;
+pub(crate) mod emit;
 mod flatten;
 mod machine;
 mod values;
@@ -100,6 +101,8 @@ pub enum PickleError {
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) tensors: BTreeMap<String, StoredTensor>,
+    /// The tensors' names as they come.
+    pub(crate) order: Vec<String>,
     pub(crate) scalars: BTreeMap<String, PickleScalar>,
 }
 

@@ -140,6 +140,8 @@ pub enum TensorFileError {
 /// What the parser of a format finds in a file.
 pub(crate) struct Contents {
     pub(crate) tensors: Vec<(TensorInfo, Span)>,
+    /// The names as a pickle has them, one after the other.
+    pub(crate) order: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) scalars: BTreeMap<String, PickleScalar>,
 }
@@ -151,6 +153,7 @@ pub struct TensorFile {
     file: File,
     infos: Vec<TensorInfo>,
     spans: Vec<Span>,
+    order: Vec<String>,
     metadata: BTreeMap<String, String>,
     scalars: BTreeMap<String, PickleScalar>,
 }
@@ -172,8 +175,8 @@ impl TensorFile {
         let mut contents = parse(path, &file, about.len())?;
         contents.tensors.sort_by(|(left, _), (right, _)| left.name.cmp(&right.name));
         let (infos, spans) = contents.tensors.into_iter().unzip();
-        let Contents { metadata, scalars, .. } = contents;
-        Ok(Self { path: path.into(), file, infos, spans, metadata, scalars })
+        let Contents { order, metadata, scalars, .. } = contents;
+        Ok(Self { path: path.into(), file, infos, spans, order, metadata, scalars })
     }
 
     /// The path that the file was opened by.
@@ -184,6 +187,12 @@ impl TensorFile {
     /// Every tensor in the file, sorted by name.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.infos
+    }
+
+    /// The tensors' names in the order of a pickle's dictionaries, which for a state dict is the order
+    /// of the model's parameters; empty for safetensors, whose order says nothing.
+    pub fn order(&self) -> &[String] {
+        &self.order
     }
 
     /// The `__metadata__` of a safetensors file; empty for a pickle.

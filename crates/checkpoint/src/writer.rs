@@ -74,7 +74,7 @@ pub fn write_tensors(
         file.write_all(&json).map_err(io)?;
         let mut buffer = Vec::new();
         for entry in &entries {
-            fetch(entry, &mut buffer).map_err(|source| WriteError::Torch {
+            fetch(entry.tensor, entry.kind, &mut buffer).map_err(|source| WriteError::Torch {
                 path: path.into(),
                 tensor: entry.name.to_owned(),
                 source,
@@ -121,14 +121,14 @@ fn check_names(path: &Path, entries: &[Entry<'_>]) -> Result<(), WriteError> {
     }
 }
 
-/// Copies the values of one tensor into `buffer`, contiguous.
-fn fetch(entry: &Entry<'_>, buffer: &mut Vec<u8>) -> Result<(), TchError> {
-    let elements = entry.tensor.numel();
+/// Copies the values of a tensor of this kind into `buffer`, contiguous.
+pub(crate) fn fetch(tensor: &Tensor, kind: Kind, buffer: &mut Vec<u8>) -> Result<(), TchError> {
+    let elements = tensor.numel();
     buffer.clear();
-    buffer.resize(elements * entry.kind.elt_size_in_bytes(), 0);
+    buffer.resize(elements * kind.elt_size_in_bytes(), 0);
     if elements == 0 {
         return Ok(());
     }
-    let values = entry.tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let values = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
     values.f_copy_data_u8(buffer, elements)
 }

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ddpo_checkpoint::{
-    PipelineToSave, PublishError, TensorFile, WriteError, open_pipeline, publish_folder,
-    recover_folder, save_pipeline, write_file, write_tensors,
+    PickleItem, PickleScalar, PipelineToSave, PublishError, TensorFile, WriteError, open_pipeline,
+    publish_folder, recover_folder, save_pipeline, write_archive, write_file, write_tensors,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -182,4 +182,59 @@ fn written_files_have_the_users_permissions() {
     fs::write(&plain, b"x").unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&ours), mode(&plain));
+}
+
+fn pickled(tensors: Vec<(String, Tensor)>) -> PickleItem {
+    let pairs = tensors
+        .into_iter()
+        .map(|(name, tensor)| (PickleItem::Text(name), PickleItem::Tensor(tensor)));
+    PickleItem::OrderedDictionary(pairs.collect())
+}
+
+#[test]
+fn an_archive_is_read_back_with_its_order_and_the_same_bytes_every_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = [0, 255, 256, -1, i64::from(i32::MAX) + 1, i64::MIN];
+    let root = |tensors| {
+        PickleItem::Dictionary(vec![
+            ("state".into(), pickled(tensors)),
+            ("numbers".into(), PickleItem::List(numbers.map(PickleItem::Int).into())),
+            (
+                PickleItem::Int(7),
+                PickleItem::Tuple(vec![
+                    PickleItem::Bool(true),
+                    PickleItem::Nothing,
+                    PickleItem::Float(-0.125),
+                    "ä".into(),
+                    PickleItem::Dictionary(Vec::new()),
+                ]),
+            ),
+        ])
+    };
+    let paths = ["one.pth", "two.pth"].map(|name| folder.path().join(name));
+    for path in &paths {
+        write_archive(path, &root(sample())).unwrap();
+    }
+    assert_eq!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap());
+    let file = TensorFile::open(&paths[0]).unwrap();
+    for (name, tensor) in sample() {
+        let back = file.read(&format!("state.{name}")).unwrap();
+        assert!(back.kind() == tensor.kind() && back.equal(&tensor), "{name}");
+        assert_eq!(back.size(), tensor.size(), "{name}");
+    }
+    let order: Vec<String> = sample().iter().map(|(name, _)| format!("state.{name}")).collect();
+    assert_eq!(file.order(), order);
+    let scalars = file.scalars();
+    for (at, number) in numbers.into_iter().enumerate() {
+        assert_eq!(scalars[&format!("numbers.{at}")], PickleScalar::Int(number));
+    }
+    assert_eq!(scalars["7.0"], PickleScalar::Bool(true));
+    assert_eq!(scalars["7.2"], PickleScalar::Float(-0.125));
+    assert_eq!(scalars["7.3"], PickleScalar::Text("ä".into()));
+    assert_eq!(names(folder.path()), ["one.pth", "two.pth"]);
+
+    let odd = Tensor::zeros([2], (Kind::ComplexFloat, Device::Cpu));
+    let error = write_archive(&paths[0], &pickled(vec![("z".into(), odd)])).unwrap_err();
+    assert!(error.to_string().contains("tensor `z`"), "{error}");
+    assert_eq!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap(), "it is as it was");
 }

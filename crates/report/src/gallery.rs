@@ -141,7 +141,15 @@ impl Gallery {
     }
 }
 
-fn cut_grid(path: &Path, count: usize, size: (usize, usize)) -> Result<Vec<RgbImage>, ReportError> {
+/// The first `count` images, of this width and height, of a grid that a run wrote.
+///
+/// # Errors
+/// [`ReportError::Picture`], and [`ReportError::File`] for a grid that is not exact.
+pub fn cut_grid(
+    path: &Path,
+    count: usize,
+    size: (usize, usize),
+) -> Result<Vec<RgbImage>, ReportError> {
     let (columns, scale) = square_layout(count, size.0);
     let sheet = read_image(path)?;
     cells_of(&sheet, count, columns, scale, size).ok_or_else(|| {

@@ -82,8 +82,9 @@ pub enum RunError {
     },
     /// The checkpoint that the run was to start from is a file of another program.
     #[error(
-        "resume_from_ckpt = {}: a .pth file is not taken yet; hint: give a checkpoint folder",
-        .0.display()
+        "resume_from_ckpt = {path}: expected a checkpoint's folder, found a .pth file; \
+         hint: ddpo convert {path} --ddpm-ckpt BASE --out FOLDER makes one of it",
+        path = .0.display()
     )]
     StartFromPickle(PathBuf),
     /// A checkpoint does not hold the epoch that its name says.

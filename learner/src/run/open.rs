@@ -1,5 +1,9 @@
 //! Opening a run: the model, the learner, and where its last checkpoint left off.
 
+use crate::card::ModelCard;
+use crate::card::base::BaseModel;
+use crate::card::comparison::Comparison;
+use crate::card::finetuning::{Command, Finetuning};
 use crate::checkpoint::{self, RunState};
 use crate::device;
 use crate::learner::Learner;
@@ -118,9 +122,28 @@ impl<'a> OpenRun<'a> {
             ..RunState::of(&self.learner, self.epoch, samples, settings)
         };
         let path = self.folder.checkpoint(self.epoch);
-        checkpoint::save(&path, &self.learner, self.model.scheduler_text(), &state)?;
+        let card = self.card();
+        checkpoint::save(&path, &self.learner, self.model.scheduler_text(), &state, &card)?;
         self.saved = Some(self.epoch);
         Ok(())
+    }
+
+    /// The model card of a checkpoint of where the run is.
+    fn card(&self) -> ModelCard {
+        let ends = self.evaluations.ends().filter(|(first, last)| first.epoch < last.epoch);
+        let comparison =
+            ends.map(|(first, last)| Comparison::read(self.folder, self.model.shape, first, last));
+        let finetuning = Finetuning {
+            base: &BaseModel::of(&self.model),
+            settings: &self.record,
+            reward: &self.plan.reward,
+            held_out: &self.plan.held_out,
+            shape: self.model.shape,
+            epoch: self.epoch,
+            command: Command::Train,
+            comparison,
+        };
+        finetuning.card()
     }
 
     /// Makes the folder ready to be worked in.

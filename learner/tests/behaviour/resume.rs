@@ -1,6 +1,7 @@
 //! Saved, loaded and continued is the same as never interrupted, to the bit.
 
 use crate::tiny::{self, copies, epoch, largest_gap, settings, unet, weights};
+use ddpo_learner::card::ModelCard;
 use ddpo_learner::checkpoint::{CheckpointError, RunState, load, load_weights, save};
 use ddpo_learner::config::{AdvantageScope, LearnerConfig};
 use ddpo_learner::learner::Learner;
@@ -24,7 +25,8 @@ fn learner(seed: u64, ema_decay: Option<f64>, kind: Kind) -> Learner {
 
 fn write(folder: &Path, learner: &Learner, epochs: u32) {
     let state = RunState::of(learner, epochs, 8, serde_json::json!({ "task": "none" }));
-    save(folder, learner, SCHEDULER, &state).unwrap();
+    let card = ModelCard { text: "# A test\n".into(), picture: None };
+    save(folder, learner, SCHEDULER, &state, &card).unwrap();
 }
 
 #[test]
@@ -78,6 +80,7 @@ fn the_same_run_twice_writes_the_same_bytes() {
         "unet_ema/diffusion_pytorch_model.safetensors",
         "optimizer.safetensors",
         "state.json",
+        "README.md",
     ] {
         let read = |name: &str| std::fs::read(folder.path().join(name).join(file)).unwrap();
         assert!(read("a") == read("b"), "{file} differs");

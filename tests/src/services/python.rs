@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let mut command = Command::new("timeout");
-    command.arg(PATIENCE.as_secs().to_string()).arg(python("clients"));
+    command.arg(PATIENCE.as_secs().to_string()).arg(python());
     command.arg(clients.join(script)).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("timeout lies in coreutils");
@@ -33,12 +33,6 @@ pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
 /// # Panics
 /// When it cannot make one.
 #[must_use]
-pub fn python(folder: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
-    let requirements = root.join("tests").join(folder).join("requirements.txt");
-    let output = Command::new(root.join("scripts/setup-clients")).arg(requirements).output();
-    let output = output.expect("scripts/setup-clients can be run");
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "scripts/setup-clients: {failed}");
-    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+pub fn python() -> PathBuf {
+    crate::python::with("tests/clients/requirements.txt")
 }

@@ -5,8 +5,10 @@
 use std::fs;
 use std::path::Path;
 
+use ureq::config::{ConfigBuilder, RedirectAuthHeaders};
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, Body};
 
 use crate::hub::settings::HubSettings;
@@ -38,31 +40,18 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(settings: &HubSettings) -> Result<Self, HubError> {
-        let tls = settings.certificates.as_deref().map(trusted).transpose()?;
         let agent = |redirects| {
-            let patience = Some(settings.patience);
-            let mut config = Agent::config_builder()
-                .http_status_as_error(false)
+            let config = base_config(settings)?
                 .max_redirects(redirects)
                 .max_redirects_will_error(redirects > 0)
-                .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
-                .user_agent(concat!("ddpo/", env!("CARGO_PKG_VERSION")))
-                // Lengths are those of the file and not of a compressed transfer.
-                .accept_encoding("identity")
-                .timeout_resolve(patience)
-                .timeout_connect(patience)
-                .timeout_recv_response(patience)
-                .timeout_per_read(patience);
-            if let Some(tls) = &tls {
-                config = config.tls_config(tls.clone());
-            }
-            Agent::from(config.build())
+                .redirect_auth_headers(RedirectAuthHeaders::SameHost);
+            Ok::<Agent, HubError>(Agent::from(config.build()))
         };
         Ok(Self {
             endpoint: settings.endpoint.clone(),
             token: settings.token.clone(),
-            asking: agent(0),
-            fetching: agent(MAX_REDIRECTS),
+            asking: agent(0)?,
+            fetching: agent(MAX_REDIRECTS)?,
         })
     }
 
@@ -128,6 +117,25 @@ impl Client {
     }
 }
 
+/// What all requests to a Hub have in common: patience, certificates, and a name.
+pub(crate) fn base_config(settings: &HubSettings) -> Result<ConfigBuilder<AgentScope>, HubError> {
+    let patience = Some(settings.patience);
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("ddpo/", env!("CARGO_PKG_VERSION")))
+        // Lengths are those of the file and not of a compressed transfer.
+        .accept_encoding("identity")
+        .timeout_resolve(patience)
+        .timeout_connect(patience)
+        .timeout_recv_response(patience)
+        .timeout_per_read(patience)
+        .timeout_per_write(patience);
+    Ok(match settings.certificates.as_deref().map(trusted).transpose()? {
+        Some(tls) => config.tls_config(tls),
+        None => config,
+    })
+}
+
 fn trusted(path: &Path) -> Result<TlsConfig, HubError> {
     let bad = |reason| HubError::Certificates { path: path.into(), reason };
     let pem = fs::read(path).map_err(|error| bad(error.to_string()))?;
@@ -186,6 +194,6 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= 128 && name.bytes().all(plain)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::front_matter::MODEL_CARD;
 use crate::hub::{Commit, Hub, HubError};
 use crate::layout::{CONFIG, LayoutError, MODEL_INDEX, open_pipeline};
 use crate::model_folder::{MODEL_WEIGHTS, PREPROCESSOR, open_model};
+
+/// Where our checkpoints keep averaged weights.
+const AVERAGED_WEIGHTS: &str = "unet_ema/diffusion_pytorch_model.safetensors";
 
 /// What to fetch.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +103,12 @@ impl Hub {
     ) -> Result<(), HubError> {
         let config = self.fetch_first(commit, &["unet/config.json", CONFIG], progress)?;
         let prefix = config.strip_suffix(CONFIG).unwrap_or_default();
-        if let Some(remote) = self.ask(commit, MODEL_INDEX)? {
-            self.fetch_file(commit, MODEL_INDEX, &remote, progress)?;
+        // The card says under which licence a model may be passed on; checkpoints of ours may have
+        // averaged weights besides.
+        for file in [MODEL_INDEX, MODEL_CARD, AVERAGED_WEIGHTS] {
+            if let Some(remote) = self.ask(commit, file)? {
+                self.fetch_file(commit, file, &remote, progress)?;
+            }
         }
         let schedulers = ["scheduler/scheduler_config.json", "scheduler_config.json"];
         let weights = ["safetensors", "bin"]

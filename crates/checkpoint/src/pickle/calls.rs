@@ -1,8 +1,8 @@
-//! The calls that describe tensors, done as data.
+//! The calls that describe tensors and numbers, done as data.
 
 use crate::pickle::PickleError;
 use crate::pickle::machine::Machine;
-use crate::pickle::values::{Global, Id, MAX_DIMENSIONS, StoredTensor, Value};
+use crate::pickle::values::{Global, Id, MAX_DIMENSIONS, NumberType, StoredTensor, Value};
 
 /// Storage keys are small numbers written out.
 const MAX_KEY_BYTES: usize = 64;
@@ -55,7 +55,47 @@ impl Machine<'_> {
                 let tensor = self.tensor(*storage, *offset, *shape, *strides)?;
                 self.values.add(Value::Tensor(Box::new(tensor)))
             }
+            (Global::Encode, [text, ..]) => {
+                let bytes = self.encoded(*text)?;
+                self.values.add(Value::Bytes(bytes))
+            }
+            (Global::NumberType, [code, ..]) => {
+                let named = match self.values.get(*code) {
+                    Value::Text(code) => NumberType::named(code),
+                    _ => None,
+                };
+                let named = named.ok_or_else(|| self.malformed("a type of numbers is unknown"))?;
+                self.values.add(Value::NumberType(named))
+            }
+            (Global::Number, [kind, bytes]) => {
+                let number = match (self.values.get(*kind), self.values.get(*bytes)) {
+                    (Value::NumberType(kind), Value::Bytes(bytes)) => kind.number(bytes),
+                    _ => None,
+                };
+                let number =
+                    number.ok_or_else(|| self.malformed("a number is made of no bytes"))?;
+                self.values.add(number)
+            }
             _ => Err(self.malformed("a call has the wrong arguments")),
+        }
+    }
+
+    /// The bytes whose Latin-1 text this is.
+    fn encoded(&self, text: Id) -> Result<Vec<u8>, PickleError> {
+        let refused = || self.malformed("bytes are written as a text that is not Latin-1");
+        let Value::Text(text) = self.values.get(text) else { return Err(refused()) };
+        text.chars().map(|letter| u8::try_from(letter).map_err(|_| refused())).collect()
+    }
+
+    /// `dtype.__setstate__`: its second part is the order of bytes, `<` or none.
+    pub(super) fn check_order_of_bytes(&self, state: Id) -> Result<(), PickleError> {
+        let order = match self.values.get(state) {
+            Value::Tuple(parts) => parts.get(1).map(|order| self.values.get(*order)),
+            _ => None,
+        };
+        match order {
+            Some(Value::Text(order)) if ["<", "|", "="].contains(&order.as_str()) => Ok(()),
+            _ => Err(self.malformed("expected numbers with the lowest byte first")),
         }
     }
 

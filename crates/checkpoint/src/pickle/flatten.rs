@@ -72,6 +72,7 @@ impl Walk<'_> {
         let scalar = match value {
             Value::Tensor(tensor) => {
                 self.count(name.len())?;
+                self.parsed.order.push(name.to_owned());
                 let before = self.parsed.tensors.insert(name.to_owned(), (**tensor).clone());
                 return self.once(name, before.is_some());
             }

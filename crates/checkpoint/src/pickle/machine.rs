@@ -120,9 +120,9 @@ impl<'a> Machine<'a> {
             op::SHORT_BINSTRING | op::SHORT_BINUNICODE => self.text(1)?,
             op::BINSTRING | op::BINUNICODE => self.text(4)?,
             op::BINUNICODE8 => self.text(8)?,
-            op::SHORT_BINBYTES => self.skip_bytes(1)?,
-            op::BINBYTES => self.skip_bytes(4)?,
-            op::BINBYTES8 => self.skip_bytes(8)?,
+            op::SHORT_BINBYTES => Value::Bytes(self.sized(1)?.to_vec()),
+            op::BINBYTES => Value::Bytes(self.sized(4)?.to_vec()),
+            op::BINBYTES8 => Value::Bytes(self.sized(8)?.to_vec()),
             op::EMPTY_LIST => Value::List(Vec::new()),
             op::EMPTY_TUPLE => Value::Tuple(Vec::new()),
             op::EMPTY_DICT => Value::Dictionary(Vec::new()),
@@ -175,9 +175,10 @@ impl<'a> Machine<'a> {
             return self.push(storage);
         }
         if opcode == op::BUILD {
-            // `OrderedDict.__setstate__` carries the module versions of a state dict only.
             return match self.values.get(self.top()?) {
+                // `OrderedDict.__setstate__` carries the module versions of a state dict only.
                 Value::Dictionary(_) => Ok(()),
+                Value::NumberType(_) => self.check_order_of_bytes(argument),
                 _ => Err(self.malformed("an object that is no dictionary is given state")),
             };
         }
@@ -256,11 +257,6 @@ impl<'a> Machine<'a> {
             Ok(text) => Ok(Value::Text(text.to_owned())),
             Err(_) => Err(self.malformed("a text is not UTF-8")),
         }
-    }
-
-    fn skip_bytes(&mut self, length_bytes: usize) -> Result<Value, PickleError> {
-        self.sized(length_bytes)?;
-        Ok(Value::Bytes)
     }
 
     /// Bytes behind a little-endian length of one, four or eight bytes.

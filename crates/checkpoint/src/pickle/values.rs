@@ -27,6 +27,12 @@ pub(crate) enum Global {
     RebuildParameter,
     /// `torch.FloatStorage` and its kin.
     Storage(Kind),
+    /// `_codecs.encode`: how protocol 2 writes bytes.
+    Encode,
+    /// `numpy.dtype`.
+    NumberType,
+    /// `numpy.core.multiarray.scalar`: a number that numpy computed, such as a mean.
+    Number,
 }
 
 impl Global {
@@ -39,25 +45,61 @@ impl Global {
             ("torch.storage", "UntypedStorage" | "_UntypedStorage") => {
                 Some(Self::Storage(Kind::Uint8))
             }
-            ("torch" | "torch.storage", storage) => storage_kind(storage).map(Self::Storage),
+            ("_codecs", "encode") => Some(Self::Encode),
+            ("numpy", "dtype") => Some(Self::NumberType),
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Some(Self::Number),
+            ("torch" | "torch.storage", storage) => {
+                let found = STORAGES.iter().find(|(name, _)| *name == storage);
+                found.map(|(_, kind)| Self::Storage(*kind))
+            }
             _ => None,
         }
     }
 }
 
-fn storage_kind(name: &str) -> Option<Kind> {
-    match name {
-        "FloatStorage" => Some(Kind::Float),
-        "HalfStorage" => Some(Kind::Half),
-        "BFloat16Storage" => Some(Kind::BFloat16),
-        "DoubleStorage" => Some(Kind::Double),
-        "LongStorage" => Some(Kind::Int64),
-        "IntStorage" => Some(Kind::Int),
-        "ShortStorage" => Some(Kind::Int16),
-        "CharStorage" => Some(Kind::Int8),
-        "ByteStorage" => Some(Kind::Uint8),
-        "BoolStorage" => Some(Kind::Bool),
-        _ => None,
+/// torch's names of typed storages.
+pub(crate) const STORAGES: [(&str, Kind); 10] = [
+    ("FloatStorage", Kind::Float),
+    ("HalfStorage", Kind::Half),
+    ("BFloat16Storage", Kind::BFloat16),
+    ("DoubleStorage", Kind::Double),
+    ("LongStorage", Kind::Int64),
+    ("IntStorage", Kind::Int),
+    ("ShortStorage", Kind::Int16),
+    ("CharStorage", Kind::Int8),
+    ("ByteStorage", Kind::Uint8),
+    ("BoolStorage", Kind::Bool),
+];
+
+/// The types of single numbers that are read, by numpy's codes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum NumberType {
+    /// `f8`.
+    F64,
+    /// `f4`.
+    F32,
+    /// `i8`.
+    I64,
+}
+
+impl NumberType {
+    /// The type of this code.
+    pub(crate) fn named(code: &str) -> Option<Self> {
+        match code {
+            "f8" => Some(Self::F64),
+            "f4" => Some(Self::F32),
+            "i8" => Some(Self::I64),
+            _ => None,
+        }
+    }
+
+    /// The number that little-endian bytes stand for, if they are as many as it takes.
+    pub(crate) fn number(self, bytes: &[u8]) -> Option<Value> {
+        match self {
+            Self::F64 => Some(Value::Float(f64::from_le_bytes(bytes.try_into().ok()?))),
+            Self::F32 => Some(Value::Float(f32::from_le_bytes(bytes.try_into().ok()?).into())),
+            Self::I64 => Some(Value::Int(i64::from_le_bytes(bytes.try_into().ok()?))),
+        }
     }
 }
 
@@ -113,7 +155,7 @@ pub(crate) enum Value {
     Huge,
     Float(f64),
     Text(String),
-    Bytes,
+    Bytes(Vec<u8>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dictionary(Vec<(Id, Id)>),
@@ -124,6 +166,7 @@ pub(crate) enum Value {
         elements: u64,
     },
     Tensor(Box<StoredTensor>),
+    NumberType(NumberType),
 }
 
 impl Value {
@@ -133,12 +176,13 @@ impl Value {
             Self::None => "nothing",
             Self::Bool(_) | Self::Int(_) | Self::Huge | Self::Float(_) => "a number",
             Self::Text(_) => "a text",
-            Self::Bytes => "bytes",
+            Self::Bytes(_) => "bytes",
             Self::Tuple(_) | Self::List(_) => "a list",
             Self::Dictionary(_) => "a dictionary",
             Self::Global(_) => "a function",
             Self::Storage { .. } => "a storage",
             Self::Tensor(_) => "a tensor",
+            Self::NumberType(_) => "a type of numbers",
         }
     }
 }

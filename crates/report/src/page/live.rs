@@ -86,7 +86,7 @@ fn head(run: &Run, analysis: &Analysis) -> String {
 
 fn shown(run: &Run, gallery: &Gallery, analysis: &Analysis) -> Result<String, ReportError> {
     let plots = figures::reward_against_kl(run).as_ref().map(figure_html).unwrap_or_default();
-    let over = sections::over_optimisation(run, analysis, &plots);
+    let over = sections::over_optimisation(analysis, &plots);
     Ok(pairs::section(gallery, analysis)? + &over)
 }
 

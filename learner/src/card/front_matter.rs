@@ -1,0 +1,63 @@
+//! What stands before the text: YAML that the Hub reads.
+
+use crate::card::base::{BaseModel, Licence};
+
+/// The front matter of a model that was made from `base`, with these tags besides the usual.
+pub fn front_matter(base: &BaseModel, tags: &[&str]) -> String {
+    let mut lines = vec!["---".to_owned()];
+    match &base.licence {
+        Some(Licence { id, name, link }) => {
+            lines.push(format!("license: {id}"));
+            lines.extend(name.as_ref().map(|name| format!("license_name: {}", quoted(name))));
+            lines.extend(link.as_ref().map(|link| format!("license_link: {}", quoted(link))));
+        }
+        None => lines.push("license: unknown".into()),
+    }
+    lines.push("library_name: diffusers".into());
+    lines.push("pipeline_tag: unconditional-image-generation".into());
+    lines.extend(base.repository.as_ref().map(|name| format!("base_model: {name}")));
+    lines.push("tags:".into());
+    lines.extend(
+        ["ddpo", "reinforcement-learning"].iter().chain(tags).map(|tag| format!("- {tag}")),
+    );
+    lines.push("---\n".into());
+    lines.join("\n")
+}
+
+/// A text as JSON has it, which YAML reads as the same.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_licence_is_passed_on_and_a_missing_one_is_called_unknown() {
+        let licence = |id: &str, name: Option<&str>, link: Option<&str>| Licence {
+            id: id.into(),
+            name: name.map(Into::into),
+            link: link.map(Into::into),
+        };
+        let base = BaseModel {
+            name: "google/ddpm-church-256".into(),
+            repository: Some("google/ddpm-church-256".into()),
+            licence: Some(licence("apache-2.0", None, None)),
+        };
+        let text = front_matter(&base, &["diffusers"]);
+        assert_eq!(
+            text,
+            "---\nlicense: apache-2.0\nlibrary_name: diffusers\n\
+             pipeline_tag: unconditional-image-generation\nbase_model: google/ddpm-church-256\n\
+             tags:\n- ddpo\n- reinforcement-learning\n- diffusers\n---\n"
+        );
+        let other = Some(licence("other", Some("own: terms"), Some("https://example.org")));
+        let text = front_matter(&BaseModel { licence: other, ..base.clone() }, &[]);
+        assert!(
+            text.contains("license: other\nlicense_name: \"own: terms\"\nlicense_link: \"https")
+        );
+        let text = front_matter(&BaseModel { licence: None, repository: None, ..base }, &[]);
+        assert!(text.contains("license: unknown\n") && !text.contains("base_model"), "{text}");
+    }
+}

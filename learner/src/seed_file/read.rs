@@ -1,0 +1,151 @@
+//! Reading such a file, strictly: everything has to fit.
+
+use crate::seed_file::{BEST, MODEL, OPTIMIZERS};
+use ddpo_checkpoint::{
+    LoadError, PickleScalar, TensorFile, TensorFileError, load_part_into, modern_attention_name,
+};
+use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
+use thiserror::Error;
+
+/// Why a `.pth` file cannot be used.
+#[derive(Debug, Error)]
+pub enum SeedFileError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] TensorFileError),
+    /// Its weights or its optimizer's tensors do not fit the model.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It is another kind of file.
+    #[error("`{}`: expected a `model_state_dict`, found none", .0.display())]
+    NoModel(PathBuf),
+    /// The optimizer's tensors are not all after the same number of steps.
+    #[error(
+        "`{}`: {optimizer}: expected one number of steps for all tensors, found {found}",
+        path.display()
+    )]
+    Steps {
+        /// The file.
+        path: PathBuf,
+        /// The optimizer's key.
+        optimizer: &'static str,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// What was found besides weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Taken {
+    /// Steps that the optimizer has taken; none where the file has no optimizer, or one that has
+    /// not begun.
+    pub optimizer_steps: Option<u64>,
+    /// The best evaluation reward, where there is one that is finite.
+    pub best_reward: Option<f64>,
+    /// Epochs that the file says it is after.
+    pub epoch: Option<u32>,
+}
+
+/// Copies the weights of the file into `parameters` and, where it has them, AdamW's moments into
+/// `moments`, which are named `first.NAME` and `second.NAME`.
+///
+/// Old names of attention blocks are read as the present ones. A value network's optimizer is
+/// passed over.
+///
+/// # Errors
+/// [`SeedFileError`]; what does not fit is listed as a whole.
+pub fn load(
+    path: &Path,
+    parameters: &[(String, Tensor)],
+    moments: &[(String, Tensor)],
+) -> Result<Taken, SeedFileError> {
+    let file = TensorFile::open(path)?;
+    let names = model_names(&file);
+    if names.is_empty() {
+        return Err(SeedFileError::NoModel(path.into()));
+    }
+    let in_model = |name: &str| {
+        let own = name.strip_prefix(MODEL)?.strip_prefix('.')?;
+        Some(modern_attention_name(own))
+    };
+    load_part_into(&file, parameters, &in_model)?;
+    let optimizer = OPTIMIZERS.into_iter().find(|name| has_state(&file, name));
+    let optimizer_steps = optimizer.map(|optimizer| {
+        let steps = steps(&file, optimizer, names.len())?;
+        load_part_into(&file, moments, &|name| moment_name(name, optimizer, &names))?;
+        Ok::<u64, SeedFileError>(steps)
+    });
+    Ok(Taken {
+        optimizer_steps: optimizer_steps.transpose()?,
+        best_reward: number(&file, BEST).filter(|best| best.is_finite()),
+        epoch: number(&file, "epoch").filter(|epoch| *epoch >= 0.0).map(|epoch| epoch as u32),
+    })
+}
+
+/// The model's parameters by their present names, in the order that numbers the optimizer's tensors.
+fn model_names(file: &TensorFile) -> Vec<String> {
+    let own = file.order().iter().filter_map(|name| name.strip_prefix(MODEL)?.strip_prefix('.'));
+    own.map(modern_attention_name).collect()
+}
+
+fn has_state(file: &TensorFile, optimizer: &str) -> bool {
+    let prefix = format!("{optimizer}.state.");
+    file.order().iter().any(|name| name.starts_with(&prefix))
+}
+
+/// The moment that a tensor of the optimizer is. A number that no parameter has keeps its name, so
+/// that it is found to be too much.
+fn moment_name(name: &str, optimizer: &str, names: &[String]) -> Option<String> {
+    let inner = name.strip_prefix(optimizer)?.strip_prefix(".state.")?;
+    let (index, part) = inner.split_once('.')?;
+    let moment = match part {
+        "exp_avg" => "first",
+        "exp_avg_sq" => "second",
+        _ => return None,
+    };
+    let parameter = index.parse().ok().and_then(|index: usize| names.get(index));
+    Some(parameter.map_or_else(|| name.to_owned(), |parameter| format!("{moment}.{parameter}")))
+}
+
+/// The number of steps, which torch keeps for each parameter: a tensor, or in old files a number.
+fn steps(
+    file: &TensorFile,
+    optimizer: &'static str,
+    parameters: usize,
+) -> Result<u64, SeedFileError> {
+    let refused = |found: String| {
+        let path = file.path().to_owned();
+        SeedFileError::Steps { path, optimizer, found }
+    };
+    let mut common = None;
+    for index in 0..parameters {
+        let name = format!("{optimizer}.state.{index}.step");
+        let step = match number(file, &name) {
+            Some(step) => step,
+            None => {
+                let tensor = file.read(&name)?;
+                if tensor.numel() != 1 {
+                    return Err(refused(format!("`{name}` with {} values", tensor.numel())));
+                }
+                tensor.to_kind(Kind::Double).sum(Kind::Double).double_value(&[])
+            }
+        };
+        if step < 0.0 || step.fract() != 0.0 || !step.is_finite() {
+            return Err(refused(format!("`{name}` = {step}")));
+        }
+        match common {
+            Some(first) if first != step => return Err(refused(format!("{first} and {step}"))),
+            _ => common = Some(step),
+        }
+    }
+    Ok(common.unwrap_or_default() as u64)
+}
+
+fn number(file: &TensorFile, name: &str) -> Option<f64> {
+    match file.scalars().get(name)? {
+        PickleScalar::Int(whole) => Some(*whole as f64),
+        PickleScalar::Float(number) => Some(*number),
+        _ => None,
+    }
+}
