@@ -47,11 +47,10 @@ python: ## put PyTorch, diffusers and transformers, the peer of parity and bench
 	@scripts/setup-python
 
 .PHONY: clients
-clients: ## put what tests need of Python, gRPC's client, numpy and Jupyter among it, in the cache
+clients: ## put what tests need of Python, gRPC's client, numpy, TensorBoard and Jupyter among it, in the cache
 	@scripts/setup-clients >/dev/null
-	@scripts/setup-clients tests/report/requirements.txt >/dev/null
-	@scripts/setup-clients tests/sharing/requirements.txt >/dev/null
-	@scripts/setup-clients tests/notebook/requirements.txt >/dev/null
+	@for folder in report sharing notebook loggers; do \
+	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
 
 .PHONY: build
 build: setup ## build the release binaries

@@ -38,6 +38,15 @@ pub struct UpdateReport {
     pub staleness: Vec<LagReport>,
 }
 
+/// The single values behind a report's means, for histograms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spread {
+    /// The advantage of every trajectory, in the order of the samples, clipped.
+    pub advantages: Vec<f32>,
+    /// The ratio of new to old probability of every pair that was trained, in the objective's unit.
+    pub ratios: Vec<f32>,
+}
+
 /// What an epoch of updates came to for trajectories of one age.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LagReport {

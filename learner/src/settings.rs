@@ -107,6 +107,8 @@ ddpo_service::settings! {
         age_reward: String = "logits".into();
         /// Type that a reward's network runs in: f32 or bf16
         reward_dtype: Dtype = Dtype::F32;
+        /// Project of Weights & Biases, for wandb_logging
+        wandb_project: String = "ddpo".into();
     }
     optional {
         /// Reward in place of the task's: a weighted sum such as
@@ -137,12 +139,21 @@ ddpo_service::settings! {
         /// LAION's aesthetic head: a file such as sac+logos+ava1-l14-linearMSE.pth, or one on the Hub as
         /// owner/name/file
         aesthetic_head: String = String::new();
+        /// User or team of Weights & Biases that the run belongs to; that of wandb login by default
+        wandb_entity: String = String::new();
+        /// Name of the run in Weights & Biases; that of its folder by default
+        wandb_name: String = String::new();
+        /// Tags of the run in Weights & Biases, with commas between them
+        wandb_tags: Vec<String> = vec![String::new()];
     }
     switches {
-        /// Accepted for the seed implementation's sake: checkpoints are always saved
+        /// With wandb_logging: keep the last and the best checkpoint as artifacts. Checkpoints are
+        /// saved in any case
         save_model;
-        /// Accepted; logging to Weights & Biases comes later, metrics.jsonl has every number
+        /// Log to Weights & Biases: an offline run in wandb/, which wandb sync uploads
         wandb_logging;
+        /// Log to TensorBoard: event files in tensorboard/
+        tensorboard;
         /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
         record_batches;
     }

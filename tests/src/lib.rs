@@ -15,6 +15,7 @@ pub mod python;
 pub mod report;
 pub mod reward_server;
 pub mod run;
+pub mod scripts;
 pub mod services;
 pub mod tree;
 pub mod workshop;

@@ -18,6 +18,8 @@ pub struct Epoch<'a> {
     pub proximal: Option<Proximal>,
     pub sums: Sums,
     pub report: UpdateReport,
+    /// The ratio of every pair that was trained, in the objective's unit.
+    pub ratios: Vec<f32>,
     by_lag: BTreeMap<u64, LagSums>,
     dimensions: usize,
 }
@@ -42,6 +44,7 @@ impl<'a> Epoch<'a> {
             proximal: None,
             sums: Sums::default(),
             report,
+            ratios: Vec::new(),
             by_lag,
             dimensions: trajectories[0].header().shape.elements(),
         }
@@ -73,6 +76,7 @@ impl<'a> Epoch<'a> {
             self.sums.pairs += 1;
             self.sums.clipped += clipped;
             self.sums.ratio += above_one + 1.0;
+            self.ratios.push((above_one + 1.0) as f32);
             self.sums.k3 += above_one - scaled;
             self.sums.log_ratio_abs += f64::from(log_ratio).abs();
             let importance = (f64::from(self.drift(pair)) * factor).exp();

@@ -15,7 +15,7 @@ use crate::learner::proximal::Proximal;
 use crate::pairs::{Pair, StepChoice, pairs};
 use crate::pass::{Lane, Work, side_by_side};
 use crate::policy::Policy;
-use crate::report::UpdateReport;
+use crate::report::{Spread, UpdateReport};
 use crate::schedule::LearningRate;
 use crate::terms::{TermMoments, TermRewards, advantages_of_terms};
 use ddpo_diffusion::scheduler::Transitions;
@@ -38,6 +38,7 @@ pub struct Learner {
     terms: TermMoments,
     version: PolicyVersion,
     schedule_step: u64,
+    spread: Spread,
 }
 
 /// Where a learner is: what a checkpoint holds besides tensors.
@@ -93,6 +94,7 @@ impl Learner {
             terms: TermMoments::default(),
             version: PolicyVersion::default(),
             schedule_step: 0,
+            spread: Spread::default(),
         })
     }
 
@@ -113,6 +115,12 @@ impl Learner {
     #[must_use]
     pub fn transitions(&self) -> &Transitions {
         &self.transitions
+    }
+
+    /// How the values of the last update are spread; nothing before the first.
+    #[must_use]
+    pub fn spread(&self) -> &Spread {
+        &self.spread
     }
 
     /// The policy.
@@ -196,6 +204,8 @@ impl Learner {
             observer(epoch.report.optimizer_steps, total);
         }
         self.version = self.version.next();
+        let ratios = std::mem::take(&mut epoch.ratios);
+        self.spread = Spread { advantages: advantages.clone(), ratios };
         Ok(epoch.finish(self.config.objective, self.lanes[0].reference.is_some()))
     }
 

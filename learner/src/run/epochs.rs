@@ -4,7 +4,7 @@ use crate::batch_file;
 use crate::plan::Plan;
 use crate::report::UpdateReport;
 use crate::run::error::RunError;
-use crate::run::evaluation::Evaluation;
+use crate::run::logging::{Evaluated, Trained};
 use crate::run::metrics::{EpochMetrics, RewardSummary, Seconds, components};
 use crate::run::open::OpenRun;
 use crate::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
@@ -44,8 +44,9 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let epoch = self.run.epoch;
         self.announce(first, epoch..=self.furthest())?;
         // Before the first update, to compare with. It does not count as the best.
-        if first && self.evaluate()?.is_none() {
-            return self.stop();
+        if first {
+            let Some(evaluated) = self.evaluate()? else { return self.stop() };
+            self.run.logs.log(self.run.folder, epoch, None, Some(&evaluated))?;
         }
         while self.goes_on() {
             if (self.host.stop)() || !self.one_epoch()? {
@@ -63,7 +64,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         if self.run.saved != Some(self.run.epoch) {
             self.save()?;
         }
-        Ok(Outcome::Finished)
+        self.close(Outcome::Finished)
     }
 
     /// Samples, scores, updates, evaluates, saves; false if asked to stop while sampling.
@@ -89,7 +90,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         self.write_samples(&rollout.scored)?;
         let eval = due.then(|| self.evaluate()).transpose()?.flatten();
         let best = self.run.best_reward;
-        let mean = eval.as_ref().map(|eval| eval.rewards.reward_mean);
+        let mean = eval.as_ref().map(|eval| eval.evaluation.rewards.reward_mean);
         let improved = mean.is_some_and(|mean| best.is_none_or(|best| mean > best));
         if improved {
             self.run.best_reward = mean;
@@ -146,14 +147,15 @@ impl<'a, 'h> Epochs<'a, 'h> {
     }
 
     /// Draws, scores and records the evaluation that was announced; `None` if asked to stop.
-    fn evaluate(&mut self) -> Result<Option<Evaluation>, RunError> {
+    fn evaluate(&mut self) -> Result<Option<Evaluated>, RunError> {
         let averaged = self.average.take();
         let average = average(&self.run, averaged.as_ref());
         let weights = average.unwrap_or(policy(&self.run, self.digest));
         let request = evaluation::request(self.run.plan, weights);
         let Some(drawn) = draw(self.rollouts, &request, self.host)? else { return Ok(None) };
         let OpenRun { plan, folder, model, epoch, evaluations, .. } = &mut self.run;
-        evaluations.push(plan, folder, model.shape, *epoch, &drawn.scored).map(Some)
+        let evaluation = evaluations.push(plan, folder, model.shape, *epoch, &drawn.scored)?;
+        Ok(Some(Evaluated { evaluation, rewards: rewards(&drawn.scored) }))
     }
 
     fn evaluation_due(&self) -> bool {
@@ -170,8 +172,8 @@ impl<'a, 'h> Epochs<'a, 'h> {
         pictures::write(&path, &plan.reward.label(), model.shape, scored, &title)?;
         if plan.settings.record_batches {
             let trajectories: Vec<_> = scored.iter().map(|one| &one.trajectory).collect();
-            let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
             let path = folder.batch(*epoch)?;
+            let rewards = rewards(scored);
             batch_file::write(&path, &trajectories, learner.transitions(), Some(&rewards))?;
         }
         Ok(())
@@ -182,22 +184,26 @@ impl<'a, 'h> Epochs<'a, 'h> {
         &mut self,
         scored: &[ScoredTrajectory],
         update: UpdateReport,
-        eval: Option<Evaluation>,
+        eval: Option<Evaluated>,
         seconds: Seconds,
     ) -> Result<(), RunError> {
-        let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
+        let rewards = rewards(scored);
+        let evaluation = eval.as_ref().map(|eval| &eval.evaluation);
         let metrics = EpochMetrics {
             epoch: self.run.epoch,
             policy_version: self.run.learner.version().0,
             rewards: RewardSummary::of(&rewards),
             components: components(scored),
             update,
-            eval_reward_mean: eval.as_ref().map(|eval| eval.rewards.reward_mean),
-            eval_components: eval.map(|eval| eval.components).unwrap_or_default(),
+            eval_reward_mean: evaluation.map(|eval| eval.rewards.reward_mean),
+            eval_components: evaluation.map(|eval| eval.components.clone()).unwrap_or_default(),
             seconds,
             peak_memory_bytes: peak_bytes().unwrap_or(0),
         };
-        self.run.metrics.push(&metrics)?;
+        let OpenRun { learner, logs, metrics: lines, folder, epoch, .. } = &mut self.run;
+        lines.push(&metrics)?;
+        let trained = Trained { metrics: &metrics, rewards: &rewards, spread: learner.spread() };
+        logs.log(folder, *epoch, Some(trained), eval.as_ref())?;
         self.host.progress.epoch(&metrics);
         self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
         Ok(())
@@ -226,7 +232,13 @@ impl<'a, 'h> Epochs<'a, 'h> {
         if self.run.epoch > 0 && self.run.saved != Some(self.run.epoch) {
             self.save()?;
         }
-        Ok(Outcome::Interrupted)
+        self.close(Outcome::Interrupted)
+    }
+
+    /// Has the logs say how the run has ended.
+    fn close(&mut self, outcome: Outcome) -> Result<Outcome, RunError> {
+        self.run.logs.close(self.run.folder, self.run.epoch, outcome)?;
+        Ok(outcome)
     }
 
     /// Whether there is another epoch to train.
@@ -266,6 +278,10 @@ impl<'a, 'h> Epochs<'a, 'h> {
     fn settings(&self) -> &crate::settings::Settings {
         &self.run.plan.settings
     }
+}
+
+fn rewards(scored: &[ScoredTrajectory]) -> Vec<f32> {
+    scored.iter().map(|one| one.score.reward).collect()
 }
 
 /// The policy's own weights.

@@ -7,6 +7,7 @@ use crate::model::ModelError;
 use crate::run::pictures::DrawError;
 use ddpo_checkpoint::{PublishError, WriteError};
 use ddpo_diffusion::scheduler::config::SchedulerError;
+use ddpo_loggers::LogError;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
 use std::convert::Infallible;
 use std::io;
@@ -100,6 +101,9 @@ pub enum RunError {
     /// The folder of the run.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A log for TensorBoard or Weights & Biases.
+    #[error(transparent)]
+    Log(Box<LogError>),
     /// A grid of samples.
     #[error(transparent)]
     Draw(#[from] DrawError),

@@ -109,6 +109,18 @@ impl RunFolder {
         Ok(folder.join(format!("epoch-{epoch:06}.safetensors")))
     }
 
+    /// `tensorboard`: its event files, where they were asked for.
+    #[must_use]
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
+    }
+
+    /// `wandb`: the offline run of Weights & Biases, where it was asked for.
+    #[must_use]
+    pub fn wandb(&self) -> PathBuf {
+        self.root.join("wandb")
+    }
+
     /// `checkpoints/epoch-NNNNNN`.
     #[must_use]
     pub fn checkpoint(&self, epoch: u32) -> PathBuf {

@@ -10,6 +10,7 @@ pub mod evaluation;
 pub mod folder;
 mod leftovers;
 mod lock;
+mod logging;
 pub mod metrics;
 pub mod open;
 pub mod pictures;

@@ -13,6 +13,7 @@ use crate::run::error::{FolderError, RunError};
 use crate::run::evaluation::Evaluations;
 use crate::run::folder::RunFolder;
 use crate::run::lock::RunLock;
+use crate::run::logging::Logs;
 use crate::run::metrics::MetricsFile;
 use crate::run::place::placeless;
 use crate::run::progress::Progress;
@@ -29,6 +30,7 @@ pub struct OpenRun<'a> {
     pub(super) learner: Learner,
     pub(super) evaluations: Evaluations,
     pub(super) metrics: MetricsFile,
+    pub(super) logs: Logs,
     pub(super) best_reward: Option<f64>,
     pub(super) epoch: u32,
     pub(super) saved: Option<u32>,
@@ -71,6 +73,7 @@ impl<'a> OpenRun<'a> {
             learner,
             evaluations: Evaluations::open(folder, epoch)?,
             metrics: MetricsFile::open(&folder.metrics(), epoch)?,
+            logs: Logs::open(plan, folder, epoch)?,
             best_reward,
             epoch,
             saved: resumed.map(|(epoch, _)| epoch),

@@ -12,7 +12,7 @@ use ddpo_rollout::reward::{RewardExpression, Term};
 pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
     let settings = &plan.settings;
     let from = if epoch == 0 { String::new() } else { format!(" from epoch {epoch} on") };
-    let mut text = format!(
+    format!(
         "finetuning {} for \"{}\"{from}: {} epochs of {} samples, {} steps each, in {}",
         settings.ddpm_ckpt,
         plan.reward,
@@ -20,11 +20,7 @@ pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
         settings.num_samples_per_epoch,
         settings.num_inference_steps,
         folder.root().display()
-    );
-    if settings.wandb_logging {
-        text += "\nwandb_logging: logging to Weights & Biases comes later; metrics.jsonl has every number";
-    }
-    text
+    )
 }
 
 /// One epoch. Of a sum its terms, of an evaluation what is held out.

@@ -1,0 +1,67 @@
+//! A file that only grows, by whole pieces.
+
+use crate::error::LogError;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A file that is appended to. After a write that failed it is as long as before, so that a reader
+/// of the log meets no half of a record but where the process was killed.
+#[derive(Debug)]
+pub struct Growing {
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl Growing {
+    /// Opens or creates a file and cuts off what lies beyond `length`.
+    pub fn open(path: &Path, length: u64) -> Result<Self, LogError> {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.map_err(LogError::io("open", path))?;
+        file.set_len(length).map_err(LogError::io("cut", path))?;
+        Ok(Self { path: path.into(), file, length })
+    }
+
+    /// Bytes in the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds `bytes`; they are on the disk when this returns.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        if let Err(source) = written {
+            // The first error is the one to tell; a reader copes with what stays.
+            let _ = self.file.set_len(self.length);
+            return Err(LogError::io("write", &self.path)(source));
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_grows_from_where_it_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, b"whole, and half of").unwrap();
+        let mut file = Growing::open(&path, 5).unwrap();
+        file.append(b" again").unwrap();
+        assert_eq!(
+            (std::fs::read(&path).unwrap().as_slice(), file.length()),
+            (&b"whole again"[..], 11)
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Growing::open(&folder.path().join("nowhere/log"), 0).unwrap_err().to_string();
+        assert!(error.starts_with("could not open `") && error.contains("nowhere/log"), "{error}");
+    }
+}
