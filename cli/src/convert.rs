@@ -1,7 +1,7 @@
 //! `ddpo convert`: between the `.pth` files of alcazar90/ddpo-celebahq and diffusers' folders.
 
 use crate::arguments::ConvertCommand;
-use crate::output;
+use crate::output::{self, say};
 use anyhow::{Result, bail};
 use ddpo_learner::adamw::{AdamW, AdamWConfig};
 use ddpo_learner::card::base::BaseModel;
@@ -159,9 +159,4 @@ fn rate(state: &RunState) -> Option<f64> {
     let plan = Plan::new(settings(state)?).ok()?;
     let (epochs, samples) = (plan.settings.num_epochs, plan.settings.num_samples_per_epoch);
     Some(plan.learning_rate(epochs, samples).at(state.schedule_step.saturating_sub(1)))
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -2,6 +2,7 @@
 //! has the two commands that make the embedded model again.
 
 use crate::arguments::{PredictionType, PretrainCommand};
+use crate::output::aside;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{PipelineToSave, publish_folder, save_pipeline};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
@@ -43,7 +44,7 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
     device::set_threads(command.threads)?;
     let start = match &command.init {
         None => None,
-        Some(name) => Some(Model::open(name, &mut say)?),
+        Some(name) => Some(Model::open(name, &mut aside)?),
     };
     let config = match (&start, &command.unet_config) {
         (Some(model), _) => UNetConfig::from_json(model.unet_text())?,
@@ -74,7 +75,7 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
     for step in 1..=command.steps {
         sum += training.step(&images);
         if step % 100 == 0 {
-            say(&format!("step {step} of {}: loss {:.5}", command.steps, sum / 100.0));
+            aside(&format!("step {step} of {}: loss {:.5}", command.steps, sum / 100.0));
             sum = 0.0;
         }
     }
@@ -87,13 +88,8 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
         metadata: &metadata,
     };
     publish_folder(&command.out, |root| save_pipeline(root, &pipeline))?;
-    say(&format!("averaged weights in {}", command.out.display()));
+    aside(&format!("averaged weights in {}", command.out.display()));
     Ok(())
-}
-
-#[expect(clippy::print_stderr, reason = "progress of a long command")]
-fn say(line: &str) {
-    eprintln!("{line}");
 }
 
 fn scheduler_text(prediction_type: PredictionType) -> String {

@@ -1,7 +1,7 @@
 //! `ddpo push`: a checkpoint to the Hugging Face Hub.
 
 use crate::arguments::PushCommand;
-use crate::output;
+use crate::output::{self, say};
 use anyhow::{Result, bail};
 use ddpo_checkpoint::hub::push::{Push, Visibility, push};
 use ddpo_checkpoint::{HubSettings, MODEL_CARD};
@@ -76,9 +76,4 @@ fn name(folder: &Path) -> String {
     whole
         .file_name()
         .map_or_else(|| "checkpoint".into(), |name| name.to_string_lossy().into_owned())
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn say(line: &str) {
-    println!("{line}");
 }
