@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use ddpo_tests::live::{Viewer, ask, get, get_by_tls, open};
+use ddpo_tests::live::{Event, Viewer, ask, get, get_by_tls, open};
 use ddpo_tests::services::certificates::Authority;
 use ddpo_tests::services::process::Role;
 use ddpo_tests::services::{Fleet, FleetConfig, PATIENCE, toy, until};
@@ -70,6 +70,11 @@ fn a_browser_sees_a_run_of_one_process_grow() {
     assert_eq!(viewer.event(), None, "the stream ends with the process");
 }
 
+/// The members of a fleet that have this role.
+fn count(members: &Value, role: &str) -> usize {
+    members.as_array().unwrap().iter().filter(|one| one["role"] == role).count()
+}
+
 #[test]
 fn fifty_viewers_see_three_samplers_at_work_and_one_that_never_reads_holds_nobody_up() {
     let mut fleet = Fleet::new(FleetConfig {
@@ -86,13 +91,19 @@ fn fifty_viewers_see_three_samplers_at_work_and_one_that_never_reads_holds_nobod
             let (address, key) = (address.clone(), key.clone());
             std::thread::spawn(move || {
                 let mut viewer = Viewer::watch(&address, &key);
-                viewer.until("fleet", |members| {
-                    let members = members.as_array().unwrap();
-                    members.iter().filter(|one| one["role"] == "sampler").count() == 3
-                });
-                let film = viewer.until("film-0", |shot| shot["done"].as_u64() > Some(0));
-                viewer.until("now", |now| now["ended"] == "is finished");
-                film["worker"].as_str().unwrap().to_owned()
+                let (mut samplers, mut mover) = (0, None);
+                // In any order: a short run may be over soon after its samplers have reported.
+                while let Some(Event { topic, data }) = viewer.event() {
+                    match topic.as_str() {
+                        "fleet" => samplers = samplers.max(count(&data, "sampler")),
+                        "film-0" if data["done"].as_u64() > Some(0) => {
+                            mover = data["worker"].as_str().map(str::to_owned);
+                        }
+                        "now" if data["ended"] == "is finished" => return (samplers, mover),
+                        _ => {}
+                    }
+                }
+                panic!("the stream ended before the run: {samplers} samplers, moved by {mover:?}")
             })
         })
         .collect();
@@ -100,8 +111,9 @@ fn fifty_viewers_see_three_samplers_at_work_and_one_that_never_reads_holds_nobod
     ["sampler-1", "sampler-2", "sampler-3"].into_iter().for_each(|name| fleet.sampler(name));
     fleet.finishes("learner");
     for viewer in viewers {
-        let worker = viewer.join().unwrap();
-        assert!(worker.starts_with("sampler-"), "{worker}");
+        let (samplers, mover) = viewer.join().unwrap();
+        assert_eq!(samplers, 3);
+        assert!(mover.is_some_and(|worker| worker.starts_with("sampler-")));
     }
     drop(asleep);
     // To be watched changes nothing.

@@ -192,21 +192,24 @@ fn uplink(host: &Host, settings: &SamplerSettings) -> Result<Uplink> {
     Uplink::start(settings, &Handle::current()).context("sampler.rewarders")
 }
 
-/// Tells the store every few seconds that this worker lives, and which weights it draws with.
+/// Tells the store every few seconds, and whenever that changes, that this worker lives and which
+/// weights it draws with.
 async fn report(
     store: Arc<dyn Broadcast>,
     worker: String,
-    loaded: watch::Receiver<Option<(WeightsId, Digest)>>,
+    mut loaded: watch::Receiver<Option<(WeightsId, Digest)>>,
 ) {
     const EVERY: Duration = Duration::from_secs(3);
-    while loaded.has_changed().is_ok() {
-        let version = loaded.borrow().map(|(weights, _)| weights.version);
+    loop {
+        let version = loaded.borrow_and_update().map(|(weights, _)| weights.version);
         if let Some(version) = version
             && let Err(error) = store.report_worker(&worker, version).await
         {
             tracing::debug!(%error, "no sign of life could be given");
         }
-        sleep(EVERY).await;
+        if let Ok(Err(_)) = timeout(EVERY, loaded.changed()).await {
+            return;
+        }
     }
 }
 
