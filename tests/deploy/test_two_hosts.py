@@ -25,6 +25,9 @@ CUT_SECONDS = 20
 TOKEN = "two-hosts-token-0123456789"
 PASSWORD = "two-hosts-password"
 
+# What this test is told by variables is no setting of a run.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("DDPO_")}
+
 # Sends itself 10 MB from one host to the other, and prints the seconds for connecting and for sending.
 SENDER = """
 import socket, sys, time
@@ -71,7 +74,7 @@ class TwoHosts(unittest.TestCase):
 
     def service(self, host, name, port, *more):
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DDPO_")},
+            **ENVIRONMENT,
             "DDPO_SERVICE_TOKEN": TOKEN,
             "DDPO_SERVICE_REDIS_URL": f"redis://:{PASSWORD}@{self.near.address}:6379",
             "OMP_WAIT_POLICY": "passive",
@@ -100,7 +103,7 @@ class TwoHosts(unittest.TestCase):
         folder = self.folder / "one-process"
         folder.mkdir()
         command = [RELEASE / "ddpo", "train", f"--config={SETTINGS}"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True)
         return last_checkpoint(folder / "run")
 
     def epochs(self):
