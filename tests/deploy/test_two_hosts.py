@@ -9,6 +9,7 @@ import tempfile
 import time
 import unittest
 
+from engine import plain_environment
 from folders import last_checkpoint
 from hosts import Cable, Host, why_not
 from waiting import until
@@ -24,9 +25,6 @@ CUT_SECONDS = 20
 
 TOKEN = "two-hosts-token-0123456789"
 PASSWORD = "two-hosts-password"
-
-# What this test is told by variables is no setting of a run.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("DDPO_")}
 
 # Sends itself 10 MB from one host to the other, and prints the seconds for connecting and for sending.
 SENDER = """
@@ -74,7 +72,7 @@ class TwoHosts(unittest.TestCase):
 
     def service(self, host, name, port, *more):
         environment = {
-            **ENVIRONMENT,
+            **plain_environment(),
             "DDPO_SERVICE_TOKEN": TOKEN,
             "DDPO_SERVICE_REDIS_URL": f"redis://:{PASSWORD}@{self.near.address}:6379",
             "OMP_WAIT_POLICY": "passive",
@@ -103,7 +101,7 @@ class TwoHosts(unittest.TestCase):
         folder = self.folder / "one-process"
         folder.mkdir()
         command = [RELEASE / "ddpo", "train", f"--config={SETTINGS}"]
-        subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True)
+        subprocess.run(command, cwd=folder, env=plain_environment(), check=True, capture_output=True)
         return last_checkpoint(folder / "run")
 
     def epochs(self):

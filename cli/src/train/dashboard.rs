@@ -2,6 +2,7 @@
 //! board.
 
 use crate::door::web_door;
+use crate::train::shown::WORKER;
 use anyhow::{Context, Result};
 use ddpo_dashboard::fleet::OneProcess;
 use ddpo_dashboard::now::Live;
@@ -46,7 +47,7 @@ impl Page {
             .build()
             .context("--dashboard: a thread could not be started")?;
         let board = Board::new(BoardLimits::default());
-        let fleet = OneProcess { name: "ddpo train".into(), board: board.clone() };
+        let fleet = OneProcess { name: WORKER.into(), board: board.clone() };
         let dashboard = Dashboard {
             door,
             folder,

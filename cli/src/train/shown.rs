@@ -8,7 +8,7 @@ use ddpo_rollout::trajectory::{Trajectory, TrajectoryHeader};
 use ddpo_sampler::engine::Progress;
 
 /// Who draws, as the page names it.
-const WORKER: &str = "ddpo train";
+pub const WORKER: &str = "ddpo train";
 
 /// The batches of one request on a board, if there is one.
 #[derive(Clone, Copy)]

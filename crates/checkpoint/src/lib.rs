@@ -17,6 +17,7 @@ mod archive_writer;
 mod header;
 mod span;
 
+pub mod digests;
 pub mod files;
 pub mod folders;
 pub mod front_matter;

@@ -4,9 +4,8 @@ use crate::answers::Answers;
 use crate::news::MOST_VIEWERS;
 use crate::pulse::Pulse;
 use ddpo_service::doors::{DoorError, WebDoor};
-use hyper::server::conn::http1;
+use ddpo_service::http::{accept, one_request};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,12 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest time for the TLS handshake, and for a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-/// Largest head of a request (bytes).
-const HEAD: usize = 16 << 10;
 /// Connections besides those of the viewers; more wait.
 const OTHERS: usize = 32;
-/// Pause after an error of accept, which says that the process has no more file descriptors.
-const PAUSE: Duration = Duration::from_millis(200);
 /// How long streams get to send their last event.
 const LAST_WORD: Duration = Duration::from_millis(200);
 
@@ -57,9 +52,12 @@ impl Server {
     pub async fn serve(self, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(MOST_VIEWERS + OTHERS));
         let mut connections = JoinSet::new();
-        while let Some(stream) = self.accepted(&places, &stop).await {
+        loop {
+            let (stream, place) = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = accept(&self.listener, &places) => accepted,
+            };
             while connections.try_join_next().is_some() {}
-            let Some((stream, place)) = stream else { continue };
             let (door, answers) = (self.door.clone(), Arc::clone(&self.answers));
             connections.spawn(async move {
                 secured(&door, &answers, stream).await;
@@ -69,29 +67,6 @@ impl Server {
         // What is left after that is dropped with the set, and its connection with it.
         let _ =
             timeout(LAST_WORD, async { while connections.join_next().await.is_some() {} }).await;
-    }
-
-    /// The next connection and its place; `Some(None)` where the system has refused it, and nothing
-    /// at the end.
-    async fn accepted(
-        &self,
-        places: &Arc<Semaphore>,
-        stop: &CancellationToken,
-    ) -> Option<Option<(TcpStream, impl Drop + use<>)>> {
-        let next = async {
-            let place = Arc::clone(places).acquire_owned().await.ok()?;
-            match self.listener.accept().await {
-                Ok((stream, _)) => Some(Some((stream, place))),
-                Err(_) => {
-                    tokio::time::sleep(PAUSE).await;
-                    Some(None)
-                }
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => None,
-            accepted = next => accepted,
-        }
     }
 }
 
@@ -115,15 +90,8 @@ async fn connection(answers: &Answers, stream: impl AsyncRead + AsyncWrite + Unp
         let pulse = Arc::clone(&pulse);
         async move { Ok::<_, Infallible>(answers.answer(request, pulse).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(HEAD)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        // A client that breaks off is its own affair.
-        _ = connection => {}
+        () = one_request(stream, HEAD_DEADLINE, service) => {}
         () = pulse.stops() => {}
     }
 }

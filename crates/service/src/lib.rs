@@ -77,6 +77,8 @@ pub mod health;
 #[cfg(feature = "grpc")]
 pub mod host;
 #[cfg(feature = "grpc")]
+pub mod http;
+#[cfg(feature = "grpc")]
 pub mod launch;
 #[cfg(feature = "grpc")]
 pub mod metrics;

@@ -4,14 +4,13 @@
 //! connection, and few connections, each with a deadline.
 
 use crate::health::{Health, Report};
+use crate::http::{accept, one_request};
 use crate::metrics::{Metrics, TEXT_FORMAT};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -25,12 +24,8 @@ use tokio::sync::Semaphore;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest time for a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(2);
-/// Largest head of a request (bytes).
-const HEAD: usize = 16 << 10;
 /// Connections at one time; more wait.
 const CONNECTIONS: usize = 32;
-/// Pause after an error of accept, which says that the process has no more file descriptors.
-const PAUSE: Duration = Duration::from_millis(200);
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -77,24 +72,15 @@ impl StatusServer {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         tokio::pin!(stop);
         loop {
-            let place = tokio::select! {
+            let (stream, place) = tokio::select! {
                 () = &mut stop => return,
-                place = places.clone().acquire_owned() => place,
+                accepted = accept(&self.listener, &places) => accepted,
             };
-            let accepted = tokio::select! {
-                () = &mut stop => return,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let answers = self.answers.clone();
-                    tokio::spawn(async move {
-                        answers.connection(stream).await;
-                        drop(place);
-                    });
-                }
-                Err(_) => tokio::time::sleep(PAUSE).await,
-            }
+            let answers = self.answers.clone();
+            tokio::spawn(async move {
+                answers.connection(stream).await;
+                drop(place);
+            });
         }
     }
 }
@@ -109,14 +95,8 @@ impl Answers {
     async fn connection(&self, stream: TcpStream) {
         let service =
             service_fn(|request| async move { Ok::<_, Infallible>(self.answer(&request)) });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_DEADLINE)
-            .max_buf_size(HEAD)
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
-        // A client that breaks off or dawdles is its own affair.
-        let _ = tokio::time::timeout(DEADLINE, connection).await;
+        // What takes longer is cut off.
+        let _ = tokio::time::timeout(DEADLINE, one_request(stream, HEAD_DEADLINE, service)).await;
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {

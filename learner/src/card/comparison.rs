@@ -4,7 +4,7 @@ use crate::card::markdown::{code, table};
 use crate::run::evaluation::Evaluation;
 use crate::run::folder::RunFolder;
 use crate::run::shares;
-use ddpo_picture::{Cell, MOST_SHOWN, grid};
+use ddpo_picture::{Cell, MOST_SHOWN, grid, square_layout};
 use ddpo_report::gallery::cut_grid;
 use ddpo_report::statistics::{Difference, bootstrap};
 use ddpo_report::table::Table;
@@ -14,7 +14,7 @@ use ddpo_rollout::trajectory::StateShape;
 /// Pairs that a picture shows, of small images and of others.
 const PAIRS: [usize; 2] = [8, 4];
 
-/// Images up to this side are small; they are enlarged to it.
+/// Images up to this side are small.
 const SMALL: usize = 96;
 
 /// Seed of the interval, the default of `ddpo evaluate`.
@@ -48,7 +48,7 @@ impl<'a> Comparison<'a> {
             let columns = columns.min(cells.len()).min(after_cells.len());
             cells.truncate(columns);
             cells.extend(after_cells.into_iter().take(columns));
-            let scale = (SMALL / shape.width.max(1)).max(1);
+            let (_, scale) = square_layout(columns, shape.width);
             let title = format!("above: before; below: after {} epochs, same noise", after.epoch);
             Some(grid(&cells, columns, scale, &title))
         });

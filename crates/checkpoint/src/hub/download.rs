@@ -6,8 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
+use crate::digests::sha256_of;
 use crate::hub::Failure;
 use crate::hub::client::{Client, Remote};
 
@@ -113,9 +112,7 @@ fn verify(partial: &Path, expected: Option<u64>, remote: &Remote) -> Result<(), 
     if !is_digest {
         return Ok(());
     }
-    let mut digest = Sha256::new();
-    io::copy(&mut File::open(partial)?, &mut digest)?;
-    let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = sha256_of(File::open(partial)?)?;
     if found == remote.etag.to_ascii_lowercase() {
         return Ok(());
     }

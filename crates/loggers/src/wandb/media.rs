@@ -4,8 +4,8 @@ use crate::error::LogError;
 use crate::histogram::Histogram;
 use crate::step::Picture;
 use crate::wandb::files::link;
+use ddpo_checkpoint::digests::sha256_of;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// Where pictures lie below `files/`.
@@ -18,8 +18,7 @@ pub fn histogram(histogram: &Histogram) -> Value {
 
 /// Puts a picture's file below `files` and describes it; gives its path below `files` too.
 pub fn picture(picture: &Picture, step: u32, files: &Path) -> Result<(String, Value), LogError> {
-    let sha256 = Sha256::digest(&picture.bytes);
-    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256_of(&picture.bytes[..]).map_err(LogError::io("read", &picture.path))?;
     let path = format!("{FOLDER}/{}_{step}_{}.png", picture.name, &sha256[..20]);
     link(&picture.path, &files.join(&path))?;
     let value = json!({

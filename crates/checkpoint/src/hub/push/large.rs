@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use ureq::SendBody;
 
+use crate::digests::sha256_of;
 use crate::hub::push::PushError;
 use crate::hub::push::api::Api;
 use crate::hub::push::local::LocalFile;
-use crate::hub::push::sender::Purpose;
+use crate::hub::push::sender::{Answer, Purpose};
 
 const LFS_JSON: &str = "application/vnd.git-lfs+json";
 
@@ -61,9 +61,7 @@ struct Action {
 /// Takes the digests of files.
 pub(super) fn digested(files: Vec<LocalFile>) -> Result<Vec<Digested>, PushError> {
     let one = |file: LocalFile| {
-        let mut digest = Sha256::new();
-        io::copy(&mut file.open()?, &mut digest).map_err(LocalFile::io(&file.path))?;
-        let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = sha256_of(file.open()?).map_err(LocalFile::io(&file.path))?;
         Ok(Digested { file, digest })
     };
     files.into_iter().map(one).collect()
@@ -128,7 +126,7 @@ fn post(
     purpose: Purpose,
     url: &str,
     asked: &Value,
-) -> Result<crate::hub::push::sender::Answer, PushError> {
+) -> Result<Answer, PushError> {
     let (sender, body) = (api.sender, asked.to_string());
     sender.attempts(purpose, api.progress, &mut || {
         let request = sender.post_given(url, LFS_JSON).header("accept", LFS_JSON);
@@ -193,7 +191,7 @@ fn put(
     url: &str,
     (start, length): (u64, u64),
     headers: &[(&String, &str)],
-) -> Result<crate::hub::push::sender::Answer, PushError> {
+) -> Result<Answer, PushError> {
     let sender = api.sender;
     sender.attempts(purpose, api.progress, &mut || {
         let mut open: File = file.open()?;
