@@ -1,5 +1,6 @@
 //! The picture at the end of a trajectory: 8-bit RGB, and its map from model space.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// An 8-bit RGB image, rows from top to bottom, pixels interleaved.
@@ -33,13 +34,14 @@ pub enum ImageError {
     NotFinite(usize),
 }
 
-/// How a state in model space becomes 8-bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The map from a state in model space to 8-bit levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PixelMap {
     /// `[-1, 1]` to `[0, 255]` with rounding, as diffusers' pipelines show a sample.
     #[default]
     Signed,
-    /// `[0, 1]` to `[0, 255]`: the seed implementation's error, which turns the dark half black.
+    /// `[0, 1]` to `[0, 255]`, as in alcazar90/ddpo-celebahq: the dark half becomes black.
     Unit,
 }
 

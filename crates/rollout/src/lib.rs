@@ -3,6 +3,7 @@
 //! knows libtorch or the network.
 
 pub mod csv;
+pub mod dtype;
 pub mod image;
 pub mod noise;
 pub mod order;

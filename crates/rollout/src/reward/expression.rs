@@ -1,4 +1,4 @@
-//! The reward as an expression: a weighted sum of rewards, each named by its source.
+//! The reward as an expression: a weighted sum of rewards, each from its source.
 //!
 //! ```text
 //!   jpeg compressibility
@@ -7,79 +7,64 @@
 //!   0.5*torchscript:models/smile.pt + 0.5*grpc://127.0.0.1:50060,127.0.0.1:50061
 //! ```
 //!
-//! Terms are cut at every `+` and `-` with a space on both sides, so a path or an address may hold
-//! either, but not surrounded by spaces. A weight stands before a `*`; without one it is 1, or -1
-//! after a leading `-`. A `*` behind the first `:` belongs to the source. What sources there are is
-//! for whoever scores to say; [`full_name`] knows a few short names.
+//! Terms are separated by `+` and `-` with a space on both sides, so a path or an address may contain
+//! either character, but not surrounded by spaces. A weight precedes a `*`; without one it is 1, or -1
+//! after a leading `-`. A `*` after the first `:` belongs to the source.
 //!
-//! A term's reward, and a reward that is held out for evaluation, travel as components of a score,
-//! under names that are made here, so that whoever scores and whoever reads agree on them.
+//! The reward of a term, and a reward that is held out for evaluation, travel as components of a score.
+//! Their names are made here, so that the rewarder that writes them and the learner that reads them
+//! agree.
 
+use crate::reward::source::{RewardSource, ServerAddress, UnknownSource};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// Bytes of an expression's [label](RewardExpression::label) at most: it travels with every score.
+/// The largest length of an expression's [label](RewardExpression::label), in bytes: it is part of
+/// metric and component names.
 pub const MOST_BYTES: usize = 384;
-
-/// What a source begins with that is a TorchScript file.
-pub const TORCHSCRIPT: &str = "torchscript:";
-
-/// Short names and the sources that they stand for.
-const SHORT: [(&str, &str); 3] = [
-    ("aesthetic", "aesthetic score"),
-    ("over50", "over50 years old"),
-    ("under30", "under30 years old"),
-];
-
-/// The source that a short name stands for; any other source is its own name.
-#[must_use]
-pub fn full_name(source: &str) -> &str {
-    SHORT.into_iter().find(|(short, _)| *short == source).map_or(source, |(_, full)| full)
-}
 
 /// One reward of a sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
-    /// What its reward is multiplied by: finite, not zero.
+    /// The factor of its reward: finite, not zero.
     pub weight: f32,
-    /// Where its reward comes from: a task's name, `torchscript:PATH`, `grpc://HOST:PORT`, ...
-    pub source: String,
+    /// The source of its reward.
+    pub source: RewardSource,
 }
 
 impl Term {
-    /// The name of its reward in scores and files: the source, a file by its last name, so that it
-    /// is the same wherever the file lies.
+    /// Returns the name of its reward in scores and files.
     #[must_use]
     pub fn label(&self) -> String {
-        let file = self.source.strip_prefix(TORCHSCRIPT).and_then(|path| path.rsplit('/').next());
-        file.filter(|file| !file.is_empty())
-            .map_or_else(|| self.source.clone(), |file| format!("{TORCHSCRIPT}{file}"))
+        self.source.label()
     }
 }
 
-/// A weighted sum of rewards; at least one, each once. Its text parses back to the same.
-#[derive(Clone, Debug, PartialEq)]
+/// A weighted sum of at least one reward, each of them once. Its text parses back to the same sum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RewardExpression {
     terms: Vec<Term>,
 }
 
-/// Why a text is no reward. Each message goes on from "expected".
+/// Errors from parsing a reward expression. Each message continues the word "expected".
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ExpressionError {
-    /// There is nothing where a reward has to be.
+    /// A reward is missing.
     #[error("a reward on both sides of each + and -, found none in \"{text}\"")]
     Empty {
         /// The expression.
         text: String,
     },
-    /// What stands before a `*` is no number.
+    /// The text before a `*` is not a number.
     #[error("a number before the `*` in \"{piece}\", found \"{found}\"")]
     Weight {
         /// The term.
         piece: String,
-        /// What stands there.
+        /// The text before the `*`.
         found: String,
     },
     /// A weight is infinite, not a number, or zero.
@@ -90,21 +75,24 @@ pub enum ExpressionError {
         /// The weight.
         found: f32,
     },
-    /// A source is no name.
+    /// A source cannot stand in an expression.
     #[error("the name of a reward, found \"{found}\" in \"{piece}\"")]
     Source {
         /// The term.
         piece: String,
-        /// What stands in the name's place.
+        /// The text in place of the name.
         found: String,
     },
-    /// A reward comes twice.
+    /// A source is unknown.
+    #[error(transparent)]
+    Unknown(#[from] UnknownSource),
+    /// A reward appears twice.
     #[error("each reward once, found \"{label}\" twice; hint: add up their weights")]
     Duplicate {
         /// The reward.
         label: String,
     },
-    /// The text is too long to travel with every score.
+    /// The label is too long.
     #[error("at most {MOST_BYTES} bytes, found {found}")]
     TooLong {
         /// Its length in bytes.
@@ -113,7 +101,7 @@ pub enum ExpressionError {
 }
 
 impl RewardExpression {
-    /// The sum of `terms`, whose short names become full ones.
+    /// Makes the sum of `terms`.
     ///
     /// # Errors
     /// [`ExpressionError`] names the first term that cannot be used.
@@ -122,62 +110,79 @@ impl RewardExpression {
             return Err(ExpressionError::Empty { text: String::new() });
         }
         let mut labels = BTreeSet::new();
-        let mut checked = Vec::with_capacity(terms.len());
-        for Term { weight, source } in terms {
-            let term = Term { weight, source: full_name(&source).to_owned() };
-            check(&term)?;
+        for term in &terms {
+            check(term)?;
             let label = term.label();
             if !labels.insert(label.clone()) {
                 return Err(ExpressionError::Duplicate { label });
             }
-            checked.push(term);
         }
-        let expression = Self { terms: checked };
+        let expression = Self { terms };
         match expression.label().len() {
             found if found > MOST_BYTES => Err(ExpressionError::TooLong { found }),
             _ => Ok(expression),
         }
     }
 
-    /// The terms, in their order.
+    /// Returns the terms, in the order in which they were written.
     #[must_use]
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
 
-    /// The source, where the expression is one reward as it is: a single term of weight 1.
+    /// Returns the source where the expression is a single term of weight 1.
     #[must_use]
-    pub fn plain(&self) -> Option<&str> {
+    pub fn plain(&self) -> Option<&RewardSource> {
         match &self.terms[..] {
             [Term { weight: 1.0, source }] => Some(source),
             _ => None,
         }
     }
 
-    /// The expression's name in scores and files: its text with [labels](Term::label) in place of
-    /// sources. What learner and rewarder compare.
+    /// Returns the expression's name in scores and files: its text with [labels](Term::label) in place
+    /// of sources.
     #[must_use]
     pub fn label(&self) -> String {
         written(self.terms.iter().map(|term| (term.weight, term.label())))
     }
 
-    /// The name of its reward among the components of a score, where it is held out for evaluation.
+    /// Returns the name of its reward among the components of a score, where it is held out for
+    /// evaluation.
     #[must_use]
     pub fn held_out_name(&self) -> String {
         format!("eval:{}", self.label())
     }
 
-    /// The same sum with every source as `change` gives it.
-    ///
-    /// # Errors
-    /// [`ExpressionError`] if what it gives is no source.
-    pub fn with_sources(&self, change: impl Fn(&str) -> String) -> Result<Self, ExpressionError> {
+    /// Returns the same sum with every source replaced by what `change` returns.
+    #[must_use]
+    pub fn with_sources(&self, change: impl Fn(&RewardSource) -> RewardSource) -> Self {
         let changed = |term: &Term| Term { weight: term.weight, source: change(&term.source) };
-        Self::new(self.terms.iter().map(changed).collect())
+        Self { terms: self.terms.iter().map(changed).collect() }
     }
+}
 
-    /// Reads several expressions, each once. A list of servers may have been cut at its commas,
-    /// as lists of settings are: `HOST:PORT` alone goes on with the servers before it.
+/// Several different expressions, as a list of texts in settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Vec<String>", try_from = "Vec<String>")]
+pub struct RewardList(pub Vec<RewardExpression>);
+
+impl TryFrom<Vec<String>> for RewardList {
+    type Error = ExpressionError;
+
+    fn try_from(texts: Vec<String>) -> Result<Self, ExpressionError> {
+        RewardExpression::list(&texts).map(Self)
+    }
+}
+
+impl From<RewardList> for Vec<String> {
+    fn from(list: RewardList) -> Self {
+        list.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl RewardExpression {
+    /// Parses several different expressions. Settings split lists at commas, which may have split a
+    /// list of servers too: a `HOST:PORT` alone is appended to the servers before it.
     ///
     /// # Errors
     /// [`ExpressionError`] of the first that cannot be read.
@@ -202,22 +207,30 @@ impl RewardExpression {
     }
 }
 
-/// Whether `text` begins with another server of the list that `before` ends with.
+/// Returns whether `text` begins with another server of the list that `before` ends with.
 fn goes_on(before: &str, text: &str) -> bool {
     let Some(first) = text.split_whitespace().next() else { return false };
     let last = before.split_whitespace().last().unwrap_or_default();
-    let address = first.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    (last.contains("grpc://") || last.contains("grpcs://"))
-        && address
-        && !first.contains(['*', '/'])
-        && !first.starts_with(TORCHSCRIPT)
+    (last.contains("grpc://") || last.contains("grpcs://")) && ServerAddress::parse(first).is_some()
+}
+
+impl From<RewardExpression> for String {
+    fn from(expression: RewardExpression) -> Self {
+        expression.to_string()
+    }
+}
+
+impl TryFrom<String> for RewardExpression {
+    type Error = ExpressionError;
+
+    fn try_from(text: String) -> Result<Self, ExpressionError> {
+        text.parse()
+    }
 }
 
 impl fmt::Display for RewardExpression {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let terms = self.terms.iter().map(|term| (term.weight, term.source.clone()));
+        let terms = self.terms.iter().map(|term| (term.weight, term.source.to_string()));
         formatter.write_str(&written(terms))
     }
 }
@@ -298,37 +311,51 @@ fn term(sign: f32, piece: &str) -> Result<Term, ExpressionError> {
             None => (1.0, piece),
         },
     };
-    Ok(Term { weight: sign * weight, source: source.to_owned() })
+    let weight = sign * weight;
+    let written = || written(std::iter::once((weight, source.to_owned())));
+    if !weight.is_finite() || weight == 0.0 {
+        return Err(ExpressionError::WeightValue { piece: written(), found: weight });
+    }
+    if !is_source(source) {
+        return Err(ExpressionError::Source { piece: written(), found: source.to_owned() });
+    }
+    Ok(Term { weight, source: source.parse()? })
 }
 
-/// What stands before and after the `*` of a term that has a weight.
+/// Splits a term that has a weight at its `*`.
 fn weighted(piece: &str) -> Option<(&str, &str)> {
     let (number, source) = piece.split_once('*')?;
     (!number.contains(':')).then(|| (number.trim(), source.trim()))
 }
 
-fn check(term: &Term) -> Result<(), ExpressionError> {
-    let Term { weight, source } = term;
-    let piece = || written(std::iter::once((*weight, source.clone())));
-    if !weight.is_finite() || *weight == 0.0 {
-        return Err(ExpressionError::WeightValue { piece: piece(), found: *weight });
-    }
+/// Returns whether a text can stand as the source of a term and be read back from the expression.
+fn is_source(source: &str) -> bool {
     let operator = |(at, symbol): (usize, char)| is_operator(source, at, symbol);
-    let refused = source.is_empty()
+    !(source.is_empty()
         || source.trim() != source
         || source.starts_with(['+', '-'])
         || source.chars().any(char::is_control)
         || source.char_indices().any(operator)
-        || weighted(source).is_some();
-    match refused {
-        true => Err(ExpressionError::Source { piece: piece(), found: source.clone() }),
-        false => Ok(()),
+        || weighted(source).is_some())
+}
+
+fn check(term: &Term) -> Result<(), ExpressionError> {
+    let (weight, source) = (term.weight, term.source.to_string());
+    let piece = || written(std::iter::once((weight, source.clone())));
+    if !weight.is_finite() || weight == 0.0 {
+        return Err(ExpressionError::WeightValue { piece: piece(), found: weight });
+    }
+    if is_source(&source) {
+        Ok(())
+    } else {
+        Err(ExpressionError::Source { piece: piece(), found: source })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reward::{Script, Task};
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> RewardExpression {
@@ -336,7 +363,7 @@ mod tests {
     }
 
     fn terms(text: &str) -> Vec<(f32, String)> {
-        parsed(text).terms().iter().map(|term| (term.weight, term.source.clone())).collect()
+        parsed(text).terms().iter().map(|term| (term.weight, term.source.to_string())).collect()
     }
 
     fn refusal(text: &str) -> String {
@@ -359,8 +386,11 @@ mod tests {
                 named(&[(1.0, "aesthetic score"), (-0.2, "jpeg incompressibility")]),
             ),
             ("-over50", named(&[(-1.0, "over50 years old")])),
-            ("- under30 + -2*x", named(&[(-1.0, "under30 years old"), (-2.0, "x")])),
-            ("a - -2e-1*b", named(&[(1.0, "a"), (0.2, "b")])),
+            (
+                "- under30 + -2*grpc://x:1",
+                named(&[(-1.0, "under30 years old"), (-2.0, "grpc://x:1")]),
+            ),
+            ("over50 - -2e-1*aesthetic", named(&[(1.0, "over50 years old"), (0.2, "aesthetic score")])),
             (
                 "torchscript:a+b-c*d.pt - 3*torchscript:my model.pt",
                 named(&[(1.0, "torchscript:a+b-c*d.pt"), (-3.0, "torchscript:my model.pt")]),
@@ -379,43 +409,47 @@ mod tests {
         for task in ["aesthetic score", "jpeg incompressibility", "under30 years old"] {
             assert_eq!(parsed(task).to_string(), task);
             assert_eq!(parsed(task).label(), task);
-            assert_eq!(parsed(task).plain(), Some(task));
+            assert_eq!(parsed(task).plain().map(ToString::to_string).as_deref(), Some(task));
         }
         assert_eq!(parsed("-jpeg compressibility").plain(), None);
-        assert_eq!(parsed("2*x - 0.25*y + z").to_string(), "2*x - 0.25*y + z");
+        let sum = "2*aesthetic score - 0.25*grpc://y:1 + torchscript:z";
+        assert_eq!(parsed(sum).to_string(), sum);
     }
 
     #[test]
     fn what_cannot_be_read_is_named() {
         for (text, part) in [
             ("", "found none in \"\""),
-            ("0.7*a +", "found none in \"0.7*a +\""),
-            ("+ a", "found none in \"+ a\""),
-            ("a + - b", "found none in \"a + - b\""),
+            ("0.7*over50 +", "found none in \"0.7*over50 +\""),
+            ("+ over50", "found none in \"+ over50\""),
+            ("over50 + - under30", "found none in \"over50 + - under30\""),
             ("0.5*", "found \"\" in \"0.5*\""),
             ("x*aesthetic", "before the `*` in \"x*aesthetic\", found \"x\""),
-            ("0.5*3*b", "found \"3*b\" in \"0.5*3*b\""),
-            ("0*a + b", "not zero in \"0*a\", found 0"),
-            ("a + 1e-60*b", "not zero in \"0*b\", found 0"),
-            ("inf*a", "finite and not zero in \"inf*a\", found inf"),
-            ("NaN*a", "in \"NaN*a\", found NaN"),
-            ("+a", "found \"+a\""),
-            ("a\u{7}b", "the name of a reward"),
-            ("a + 2*a", "found \"a\" twice"),
+            ("0.5*3*over50", "found \"3*over50\" in \"0.5*3*over50\""),
+            ("0*aesthetic + over50", "not zero in \"0*aesthetic\", found 0"),
+            ("aesthetic + 1e-60*over50", "not zero in \"0*over50\", found 0"),
+            ("inf*over50", "finite and not zero in \"inf*over50\", found inf"),
+            ("NaN*over50", "in \"NaN*over50\", found NaN"),
+            ("+over50", "found \"+over50\""),
+            ("over\u{7}50", "the name of a reward"),
+            ("over50 + beauty", "one of \"aesthetic score\""),
+            ("over50 + 2*over50", "found \"over50 years old\" twice"),
             ("aesthetic + aesthetic score", "found \"aesthetic score\" twice"),
             ("torchscript:a/r.pt + torchscript:b/r.pt", "found \"torchscript:r.pt\" twice"),
         ] {
             let found = refusal(text);
             assert!(found.contains(part), "{text}: {found}");
         }
-        assert_eq!(refusal(&"a".repeat(385)), "at most 384 bytes, found 385");
+        let long = format!("torchscript:{}", "a".repeat(373));
+        assert_eq!(refusal(&long), "at most 384 bytes, found 385");
     }
 
     #[test]
     fn a_file_is_named_by_its_last_name() {
-        let expression = parsed("0.5*torchscript:/home/me/smile.pt + b");
-        assert_eq!(expression.label(), "0.5*torchscript:smile.pt + b");
-        assert_eq!(expression.held_out_name(), "eval:0.5*torchscript:smile.pt + b");
+        let expression = parsed("0.5*torchscript:/home/me/smile.pt + over50");
+        let label = "0.5*torchscript:smile.pt + over50 years old";
+        assert_eq!(expression.label(), label);
+        assert_eq!(expression.held_out_name(), format!("eval:{label}"));
         assert_eq!(expression.terms()[0].label(), "torchscript:smile.pt");
     }
 
@@ -426,21 +460,29 @@ mod tests {
             let found = RewardExpression::list(&texts);
             found.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
-        let found = list("over50, grpc://a:1,b:2 + x,aesthetic");
-        let expected = ["over50 years old", "grpc://a:1,b:2 + x", "aesthetic score"];
+        let found = list("over50, grpc://a:1,b:2 + under30,aesthetic");
+        let expected =
+            ["over50 years old", "grpc://a:1,b:2 + under30 years old", "aesthetic score"];
         assert_eq!(found, Ok(expected.map(str::to_owned).to_vec()));
-        assert!(matches!(list("a, b,a"), Err(ExpressionError::Duplicate { .. })));
-        assert!(matches!(list("a,,b"), Err(ExpressionError::Empty { .. })));
+        assert!(matches!(list("over50, under30,over50"), Err(ExpressionError::Duplicate { .. })));
+        assert!(matches!(list("over50,,under30"), Err(ExpressionError::Empty { .. })));
     }
 
     fn weight() -> impl Strategy<Value = f32> {
         any::<f32>().prop_filter("finite, not zero", |weight| weight.is_finite() && *weight != 0.0)
     }
 
+    fn source() -> impl Strategy<Value = RewardSource> {
+        let path = "[a-z:/.,*+_0-9-]{1,20}( [a-z0-9]{1,8})?";
+        let script = path.prop_map(|path| RewardSource::Script(Script { path, input: None }));
+        let task = prop::sample::select(Task::ALL.to_vec()).prop_map(RewardSource::Task);
+        prop_oneof![script, task]
+    }
+
     proptest! {
         #[test]
         fn the_text_parses_back_to_the_same(
-            terms in prop::collection::vec((weight(), "[a-z:/.,*+_0-9-]{1,20}( [a-z0-9]{1,8})?"), 1..6)
+            terms in prop::collection::vec((weight(), source()), 1..6)
         ) {
             let terms = terms.into_iter().map(|(weight, source)| Term { weight, source });
             if let Ok(expression) = RewardExpression::new(terms.collect()) {

@@ -1,0 +1,20 @@
+//! The reward of a run: which images it prefers, and everything that the score of an image depends on.
+//!
+//! ```text
+//!   settings --parse--> RewardExpression --resolve--> RewardSpec --> rewarders
+//!   (text)              (Task, file, servers)         (models pinned by revision or digest)
+//! ```
+//!
+//! Text is parsed once, here; everything downstream takes the types.
+
+mod age;
+mod expression;
+mod source;
+mod spec;
+mod task;
+
+pub use age::{AgeReward, UnknownAgeReward};
+pub use expression::{ExpressionError, MOST_BYTES, RewardExpression, RewardList, Term};
+pub use source::{RewardSource, Script, ScriptInput, ServerAddress, Servers, UnknownSource};
+pub use spec::{AestheticSpec, AgeSpec, ComponentError, Pin, Pinned, RewardSpec};
+pub use task::{Task, UnknownTask};
