@@ -1,8 +1,6 @@
 //! Wire to domain and back.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-mod support;
-
 use ddpo_proto::convert::header::UnsendableHeader;
 use ddpo_proto::convert::{header, reply, score};
 use ddpo_proto::limits::Limits;
@@ -17,7 +15,39 @@ use ddpo_rollout::trajectory::{
 };
 use proptest::prelude::*;
 use prost::Message;
-use support::{opening, task_score};
+
+/// A header of `steps` steps, all but the last random.
+fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
+    let [channels, height, width] = shape;
+    Opening {
+        identity: TrajectoryIdentity {
+            trajectory_id: format!("run/0/{sample}"),
+            run_id: "run".to_owned(),
+            order_id: "order".to_owned(),
+            attempt: 1,
+            worker_id: "worker".to_owned(),
+            incarnation: 7,
+            track: Track::Policy,
+            traceparent: None,
+        },
+        header: TrajectoryHeader {
+            coordinates: SampleCoordinates { run_seed: 1, epoch: 0, sample },
+            purpose: Purpose::Rollout,
+            policy_version: PolicyVersion(3),
+            weights_digest: Digest::of(b"weights"),
+            scheduler_digest: Digest::of(b"scheduler"),
+            dtype: StateDtype::F32,
+            shape: StateShape { channels, height, width },
+            timesteps: (0..steps as i64).rev().collect(),
+            random_steps: (0..steps.saturating_sub(1)).collect(),
+        },
+    }
+}
+
+fn task_score(reward: f32) -> TaskScore {
+    let components = vec![Component { name: "bytes".to_owned(), value: 12.0 }];
+    TaskScore { score: Score { reward, components }, task: "jpeg".to_owned() }
+}
 
 fn refused(spoil: impl Fn(&mut wire::TrajectoryHeader)) -> Malformed {
     let limits = Limits::default();

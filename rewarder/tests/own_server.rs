@@ -4,7 +4,7 @@
 
 mod reward_server;
 
-use ddpo_proto::uplink::Backoff;
+use ddpo_delivery::uplink::Backoff;
 use ddpo_rewarder::own::server::{ServerError, ServerOptions, ServerReward};
 use ddpo_rewarder::own::waiting::{Reach, Waiting};
 use ddpo_rewarder::{RewardError, RewardModel};

@@ -1,8 +1,8 @@
 //! Counters under the names that a status has them by, and [`export`](crate::export) makes metrics of.
 
-use ddpo_proto::intake::IntakeCounters;
+use ddpo_delivery::intake::IntakeCounters;
+use ddpo_delivery::uplink::UplinkCounters;
 use ddpo_proto::stream::Verdict;
-use ddpo_proto::uplink::UplinkCounters;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What counters stand at.

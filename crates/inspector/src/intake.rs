@@ -2,7 +2,7 @@
 
 use crate::board::Board;
 use crate::record::Record;
-use ddpo_proto::intake::IntakeEvent;
+use ddpo_delivery::intake::IntakeEvent;
 
 /// Notes what comes in.
 pub fn note(board: &Board, event: IntakeEvent<'_>) {

@@ -1,7 +1,7 @@
 //! A service's link to the one that its trajectories go to: how it is reached, and whether it is.
 
-use ddpo_proto::stream::Destination;
-use ddpo_proto::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
+use ddpo_delivery::destination::Destination;
+use ddpo_delivery::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
 use ddpo_service::doors::DoorError;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;

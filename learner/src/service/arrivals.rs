@@ -1,10 +1,11 @@
 //! Scored trajectories as they arrive: each is offered to the ledger, and answered at once.
 
 use crate::service::ledger::{Counts, Decision, Ledger, Offer};
+use ddpo_delivery::incoming::IncomingTrajectory;
+use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
 use ddpo_inspector::board::Board;
 use ddpo_inspector::intake::note;
-use ddpo_proto::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
-use ddpo_proto::stream::{IncomingTrajectory, Opening, Verdict};
+use ddpo_proto::stream::{Opening, Verdict};
 use ddpo_rollout::order::WeightsId;
 use ddpo_service::telemetry::context::continue_from;
 use std::future::Future;

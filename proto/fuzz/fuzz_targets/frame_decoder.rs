@@ -3,9 +3,9 @@
 
 #![no_main]
 
-use ddpo_proto::assembler::{AssemblerEvent, FrameAssembler};
+use ddpo_delivery::assembler::{AssemblerEvent, FrameAssembler};
+use ddpo_delivery::destination::Destination;
 use ddpo_proto::limits::Limits;
-use ddpo_proto::stream::Destination;
 use ddpo_proto::wire::{TrajectoryFrame, trajectory_frame::Content};
 use ddpo_rollout::trajectory::TrajectoryError;
 use libfuzzer_sys::fuzz_target;

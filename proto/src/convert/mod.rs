@@ -2,9 +2,8 @@
 //! sends becomes a value of the domain within [`Limits`](crate::limits::Limits), or a
 //! [`Malformed`](crate::malformed::Malformed).
 
-pub mod frame;
 pub mod header;
 pub mod reply;
 pub mod reward;
 pub mod score;
-pub(crate) mod text;
+pub mod text;

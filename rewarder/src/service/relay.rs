@@ -2,11 +2,12 @@
 //! the learner; the learner's receipt goes back. States but the last are passed on as they came.
 
 use crate::service::batcher::{Batcher, ScoringError};
+use ddpo_delivery::incoming::IncomingTrajectory;
+use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+use ddpo_delivery::uplink::Uplink;
 use ddpo_inspector::board::Board;
 use ddpo_inspector::intake::note;
-use ddpo_proto::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
-use ddpo_proto::stream::{IncomingTrajectory, Opening, TaskScore, Verdict};
-use ddpo_proto::uplink::Uplink;
+use ddpo_proto::stream::{Opening, TaskScore, Verdict};
 use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::decode;

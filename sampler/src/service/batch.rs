@@ -2,10 +2,10 @@
 
 use crate::service::device::BatchSink;
 use bytes::Bytes;
+use ddpo_delivery::uplink::{OutgoingTrajectory, PendingReceipt, Unsendable, Uplink};
 use ddpo_inspector::board::Board;
 use ddpo_inspector::record::Record;
 use ddpo_proto::stream::{Opening, TrajectoryIdentity};
-use ddpo_proto::uplink::{OutgoingTrajectory, PendingReceipt, Unsendable, Uplink};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;
 use ddpo_rollout::trajectory::TrajectoryHeader;

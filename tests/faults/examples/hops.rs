@@ -11,11 +11,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench stops at what fails")]
 
 use bytes::Bytes;
+use ddpo_delivery::destination::Destination;
+use ddpo_delivery::incoming::IncomingTrajectory;
+use ddpo_delivery::intake::{Intake, IntakeHandler, IntakeKey, IntakeSettings, ReceiptSender};
+use ddpo_delivery::transport::{KeepAlive, server};
+use ddpo_delivery::uplink::{Uplink, UplinkSettings};
 use ddpo_inspector::board::{Board, BoardLimits};
-use ddpo_proto::intake::{Intake, IntakeHandler, IntakeKey, IntakeSettings, ReceiptSender};
-use ddpo_proto::stream::{Destination, IncomingTrajectory, Opening, TrajectoryIdentity, Verdict};
-use ddpo_proto::transport::{KeepAlive, server};
-use ddpo_proto::uplink::{Uplink, UplinkSettings};
+use ddpo_proto::stream::{Opening, TrajectoryIdentity, Verdict};
 use ddpo_rewarder::Rewards;
 use ddpo_rewarder::service::batcher::{Batcher, BatcherConfig};
 use ddpo_rewarder::service::fake::MeanLevel;
@@ -188,7 +190,7 @@ impl Way {
     }
 }
 
-async fn accepted(receipt: Option<ddpo_proto::uplink::PendingReceipt>) {
+async fn accepted(receipt: Option<ddpo_delivery::uplink::PendingReceipt>) {
     assert_eq!(receipt.unwrap().await.unwrap().verdict, Verdict::Accepted);
 }
 

@@ -2,10 +2,11 @@
 
 use crate::expected::{RUN_SEED, Undisturbed};
 use bytes::Bytes;
+use ddpo_delivery::destination::Destination;
 use ddpo_proto::convert::reply::{self, Reply};
 use ddpo_proto::convert::{header, score};
 use ddpo_proto::limits::Limits;
-use ddpo_proto::stream::{Destination, Opening, TaskScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::stream::{Opening, TaskScore, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire::learner_client::LearnerClient;
 use ddpo_proto::wire::rewarder_client::RewarderClient;
 use ddpo_proto::wire::trajectory_frame::Content;

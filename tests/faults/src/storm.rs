@@ -5,7 +5,7 @@ use crate::fleet::{Fleet, GRACE, SAMPLES};
 use crate::process::Process;
 use crate::proxy::Proxy;
 use crate::rogue::{Receipts, Rogue, Twist, is_fair, meaningless, noise};
-use ddpo_proto::stream::Destination;
+use ddpo_delivery::destination::Destination;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;

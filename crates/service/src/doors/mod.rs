@@ -20,7 +20,7 @@ pub use web::WebDoor;
 
 use std::time::Duration;
 
-// Windows and frames are those of `ddpo_proto::transport`, which says why its pings differ.
+// Windows and frames are those of `ddpo_delivery::transport`, which says why its pings differ.
 
 /// HTTP/2 window of one stream (bytes): a link of 10 ms carries 1 GB/s with it.
 const STREAM_WINDOW: u32 = 16 << 20;

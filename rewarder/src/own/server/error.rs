@@ -1,7 +1,8 @@
 //! What can go wrong between a run and its reward servers.
 
+use ddpo_delivery::reward::RewardCallError;
 use ddpo_proto::convert::reward::MalformedReward;
-use ddpo_proto::reward::{Description, RewardCallError};
+use ddpo_proto::reward::Description;
 use ddpo_service::doors::DoorError;
 use std::time::Duration;
 use thiserror::Error;

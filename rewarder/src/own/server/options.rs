@@ -1,8 +1,8 @@
 //! Where reward servers are, how they are reached, and how long an answer may take.
 
 use super::error::ServerError;
-use ddpo_proto::transport::{KeepAlive, endpoint};
-use ddpo_proto::uplink::Backoff;
+use ddpo_delivery::transport::{KeepAlive, endpoint};
+use ddpo_delivery::uplink::Backoff;
 use ddpo_service::doors::{ClientDoor, DoorError, install_crypto_provider};
 use ddpo_service::settings::Secret;
 use ddpo_service::settings::environment::{REWARD_CA, REWARD_TOKEN};

@@ -1,8 +1,9 @@
 //! One reward server: whether it is there and well, what it is, and what it says of images.
 
 use super::options::ServerOptions;
+use ddpo_delivery::reward::{EncodedImage, RewardCallError, RewardClient};
 use ddpo_proto::limits::Limits;
-use ddpo_proto::reward::{Description, EncodedImage, RewardCallError, RewardClient};
+use ddpo_proto::reward::Description;
 use ddpo_rollout::score::Score;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};

@@ -1,8 +1,8 @@
 //! The images of one call: handed out to whichever server is free, taken back from one that failed,
 //! and done when each has its score.
 
+use ddpo_delivery::reward::EncodedImage;
 use ddpo_proto::limits::Limits;
-use ddpo_proto::reward::EncodedImage;
 use ddpo_rollout::score::Score;
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,0 +1,155 @@
+//! What a service does with what comes.
+
+use crate::assembler::Ticket;
+use crate::incoming::IncomingTrajectory;
+use bytes::Bytes;
+use ddpo_proto::malformed::Malformed;
+use ddpo_proto::stream::{Opening, Receipt, Verdict};
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// One arrival of a trajectory. The same trajectory may come again, with another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IntakeKey {
+    /// Counts the streams of this process.
+    pub stream: u64,
+    /// Counts the trajectories of the stream.
+    pub number: u64,
+}
+
+/// What happens to trajectories before they are complete, and in place of it.
+#[derive(Clone, Debug)]
+pub enum IntakeEvent<'a> {
+    /// A trajectory begins.
+    Opened {
+        /// Its header.
+        opening: &'a Arc<Opening>,
+    },
+    /// A state is there.
+    State {
+        /// Its header.
+        opening: &'a Arc<Opening>,
+        /// Position of the state, 0 for x_T.
+        index: usize,
+        /// The state; a clone shares it.
+        state: &'a Bytes,
+    },
+    /// The sender gave it up.
+    Abandoned {
+        /// Its header.
+        opening: &'a Arc<Opening>,
+        /// Why.
+        reason: &'a str,
+    },
+    /// Its stream ended before it was complete; it will come again.
+    Lost {
+        /// Its header.
+        opening: &'a Arc<Opening>,
+    },
+    /// It was malformed; its INVALID receipt is on its way.
+    Rejected {
+        /// Its id, as far as it can be read.
+        trajectory_id: &'a str,
+        /// What is wrong.
+        error: &'a Malformed,
+    },
+}
+
+/// An answer before anything but the header has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+}
+
+/// A service's side of an [`Intake`](super::Intake). All methods are called from the stream's task.
+pub trait IntakeHandler: Send + Sync + 'static {
+    /// Whether the trajectory is wanted. An early refusal spares its states' way.
+    ///
+    /// # Errors
+    /// The answer for a trajectory that is not wanted; none of its states is read.
+    fn admit(&self, _opening: &Opening) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// For inspection, and for passing states on as they come. Must not block.
+    fn on_event(&self, _key: IntakeKey, _event: IntakeEvent<'_>) {}
+
+    /// Takes a complete trajectory. The receipt may be answered at once, or from elsewhere later.
+    /// While this waits, the stream reads no further frame, but its receipts go out.
+    fn complete(
+        &self,
+        key: IntakeKey,
+        trajectory: IncomingTrajectory,
+        receipt: ReceiptSender,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// A receipt on its way to the stream's task.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) ticket: Ticket,
+    pub(super) receipt: Receipt,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Answers one trajectory, once. Dropped without an answer, it sends [`Verdict::RetryLater`]. If
+/// the stream is gone, the answer goes nowhere: the trajectory will come again.
+#[derive(Debug)]
+pub struct ReceiptSender {
+    ticket: Ticket,
+    trajectory_id: String,
+    /// Unbounded, but holds at most one answer for each credit of the stream.
+    answers: mpsc::UnboundedSender<Answer>,
+    /// Counts the trajectory against the intake's bound until its answer.
+    permit: Option<OwnedSemaphorePermit>,
+    answered: bool,
+}
+
+impl ReceiptSender {
+    pub(super) fn new(
+        ticket: Ticket,
+        trajectory_id: String,
+        answers: mpsc::UnboundedSender<Answer>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self { ticket, trajectory_id, answers, permit, answered: false }
+    }
+
+    /// The trajectory that waits for it.
+    #[must_use]
+    pub fn trajectory_id(&self) -> &str {
+        &self.trajectory_id
+    }
+
+    /// Whether its stream has ended, so that nobody hears the answer.
+    #[must_use]
+    pub fn is_orphan(&self) -> bool {
+        self.answers.is_closed()
+    }
+
+    /// Answers. Never blocks.
+    pub fn answer(mut self, verdict: Verdict, reason: impl Into<String>) {
+        self.send(verdict, reason.into());
+    }
+
+    fn send(&mut self, verdict: Verdict, reason: String) {
+        self.answered = true;
+        let trajectory_id = std::mem::take(&mut self.trajectory_id);
+        let receipt = Receipt { trajectory_id, verdict, reason };
+        // An error means that the stream is gone, and with it whoever could be answered.
+        let (ticket, permit) = (self.ticket, self.permit.take());
+        let _ = self.answers.send(Answer { ticket, receipt, permit });
+    }
+}
+
+impl Drop for ReceiptSender {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.send(Verdict::RetryLater, "the service let it go without an answer".to_owned());
+        }
+    }
+}

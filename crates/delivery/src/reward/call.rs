@@ -1,0 +1,112 @@
+//! How a call to a reward server ends badly: without an answer, or with one that cannot be used.
+
+use ddpo_proto::convert::reward::MalformedReward;
+use ddpo_proto::convert::text::shown;
+use std::error::Error;
+use std::time::Duration;
+use thiserror::Error;
+use tonic::{Code, Status};
+
+/// Bytes of a server's own words that are shown.
+const SHOWN_BYTES: usize = 512;
+
+/// Why a call gave nothing.
+#[derive(Debug, Error, PartialEq)]
+pub enum RewardCallError {
+    /// No answer: it is worth asking again, there or elsewhere.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// Whoever listens there does not speak gRPC.
+    #[error("expected a gRPC server, found something else: {0}")]
+    NotGrpc(String),
+    /// The server has refused, and would again.
+    #[error("{}: {message}", named(*code))]
+    Refused {
+        /// Its status code.
+        code: Code,
+        /// Its own words.
+        message: String,
+    },
+    /// The answer is not what it has to be.
+    #[error(transparent)]
+    Malformed(#[from] MalformedReward),
+}
+
+impl RewardCallError {
+    /// The server took longer than `limit`.
+    #[must_use]
+    pub fn overdue(limit: Duration) -> Self {
+        Self::NoAnswer(format!("no answer within {} s", limit.as_secs_f64()))
+    }
+}
+
+impl From<Status> for RewardCallError {
+    fn from(status: Status) -> Self {
+        // A status that came from the server has no source; what has one was made up on this side
+        // when the connection failed.
+        let on_the_way = status.source().is_some();
+        let message = match on_the_way {
+            true => cause(&status),
+            false => shown(status.message(), SHOWN_BYTES),
+        };
+        match status.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::NoAnswer(message),
+            // HTTP/2's rules were broken: what came was no HTTP/2 at all.
+            Code::Internal if on_the_way => Self::NotGrpc(message),
+            _ if on_the_way => Self::NoAnswer(message),
+            code => Self::Refused { code, message },
+        }
+    }
+}
+
+/// What is at the bottom of an error, in words.
+fn cause(status: &Status) -> String {
+    let mut deepest: &dyn Error = status;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let words = match deepest.to_string() {
+        words if words.is_empty() => status.message().to_owned(),
+        words => words,
+    };
+    shown(&words, SHOWN_BYTES)
+}
+
+/// A status code as gRPC's documents have it.
+fn named(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_told_from_what_happened_on_the_way() {
+        let found = RewardCallError::from(Status::unavailable("restarting"));
+        assert_eq!(found, RewardCallError::NoAnswer("restarting".into()));
+        let found = RewardCallError::from(Status::internal("a\nb"));
+        assert_eq!(found.to_string(), "INTERNAL: a b");
+        let reset = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset");
+        let found = RewardCallError::from(Status::from_error(Box::new(reset)));
+        assert_eq!(found, RewardCallError::NoAnswer("reset".into()));
+    }
+}

@@ -1,0 +1,109 @@
+//! One reward server, as its caller has it.
+
+use super::call::RewardCallError;
+use ddpo_proto::convert::reward::{
+    MalformedReward, description_from_wire, image_to_wire, scores_from_wire,
+};
+use ddpo_proto::limits::Limits;
+use ddpo_proto::reward::Description;
+use ddpo_proto::wire;
+use ddpo_proto::wire::reward_model_client::RewardModelClient;
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::score::Score;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::timeout;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+/// An image ready to be sent. Clones share its pixels, so that it can be sent again.
+#[derive(Clone, Debug)]
+pub struct EncodedImage(wire::Image);
+
+impl EncodedImage {
+    /// Copies the pixels; `index` names the image in the error.
+    ///
+    /// # Errors
+    /// An image without pixels, or with more than `limits` allow.
+    pub fn new(index: usize, image: &RgbImage, limits: &Limits) -> Result<Self, MalformedReward> {
+        image_to_wire(index, image, limits).map(Self)
+    }
+
+    /// Bytes that it takes in a request at most.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        // Two sides, three tags and two lengths.
+        self.0.rgb8.len() + 32
+    }
+}
+
+/// One server. Clones share its connection.
+#[derive(Clone, Debug)]
+pub struct RewardClient {
+    inner: RewardModelClient<Channel>,
+    authorization: Option<MetadataValue<Ascii>>,
+    limits: Limits,
+}
+
+impl RewardClient {
+    /// A client over `channel` that presents `authorization` with every call.
+    #[must_use]
+    pub fn new(
+        channel: Channel,
+        authorization: Option<MetadataValue<Ascii>>,
+        limits: Limits,
+    ) -> Self {
+        let inner = RewardModelClient::new(channel)
+            .max_decoding_message_size(limits.max_reward_answer_bytes());
+        Self { inner, authorization, limits }
+    }
+
+    /// What the server says of itself.
+    ///
+    /// # Errors
+    /// [`RewardCallError`]; [`RewardCallError::NoAnswer`] after `limit`.
+    pub async fn describe(&mut self, limit: Duration) -> Result<Description, RewardCallError> {
+        let request = self.request(wire::DescribeRequest {}, limit);
+        let response = answered(self.inner.describe(request), limit).await?;
+        Ok(description_from_wire(response, &self.limits)?)
+    }
+
+    /// One score for each image, checked against `description`.
+    ///
+    /// # Errors
+    /// [`RewardCallError`]; [`RewardCallError::NoAnswer`] after `limit`.
+    pub async fn score(
+        &mut self,
+        images: Vec<EncodedImage>,
+        description: &Description,
+        limit: Duration,
+    ) -> Result<Vec<Score>, RewardCallError> {
+        let count = images.len();
+        let images = images.into_iter().map(|image| image.0).collect();
+        let request = self.request(wire::ScoreRequest { images }, limit);
+        let response = answered(self.inner.score(request), limit).await?;
+        Ok(scores_from_wire(response, count, description)?)
+    }
+
+    fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
+        let mut request = Request::new(message);
+        // The server then knows as well when nobody waits for it any more; a little later, so that
+        // it is this side that says how long it has waited.
+        request.set_timeout(limit.saturating_add(Duration::from_secs(1)));
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        request
+    }
+}
+
+async fn answered<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+    limit: Duration,
+) -> Result<T, RewardCallError> {
+    match timeout(limit, call).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(RewardCallError::overdue(limit)),
+    }
+}

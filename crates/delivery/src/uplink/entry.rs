@@ -1,0 +1,147 @@
+//! One trajectory on its way out, and how far it has come on the stream of the moment.
+
+use crate::frame;
+use bytes::Bytes;
+use ddpo_proto::limits::Limits;
+use ddpo_proto::stream::Receipt;
+use ddpo_proto::wire;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How a trajectory ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// In full.
+    Finished {
+        /// For the footer.
+        log_probs: Vec<f32>,
+        /// On the way to the learner.
+        score: Option<wire::TrajectoryScore>,
+    },
+    /// Given up, with the reason.
+    Abandoned(String),
+}
+
+/// How far a trajectory has come on the stream of the moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Progress {
+    /// Nothing is sent.
+    Waiting,
+    /// The header and some states are sent.
+    Open { slot: u32, state: usize, offset: usize },
+    /// The footer is sent, the score is not.
+    Footed { slot: u32 },
+    /// All is sent, the receipt is awaited.
+    Sent { at: Instant },
+}
+
+/// One trajectory on its way out.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) header: wire::TrajectoryHeader,
+    pub(super) states: Vec<Bytes>,
+    pub(super) ending: Option<Ending>,
+    pub(super) receipt: oneshot::Sender<Receipt>,
+    pub(super) progress: Progress,
+    /// Not to be opened before, after RETRY_LATER.
+    pub(super) not_before: Option<Instant>,
+    pub(super) retries: u32,
+    /// Its header has been sent on some stream.
+    pub(super) was_opened: bool,
+}
+
+/// The next frame of an entry.
+#[derive(Debug)]
+pub(super) struct NextFrame {
+    pub(super) frame: wire::TrajectoryFrame,
+    pub(super) payload_bytes: usize,
+    pub(super) last: Last,
+}
+
+/// Whether a frame is the last of its trajectory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    /// More frames follow.
+    No,
+    /// Its receipt is to come.
+    Sent,
+    /// It was given up; no receipt comes.
+    Abandoned,
+}
+
+impl Entry {
+    pub(super) fn new(header: wire::TrajectoryHeader, receipt: oneshot::Sender<Receipt>) -> Self {
+        Self {
+            header,
+            states: Vec::new(),
+            ending: None,
+            receipt,
+            progress: Progress::Waiting,
+            not_before: None,
+            retries: 0,
+            was_opened: false,
+        }
+    }
+
+    /// Whether it waits to be opened, and may be at `now`.
+    pub(super) fn may_open(&self, now: Instant) -> bool {
+        self.progress == Progress::Waiting && self.not_before.is_none_or(|then| then <= now)
+    }
+
+    /// The header, for `slot`.
+    pub(super) fn open(&mut self, slot: u32) -> NextFrame {
+        self.progress = Progress::Open { slot, state: 0, offset: 0 };
+        self.was_opened = true;
+        more(frame::header(slot, self.header.clone()), 0)
+    }
+
+    /// What comes after the header, if there is anything to send now.
+    pub(super) fn advance(&mut self, now: Instant, limits: &Limits) -> Option<NextFrame> {
+        match self.progress {
+            Progress::Waiting | Progress::Sent { .. } => None,
+            Progress::Open { slot, .. } | Progress::Footed { slot }
+                if let Some(Ending::Abandoned(reason)) = &self.ending =>
+            {
+                let frame = frame::abandoned(slot, reason, limits);
+                Some(NextFrame { frame, payload_bytes: 0, last: Last::Abandoned })
+            }
+            Progress::Open { slot, state, offset } if state < self.states.len() => {
+                let chunk_bytes = frame::CHUNK_BYTES.min(limits.max_chunk_bytes).max(1);
+                Some(self.chunk(slot, state, offset, chunk_bytes))
+            }
+            Progress::Open { slot, .. } => self.footer(slot, now),
+            Progress::Footed { slot } => self.score(slot, now),
+        }
+    }
+
+    fn chunk(&mut self, slot: u32, state: usize, offset: usize, chunk_bytes: usize) -> NextFrame {
+        let bytes = &self.states[state];
+        let end = bytes.len().min(offset + chunk_bytes);
+        let payload = bytes.slice(offset..end);
+        let (next, at) = if end == bytes.len() { (state + 1, 0) } else { (state, end) };
+        self.progress = Progress::Open { slot, state: next, offset: at };
+        more(frame::chunk(slot, state, offset, payload), end - offset)
+    }
+
+    fn footer(&mut self, slot: u32, now: Instant) -> Option<NextFrame> {
+        let Some(Ending::Finished { log_probs, score }) = &self.ending else { return None };
+        let footer = frame::footer(slot, log_probs);
+        if score.is_some() {
+            self.progress = Progress::Footed { slot };
+            return Some(more(footer, 0));
+        }
+        self.progress = Progress::Sent { at: now };
+        Some(NextFrame { frame: footer, payload_bytes: 0, last: Last::Sent })
+    }
+
+    fn score(&mut self, slot: u32, now: Instant) -> Option<NextFrame> {
+        let Some(Ending::Finished { score: Some(score), .. }) = &self.ending else { return None };
+        let frame = frame::score(slot, score.clone());
+        self.progress = Progress::Sent { at: now };
+        Some(NextFrame { frame, payload_bytes: 0, last: Last::Sent })
+    }
+}
+
+fn more(frame: wire::TrajectoryFrame, payload_bytes: usize) -> NextFrame {
+    NextFrame { frame, payload_bytes, last: Last::No }
+}

@@ -1,0 +1,187 @@
+//! Handles of one trajectory: what its maker puts in, and what comes back.
+
+use super::Shared;
+use super::entry::Ending;
+use crate::destination::Destination;
+use bytes::Bytes;
+use ddpo_proto::convert::header::UnsendableHeader;
+use ddpo_proto::convert::score;
+use ddpo_proto::malformed::Malformed;
+use ddpo_proto::stream::{Opening, Receipt, TaskScore};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// Why something cannot be sent.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Unsendable {
+    /// The header.
+    #[error(transparent)]
+    Header(#[from] UnsendableHeader),
+    /// The score, the log-probabilities or the number of states.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A state has the wrong number of bytes.
+    #[error("state {index}: expected {expected} bytes, found {found}")]
+    StateSize {
+        /// Position of the state.
+        index: usize,
+        /// Bytes that shape and dtype ask for.
+        expected: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// All states are there already.
+    #[error("states: expected no more than {0}")]
+    TooManyStates(usize),
+    /// The learner wants a score.
+    #[error("score: expected one on the way to the learner, found none")]
+    ScoreMissing,
+    /// The uplink is closed.
+    #[error("uplink: expected an open one, found it closed")]
+    Closed,
+}
+
+/// A trajectory that is being made. Dropped before [`finish`](Self::finish), it is given up.
+#[derive(Debug)]
+pub struct OutgoingTrajectory {
+    shared: Arc<Shared>,
+    id: u64,
+    state_bytes: usize,
+    state_count: usize,
+    random_steps: usize,
+    appended: usize,
+    ended: bool,
+}
+
+impl OutgoingTrajectory {
+    pub(super) fn new(shared: Arc<Shared>, id: u64, opening: &Opening) -> Self {
+        Self {
+            shared,
+            id,
+            state_bytes: opening.state_bytes(),
+            state_count: opening.state_count(),
+            random_steps: opening.header.random_steps.len(),
+            appended: 0,
+            ended: false,
+        }
+    }
+
+    /// Adds the next state, x_T first. Never waits.
+    ///
+    /// # Errors
+    /// One state too many, or one of the wrong size.
+    pub fn append_state(&mut self, state: Bytes) -> Result<(), Unsendable> {
+        let (index, expected, found) = (self.appended, self.state_bytes, state.len());
+        if index == self.state_count {
+            return Err(Unsendable::TooManyStates(self.state_count));
+        }
+        if found != expected {
+            return Err(Unsendable::StateSize { index, expected, found });
+        }
+        self.appended += 1;
+        // An entry that is gone has its receipt already: it was refused early.
+        self.shared.table().append(self.id, state);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Ends the trajectory. A score goes to the learner, none to the rewarder. Never waits.
+    ///
+    /// # Errors
+    /// States that are missing, log-probabilities that do not fit, or a score that is missing,
+    /// malformed or not wanted; the trajectory is then given up.
+    pub fn finish(
+        mut self,
+        log_probs: Vec<f32>,
+        score: Option<TaskScore>,
+    ) -> Result<(), Unsendable> {
+        let ending = self.ending(log_probs, score.as_ref()).inspect_err(|error| {
+            self.end(Ending::Abandoned(error.to_string()));
+        })?;
+        self.end(ending);
+        Ok(())
+    }
+
+    fn ending(
+        &self,
+        log_probs: Vec<f32>,
+        scored: Option<&TaskScore>,
+    ) -> Result<Ending, Unsendable> {
+        let (expected, found) = (self.state_count, self.appended);
+        if found != expected {
+            return Err(Malformed::StatesMissing { expected, found }.into());
+        }
+        let (expected, found) = (self.random_steps, log_probs.len());
+        if found != expected {
+            return Err(Malformed::LogProbCount { expected, found }.into());
+        }
+        if let Some(position) = log_probs.iter().position(|value| !value.is_finite()) {
+            return Err(Malformed::LogProbNotFinite(position).into());
+        }
+        let settings = &self.shared.settings;
+        let score = match (settings.destination, scored) {
+            (Destination::Rewarder, None) => None,
+            (Destination::Rewarder, Some(_)) => return Err(Malformed::ScoreForbidden.into()),
+            (Destination::Learner, None) => return Err(Unsendable::ScoreMissing),
+            (Destination::Learner, Some(scored)) => Some(score::to_wire(scored, &settings.limits)?),
+        };
+        Ok(Ending::Finished { log_probs, score })
+    }
+
+    /// Gives the trajectory up; no receipt comes. Never waits.
+    pub fn abandon(mut self, reason: impl Into<String>) {
+        self.end(Ending::Abandoned(reason.into()));
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.shared.change(|table| table.end(self.id, ending));
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+impl Drop for OutgoingTrajectory {
+    fn drop(&mut self) {
+        self.end(Ending::Abandoned("its maker stopped".to_owned()));
+    }
+}
+
+/// Why no receipt comes.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum NoReceipt {
+    /// The trajectory was given up, or the uplink was closed.
+    #[error("receipt: expected one, found the trajectory given up or the uplink closed")]
+    GivenUp,
+}
+
+/// The receipt to come: await it, or look with [`try_take`](Self::try_take). It may come before
+/// the trajectory is finished. RETRY_LATER never comes out here; the uplink sends again by itself.
+#[derive(Debug)]
+pub struct PendingReceipt(pub(super) oneshot::Receiver<Receipt>);
+
+impl PendingReceipt {
+    /// The receipt, if it is there. Never waits.
+    ///
+    /// # Errors
+    /// No receipt will come.
+    pub fn try_take(&mut self) -> Result<Option<Receipt>, NoReceipt> {
+        match self.0.try_recv() {
+            Ok(receipt) => Ok(Some(receipt)),
+            Err(oneshot::error::TryRecvError::Empty) => Ok(None),
+            Err(oneshot::error::TryRecvError::Closed) => Err(NoReceipt::GivenUp),
+        }
+    }
+}
+
+impl Future for PendingReceipt {
+    type Output = Result<Receipt, NoReceipt>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(|_| NoReceipt::GivenUp)
+    }
+}

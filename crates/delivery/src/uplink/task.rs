@@ -1,0 +1,134 @@
+//! The task of an uplink: connects, runs one stream at a time, and begins again.
+
+use super::body::FrameChannel;
+use super::link::LinkState;
+use super::stream::{LinkEnd, Stream};
+use super::table::Table;
+use super::{Shared, UplinkSettings, counters::count};
+use crate::destination::Destination;
+use ddpo_proto::wire::{
+    SubmitReply, TrajectoryFrame, learner_client::LearnerClient, rewarder_client::RewarderClient,
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Endpoint;
+use tonic::{Request, Streaming};
+use tracing::{debug, warn};
+
+/// Frames that wait for HTTP/2 to take them; each is below 1 MiB.
+const QUEUED_FRAMES: usize = 4;
+/// A reply is a receipt with its reason; a larger one is no reply of ours.
+const REPLY_BYTES: usize = 64 << 10;
+
+/// Runs until the uplink is closed.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    endpoints: Vec<Endpoint>,
+    token: Option<MetadataValue<Ascii>>,
+) {
+    let closed = shared.closed.clone();
+    closed.run_until_cancelled(serve(&shared, &endpoints, token.as_ref())).await;
+    shared.change(Table::clear);
+}
+
+async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], token: Option<&MetadataValue<Ascii>>) {
+    let mut in_flight = shared.in_flight.subscribe();
+    let mut position = shared.settings.first_address;
+    let (mut failures, mut streams) = (0_u32, 0_u64);
+    loop {
+        // Whoever waits for the link before giving work must not wait for work to try it.
+        if *in_flight.borrow() == 0 {
+            shared.link.send_replace(LinkState::Idle);
+        }
+        // An error would mean that the uplink is gone; then this task is being cancelled.
+        let _ = in_flight.wait_for(|&held| held > 0).await;
+        let index = position % endpoints.len().max(1);
+        let (Some(endpoint), Some(address)) =
+            (endpoints.get(index), shared.settings.addresses.get(index))
+        else {
+            return;
+        };
+        let end = match open(endpoint, token, &shared.settings).await {
+            Ok((outgoing, replies)) => {
+                debug!(address, "stream opened");
+                count(&shared.counters.reconnects, u64::from(streams > 0));
+                streams += 1;
+                let mut stream = Stream::new(shared, address, outgoing, replies);
+                let end = stream.run().await;
+                shared.counters.note_credits(0);
+                shared.change(Table::reset);
+                // A receiver that takes a stream and grants nothing is no better than none.
+                if stream.is_established() {
+                    failures = 0;
+                } else {
+                    (failures, position) = (failures.saturating_add(1), position.wrapping_add(1));
+                }
+                end
+            }
+            Err(end) => {
+                count(&shared.counters.connect_failures, 1);
+                (failures, position) = (failures.saturating_add(1), position.wrapping_add(1));
+                end
+            }
+        };
+        let reason = end.to_string();
+        // A receiver may close a stream that carries nothing; that is no failure.
+        if *in_flight.borrow() == 0 {
+            debug!(address, reason, "idle stream ended");
+        } else {
+            warn!(address, reason, failures, "no stream");
+            shared.link.send_replace(LinkState::Down { address: address.clone(), reason });
+        }
+        sleep(shared.settings.backoff.pause(failures)).await;
+    }
+}
+
+type Opened = (mpsc::Sender<TrajectoryFrame>, Streaming<SubmitReply>);
+
+async fn open(
+    endpoint: &Endpoint,
+    token: Option<&MetadataValue<Ascii>>,
+    settings: &UplinkSettings,
+) -> Result<Opened, LinkEnd> {
+    let limit = settings.connect_timeout;
+    let overdue = |stage| move |_| LinkEnd::Overdue { stage, limit };
+    let channel = timeout(limit, endpoint.connect())
+        .await
+        .map_err(overdue("connection"))?
+        .map_err(|error| LinkEnd::Connect(chain(&error)))?;
+    let (outgoing, frames) = mpsc::channel(QUEUED_FRAMES);
+    let channel = FrameChannel::new(channel, frames);
+    // The channel puts the frames in place of this body.
+    let mut request = Request::new(tokio_stream::empty());
+    if let Some(token) = token {
+        request.metadata_mut().insert("authorization", token.clone());
+    }
+    let submit = async {
+        match settings.destination {
+            Destination::Rewarder => {
+                let client = RewarderClient::new(channel);
+                client.max_decoding_message_size(REPLY_BYTES).submit_trajectories(request).await
+            }
+            Destination::Learner => {
+                let client = LearnerClient::new(channel);
+                let mut client = client.max_decoding_message_size(REPLY_BYTES);
+                client.submit_scored_trajectories(request).await
+            }
+        }
+    };
+    let response = timeout(limit, submit).await.map_err(overdue("stream"))??;
+    Ok((outgoing, response.into_inner()))
+}
+
+/// An error with all that caused it: tonic's own says "transport error" only.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
