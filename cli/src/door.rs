@@ -5,7 +5,7 @@ use clap::Args;
 use ddpo_service::doors::{
     ClientDoor, DoorSettings, KeyedChannel, WebDoor, install_crypto_provider,
 };
-use ddpo_service::settings::Secret;
+use ddpo_settings::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

@@ -15,7 +15,7 @@ use ddpo_learner::report::UpdateReport;
 use ddpo_learner::run::place::placeless;
 use ddpo_learner::{device, settings};
 use ddpo_rewarder::Task;
-use ddpo_service::settings::environment::variables;
+use ddpo_settings::environment::variables;
 use tch::Kind;
 
 /// Runs the command.

@@ -14,7 +14,7 @@ use ddpo_learner::run::watched::{Watched, tell_end};
 use ddpo_learner::run::{self, Host, Outcome};
 use ddpo_learner::settings::{self, Settings};
 use ddpo_rewarder::{Rewards, Task};
-use ddpo_service::settings::environment::variables;
+use ddpo_settings::environment::variables;
 use std::process::ExitCode;
 
 /// Runs the command.

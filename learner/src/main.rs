@@ -6,7 +6,7 @@ use ddpo_learner::service::run::{CONDITIONS, run};
 use ddpo_learner::service::settings::LearnerSettings;
 use ddpo_learner::settings::{self, SettingFlags};
 use ddpo_service::launch::{self, About, LaunchFlags};
-use ddpo_service::settings::table::Flags;
+use ddpo_settings::table::Flags;
 use std::process::ExitCode;
 
 const ABOUT: About = About {

@@ -8,9 +8,9 @@ use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::trajectory::StateDtype;
-use ddpo_service::settings::environment::{NO_SETTINGS, PREFIX};
-use ddpo_service::settings::table::Flags;
-use ddpo_service::settings::{Layers, SettingsError, Source};
+use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
+use ddpo_settings::table::Flags;
+use ddpo_settings::{Layers, SettingsError, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub enum RewardCompat {
     Seed,
 }
 
-ddpo_service::settings! {
+ddpo_settings::settings! {
     /// The settings of a run.
     pub struct Settings;
     values {

@@ -5,8 +5,8 @@ use clap::Parser;
 use ddpo_rewarder::service::run::{CONDITIONS, run};
 use ddpo_rewarder::service::settings::RewarderSettings;
 use ddpo_service::launch::{self, About, LaunchFlags};
-use ddpo_service::settings::Layers;
-use ddpo_service::settings::table::Flags;
+use ddpo_settings::Layers;
+use ddpo_settings::table::Flags;
 use std::process::ExitCode;
 
 const ABOUT: About = About {

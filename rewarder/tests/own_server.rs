@@ -10,7 +10,7 @@ use ddpo_rewarder::own::waiting::{Reach, Waiting};
 use ddpo_rewarder::{RewardError, RewardModel};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::score::Score;
-use ddpo_service::settings::Secret;
+use ddpo_settings::Secret;
 use reward_server::{Mood, RewardServer, expected, free_address, redness};
 use std::io::{Read, Write};
 use std::net::TcpListener;

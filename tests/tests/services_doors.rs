@@ -11,7 +11,7 @@ use ddpo_proto::wire::{
     WatchTrajectoriesRequest,
 };
 use ddpo_service::doors::{ClientDoor, KeyedChannel};
-use ddpo_service::settings::Secret;
+use ddpo_settings::Secret;
 use ddpo_tests::services::certificates::{Authority, Pair};
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig};

@@ -2,10 +2,11 @@
 
 use crate::host::{Host, HostError};
 use crate::memory::keep_freed_memory;
-use crate::settings::environment::variables;
-use crate::settings::table::{Flags, SettingsTable};
-use crate::settings::{Layers, ServiceSettings, SettingsError, TABLES};
+use crate::settings::ServiceSettings;
 use clap::Args;
+use ddpo_settings::environment::variables;
+use ddpo_settings::table::{Flags, SettingsTable};
+use ddpo_settings::{Layers, SettingsError, TABLES};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;

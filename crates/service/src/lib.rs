@@ -1,17 +1,17 @@
-//! What every binary shares: settings in layers, and the allocator's tuning; for the services on
-//! the network (feature `grpc`) also telemetry, metrics, health, auth and TLS, and shutdown.
+//! The frame of the three services: telemetry, metrics, health, auth and TLS, shutdown, and the
+//! allocator's tuning.
 //!
-//! A service's `main`, from its flags to its last word:
+//! A service's `main`:
 //!
 //! ```no_run
 //! use clap::Parser;
 //! use ddpo_service::host::Host;
 //! use ddpo_service::launch::{self, About, LaunchFlags};
-//! use ddpo_service::settings::table::Flags;
-//! use ddpo_service::settings::Layers;
+//! use ddpo_settings::table::Flags;
+//! use ddpo_settings::Layers;
 //! use std::process::ExitCode;
 //!
-//! ddpo_service::settings! {
+//! ddpo_settings::settings! {
 //!     /// What the rewarder alone has.
 //!     pub struct RewarderSettings;
 //!     values {
@@ -63,28 +63,15 @@
 //! }
 //! ```
 
-// The macro `settings!` names this crate by its name, here too.
-extern crate self as ddpo_service;
-
-pub mod identity;
-pub mod memory;
-pub mod settings;
-
-#[cfg(feature = "grpc")]
 pub mod doors;
-#[cfg(feature = "grpc")]
 pub mod health;
-#[cfg(feature = "grpc")]
 pub mod host;
-#[cfg(feature = "grpc")]
 pub mod http;
-#[cfg(feature = "grpc")]
+pub mod identity;
 pub mod launch;
-#[cfg(feature = "grpc")]
+pub mod memory;
 pub mod metrics;
-#[cfg(feature = "grpc")]
+pub mod settings;
 pub mod shutdown;
-#[cfg(feature = "grpc")]
 pub mod status;
-#[cfg(feature = "grpc")]
 pub mod telemetry;

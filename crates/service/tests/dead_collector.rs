@@ -6,7 +6,7 @@ mod capture;
 
 use capture::Capture;
 use ddpo_service::metrics::Metrics;
-use ddpo_service::settings::service::LogFormat;
+use ddpo_service::settings::LogFormat;
 use ddpo_service::telemetry::{Telemetry, TelemetrySettings};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ mod serving;
 
 use certificates::{Authority, Pair};
 use ddpo_service::doors::{ClientDoor, DoorSettings, Key};
-use ddpo_service::settings::Secret;
+use ddpo_settings::Secret;
 use serving::{LONG, TOKEN, check, door, serve};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -7,10 +7,10 @@ mod serving;
 use capture::Capture;
 use ddpo_service::health::Health;
 use ddpo_service::metrics::Metrics;
-use ddpo_service::settings::Secret;
-use ddpo_service::settings::service::LogFormat;
+use ddpo_service::settings::LogFormat;
 use ddpo_service::telemetry::context::{continue_from, current_traceparent, traceparent};
 use ddpo_service::telemetry::{Telemetry, TelemetrySettings};
+use ddpo_settings::Secret;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };

@@ -4,7 +4,7 @@
 use crate::run::folder::RunFolder;
 use crate::run::place::anchored;
 use crate::settings::{self, Resolved, SettingFlags, Settings};
-use ddpo_service::settings::{SettingsError, Source};
+use ddpo_settings::{SettingsError, Source};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::{Table, Value};

@@ -17,7 +17,7 @@ pub enum Training {
     Fake,
 }
 
-ddpo_service::settings! {
+ddpo_settings::settings! {
     /// What the learner alone has, besides the run's settings.
     pub struct LearnerSettings;
     values {

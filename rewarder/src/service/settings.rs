@@ -23,7 +23,7 @@ pub enum Pixels {
     Seed,
 }
 
-ddpo_service::settings! {
+ddpo_settings::settings! {
     /// What the rewarder alone has.
     pub struct RewarderSettings;
     values {

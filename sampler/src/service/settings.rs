@@ -16,7 +16,7 @@ pub enum BackendKind {
     Fake,
 }
 
-ddpo_service::settings! {
+ddpo_settings::settings! {
     /// What the sampler alone has.
     pub struct SamplerSettings;
     values {

@@ -7,7 +7,8 @@ use crate::doors::token::{self, Bearer};
 use crate::doors::{
     CONNECTION_WINDOW, FRAME, HANDSHAKE, HEADERS, PING_AFTER, PING_ANSWER, STREAM_WINDOW,
 };
-use crate::settings::{Secret, ServiceSettings};
+use crate::settings::ServiceSettings;
+use ddpo_settings::Secret;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use tonic::service::interceptor::InterceptedService;

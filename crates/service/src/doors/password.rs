@@ -3,7 +3,8 @@
 
 use crate::doors::error::DoorError;
 use crate::doors::pem;
-use crate::settings::{Secret, ServiceSettings};
+use crate::settings::ServiceSettings;
+use ddpo_settings::Secret;
 
 /// Name of the setting, as errors tell it.
 const SETTING: &str = "redis_password_file";

@@ -7,7 +7,8 @@ use crate::doors::{
     CONNECTION_WINDOW, FRAME, HANDSHAKE, HEADERS, PING_AFTER, PING_ANSWER, STREAM_WINDOW,
 };
 use crate::metrics::Metrics;
-use crate::settings::{Secret, ServiceSettings};
+use crate::settings::ServiceSettings;
+use ddpo_settings::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::net::TcpListener;

@@ -3,7 +3,7 @@
 use crate::doors::error::DoorError;
 use crate::doors::pem;
 use crate::metrics::Metrics;
-use crate::settings::Secret;
+use ddpo_settings::Secret;
 use std::path::Path;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;

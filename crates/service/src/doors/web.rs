@@ -7,7 +7,7 @@
 use crate::doors::error::DoorError;
 use crate::doors::server::{DoorSettings, bind, is_loopback};
 use crate::doors::{pem, token};
-use crate::settings::Secret;
+use ddpo_settings::Secret;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, COOKIE, HOST};
 use rustls::ServerConfig;

@@ -1,6 +1,6 @@
 //! Logs: which, how, and where to.
 
-use crate::settings::service::LogFormat;
+use crate::settings::LogFormat;
 use crate::telemetry::TelemetryError;
 use crate::telemetry::traces::TraceLayer;
 use std::io::IsTerminal;

@@ -5,8 +5,8 @@
 use ddpo_service::doors::{DoorSettings, Key};
 use ddpo_service::health::Health;
 use ddpo_service::metrics::Metrics;
-use ddpo_service::settings::Secret;
 use ddpo_service::shutdown::Shutdown;
+use ddpo_settings::Secret;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tonic::Status;

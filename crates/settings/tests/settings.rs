@@ -1,13 +1,14 @@
-//! One settings file for all services: whose tables are whose, and what is never shown.
+//! One settings file for all binaries: tables, sources, messages, and secrets.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use clap::Parser;
-use ddpo_service::settings::table::Flags;
-use ddpo_service::settings::{Layers, ServiceSettings, SettingsError, Source, TABLES};
+use ddpo_settings::table::Flags;
+use ddpo_settings::{Layers, SecretUrl, SettingsError, Source, TABLES};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-ddpo_service::settings! {
-    /// The run's.
+ddpo_settings::settings! {
+    /// Settings of the run.
     pub struct Run;
     values {
         /// Samples in a mini-batch
@@ -29,8 +30,35 @@ ddpo_service::settings! {
     }
 }
 
-ddpo_service::settings! {
-    /// The sampler's.
+ddpo_settings::settings! {
+    /// Settings of all services.
+    pub struct Service;
+    values {
+        /// Address that gRPC is served on
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 50051));
+        /// Address that metrics are served on
+        metrics_listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9464));
+        /// Name of the run
+        run_id: String = "default".into();
+        /// Longest time of the drain (seconds)
+        grace_period_seconds: u32 = 25;
+    }
+    switches {
+        /// Send tokens without TLS
+        insecure;
+    }
+    urls {
+        /// Redis
+        redis_url = SecretUrl::local("redis", 6379);
+    }
+    secrets {
+        /// Token of the services
+        token;
+    }
+}
+
+ddpo_settings::settings! {
+    /// Settings of the sampler.
     pub struct Sampler;
     values {
         /// Addresses of the rewarders
@@ -45,7 +73,7 @@ struct Cli {
     #[command(flatten)]
     run: Flags<Run>,
     #[command(flatten)]
-    service: Flags<ServiceSettings>,
+    service: Flags<Service>,
     #[command(flatten)]
     sampler: Flags<Sampler>,
 }
@@ -77,16 +105,16 @@ fn file(text: &str) -> File {
     File { _folder: folder, path }
 }
 
-/// A sampler that has the run's settings too.
+/// A binary with the settings of the run.
 fn whole() -> Layers {
     let layers = Layers::flat(&Run::default()).unwrap();
-    let layers = layers.table("service", &ServiceSettings::default()).unwrap();
+    let layers = layers.table("service", &Service::default()).unwrap();
     layers.table("sampler", &Sampler::default()).unwrap().leave(&TABLES)
 }
 
-/// A sampler that leaves the run's settings to others.
+/// A binary without the settings of the run.
 fn tables_only() -> Layers {
-    let layers = Layers::of_tables().table("service", &ServiceSettings::default()).unwrap();
+    let layers = Layers::of_tables().table("service", &Service::default()).unwrap();
     layers.table("sampler", &Sampler::default()).unwrap().leave(&TABLES)
 }
 
@@ -110,7 +138,7 @@ fn refusal(layers: Layers, text: &str, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn each_table_takes_its_own_from_file_environment_and_flags() {
+fn reads_each_table_from_file_environment_and_flags() {
     let variables = [
         ("DDPO_BATCH_SIZE", "8"),
         ("DDPO_SERVICE_RUN_ID", "churches"),
@@ -126,7 +154,7 @@ fn each_table_takes_its_own_from_file_environment_and_flags() {
     let run: Run = layers.finish().unwrap();
     assert_eq!((run.batch_size, run.ratio_tolerance), (8, 2.0));
     assert_eq!((run.threads, run.record_batches), (None, true));
-    let service: ServiceSettings = layers.finish_table("service").unwrap();
+    let service: Service = layers.finish_table("service").unwrap();
     assert_eq!((service.run_id.as_str(), service.insecure), ("cats", true));
     assert_eq!(service.redis_url.expose(), "redis://:hush@redis:6379");
     let sampler: Sampler = layers.finish_table("sampler").unwrap();
@@ -138,14 +166,14 @@ fn each_table_takes_its_own_from_file_environment_and_flags() {
 }
 
 #[test]
-fn a_binary_without_the_runs_settings_leaves_them_alone() {
+fn ignores_run_settings_without_a_flat_table() {
     let variables = [("DDPO_BATCH_SIZE", "many"), ("DDPO_SAMPLER_TOGETHER", "2")];
     let layers = lay(tables_only(), FILE, &variables, &[]).unwrap();
     assert_eq!(layers.finish_table::<Sampler>("sampler").unwrap().together, 2);
 }
 
 #[test]
-fn unknown_tables_and_unknown_keys_of_own_tables_are_refused() {
+fn rejects_unknown_tables_and_keys() {
     for layers in [whole, tables_only] {
         assert_eq!(
             refusal(layers(), "[smapler]\ntogether = 1", &[]),
@@ -175,9 +203,8 @@ fn unknown_tables_and_unknown_keys_of_own_tables_are_refused() {
 }
 
 #[test]
-fn values_that_do_not_fit_name_their_source_and_table() {
-    let error =
-        |text| lay(whole(), text, &[], &[]).unwrap().finish_table::<ServiceSettings>("service");
+fn errors_name_the_source_and_the_table() {
+    let error = |text| lay(whole(), text, &[], &[]).unwrap().finish_table::<Service>("service");
     let message = error("[service]\nlisten = \"nowhere\"").unwrap_err().to_string();
     assert!(message.contains("ddpo.toml: service.listen = \"nowhere\": "), "{message}");
     assert_eq!(
@@ -187,10 +214,10 @@ fn values_that_do_not_fit_name_their_source_and_table() {
 }
 
 #[test]
-fn secrets_are_never_shown() {
-    let variables = [("DDPO_SERVICE_TOKEN", "0123456789hush"), ("DDPO_SERVICE_LOG_FORMAT", "json")];
+fn output_hides_secrets() {
+    let variables = [("DDPO_SERVICE_TOKEN", "0123456789hush"), ("DDPO_SERVICE_RUN_ID", "cats")];
     let layers = lay(whole(), FILE, &variables, &[]).unwrap();
-    let service: ServiceSettings = layers.finish_table("service").unwrap();
+    let service: Service = layers.finish_table("service").unwrap();
     assert_eq!(service.token.as_ref().unwrap().expose(), "0123456789hush");
     for shown in
         [layers.to_toml().unwrap(), toml::to_string(&service).unwrap(), format!("{service:?}")]
@@ -205,18 +232,18 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
-fn secrets_are_not_shown_in_errors() {
+fn errors_hide_secrets() {
     let token = refusal(whole(), "[service]\ntoken = 1234567890", &[]);
     assert_eq!(token, "service.token = [hidden]: expected a text");
     let variables = [("DDPO_SERVICE_REDIS_URL", ":hush@redis:6379")];
     let layers = lay(whole(), "", &variables, &[]).unwrap();
-    let message = layers.finish_table::<ServiceSettings>("service").unwrap_err().to_string();
+    let message = layers.finish_table::<Service>("service").unwrap_err().to_string();
     let expected = "DDPO_SERVICE_REDIS_URL: service.redis_url = [hidden]: expected a URL";
     assert!(message.starts_with(expected), "{message}");
 }
 
 #[test]
-fn a_switch_is_turned_off_by_its_hidden_flag() {
+fn a_hidden_flag_turns_a_switch_off() {
     let on = "record_batches = true";
     let off = lay(whole(), on, &[], &["--no-record-batches"]).unwrap();
     assert!(!off.finish::<Run>().unwrap().record_batches);
@@ -224,7 +251,7 @@ fn a_switch_is_turned_off_by_its_hidden_flag() {
 }
 
 #[test]
-fn help_is_the_fields_documentation() {
+fn help_is_the_documentation_of_the_field() {
     use clap::CommandFactory;
     let help = Cli::command().render_long_help().to_string();
     for text in ["CPU threads; all by default", "--metrics-listen <VALUE>", "[=<true|false>]"] {
@@ -234,13 +261,13 @@ fn help_is_the_fields_documentation() {
 }
 
 #[test]
-fn a_token_is_no_flag() {
+fn a_secret_has_no_flag() {
     let error = Cli::try_parse_from(["sampler", "--token", "hush"]).unwrap_err();
     assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument);
 }
 
 #[test]
-fn two_tables_with_the_same_key_are_an_error_of_the_program() {
+fn rejects_two_tables_with_the_same_key() {
     let error = whole().table("learner", &Run::default()).unwrap_err().to_string();
     assert_eq!(error, "settings: learner.batch_size and batch_size would be one flag");
 }

@@ -1,30 +1,30 @@
-//! The environment variables that settings come from, and those that only look like it.
+//! The environment variables of settings.
 //!
 //! `DDPO_BATCH_SIZE` sets the run's `batch_size`, `DDPO_SERVICE_REDIS_URL` sets `redis_url` of
-//! the table `[service]`. There are no others but those of the set-up scripts, and what a reward
-//! server of the user's own is shown: a secret, which no file of a run may hold.
+//! the table `[service]`. Other variables with the prefix are an error, except for the variables of
+//! the set-up scripts and the secrets of external reward servers, which no file of a run may hold.
 
 /// Prefix of the environment variables.
 pub const PREFIX: &str = "DDPO_";
 
-/// The token that reward servers are shown.
+/// The token for external reward servers.
 pub const REWARD_TOKEN: &str = "DDPO_REWARD_TOKEN";
 
-/// A file with the authorities of the reward servers' certificates (PEM).
+/// A file with the CA certificates of external reward servers (PEM).
 pub const REWARD_CA: &str = "DDPO_REWARD_CA";
 
-/// Variables with the prefix that are no settings: those of the set-up scripts and of reward servers.
+/// Variables with the prefix that do not belong to a settings table.
 pub const NO_SETTINGS: [&str; 5] =
     ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", REWARD_TOKEN, REWARD_CA];
 
-/// All variables of the process whose name and value are text.
+/// Returns all variables of the process whose name and value are Unicode.
 pub fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Whether Kubernetes made this variable. It gives every pod the address of every service of the
-/// namespace: a service `ddpo-rewarder` makes `DDPO_REWARDER_SERVICE_HOST`,
+/// Returns whether Kubernetes set this variable. Each pod gets the address of each service of the
+/// namespace: a service `ddpo-rewarder` sets `DDPO_REWARDER_SERVICE_HOST`,
 /// `DDPO_REWARDER_PORT=tcp://...`, `DDPO_REWARDER_PORT_50051_TCP_ADDR` and the like.
 pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     let numbered = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_sets_is_told_from_settings() {
+    fn recognises_service_variables_of_kubernetes() {
         for (name, value) in [
             ("DDPO_REWARDER_SERVICE_HOST", "10.0.0.1"),
             ("DDPO_REWARDER_SERVICE_PORT", "50051"),

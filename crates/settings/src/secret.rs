@@ -1,24 +1,24 @@
-//! Values that are used but never shown.
+//! Values that are never shown.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// What stands in the place of a secret wherever one would be shown.
+/// The text that is shown in place of a secret.
 pub const HIDDEN: &str = "[hidden]";
 
-/// A text that is never shown: `Debug`, `Display` and `Serialize` give `[hidden]`.
+/// A text that is never shown: `Debug`, `Display` and `Serialize` write `[hidden]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides a text.
+    /// Wraps a text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself; not to be logged, nor put into an error.
+    /// Returns the text. Do not log it or put it into an error.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for Secret {
 pub struct SecretUrl(String);
 
 impl SecretUrl {
-    /// Takes a URL; `None` where the text has no `scheme://`.
+    /// Wraps a URL; `None` if the text does not begin with `scheme://`.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
@@ -64,26 +64,26 @@ impl SecretUrl {
         whole.then_some(Self(text))
     }
 
-    /// `scheme://127.0.0.1:port`.
+    /// Returns `scheme://127.0.0.1:port`.
     #[must_use]
     pub fn local(scheme: &'static str, port: u16) -> Self {
         Self(format!("{scheme}://127.0.0.1:{port}"))
     }
 
-    /// The URL with its password; not to be logged, nor put into an error.
+    /// Returns the URL with its password. Do not log it or put it into an error.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The URL as it may be shown.
+    /// The URL without its password.
     fn shown(&self) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or((&self.0, ""));
         let (place, query) = match rest.split_once('?') {
             Some((place, query)) => (place, format!("?{}", shown_query(query))),
             None => (rest, String::new()),
         };
-        // A password may hold a slash, so the last `@` counts, wherever it stands.
+        // A password may contain a slash, so that the last `@` ends it.
         let place = match place.rsplit_once('@') {
             Some((user, host)) => format!("{}@{host}", shown_user(user)),
             None => place.to_owned(),
@@ -99,7 +99,7 @@ fn shown_user(user: &str) -> String {
     }
 }
 
-/// A URL for a socket file has its password as `pass=` in the query.
+/// A URL of a socket file has its password as `pass=` in the query.
 fn shown_query(query: &str) -> String {
     let shown = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if name.contains("pass") => format!("{name}={HIDDEN}"),
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_shows_nothing_of_itself() {
+    fn hides_a_secret() {
         let secret = Secret::new("correct horse");
         assert_eq!(format!("{secret} {secret:?}"), "[hidden] [hidden]");
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"[hidden]\"");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_shows_all_but_its_password() {
+    fn hides_only_the_password_of_a_url() {
         let shown = |text: &str| SecretUrl::new(text).unwrap().to_string();
         assert_eq!(shown("redis://127.0.0.1:6379/0"), "redis://127.0.0.1:6379/0");
         assert_eq!(shown("rediss://u:p@host:1/0"), "rediss://u:[hidden]@host:1/0");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_a_scheme_is_no_url() {
+    fn rejects_a_url_without_a_scheme() {
         assert_eq!(SecretUrl::new("host:6379"), None);
         assert_eq!(SecretUrl::new("://host"), None);
         assert_eq!(SecretUrl::new("redis://"), None);

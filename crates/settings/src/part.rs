@@ -1,48 +1,33 @@
-//! One table of settings: which keys it has, of which types, and their values so far.
+//! One table of settings: its keys, their types, and their current values.
 
-use crate::settings::secret::{HIDDEN, SecretUrl};
-use crate::settings::source::{SettingsError, Source, hint};
-use crate::settings::table::Described;
-use serde::Serialize;
+use crate::secret::{HIDDEN, SecretUrl};
+use crate::source::{SettingsError, Source, hint};
+use crate::table::SettingsTable;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-/// One table. The run's own, whose keys stand at the top of a file, has an empty name.
+/// One table. The flat table, whose keys are at the top of a file, has an empty name.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) name: String,
     schema: Table,
     merged: Table,
-    hidden: BTreeSet<String>,
+    hidden: BTreeSet<&'static str>,
 }
 
 impl Part {
-    pub(super) fn new<T: Serialize>(
-        name: &str,
-        defaults: &T,
-        example: &T,
-    ) -> Result<Self, SettingsError> {
-        let (schema, merged) = (Table::try_from(example)?, Table::try_from(defaults)?);
-        // A secret is written as `[hidden]`, which tells that its values are to be.
-        let hides = |value: &Value| value.as_str().is_some_and(|text| text.contains(HIDDEN));
-        let secrets = schema.iter().filter(|(_, value)| hides(value));
-        let hidden = secrets.map(|(key, _)| key.clone()).collect();
-        Ok(Self { name: name.into(), schema, merged, hidden })
+    pub(super) fn new<T: SettingsTable>(name: &str, defaults: &T) -> Result<Self, SettingsError> {
+        let (schema, merged) = (Table::try_from(T::example())?, Table::try_from(defaults)?);
+        let hidden = T::TABLE.iter().filter(|setting| setting.hides()).map(|setting| setting.name);
+        Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect() })
     }
 
-    /// Hides the values of more keys.
-    pub(super) fn hide(mut self, table: &[Described]) -> Self {
-        let hiding = table.iter().filter(|setting| setting.hides());
-        self.hidden.extend(hiding.map(|setting| setting.name.to_owned()));
-        self
-    }
-
-    /// The values as they may be shown.
+    /// The values with secrets masked.
     pub(super) fn shown(&self) -> Table {
         let mut table = self.merged.clone();
         for key in &self.hidden {
-            if let Some(Value::String(text)) = table.get_mut(key) {
+            if let Some(Value::String(text)) = table.get_mut(*key) {
                 *text = masked(text);
             }
         }
@@ -57,7 +42,7 @@ impl Part {
         self.schema.keys().map(String::as_str)
     }
 
-    /// The key as messages name it: `service.redis_url`, or bare at the top.
+    /// The key with the name of its table: `service.redis_url`; without one in the flat table.
     pub(super) fn qualified(&self, key: &str) -> String {
         match self.name.as_str() {
             "" => key.to_owned(),
@@ -96,8 +81,8 @@ impl Part {
         Ok(())
     }
 
-    /// The struct that the table makes. Each value is tried alone over the example first, so that
-    /// an error names its source.
+    /// Converts the table to its struct. Checks each value alone first, so that an error names its
+    /// source.
     pub(super) fn finish<T: DeserializeOwned>(
         &self,
         sources: &BTreeMap<String, Source>,
@@ -128,7 +113,7 @@ impl Part {
         SettingsError::Type { from, key, expected, found }
     }
 
-    /// A value as messages show it.
+    /// The value as a message shows it.
     fn found(&self, key: &str, value: &Value) -> String {
         match (self.hidden.contains(key), value) {
             (false, value) => value.to_string(),
@@ -146,12 +131,12 @@ impl Part {
     }
 }
 
-/// What may be shown of a secret: a URL but its password, of anything else nothing.
+/// A secret as it is shown: a URL without its password, `[hidden]` for anything else.
 fn masked(text: &str) -> String {
     SecretUrl::new(text).map_or_else(|| HIDDEN.to_owned(), |url| url.to_string())
 }
 
-/// A text as the type that `schema` has; a list's items stand between commas.
+/// Parses a text as the type of `schema`; the items of a list are separated by commas.
 fn parse(schema: &Value, text: &str) -> Option<Value> {
     match schema {
         Value::String(_) => Some(Value::String(text.into())),

@@ -1,13 +1,13 @@
-//! Where values come from, and what can be wrong with them.
+//! The sources of values, and the errors in them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// Built in.
+    /// The default.
     Default,
     /// A settings file.
     File(PathBuf),
@@ -28,7 +28,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Why settings cannot be used. Where a setting is a secret, `found` is `[hidden]`.
+/// Errors in settings. `found` is `[hidden]` for a secret.
 #[derive(Debug, Error)]
 pub enum SettingsError {
     /// The named file cannot be read.
@@ -36,7 +36,7 @@ pub enum SettingsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// The named file is not TOML.
@@ -46,62 +46,62 @@ pub enum SettingsError {
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
-        /// Why.
+        /// The message of the parser.
         reason: String,
     },
-    /// A key that no setting has.
+    /// No setting has this key.
     #[error("{from}: unknown setting `{key}`{hint}")]
     Unknown {
-        /// Where it stands.
+        /// Its source.
         from: Source,
         /// The key.
         key: String,
         /// The nearest known key, if one is near.
         hint: String,
     },
-    /// A table that no binary has.
+    /// No binary has this table.
     #[error("{from}: unknown table `[{table}]`{hint}")]
     UnknownTable {
-        /// Where it stands.
+        /// Its source.
         from: Source,
         /// The table.
         table: String,
         /// The nearest known table, if one is near.
         hint: String,
     },
-    /// A value of another type.
+    /// The value's type is not the setting's.
     #[error("{from}: {key} = {found}: expected {expected}")]
     Type {
-        /// Where it stands.
+        /// Its source.
         from: Source,
         /// The key.
         key: String,
-        /// The type's name.
+        /// The expected type.
         expected: &'static str,
         /// The value.
         found: String,
     },
-    /// A value that its setting does not take.
+    /// The setting does not accept the value.
     #[error("{from}: {key} = {found}: {reason}")]
     Value {
-        /// Where it stands.
+        /// Its source.
         from: Source,
         /// The key.
         key: String,
         /// The value.
         found: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The settings struct cannot be written as TOML: an error of the program.
+    /// The settings struct cannot be written as TOML: a programming error.
     #[error("settings: {0}")]
     Schema(#[from] toml::ser::Error),
-    /// Two tables of one binary have the same key, or a table is missing: an error of the program.
+    /// Two tables of one binary have the same key, or a table is missing: a programming error.
     #[error("settings: {0}")]
     Declaration(String),
 }
 
-/// The parser's own message shows the place in several lines; this names it in one.
+/// The error for a file that is not TOML, in one line; the parser's own message takes several.
 pub(super) fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
     let before = error.span().map_or(0, |span| span.start);
     let line = text.bytes().take(before).filter(|byte| *byte == b'\n').count() + 1;
@@ -109,7 +109,7 @@ pub(super) fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Sett
     SettingsError::NotToml { path: path.into(), line, reason }
 }
 
-/// `; hint: did you mean ...` for the known key with the fewest edits, if they are few.
+/// `; hint: did you mean ...` with the nearest known key, if it is within three edits.
 pub(super) fn hint<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(key, known) {
         Some((distance, name)) if distance <= 3 => format!("; hint: did you mean `{name}`?"),
@@ -117,25 +117,10 @@ pub(super) fn hint<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Strin
     }
 }
 
-/// The known key with the fewest edits, and how many.
+/// The nearest known key, with its edit distance.
 pub(super) fn nearest<'a>(
     key: &str,
     known: impl Iterator<Item = &'a str>,
 ) -> Option<(usize, &'a str)> {
-    known.map(|name| (edits(key, name), name)).min()
-}
-
-/// Levenshtein's distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    known.map(|name| (strsim::levenshtein(key, name), name)).min()
 }

@@ -1,6 +1,6 @@
 //! The table `[service]`: what the three services have in common.
 
-use crate::settings::secret::SecretUrl;
+use ddpo_settings::SecretUrl;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub enum LogFormat {
     Json,
 }
 
-crate::settings! {
+ddpo_settings::settings! {
     /// What the three services have in common. A binary gives its own default ports.
     pub struct ServiceSettings;
     values {

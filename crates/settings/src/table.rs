@@ -1,56 +1,56 @@
-//! A table of settings, declared once: a struct, its defaults, its flags and its reference.
+//! A table of settings, declared once: struct, defaults, flags and help texts.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
-/// How a setting is given.
+/// The kind of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It has a value, and a default.
+    /// A value with a default.
     Value,
-    /// It has a value, or is not set.
+    /// A value that can be absent.
     Optional,
-    /// It is on or off; off by default.
+    /// On or off; off by default.
     Switch,
-    /// It is a URL, whose password is never shown.
+    /// A URL whose password is never shown.
     Url,
-    /// It is never shown, and not a flag: everybody on a machine can read a process's flags.
+    /// Never shown. Has no flag, because all users of a machine can read a process's arguments.
     Secret,
 }
 
-/// One setting.
+/// The description of one setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Described {
-    /// Key in a file; a flag has hyphens in place of underscores.
+    /// Key in a file; the flag has hyphens in place of underscores.
     pub name: &'static str,
-    /// What it means.
+    /// Help text.
     pub help: &'static str,
-    /// How it is given.
+    /// Kind.
     pub kind: Kind,
 }
 
 impl Described {
-    /// Whether values have to be hidden, in part or whole.
+    /// Returns whether messages hide the value, in part or whole.
     pub(super) fn hides(&self) -> bool {
         matches!(self.kind, Kind::Url | Kind::Secret)
     }
 }
 
-/// What [`settings!`](crate::settings!) makes of a table.
+/// A table of settings, implemented by [`settings!`](crate::settings!).
 pub trait SettingsTable: Serialize + DeserializeOwned + Default {
     /// All settings, in the order of their declaration.
     const TABLE: &'static [Described];
 
-    /// Second names of flags, as (key, flag).
+    /// Additional names of flags, as (key, flag).
     const ALIASES: &'static [(&'static str, &'static str)];
 
-    /// Every optional setting filled, to tell the types.
+    /// Returns the defaults with a value for each optional setting, which shows its type.
     fn example() -> Self;
 }
 
-/// The flags of all settings of the table `T`, as texts; for `#[command(flatten)]`.
+/// The flags of all settings of the table `T` as text, for `#[command(flatten)]`.
 #[derive(Clone, Debug)]
 pub struct Flags<T> {
     given: Vec<(String, String)>,
@@ -64,7 +64,7 @@ impl<T> Default for Flags<T> {
 }
 
 impl<T> Flags<T> {
-    /// The flags that were given, as (key, text), for [`Layers::flags`](crate::settings::Layers).
+    /// Returns the flags that were given, as (key, text), for [`Layers::flags`](crate::Layers::flags).
     pub fn given(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.given.iter().cloned()
     }
@@ -128,12 +128,18 @@ impl<T: SettingsTable> FromArgMatches for Flags<T> {
     }
 }
 
+/// Names that [`settings!`](crate::settings!) needs in the crate that uses it.
+#[doc(hidden)]
+pub mod private {
+    pub use serde;
+}
+
 /// Declares a table of settings: a struct that serde reads and writes, with
-/// [`SettingsTable`](crate::settings::table::SettingsTable) for its flags.
+/// [`SettingsTable`](crate::table::SettingsTable) for its flags.
 ///
 /// ```
-/// ddpo_service::settings! {
-///     /// What the sampler alone has.
+/// ddpo_settings::settings! {
+///     /// The settings of the sampler.
 ///     pub struct SamplerSettings;
 ///     values {
 ///         /// Samples denoised together
@@ -151,10 +157,10 @@ impl<T: SettingsTable> FromArgMatches for Flags<T> {
 /// assert_eq!(SamplerSettings::default().batch_size, 8);
 /// ```
 ///
-/// The value of an optional setting is only an example of its type. After these come, each if it is
-/// needed: `urls { name = default; }` for [`SecretUrl`](crate::settings::SecretUrl) fields,
+/// The value of an optional setting only shows its type. Further sections, all optional and in this
+/// order: `urls { name = default; }` for [`SecretUrl`](crate::SecretUrl) fields,
 /// `secrets { name; }` for `Option<Secret>` fields without flags, and
-/// `aliases { name = "other-flag"; }` for second names of flags.
+/// `aliases { name = "other-flag"; }` for additional names of flags.
 #[macro_export]
 macro_rules! settings {
     (
@@ -172,14 +178,14 @@ macro_rules! settings {
         $(#[$attribute])*
         #[derive(
             Clone, Debug, PartialEq,
-            $crate::settings::private::serde::Serialize,
-            $crate::settings::private::serde::Deserialize,
+            $crate::table::private::serde::Serialize,
+            $crate::table::private::serde::Deserialize,
         )]
-        #[serde(crate = "ddpo_service::settings::private::serde", deny_unknown_fields)]
+        #[serde(crate = "ddpo_settings::table::private::serde", deny_unknown_fields)]
         pub struct $Settings {
             $( $( $(#[doc = $help])+ pub $name: $type, )* )?
             $( $( $(#[doc = $shelp])+ pub $sname: bool, )* )?
-            $( $( $(#[doc = $uhelp])+ pub $uname: $crate::settings::SecretUrl, )* )?
+            $( $( $(#[doc = $uhelp])+ pub $uname: $crate::SecretUrl, )* )?
             $( $(
                 $(#[doc = $ohelp])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +194,7 @@ macro_rules! settings {
             $( $(
                 $(#[doc = $xhelp])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                pub $xname: Option<$crate::settings::Secret>,
+                pub $xname: Option<$crate::Secret>,
             )* )?
         }
 
@@ -204,32 +210,32 @@ macro_rules! settings {
             }
         }
 
-        impl $crate::settings::table::SettingsTable for $Settings {
-            const TABLE: &'static [$crate::settings::table::Described] = &[
-                $( $( $crate::settings::table::Described {
+        impl $crate::table::SettingsTable for $Settings {
+            const TABLE: &'static [$crate::table::Described] = &[
+                $( $( $crate::table::Described {
                     name: stringify!($name),
                     help: concat!($($help),+),
-                    kind: $crate::settings::table::Kind::Value,
+                    kind: $crate::table::Kind::Value,
                 }, )* )?
-                $( $( $crate::settings::table::Described {
+                $( $( $crate::table::Described {
                     name: stringify!($oname),
                     help: concat!($($ohelp),+),
-                    kind: $crate::settings::table::Kind::Optional,
+                    kind: $crate::table::Kind::Optional,
                 }, )* )?
-                $( $( $crate::settings::table::Described {
+                $( $( $crate::table::Described {
                     name: stringify!($sname),
                     help: concat!($($shelp),+),
-                    kind: $crate::settings::table::Kind::Switch,
+                    kind: $crate::table::Kind::Switch,
                 }, )* )?
-                $( $( $crate::settings::table::Described {
+                $( $( $crate::table::Described {
                     name: stringify!($uname),
                     help: concat!($($uhelp),+),
-                    kind: $crate::settings::table::Kind::Url,
+                    kind: $crate::table::Kind::Url,
                 }, )* )?
-                $( $( $crate::settings::table::Described {
+                $( $( $crate::table::Described {
                     name: stringify!($xname),
                     help: concat!($($xhelp),+),
-                    kind: $crate::settings::table::Kind::Secret,
+                    kind: $crate::table::Kind::Secret,
                 }, )* )?
             ];
 
@@ -240,7 +246,7 @@ macro_rules! settings {
             fn example() -> Self {
                 Self {
                     $( $( $oname: Some($example), )* )?
-                    $( $( $xname: Some($crate::settings::Secret::new("")), )* )?
+                    $( $( $xname: Some($crate::Secret::new("")), )* )?
                     ..Self::default()
                 }
             }
