@@ -106,10 +106,7 @@ fn keep_image(folder: &Path, trajectory_id: &str, png: &[u8]) -> Result<()> {
     }
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
     let name: String = trajectory_id.chars().map(plain).collect();
-    let (path, partial) = (folder.join(name + ".png"), folder.join("partial"));
-    std::fs::write(&partial, png)
-        .and_then(|()| std::fs::rename(&partial, &path))
-        .with_context(|| format!("could not write {}", path.display()))
+    Ok(ddpo_files::write_file(&folder.join(name + ".png"), png)?)
 }
 
 async fn trajectory(client: &mut Client, command: &InspectCommand, id: &str) -> Result<()> {
@@ -118,7 +115,7 @@ async fn trajectory(client: &mut Client, command: &InspectCommand, id: &str) -> 
     let found = answer(command, client.get_trajectory(request)).await?;
     show(&trajectory_text(&found));
     if let Some(path) = &command.png {
-        ddpo_checkpoint::write_file(path, &found.image_png)?;
+        ddpo_files::write_file(path, &found.image_png)?;
         show(&format!("image      {}\n", path.display()));
     }
     Ok(())

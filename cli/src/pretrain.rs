@@ -4,10 +4,11 @@
 use crate::arguments::{PredictionType, PretrainCommand};
 use crate::output::aside;
 use anyhow::{Context, Result, bail};
-use ddpo_checkpoint::{PipelineToSave, publish_folder, save_pipeline};
+use ddpo_checkpoint::{PipelineToSave, save_pipeline};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
+use ddpo_files::publish_folder;
 use ddpo_learner::device;
 use ddpo_learner::model::Model;
 use ddpo_learner::pretraining::{Pretraining, PretrainingConfig};

@@ -2,7 +2,7 @@
 
 use crate::arguments::ReplayCommand;
 use anyhow::{Result, bail};
-use ddpo_checkpoint::write_file;
+use ddpo_files::write_file;
 use ddpo_learner::batch_file::BatchFile;
 use ddpo_learner::card::ModelCard;
 use ddpo_learner::card::base::BaseModel;

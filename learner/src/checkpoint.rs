@@ -8,11 +8,11 @@ use crate::ema::Ema;
 use crate::learner::{Learner, Position};
 use crate::terms::TermMoments;
 use ddpo_checkpoint::{
-    LayoutError, LoadError, PipelineToSave, PublishError, TensorFile, TensorFileError, WriteError,
-    load_into, modern_attention_name, open_pipeline, publish_folder, save_pipeline, write_file,
-    write_tensors,
+    LayoutError, LoadError, PipelineToSave, TensorFile, TensorFileError, WriteError, load_into,
+    modern_attention_name, open_pipeline, save_pipeline, write_tensors,
 };
 use ddpo_diffusion::unet::config::ConfigError;
+use ddpo_files::{PublishError, WriteFileError, publish_folder, write_file};
 use ddpo_picture::PictureError;
 use ddpo_rollout::trajectory::PolicyVersion;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,9 @@ pub enum SaveError {
     /// A file could not be written.
     #[error("{0}")]
     Write(#[from] WriteError),
+    /// A text file could not be written.
+    #[error("{0}")]
+    File(#[from] WriteFileError),
     /// The config could not be written as JSON.
     #[error("{0}")]
     Config(#[from] ConfigError),
@@ -187,8 +190,7 @@ fn fill(root: &Path, contents: &Contents<'_>) -> Result<(), SaveError> {
     save_pipeline(root, &pipeline)?;
     if let Some(average) = average {
         let folder = root.join(EMA);
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| WriteError::Io { path: folder.clone(), source })?;
+        std::fs::create_dir_all(&folder).map_err(WriteFileError::at(&folder))?;
         write_file(&folder.join("config.json"), unet_config.as_bytes())?;
         let format = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         write_tensors(&folder.join(WEIGHTS), average, &format)?;

@@ -145,7 +145,7 @@ fn rewind(workshop: &Workshop, folder: &str, epoch: usize) {
     for name in [".tmp-aB3dE6", "eval/.tmp-000000", "checkpoints/.tmp-best/state.json"] {
         fs::write(workshop.path(folder).join(name), b"{").unwrap();
     }
-    let half = workshop.path(folder).join(format!("samples/.epoch-{epoch:06}.png.1.part"));
+    let half = workshop.path(folder).join("samples/.tmp-aB3dE6");
     fs::write(half, b"\x89PNG").unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use crate::output::make_folder_of;
 use anyhow::{Context, Result, bail};
-use ddpo_checkpoint::write_file;
+use ddpo_files::write_file;
 use ddpo_report::evaluation::{Asked, EvaluationFolder};
 use ddpo_report::statistics::{deviation, mean};
 use serde::{Deserialize, Serialize};
@@ -115,8 +115,7 @@ impl Parts {
     }
 }
 
-/// Removes what a killed process left half-written: files under the names that `write_file` and
-/// `write_png` give them before they are whole.
+/// Removes the temporary files that a killed process left: those that `write_file` names.
 fn remove_leftovers(folder: &Path) -> Result<()> {
     let refused = || format!("could not clean up {}", folder.display());
     for entry in fs::read_dir(folder).with_context(refused)? {
@@ -125,7 +124,7 @@ fn remove_leftovers(folder: &Path) -> Result<()> {
         let name = name.to_string_lossy();
         if entry.file_type().with_context(refused)?.is_dir() {
             remove_leftovers(&entry.path())?;
-        } else if name.starts_with(".tmp-") || (name.starts_with('.') && name.ends_with(".part")) {
+        } else if name.starts_with(".tmp-") {
             fs::remove_file(entry.path()).with_context(refused)?;
         }
     }

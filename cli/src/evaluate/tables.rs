@@ -3,7 +3,7 @@
 use crate::evaluate::parts::Parts;
 use crate::output::make_folder_of;
 use anyhow::Result;
-use ddpo_checkpoint::write_file;
+use ddpo_files::write_file;
 use ddpo_report::evaluation::{EvaluationFolder, Record, rewards_csv};
 use ddpo_report::features::to_npy;
 use ddpo_report::summary::{ScoreSheet, ScoredImage};

@@ -9,8 +9,10 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::files::{WriteError, write_beside};
+use ddpo_files::{WriteFileError, write_beside};
+
 use crate::pickle::emit::{PickleItem, Unsupported, emit};
+use crate::write_error::WriteError;
 use crate::writer::fetch;
 
 /// The folder of all entries; `torch.load` takes any name.
@@ -35,19 +37,19 @@ pub fn write_archive(path: &Path, root: &PickleItem) -> Result<(), WriteError> {
         tensor,
         found,
     })?;
-    let io = |source: io::Error| WriteError::Io { path: path.into(), source };
+    let io = WriteFileError::at(path);
     write_beside(path, |file| {
         let mut zip = ZipWriter::new(file);
-        entry(&mut zip, "data.pkl", &emitted.bytes).map_err(io)?;
-        entry(&mut zip, "byteorder", b"little").map_err(io)?;
+        entry(&mut zip, "data.pkl", &emitted.bytes).map_err(&io)?;
+        entry(&mut zip, "byteorder", b"little").map_err(&io)?;
         let mut buffer = Vec::new();
         for (key, referred) in emitted.tensors.iter().enumerate() {
             fetch(referred.tensor, referred.kind, &mut buffer).map_err(|source| {
                 WriteError::Torch { path: path.into(), tensor: referred.name.clone(), source }
             })?;
-            entry(&mut zip, &format!("data/{key}"), &buffer).map_err(io)?;
+            entry(&mut zip, &format!("data/{key}"), &buffer).map_err(&io)?;
         }
-        entry(&mut zip, "version", VERSION).map_err(io)?;
+        entry(&mut zip, "version", VERSION).map_err(&io)?;
         zip.finish().map_err(|error| io(error.into()))?;
         Ok(())
     })

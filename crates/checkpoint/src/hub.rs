@@ -21,7 +21,8 @@ use std::path::PathBuf;
 
 pub use settings::{HubSettings, Network};
 
-use crate::files::WriteError;
+use ddpo_files::WriteFileError;
+
 use crate::layout::LayoutError;
 use cache::RepositoryCache;
 use client::{Client, Remote};
@@ -114,7 +115,7 @@ pub enum HubError {
     },
     /// A file of the cache could not be written.
     #[error(transparent)]
-    Write(Box<WriteError>),
+    Write(#[from] WriteFileError),
     /// Another process holds a file for too long.
     #[error("waited {seconds} s for another process that fetches the same file (`{}`)", path.display())]
     Locked {

@@ -112,7 +112,7 @@ pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
         missing(root, "`scheduler/scheduler_config.json` or `scheduler_config.json`", "")
     })?;
     let (scheduler_config, _) = read_config(&scheduler)?;
-    let weights = find_weights(root, crate::files::parent(&unet_path))?;
+    let weights = find_weights(root, ddpo_files::parent(&unet_path))?;
     Ok(PipelineFolder { unet_config, scheduler_config, weights, root: root.into() })
 }
 

@@ -3,7 +3,7 @@
 //! Where it stands in the flow: the command line names a folder or a repository, [`resolve()`] turns
 //! that name into a folder, [`open_pipeline`] finds the configs and the weights in it, and
 //! [`load_into`] fills the tensors of a network. On the way out [`save_pipeline`] writes the same
-//! layout into a folder that [`publish_folder`] makes appear whole or not at all.
+//! layout into a folder that [`ddpo_files::publish_folder`] publishes atomically.
 //!
 //! The crate knows nothing of any network: it deals in JSON texts and tensors. No pickle is ever
 //! executed: [`pickle`] parses the few opcodes that describe tensors and refuses everything else.
@@ -16,10 +16,8 @@ mod archive;
 mod archive_writer;
 mod header;
 mod span;
+mod write_error;
 
-pub mod digests;
-pub mod files;
-pub mod folders;
 pub mod front_matter;
 pub mod hub;
 pub mod layout;
@@ -33,8 +31,6 @@ pub mod unpack;
 pub mod writer;
 
 pub use archive_writer::write_archive;
-pub use files::{WriteError, write_file};
-pub use folders::{PublishError, publish_folder, recover_folder};
 pub use front_matter::{FrontMatter, MODEL_CARD};
 pub use hub::{Hub, HubError, HubSettings};
 pub use layout::{LayoutError, PipelineFolder, open_pipeline};
@@ -46,4 +42,5 @@ pub use save::{PipelineToSave, save_pipeline};
 pub use strict::{LoadError, LoadMismatch, load_into, load_part_into, modern_attention_name};
 pub use tensors::{TensorFile, TensorFileError, TensorInfo};
 pub use unpack::{UnpackError, unpack};
+pub use write_error::WriteError;
 pub use writer::write_tensors;

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use ddpo_files::{WriteFileError, write_file};
 use serde_json::{Value, json};
 use tch::Tensor;
 
-use crate::files::{WriteError, write_file};
 use crate::layout::{CONFIG, MODEL_INDEX, SCHEDULER_CONFIG, WEIGHTS_SAFETENSORS};
+use crate::write_error::WriteError;
 use crate::writer::write_tensors;
 
 /// The version of diffusers whose layout is written.
@@ -32,16 +33,14 @@ pub struct PipelineToSave<'a> {
 
 /// Writes `model_index.json`, `unet/` and `scheduler/` into `root`.
 ///
-/// `root` is a fresh folder of the caller's: [`publish_folder`](crate::publish_folder) makes one
-/// and renames it when everything is written.
+/// To replace a pipeline atomically, call it inside [`ddpo_files::publish_folder`].
 ///
 /// # Errors
 /// When a config is not a JSON object or a file cannot be written.
 pub fn save_pipeline(root: &Path, pipeline: &PipelineToSave<'_>) -> Result<(), WriteError> {
     let (unet, scheduler) = (root.join("unet"), root.join("scheduler"));
     for folder in [root, &unet, &scheduler] {
-        fs::create_dir_all(folder)
-            .map_err(|source| WriteError::Io { path: folder.into(), source })?;
+        fs::create_dir_all(folder).map_err(WriteFileError::at(folder))?;
     }
     let unet_class = write_config(&unet.join(CONFIG), pipeline.unet_config)?;
     let scheduler_class =

@@ -11,8 +11,10 @@ use safetensors::Dtype;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::files::{WriteError, write_beside};
+use ddpo_files::{WriteFileError, write_beside};
+
 use crate::header::dtype_of;
+use crate::write_error::WriteError;
 
 /// The key that the format reserves.
 const METADATA_KEY: &str = "__metadata__";
@@ -69,9 +71,9 @@ pub fn write_tensors(
     // The format aligns the data to eight bytes.
     json.resize(json.len().next_multiple_of(8), b' ');
     write_beside(path, |file| {
-        let io = |source| WriteError::Io { path: path.into(), source };
-        file.write_all(&(json.len() as u64).to_le_bytes()).map_err(io)?;
-        file.write_all(&json).map_err(io)?;
+        let io = WriteFileError::at(path);
+        file.write_all(&(json.len() as u64).to_le_bytes()).map_err(&io)?;
+        file.write_all(&json).map_err(&io)?;
         let mut buffer = Vec::new();
         for entry in &entries {
             fetch(entry.tensor, entry.kind, &mut buffer).map_err(|source| WriteError::Torch {
@@ -79,7 +81,7 @@ pub fn write_tensors(
                 tensor: entry.name.to_owned(),
                 source,
             })?;
-            file.write_all(&buffer).map_err(io)?;
+            file.write_all(&buffer).map_err(&io)?;
         }
         Ok(())
     })

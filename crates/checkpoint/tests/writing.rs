@@ -1,15 +1,16 @@
-//! Files and folders are written whole, with the same bytes for the same values.
+//! Files of tensors and pipelines are written with the same bytes for the same values.
 
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ddpo_checkpoint::{
-    PickleItem, PickleScalar, PipelineToSave, PublishError, TensorFile, WriteError, open_pipeline,
-    publish_folder, recover_folder, save_pipeline, write_archive, write_file, write_tensors,
+    PickleItem, PickleScalar, PipelineToSave, TensorFile, WriteError, open_pipeline, save_pipeline,
+    write_archive, write_tensors,
 };
+use ddpo_files::publish_folder;
 use tch::{Device, Kind, Tensor};
 
 fn names(folder: &Path) -> Vec<String> {
@@ -86,12 +87,6 @@ fn names_come_once_and_types_have_a_place() {
 }
 
 #[test]
-fn a_folder_that_is_missing_is_named() {
-    let error = write_file(Path::new("/no/such/folder/file"), b"x").unwrap_err();
-    assert!(error.to_string().starts_with("could not write `/no/such/folder/file`"), "{error}");
-}
-
-#[test]
 fn a_saved_pipeline_opens_again() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("runs/one/checkpoints/best");
@@ -119,69 +114,6 @@ fn a_saved_pipeline_opens_again() {
     assert!(error.to_string().contains("expected JSON"), "{error}");
     open_pipeline(&root).unwrap();
     assert_eq!(names(root.parent().unwrap()), ["best"]);
-}
-
-fn version(root: &Path) -> String {
-    fs::read_to_string(root.join("version")).unwrap()
-}
-
-fn put(text: &str) -> impl Fn(&Path) -> Result<(), WriteError> {
-    move |folder| write_file(&folder.join("version"), text.as_bytes())
-}
-
-#[test]
-fn publishing_replaces_and_a_failure_leaves_the_old() {
-    let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("best");
-    publish_folder(&target, put("1")).unwrap();
-    publish_folder(&target, put("2")).unwrap();
-    assert_eq!(version(&target), "2");
-    let failed = publish_folder(&target, |fresh| {
-        fs::write(fresh.join("half"), b"written").unwrap();
-        Err("the disk is full")
-    });
-    assert!(matches!(failed, Err(PublishError::Fill("the disk is full"))));
-    assert_eq!(version(&target), "2");
-    assert_eq!(names(folder.path()), ["best"]);
-    assert!(publish_folder(Path::new("/.."), put("x")).is_err());
-}
-
-/// What a process killed at each point of publishing version 2 leaves, and the version that is
-/// there after recovery.
-#[test]
-fn leftovers_of_a_killed_process_are_put_right() {
-    let cases: [(&[&str], &str); 5] = [
-        (&["best"], "best"),
-        (&["best", ".tmp-best"], "best"),
-        (&[".old-best", ".tmp-best"], ".old-best"),
-        (&[".old-best", "best"], "best"),
-        (&[".old-best"], ".old-best"),
-    ];
-    for (present, survivor) in cases {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| -> PathBuf { folder.path().join(name) };
-        for name in present {
-            fs::create_dir(at(name)).unwrap();
-            fs::write(at(name).join("version"), name).unwrap();
-        }
-        recover_folder(&at("best")).unwrap();
-        assert_eq!(version(&at("best")), survivor, "{present:?}");
-        assert_eq!(names(folder.path()), ["best"], "{present:?}");
-        publish_folder(&at("best"), put("next")).unwrap();
-        assert_eq!(version(&at("best")), "next");
-        assert_eq!(names(folder.path()), ["best"], "{present:?}");
-    }
-}
-
-#[test]
-fn written_files_have_the_users_permissions() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
-    write_file(&ours, b"x").unwrap();
-    fs::write(&plain, b"x").unwrap();
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
-    assert_eq!(mode(&ours), mode(&plain));
 }
 
 fn pickled(tensors: Vec<(String, Tensor)>) -> PickleItem {

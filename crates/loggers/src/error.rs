@@ -1,6 +1,6 @@
 //! What can keep a run from being logged.
 
-use ddpo_checkpoint::WriteError;
+use ddpo_files::WriteFileError;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -20,7 +20,7 @@ pub enum LogError {
     },
     /// A whole file could not be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] WriteFileError),
     /// A picture is no PNG file.
     #[error("{}: expected a PNG file, found another", .0.display())]
     Picture(PathBuf),

@@ -1,8 +1,8 @@
 //! Images to PNG bytes and files.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use ddpo_files::{WriteFileError, write_file};
 use ddpo_rollout::image::RgbImage;
 use png::{BitDepth, ColorType, Encoder};
 
@@ -30,28 +30,16 @@ pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, PictureError> {
     Ok(bytes)
 }
 
-/// Writes an image as a PNG file: beside it first, then renamed over it, so that a reader
-/// never sees half a file. The folder must be there.
+/// Writes an image as a PNG file, atomically. The folder must exist.
 ///
 /// # Errors
-/// [`PictureError`] that names the file, if the image cannot be encoded or the file written.
+/// A [`PictureError`] that names the file, if the image cannot be encoded or the file cannot be
+/// written.
 pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), PictureError> {
     let bytes = encode_png(image).map_err(|source| PictureError::File {
         path: path.to_path_buf(),
         source: Box::new(source),
     })?;
-    let beside = beside(path);
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|source| {
-        // What was begun is taken away; if that fails too, the first error says more.
-        let _ = fs::remove_file(&beside);
-        PictureError::Io { path: path.to_path_buf(), source }
-    })
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", std::process::id()));
-    path.with_file_name(name)
+    write_file(path, &bytes)
+        .map_err(|WriteFileError { path, source }| PictureError::Io { path, source })
 }

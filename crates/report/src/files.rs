@@ -1,6 +1,7 @@
-//! Reading and writing files; written beside and renamed, so that a reader never sees half of one.
+//! Reads and writes files of a report.
 
 use crate::error::ReportError;
+use ddpo_files::{WriteFileError, write_file};
 use std::fs;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ pub fn read_text(path: &Path) -> Result<String, ReportError> {
     fs::read_to_string(path).map_err(ReportError::io(path))
 }
 
-/// Writes `bytes` beside `path` and renames them over it; makes the folder.
+/// Writes `bytes` to `path` atomically. Creates the folder if it is missing.
 ///
 /// # Errors
 /// [`ReportError::Io`].
@@ -20,12 +21,6 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(ReportError::io(folder))?;
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|source| {
-        // What was begun is taken away; if that fails too, the first error says more.
-        let _ = fs::remove_file(&beside);
-        ReportError::Io { path: path.into(), source }
-    })
+    write_file(path, bytes)
+        .map_err(|WriteFileError { path, source }| ReportError::Io { path, source })
 }

@@ -3,6 +3,7 @@
 
 use crate::noise::{NoiseKey, Purpose};
 use bytes::Bytes;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -46,15 +47,8 @@ impl std::str::FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let refused = || NotADigest(text.chars().take(80).collect());
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(refused());
-        }
-        let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            let pair = text.get(2 * index..2 * index + 2).ok_or_else(refused)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| refused())?;
-        }
-        Ok(Self(bytes))
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| refused())?;
+        Ok(Self(bytes.try_into().map_err(|_| refused())?))
     }
 }
 
@@ -78,7 +72,7 @@ impl<'de> Deserialize<'de> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 

@@ -14,7 +14,8 @@ mod markdown;
 mod usage;
 
 use crate::checkpoint::SaveError;
-use ddpo_checkpoint::{MODEL_CARD, write_file};
+use ddpo_checkpoint::MODEL_CARD;
+use ddpo_files::write_file;
 use ddpo_picture::write_png;
 use ddpo_rollout::image::RgbImage;
 use std::path::Path;

@@ -5,8 +5,9 @@ use crate::device::DeviceError;
 use crate::learner::LearnError;
 use crate::model::ModelError;
 use crate::run::pictures::DrawError;
-use ddpo_checkpoint::{PublishError, WriteError};
+use ddpo_checkpoint::WriteError;
 use ddpo_diffusion::scheduler::config::SchedulerError;
+use ddpo_files::{PublishError, WriteFileError};
 use ddpo_loggers::LogError;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
 use std::convert::Infallible;
@@ -109,7 +110,10 @@ pub enum RunError {
     Draw(#[from] DrawError),
     /// A file of the run could not be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] WriteFileError),
+    /// A recorded batch could not be written.
+    #[error(transparent)]
+    Batch(#[from] WriteError),
     /// Numbers could not be written as JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -173,7 +177,7 @@ pub enum FolderError {
     Checkpoint(Box<CheckpointError>),
     /// A file could not be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] WriteFileError),
     /// The settings could not be written as TOML.
     #[error(transparent)]
     Settings(#[from] toml::ser::Error),

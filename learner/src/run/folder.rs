@@ -5,7 +5,7 @@ use crate::run::error::FolderError;
 use crate::run::leftovers;
 use crate::run::place::anchored;
 use crate::settings::Settings;
-use ddpo_checkpoint::{publish_folder, recover_folder, write_file};
+use ddpo_files::{publish_folder, recover_folder, write_file};
 use std::path::{Path, PathBuf};
 
 /// The folder of a run.

@@ -1,7 +1,7 @@
 //! What a killed process leaves half-written in a run's folder, and its removal.
 
 use crate::run::error::FolderError;
-use ddpo_checkpoint::recover_folder;
+use ddpo_files::recover_folder;
 use std::path::Path;
 
 /// Removes half-written files and folders under a run's folder. One process at a time works there,
@@ -51,12 +51,10 @@ fn is_checkpoint(name: &str) -> bool {
     name == "best" || name.starts_with("epoch-")
 }
 
-/// `.tmp-` and six letters or digits, as `write_file` names them, or `.NAME.PID.part`, as
-/// `write_png` does.
+/// Returns whether `name` is a temporary name of `write_file`: `.tmp-` and six letters or digits.
 fn is_half_written(name: &str) -> bool {
     let random = |rest: &str| rest.len() == 6 && rest.chars().all(|c| c.is_ascii_alphanumeric());
     name.strip_prefix(".tmp-").is_some_and(random)
-        || (name.starts_with(".epoch-") && name.ends_with(".part"))
 }
 
 #[cfg(test)]
@@ -65,9 +63,7 @@ mod tests {
 
     #[test]
     fn only_names_of_our_own_are_half_written() {
-        for name in [".tmp-a1B2c3", ".epoch-000001.png.4711.part"] {
-            assert!(is_half_written(name), "{name}");
-        }
+        assert!(is_half_written(".tmp-a1B2c3"));
         for name in ["run.toml", ".tmp-notes.txt", ".bashrc", "film.part", ".tmp-a1B2c3d"] {
             assert!(!is_half_written(name), "{name}");
         }

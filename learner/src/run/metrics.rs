@@ -2,7 +2,7 @@
 
 use crate::report::UpdateReport;
 use crate::run::error::{FolderError, RunError};
-use ddpo_checkpoint::write_file;
+use ddpo_files::write_file;
 use ddpo_rollout::score::ScoredTrajectory;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use crate::service::ledger::{Awaited, BatchKey};
 use crate::service::remote::Reached;
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
-use ddpo_checkpoint::{WriteError, write_file};
+use ddpo_files::{WriteFileError, write_file};
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
@@ -37,7 +37,7 @@ pub enum FakeError {
     Desk(#[from] DeskError),
     /// Its file cannot be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] WriteFileError),
     /// Its file cannot be read.
     #[error("{}: {reason}", path.display())]
     Read {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::files::{parent, write_file};
+use ddpo_files::{parent, write_file};
+
 use crate::hub::HubError;
 use crate::hub::wanted::Wanted;
 
@@ -59,7 +60,7 @@ impl RepositoryCache {
             return Ok(());
         }
         make_folder(parent(&path))?;
-        write_file(&path, commit.as_bytes()).map_err(|source| HubError::Write(Box::new(source)))
+        Ok(write_file(&path, commit.as_bytes())?)
     }
 
     /// Makes `file` of a snapshot point to its content.

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::digests::sha256_of;
+use ddpo_files::sha256_of;
+
 use crate::hub::Failure;
 use crate::hub::client::{Client, Remote};
 

@@ -9,7 +9,7 @@ use crate::wandb::files::copy;
 use crate::wandb::message::{Artifact, Manifest, ManifestEntry, PolicyItem};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ddpo_checkpoint::digests::hex;
+use data_encoding::HEXLOWER;
 use md5::{Digest, Md5};
 use serde_json::json;
 use std::fs::File;
@@ -35,7 +35,7 @@ pub fn of(checkpoint: &Checkpoint, folder: &Path, run_id: &str) -> Result<Artifa
         let name = format!("ddpo {run_id} {version}");
         let mut id = [0; 64];
         blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut id);
-        hex(&id)
+        HEXLOWER.encode(&id)
     };
     let digest = manifest_digest(&contents);
     Ok(Artifact {
@@ -90,7 +90,7 @@ fn manifest_digest(contents: &[ManifestEntry]) -> String {
     let mut hasher = Md5::new();
     hasher.update("wandb-artifact-manifest-v1\n");
     contents.iter().for_each(|entry| hasher.update(format!("{}:{}\n", entry.path, entry.digest)));
-    hex(&hasher.finalize())
+    HEXLOWER.encode(&hasher.finalize())
 }
 
 fn manifest(contents: Vec<ManifestEntry>) -> Manifest {

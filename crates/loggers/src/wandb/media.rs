@@ -4,7 +4,7 @@ use crate::error::LogError;
 use crate::histogram::Histogram;
 use crate::step::Picture;
 use crate::wandb::files::link;
-use ddpo_checkpoint::digests::sha256_of;
+use ddpo_files::sha256_of;
 use serde_json::{Value, json};
 use std::path::Path;
 

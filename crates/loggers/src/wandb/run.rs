@@ -9,7 +9,7 @@ use crate::wandb::message::{
     Record, Run, Summary, Timestamp, VersionInfo, What,
 };
 use crate::wandb::{date, media, names};
-use ddpo_checkpoint::write_file;
+use ddpo_files::write_file;
 use prost::Message;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};

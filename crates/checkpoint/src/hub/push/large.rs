@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
+use ddpo_files::sha256_of;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::SendBody;
 
-use crate::digests::sha256_of;
 use crate::hub::push::PushError;
 use crate::hub::push::api::Api;
 use crate::hub::push::local::LocalFile;

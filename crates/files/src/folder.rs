@@ -1,31 +1,31 @@
-//! Publishing a folder so that it appears whole or not at all.
+//! Atomic writes of a folder.
 //!
-//! The folder is filled as `.tmp-NAME` beside its target, synced, and renamed. A target that is
-//! already there is moved to `.old-NAME` first and removed afterwards. Whatever a killed process
-//! leaves behind has one of these two names, and [`recover_folder`] puts it right. One process at
-//! a time may publish a given target.
+//! The folder is filled as `.tmp-NAME` beside its target, synced, and renamed. An existing target
+//! is first moved to `.old-NAME` and removed after the rename. A killed process leaves only folders
+//! with these two names, and [`recover_folder`] repairs them. Only one process at a time may
+//! publish a target.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::{parent, sync_folder};
+use crate::file::{parent, sync_folder};
 
-/// Why a folder was not published; the target is then as it was.
+/// Errors from [`publish_folder`] and [`recover_folder`].
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError<E> {
-    /// The target has no name of its own, such as `..`.
+    /// The target does not end in a name, for example `..`.
     #[error("`{}`: expected the path of a folder to write, found one without a name", path.display())]
     NoName {
         /// The target.
         path: PathBuf,
     },
-    /// The system refused.
+    /// A file or folder could not be written.
     #[error("could not write `{}`: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The closure that writes the content failed.
@@ -34,13 +34,13 @@ pub enum PublishError<E> {
 }
 
 /// The target and the two names beside it.
-struct Places {
+struct Paths {
     target: PathBuf,
     temporary: PathBuf,
     old: PathBuf,
 }
 
-impl Places {
+impl Paths {
     fn of<E>(target: &Path) -> Result<Self, PublishError<E>> {
         let Some(name) = target.file_name() else {
             return Err(PublishError::NoName { path: target.into() });
@@ -86,43 +86,43 @@ impl Places {
     }
 }
 
-/// Lets `fill` write into a fresh folder, then makes that folder `target`, replacing what was
-/// there. Parent folders are made as needed.
+/// Lets `fill` write into a new folder and renames that folder to `target`, replacing an existing
+/// one. Creates missing parent folders.
 ///
 /// # Errors
-/// When `fill` fails or the system refuses, for instance because the disk is full: `target` is
-/// then as it was and nothing is left beside it.
+/// If `fill` fails or a file cannot be written, for example on a full disk. `target` then keeps its
+/// content and no temporary folder remains.
 pub fn publish_folder<E>(
     target: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), PublishError<E>> {
-    let places = Places::of(target)?;
+    let paths = Paths::of(target)?;
     let io = |source| PublishError::Io { path: target.into(), source };
     fs::create_dir_all(parent(target)).map_err(io)?;
-    places.recover().map_err(io)?;
-    fs::create_dir(&places.temporary).map_err(io)?;
-    let filled = fill(&places.temporary).map_err(PublishError::Fill);
+    paths.recover().map_err(io)?;
+    fs::create_dir(&paths.temporary).map_err(io)?;
+    let filled = fill(&paths.temporary).map_err(PublishError::Fill);
     let published = filled
-        .and_then(|()| sync_tree(&places.temporary).map_err(io))
-        .and_then(|()| places.replace().map_err(io));
-    if published.is_err() && places.temporary.exists() {
-        // The first error is the one to tell; what stays here is removed by the next call.
-        fs::remove_dir_all(&places.temporary).unwrap_or_default();
+        .and_then(|()| sync_tree(&paths.temporary).map_err(io))
+        .and_then(|()| paths.replace().map_err(io));
+    if published.is_err() && paths.temporary.exists() {
+        // The first error is reported. The next call removes what remains here.
+        fs::remove_dir_all(&paths.temporary).unwrap_or_default();
     }
     published
 }
 
-/// Puts right what a killed process left of publishing `target`: a folder that was moved aside is
-/// moved back, and half-written ones are removed. Does nothing where nothing was left.
+/// Repairs what a killed [`publish_folder`] left of `target`: moves the old folder back if the new
+/// one is missing, and removes temporary folders. Does nothing if there is nothing to repair.
 ///
 /// # Errors
-/// When the system refuses.
+/// If a folder cannot be moved or removed.
 pub fn recover_folder(target: &Path) -> Result<(), PublishError<std::convert::Infallible>> {
-    let places = Places::of(target)?;
-    places.recover().map_err(|source| PublishError::Io { path: target.into(), source })
+    let paths = Paths::of(target)?;
+    paths.recover().map_err(|source| PublishError::Io { path: target.into(), source })
 }
 
-/// Syncs every file and folder under `folder`, itself included.
+/// Syncs `folder` and all files and folders under it.
 fn sync_tree(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
