@@ -37,7 +37,10 @@ pub use layout::{LayoutError, PipelineFolder, open_pipeline};
 pub use model_folder::{ModelFolder, open_model};
 pub use pickle::emit::PickleItem;
 pub use pickle::{PickleError, PickleScalar};
-pub use resolve::{ResolveError, resolve, resolve_file, resolve_model, resolve_with_progress};
+pub use resolve::{
+    Located, ResolveError, locate_file, locate_model_config, resolve, resolve_model,
+    resolve_with_progress,
+};
 pub use save::{PipelineToSave, save_pipeline};
 pub use strict::{LoadError, LoadMismatch, load_into, load_part_into, modern_attention_name};
 pub use tensors::{TensorFile, TensorFileError, TensorInfo};

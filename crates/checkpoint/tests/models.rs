@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ddpo_checkpoint::hub::Network;
-use ddpo_checkpoint::{Hub, HubError, HubSettings, open_model, resolve_file, resolve_model};
+use ddpo_checkpoint::{Hub, HubError, HubSettings, open_model, locate_file, resolve_model};
 use small_hub::{COMMIT, Content, SmallHub};
 
 const FILES: [(&str, &str); 4] = [
@@ -56,12 +56,12 @@ fn a_model_is_fetched_whole_and_found_again_without_the_hub() {
 fn one_file_is_fetched_alone() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&[("a/head.pth", "head")]));
     let client = client(&hub, cache.path());
-    let path = client.fetch_one("owner/model", "a/head.pth", &mut |_| {}).unwrap();
+    let path = client.fetch_one("owner/model", "a/head.pth", None, &mut |_| {}).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"head");
-    let missing = client.fetch_one("owner/model", "other.pth", &mut |_| {}).unwrap_err();
+    let missing = client.fetch_one("owner/model", "other.pth", None, &mut |_| {}).unwrap_err();
     assert!(matches!(missing, HubError::NoFile { .. }), "{missing}");
     let path_again =
-        offline(cache.path()).fetch_one("owner/model", "a/head.pth", &mut |_| {}).unwrap();
+        offline(cache.path()).fetch_one("owner/model", "a/head.pth", None, &mut |_| {}).unwrap();
     assert_eq!(path_again, path);
     let found = offline(cache.path()).fetch_model("owner/model", None, &mut |_| {});
     assert!(matches!(found, Err(HubError::Offline { .. })), "one file is no model");
@@ -90,11 +90,11 @@ fn folders_and_files_that_are_there_win_and_other_names_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("head.pth");
     fs::write(&file, "head").unwrap();
-    assert_eq!(resolve_file(file.to_str().unwrap(), &mut |_| {}).unwrap(), file);
+    assert_eq!(locate_file(file.to_str().unwrap(), None, &mut |_| {}).unwrap().path, file);
     let here = folder.path().to_str().unwrap();
-    assert_eq!(resolve_model(here, &mut |_| {}).unwrap(), folder.path());
+    assert_eq!(resolve_model(here, None, &mut |_| {}).unwrap(), folder.path());
     for name in ["head", "owner/name", "owner/name/../head", "owner/name/.hidden", "/a/b/c", here] {
-        let found = resolve_file(name, &mut |_| {}).unwrap_err().to_string();
+        let found = locate_file(name, None, &mut |_| {}).unwrap_err().to_string();
         assert!(found.contains("expected a file, or one on the hub"), "{name}: {found}");
     }
 }

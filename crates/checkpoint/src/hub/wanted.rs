@@ -71,9 +71,10 @@ impl Hub {
         &self,
         repo: &str,
         file: &str,
+        revision: Option<&str>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, HubError> {
-        let folder = self.fetch(Wanted::File(file), repo, None, progress)?;
+        let folder = self.fetch(Wanted::File(file), repo, revision, progress)?;
         Ok(folder.join(file))
     }
 

@@ -16,6 +16,7 @@
 //! agree.
 
 use crate::reward::source::{RewardSource, ServerAddress, UnknownSource};
+use crate::reward::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -214,6 +215,12 @@ fn goes_on(before: &str, text: &str) -> bool {
     (last.contains("grpc://") || last.contains("grpcs://")) && ServerAddress::parse(first).is_some()
 }
 
+impl From<Task> for RewardExpression {
+    fn from(task: Task) -> Self {
+        Self { terms: vec![Term { weight: 1.0, source: RewardSource::Task(task) }] }
+    }
+}
+
 impl From<RewardExpression> for String {
     fn from(expression: RewardExpression) -> Self {
         expression.to_string()
@@ -355,7 +362,7 @@ fn check(term: &Term) -> Result<(), ExpressionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reward::{Script, Task};
+    use crate::reward::Script;
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> RewardExpression {

@@ -9,12 +9,14 @@
 
 mod age;
 mod expression;
+mod settings;
 mod source;
 mod spec;
 mod task;
 
 pub use age::{AgeReward, UnknownAgeReward};
 pub use expression::{ExpressionError, MOST_BYTES, RewardExpression, RewardList, Term};
+pub use settings::RewardSettings;
 pub use source::{RewardSource, Script, ScriptInput, ServerAddress, Servers, UnknownSource};
-pub use spec::{AestheticSpec, AgeSpec, ComponentError, Pin, Pinned, RewardSpec};
+pub use spec::{AestheticSpec, AgeSpec, ComponentError, Pin, Pinned, RewardId, RewardSpec};
 pub use task::{Task, UnknownTask};

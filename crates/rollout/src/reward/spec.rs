@@ -107,6 +107,21 @@ pub enum ComponentError {
     },
 }
 
+/// The name of the reward that a score was given for: its label and its specification's digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewardId {
+    /// The expression's [label](RewardExpression::label).
+    pub label: String,
+    /// The [digest](RewardSpec::digest) of the specification.
+    pub digest: Digest,
+}
+
+impl fmt::Display for RewardId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (specification {})", self.label, self.digest)
+    }
+}
+
 /// One or several component names that a score has to have next.
 enum Expected {
     /// Exactly this name.
@@ -152,6 +167,9 @@ impl RewardSpec {
     /// The component of the aesthetic score.
     pub const AESTHETIC_COMPONENT: &str = "aesthetic_score";
 
+    /// The component of the JPEG rewards: the size in kilobytes of 1000 bytes.
+    pub const JPEG_COMPONENT: &str = "jpeg_kilobytes";
+
     /// Makes the specification of rewards that need neither a network nor a file.
     #[must_use]
     pub fn plain(reward: RewardExpression) -> Self {
@@ -171,6 +189,12 @@ impl RewardSpec {
     pub fn digest(&self) -> Digest {
         let bytes = serde_json::to_vec(self).expect("strings, numbers and lists have a JSON form");
         Digest::of(&bytes)
+    }
+
+    /// Returns the label and the digest.
+    #[must_use]
+    pub fn id(&self) -> RewardId {
+        RewardId { label: self.reward.label(), digest: self.digest() }
     }
 
     /// Iterates over the sources of all rewards, those that are held out included.
@@ -252,10 +276,13 @@ impl RewardSpec {
         let names = match source {
             RewardSource::Servers(_) => return vec![Expected::Any(prefix.to_owned())],
             RewardSource::Task(Task::AestheticScore) => vec![Self::AESTHETIC_COMPONENT.to_owned()],
-            RewardSource::Task(task) if task.is_age() => {
+            RewardSource::Task(Task::JpegCompressibility | Task::JpegIncompressibility) => {
+                vec![Self::JPEG_COMPONENT.to_owned()]
+            }
+            RewardSource::Task(task @ (Task::Under30 | Task::Over50)) => {
                 self.age.as_ref().map(|age| age.components(*task)).unwrap_or_default()
             }
-            RewardSource::Task(_) | RewardSource::Script(_) => Vec::new(),
+            RewardSource::Script(_) => Vec::new(),
         };
         names.into_iter().map(|name| Expected::Name(format!("{prefix}{name}"))).collect()
     }
@@ -330,9 +357,9 @@ mod tests {
     #[test]
     fn components_of_another_reward_are_refused_by_name() {
         let plain = spec("jpeg compressibility");
-        assert_eq!(plain.check_components(Purpose::Rollout, []), Ok(()));
-        let found = refusal(&plain, Purpose::Rollout, &["invented"]);
-        assert!(found.contains("expected 0, found 1; \"invented\""), "{found}");
+        assert_eq!(plain.check_components(Purpose::Rollout, ["jpeg_kilobytes"]), Ok(()));
+        let found = refusal(&plain, Purpose::Rollout, &["jpeg_kilobytes", "invented"]);
+        assert!(found.contains("expected 1, found 2; \"invented\""), "{found}");
         let sum = RewardSpec { age: Some(ages(AgeReward::Logits)), ..spec("over50 - 2*aesthetic") };
         let over50 = "over50 years old";
         let inner = ["probability_0-29", "probability_30_to_49", "probability_50+"];
@@ -352,10 +379,11 @@ mod tests {
     fn held_out_rewards_are_expected_of_evaluations_only() {
         let held_out = vec!["jpeg incompressibility".parse().unwrap()];
         let spec = RewardSpec { held_out, ..spec("jpeg compressibility") };
-        let names = ["eval:jpeg incompressibility"];
+        let (size, held_out) = ("jpeg_kilobytes", "eval:jpeg incompressibility");
+        let names = [size, held_out, "eval:jpeg incompressibility/jpeg_kilobytes"];
         assert_eq!(spec.check_components(Purpose::Evaluation, names), Ok(()));
-        assert_eq!(spec.check_components(Purpose::Rollout, []), Ok(()));
-        assert!(refusal(&spec, Purpose::Evaluation, &[]).contains("found none"));
+        assert_eq!(spec.check_components(Purpose::Rollout, [size]), Ok(()));
+        assert!(refusal(&spec, Purpose::Evaluation, &[size]).contains("found none"));
         assert!(refusal(&spec, Purpose::Rollout, &names).contains("is not expected"));
     }
 
@@ -365,7 +393,12 @@ mod tests {
         let spec = RewardSpec { held_out, ..spec("grpc://a:1 + jpeg incompressibility") };
         let mut names = vec!["grpc://a:1".to_owned()];
         names.extend((0..64).map(|index| format!("grpc://a:1/{index}")));
-        let more = ["jpeg incompressibility", "eval:jpeg compressibility"];
+        let more = [
+            "jpeg incompressibility",
+            "jpeg incompressibility/jpeg_kilobytes",
+            "eval:jpeg compressibility",
+            "eval:jpeg compressibility/jpeg_kilobytes",
+        ];
         let whole = |names: &[String]| {
             let names = names.iter().map(String::as_str).chain(more);
             spec.check_components(Purpose::Evaluation, names.collect::<Vec<_>>())

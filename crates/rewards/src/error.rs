@@ -1,0 +1,157 @@
+//! Errors from opening reward models and scoring images.
+
+use crate::external::server::error::ServerError;
+use crate::external::torchscript::error::ScriptError;
+use crate::pinned::PinError;
+use crate::vision::error::VisionError;
+use thiserror::Error;
+
+/// Errors from opening reward models and scoring images.
+#[derive(Debug, Error)]
+pub enum RewardError {
+    /// One network is named for rewards that take different ones.
+    #[error(
+        "reward_model = {model}: expected rewards that take the same network, found ages and the \
+         aesthetic score; hint: without it each takes its own"
+    )]
+    OneNetwork {
+        /// The network.
+        model: String,
+    },
+    /// The specification lacks a part that its reward needs.
+    #[error("reward specification: expected the part \"{missing}\" for its reward, found none")]
+    Incomplete {
+        /// The field of the specification.
+        missing: &'static str,
+    },
+    /// A model or file is not the one that the specification names.
+    #[error(transparent)]
+    Pin(Box<PinError>),
+    /// One reward of several could not score.
+    #[error("reward \"{label}\": {error}")]
+    Part {
+        /// The reward.
+        label: String,
+        /// Why not.
+        error: Box<RewardError>,
+    },
+    /// A network cannot be used.
+    #[error(transparent)]
+    Vision(Box<VisionError>),
+    /// A TorchScript file gives no scores.
+    #[error(transparent)]
+    Script(Box<ScriptError>),
+    /// A reward server gives no scores.
+    #[error(transparent)]
+    Server(Box<ServerError>),
+    /// A picture cannot be made ready for a network.
+    #[error("image {index}: {reason}")]
+    Picture {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An image has a side that JPEG cannot hold.
+    #[error("image {index}: expected sides of 1 to 65500 pixels, found {width}x{height}")]
+    Size {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// An image could not be encoded.
+    #[error("image {index}: jpeg encoder: {source}")]
+    Encoding {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// What libjpeg-turbo said.
+        source: turbojpeg::Error,
+    },
+    /// The encoder could not be set up.
+    #[error("jpeg encoder: {0}")]
+    Encoder(turbojpeg::Error),
+    /// A scoring thread could not be started.
+    #[error("scoring thread: {0}")]
+    Thread(std::io::Error),
+    /// A scoring thread ended without its scores.
+    #[error("scoring thread: expected scores, found a panic")]
+    Lost,
+    /// A model gave too few or too many scores.
+    #[error("scores: expected {expected}, one for each image, found {found}")]
+    Count {
+        /// Number of images.
+        expected: usize,
+        /// Number of scores.
+        found: usize,
+    },
+    /// A model gave a score that is no number.
+    #[error("image {index}: expected a finite {name}, found {value}")]
+    NotFinite {
+        /// Place of the image in the batch, from 0.
+        index: usize,
+        /// `reward`, or the component's name.
+        name: String,
+        /// The value: infinite or not a number.
+        value: f32,
+    },
+}
+
+impl From<VisionError> for RewardError {
+    fn from(error: VisionError) -> Self {
+        Self::Vision(Box::new(error))
+    }
+}
+
+impl From<ScriptError> for RewardError {
+    fn from(error: ScriptError) -> Self {
+        Self::Script(Box::new(error))
+    }
+}
+
+impl From<ServerError> for RewardError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(Box::new(error))
+    }
+}
+
+impl From<PinError> for RewardError {
+    fn from(error: PinError) -> Self {
+        Self::Pin(Box::new(error))
+    }
+}
+
+impl RewardError {
+    /// Whether it says nothing of the images: they may well be scored later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Server(error) => error.is_passing(),
+            Self::Part { error, .. } => error.is_passing(),
+            _ => false,
+        }
+    }
+
+    /// Whether a reward or a component came that is no number.
+    #[must_use]
+    pub fn is_not_finite(&self) -> bool {
+        match self {
+            Self::NotFinite { .. } => true,
+            Self::Server(error) => error.is_not_finite(),
+            Self::Part { error, .. } => error.is_not_finite(),
+            _ => false,
+        }
+    }
+
+    /// Whether somebody called the scoring off.
+    #[must_use]
+    pub fn is_called_off(&self) -> bool {
+        match self {
+            Self::Server(error) => matches!(**error, ServerError::CalledOff(_)),
+            Self::Part { error, .. } => error.is_called_off(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Where reward servers are, how they are reached, and how long an answer may take.
+
+use crate::external::server::error::ServerError;
+use ddpo_delivery::transport::{KeepAlive, endpoint};
+use ddpo_delivery::uplink::Backoff;
+use ddpo_service::doors::{ClientDoor, DoorError, install_crypto_provider};
+use ddpo_rollout::reward::{ServerAddress, Servers};
+use ddpo_settings::Secret;
+use ddpo_settings::environment::{REWARD_CA, REWARD_TOKEN};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{ClientTlsConfig, Endpoint};
+
+/// Seldom, and only during a call: gRPC's servers in C++ and Python cut off who pings them more than
+/// twice while they compute.
+const KEEP_ALIVE: KeepAlive =
+    KeepAlive { interval: Duration::from_secs(20), timeout: Duration::from_secs(10) };
+
+/// How reward servers are reached, and how long an answer may take.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Presented with every call as `authorization: Bearer`.
+    pub token: Option<Secret>,
+    /// Authorities of the servers' certificates (PEM), for `grpcs://`.
+    pub ca: Option<PathBuf>,
+    /// Longest time that a connection may take.
+    pub connecting: Duration,
+    /// Longest time that a server may take to say what it is.
+    pub describing: Duration,
+    /// Longest time that it may take to score one batch.
+    pub scoring: Duration,
+    /// Pauses between attempts at a server that does not answer.
+    pub backoff: Backoff,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            token: None,
+            ca: None,
+            connecting: Duration::from_secs(5),
+            describing: Duration::from_secs(10),
+            scoring: Duration::from_secs(30),
+            backoff: Backoff { longest: Duration::from_secs(2), ..Backoff::default() },
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Token and authorities as the environment has them.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let value = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        let token = value(REWARD_TOKEN).map(Secret::new);
+        Self { token, ca: value(REWARD_CA).map(PathBuf::from), ..Self::default() }
+    }
+
+    /// Returns the endpoint of each server, and the credentials to present there.
+    pub(super) fn ways(&self, servers: &Servers) -> Result<Ways, ServerError> {
+        let url = |address: &ServerAddress| {
+            let scheme = if servers.tls { "grpcs" } else { "grpc" };
+            format!("{scheme}://{address}")
+        };
+        if let Some(open) = servers.addresses.iter().find(|address| !is_local(address))
+            && !servers.tls
+            && self.token.is_some()
+        {
+            return Err(ServerError::OpenToken { address: url(open) });
+        }
+        let (tls, authorization) = self.door(servers.tls)?;
+        let endpoints = servers.addresses.iter().map(|address| {
+            let scheme = if servers.tls { "https" } else { "http" };
+            let uri = format!("{scheme}://{address}");
+            let made = endpoint(&uri, tls.as_ref(), self.connecting, KEEP_ALIVE);
+            let made = made.map_err(|_| ServerError::Address { found: url(address) })?;
+            Ok((url(address), made.keep_alive_while_idle(false)))
+        });
+        Ok(Ways { endpoints: endpoints.collect::<Result<_, ServerError>>()?, authorization })
+    }
+
+    fn door(&self, secure: bool) -> Result<(Option<ClientTlsConfig>, Authorization), ServerError> {
+        let door = |token: Option<Secret>, tls_ca: Option<PathBuf>| {
+            ClientDoor { token, tls_ca, ..ClientDoor::default() }.open()
+        };
+        let refused = |variable| move |source| ServerError::Door { variable, source };
+        let presented = door(self.token.clone(), None).map_err(refused(REWARD_TOKEN))?;
+        let authorization = match presented.token() {
+            Some(token) => {
+                let value = format!("Bearer {}", token.expose()).parse::<MetadataValue<Ascii>>();
+                let unfit = |_| DoorError::Token("expected visible ASCII characters only".into());
+                let mut value = value.map_err(unfit).map_err(refused(REWARD_TOKEN))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            None => None,
+        };
+        if !secure {
+            return Ok((None, authorization));
+        }
+        install_crypto_provider();
+        let Some(ca) = &self.ca else {
+            let missing = DoorError::Incomplete { setting: "grpcs://", missing: REWARD_CA };
+            return Err(refused(REWARD_CA)(missing));
+        };
+        let key = door(None, Some(ca.clone())).map_err(refused(REWARD_CA))?;
+        Ok((key.tls().cloned(), authorization))
+    }
+}
+
+type Authorization = Option<MetadataValue<Ascii>>;
+
+/// The way to each server.
+pub(super) struct Ways {
+    /// Names for messages, and endpoints.
+    pub(super) endpoints: Vec<(String, Endpoint)>,
+    /// What to present.
+    pub(super) authorization: Authorization,
+}
+
+/// Returns whether connections to an address stay on this machine.
+fn is_local(address: &ServerAddress) -> bool {
+    let host = address.host();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpo_rollout::reward::RewardSource;
+
+    fn refusal(options: &ServerOptions, address: &str) -> String {
+        options.ways(&servers(address)).map(|_| ()).unwrap_err().to_string()
+    }
+
+    fn servers(text: &str) -> Servers {
+        match text.parse() {
+            Ok(RewardSource::Servers(servers)) => servers,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_token_stays_on_this_machine_or_goes_by_tls() {
+        let token = Some(Secret::new("0123456789abcdef"));
+        let options = ServerOptions { token, ..ServerOptions::default() };
+        for address in ["grpc://127.0.0.1:1", "grpc://localhost:1", "grpc://[::1]:1"] {
+            assert!(options.ways(&servers(address)).is_ok(), "{address}");
+        }
+        let found = refusal(&options, "grpc://example.org:1");
+        assert!(found.contains("hint: use grpcs:// and DDPO_REWARD_CA"), "{found}");
+        let found = refusal(&options, "grpcs://example.org:1");
+        assert_eq!(found, "reward server: DDPO_REWARD_CA: grpcs:// needs DDPO_REWARD_CA");
+        let token = Some(Secret::new("short"));
+        let found = refusal(&ServerOptions { token, ..options }, "grpc://127.0.0.1:1");
+        assert!(
+            found.starts_with("reward server: DDPO_REWARD_TOKEN: token: 5 characters"),
+            "{found}"
+        );
+    }
+}

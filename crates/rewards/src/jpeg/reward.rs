@@ -1,0 +1,120 @@
+//! The two rewards, and how a batch is spread over threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::reward::{RewardSpec, Task};
+use ddpo_rollout::score::{Component, Score};
+
+use crate::error::RewardError;
+use crate::jpeg::encoder::{JpegEncoder, check_sides};
+use crate::model::{RewardDescription, RewardModel};
+
+const COMPONENT: &str = RewardSpec::JPEG_COMPONENT;
+
+/// Work that is worth a thread of its own: half a millisecond of encoding or more.
+const PIXELS_A_THREAD: usize = 1 << 17;
+
+/// The size as JPEG in kilobytes, or minus it.
+pub struct JpegReward {
+    task: Task,
+    sign: f32,
+    encoders: Vec<JpegEncoder>,
+}
+
+impl JpegReward {
+    /// Small files are good: the reward is minus the size. Uses `threads` threads, at least one.
+    ///
+    /// # Errors
+    /// [`RewardError::Encoder`] if libjpeg-turbo cannot be set up.
+    pub fn compressibility(threads: usize) -> Result<Self, RewardError> {
+        Self::new(Task::JpegCompressibility, -1.0, threads)
+    }
+
+    /// Large files are good: the reward is the size. Uses `threads` threads, at least one.
+    ///
+    /// # Errors
+    /// [`RewardError::Encoder`] if libjpeg-turbo cannot be set up.
+    pub fn incompressibility(threads: usize) -> Result<Self, RewardError> {
+        Self::new(Task::JpegIncompressibility, 1.0, threads)
+    }
+
+    fn new(task: Task, sign: f32, threads: usize) -> Result<Self, RewardError> {
+        let encoders = (0..threads.max(1)).map(|_| JpegEncoder::new()).collect::<Result<_, _>>()?;
+        Ok(Self { task, sign, encoders })
+    }
+
+    /// Size of each image in bytes.
+    fn sizes(&mut self, images: &[RgbImage]) -> Result<Vec<usize>, RewardError> {
+        // First, so that the image that an error names does not depend on the threads.
+        for (index, image) in images.iter().enumerate() {
+            check_sides(index, image)?;
+        }
+        let pixels: usize = images.iter().map(|image| image.width() * image.height()).sum();
+        let workers = (pixels / PIXELS_A_THREAD).clamp(1, self.encoders.len());
+        let queue = Queue { images, next: AtomicUsize::new(0) };
+        // The calling thread works too; it is `first`.
+        let (first, others) = self.encoders[..workers].split_at_mut(1);
+        let found = thread::scope(|scope| {
+            let spawned: Vec<ScopedJoinHandle<'_, _>> = others
+                .iter_mut()
+                .map(|encoder| {
+                    thread::Builder::new()
+                        .name("jpeg-reward".to_owned())
+                        .spawn_scoped(scope, || queue.work(encoder))
+                        .map_err(RewardError::Thread)
+                })
+                .collect::<Result<_, _>>()?;
+            let mut found = queue.work(&mut first[0])?;
+            for handle in spawned {
+                found.extend(handle.join().map_err(|_| RewardError::Lost)??);
+            }
+            Ok::<_, RewardError>(found)
+        })?;
+        let mut sizes = vec![0; images.len()];
+        for (index, size) in found {
+            sizes[index] = size;
+        }
+        Ok(sizes)
+    }
+}
+
+/// Images that threads take one after another, so that a thread that the machine holds up
+/// leaves its share to the others.
+struct Queue<'a> {
+    images: &'a [RgbImage],
+    next: AtomicUsize,
+}
+
+impl Queue<'_> {
+    /// Encodes until nothing is left; gives the index and the size in bytes of each image taken.
+    fn work(&self, encoder: &mut JpegEncoder) -> Result<Vec<(usize, usize)>, RewardError> {
+        let mut found = Vec::new();
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(image) = self.images.get(index) else { return Ok(found) };
+            found.push((index, encoder.encode(index, image)?.len()));
+        }
+    }
+}
+
+impl RewardModel for JpegReward {
+    fn describe(&self) -> RewardDescription {
+        RewardDescription {
+            name: self.task.name().to_owned(),
+            unit: "kilobytes".to_owned(),
+            components: vec![COMPONENT.to_owned()],
+        }
+    }
+
+    fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+        let sizes = self.sizes(images)?;
+        let score = |size: usize| {
+            let kilobytes = (size as f64 / 1000.0) as f32;
+            let component = Component { name: COMPONENT.to_owned(), value: kilobytes };
+            Score { reward: self.sign * kilobytes, components: vec![component] }
+        };
+        Ok(sizes.into_iter().map(score).collect())
+    }
+}

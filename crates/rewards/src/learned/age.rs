@@ -1,0 +1,141 @@
+//! The age of a face, by a ViT classifier of age classes (nateraw/vit-age-classifier, or any other
+//! with labels such as "50-59").
+
+use crate::error::RewardError;
+use crate::learned::labels::split_at;
+use crate::learned::network::ImageInput;
+use crate::model::{RewardDescription, RewardModel};
+use crate::pinned::OpenModel;
+use crate::runtime::RewardRuntime;
+use crate::vision::error::VisionError;
+use crate::vision::preprocess::config::Family;
+use crate::vision::vit::VitClassifier;
+use ddpo_diffusion::dtype::{Dtype, TorchKind};
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::reward::{AgeReward, AgeSpec, Task};
+use ddpo_rollout::score::{Component, Score};
+
+/// Rewards the wanted ages. Components: the probability of every class, the index of the predicted
+/// class, and whether that class is wanted (1 or 0).
+pub struct AgeRewardModel {
+    task: Task,
+    reward: AgeReward,
+    wanted: Vec<usize>,
+    components: Vec<String>,
+    network: VitClassifier,
+    input: ImageInput,
+}
+
+impl AgeRewardModel {
+    /// Opens the classifier of `spec`. A download reports to `progress`.
+    ///
+    /// # Errors
+    /// [`RewardError::Pin`] and [`RewardError::Vision`]; [`VisionError::Labels`] where the wanted ages
+    /// cannot be told from the labels, or the labels are not those of the specification.
+    pub fn open(
+        task: Task,
+        spec: &AgeSpec,
+        dtype: Dtype,
+        runtime: &RewardRuntime,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Self, RewardError> {
+        let model = OpenModel::pinned(&spec.model, progress)?;
+        let network = VitClassifier::open(&model.folder, dtype.kind(), runtime.device)?;
+        let labels = &network.config().labels;
+        if *labels != spec.classes {
+            let expected = format!("expected the labels {}", spec.classes.join(", "));
+            return Err(VisionError::Labels(expected, labels.join(", ")).into());
+        }
+        let wanted = match task {
+            Task::Under30 => split_at(labels, 30)?.1,
+            _ => split_at(labels, 50)?.0,
+        };
+        let components = spec.components(task);
+        let input = ImageInput::open(&model.folder, Family::Vit, &network.config().tower, runtime)?;
+        Ok(Self { task, reward: spec.reward, wanted, components, network, input })
+    }
+
+    fn score_of(&self, logits: &[f32]) -> Score {
+        let probabilities = softmax(logits);
+        let likeliest = (0..logits.len())
+            .reduce(|best, at| if logits[at] > logits[best] { at } else { best })
+            .unwrap_or(0);
+        let classified = f32::from(u8::from(self.wanted.contains(&likeliest)));
+        let reward = match self.reward {
+            AgeReward::Logits => self.wanted.iter().map(|at| f64::from(logits[*at])).sum(),
+            AgeReward::Probability => self.wanted.iter().map(|at| probabilities[*at]).sum(),
+            AgeReward::LogOdds => log_odds(logits, &self.wanted),
+        };
+        let values = probabilities.iter().map(|value| *value as f32);
+        let values = values.chain([likeliest as f32, classified]);
+        let named = self.components.iter().zip(values);
+        let components =
+            named.map(|(name, value)| Component { name: name.clone(), value }).collect();
+        Score { reward: reward as f32, components }
+    }
+}
+
+impl RewardModel for AgeRewardModel {
+    fn describe(&self) -> RewardDescription {
+        let unit = match self.reward {
+            AgeReward::Logits => "logits",
+            AgeReward::Probability => "probability",
+            AgeReward::LogOdds => "nats",
+        };
+        RewardDescription {
+            name: self.task.name().to_owned(),
+            unit: unit.to_owned(),
+            components: self.components.clone(),
+        }
+    }
+
+    fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+        let logits = self.input.run(images, |pixels| self.network.forward(pixels))?;
+        Ok(logits.iter().map(|logits| self.score_of(logits)).collect())
+    }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let top = highest(logits.iter().copied());
+    let weights: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - top).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / sum).collect()
+}
+
+/// ln of the wanted classes' probability over the others', without leaving the logarithm.
+fn log_odds(logits: &[f32], wanted: &[usize]) -> f64 {
+    let log_sum = |of_wanted: bool| {
+        let chosen = || {
+            let all = logits.iter().enumerate();
+            all.filter(|(at, _)| wanted.contains(at) == of_wanted).map(|(_, logit)| *logit)
+        };
+        let top = highest(chosen());
+        top + chosen().map(|logit| (f64::from(logit) - top).exp()).sum::<f64>().ln()
+    };
+    log_sum(true) - log_sum(false)
+}
+
+fn highest(logits: impl Iterator<Item = f32>) -> f64 {
+    logits.map(f64::from).fold(f64::NEG_INFINITY, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_odds_are_those_of_the_probability_and_do_not_overflow() {
+        let logits = [0.3, -1.0, 2.0, 0.5];
+        let p: f64 = [1, 2].iter().map(|at| softmax(&logits)[*at]).sum();
+        assert!((log_odds(&logits, &[1, 2]) - (p / (1.0 - p)).ln()).abs() < 1e-12);
+        let far = [500.0, -500.0];
+        assert!((log_odds(&far, &[0]) - 1000.0).abs() < 1e-9);
+        assert_eq!(softmax(&far), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn log_odds_stay_when_all_logits_move() {
+        let moved = [7.0, 6.0, 4.0].map(|logit: f32| logit + 32.0);
+        assert!((log_odds(&[7.0, 6.0, 4.0], &[2]) - log_odds(&moved, &[2])).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,32 @@
+//! Reward models: 8-bit RGB images in, scores with named components out.
+//!
+//! ```text
+//!   RewardSettings --resolve--> RewardSpec --Rewards::open--> Rewards --score--> Score
+//! ```
+//!
+//! - [`resolve`] pins the models that the settings name, and [`Rewards`] opens them.
+//! - [`jpeg`] measures file sizes, [`learned`] asks the networks of [`vision`], [`external`] runs
+//!   TorchScript files and calls reward servers, [`mixture`] adds rewards up.
+//! - [`model`] has the trait of all reward models.
+
+pub mod embedded;
+pub mod error;
+pub mod external;
+pub mod jpeg;
+pub mod learned;
+pub mod mixture;
+pub mod model;
+pub mod open;
+pub mod part;
+pub mod pinned;
+pub mod resolve;
+pub mod rewards;
+pub mod runtime;
+pub mod vision;
+
+pub use error::RewardError;
+pub use model::{RewardDescription, RewardModel, check};
+pub use open::{open, open_expression};
+pub use resolve::resolve;
+pub use rewards::Rewards;
+pub use runtime::RewardRuntime;

@@ -1,0 +1,57 @@
+//! A weighted sum of rewards.
+
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::score::Score;
+
+use crate::error::RewardError;
+use crate::model::{RewardDescription, RewardModel};
+use crate::part::Part;
+
+/// Rewards the sum of weight x reward over its parts. Components: for each part its own reward,
+/// named by the part and not weighted, then its components, named `PART/COMPONENT`.
+pub struct Mixture {
+    name: String,
+    /// Each with its weight.
+    parts: Vec<(f64, Part)>,
+}
+
+impl Mixture {
+    /// Makes the sum of `expression` from one model for each of its terms.
+    #[must_use]
+    pub fn new(expression: &RewardExpression, models: Vec<Box<dyn RewardModel>>) -> Self {
+        let parts = expression
+            .terms()
+            .iter()
+            .zip(models)
+            .map(|(term, model)| (f64::from(term.weight), Part::new(term.label(), model)));
+        Self { name: expression.label(), parts: parts.collect() }
+    }
+}
+
+impl RewardModel for Mixture {
+    fn describe(&self) -> RewardDescription {
+        let components = self.parts.iter().flat_map(|(_, part)| part.names());
+        RewardDescription {
+            name: self.name.clone(),
+            unit: "weighted sum".to_owned(),
+            components: components.collect(),
+        }
+    }
+
+    fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+        // In f64, in the order of the terms, so that the sum of an image is the same in any batch.
+        let mut sums = vec![0.0_f64; images.len()];
+        let mut components = vec![Vec::new(); images.len()];
+        for (weight, part) in &mut self.parts {
+            let scores = part.score(images)?;
+            for ((score, sum), components) in scores.into_iter().zip(&mut sums).zip(&mut components)
+            {
+                *sum += *weight * f64::from(score.reward);
+                components.extend(part.components(score));
+            }
+        }
+        let sums = sums.into_iter().map(|sum| sum as f32).zip(components);
+        Ok(sums.map(|(reward, components)| Score { reward, components }).collect())
+    }
+}

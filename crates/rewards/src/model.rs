@@ -1,0 +1,103 @@
+//! The trait of all reward models.
+
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::score::Score;
+
+use crate::error::RewardError;
+
+/// The name, the unit and the components of a reward model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewardDescription {
+    /// Name, as the task's.
+    pub name: String,
+    /// Unit of the reward.
+    pub unit: String,
+    /// Names of the components, in the order of every score's.
+    pub components: Vec<String>,
+}
+
+/// Scores images. The same image has the same score in any batch, at any place.
+///
+/// To add a reward, implement this trait, then add a [`Task`](ddpo_rollout::reward::Task) and open it in
+/// [`open_expression`](crate::open_expression). A model is used by one thread at a time and may take as
+/// long as it needs. It must be deterministic: a repeated or resumed run, and a run of services, depend
+/// on equal scores for equal images. Networks run in passes of one size (see
+/// [`passes`](crate::vision::passes)), because matrix products of other shapes round differently.
+///
+/// ```no_run
+/// use ddpo_rewards::{RewardDescription, RewardError, RewardModel};
+/// use ddpo_rollout::image::RgbImage;
+/// use ddpo_rollout::score::Score;
+///
+/// /// Rewards dark images.
+/// struct Darkness;
+///
+/// impl RewardModel for Darkness {
+///     fn describe(&self) -> RewardDescription {
+///         let (name, unit) = ("darkness".to_owned(), "levels of 255".to_owned());
+///         RewardDescription { name, unit, components: Vec::new() }
+///     }
+///
+///     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+///         let darkness = |image: &RgbImage| {
+///             let sum: u64 = image.pixels().iter().map(|&level| u64::from(255 - level)).sum();
+///             Score::plain(sum as f32 / image.pixels().len() as f32)
+///         };
+///         Ok(images.iter().map(darkness).collect())
+///     }
+/// }
+/// ```
+pub trait RewardModel: Send {
+    /// Returns name, unit and components.
+    fn describe(&self) -> RewardDescription;
+
+    /// Returns one score for each image, in the same order.
+    ///
+    /// # Errors
+    /// [`RewardError`] that names the index of the image that cannot be scored.
+    fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError>;
+}
+
+/// Checks that there is one score for each image and that every number is finite.
+///
+/// # Errors
+/// [`RewardError::Count`] or [`RewardError::NotFinite`], which names the image's index.
+pub fn check(images: &[RgbImage], scores: &[Score]) -> Result<(), RewardError> {
+    if images.len() != scores.len() {
+        return Err(RewardError::Count { expected: images.len(), found: scores.len() });
+    }
+    for (index, score) in scores.iter().enumerate() {
+        let components = score.components.iter().map(|part| (part.name.as_str(), part.value));
+        for (name, value) in std::iter::once(("reward", score.reward)).chain(components) {
+            if !value.is_finite() {
+                return Err(RewardError::NotFinite { index, name: name.to_owned(), value });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ddpo_rollout::score::Component;
+
+    use super::*;
+
+    fn images(count: usize) -> Vec<RgbImage> {
+        RgbImage::new(1, 1, vec![0; 3]).into_iter().cycle().take(count).collect()
+    }
+
+    #[test]
+    fn missing_scores_and_numbers_that_are_not_finite_are_refused() {
+        let good = Score::plain(1.0);
+        assert!(check(&images(2), &[good.clone(), good.clone()]).is_ok());
+        let found = check(&images(2), std::slice::from_ref(&good));
+        assert!(matches!(found, Err(RewardError::Count { expected: 2, found: 1 })));
+        let found = check(&images(2), &[good.clone(), Score::plain(f32::NAN)]);
+        assert!(matches!(found, Err(RewardError::NotFinite { index: 1, .. })));
+        let part = Component { name: "part".to_owned(), value: f32::INFINITY };
+        let found = check(&images(1), &[Score { reward: 1.0, components: vec![part] }]);
+        let text = found.map_err(|error| error.to_string());
+        assert_eq!(text, Err("image 0: expected a finite part, found inf".to_owned()));
+    }
+}

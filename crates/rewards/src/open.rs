@@ -1,0 +1,101 @@
+//! From a specification to its reward models.
+
+use crate::error::RewardError;
+use crate::external::server;
+use crate::external::torchscript::ScriptReward;
+use crate::jpeg::JpegReward;
+use crate::learned::{AestheticReward, AgeRewardModel};
+use crate::mixture::Mixture;
+use crate::model::RewardModel;
+use crate::pinned::check_file;
+use crate::resolve::resolve;
+use crate::runtime::RewardRuntime;
+use ddpo_rollout::reward::{
+    AestheticSpec, AgeSpec, RewardExpression, RewardSettings, RewardSource, RewardSpec, Script, Task,
+};
+
+/// Resolves the settings and opens the model of their reward, without those that are held out.
+///
+/// # Errors
+/// As [`resolve`] and [`open_expression`].
+pub fn open(
+    settings: &RewardSettings,
+    runtime: &RewardRuntime,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Box<dyn RewardModel>, RewardError> {
+    let spec = resolve(settings, progress)?;
+    open_expression(&spec, &spec.reward, runtime, progress)
+}
+
+/// Opens the model of one of the specification's expressions. A single term of weight 1 is its own
+/// model; any other expression is a [`Mixture`]. Downloads report to `progress`, a line at a time.
+///
+/// # Errors
+/// [`RewardError`] of a model that cannot be found, read or reached, or whose content is not the one
+/// that the specification names.
+pub fn open_expression(
+    spec: &RewardSpec,
+    expression: &RewardExpression,
+    runtime: &RewardRuntime,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Box<dyn RewardModel>, RewardError> {
+    let mut opened = Vec::with_capacity(expression.terms().len());
+    for term in expression.terms() {
+        opened.push(open_source(spec, &term.source, runtime, progress)?);
+    }
+    match (expression.plain(), opened.pop()) {
+        (Some(_), Some(model)) => Ok(model),
+        (_, last) => {
+            opened.extend(last);
+            Ok(Box::new(Mixture::new(expression, opened)))
+        }
+    }
+}
+
+fn open_source(
+    spec: &RewardSpec,
+    source: &RewardSource,
+    runtime: &RewardRuntime,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Box<dyn RewardModel>, RewardError> {
+    let threads = runtime.threads;
+    Ok(match source {
+        RewardSource::Task(Task::JpegCompressibility) => {
+            Box::new(JpegReward::compressibility(threads)?)
+        }
+        RewardSource::Task(Task::JpegIncompressibility) => {
+            Box::new(JpegReward::incompressibility(threads)?)
+        }
+        RewardSource::Task(Task::AestheticScore) => {
+            let networks = aesthetic(spec)?;
+            Box::new(AestheticReward::open(networks, spec.dtype, runtime, progress)?)
+        }
+        RewardSource::Task(task @ (Task::Under30 | Task::Over50)) => {
+            Box::new(AgeRewardModel::open(*task, age(spec)?, spec.dtype, runtime, progress)?)
+        }
+        RewardSource::Script(script) => Box::new(open_script(spec, script, runtime)?),
+        RewardSource::Servers(servers) => server::open(servers, runtime)?,
+    })
+}
+
+/// The networks of the aesthetic score.
+pub(crate) fn aesthetic(spec: &RewardSpec) -> Result<&AestheticSpec, RewardError> {
+    spec.aesthetic.as_ref().ok_or(RewardError::Incomplete { missing: "aesthetic" })
+}
+
+/// The classifier of the age rewards.
+pub(crate) fn age(spec: &RewardSpec) -> Result<&AgeSpec, RewardError> {
+    spec.age.as_ref().ok_or(RewardError::Incomplete { missing: "age" })
+}
+
+fn open_script(
+    spec: &RewardSpec,
+    script: &Script,
+    runtime: &RewardRuntime,
+) -> Result<ScriptReward, RewardError> {
+    let pinned = spec.scripts.iter().find(|file| file.name == script.path);
+    let pinned = pinned.ok_or(RewardError::Incomplete { missing: "scripts" })?;
+    let reward = ScriptReward::open(script, runtime.device)?;
+    check_file(pinned)?;
+    Ok(reward)
+}

@@ -1,0 +1,151 @@
+//! Models and files whose content a specification pins.
+
+use crate::embedded;
+use ddpo_checkpoint::{
+    LayoutError, ModelFolder, ResolveError, UnpackError, locate_file, open_model, resolve_model,
+};
+use ddpo_rollout::reward::{Pin, Pinned};
+use ddpo_rollout::trajectory::Digest;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use thiserror::Error;
+
+/// Errors from opening a pinned model or file.
+#[derive(Debug, Error)]
+pub enum PinError {
+    /// The embedded model could not be written to a temporary folder.
+    #[error("reward model: {0}")]
+    Unpack(#[from] UnpackError),
+    /// The model or the file was not found.
+    #[error("reward model: {0}")]
+    Resolve(#[from] ResolveError),
+    /// The folder does not hold an image model.
+    #[error("reward model: {0}")]
+    Layout(#[from] LayoutError),
+    /// A file cannot be read.
+    #[error("could not read `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The content differs from the learner's.
+    #[error(
+        "`{name}`: expected {expected}, found {found}; \
+         hint: the learner's run was started with another content; copy its files to the same path"
+    )]
+    Differs {
+        /// The model or file.
+        name: String,
+        /// The pin of the specification.
+        expected: Pin,
+        /// The pin of what was found.
+        found: Pin,
+    },
+}
+
+/// An image model. Its files can be read as long as this value lives.
+#[derive(Debug)]
+pub struct OpenModel {
+    /// Its configs and the path of its weights.
+    pub folder: ModelFolder,
+    /// Holds the files of the embedded model.
+    _embedded: Option<TempDir>,
+}
+
+impl OpenModel {
+    /// Opens a model by its name: a folder, the embedded model, or a name on the Hub at `revision`,
+    /// which is fetched with a line to `progress` for each file.
+    ///
+    /// # Errors
+    /// [`PinError::Resolve`], [`PinError::Layout`] and [`PinError::Unpack`].
+    pub fn named(
+        name: &str,
+        revision: Option<&str>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Self, PinError> {
+        let embedded = is_embedded(name).then(embedded::unpacked).transpose()?;
+        let root = match &embedded {
+            Some(folder) => folder.path().to_owned(),
+            None => resolve_model(name, revision, progress)?,
+        };
+        Ok(Self { folder: open_model(&root)?, _embedded: embedded })
+    }
+
+    /// Opens the model that is pinned.
+    ///
+    /// # Errors
+    /// As [`OpenModel::named`], and [`PinError::Differs`] where the content is another.
+    pub fn pinned(pinned: &Pinned, progress: &mut dyn FnMut(&str)) -> Result<Self, PinError> {
+        match &pinned.pin {
+            Pin::Revision(revision) => Self::named(&pinned.name, Some(revision), progress),
+            Pin::Digest(_) => {
+                let model = Self::named(&pinned.name, None, progress)?;
+                same(pinned, model.digest()?)?;
+                Ok(model)
+            }
+        }
+    }
+
+    /// Returns the BLAKE3 digest of configs and weights.
+    ///
+    /// # Errors
+    /// [`PinError::Read`] for weights that cannot be read.
+    pub fn digest(&self) -> Result<Digest, PinError> {
+        let ModelFolder { config, preprocessor, weights, .. } = &self.folder;
+        let parts = [Digest::of(config.as_bytes()), Digest::of(preprocessor.as_bytes())];
+        let weights = digest_of_file(weights)?;
+        Ok(Digest::of([parts[0], parts[1], weights].map(|part| part.0).as_flattened()))
+    }
+}
+
+/// Returns whether a name means the embedded classifier: a folder of that name takes precedence.
+pub(crate) fn is_embedded(name: &str) -> bool {
+    name == embedded::NAME && !Path::new(name).exists()
+}
+
+/// Returns the path of a pinned file, with a line to `progress` for a download.
+///
+/// # Errors
+/// [`PinError`] if it cannot be found or read, or has another content.
+pub fn file(pinned: &Pinned, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, PinError> {
+    match &pinned.pin {
+        Pin::Revision(revision) => Ok(locate_file(&pinned.name, Some(revision), progress)?.path),
+        Pin::Digest(_) => {
+            let path = locate_file(&pinned.name, None, progress)?.path;
+            same(pinned, digest_of_file(&path)?)?;
+            Ok(path)
+        }
+    }
+}
+
+/// Checks the content of a pinned file that lies on this machine.
+///
+/// # Errors
+/// [`PinError::Read`] and [`PinError::Differs`].
+pub fn check_file(pinned: &Pinned) -> Result<(), PinError> {
+    same(pinned, digest_of_file(Path::new(&pinned.name))?)
+}
+
+/// Returns the BLAKE3 digest of a file.
+///
+/// # Errors
+/// [`PinError::Read`].
+pub fn digest_of_file(path: &Path) -> Result<Digest, PinError> {
+    let mut hasher = blake3::Hasher::new();
+    let read = File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ()));
+    read.map_err(|source| PinError::Read { path: path.into(), source })?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+fn same(pinned: &Pinned, found: Digest) -> Result<(), PinError> {
+    let found = Pin::Digest(found);
+    if found == pinned.pin {
+        return Ok(());
+    }
+    let (name, expected) = (pinned.name.clone(), pinned.pin.clone());
+    Err(PinError::Differs { name, expected, found })
+}

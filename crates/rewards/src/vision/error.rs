@@ -1,0 +1,101 @@
+//! Errors from opening the network of a learned reward.
+
+use ddpo_checkpoint::{LoadError, TensorFileError};
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Errors from opening a network.
+#[derive(Debug, Error)]
+pub enum VisionError {
+    /// A config is not supported.
+    #[error("reward model `{}`: {file}: {source}", root.display())]
+    Config {
+        /// The model's folder.
+        root: PathBuf,
+        /// `config.json` or `preprocessor_config.json`.
+        file: &'static str,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// A tensor file cannot be read.
+    #[error("reward model: {0}")]
+    Tensors(#[from] TensorFileError),
+    /// A tensor file does not fit.
+    #[error("reward model: {0}")]
+    Load(#[from] LoadError),
+    /// The config describes a larger network than the file has values for.
+    #[error(
+        "reward model: `{}` holds {found} values, expected {expected} as config.json describes them",
+        path.display()
+    )]
+    TooFewValues {
+        /// The file of weights.
+        path: PathBuf,
+        /// Values of the network.
+        expected: i64,
+        /// Values in the file.
+        found: i64,
+    },
+    /// The image processor makes images of another size than the network takes.
+    #[error(
+        "reward model `{}`: preprocessor_config.json gives images of {found}, config.json expects {expected}",
+        root.display()
+    )]
+    ImageSize {
+        /// The model's folder.
+        root: PathBuf,
+        /// Width and height that the network takes.
+        expected: String,
+        /// Width and height that the processor gives.
+        found: String,
+    },
+    /// The head takes embeddings of another width.
+    #[error("aesthetic head `{}`: expected embeddings of {head} values, found {tower} in the model", path.display())]
+    HeadWidth {
+        /// The head's file.
+        path: PathBuf,
+        /// Values that the head takes.
+        head: i64,
+        /// Values that the tower gives.
+        tower: i64,
+    },
+    /// The classes are not ages that the task can be read from.
+    #[error("age classes: {0}; found the labels {1}")]
+    Labels(String, String),
+}
+
+/// Errors from reading a config.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It is not a JSON object.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// A field's value is of another type.
+    #[error("`{field}`: {error}")]
+    Mistyped {
+        /// Name of the field.
+        field: String,
+        /// What was expected and found.
+        error: serde_json::Error,
+    },
+    /// A field has a value that is not supported.
+    #[error("`{field}` = {found} is not supported, expected {expected}")]
+    Unsupported {
+        /// Name of the field.
+        field: &'static str,
+        /// What is supported.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn unsupported(
+        field: &'static str,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self::Unsupported { field, expected: expected.into(), found: found.to_string() }
+    }
+}

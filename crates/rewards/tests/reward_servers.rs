@@ -1,0 +1,439 @@
+//! A reward that a program of the user's own serves: what its servers may do, and what becomes of it.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+mod reward_server;
+
+use ddpo_delivery::uplink::Backoff;
+use ddpo_rewards::external::server::error::ServerError;
+use ddpo_rewards::external::server::{ServerOptions, ServerReward};
+use ddpo_rewards::external::waiting::{Reach, Waiting};
+use ddpo_rewards::{RewardError, RewardModel};
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::reward::{RewardSource, Servers};
+use ddpo_rollout::score::Score;
+use ddpo_settings::Secret;
+use reward_server::{Mood, RewardServer, expected, free_address, redness};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use tonic::Code;
+
+/// The longest that anything here is waited for.
+const LONGEST: Duration = Duration::from_secs(60);
+
+fn quick() -> ServerOptions {
+    let backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(50) };
+    ServerOptions { backoff, scoring: Duration::from_secs(20), ..ServerOptions::default() }
+}
+
+/// Waits for long, and notes what it is told.
+fn noting() -> (Waiting, Receiver<Reach>) {
+    let (sender, told) = channel();
+    let sender = Mutex::new(sender);
+    let waiting =
+        Waiting::new(move |reach| drop(sender.lock().unwrap().send(reach.clone())), || false);
+    (waiting, told)
+}
+
+/// Gives up almost at once.
+fn hasty() -> Waiting {
+    let mut waiting = Waiting::default();
+    (waiting.patience, waiting.at_start) = (Duration::from_millis(200), Duration::from_millis(200));
+    waiting
+}
+
+fn lost(told: &Receiver<Reach>) -> String {
+    match told.recv_timeout(LONGEST).unwrap() {
+        Reach::Lost(line) => line,
+        found => panic!("{found:?}"),
+    }
+}
+
+fn found(told: &Receiver<Reach>) -> String {
+    match told.recv_timeout(LONGEST).unwrap() {
+        Reach::Found(line) => line,
+        lost => panic!("{lost:?}"),
+    }
+}
+
+fn servers(addresses: &[String]) -> Servers {
+    let plain: Vec<&str> = addresses.iter().map(|one| one.trim_start_matches("grpc://")).collect();
+    match format!("grpc://{}", plain.join(",")).parse() {
+        Ok(RewardSource::Servers(servers)) => servers,
+        other => panic!("{addresses:?}: {other:?}"),
+    }
+}
+
+fn open(addresses: &[String], waiting: Waiting) -> Result<ServerReward, ServerError> {
+    ServerReward::open(&servers(addresses), quick(), waiting)
+}
+
+fn refusal(address: &str) -> String {
+    open(&[address.to_owned()], hasty()).map(|_| ()).unwrap_err().to_string()
+}
+
+/// Images of sides from 1 to `count`, no two alike.
+fn images(count: usize) -> Vec<RgbImage> {
+    let image = |side: usize| {
+        let levels = (0..side * side * 3).map(|place| (place * 7 + side * 13) as u8);
+        RgbImage::new(side, side, levels.collect()).unwrap()
+    };
+    (1..=count).map(image).collect()
+}
+
+fn scores_of(images: &[RgbImage]) -> Vec<Score> {
+    images.iter().map(expected).collect()
+}
+
+#[test]
+fn scores_come_in_the_order_of_the_images_and_in_batches_that_the_server_takes() {
+    let server = RewardServer::start_at(free_address(), redness(8));
+    let mut reward = open(&[server.url()], hasty()).unwrap();
+    let described = reward.describe();
+    assert_eq!((described.name.as_str(), described.unit.as_str()), ("redness", "levels"));
+    assert_eq!(described.components, ["green", "blue"]);
+    let images = images(70);
+    assert_eq!(reward.score(&images).unwrap(), scores_of(&images));
+    assert_eq!(reward.score(&[]).unwrap(), []);
+    let sizes: Vec<usize> = server.state().batches.iter().map(|batch| batch.0).collect();
+    assert_eq!(sizes, [8, 8, 8, 8, 8, 8, 8, 8, 6]);
+}
+
+#[test]
+fn requests_stay_below_what_servers_take_by_default() {
+    let server = RewardServer::start_at(free_address(), redness(0));
+    let mut reward = open(&[server.url()], hasty()).unwrap();
+    let images: Vec<RgbImage> =
+        (0..10).map(|level| RgbImage::new(700, 900, vec![level; 700 * 900 * 3]).unwrap()).collect();
+    assert_eq!(reward.score(&images).unwrap(), scores_of(&images));
+    let sizes: Vec<usize> = server.state().batches.iter().map(|batch| batch.0).collect();
+    assert_eq!(sizes, [2; 5]);
+    // The server takes 4 MiB: an image beyond goes alone, and is refused there.
+    let large = RgbImage::new(1200, 1200, vec![0; 1200 * 1200 * 3]).unwrap();
+    let error = reward.score(&[large]).unwrap_err().to_string();
+    assert!(error.contains(&server.url()), "{error}");
+}
+
+#[test]
+fn servers_share_the_images() {
+    let servers = [RewardServer::start(), RewardServer::start()];
+    let urls = servers.each_ref().map(RewardServer::url);
+    let mut reward = open(&urls, hasty()).unwrap();
+    let images = images(40);
+    for _ in 0..20 {
+        assert_eq!(reward.score(&images).unwrap(), scores_of(&images));
+        if servers.iter().all(|server| !server.state().batches.is_empty()) {
+            return;
+        }
+    }
+    panic!("one server has done it all");
+}
+
+#[test]
+fn a_server_that_starts_later_is_waited_for() {
+    let (waiting, told) = noting();
+    let address = free_address();
+    let url = format!("grpc://{address}");
+    let opening = thread::spawn(move || open(&[url], waiting));
+    let line = lost(&told);
+    let expected = format!("reward server grpc://{address}: Connection refused");
+    assert!(line.starts_with(&expected) && line.ends_with("at most 60 s"), "{line}");
+    let _server = RewardServer::start_at(address, redness(0));
+    opening.join().unwrap().unwrap();
+    assert_eq!(found(&told), format!("reward server grpc://{address}: answers again"));
+}
+
+#[test]
+fn a_server_that_does_not_come_is_given_up() {
+    let error = open(&["127.0.0.1:1".into()], hasty()).map(|_| ()).unwrap_err();
+    assert!(error.is_passing());
+    let expected = "reward server grpc://127.0.0.1:1: no answer for 0 s; the last attempt: \
+                    Connection refused";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+/// Has `reward` score on a thread of its own.
+fn scoring(
+    mut reward: ServerReward,
+    images: Vec<RgbImage>,
+) -> thread::JoinHandle<(ServerReward, Result<Vec<Score>, RewardError>)> {
+    thread::spawn(move || {
+        let scores = reward.score(&images);
+        (reward, scores)
+    })
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONGEST;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn scoring_goes_on_when_the_server_comes_back() {
+    let (waiting, told) = noting();
+    let server = RewardServer::start();
+    let address = server.address;
+    let reward = open(&[server.url()], waiting).unwrap();
+    let images = images(20);
+    // It goes while nobody asks, and is missed by the next who does.
+    drop(server);
+    let scores = scoring(reward, images.clone());
+    lost(&told);
+    let server = RewardServer::start_at(address, redness(0));
+    let (reward, scores) = scores.join().unwrap();
+    assert_eq!(scores.unwrap(), scores_of(&images));
+    found(&told);
+    // It goes with the images in its hands.
+    server.state().mood = Mood::Silent;
+    let scores = scoring(reward, images.clone());
+    until("a batch", || server.state().batches.len() == 2);
+    drop(server);
+    lost(&told);
+    let _server = RewardServer::start_at(address, redness(0));
+    let (_, scores) = scores.join().unwrap();
+    assert_eq!(scores.unwrap(), scores_of(&images));
+    found(&told);
+}
+
+#[test]
+fn what_a_dead_server_had_goes_to_the_others() {
+    let (waiting, _told) = noting();
+    let servers = [RewardServer::start(), RewardServer::start()];
+    let reward = open(&servers.each_ref().map(RewardServer::url), waiting).unwrap();
+    let [first, second] = servers;
+    first.state().mood = Mood::Silent;
+    second.serving(false);
+    let images = images(20);
+    let scores = scoring(reward, images.clone());
+    until("a batch", || !first.state().batches.is_empty());
+    second.serving(true);
+    drop(first);
+    let (_, scores) = scores.join().unwrap();
+    assert_eq!(scores.unwrap(), scores_of(&images));
+    assert!(!second.state().batches.is_empty());
+}
+
+#[test]
+fn a_server_that_comes_back_is_found_while_nobody_asks() {
+    let (waiting, told) = noting();
+    let server = RewardServer::start();
+    let address = server.address;
+    let patience = Duration::from_millis(50);
+    let mut reward = open(&[server.url()], waiting.patient_for(patience)).unwrap();
+    drop(server);
+    let error = reward.score(&images(1)).unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    lost(&told);
+    let _server = RewardServer::start_at(address, redness(0));
+    found(&told);
+    assert_eq!(reward.score(&images(3)).unwrap(), scores_of(&images(3)));
+}
+
+#[test]
+fn a_server_that_takes_too_long_is_given_up_after_its_time() {
+    let server = RewardServer::start();
+    let options = ServerOptions { scoring: Duration::from_millis(200), ..quick() };
+    let mut reward = ServerReward::open(&servers(&[server.url()]), options, hasty()).unwrap();
+    server.state().mood = Mood::Silent;
+    let error = reward.score(&images(2)).unwrap_err();
+    assert!(error.is_passing());
+    let text = error.to_string();
+    assert!(text.contains(&server.url()) && text.ends_with("no answer within 0.2 s"), "{text}");
+    assert!(server.state().batches.len() >= 2, "it was not asked again");
+    server.state().mood = Mood::Well;
+    assert_eq!(reward.score(&images(2)).unwrap(), scores_of(&images(2)));
+}
+
+#[test]
+fn an_answer_that_cannot_be_right_is_an_error_and_not_asked_for_again() {
+    let server = RewardServer::start();
+    let cases = [
+        (Mood::NotANumber, "score 0: expected a finite reward, found NaN"),
+        (Mood::Endless, "score 0: expected a finite blue, found inf"),
+        (Mood::TooFew, "scores: expected 3, one for each image, found 2"),
+        (Mood::TooMany, "scores: expected 3, one for each image, found 4"),
+        (Mood::Bare, "score 0: expected 2 components, as Describe names, found 0"),
+        (Mood::Refusing(Code::InvalidArgument), "INVALID_ARGUMENT: not like this"),
+        (Mood::Refusing(Code::Internal), "INTERNAL: not like this"),
+        (Mood::Refusing(Code::Unknown), "UNKNOWN: not like this"),
+    ];
+    let (waiting, told) = noting();
+    let mut reward = open(&[server.url()], waiting).unwrap();
+    for (asked, (mood, expected)) in cases.into_iter().enumerate() {
+        server.state().mood = mood;
+        let error = reward.score(&images(3)).unwrap_err();
+        assert_eq!(error.to_string(), format!("reward server {}: {expected}", server.url()));
+        assert!(!error.is_passing());
+        assert_eq!(error.is_not_finite(), matches!(mood, Mood::NotANumber | Mood::Endless));
+        assert_eq!(server.state().batches.len(), asked + 1, "{mood:?}");
+    }
+    assert!(told.try_recv().is_err());
+    server.state().mood = Mood::Well;
+    assert_eq!(reward.score(&images(3)).unwrap(), scores_of(&images(3)));
+}
+
+#[test]
+fn a_server_that_says_ask_again_is_asked_again() {
+    let server = RewardServer::start();
+    let (waiting, told) = noting();
+    let reward = open(&[server.url()], waiting).unwrap();
+    server.state().mood = Mood::Refusing(Code::Unavailable);
+    let scores = scoring(reward, images(3));
+    let line = lost(&told);
+    assert!(line.contains("not like this"), "{line}");
+    server.state().mood = Mood::Well;
+    let (_, scores) = scores.join().unwrap();
+    assert_eq!(scores.unwrap(), scores_of(&images(3)));
+}
+
+/// A server that says `words` to whoever comes.
+fn talker(words: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut heard = [0; 16];
+            // Whoever has gone again is as good as one who has read it.
+            let _ = stream.read(&mut heard).and_then(|_| stream.write_all(words));
+        }
+    });
+    format!("grpc://{address}")
+}
+
+#[test]
+fn whoever_does_not_speak_grpc_is_told_at_once() {
+    for words in
+        [&b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.2\r\n"]
+    {
+        let url = talker(words);
+        let found = refusal(&url);
+        let expected = format!("reward server {url}: expected a gRPC server, found something else");
+        assert!(found.starts_with(&expected), "{found}");
+    }
+}
+
+#[test]
+fn a_server_of_something_else_is_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let (_, health) = tonic_health::server::health_reporter();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("grpc://{}", listener.local_addr().unwrap());
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    let router = tonic::transport::Server::builder().add_service(health);
+    runtime.spawn(router.serve_with_incoming(incoming));
+    let found = refusal(&url);
+    assert!(found.starts_with(&format!("reward server {url}: UNIMPLEMENTED")), "{found}");
+    runtime.shutdown_background();
+}
+
+#[test]
+fn servers_that_differ_are_refused_by_name() {
+    let first = RewardServer::start();
+    let mut other = redness(0);
+    other.components.reverse();
+    let second = RewardServer::start_at(free_address(), other);
+    let found = open(&[first.url(), second.url()], hasty()).map(|_| ()).unwrap_err().to_string();
+    let expected = format!(
+        "reward server {}: expected \"redness\" in \"levels\" with components [green, blue], as {} \
+         says, found \"redness\" in \"levels\" with components [blue, green]",
+        second.url(),
+        first.url()
+    );
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_server_that_has_become_another_is_not_used() {
+    let (waiting, told) = noting();
+    let server = RewardServer::start();
+    let reward = open(&[server.url()], waiting).unwrap();
+    server.state().description.name = "greenness".into();
+    let scores = scoring(reward, images(3));
+    let line = lost(&told);
+    assert!(
+        line.contains("expected \"redness\"") && line.contains("found \"greenness\""),
+        "{line}"
+    );
+    assert!(server.state().batches.is_empty());
+    server.state().description.name = "redness".into();
+    let (_, scores) = scores.join().unwrap();
+    assert_eq!(scores.unwrap(), scores_of(&images(3)));
+}
+
+#[test]
+fn a_description_that_is_malformed_is_refused() {
+    let server = RewardServer::start();
+    for (name, components, expected) in [
+        ("", vec![], "name: expected a value, found none"),
+        ("a\nb", vec![], "name: expected printable text, found a control character"),
+        ("a", vec!["b", "c", "b"], "components: expected names that differ, found \"b\" twice"),
+        ("a", vec!["b"; 257], "components: expected at most 256, found 257"),
+    ] {
+        server.state().description.name = name.into();
+        server.state().description.components = components.into_iter().map(str::to_owned).collect();
+        let found = refusal(&server.url());
+        assert_eq!(found, format!("reward server {}: {expected}", server.url()));
+    }
+}
+
+#[test]
+fn a_server_that_is_not_well_is_left_alone() {
+    let (waiting, told) = noting();
+    let server = RewardServer::start();
+    let reward = open(&[server.url()], waiting).unwrap();
+    server.serving(false);
+    let scores = scoring(reward, images(3));
+    let line = lost(&told);
+    assert!(line.contains("its health is NOT_SERVING"), "{line}");
+    assert!(server.state().batches.is_empty());
+    server.serving(true);
+    let (_, scores) = scores.join().unwrap();
+    assert_eq!(scores.unwrap(), scores_of(&images(3)));
+}
+
+#[test]
+fn the_token_is_shown_with_every_call() {
+    let server = RewardServer::start();
+    server.state().token = Some("0123456789abcdef");
+    let found = refusal(&server.url());
+    let expected = format!("reward server {}: UNAUTHENTICATED: who are you?", server.url());
+    assert_eq!(found, expected);
+    let options = ServerOptions { token: Some(Secret::new("0123456789abcdef")), ..quick() };
+    let mut reward = ServerReward::open(&servers(&[server.url()]), options, hasty()).unwrap();
+    assert_eq!(reward.score(&images(3)).unwrap(), scores_of(&images(3)));
+}
+
+#[test]
+fn whoever_waits_can_be_called_off() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    let (sender, told) = channel();
+    let sender = Mutex::new(sender);
+    let waiting = Waiting::new(
+        move |reach| drop(sender.lock().unwrap().send(reach.clone())),
+        move || asked.load(Ordering::Relaxed),
+    );
+    let server = RewardServer::start();
+    let reward = open(&[server.url()], waiting.clone()).unwrap();
+    drop(server);
+    let scores = scoring(reward, images(3));
+    lost(&told);
+    stop.store(true, Ordering::Relaxed);
+    let called_off = Instant::now();
+    let error = scores.join().unwrap().1.unwrap_err();
+    assert!(error.is_called_off() && error.is_passing(), "{error}");
+    // While it is opened, too.
+    let error = open(&["127.0.0.1:1".into()], waiting).map(|_| ()).unwrap_err();
+    assert!(matches!(error, ServerError::CalledOff(_)), "{error}");
+    assert!(called_off.elapsed() < Duration::from_secs(10));
+}

@@ -1,6 +1,0 @@
-//! Rewards of the user's own, without a line of Rust: a [TorchScript file](torchscript), or a program
-//! in any language that [serves](server) `ddpo.v1.RewardModel`.
-
-pub mod server;
-pub mod torchscript;
-pub mod waiting;
