@@ -2,7 +2,7 @@
 
 use crate::door::DoorFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ddpo_learner::settings::SettingFlags;
+use ddpo_run::settings::SettingFlags;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -4,15 +4,14 @@
 
 use crate::named::named;
 use anyhow::{Context, Result, bail};
+use ddpo_algorithm::config::LearnerConfig;
+use ddpo_algorithm::learner::Learner;
+use ddpo_algorithm::schedule::LearningRate;
 use ddpo_checkpoint::open_model;
+use ddpo_diffusion::device::set_threads;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
-use ddpo_learner::config::LearnerConfig;
-use ddpo_learner::device::set_threads;
-use ddpo_learner::learner::Learner;
-use ddpo_learner::model::Model;
-use ddpo_learner::schedule::LearningRate;
 use ddpo_rewarder::vision::preprocess::ImageProcessor;
 use ddpo_rewarder::vision::preprocess::config::{Family, PreprocessorConfig};
 use ddpo_rewarder::{RewardModel, RewardOptions, RewardSource, Task};
@@ -20,6 +19,7 @@ use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype, Trajectory};
+use ddpo_run::model::Model;
 use ddpo_sampler::engine::{Provenance, Sampler};
 use ddpo_service::memory::peak_bytes;
 use serde::Deserialize;

@@ -3,14 +3,14 @@
 use crate::arguments::ConvertCommand;
 use crate::output::{self, say};
 use anyhow::{Result, bail};
-use ddpo_learner::adamw::{AdamW, AdamWConfig};
-use ddpo_learner::card::base::BaseModel;
-use ddpo_learner::card::conversion;
-use ddpo_learner::checkpoint::{self, Contents, RunState};
-use ddpo_learner::model::Model;
-use ddpo_learner::plan::Plan;
-use ddpo_learner::seed_file::{self, SeedCheckpoint, Taken, TorchAdamW};
-use ddpo_learner::settings::Settings;
+use ddpo_algorithm::adamw::{AdamW, AdamWConfig};
+use ddpo_run::card::base::BaseModel;
+use ddpo_run::card::conversion;
+use ddpo_run::checkpoint::{self, Contents, RunState};
+use ddpo_run::model::Model;
+use ddpo_run::plan::Plan;
+use ddpo_run::seed_file::{self, SeedCheckpoint, Taken, TorchAdamW};
+use ddpo_run::settings::Settings;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 

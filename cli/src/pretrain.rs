@@ -5,15 +5,15 @@ use crate::arguments::{PredictionType, PretrainCommand};
 use crate::output::aside;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{PipelineToSave, save_pipeline};
+use ddpo_diffusion::device;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
 use ddpo_files::publish_folder;
-use ddpo_learner::device;
-use ddpo_learner::model::Model;
-use ddpo_learner::pretraining::{Pretraining, PretrainingConfig};
 use ddpo_picture::{images_under, read_image};
 use ddpo_rollout::image::RgbImage;
+use ddpo_run::model::Model;
+use ddpo_run::pretraining::{Pretraining, PretrainingConfig};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 

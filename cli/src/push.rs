@@ -5,8 +5,8 @@ use crate::output::{self, say};
 use anyhow::{Result, bail};
 use ddpo_checkpoint::hub::push::{Push, Visibility, push};
 use ddpo_checkpoint::{HubSettings, MODEL_CARD};
-use ddpo_learner::checkpoint::{OPTIMIZER, STATE};
-use ddpo_learner::run::folder::RunFolder;
+use ddpo_run::checkpoint::{OPTIMIZER, STATE};
+use ddpo_run::folder::RunFolder;
 use std::path::{Path, PathBuf};
 
 /// Runs the command.

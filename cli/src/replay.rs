@@ -2,19 +2,20 @@
 
 use crate::arguments::ReplayCommand;
 use anyhow::{Result, bail};
+use ddpo_algorithm::learner::Learner;
+use ddpo_algorithm::report::UpdateReport;
+use ddpo_diffusion::device;
 use ddpo_files::write_file;
-use ddpo_learner::batch_file::BatchFile;
-use ddpo_learner::card::ModelCard;
-use ddpo_learner::card::base::BaseModel;
-use ddpo_learner::card::finetuning::{Command, Finetuning};
-use ddpo_learner::checkpoint::{self, RunState};
-use ddpo_learner::learner::Learner;
-use ddpo_learner::model::Model;
-use ddpo_learner::plan::Plan;
-use ddpo_learner::report::UpdateReport;
-use ddpo_learner::run::place::placeless;
-use ddpo_learner::{device, settings};
 use ddpo_rewarder::Task;
+use ddpo_run::batch_file::BatchFile;
+use ddpo_run::card::ModelCard;
+use ddpo_run::card::base::BaseModel;
+use ddpo_run::card::finetuning::{Command, Finetuning};
+use ddpo_run::checkpoint::{self, RunState};
+use ddpo_run::model::Model;
+use ddpo_run::place::placeless;
+use ddpo_run::plan::Plan;
+use ddpo_run::settings;
 use ddpo_settings::environment::variables;
 use tch::Kind;
 

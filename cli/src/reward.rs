@@ -1,10 +1,10 @@
 //! From settings to the models of the rewards.
 
 use anyhow::{Context, Result};
-use ddpo_learner::device;
-use ddpo_learner::plan::Plan;
+use ddpo_diffusion::device;
 use ddpo_rewarder::own::waiting::{Reach, Waiting};
 use ddpo_rewarder::{RewardOptions, RewardSource, Rewards};
+use ddpo_run::plan::Plan;
 
 /// Checks that there are all rewards that a run asks for, by their names.
 pub fn check(plan: &Plan) -> Result<()> {

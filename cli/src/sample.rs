@@ -3,17 +3,18 @@
 use crate::arguments::SampleCommand;
 use crate::named::named;
 use anyhow::{Context, Result, bail};
+use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
-use ddpo_learner::model::Model;
-use ddpo_learner::run::pictures::image;
-use ddpo_learner::{batch_file, device};
 use ddpo_picture::write_png;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{
     PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
 };
+use ddpo_run::batch_file;
+use ddpo_run::model::Model;
+use ddpo_run::pictures::image;
 use ddpo_sampler::engine::{Provenance, Sampler};
 use std::path::Path;
 

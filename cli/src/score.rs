@@ -3,13 +3,13 @@
 use crate::arguments::ScoreCommand;
 use crate::named::named;
 use anyhow::{Context, Result, anyhow, bail};
+use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::Dtype;
-use ddpo_learner::device;
-use ddpo_learner::run::table::Columns;
 use ddpo_picture::{images_under, read_image};
 use ddpo_rewarder::{RewardOptions, RewardSource, Rewards, Task};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::RewardExpression;
+use ddpo_run::table::Columns;
 use std::io::Write;
 
 /// Images read and scored together.

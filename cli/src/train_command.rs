@@ -4,16 +4,16 @@ use crate::arguments::TrainCommand;
 use crate::train::{InProcess, Page, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
-use ddpo_learner::config::InvalidSetting;
-use ddpo_learner::plan::Plan;
-use ddpo_learner::run::folder::RunFolder;
-use ddpo_learner::run::open::OpenRun;
-use ddpo_learner::run::progress::Progress;
-use ddpo_learner::run::resume::settings_of_run;
-use ddpo_learner::run::watched::{Watched, tell_end};
-use ddpo_learner::run::{self, Host, Outcome};
-use ddpo_learner::settings::{self, Settings};
+use ddpo_algorithm::config::InvalidSetting;
 use ddpo_rewarder::{Rewards, Task};
+use ddpo_run::folder::RunFolder;
+use ddpo_run::host::{Host, Outcome};
+use ddpo_run::open::OpenRun;
+use ddpo_run::plan::Plan;
+use ddpo_run::progress::Progress;
+use ddpo_run::resume::settings_of_run;
+use ddpo_run::settings::{self, Settings};
+use ddpo_run::watched::{Watched, tell_end};
 use ddpo_settings::environment::variables;
 use std::process::ExitCode;
 
@@ -73,7 +73,7 @@ fn train(
     let rollouts = InProcess::new(plan, rewards, &open)?;
     let mut rollouts = rollouts.shown_on(page.map(|page| page.board.clone()));
     let host = Host { progress: &progress, stop: &interrupt::requested, command: "ddpo train" };
-    let outcome = run::train(open, &mut rollouts, &host);
+    let outcome = ddpo_run::train::train(open, &mut rollouts, &host);
     tell_end(live, &outcome);
     Ok(outcome?)
 }

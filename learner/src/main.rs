@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Parser;
 use ddpo_learner::service::run::{CONDITIONS, run};
 use ddpo_learner::service::settings::LearnerSettings;
-use ddpo_learner::settings::{self, SettingFlags};
+use ddpo_run::settings::{self, SettingFlags};
 use ddpo_service::launch::{self, About, LaunchFlags};
 use ddpo_settings::table::Flags;
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use ddpo_checkpoint::{PipelineToSave, TensorFile, save_pipeline, write_tensors};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
-use ddpo_learner::pretraining::{Pretraining, PretrainingConfig};
+use ddpo_run::pretraining::{Pretraining, PretrainingConfig};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,9 +1,9 @@
 //! What the command's checkpoints stand for: a run's folder for all that it holds.
 
 use anyhow::Result;
-use ddpo_learner::checkpoint::{has_state, read_state};
-use ddpo_learner::run::folder::RunFolder;
-use ddpo_learner::settings::{self, SettingFlags, Settings};
+use ddpo_run::checkpoint::{has_state, read_state};
+use ddpo_run::folder::RunFolder;
+use ddpo_run::settings::{self, SettingFlags, Settings};
 use std::collections::BTreeSet;
 use std::path::Path;
 

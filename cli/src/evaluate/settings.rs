@@ -5,14 +5,14 @@ use crate::evaluate::checkpoints::{self, Checkpoint};
 use crate::evaluate::seeds;
 use crate::named::named;
 use anyhow::{Context, Result, anyhow, bail};
+use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::SchedulerKind;
-use ddpo_learner::device;
-use ddpo_learner::plan::Plan;
-use ddpo_learner::settings as run_settings;
 use ddpo_report::evaluation::Asked;
 use ddpo_rewarder::{RewardOptions, RewardSource};
 use ddpo_rollout::reward::RewardExpression;
+use ddpo_run::plan::Plan;
+use ddpo_run::settings as run_settings;
 use tch::{Device, Kind};
 
 /// Samples and steps where neither the command nor a run says how many.

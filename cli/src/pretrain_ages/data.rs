@@ -3,10 +3,10 @@
 use anyhow::Result;
 use ddpo_diffusion::scheduler::noise_schedule::alphas_cumprod;
 use ddpo_faces::{AgeClass, draw_face, draw_face_of};
-use ddpo_learner::embedded;
-use ddpo_learner::model::Model;
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
+use ddpo_run::embedded;
+use ddpo_run::model::Model;
 use tch::{Device, Kind, Tensor};
 
 /// Side of a picture in pixels.

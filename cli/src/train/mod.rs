@@ -1,4 +1,4 @@
-//! The parts of `ddpo train` that the run's loop (`ddpo_learner::run`) leaves to the program: where
+//! The parts of `ddpo train` that the run's loop (`ddpo_run`) leaves to the program: where
 //! trajectories come from, and what a person sees.
 
 mod dashboard;

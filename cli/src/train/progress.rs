@@ -1,6 +1,6 @@
 //! What a person sees of a run: a bar on a terminal, plain lines elsewhere.
 
-use ddpo_learner::run::progress::Progress;
+use ddpo_run::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 

@@ -1,7 +1,7 @@
 //! A run's progress as log lines and metrics.
 
-use crate::run::metrics::EpochMetrics;
-use crate::run::progress::Progress;
+use ddpo_run::metrics::EpochMetrics;
+use ddpo_run::progress::Progress;
 use ddpo_service::metrics::Metrics;
 
 /// Writes what a run tells to the log, and its numbers to the metrics.

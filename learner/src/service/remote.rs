@@ -1,8 +1,5 @@
 //! Trajectories from samplers elsewhere: the run's port [`Rollouts`], filled by the desk.
 
-use crate::run::error::RolloutsError;
-use crate::run::progress::Progress;
-use crate::run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::service::desk::Desk;
 use crate::service::ledger::{Awaited, BatchKey};
 use crate::service::traces::UpdateTraces;
@@ -13,6 +10,9 @@ use ddpo_inspector::board::Board;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
+use ddpo_run::error::RolloutsError;
+use ddpo_run::progress::Progress;
+use ddpo_run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use ddpo_service::metrics::Metrics;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

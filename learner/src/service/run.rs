@@ -1,15 +1,6 @@
 //! The service as a whole: takes the lease, opens the run, trains, and drains. The network is served on
 //! the runtime; the run has a thread of its own, which may block.
 
-use crate::device;
-use crate::plan::Plan;
-use crate::run::error::{FolderError, RunError};
-use crate::run::folder::RunFolder;
-use crate::run::open::OpenRun;
-use crate::run::progress::Progress;
-use crate::run::resume::settings_of_run;
-use crate::run::watched::{Watched, tell_end};
-use crate::run::{self, Host as RunHost, Outcome};
 use crate::service::arrivals::{Arrivals, NOT_READY};
 use crate::service::desk::{Desk, DeskConfig};
 use crate::service::fake::{FakeRun, state_of};
@@ -19,7 +10,6 @@ use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::{LearnerSettings, Training};
-use crate::settings::{Resolved, Settings};
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::error::BroadcastError;
@@ -28,6 +18,7 @@ use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_dashboard::now::Live;
 use ddpo_delivery::intake::{Intake, IntakeCounters, IntakeSettings};
+use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_inspector::counts;
@@ -35,6 +26,16 @@ use ddpo_inspector::serve::serve;
 use ddpo_inspector::status::{Standing, Status, StatusSource};
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::trajectory::{Digest, StateDtype};
+use ddpo_run::error::{FolderError, RunError};
+use ddpo_run::folder::RunFolder;
+use ddpo_run::host::{Host as RunHost, Outcome};
+use ddpo_run::open::OpenRun;
+use ddpo_run::plan::Plan;
+use ddpo_run::progress::Progress;
+use ddpo_run::resume::settings_of_run;
+use ddpo_run::settings::{Resolved, Settings};
+use ddpo_run::train::train;
+use ddpo_run::watched::{Watched, tell_end};
 use ddpo_service::doors::redis_password;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
@@ -306,7 +307,7 @@ impl TrainingThread {
         self.metrics.ratio_tolerance.set([], plan.learner.ratio_tolerance);
         note_commit(&self.metrics);
         let host = RunHost { progress: &progress, stop: &stop, command: "ddpo-learner" };
-        let outcome = run::train(open, &mut rollouts, &host);
+        let outcome = train(open, &mut rollouts, &host);
         tell_end(self.live.as_ref(), &outcome);
         let outcome = outcome?;
         self.health.unmet(

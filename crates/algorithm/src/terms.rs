@@ -1,0 +1,254 @@
+//! Sums of rewards whose terms are standardised before they are added: (r - mean) / (std + 1e-6) for
+//! each, over the same rewards as the advantage, so that a term's weight says how much it counts,
+//! whatever its unit.
+
+use crate::advantages::{EPS, RunningMoments, advantages};
+use crate::config::AdvantageScope;
+use crate::error::LearnError;
+use ddpo_rollout::reward::{RewardExpression, Term};
+use ddpo_rollout::score::ScoredTrajectory;
+use serde::{Deserialize, Serialize};
+
+/// One term of a sum, over the samples of an epoch in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TermRewards {
+    /// Its weight.
+    pub weight: f64,
+    /// Its rewards, as they are.
+    pub rewards: Vec<f32>,
+}
+
+impl TermRewards {
+    /// Every term's rewards. A sum's are among the components of the scores, by their labels; one
+    /// reward as it is is the score's own.
+    ///
+    /// # Errors
+    /// [`LearnError::Component`] where one is missing or no number.
+    pub fn of(
+        reward: &RewardExpression,
+        batch: &[&ScoredTrajectory],
+    ) -> Result<Vec<Self>, LearnError> {
+        let plain = reward.plain().is_some();
+        let of_term = |term: &Term| {
+            let label = term.label();
+            let values = batch.iter().map(|scored| match plain {
+                true => Ok(scored.score.reward),
+                false => component(scored, &label),
+            });
+            let rewards = values.collect::<Result<_, _>>()?;
+            Ok(Self { weight: f64::from(term.weight), rewards })
+        };
+        reward.terms().iter().map(of_term).collect()
+    }
+}
+
+fn component(scored: &ScoredTrajectory, name: &str) -> Result<f32, LearnError> {
+    let found = scored.score.components.iter().find(|component| component.name == name);
+    let found = found.map(|component| component.value);
+    found.filter(|value| value.is_finite()).ok_or_else(|| LearnError::Component {
+        sample: scored.trajectory.header().coordinates.sample,
+        name: name.to_owned(),
+        found: found.map_or_else(|| "none".to_owned(), |value| value.to_string()),
+    })
+}
+
+/// Means, and sums of products of deviations, of the terms' rewards seen so far: what the mean and
+/// the deviation of a sum of standardised terms follow from (Welford 1962, for several variables).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TermMoments {
+    count: u64,
+    means: Vec<f64>,
+    /// Row by row.
+    products: Vec<f64>,
+}
+
+impl TermMoments {
+    /// Whether nothing has been seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether they are of `terms` terms, or of none so far.
+    #[must_use]
+    pub fn fits(&self, terms: usize) -> bool {
+        let whole = self.means.len() == terms && self.products.len() == terms * terms;
+        whole || *self == Self::default()
+    }
+
+    fn push(&mut self, values: &[f64]) {
+        let terms = values.len();
+        self.means.resize(terms, 0.0);
+        self.products.resize(terms * terms, 0.0);
+        self.count += 1;
+        let before: Vec<f64> =
+            values.iter().zip(&self.means).map(|(value, mean)| value - mean).collect();
+        for (mean, delta) in self.means.iter_mut().zip(&before) {
+            *mean += delta / self.count as f64;
+        }
+        for (row, delta) in self.products.chunks_exact_mut(terms).zip(&before) {
+            for ((product, value), mean) in row.iter_mut().zip(values).zip(&self.means) {
+                *product += delta * (value - mean);
+            }
+        }
+    }
+
+    /// Unbiased covariance of two terms; 0 if fewer than two samples were seen.
+    fn covariance(&self, one: usize, other: usize) -> f64 {
+        let product = self.products.get(one * self.means.len() + other).copied().unwrap_or(0.0);
+        product / self.count.saturating_sub(1).max(1) as f64
+    }
+
+    /// The sums' advantages: their mean over all samples seen is 0, for every term's is.
+    fn standardise(&self, terms: &[TermRewards], samples: usize) -> Vec<f64> {
+        let std = |index: usize| self.covariance(index, index).sqrt();
+        let factors: Vec<f64> =
+            terms.iter().enumerate().map(|(at, term)| term.weight / (std(at) + EPS)).collect();
+        let mut variance = 0.0;
+        for (one, a) in factors.iter().enumerate() {
+            for (other, b) in factors.iter().enumerate() {
+                variance += a * b * self.covariance(one, other);
+            }
+        }
+        let scale = 1.0 / (variance.max(0.0).sqrt() + EPS);
+        let centred = |sample: usize| {
+            let parts = terms.iter().zip(&self.means).zip(&factors);
+            let parts = parts
+                .map(|((term, mean), factor)| factor * (f64::from(term.rewards[sample]) - mean));
+            parts.sum::<f64>() * scale
+        };
+        (0..samples).map(centred).collect()
+    }
+}
+
+/// Advantages of the sums of standardised `terms`, in the order of the samples. `batch_size` cuts the
+/// mini-batches of [`AdvantageScope::Batch`]; `seen` is taken up and carried on by
+/// [`AdvantageScope::Running`], where the sums of all samples seen so far count as if they had been
+/// standardised with the statistics of now.
+#[must_use]
+pub fn advantages_of_terms(
+    terms: &[TermRewards],
+    scope: AdvantageScope,
+    batch_size: usize,
+    seen: &mut TermMoments,
+    clip: f64,
+) -> Vec<f32> {
+    let samples = terms.first().map_or(0, |term| term.rewards.len());
+    let sums = match scope {
+        AdvantageScope::Epoch => sums(terms, samples.max(1)),
+        AdvantageScope::Batch => sums(terms, batch_size),
+        AdvantageScope::Running => {
+            for sample in 0..samples {
+                let values = terms.iter().map(|term| f64::from(term.rewards[sample]));
+                seen.push(&values.collect::<Vec<_>>());
+            }
+            let found = seen.standardise(terms, samples).into_iter();
+            return found.map(|advantage| advantage.clamp(-clip, clip) as f32).collect();
+        }
+    };
+    advantages(&sums, scope, batch_size, &mut RunningMoments::default(), clip)
+}
+
+/// The weighted sums of terms that are standardised over `size` samples at a time.
+fn sums(terms: &[TermRewards], size: usize) -> Vec<f32> {
+    let samples = terms.first().map_or(0, |term| term.rewards.len());
+    let mut sums = vec![0.0_f64; samples];
+    for TermRewards { weight, rewards } in terms {
+        for (sums, rewards) in sums.chunks_mut(size).zip(rewards.chunks(size)) {
+            let moments = RunningMoments::of(rewards);
+            let scale = weight / (moments.std() + EPS);
+            for (sum, reward) in sums.iter_mut().zip(rewards) {
+                *sum += (f64::from(*reward) - moments.mean()) * scale;
+            }
+        }
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kilobytes and probabilities: mean -2 and std 1; mean 0.5 and std 0.3.
+    fn terms() -> Vec<TermRewards> {
+        vec![
+            TermRewards { weight: 0.5, rewards: vec![-3.0, -2.0, -1.0] },
+            TermRewards { weight: 2.0, rewards: vec![0.5, 0.2, 0.8] },
+        ]
+    }
+
+    fn close(found: &[f32], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} {expected}");
+        }
+    }
+
+    fn of(terms: &[TermRewards], scope: AdvantageScope, seen: &mut TermMoments) -> Vec<f32> {
+        advantages_of_terms(terms, scope, 3, seen, 10.0)
+    }
+
+    /// The sums are 0.5*(-1, 0, 1) + 2*(0, -1, 1) = (-0.5, -2, 2.5), of mean 0 and variance
+    /// (0.25 + 4 + 6.25) / 2.
+    #[test]
+    fn the_sums_of_standardised_terms_are_those_by_hand() {
+        close(&sums(&terms(), 3), &[-0.5, -2.0, 2.5]);
+        let std = 5.25_f64.sqrt();
+        let expected = [-0.5 / std, -2.0 / std, 2.5 / std];
+        for scope in [AdvantageScope::Epoch, AdvantageScope::Batch, AdvantageScope::Running] {
+            close(&of(&terms(), scope, &mut TermMoments::default()), &expected);
+        }
+        let clipped = advantages_of_terms(
+            &terms(),
+            AdvantageScope::Running,
+            3,
+            &mut TermMoments::default(),
+            0.5,
+        );
+        assert_eq!(clipped[1..], [-0.5, 0.5]);
+    }
+
+    #[test]
+    fn units_do_not_matter() {
+        let mut scaled = terms();
+        scaled[0].rewards.iter_mut().for_each(|reward| *reward = *reward * 1000.0 + 5.0);
+        for scope in [AdvantageScope::Epoch, AdvantageScope::Running] {
+            let (one, other) = (&mut TermMoments::default(), &mut TermMoments::default());
+            let expected: Vec<f64> = of(&terms(), scope, one).into_iter().map(f64::from).collect();
+            close(&of(&scaled, scope, other), &expected);
+        }
+    }
+
+    /// The last epoch's advantages are those over all rewards, however they were cut.
+    #[test]
+    fn running_statistics_carry_on_from_epoch_to_epoch() {
+        let part = |range: std::ops::Range<usize>| -> Vec<TermRewards> {
+            let cut = |term: &TermRewards| TermRewards {
+                weight: term.weight,
+                rewards: [&term.rewards[..], &[4.0, 0.25, -1.0]].concat()[range.clone()].to_vec(),
+            };
+            terms().iter().map(cut).collect()
+        };
+        let mut seen = TermMoments::default();
+        let _ = of(&part(0..4), AdvantageScope::Running, &mut seen);
+        let text = serde_json::to_string(&seen).unwrap();
+        let mut resumed: TermMoments = serde_json::from_str(&text).unwrap();
+        assert_eq!(resumed, seen);
+        assert!(resumed.fits(2) && !resumed.fits(3) && TermMoments::default().fits(3));
+        let last = of(&part(4..6), AdvantageScope::Running, &mut resumed);
+        let whole = of(&part(0..6), AdvantageScope::Running, &mut TermMoments::default());
+        let expected: Vec<f64> = whole[4..].iter().map(|value| f64::from(*value)).collect();
+        close(&last, &expected);
+    }
+
+    #[test]
+    fn a_term_that_never_changes_adds_nothing() {
+        let flat = TermRewards { weight: 7.0, rewards: vec![0.1; 3] };
+        let with_flat = [terms(), vec![flat]].concat();
+        for scope in [AdvantageScope::Epoch, AdvantageScope::Running] {
+            let (one, other) = (&mut TermMoments::default(), &mut TermMoments::default());
+            let expected: Vec<f64> = of(&terms(), scope, one).into_iter().map(f64::from).collect();
+            close(&of(&with_flat, scope, other), &expected);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What an update does as a whole, on a tiny model: one file a behaviour, one binary for all.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+mod batches;
+mod bf16;
+mod divergence;
+mod lanes;
+mod objectives;
+mod ratio;
+mod staleness;
+mod tiny;

@@ -1,0 +1,62 @@
+//! The self-test before the first update of an epoch.
+
+use crate::tiny::{self, RANDOM, disturb, learner, rollouts, settings, unet, weights};
+use ddpo_algorithm::config::LearnerConfig;
+use ddpo_algorithm::error::LearnError;
+use ddpo_algorithm::learner::Position;
+use ddpo_rollout::trajectory::PolicyVersion;
+
+#[test]
+fn the_policys_own_rollouts_have_ratio_one() {
+    // Micro-batches of other sizes and mixed steps than the rollouts', so rounding may differ.
+    let mut learner = learner(LearnerConfig { batch_size: 8, micro_batch_size: 7, ..settings() });
+    let report = tiny::epoch(&mut learner, 0);
+    assert_eq!(report.ratio_gap_by_step.len(), RANDOM);
+    assert!(report.ratio_gap_max < 1e-5, "gap {:.2e}", report.ratio_gap_max);
+    assert!((report.ratio_mean - 1.0).abs() < 1e-5);
+    assert_eq!(report.clip_fraction, 0.0);
+    assert!(report.approx_kl.abs() < 1e-9 && report.log_ratio_abs < 1e-5);
+}
+
+#[test]
+fn other_weights_are_refused_before_anything_changes() {
+    let other = unet(1);
+    disturb(&other, 0.05);
+    let batch = rollouts(&other, 3, 8);
+    let mut learner = learner(settings());
+    learner.resume_at(Position { version: PolicyVersion(3), ..Position::default() });
+    let before = weights(&learner);
+    let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
+    let LearnError::RatioGap { epoch, step, timestep, gap, tolerance, sampled, learned } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((epoch, sampled.0, learned.0), (3, 3, 3));
+    assert_eq!((step, timestep), (0, 800), "the first step that is looked at");
+    assert!(gap > tolerance, "{gap} {tolerance}");
+    let message = error.to_string();
+    for part in ["epoch 3", "step 0 (t = 800)", "sampler's v3", "learner's v3"] {
+        assert!(message.contains(part), "{message} lacks {part}");
+    }
+    assert_eq!(tiny::largest_gap(&weights(&learner), &before), 0.0);
+    assert_eq!(learner.position().optimizer_step, 0);
+}
+
+#[test]
+fn weights_that_are_no_numbers_do_not_pass() {
+    let batch = rollouts(&unet(1), 0, 8);
+    let mut learner = learner(settings());
+    let (_, bias) = &learner.policy().master().parameters().entries()[1];
+    let _ = tch::no_grad(|| bias.shallow_clone().fill_(f64::NAN));
+    let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, LearnError::RatioGap { gap, .. } if gap.is_nan()), "{error}");
+}
+
+#[test]
+fn a_gap_within_the_tolerance_passes_and_is_reported() {
+    let other = unet(1);
+    disturb(&other, 1e-6);
+    let batch = rollouts(&other, 0, 8);
+    let report = learner(settings()).update(&batch, &mut |_, _| {}).unwrap();
+    assert!(report.ratio_gap_max > 1e-7, "gap {:.2e}", report.ratio_gap_max);
+}

@@ -1,0 +1,287 @@
+//! The card of a finetuned checkpoint.
+
+use crate::card::base::BaseModel;
+use crate::card::comparison::Comparison;
+use crate::card::front_matter::front_matter;
+use crate::card::markdown::{code, shell_word, table, title};
+use crate::card::usage::{self, Sampling};
+use crate::card::{ModelCard, PICTURE};
+use crate::embedded;
+use crate::settings::Settings;
+use ddpo_algorithm::config::RewardScale;
+use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::trajectory::StateShape;
+use std::cell::Cell;
+use toml::{Table, Value};
+
+/// What a card tells of a finetuning.
+#[derive(Debug)]
+pub struct Finetuning<'a> {
+    /// The model that it began with.
+    pub base: &'a BaseModel,
+    /// The settings, without places.
+    pub settings: &'a Settings,
+    /// What was maximised.
+    pub reward: &'a RewardExpression,
+    /// What evaluations were scored with besides.
+    pub held_out: &'a [RewardExpression],
+    /// Height, width and channels of the images.
+    pub shape: StateShape,
+    /// Epochs of training.
+    pub epoch: u32,
+    /// The command that trains so.
+    pub command: Command,
+    /// The evaluations, where there are two.
+    pub comparison: Option<Comparison<'a>>,
+}
+
+/// A command that trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A whole run.
+    Train,
+    /// One epoch on a recorded batch.
+    Replay,
+}
+
+impl Finetuning<'_> {
+    /// The card.
+    #[must_use]
+    pub fn card(&self) -> ModelCard {
+        let sampling = Sampling {
+            steps: self.settings.num_inference_steps,
+            eta: (self.settings.scheduler == SchedulerKind::Ddim).then_some(self.settings.eta),
+            averaged: self.settings.ema_decay.is_some(),
+        };
+        let sections = [
+            self.opening(),
+            self.results(),
+            usage::section(&sampling),
+            self.making(),
+            self.limits(),
+        ];
+        let text = front_matter(self.base, &[]) + &sections.join("\n");
+        let picture = self.comparison.as_ref().and_then(|found| found.picture().cloned());
+        ModelCard { text, picture }
+    }
+
+    /// The reward as people are shown it: where a reward server listens is nobody's business.
+    fn reward(&self) -> String {
+        shown(self.reward)
+    }
+
+    fn opening(&self) -> String {
+        let StateShape { channels, height, width } = self.shape;
+        let base = match &self.base.repository {
+            Some(name) if *name == self.base.name => {
+                format!("[{name}](https://huggingface.co/{name})")
+            }
+            Some(origin) => format!("{} (made from {})", code(&self.base.name), code(origin)),
+            None if self.base.name == embedded::NAME => {
+                format!(
+                    "{}, the small model of drawn faces that is part of ddpo,",
+                    code(embedded::NAME)
+                )
+            }
+            None => code(&self.base.name),
+        };
+        let start = self.settings.resume_from_ckpt.as_ref();
+        let start = start.map_or(String::new(), |from| {
+            format!(" The run began with the weights of another checkpoint, {}.", code(from))
+        });
+        let (samples, reward) = (self.settings.num_samples_per_epoch, code(&self.reward()));
+        let epochs = match self.epoch {
+            1 => "1 epoch".to_owned(),
+            epochs => format!("{epochs} epochs"),
+        };
+        format!(
+            "# {} finetuned for {}\n\n\
+             An unconditional DDPM of {width}x{height} images ({channels} channels): {base} finetuned by \
+             reinforcement learning with DDPO ([Black et al. 2023](https://arxiv.org/abs/2305.13301)) so that its samples score higher \
+             under the reward {reward}: {epochs} of {samples} samples each.{start}\n",
+            title(&self.base.name),
+            title(&self.reward()),
+        )
+    }
+
+    fn results(&self) -> String {
+        let heading = "## Before and after\n\n";
+        let Some(comparison) = &self.comparison else {
+            return format!("{heading}This checkpoint has not been evaluated.\n");
+        };
+        let Settings { num_eval_samples: n, eval_rnd_seed: seed, .. } = self.settings;
+        let held_out: Vec<(String, String)> =
+            self.held_out.iter().map(|one| (one.held_out_name(), shown(one))).collect();
+        let picture = match comparison.picture() {
+            Some(_) => format!("![The same noise before and after]({PICTURE})\n\n"),
+            None => String::new(),
+        };
+        let late = match comparison.epoch() == self.epoch {
+            true => String::new(),
+            false => format!(
+                " The last evaluation was after epoch {}, the checkpoint is from after epoch {}.",
+                comparison.epoch(),
+                self.epoch
+            ),
+        };
+        let rewards = comparison.rewards(&self.reward(), &held_out);
+        format!(
+            "{heading}{picture}{rewards}\n\
+             Mean ± standard deviation over {n} samples from the same noise before and after (seed \
+             {seed}, {}); the interval is a bootstrap of the paired differences.{late}\n",
+            self.steps()
+        )
+    }
+
+    fn steps(&self) -> String {
+        let Settings { num_inference_steps: steps, eta, .. } = self.settings;
+        match self.settings.scheduler {
+            SchedulerKind::Ddim => format!("{steps} steps of DDIM, eta {eta}"),
+            SchedulerKind::Ddpm => format!("{steps} steps of DDPM"),
+        }
+    }
+
+    fn making(&self) -> String {
+        let settings = self.settings;
+        let rates = match settings.initial_lr == settings.peak_lr {
+            true => format!("{:e}, constant", settings.peak_lr),
+            false => format!("{:e} to {:e}, then a cosine", settings.initial_lr, settings.peak_lr),
+        };
+        let scale = match settings.reward_scale {
+            RewardScale::Raw => "",
+            RewardScale::Normalised => ", each term standardised",
+        };
+        let own = table_of(settings);
+        let named = |key: &str| own.get(key).map_or_else(|| "none".into(), plain);
+        let rows: Vec<Vec<String>> = [
+            ("reward", format!("{}{scale}", code(&self.reward()))),
+            ("denoising", self.steps()),
+            ("samples an epoch", settings.num_samples_per_epoch.to_string()),
+            ("mini-batch", settings.batch_size.to_string()),
+            ("objective", named("objective")),
+            ("advantages over", named("advantage")),
+            ("ratio clipped to", format!("1 ± {:e}", settings.clip_ratio)),
+            ("learning rate", rates),
+            ("pull to the base (kl_coef)", settings.kl_coef.to_string()),
+            ("averaged weights (ema_decay)", named("ema_decay")),
+            ("UNet runs in", named("dtype")),
+            ("seed", settings.run_seed.to_string()),
+        ]
+        .map(|(name, value)| vec![name.to_owned(), value])
+        .to_vec();
+        format!(
+            "## How it was made\n\n{}\nWith ddpo {}:\n\n```sh\n{}\n```\n\n{}\n",
+            table(&["setting", "value"], &rows),
+            env!("CARGO_PKG_VERSION"),
+            self.command_line(),
+            self.repeatability()
+        )
+    }
+
+    fn repeatability(&self) -> &'static str {
+        match (self.command, self.settings.max_staleness) {
+            (Command::Replay, _) => {
+                "One epoch of updates on a batch that was recorded before, which is the file above."
+            }
+            (Command::Train, 0) => {
+                "The same command gives the same weights to the bit, on the same kind of hardware with \
+                 the same number of threads."
+            }
+            (Command::Train, _) => {
+                "Its samplers ran ahead of its updates, which takes the services (ddpo-learner, \
+                 ddpo-rewarder, ddpo-sampler) in place of one process."
+            }
+        }
+    }
+
+    /// The command, with the settings that are not defaults.
+    fn command_line(&self) -> String {
+        let mut words = vec![match (self.command, self.settings.max_staleness) {
+            (Command::Replay, _) => "ddpo replay --batch BATCH.safetensors --out FOLDER".to_owned(),
+            (Command::Train, 0) => "ddpo train --output-dir FOLDER".to_owned(),
+            (Command::Train, _) => "ddpo-learner --output-dir FOLDER".to_owned(),
+        }];
+        words.extend(flags(self.settings));
+        words.join(" \\\n  ")
+    }
+
+    fn limits(&self) -> String {
+        let licence = match (&self.base.licence, &self.base.repository) {
+            (Some(_), _) => "The licence is the base model's.".to_owned(),
+            (None, Some(name)) => format!(
+                "The licence of the base model is not known here: its card was not at hand or states \
+                 none. Ask the makers of {} before you pass this on.",
+                code(name)
+            ),
+            (None, None) => {
+                "The base model states no licence: ask its makers before you pass this on."
+                    .to_owned()
+            }
+        };
+        let server = match self.reward().contains(SERVER) {
+            true => {
+                "- The reward came from a server of its maker's own; the command needs one, too.\n"
+            }
+            false => "",
+        };
+        format!(
+            "## Limits\n\n\
+             - It was made to please this one reward. A higher reward is not a better picture: samples \
+             grow more alike, and whatever the reward does not see may have got worse.\n\
+             - It draws what the base model draws, with that model's weaknesses and biases, and the \
+             reward's own on top.\n\
+             - The numbers hold for {}; with other steps they differ.\n\
+             {server}- {licence}\n",
+            self.steps()
+        )
+    }
+}
+
+/// What a reward server is called.
+const SERVER: &str = "grpc://HOST:PORT";
+
+fn shown(reward: &RewardExpression) -> String {
+    let servers = Cell::new(0);
+    let masked = reward.with_sources(|source| match source.contains("://") {
+        // Terms have to differ, so those after the first are numbered.
+        true => match servers.replace(servers.get() + 1) {
+            0 => SERVER.to_owned(),
+            number => format!("{SERVER}{}", number + 1),
+        },
+        false => source.to_owned(),
+    });
+    masked.map_or_else(|_| "a reward of its maker's own".into(), |reward| reward.label())
+}
+
+fn table_of(settings: &Settings) -> Table {
+    Table::try_from(settings).unwrap_or_default()
+}
+
+/// A value as a flag takes it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Every setting that is not its default, as a flag.
+fn flags(settings: &Settings) -> Vec<String> {
+    let (defaults, mut given) = (table_of(&Settings::default()), table_of(settings));
+    given.remove("output_dir");
+    let changed = given.into_iter().filter(|(key, value)| defaults.get(key) != Some(value));
+    changed.filter_map(|(key, value)| flag(&key, &value)).collect()
+}
+
+fn flag(key: &str, value: &Value) -> Option<String> {
+    let name = key.replace('_', "-");
+    let reward = |text: &str| text.parse().map_or_else(|_| text.to_owned(), |it| shown(&it));
+    let text = match (key, value) {
+        (_, Value::Boolean(false)) => return None,
+        (_, Value::Boolean(true)) => return Some(format!("--{name}")),
+        ("reward" | "task", Value::String(text)) => reward(text),
+        ("eval_reward", Value::Array(all)) => {
+            all.iter().filter_map(Value::as_str).map(reward).collect::<Vec<_>>().join(",")
+        }
+        (_, value) => plain(value),
+    };
+    Some(format!("--{name} {}", shell_word(&text)))
+}

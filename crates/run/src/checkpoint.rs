@@ -1,0 +1,289 @@
+//! A checkpoint on disk: a diffusers pipeline folder, and beside it `optimizer.safetensors`,
+//! `state.json`, `unet_ema/` where averaged weights are kept, and the model card. Everything that an
+//! uninterrupted run would have in memory is in there, so a resumed run continues to the bit.
+
+use crate::card::ModelCard;
+use ddpo_algorithm::advantages::RunningMoments;
+use ddpo_algorithm::ema::Ema;
+use ddpo_algorithm::learner::{Learner, Position};
+use ddpo_algorithm::terms::TermMoments;
+use ddpo_checkpoint::{
+    LayoutError, LoadError, PipelineToSave, TensorFile, TensorFileError, WriteError, load_into,
+    modern_attention_name, open_pipeline, save_pipeline, write_tensors,
+};
+use ddpo_diffusion::unet::config::ConfigError;
+use ddpo_files::{PublishError, WriteFileError, publish_folder, write_file};
+use ddpo_picture::PictureError;
+use ddpo_rollout::trajectory::PolicyVersion;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tch::Tensor;
+use thiserror::Error;
+
+/// The optimizer's moments.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// What a run is besides its tensors.
+pub const STATE: &str = "state.json";
+
+const EMA: &str = "unet_ema";
+const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+
+/// What a run is besides its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunState {
+    /// Epochs completed.
+    pub epoch: u32,
+    /// Version of the weights.
+    pub policy_version: PolicyVersion,
+    /// Optimizer steps taken, those of a run that this one started from included.
+    pub optimizer_step: u64,
+    /// Optimizer steps of this run.
+    pub schedule_step: u64,
+    /// Statistics of all rewards so far, for running advantages.
+    pub rewards_seen: RunningMoments,
+    /// The same of the terms of a sum, where they are standardised over all so far.
+    #[serde(default, skip_serializing_if = "TermMoments::is_empty")]
+    pub terms_seen: TermMoments,
+    /// Best mean evaluation reward so far.
+    pub best_reward: Option<f64>,
+    /// (epoch, sample) of the trajectories that the last update trained on.
+    pub trained_samples: Vec<(u32, u32)>,
+    /// The settings of the run, for the record.
+    pub settings: serde_json::Value,
+}
+
+impl RunState {
+    /// The state of `learner` after `epoch` epochs of `samples` samples each.
+    #[must_use]
+    pub fn of(learner: &Learner, epoch: u32, samples: usize, settings: serde_json::Value) -> Self {
+        let position = learner.position();
+        let last = epoch.saturating_sub(1);
+        Self {
+            epoch,
+            policy_version: position.version,
+            optimizer_step: position.optimizer_step,
+            schedule_step: position.schedule_step,
+            rewards_seen: position.running,
+            terms_seen: position.terms,
+            best_reward: None,
+            trained_samples: (0..samples as u32).map(|sample| (last, sample)).collect(),
+            settings,
+        }
+    }
+}
+
+/// Why a checkpoint cannot be written or read.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// The folder could not be published.
+    #[error("checkpoint: {0}")]
+    Publish(Box<PublishError<SaveError>>),
+    /// The folder is not a pipeline.
+    #[error("checkpoint: {0}")]
+    Layout(#[from] LayoutError),
+    /// A tensor file cannot be read.
+    #[error("checkpoint: {0}")]
+    Tensors(#[from] TensorFileError),
+    /// A tensor file does not fit.
+    #[error("checkpoint: {0}")]
+    Load(#[from] LoadError),
+    /// `state.json` cannot be read.
+    #[error("checkpoint: {}: {error}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The statistics in `state.json` are those of another sum of rewards.
+    #[error("checkpoint: {}: `terms_seen`: expected the reward's number of terms", .0.display())]
+    Terms(PathBuf),
+}
+
+/// Why a checkpoint's files could not be written.
+#[derive(Debug, Error)]
+pub enum SaveError {
+    /// A file could not be written.
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    /// A text file could not be written.
+    #[error("{0}")]
+    File(#[from] WriteFileError),
+    /// The config could not be written as JSON.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The state could not be written as JSON.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// The card's picture could not be written.
+    #[error("{0}")]
+    Picture(#[from] PictureError),
+}
+
+/// What a checkpoint's folder is filled with.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    /// JSON of the `UNet2DModel`.
+    pub unet_config: &'a str,
+    /// JSON of the scheduler.
+    pub scheduler_config: &'a str,
+    /// The weights, f32.
+    pub parameters: &'a [(String, Tensor)],
+    /// The averaged weights, where some are kept.
+    pub average: Option<&'a [(String, Tensor)]>,
+    /// The optimizer's moments and the state that goes with them; without, a run cannot go on from
+    /// the checkpoint but start from its weights.
+    pub run: Option<(&'a [(String, Tensor)], &'a RunState)>,
+    /// The model card.
+    pub card: &'a ModelCard,
+}
+
+impl From<PublishError<SaveError>> for CheckpointError {
+    fn from(error: PublishError<SaveError>) -> Self {
+        Self::Publish(Box::new(error))
+    }
+}
+
+/// Writes the learner into `folder`, beside it first, then renamed.
+///
+/// # Errors
+/// [`CheckpointError::Publish`]; the folder is then as it was.
+pub fn save(
+    folder: &Path,
+    learner: &Learner,
+    scheduler_config: &str,
+    state: &RunState,
+    card: &ModelCard,
+) -> Result<(), CheckpointError> {
+    let master = learner.policy().master();
+    let config = master.config().to_json().map_err(|e| PublishError::Fill(SaveError::from(e)))?;
+    let parameters = detached(master.parameters().entries());
+    let moments = learner.optimizer().state(&parameters);
+    let contents = Contents {
+        unet_config: &config,
+        scheduler_config,
+        parameters: &parameters,
+        average: learner.ema().map(Ema::entries),
+        run: Some((&moments, state)),
+        card,
+    };
+    write(folder, &contents)
+}
+
+/// Writes `contents` into `folder`, beside it first, then renamed.
+///
+/// # Errors
+/// [`CheckpointError::Publish`]; the folder is then as it was.
+pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<(), CheckpointError> {
+    publish_folder(folder, |root| fill(root, contents))?;
+    Ok(())
+}
+
+fn fill(root: &Path, contents: &Contents<'_>) -> Result<(), SaveError> {
+    let Contents { unet_config, scheduler_config, parameters, average, run, card } = *contents;
+    let metadata = BTreeMap::new();
+    let pipeline =
+        PipelineToSave { unet_config, scheduler_config, tensors: parameters, metadata: &metadata };
+    save_pipeline(root, &pipeline)?;
+    if let Some(average) = average {
+        let folder = root.join(EMA);
+        std::fs::create_dir_all(&folder).map_err(WriteFileError::at(&folder))?;
+        write_file(&folder.join("config.json"), unet_config.as_bytes())?;
+        let format = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        write_tensors(&folder.join(WEIGHTS), average, &format)?;
+    }
+    if let Some((moments, state)) = run {
+        write_tensors(&root.join(OPTIMIZER), moments, &metadata)?;
+        let state = serde_json::to_string_pretty(state)? + "\n";
+        write_file(&root.join(STATE), state.as_bytes())?;
+    }
+    card.write(root)
+}
+
+fn detached(entries: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    entries.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
+}
+
+/// Whether `folder` has the state of a run, and not a model alone.
+#[must_use]
+pub fn has_state(folder: &Path) -> bool {
+    folder.join(STATE).is_file()
+}
+
+/// Reads `state.json`.
+///
+/// # Errors
+/// [`CheckpointError::State`] names the file.
+pub fn read_state(folder: &Path) -> Result<RunState, CheckpointError> {
+    let path = folder.join(STATE);
+    let parsed = std::fs::read_to_string(&path)
+        .and_then(|text| serde_json::from_str(&text).map_err(std::io::Error::from));
+    parsed.map_err(|error| CheckpointError::State { path, error })
+}
+
+/// Loads AdamW's moments, by [`AdamW::state`](ddpo_algorithm::adamw::AdamW::state)'s names.
+///
+/// # Errors
+/// [`CheckpointError`] if the file is missing or does not fit.
+pub fn load_moments(folder: &Path, moments: &[(String, Tensor)]) -> Result<(), CheckpointError> {
+    Ok(load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, moments, &str::to_owned)?)
+}
+
+/// Loads weights, optimizer and averaged weights into a learner of the same settings and takes up
+/// its counters.
+///
+/// # Errors
+/// [`CheckpointError`] if a file is missing or does not fit.
+pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, CheckpointError> {
+    let state = read_state(folder)?;
+    if !learner.takes(&state.terms_seen) {
+        return Err(CheckpointError::Terms(folder.join(STATE)));
+    }
+    let entries = learner.policy().master().parameters().entries();
+    load_into(&TensorFile::open(&folder.join("unet").join(WEIGHTS))?, entries, &str::to_owned)?;
+    load_moments(folder, &learner.optimizer().state(entries))?;
+    if let Some(ema) = learner.ema() {
+        load_into(
+            &TensorFile::open(&folder.join(EMA).join(WEIGHTS))?,
+            ema.entries(),
+            &str::to_owned,
+        )?;
+    }
+    learner.resume_at(Position {
+        version: state.policy_version,
+        optimizer_step: state.optimizer_step,
+        schedule_step: state.schedule_step,
+        running: state.rewards_seen,
+        terms: state.terms_seen.clone(),
+    });
+    Ok(state)
+}
+
+/// Starts a run from another checkpoint: weights, and the optimizer's state if it has one. The
+/// weights become version 0 of the new run. Gives the best reward that it recorded.
+///
+/// # Errors
+/// [`CheckpointError`] if a file is missing or does not fit.
+pub fn load_weights(folder: &Path, learner: &mut Learner) -> Result<Option<f64>, CheckpointError> {
+    let pipeline = open_pipeline(folder)?;
+    let entries = learner.policy().master().parameters().entries();
+    load_into(&TensorFile::open(&pipeline.weights)?, entries, &modern_attention_name)?;
+    if let Some(ema) = learner.ema() {
+        // The average goes on where the other run's was; without one it starts at these weights.
+        let averaged = folder.join(EMA).join(WEIGHTS);
+        let source = if averaged.is_file() { averaged } else { pipeline.weights };
+        load_into(&TensorFile::open(&source)?, ema.entries(), &modern_attention_name)?;
+    }
+    let (mut best, mut position) = (None, Position::default());
+    if has_state(folder) {
+        load_moments(folder, &learner.optimizer().state(entries))?;
+        let state = read_state(folder)?;
+        best = state.best_reward;
+        position.optimizer_step = state.optimizer_step;
+    }
+    learner.resume_at(position);
+    Ok(best)
+}

@@ -1,0 +1,322 @@
+//! The epochs of a run, one after the other.
+
+use crate::batch_file;
+use crate::error::RunError;
+use crate::host::{Host, Outcome};
+use crate::logging::{Evaluated, Trained};
+use crate::metrics::{EpochMetrics, RewardSummary, Seconds, components};
+use crate::open::OpenRun;
+use crate::plan::Plan;
+use crate::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
+use crate::settings::Settings;
+use crate::{evaluation, pictures, summary};
+use ddpo_algorithm::report::UpdateReport;
+use ddpo_diffusion::unet::UNet;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::order::{Track, WeightsId};
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::Digest;
+use ddpo_service::memory::peak_bytes;
+use std::time::Instant;
+
+/// A run under way.
+pub struct Epochs<'a, 'h> {
+    run: OpenRun<'a>,
+    rollouts: &'h mut dyn Rollouts,
+    host: &'h Host<'h>,
+    /// Digest of the policy's present weights.
+    digest: Digest,
+    /// The averaged weights that the next evaluation draws with, and their digest.
+    average: Option<(UNet, Digest)>,
+}
+
+impl<'a, 'h> Epochs<'a, 'h> {
+    /// Goes on where `run` is.
+    pub fn new(run: OpenRun<'a>, rollouts: &'h mut dyn Rollouts, host: &'h Host<'h>) -> Self {
+        let digest = run.learner.policy().network().parameters().digest();
+        Self { run, rollouts, host, digest, average: None }
+    }
+
+    /// To the end of the run, or to where somebody asked to stop.
+    pub fn run(&mut self) -> Result<Outcome, RunError> {
+        let first = self.run.epoch == 0 && self.settings().eval_every_each_epoch.is_some();
+        if !first && !self.goes_on() {
+            return self.finish();
+        }
+        let epoch = self.run.epoch;
+        self.announce(first, epoch..=self.furthest())?;
+        // Before the first update, to compare with. It does not count as the best.
+        if first {
+            let Some(evaluated) = self.evaluate()? else { return self.stop() };
+            self.run.logs.log(self.run.folder, epoch, None, Some(&evaluated))?;
+        }
+        while self.goes_on() {
+            if (self.host.stop)() || !self.one_epoch()? {
+                return self.stop();
+            }
+        }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<Outcome, RunError> {
+        let early = self.run.epoch < self.settings().num_epochs;
+        if let Some(line) = self.used_up(self.last_divergence()).filter(|_| early) {
+            self.host.progress.say(&line);
+        }
+        if self.run.saved != Some(self.run.epoch) {
+            self.save()?;
+        }
+        self.close(Outcome::Finished)
+    }
+
+    /// Samples, scores, updates, evaluates, saves; false if asked to stop while sampling.
+    fn one_epoch(&mut self) -> Result<bool, RunError> {
+        let start = Instant::now();
+        let Some(rollout) = self.sample()? else { return Ok(false) };
+        let training = Instant::now();
+        self.rollouts.updating();
+        let update = self.update(&rollout.scored)?;
+        self.rollouts.updated();
+        let seconds = Seconds {
+            seconds_sampling: rollout.seconds_sampling,
+            seconds_scoring: rollout.seconds_scoring,
+            seconds_training: training.elapsed().as_secs_f64(),
+            samples_per_second: rollout.scored.len() as f64 / start.elapsed().as_secs_f64(),
+        };
+        self.run.epoch += 1;
+        let due = self.evaluation_due();
+        self.digest = self.run.learner.policy().network().parameters().digest();
+        let goes_on = self.used_up(update.kl_to_pretrained_nats).is_none();
+        let furthest = self.furthest();
+        self.announce(due, (furthest..=furthest).filter(|_| goes_on))?;
+        self.write_samples(&rollout.scored)?;
+        let eval = due.then(|| self.evaluate()).transpose()?.flatten();
+        let best = self.run.best_reward;
+        let mean = eval.as_ref().map(|eval| eval.evaluation.rewards.reward_mean);
+        let improved = mean.is_some_and(|mean| best.is_none_or(|best| mean > best));
+        if improved {
+            self.run.best_reward = mean;
+        }
+        self.tell(&rollout.scored, update, eval, seconds)?;
+        self.save_if_due(improved)?;
+        Ok(true)
+    }
+
+    /// Draws and scores the epoch's samples.
+    fn sample(&mut self) -> Result<Option<Rollout>, RunError> {
+        let request = training(self.run.plan, self.run.epoch, policy(&self.run, self.digest));
+        draw(self.rollouts, &request, self.host)
+    }
+
+    fn update(&mut self, scored: &[ScoredTrajectory]) -> Result<UpdateReport, RunError> {
+        let progress = self.host.progress;
+        Ok(self.run.learner.update(scored, &mut |done, total| {
+            progress.at("training", done as usize, total as usize);
+        })?)
+    }
+
+    /// The epoch that may be drawn with the present weights and not be too old when it is trained.
+    fn furthest(&self) -> u32 {
+        self.run.epoch.saturating_add(self.settings().max_staleness)
+    }
+
+    /// Publishes the present weights and asks ahead for what is drawn with them: an evaluation if
+    /// there is one, then `epochs`, as far as the run has them.
+    fn announce(
+        &mut self,
+        evaluates: bool,
+        epochs: impl Iterator<Item = u32>,
+    ) -> Result<(), RunError> {
+        let (plan, weights) = (self.run.plan, policy(&self.run, self.digest));
+        self.rollouts.publish(&weights).map_err(RunError::Rollouts)?;
+        if evaluates {
+            self.average = evaluation::averaged(&self.run.learner).map(|unet| {
+                let digest = unet.parameters().digest();
+                (unet, digest)
+            });
+            let average = average(&self.run, self.average.as_ref());
+            if let Some(average) = average {
+                self.rollouts.publish(&average).map_err(RunError::Rollouts)?;
+            }
+            let request = evaluation::request(plan, average.unwrap_or(weights));
+            self.rollouts.prefetch(&request).map_err(RunError::Rollouts)?;
+        }
+        for epoch in epochs.take_while(|epoch| *epoch < plan.settings.num_epochs) {
+            let request = training(plan, epoch, weights);
+            self.rollouts.prefetch(&request).map_err(RunError::Rollouts)?;
+        }
+        Ok(())
+    }
+
+    /// Draws, scores and records the evaluation that was announced; `None` if asked to stop.
+    fn evaluate(&mut self) -> Result<Option<Evaluated>, RunError> {
+        let averaged = self.average.take();
+        let average = average(&self.run, averaged.as_ref());
+        let weights = average.unwrap_or(policy(&self.run, self.digest));
+        let request = evaluation::request(self.run.plan, weights);
+        let Some(drawn) = draw(self.rollouts, &request, self.host)? else { return Ok(None) };
+        let OpenRun { plan, folder, model, epoch, evaluations, .. } = &mut self.run;
+        let evaluation = evaluations.push(plan, folder, model.shape, *epoch, &drawn.scored)?;
+        Ok(Some(Evaluated { evaluation, rewards: rewards(&drawn.scored) }))
+    }
+
+    fn evaluation_due(&self) -> bool {
+        let settings = self.settings();
+        settings.eval_every_each_epoch.is_some_and(|every| {
+            self.run.epoch.is_multiple_of(every) || self.run.epoch == settings.num_epochs
+        })
+    }
+
+    fn write_samples(&self, scored: &[ScoredTrajectory]) -> Result<(), RunError> {
+        let OpenRun { plan, folder, model, learner, epoch, .. } = &self.run;
+        let title = format!("samples of epoch {epoch}");
+        let path = folder.samples(*epoch);
+        pictures::write(&path, &plan.reward.label(), model.shape, scored, &title)?;
+        if plan.settings.record_batches {
+            let trajectories: Vec<_> = scored.iter().map(|one| &one.trajectory).collect();
+            let path = folder.batch(*epoch)?;
+            let rewards = rewards(scored);
+            batch_file::write(&path, &trajectories, learner.transitions(), Some(&rewards))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the epoch's line to the metrics and says it.
+    fn tell(
+        &mut self,
+        scored: &[ScoredTrajectory],
+        update: UpdateReport,
+        eval: Option<Evaluated>,
+        seconds: Seconds,
+    ) -> Result<(), RunError> {
+        let rewards = rewards(scored);
+        let evaluation = eval.as_ref().map(|eval| &eval.evaluation);
+        let metrics = EpochMetrics {
+            epoch: self.run.epoch,
+            policy_version: self.run.learner.version().0,
+            rewards: RewardSummary::of(&rewards),
+            components: components(scored),
+            update,
+            eval_reward_mean: evaluation.map(|eval| eval.rewards.reward_mean),
+            eval_components: evaluation.map(|eval| eval.components.clone()).unwrap_or_default(),
+            seconds,
+            peak_memory_bytes: peak_bytes().unwrap_or(0),
+        };
+        let OpenRun { learner, logs, metrics: lines, folder, epoch, .. } = &mut self.run;
+        lines.push(&metrics)?;
+        let trained = Trained { metrics: &metrics, rewards: &rewards, spread: learner.spread() };
+        logs.log(folder, *epoch, Some(trained), eval.as_ref())?;
+        self.host.progress.epoch(&metrics);
+        self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
+        Ok(())
+    }
+
+    fn save_if_due(&mut self, improved: bool) -> Result<(), RunError> {
+        let epoch = self.run.epoch;
+        let settings = self.settings();
+        let last = epoch == settings.num_epochs;
+        if last || improved || epoch.is_multiple_of(settings.checkpoint_every) {
+            self.save()?;
+        }
+        if improved {
+            self.run.folder.mark_best(epoch)?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), RunError> {
+        self.run.save()?;
+        self.rollouts.saved(self.run.epoch).map_err(RunError::Rollouts)
+    }
+
+    /// Nothing of the running epoch is kept: it will be sampled again, to the same bits.
+    fn stop(&mut self) -> Result<Outcome, RunError> {
+        if self.run.epoch > 0 && self.run.saved != Some(self.run.epoch) {
+            self.save()?;
+        }
+        self.close(Outcome::Interrupted)
+    }
+
+    /// Has the logs say how the run has ended.
+    fn close(&mut self, outcome: Outcome) -> Result<Outcome, RunError> {
+        self.run.logs.close(self.run.folder, self.run.epoch, outcome)?;
+        Ok(outcome)
+    }
+
+    /// Whether there is another epoch to train.
+    fn goes_on(&self) -> bool {
+        let more = self.run.epoch < self.settings().num_epochs;
+        more && self.used_up(self.last_divergence()).is_none()
+    }
+
+    /// Of the last epoch, of this process or of the one that is resumed.
+    fn last_divergence(&self) -> Option<f64> {
+        self.run.metrics.last().and_then(|line| line.update.kl_to_pretrained_nats)
+    }
+
+    /// What there is to say where a divergence ends the run.
+    fn used_up(&self, divergence: Option<f64>) -> Option<String> {
+        let (stop, kl) = (self.run.plan.learner.kl_stop?, divergence?);
+        (kl > stop).then(|| {
+            format!(
+                "stopping: the divergence from the pretrained model is {kl:.4} nats a transition, \
+                 above kl_stop = {stop}"
+            )
+        })
+    }
+
+    /// What came of the run.
+    pub fn closing(&mut self) -> String {
+        let OpenRun { plan, folder, model, evaluations, epoch, .. } = &self.run;
+        let flat = || self.rollouts.flat_reward(model.shape);
+        summary::closing(plan, folder, evaluations, *epoch, flat)
+    }
+
+    /// How to go on with the run.
+    pub fn interrupted(&self) -> String {
+        summary::interrupted(self.run.folder, self.run.epoch, self.host.command)
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.run.plan.settings
+    }
+}
+
+fn rewards(scored: &[ScoredTrajectory]) -> Vec<f32> {
+    scored.iter().map(|one| one.score.reward).collect()
+}
+
+/// The policy's own weights.
+fn policy<'r>(run: &'r OpenRun<'_>, digest: Digest) -> Weights<'r> {
+    let id = WeightsId { version: run.learner.version(), track: Track::Policy };
+    Weights { id, digest, unet: run.learner.policy().network() }
+}
+
+/// Their average, if there is one.
+fn average<'r>(run: &OpenRun<'_>, average: Option<&'r (UNet, Digest)>) -> Option<Weights<'r>> {
+    let id = WeightsId { version: run.learner.version(), track: Track::Average };
+    average.map(|(unet, digest)| Weights { id, digest: *digest, unet })
+}
+
+/// The samples that `epoch` trains on.
+fn training<'r>(plan: &Plan, epoch: u32, weights: Weights<'r>) -> Request<'r> {
+    Request {
+        weights,
+        purpose: Purpose::Rollout,
+        run_seed: plan.settings.run_seed,
+        epoch,
+        samples: plan.settings.num_samples_per_epoch as u32,
+        stage: "sampling",
+        on_interrupt: OnInterrupt::Abandon,
+    }
+}
+
+fn draw(
+    rollouts: &mut dyn Rollouts,
+    request: &Request<'_>,
+    host: &Host<'_>,
+) -> Result<Option<Rollout>, RunError> {
+    let drawn = rollouts.rollout(request, host.progress).map_err(RunError::Rollouts)?;
+    drawn.as_ref().map_or(Ok(()), |rollout| request.check(rollout))?;
+    Ok(drawn)
+}

@@ -1,0 +1,143 @@
+//! Evaluation: the same seeds every time, a grid and a table for each, and the means to compare.
+
+use crate::error::{FolderError, RunError};
+use crate::folder::RunFolder;
+use crate::metrics::{Components, RewardSummary, components};
+use crate::pictures;
+use crate::plan::Plan;
+use crate::rollouts::{OnInterrupt, Request, Weights};
+use crate::table::Columns;
+use ddpo_algorithm::learner::Learner;
+use ddpo_diffusion::unet::UNet;
+use ddpo_files::write_file;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::{PolicyVersion, StateShape};
+use serde::{Deserialize, Serialize};
+
+/// One evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Epochs completed before it.
+    pub epoch: u32,
+    /// Its rewards.
+    #[serde(flatten)]
+    pub rewards: RewardSummary,
+    /// The components of its scores, those of held-out rewards among them.
+    #[serde(default, skip_serializing_if = "Components::is_empty")]
+    pub components: Components,
+}
+
+/// The evaluations of a run, which are `eval/rewards.jsonl`.
+#[derive(Debug)]
+pub struct Evaluations {
+    list: Vec<Evaluation>,
+}
+
+impl Evaluations {
+    /// Takes up what there is up to `epoch`.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`] and [`FolderError::Line`].
+    pub fn open(folder: &RunFolder, epoch: u32) -> Result<Self, FolderError> {
+        let path = folder.root().join("eval/rewards.jsonl");
+        if epoch == 0 || !path.exists() {
+            return Ok(Self { list: Vec::new() });
+        }
+        let text = std::fs::read_to_string(&path).map_err(FolderError::io("read", &path))?;
+        let parsed = text.lines().map(serde_json::from_str::<Evaluation>);
+        let list = parsed
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| FolderError::Line { path, source })?;
+        Ok(Self { list: list.into_iter().filter(|one| one.epoch <= epoch).collect() })
+    }
+
+    /// The mean reward after `epoch` epochs, if there was an evaluation.
+    #[must_use]
+    pub fn mean_after(&self, epoch: u32) -> Option<f64> {
+        let found = self.list.iter().find(|one| one.epoch == epoch);
+        found.map(|one| one.rewards.reward_mean)
+    }
+
+    /// The first and the last evaluation.
+    #[must_use]
+    pub fn ends(&self) -> Option<(&Evaluation, &Evaluation)> {
+        Some((self.list.first()?, self.list.last()?))
+    }
+
+    /// Writes the grid, the table and the list; gives what it came to.
+    ///
+    /// # Errors
+    /// [`RunError::HeldOut`], [`RunError::Draw`] and [`RunError::Write`].
+    pub fn push(
+        &mut self,
+        plan: &Plan,
+        folder: &RunFolder,
+        shape: StateShape,
+        epoch: u32,
+        scored: &[ScoredTrajectory],
+    ) -> Result<Evaluation, RunError> {
+        check_held_out(plan, scored)?;
+        let title = format!("after {epoch} epochs");
+        pictures::write(&folder.eval(epoch, "png"), &plan.reward.label(), shape, scored, &title)?;
+        let columns = Columns::of(scored.iter().map(|one| &one.score));
+        let mut table = columns.heading("sample");
+        for one in scored {
+            let sample = one.trajectory.header().coordinates.sample;
+            table += &columns.row(&sample.to_string(), &one.score);
+        }
+        write_file(&folder.eval(epoch, "csv"), table.as_bytes())?;
+        let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
+        let rewards = RewardSummary::of(&rewards);
+        let evaluation = Evaluation { epoch, rewards, components: components(scored) };
+        self.list.push(evaluation.clone());
+        let lines = self.list.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let text = lines.join("\n") + "\n";
+        write_file(&folder.root().join("eval/rewards.jsonl"), text.as_bytes())?;
+        Ok(evaluation)
+    }
+}
+
+/// Checks that every sample was scored with the rewards that are held out for evaluation.
+fn check_held_out(plan: &Plan, scored: &[ScoredTrajectory]) -> Result<(), RunError> {
+    for name in plan.held_out.iter().map(RewardExpression::held_out_name) {
+        let lacks = |one: &&ScoredTrajectory| {
+            !one.score.components.iter().any(|component| component.name == name)
+        };
+        if let Some(one) = scored.iter().find(lacks) {
+            let sample = one.trajectory.header().coordinates.sample;
+            return Err(RunError::HeldOut { sample, name });
+        }
+    }
+    Ok(())
+}
+
+/// A network with the averaged weights, if the learner keeps some.
+#[must_use]
+pub fn averaged(learner: &Learner) -> Option<UNet> {
+    let entries = learner.ema()?.entries();
+    let network = learner.policy().network();
+    let (kind, device) = (network.parameters().kind(), network.parameters().device());
+    let mut unet = UNet::new(network.config(), kind, device);
+    unet.parameters_mut().copy_values(entries);
+    Some(unet)
+}
+
+/// The request for all evaluation samples.
+#[must_use]
+pub fn request<'a>(plan: &Plan, weights: Weights<'a>) -> Request<'a> {
+    let on_interrupt = match weights.id.version == PolicyVersion::default() {
+        true => OnInterrupt::Abandon,
+        false => OnInterrupt::Finish,
+    };
+    Request {
+        weights,
+        purpose: Purpose::Evaluation,
+        run_seed: plan.settings.eval_rnd_seed,
+        epoch: 0,
+        samples: plan.settings.num_eval_samples as u32,
+        stage: "evaluating",
+        on_interrupt,
+    }
+}

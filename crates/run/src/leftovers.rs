@@ -1,0 +1,71 @@
+//! What a killed process leaves half-written in a run's folder, and its removal.
+
+use crate::error::FolderError;
+use ddpo_files::recover_folder;
+use std::path::Path;
+
+/// Removes half-written files and folders under a run's folder. One process at a time works there,
+/// so whatever has a temporary name belongs to nobody.
+///
+/// # Errors
+/// [`FolderError::Io`] and [`FolderError::CleanUp`] name the folder.
+pub fn remove(root: &Path) -> Result<(), FolderError> {
+    for name in ["", "samples", "eval", "batches", "checkpoints"] {
+        let folder = root.join(name);
+        if folder.is_dir() {
+            clean(&folder)?;
+        }
+    }
+    let wandb = root.join("wandb");
+    if wandb.is_dir() {
+        let unreadable = || FolderError::io("clean up", &wandb);
+        for entry in std::fs::read_dir(&wandb).map_err(unreadable())? {
+            let run = entry.map_err(unreadable())?.path();
+            let folders = [run.join("files"), run];
+            folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| clean(folder))?;
+        }
+    }
+    Ok(())
+}
+
+fn clean(folder: &Path) -> Result<(), FolderError> {
+    let refused = || FolderError::io("clean up", folder);
+    for entry in std::fs::read_dir(folder).map_err(refused())? {
+        let entry = entry.map_err(refused())?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if entry.file_type().map_err(refused())?.is_dir() {
+            let target = name.strip_prefix(".tmp-").or_else(|| name.strip_prefix(".old-"));
+            if let Some(target) = target.filter(|target| is_checkpoint(target)) {
+                recover_folder(&folder.join(target))
+                    .map_err(|source| FolderError::CleanUp { path: folder.into(), source })?;
+            }
+        } else if is_half_written(name) {
+            std::fs::remove_file(entry.path()).map_err(refused())?;
+        }
+    }
+    Ok(())
+}
+
+fn is_checkpoint(name: &str) -> bool {
+    name == "best" || name.starts_with("epoch-")
+}
+
+/// Returns whether `name` is a temporary name of `write_file`: `.tmp-` and six letters or digits.
+fn is_half_written(name: &str) -> bool {
+    let random = |rest: &str| rest.len() == 6 && rest.chars().all(|c| c.is_ascii_alphanumeric());
+    name.strip_prefix(".tmp-").is_some_and(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_our_own_are_half_written() {
+        assert!(is_half_written(".tmp-a1B2c3"));
+        for name in ["run.toml", ".tmp-notes.txt", ".bashrc", "film.part", ".tmp-a1B2c3d"] {
+            assert!(!is_half_written(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! One run of DDPO, epoch by epoch: sample, score, update, evaluate, save.
+//!
+//! The loop is the same whether sampler and reward model work in this process (`ddpo train`) or in
+//! others (`ddpo-learner`): trajectories come in by the port [`rollouts::Rollouts`]. A run is
+//! opened first ([`open`]), which loads everything and writes nothing, and then trained ([`train`]).
+
+pub mod batch_file;
+pub mod card;
+pub mod checkpoint;
+pub mod embedded;
+mod epochs;
+pub mod error;
+pub mod evaluation;
+pub mod folder;
+pub mod host;
+mod leftovers;
+mod lock;
+mod logging;
+pub mod metrics;
+pub mod model;
+pub mod open;
+pub mod pictures;
+pub mod place;
+pub mod plan;
+pub mod pretraining;
+pub mod progress;
+pub mod resume;
+pub mod rollouts;
+pub mod seed_file;
+pub mod settings;
+mod shares;
+mod summary;
+pub mod table;
+pub mod train;
+pub mod watched;

@@ -1,0 +1,198 @@
+//! From settings to what the engines take, with the checks that concern more than one of them.
+
+use crate::settings::{RewardCompat, Settings};
+use ddpo_algorithm::adamw::AdamWConfig;
+use ddpo_algorithm::config::{InvalidSetting, LearnerConfig, RewardScale};
+use ddpo_algorithm::schedule::LearningRate;
+use ddpo_diffusion::scheduler::Transitions;
+use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
+use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::reward::RewardExpression;
+use std::path::PathBuf;
+use tch::Kind;
+
+/// Settings that passed every check that needs neither a model nor a reward: whether there is a
+/// reward model for the task is for whoever scores to say.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The settings as resolved.
+    pub settings: Settings,
+    /// What is maximised.
+    pub reward: RewardExpression,
+    /// What evaluations are scored with besides.
+    pub held_out: Vec<RewardExpression>,
+    /// The learner's part.
+    pub learner: LearnerConfig,
+    /// Samples denoised together.
+    pub sample_batch: usize,
+    /// How images become 8-bit.
+    pub pixel_map: PixelMap,
+}
+
+impl Plan {
+    /// Checks settings against each other.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn new(settings: Settings) -> Result<Self, InvalidSetting> {
+        check_counts(&settings)?;
+        check_samples(&settings)?;
+        check_seeds(&settings)?;
+        check_rates(&settings)?;
+        check_indices(&settings)?;
+        let (reward, held_out) = (reward(&settings)?, held_out(&settings)?);
+        let learner = learner_config(&settings, &reward);
+        learner.check()?;
+        let sample_batch = settings.sample_batch_size.unwrap_or(settings.batch_size);
+        at_least_one("sample_batch_size", sample_batch)?;
+        let pixel_map = match settings.reward_compat {
+            RewardCompat::None => PixelMap::Signed,
+            RewardCompat::Seed => PixelMap::Unit,
+        };
+        Ok(Self { settings, reward, held_out, learner, sample_batch, pixel_map })
+    }
+
+    /// The type that the UNet runs in.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.settings.dtype.kind()
+    }
+
+    /// The learning rate over `epochs` epochs of `samples` samples.
+    #[must_use]
+    pub fn learning_rate(&self, epochs: u32, samples: usize) -> LearningRate {
+        let batches = (samples / self.settings.batch_size) as u64;
+        LearningRate {
+            initial: self.settings.initial_lr,
+            peak: self.settings.peak_lr,
+            warmup_fraction: self.settings.warmup_pct,
+            total_steps: u64::from(epochs) * self.settings.num_inner_epochs as u64 * batches,
+        }
+    }
+
+    /// The steps of sampling and training.
+    ///
+    /// # Errors
+    /// [`SchedulerError`] if there cannot be so many steps, or eta is out of range.
+    pub fn transitions(
+        &self,
+        config: &SchedulerConfig,
+        steps: usize,
+    ) -> Result<Transitions, SchedulerError> {
+        Transitions::new(self.settings.scheduler, config, steps, self.settings.eta)
+    }
+
+    /// The folder of the run.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        PathBuf::from(&self.settings.output_dir)
+    }
+
+    /// Whether the pretrained model is needed beside the one that is trained.
+    #[must_use]
+    pub fn needs_reference(&self) -> bool {
+        self.learner.kl_coefficient > 0.0 || self.learner.kl_stop.is_some()
+    }
+}
+
+fn at_least_one(name: &'static str, count: usize) -> Result<(), InvalidSetting> {
+    match count {
+        0 => Err(InvalidSetting::new(name, "at least 1", 0)),
+        _ => Ok(()),
+    }
+}
+
+fn check_counts(settings: &Settings) -> Result<(), InvalidSetting> {
+    at_least_one("num_epochs", settings.num_epochs as usize)?;
+    at_least_one("checkpoint_every", settings.checkpoint_every as usize)?;
+    at_least_one("eval_every_each_epoch", settings.eval_every_each_epoch.unwrap_or(1) as usize)?;
+    at_least_one("num_eval_samples", settings.num_eval_samples)
+}
+
+fn check_samples(settings: &Settings) -> Result<(), InvalidSetting> {
+    let (samples, batch) = (settings.num_samples_per_epoch, settings.batch_size);
+    if batch == 0 || samples < 2 || !samples.is_multiple_of(batch) {
+        let better = samples.max(2).next_multiple_of(batch.max(1));
+        let expected =
+            format!("a multiple of batch_size = {batch}, at least 2; hint: try {better}");
+        return Err(InvalidSetting::new("num_samples_per_epoch", expected, samples));
+    }
+    Ok(())
+}
+
+fn check_seeds(settings: &Settings) -> Result<(), InvalidSetting> {
+    let seeds = [("run_seed", settings.run_seed), ("eval_rnd_seed", settings.eval_rnd_seed)];
+    match seeds.into_iter().find(|(_, seed)| i64::try_from(*seed).is_err()) {
+        Some((name, seed)) => Err(InvalidSetting::new(name, "a number below 2^63", seed)),
+        None => Ok(()),
+    }
+}
+
+fn check_rates(settings: &Settings) -> Result<(), InvalidSetting> {
+    for (name, rate) in [("initial_lr", settings.initial_lr), ("peak_lr", settings.peak_lr)] {
+        if !(rate.is_finite() && rate >= 0.0) {
+            return Err(InvalidSetting::new(name, "0 or more", rate));
+        }
+    }
+    if !(0.0..=1.0).contains(&settings.warmup_pct) {
+        return Err(InvalidSetting::new("warmup_pct", "0 to 1", settings.warmup_pct));
+    }
+    Ok(())
+}
+
+/// Samples are told apart by 32-bit indices.
+fn check_indices(settings: &Settings) -> Result<(), InvalidSetting> {
+    let counts = [
+        ("num_samples_per_epoch", settings.num_samples_per_epoch),
+        ("num_eval_samples", settings.num_eval_samples),
+    ];
+    match counts.into_iter().find(|(_, count)| u32::try_from(*count).is_err()) {
+        Some((name, count)) => Err(InvalidSetting::new(name, "fewer than 2^32", count)),
+        None => Ok(()),
+    }
+}
+
+/// The reward: that of the task, where none is written.
+fn reward(settings: &Settings) -> Result<RewardExpression, InvalidSetting> {
+    let (name, text) = match &settings.reward {
+        Some(text) => ("reward", text),
+        None => ("task", &settings.task),
+    };
+    let refused = |expected: String| InvalidSetting::new(name, expected, text);
+    let parsed = text.parse::<RewardExpression>();
+    let reward = parsed.map_err(|error| refused(error.to_string()))?;
+    match settings.reward.is_none() && reward.plain().is_none() {
+        true => Err(refused("one task; hint: reward takes a sum".into())),
+        false => Ok(reward),
+    }
+}
+
+fn held_out(settings: &Settings) -> Result<Vec<RewardExpression>, InvalidSetting> {
+    let Some(texts) = &settings.eval_reward else { return Ok(Vec::new()) };
+    let refused = |error| InvalidSetting::new("eval_reward", format!("{error}"), texts.join(","));
+    RewardExpression::list(texts).map_err(refused)
+}
+
+fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConfig {
+    LearnerConfig {
+        seed: settings.run_seed,
+        batch_size: settings.batch_size,
+        micro_batch_size: settings.micro_batch_size.unwrap_or(settings.batch_size),
+        inner_epochs: settings.num_inner_epochs,
+        objective: settings.objective,
+        advantage: settings.advantage,
+        normalised: (settings.reward_scale == RewardScale::Normalised).then(|| reward.clone()),
+        clip_advantages: settings.clip_advantages,
+        clip_ratio: settings.clip_ratio,
+        importance_cap: settings.importance_cap,
+        max_staleness: settings.max_staleness,
+        reduction: settings.log_prob,
+        kl_coefficient: settings.kl_coef,
+        kl_stop: settings.kl_stop,
+        timestep_fraction: settings.timestep_fraction,
+        max_gradient_norm: settings.max_grad_norm,
+        optimizer: AdamWConfig { weight_decay: settings.weight_decay, ..AdamWConfig::default() },
+        ema_decay: settings.ema_decay,
+        ratio_tolerance: settings.ratio_tolerance,
+    }
+}

@@ -1,0 +1,79 @@
+//! The settings of a run that is to go on: the run's own, which whatever is asked beside them has
+//! to agree with.
+
+use crate::folder::RunFolder;
+use crate::place::anchored;
+use crate::settings::{self, Resolved, SettingFlags, Settings};
+use ddpo_settings::{SettingsError, Source};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use toml::{Table, Value};
+
+/// Why a run cannot go on with the settings that were asked for.
+#[derive(Debug, Error)]
+pub enum ResumeError {
+    /// The folder holds no run.
+    #[error("--resume: {} is not there; hint: --output-dir names the run's folder", .0.display())]
+    NoRun(PathBuf),
+    /// The run's own settings cannot be read.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A setting contradicts the run's.
+    #[error(
+        "--resume: {from}: {key} = {asked} differs from the run's {recorded}; \
+         hint: leave it out, or start a new run"
+    )]
+    Differs {
+        /// Where it was asked for.
+        from: Source,
+        /// The setting.
+        key: String,
+        /// What was asked for.
+        asked: String,
+        /// What the run has.
+        recorded: String,
+    },
+    /// Settings could not be written as a TOML table: an error of the program.
+    #[error("settings: {0}")]
+    Schema(#[from] toml::ser::Error),
+    /// The run's settings do not make a whole.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: toml::de::Error,
+    },
+}
+
+/// The settings of the run in the `output_dir` that was asked for. What a file, the environment or
+/// a flag set beside it has to agree with them.
+///
+/// # Errors
+/// [`ResumeError`] names the setting and its source.
+pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
+    let path = RunFolder::settings_file(Path::new(&asked.settings.output_dir));
+    if !path.is_file() {
+        return Err(ResumeError::NoRun(path));
+    }
+    let nothing = SettingFlags::default();
+    let recorded = settings::resolve(Some(&path), std::iter::empty(), &nothing)?.settings;
+    let now = Table::try_from(anchored(&asked.settings))?;
+    let mut then = Table::try_from(&recorded)?;
+    for (key, from) in asked.sources.iter().filter(|(key, _)| *key != "output_dir") {
+        let (asked, recorded) = (now.get(key), then.get(key));
+        if asked != recorded {
+            let (asked, recorded) = (shown(asked), shown(recorded));
+            let (from, key) = (from.clone(), key.clone());
+            return Err(ResumeError::Differs { from, key, asked, recorded });
+        }
+    }
+    if let Some(folder) = now.get("output_dir") {
+        then.insert("output_dir".into(), folder.clone());
+    }
+    then.try_into().map_err(|source| ResumeError::File { path, source })
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or("unset".into(), ToString::to_string)
+}

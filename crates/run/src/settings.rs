@@ -1,0 +1,217 @@
+//! The settings of a run: names, types, defaults and meanings, in one table.
+//!
+//! A name is a key in a settings file, a flag (`--batch-size`), and an environment variable
+//! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
+
+use ddpo_algorithm::config::{AdvantageScope, Objective, RewardScale};
+use ddpo_diffusion::dtype::Dtype;
+use ddpo_diffusion::gaussian::Reduction;
+use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_rollout::trajectory::StateDtype;
+use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
+use ddpo_settings::table::Flags;
+use ddpo_settings::{Layers, SettingsError, Source};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How images are mapped to 8 bits before they are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RewardCompat {
+    /// From [-1, 1], as it should be.
+    #[default]
+    None,
+    /// From [0, 1], the seed implementation's error.
+    Seed,
+}
+
+ddpo_settings::settings! {
+    /// The settings of a run.
+    pub struct Settings;
+    values {
+        /// "aesthetic score", "under30 years old", "over50 years old", "jpeg compressibility" or
+        /// "jpeg incompressibility"
+        task: String = "aesthetic score".into();
+        /// Pretrained model: a folder, a Hub name such as google/ddpm-church-256, or toy-faces-32
+        ddpm_ckpt: String = "google/ddpm-celebahq-256".into();
+        /// Folder of the run
+        output_dir: String = ".".into();
+        /// Seed of the run: all training noise follows from it
+        run_seed: u64 = 5_633_313_988;
+        /// Epochs: sample, score, update
+        num_epochs: u32 = 5;
+        /// Trajectories in an epoch
+        num_samples_per_epoch: usize = 10;
+        /// Samples in a mini-batch: one optimizer step each
+        batch_size: usize = 5;
+        /// Passes over an epoch's samples
+        num_inner_epochs: usize = 1;
+        /// Denoising steps
+        num_inference_steps: usize = 40;
+        /// Stochasticity of DDIM, above 0 and at most 1; 1 gives DDPM's variance
+        eta: f64 = 1.0;
+        /// ddim or ddpm
+        scheduler: SchedulerKind = SchedulerKind::Ddim;
+        /// Learning rate of the first step
+        initial_lr: f64 = 9e-8;
+        /// Learning rate after the warm-up; equal to initial_lr means a constant rate
+        peak_lr: f64 = 6e-7;
+        /// Share of all optimizer steps that the warm-up takes
+        warmup_pct: f64 = 0.1;
+        /// AdamW's weight decay
+        weight_decay: f64 = 1e-4;
+        /// Advantages are clipped to plus and minus this
+        clip_advantages: f64 = 2.5;
+        /// The probability ratio is clipped to 1 plus and minus this, in log_prob's unit
+        clip_ratio: f64 = 1e-4;
+        /// Gradients are scaled to at most this norm
+        max_grad_norm: f64 = 1.0;
+        /// clipped-is (importance sampling with a clip), decoupled (the same for samples of older
+        /// weights) or score-function
+        objective: Objective = Objective::ClippedIs;
+        /// How many epochs older than the learner's weights those of a sample may be; above 0
+        /// samplers run ahead, which takes the services
+        max_staleness: u32 = 0;
+        /// The decoupled objective's importance weight is cut at this, in log_prob's unit
+        importance_cap: f64 = 5.0;
+        /// Rewards are standardised over the epoch, the batch, or running (all so far)
+        advantage: AdvantageScope = AdvantageScope::Epoch;
+        /// raw, or normalised: each reward of a sum is standardised like an advantage before it is
+        /// weighted and added
+        reward_scale: RewardScale = RewardScale::Raw;
+        /// Log-probabilities as mean over dimensions, or sum (nats)
+        log_prob: Reduction = Reduction::Mean;
+        /// Weight of the divergence from the pretrained model
+        kl_coef: f64 = 0.0;
+        /// Share of a trajectory's steps that are trained
+        timestep_fraction: f64 = 1.0;
+        /// Largest |ratio - 1| before the first update of an epoch
+        ratio_tolerance: f64 = 1e-4;
+        /// Evaluation samples
+        num_eval_samples: usize = 2;
+        /// Seed of the evaluation samples: the same noise every time
+        eval_rnd_seed: u64 = 666;
+        /// Epochs between checkpoints; there is always one after the last
+        checkpoint_every: u32 = 1;
+        /// auto, cpu, cuda or cuda:N
+        device: String = "auto".into();
+        /// Type that the UNet runs in: f32 or bf16
+        dtype: Dtype = Dtype::F32;
+        /// Type that states are rounded to and kept in: f32, f16 or bf16
+        state_dtype: StateDtype = StateDtype::F32;
+        /// seed maps images to 8 bits as the seed implementation did, which rewards darkness
+        reward_compat: RewardCompat = RewardCompat::None;
+        /// logits (their sum over the wanted ages, as the seed implementation; unbounded, so a policy
+        /// can raise it without changing the age), probability or log-odds (the one to use)
+        age_reward: String = "logits".into();
+        /// Type that a reward's network runs in: f32 or bf16
+        reward_dtype: Dtype = Dtype::F32;
+        /// Project of Weights & Biases, for wandb_logging
+        wandb_project: String = "ddpo".into();
+    }
+    optional {
+        /// Reward in place of the task's: a weighted sum such as
+        /// "0.7*aesthetic + 0.3*jpeg compressibility"
+        reward: String = String::new();
+        /// Rewards that evaluations alone are scored with, with commas between them
+        eval_reward: Vec<String> = vec![String::new()];
+        /// (sample, step) pairs in one backward pass; batch_size by default
+        micro_batch_size: usize = 1;
+        /// Samples denoised together; batch_size by default
+        sample_batch_size: usize = 1;
+        /// Epochs between evaluations; none without it
+        eval_every_each_epoch: u32 = 1;
+        /// The run stops when an epoch's mean divergence from the pretrained model passes this
+        /// (nats a transition)
+        kl_stop: f64 = 1.0;
+        /// Keep averaged weights of this decay, and evaluate with them
+        ema_decay: f64 = 0.99;
+        /// Start from this checkpoint folder, its optimizer included if it has one
+        resume_from_ckpt: String = String::new();
+        /// Best evaluation reward so far, in place of the checkpoint's
+        manual_best_reward: f64 = 0.0;
+        /// CPU threads; all by default
+        threads: usize = 1;
+        /// The reward's network: a folder, a Hub name, or toy-ages-32 for drawn faces; by default
+        /// nateraw/vit-age-classifier for ages, openai/clip-vit-large-patch14 for the aesthetic score
+        reward_model: String = String::new();
+        /// LAION's aesthetic head: a file such as sac+logos+ava1-l14-linearMSE.pth, or one on the Hub as
+        /// owner/name/file
+        aesthetic_head: String = String::new();
+        /// User or team of Weights & Biases that the run belongs to; that of wandb login by default
+        wandb_entity: String = String::new();
+        /// Name of the run in Weights & Biases; that of its folder by default
+        wandb_name: String = String::new();
+        /// Tags of the run in Weights & Biases, with commas between them
+        wandb_tags: Vec<String> = vec![String::new()];
+    }
+    switches {
+        /// With wandb_logging: keep the last and the best checkpoint as artifacts. Checkpoints are
+        /// saved in any case
+        save_model;
+        /// Log to Weights & Biases: an offline run in wandb/, which wandb sync uploads
+        wandb_logging;
+        /// Log to TensorBoard: event files in tensorboard/
+        tensorboard;
+        /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
+        record_batches;
+    }
+    aliases {
+        // The seed implementation has had two spellings of this one.
+        weight_decay = "policy-weight-decay";
+    }
+}
+
+/// The flags of all settings.
+pub type SettingFlags = Flags<Settings>;
+
+/// The settings, and where each that is not a default came from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The settings.
+    pub settings: Settings,
+    /// The uppermost source of each key that a file, the environment or a flag has set.
+    pub sources: BTreeMap<String, Source>,
+}
+
+/// The run's settings as the first of several tables, for a service's settings file.
+///
+/// # Errors
+/// [`SettingsError::Schema`], an error of the program.
+pub fn layers() -> Result<Layers, SettingsError> {
+    Layers::flat(&Settings::default())
+}
+
+/// The run's settings out of layers that began with [`layers`].
+///
+/// # Errors
+/// [`SettingsError::Value`] for a value that its setting does not take.
+pub fn of_layers(layers: &Layers) -> Result<Resolved, SettingsError> {
+    let own = |(key, _): &(&String, &Source)| !key.contains('.');
+    let sources = layers.sources().iter().filter(own);
+    let sources = sources.map(|(key, from)| (key.clone(), from.clone())).collect();
+    Ok(Resolved { settings: layers.finish()?, sources })
+}
+
+/// Lays defaults, file, environment and flags over each other. Every value has to be one that its
+/// setting takes, that of a file or a variable also where something above overrides it.
+///
+/// # Errors
+/// [`SettingsError`] names the source, the key and the value.
+pub fn resolve(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &SettingFlags,
+) -> Result<Resolved, SettingsError> {
+    // One file may serve this and the services.
+    let mut layers = layers()?.leave(&["service", "sampler", "rewarder", "learner"]);
+    if let Some(path) = file {
+        layers.file(path)?;
+        layers.finish::<Settings>()?;
+    }
+    layers.environment(PREFIX, &NO_SETTINGS, environment)?;
+    layers.finish::<Settings>()?;
+    layers.flags(flags.given())?;
+    Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })
+}

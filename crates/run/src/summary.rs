@@ -1,0 +1,114 @@
+//! The lines that a run tells.
+
+use crate::evaluation::{Evaluation, Evaluations};
+use crate::folder::RunFolder;
+use crate::metrics::{Components, EpochMetrics};
+use crate::plan::Plan;
+use crate::shares;
+use ddpo_rollout::reward::{RewardExpression, Term};
+
+/// What is about to run.
+#[must_use]
+pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
+    let settings = &plan.settings;
+    let from = if epoch == 0 { String::new() } else { format!(" from epoch {epoch} on") };
+    format!(
+        "finetuning {} for \"{}\"{from}: {} epochs of {} samples, {} steps each, in {}",
+        settings.ddpm_ckpt,
+        plan.reward,
+        settings.num_epochs,
+        settings.num_samples_per_epoch,
+        settings.num_inference_steps,
+        folder.root().display()
+    )
+}
+
+/// One epoch. Of a sum its terms, of an evaluation what is held out.
+#[must_use]
+pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
+    let EpochMetrics { rewards, update, seconds, .. } = metrics;
+    let labels = plan.reward.terms().iter().map(Term::label);
+    let terms = means(&metrics.components, labels.map(|label| (label.clone(), label)));
+    let held_out = means(&metrics.eval_components, held_out(plan));
+    let eval = metrics.eval_reward_mean;
+    let eval = eval.map_or(String::new(), |mean| format!(", eval {mean:.4}{held_out}"));
+    format!(
+        "epoch {}/{}: reward {:.4} +- {:.4}{terms}{eval}, loss {:.2e}, clipped {:.0} %, \
+         gap {:.1e}, lr {:.2e}, {:.1} + {:.1} s",
+        metrics.epoch,
+        plan.settings.num_epochs,
+        rewards.reward_mean,
+        rewards.reward_std,
+        update.loss,
+        update.clip_fraction * 100.0,
+        update.ratio_gap_max,
+        update.lr,
+        seconds.seconds_sampling,
+        seconds.seconds_training,
+    )
+}
+
+/// The rewards that are held out: their names among the components, and as they are shown.
+fn held_out(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    let named = |reward: &RewardExpression| (reward.held_out_name(), reward.label());
+    plan.held_out.iter().map(named)
+}
+
+/// The means of those components that there are, in brackets.
+fn means(components: &Components, names: impl Iterator<Item = (String, String)>) -> String {
+    let mean = |(name, shown): (String, String)| {
+        components.get(&name).map(|found| format!("{shown} {:.4}", found.mean))
+    };
+    let found: Vec<String> = names.filter_map(mean).collect();
+    match found.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", found.join(", ")),
+    }
+}
+
+/// What came of it, and the files to look at. `flat` gives the reward of a flat grey image, as a
+/// floor to compare with, where there is one.
+#[must_use]
+pub fn closing(
+    plan: &Plan,
+    folder: &RunFolder,
+    evaluations: &Evaluations,
+    epoch: u32,
+    flat: impl FnOnce() -> Option<f64>,
+) -> String {
+    let mut text = String::new();
+    if let Some((first, last)) = evaluations.ends().filter(|(first, last)| first != last) {
+        let (before, after) = (first.rewards.reward_mean, last.rewards.reward_mean);
+        let samples = plan.settings.num_eval_samples;
+        text += &format!("evaluation reward over {samples} fixed seeds: {before:.4} -> {after:.4}");
+        if let Some(flat) = flat() {
+            let share = (before - after) / (before - flat) * 100.0;
+            text += &format!(
+                "; of the part that lies above a flat grey image ({:.3} kB), {share:.0} % is gone",
+                flat.abs()
+            );
+        }
+        for (name, shown) in held_out(plan) {
+            let mean = |evaluation: &Evaluation| evaluation.components.get(&name).map(|it| it.mean);
+            if let (Some(before), Some(after)) = (mean(first), mean(last)) {
+                text += &format!("\nheld out: {shown}: {before:.4} -> {after:.4}");
+            }
+        }
+        text += &shares::lines(&first.components, &last.components);
+        let show = |epoch| folder.eval(epoch, "png").display().to_string();
+        text += &format!("\nlook at  {}  and  {}", show(first.epoch), show(last.epoch));
+    }
+    text += &format!("\nmetrics  {}", folder.metrics().display());
+    text += &format!("\nweights  {}", folder.checkpoint(epoch).display());
+    if folder.best().is_dir() {
+        text += &format!("  (best: {})", folder.best().display());
+    }
+    text.trim_start().to_owned()
+}
+
+/// How to go on, with the command that began it.
+#[must_use]
+pub fn interrupted(folder: &RunFolder, epoch: u32, command: &str) -> String {
+    let root = folder.root().display();
+    format!("stopped after epoch {epoch}; go on with: {command} --resume --output-dir {root}")
+}

@@ -1,0 +1,11 @@
+//! What a run does as a whole, on a tiny model: one file a behaviour, one binary for all.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+mod batch_file;
+mod pretraining;
+mod resume;
+mod run;
+#[path = "../../../algorithm/tests/behaviour/tiny.rs"]
+#[expect(dead_code, reason = "the algorithm's own tests use the rest")]
+mod tiny;
