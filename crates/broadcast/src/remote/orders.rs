@@ -211,9 +211,12 @@ impl RedisBroadcast {
         order: &str,
     ) -> Result<Option<Delivery>, BroadcastError> {
         let parsed = serde_json::from_str::<WorkOrder>(order).map_err(|error| error.to_string());
-        let checked = parsed.and_then(|order| match order.run_id == self.run_id {
-            true => Ok(order),
-            false => Err(format!("expected the run {:?}, found {:?}", self.run_id, order.run_id)),
+        let checked = parsed.and_then(|order| {
+            if order.run_id == self.run_id {
+                Ok(order)
+            } else {
+                Err(format!("expected the run {:?}, found {:?}", self.run_id, order.run_id))
+            }
         });
         match checked {
             Ok(order) => {
