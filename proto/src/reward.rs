@@ -1,9 +1,9 @@
 //! What a reward server says about its reward.
 
-/// Images in a request where the server does not say how many it takes.
-pub const DEFAULT_BATCH: usize = 32;
+/// Images in a request if the server does not name a limit.
+pub(crate) const DEFAULT_BATCH: usize = 32;
 
-/// What a reward server says of itself.
+/// The description that a reward server gives of its reward.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Name of the reward.
@@ -12,12 +12,12 @@ pub struct Description {
     pub unit: String,
     /// Names of the components, in the order of every score's.
     pub components: Vec<String>,
-    /// Images that a request may hold at most.
+    /// The most images in one request.
     pub max_batch: usize,
 }
 
 impl Description {
-    /// Whether both give the same reward; how many images they take at once is their own affair.
+    /// Returns whether both describe the same reward; `max_batch` may differ.
     #[must_use]
     pub fn is_same_reward(&self, other: &Self) -> bool {
         let reward = |of: &Self| (of.name.clone(), of.unit.clone(), of.components.clone());

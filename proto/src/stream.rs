@@ -1,12 +1,12 @@
-//! What a trajectory stream carries, in the domain's terms: who sent what, whole trajectories, and
-//! what became of them.
+//! The domain's form of a stream's messages: identity and header of a trajectory, its score, and its
+//! receipt.
 
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::TrajectoryHeader;
 use std::fmt;
 
-/// Which trajectory this is, and who made it for which order.
+/// Identifies a trajectory: the run, the order, and the worker that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TrajectoryIdentity {
     /// Unique in the run: the same sample of the same epoch always has the same.
@@ -15,77 +15,77 @@ pub struct TrajectoryIdentity {
     pub run_id: String,
     /// The work order that asked for it.
     pub order_id: String,
-    /// How often the order had been handed out when this was made, from 1.
+    /// The delivery of the order that made it, from 1.
     pub attempt: u32,
-    /// Who made it.
+    /// The worker that made it.
     pub worker_id: String,
     /// Start time of that worker in milliseconds since 1970.
     pub incarnation: u64,
-    /// Which of the learner's weights made it; their version is in the header.
+    /// The kind of weights that made it; their version is in the header.
     pub track: Track,
     /// W3C trace context of the work order.
     pub traceparent: Option<String>,
 }
 
-/// What opens a trajectory.
+/// The first message of a trajectory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opening {
-    /// Which trajectory it is.
+    /// Identity of the trajectory.
     pub identity: TrajectoryIdentity,
-    /// How to read it.
+    /// Shape, dtype and steps.
     pub header: TrajectoryHeader,
 }
 
 impl Opening {
-    /// The weights that made it.
+    /// Returns the weights that made it.
     #[must_use]
     pub fn weights(&self) -> WeightsId {
         WeightsId { version: self.header.policy_version, track: self.identity.track }
     }
 
-    /// Bytes of one state.
+    /// Returns the bytes of one state.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
         self.header.shape.elements() * self.header.dtype.size()
     }
 
-    /// T + 1.
+    /// Returns the number of states, T + 1.
     #[must_use]
     pub fn state_count(&self) -> usize {
         self.header.timesteps.len() + 1
     }
 }
 
-/// A score and the task that it was given for.
+/// A score and the task that it is for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskScore {
-    /// What the reward model says.
+    /// The score of the reward model.
     pub score: Score,
     /// The task.
     pub task: String,
 }
 
-/// What became of a trajectory.
+/// The receiver's decision on a trajectory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The learner has it.
     Accepted,
     /// The learner had it already.
     Duplicate,
-    /// Nobody waits for it any more.
+    /// The learner no longer waits for it.
     Stale,
-    /// It is malformed or not what was ordered.
+    /// It is malformed or does not match its order.
     Invalid,
-    /// It could not be taken now; it is to be sent again.
+    /// The receiver has no room now; send it again.
     RetryLater,
 }
 
 impl Verdict {
-    /// All of them.
+    /// All verdicts.
     pub const ALL: [Self; 5] =
         [Self::Accepted, Self::Duplicate, Self::Stale, Self::Invalid, Self::RetryLater];
 
-    /// Its name, as metrics and logs show it.
+    /// Returns the name in metrics and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -109,8 +109,8 @@ impl fmt::Display for Verdict {
 pub struct Receipt {
     /// The trajectory; empty if its header could not be read.
     pub trajectory_id: String,
-    /// What became of it.
+    /// The decision.
     pub verdict: Verdict,
-    /// Why, for a verdict that is not [`Verdict::Accepted`].
+    /// The reason, unless the verdict is [`Verdict::Accepted`].
     pub reason: String,
 }

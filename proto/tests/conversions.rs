@@ -90,7 +90,7 @@ fn every_malformed_header_has_its_name() {
 }
 
 #[test]
-fn what_stays_in_one_process_is_not_sent() {
+fn refuses_to_send_purposes_that_stay_in_one_process() {
     let mut private = opening(0, 3, [3, 8, 8]);
     private.header.purpose = Purpose::Pretraining;
     let error = header::to_wire(&private, &Limits::default()).unwrap_err();

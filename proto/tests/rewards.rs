@@ -47,7 +47,7 @@ fn a_description_comes_back_and_its_batch_is_bounded() {
 }
 
 #[test]
-fn an_image_has_the_pixels_that_its_sides_say() {
+fn rejects_images_whose_pixels_do_not_match_their_sides() {
     assert_eq!(read(vec![image(2, 1, 6)]).unwrap()[0].pixels(), [7; 6]);
     let source = ImageError::Length { width: 2, height: 1, expected: 6, found: 5 };
     let expected = MalformedReward::Image { index: 1, source };
@@ -68,7 +68,7 @@ fn an_image_has_the_pixels_that_its_sides_say() {
 }
 
 #[test]
-fn scores_are_those_that_were_asked_for() {
+fn rejects_scores_that_do_not_match_the_request() {
     let description = described(&["red"]);
     let score = |reward, red| Score {
         reward,

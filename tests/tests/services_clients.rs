@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use ddpo_broadcast::orders::{Delivery, OrderQueue};
-use ddpo_broadcast::run_spec::RunSpecs;
+use ddpo_broadcast::orders::Delivery;
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig, python, until};
 use serde_json::{Value, json};

@@ -1,9 +1,6 @@
 //! What dies is missed for seconds only, and what is lost is put back: samplers, rewarders, Redis,
 //! the learner.
 
-use ddpo_broadcast::orders::OrderQueue;
-use ddpo_broadcast::run_spec::RunSpecs;
-use ddpo_broadcast::weights::WeightStore;
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig, Inspector, PATIENCE, toy, until, within};
 use ddpo_tests::tree;

@@ -1,7 +1,7 @@
-//! How long weights take from the learner's memory to checked weights at every follower, beside
+//! How long weights take from the learner's memory to checked weights at every sampler, beside
 //! plain SET and GET of the same bytes in the same run, and how long Redis kept others waiting.
 //!
-//! `cargo run --release -p ddpo-broadcast --example throughput -- [MB] [FOLLOWERS] [ROUNDS] [URL]`
+//! `cargo run --release -p ddpo-broadcast --example throughput -- [MB] [SAMPLERS] [ROUNDS] [URL]`
 //!
 //! Without a URL it starts a `redis-server` of its own. Prints one line of JSON.
 
@@ -11,12 +11,10 @@
 #[path = "../tests/behaviour/redis_server.rs"]
 mod redis_server;
 
-use ddpo_broadcast::follower::Follower;
-use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest, Leases};
+use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
 use ddpo_broadcast::manifest::{CHUNK_BYTES, WireDtype};
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
-use ddpo_broadcast::weights::WeightStore;
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
 use redis::AsyncTypedCommands;
@@ -33,7 +31,7 @@ async fn main() {
     let number = |index: usize, otherwise: usize| {
         arguments.get(index).map_or(otherwise, |text| text.parse().unwrap())
     };
-    let (megabytes, followers, rounds) = (number(0, 455), number(1, 4), number(2, 5));
+    let (megabytes, samplers, rounds) = (number(0, 455), number(1, 4), number(2, 5));
     let server = arguments.get(3).is_none().then(redis_server::RedisServer::start);
     let url = arguments.get(3).cloned().or(server.as_ref().map(|server| server.url())).unwrap();
 
@@ -47,28 +45,27 @@ async fn main() {
         last_known: FenceToken(0),
     };
     let lease = learner.acquire(&request).await.unwrap();
-    let mut following = Vec::new();
-    for _ in 0..followers {
-        let store = Arc::new(RedisBroadcast::connect(&config).await.unwrap());
-        following.push((store.clone(), Follower::start(store, Duration::from_secs(5))));
+    let mut stores = Vec::new();
+    for _ in 0..samplers {
+        stores.push(Arc::new(RedisBroadcast::connect(&config).await.unwrap()));
     }
 
     let mut rows = Rows::default();
     // The first round warms up.
     for round in 0..=rounds as u64 {
-        let plain = plain(&url, &tensors, followers).await;
+        let plain = plain(&url, &tensors, samplers).await;
         let began = Instant::now();
         let pings = Pings::start(&url);
         let published = publish(&learner, &lease, &tensors, round).await;
         let publishing = pings.stop();
         let pings = Pings::start(&url);
-        let fetched = fetch_all(&mut following, round, began).await;
+        let fetched = fetch_all(&stores, round, began).await;
         let fetching = pings.stop();
         if round > 0 {
             rows.push(&plain, published, fetched, [publishing, fetching]);
         }
     }
-    println!("{}", rows.json(bytes, followers));
+    println!("{}", rows.json(bytes, samplers));
 }
 
 /// Random bits, so that no cache and no compression helps; finite numbers.
@@ -91,7 +88,7 @@ fn random_tensors(bytes: usize) -> Vec<HostTensor> {
     tensors
 }
 
-/// Plain SET of all bytes, and plain GET of all bytes by all followers at once: seconds, and the
+/// Plain SET of all bytes, and plain GET of all bytes by all samplers at once: seconds, and the
 /// worst PING meanwhile in milliseconds.
 struct Plain {
     set: f64,
@@ -99,7 +96,7 @@ struct Plain {
     worst_pings: [f64; 2],
 }
 
-async fn plain(url: &str, tensors: &Arc<Vec<HostTensor>>, followers: usize) -> Plain {
+async fn plain(url: &str, tensors: &Arc<Vec<HostTensor>>, samplers: usize) -> Plain {
     let payload: Vec<u8> = tensors.iter().flat_map(|t| t.values.iter().copied()).collect();
     let client = redis::Client::open(url).unwrap();
     let config = redis::aio::ConnectionManagerConfig::new()
@@ -116,7 +113,7 @@ async fn plain(url: &str, tensors: &Arc<Vec<HostTensor>>, followers: usize) -> P
     let count = payload.len().div_ceil(CHUNK_BYTES);
     drop(payload);
     let mut connections = Vec::new();
-    for _ in 0..followers {
+    for _ in 0..samplers {
         connections.push(connect().await.unwrap());
     }
     let pings = Pings::start(url);
@@ -150,6 +147,10 @@ async fn plain(url: &str, tensors: &Arc<Vec<HostTensor>>, followers: usize) -> P
     Plain { set, get, worst_pings: [setting, getting] }
 }
 
+fn weights_id(version: u64) -> WeightsId {
+    WeightsId { version: PolicyVersion(version), track: Track::Policy }
+}
+
 async fn publish(
     learner: &RedisBroadcast,
     lease: &Lease,
@@ -157,7 +158,7 @@ async fn publish(
     version: u64,
 ) -> f64 {
     let request = PublishRequest {
-        id: WeightsId { version: PolicyVersion(version), track: Track::Policy },
+        id: weights_id(version),
         weights_digest: Digest::of(&version.to_le_bytes()),
         tensors: tensors.clone(),
         dtype: WireDtype::F32,
@@ -169,23 +170,15 @@ async fn publish(
     began.elapsed().as_secs_f64()
 }
 
-/// Seconds from `began` until the last follower has fetched and checked this version.
-async fn fetch_all(
-    following: &mut [(Arc<RedisBroadcast>, Follower)],
-    version: u64,
-    began: Instant,
-) -> f64 {
+/// Returns the seconds from `began` until the last sampler has fetched and checked this version.
+async fn fetch_all(stores: &[Arc<RedisBroadcast>], version: u64, began: Instant) -> f64 {
     let mut fetching = Vec::new();
-    for (store, follower) in following {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-        let manifest = loop {
-            let manifest = follower.changed(deadline).await.unwrap();
-            if manifest.id.version.0 == version {
-                break manifest;
-            }
-        };
-        let store = store.clone();
-        fetching.push(tokio::spawn(async move { store.fetch(&manifest).await.unwrap() }));
+    for store in stores {
+        let store = Arc::clone(store);
+        fetching.push(tokio::spawn(async move {
+            let manifest = store.manifest(weights_id(version)).await.unwrap().unwrap();
+            store.fetch(&manifest).await.unwrap()
+        }));
     }
     let mut kept = Vec::new();
     for fetch in fetching {
@@ -250,7 +243,7 @@ impl Rows {
         self.fetch_ping_ms.push(pings[1]);
     }
 
-    fn json(mut self, bytes: usize, followers: usize) -> String {
+    fn json(mut self, bytes: usize, samplers: usize) -> String {
         let rounds = self.ratio.len();
         let spread = |values: &mut Vec<f64>| {
             values.sort_by(f64::total_cmp);
@@ -259,7 +252,7 @@ impl Rows {
         };
         let line = serde_json::json!({
             "bytes": bytes,
-            "followers": followers,
+            "followers": samplers,
             "rounds": rounds,
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "plain_set_s": spread(&mut self.plain_set),

@@ -1,7 +1,8 @@
 //! From the learner's f32 tensors to chunks in the wire's type, one chunk in memory at a time.
 
-use crate::manifest::{CHUNK_BYTES, TensorShape, WireDtype};
-use crate::source::{SourceError, TensorSource};
+use crate::lease::FenceToken;
+use crate::manifest::{CHUNK_BYTES, Manifest, TensorShape, WireDtype};
+use crate::source::{PublishRequest, SourceError, TensorSource};
 use bytes::Bytes;
 use ddpo_rollout::trajectory::Digest;
 use half::slice::HalfFloatSliceExt;
@@ -59,6 +60,38 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether the manifest is of the requested weights, in this form.
+    pub(crate) fn is_stored_as(&self, manifest: &Manifest, request: &PublishRequest) -> bool {
+        manifest.weights_digest == request.weights_digest
+            && manifest.dtype == self.dtype
+            && manifest.tensors == self.tensors
+    }
+
+    /// Returns the manifest of chunks with these digests.
+    pub(crate) fn seal(
+        self,
+        request: &PublishRequest,
+        chunks: Vec<Digest>,
+        fence: FenceToken,
+        upload: &str,
+        created_unix_ms: u64,
+    ) -> Manifest {
+        Manifest {
+            format: Manifest::FORMAT,
+            id: request.id,
+            weights_digest: request.weights_digest,
+            dtype: self.dtype,
+            tensors: self.tensors,
+            chunk_bytes: CHUNK_BYTES,
+            payload_digest: Manifest::digest_of_chunks(&chunks),
+            chunks,
+            total_bytes: self.total_bytes,
+            fence,
+            upload: upload.to_owned(),
+            created_unix_ms,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why an operation of a store failed. One enum for both stores, so that services map it once.
 
 use crate::lease::{FenceToken, Holder};
-use crate::manifest::ManifestError;
+use crate::manifest::{Manifest, ManifestError};
 use crate::source::SourceError;
 use ddpo_rollout::order::WeightsId;
 use std::time::Duration;
@@ -148,6 +148,13 @@ impl BroadcastError {
     #[must_use]
     pub fn is_lost_lease(&self) -> bool {
         matches!(self, Self::LostLease { .. })
+    }
+
+    /// The error for a chunk that is missing.
+    pub(crate) fn gone(manifest: &Manifest, index: usize) -> Self {
+        let (count, upload) = (manifest.chunks.len(), &manifest.upload);
+        let what = format!("chunk {index} of {count} of upload {upload}");
+        Self::Gone { id: manifest.id, what }
     }
 
     pub(crate) fn invalid(

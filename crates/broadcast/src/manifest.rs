@@ -1,9 +1,6 @@
 //! What a stored set of weights consists of, and how to tell that it is whole.
 
-use crate::encode::Plan;
-use crate::error::BroadcastError;
 use crate::lease::FenceToken;
-use crate::source::PublishRequest;
 use ddpo_rollout::order::WeightsId;
 use ddpo_rollout::trajectory::Digest;
 use serde::{Deserialize, Serialize};
@@ -154,19 +151,6 @@ impl Manifest {
             hasher.update(&chunk.0);
         }
         Digest(*hasher.finalize().as_bytes())
-    }
-
-    /// Whether these are the weights that are asked to be published, in the same form.
-    pub(crate) fn holds(&self, request: &PublishRequest, plan: &Plan) -> bool {
-        self.weights_digest == request.weights_digest
-            && self.dtype == plan.dtype
-            && self.tensors == plan.tensors
-    }
-
-    /// The error that chunk `index` is missing.
-    pub(crate) fn gone(&self, index: usize) -> BroadcastError {
-        let what = format!("chunk {index} of {} of upload {}", self.chunks.len(), self.upload);
-        BroadcastError::Gone { id: self.id, what }
     }
 
     pub(crate) fn check(&self) -> Result<(), ManifestError> {

@@ -4,77 +4,8 @@
 
 use crate::error::BroadcastError;
 use crate::lease::Lease;
-use async_trait::async_trait;
 use ddpo_rollout::order::WorkOrder;
 use std::time::Duration;
-use tokio::time::Instant;
-
-/// The queue of work orders of a run.
-#[async_trait]
-pub trait OrderQueue: Send + Sync {
-    /// Adds orders to the queue, in this order. An order whose name is already there is left as it
-    /// is, so that issuing again after an unclear failure does no harm.
-    ///
-    /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller is no longer the learner.
-    /// [`BroadcastError::Invalid`] when an order carries another run or another fencing token;
-    /// nothing is issued then. Otherwise the store's failures.
-    async fn issue(&self, lease: &Lease, orders: &[WorkOrder]) -> Result<(), BroadcastError>;
-
-    /// Removes every order and begins a new queue: what a learner that takes over does first.
-    ///
-    /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller is no longer the learner; otherwise the
-    /// store's failures.
-    async fn clear(&self, lease: &Lease) -> Result<OrdersNonce, BroadcastError>;
-
-    /// Whether the queue is still the one that [`OrderQueue::clear`] began: not after a wipe, and
-    /// not after another learner's `clear`.
-    ///
-    /// # Errors
-    /// The store's failures.
-    async fn exists(&self, nonce: &OrdersNonce) -> Result<bool, BroadcastError>;
-
-    /// Every order that is not yet acknowledged, oldest first. An order that the learner still
-    /// waits for and that is not among these was lost, and has to be issued again.
-    ///
-    /// # Errors
-    /// The store's failures.
-    async fn pending(&self) -> Result<Vec<PendingOrder>, BroadcastError>;
-
-    /// Takes an order for `worker`: first one whose worker fell silent, else a new one; waits for
-    /// one until `deadline`. Dropping the future takes no order, unless an answer was under way;
-    /// such an order is taken over by another like that of a silent worker.
-    ///
-    /// # Errors
-    /// [`BroadcastError::MalformedOrder`] for an entry that is no order: it was removed, so call
-    /// again. Otherwise the store's failures.
-    async fn next(
-        &self,
-        worker: &str,
-        deadline: Instant,
-    ) -> Result<Option<Delivery>, BroadcastError>;
-
-    /// Tells that the worker still works on the order; otherwise it counts as silent.
-    ///
-    /// # Errors
-    /// [`BroadcastError::LostOrder`] when another worker has the order by now, or nobody: stop
-    /// working on it. Otherwise the store's failures.
-    async fn keep_alive(&self, delivery: &Delivery) -> Result<(), BroadcastError>;
-
-    /// Removes an order whose trajectories have all arrived, whoever has it by now. Twice is fine.
-    ///
-    /// # Errors
-    /// The store's failures.
-    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), BroadcastError>;
-
-    /// Gives an order back, so that another worker takes it at once.
-    ///
-    /// # Errors
-    /// [`BroadcastError::LostOrder`] when it was no longer the caller's; otherwise the store's
-    /// failures.
-    async fn hand_back(&self, delivery: &Delivery) -> Result<(), BroadcastError>;
-}
 
 /// Tells one queue from the next.
 #[derive(Clone, Debug, PartialEq, Eq)]

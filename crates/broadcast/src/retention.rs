@@ -5,28 +5,15 @@ use crate::weights::WorkerReport;
 use ddpo_rollout::order::WeightsId;
 use std::time::Duration;
 
-/// How long weights are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// A worker that has not reported for this long does not count.
-    pub worker_ttl: Duration,
-    /// The most versions that are kept for slow workers; what is current or named by an order is
-    /// kept beyond it.
-    pub most_versions: usize,
-}
+/// A worker that has not reported for this long does not count.
+const WORKER_TTL: Duration = Duration::from_secs(30);
 
-impl Default for Retention {
-    fn default() -> Self {
-        Self { worker_ttl: Duration::from_secs(30), most_versions: 4 }
-    }
-}
+/// When a silent worker's report is deleted.
+pub(crate) const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
-impl Retention {
-    /// When a silent worker's report is deleted.
-    pub(crate) fn forgotten_after(&self) -> Duration {
-        self.worker_ttl * 10
-    }
-}
+/// The most versions that are kept for slow workers. The current weights and those that an order
+/// names are kept beyond it.
+const MOST_VERSIONS: u64 = 4;
 
 /// One stored set of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +29,16 @@ pub(crate) fn expendable(
     current: Stored,
     workers: &[WorkerReport],
     keep: &[WeightsId],
-    retention: Retention,
 ) -> Vec<WeightsId> {
     let version = current.id.version;
     let oldest_in_use = workers
         .iter()
-        .filter(|worker| worker.silent_for < retention.worker_ttl)
+        .filter(|worker| worker.silent_for < WORKER_TTL)
         .map(|worker| worker.version.0)
         .min()
         .unwrap_or(u64::MAX);
-    let span = u64::try_from(retention.most_versions.max(2) - 1).unwrap_or(u64::MAX);
-    let floor = oldest_in_use.min(version.0.saturating_sub(1)).max(version.0.saturating_sub(span));
+    let oldest_kept = version.0.saturating_sub(MOST_VERSIONS - 1);
+    let floor = oldest_in_use.min(version.0.saturating_sub(1)).max(oldest_kept);
     let spared = |id: WeightsId| id == current.id || keep.contains(&id);
     let left_behind = |entry: &Stored| entry.id.version > version && entry.fence < current.fence;
     stored
@@ -68,9 +54,6 @@ mod tests {
     use super::*;
     use ddpo_rollout::order::Track;
     use ddpo_rollout::trajectory::PolicyVersion;
-
-    const RETENTION: Retention =
-        Retention { worker_ttl: Duration::from_secs(30), most_versions: 4 };
 
     fn id(version: u64, track: Track) -> WeightsId {
         WeightsId { version: PolicyVersion(version), track }
@@ -91,7 +74,7 @@ mod tests {
 
     fn gone(stored: &[Stored], workers: &[WorkerReport], keep: &[WeightsId]) -> Vec<u64> {
         let current = Stored { id: policy(9), fence: FenceToken(7) };
-        let ids = expendable(stored, current, workers, keep, RETENTION);
+        let ids = expendable(stored, current, workers, keep);
         ids.iter().map(|id| id.version.0).collect()
     }
 

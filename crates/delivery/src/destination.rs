@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Who takes the trajectories of a stream.
+/// The service that receives the trajectories of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// `Rewarder.SubmitTrajectories`: no scores.

@@ -9,24 +9,24 @@ use thiserror::Error;
 /// A whole trajectory off the wire. Counts and sizes are right, values are finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncomingTrajectory {
-    /// Which trajectory it is.
+    /// Identity of the trajectory.
     pub identity: TrajectoryIdentity,
-    /// How to read it.
+    /// Shape, dtype and steps.
     pub header: TrajectoryHeader,
-    /// The T + 1 states, x_T first, as they came.
+    /// The T + 1 states, x_T first.
     pub states: Vec<Bytes>,
     /// Log-probability of each random transition, mean over dimensions, in nats.
     pub log_probs: Vec<f32>,
-    /// What the reward model says; there on the way to the learner only.
+    /// The score; present only on the way to the learner.
     pub score: Option<Score>,
-    /// The task that it was scored for; there with the score.
+    /// The task of the score; present with the score.
     pub task: Option<String>,
 }
 
-/// Why a trajectory off the wire is not one that the learner can use.
+/// Errors from turning a received trajectory into a scored one.
 #[derive(Debug, Error, PartialEq)]
 pub enum NotScored {
-    /// There is no score.
+    /// The score is missing.
     #[error("trajectory: expected a score, found none")]
     NoScore,
     /// The parts do not fit each other.
@@ -35,16 +35,16 @@ pub enum NotScored {
 }
 
 impl IncomingTrajectory {
-    /// The domain's trajectory; the states are not copied.
+    /// Returns the domain's trajectory; the states are not copied.
     ///
     /// # Errors
     /// A value of a state that is not finite. Parts that do not fit each other are errors too, but the
-    /// assembler lets nobody send them.
+    /// assembler rejects them earlier.
     pub fn into_trajectory(self) -> Result<Trajectory, TrajectoryError> {
         Trajectory::new(self.header, self.states, self.log_probs)
     }
 
-    /// The domain's trajectory with its score; the states are not copied.
+    /// Returns the domain's trajectory with its score; the states are not copied.
     ///
     /// # Errors
     /// No score, or what [`Self::into_trajectory`] refuses.
@@ -53,7 +53,7 @@ impl IncomingTrajectory {
         Ok(ScoredTrajectory { trajectory: self.into_trajectory()?, score })
     }
 
-    /// Bytes of all states.
+    /// Returns the bytes of all states.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
         self.states.iter().map(Bytes::len).sum()

@@ -1,28 +1,27 @@
-//! HTTP/2 as it measured best for states of about a megabyte: large windows against round trips,
-//! frames of 256 KiB, no delayed packets.
+//! HTTP/2 settings that measured best for states of about a megabyte: large windows, frames of
+//! 256 KiB, TCP_NODELAY.
 //!
-//! `ddpo_service::doors` has the same windows and frames for the services' ports and for calls with
-//! an answer; neither crate depends on the other, and who changes a size here changes it there. The
-//! pings differ: an uplink's peer holds credits and trajectories without receipts, so its silence is
-//! found out sooner, and also while there is no stream. The doors, which only have to let dead peers
-//! go, take longer.
+//! `ddpo-service` uses the same windows and frames for the ports of services and for unary calls;
+//! neither crate depends on the other, so change a size in both. The pings differ: the peer of an
+//! uplink holds credits and trajectories without receipts, so its silence is noticed sooner, and
+//! also while no stream is open.
 
 use std::time::Duration;
 use tonic::transport::{ClientTlsConfig, Endpoint, Error, Server};
 
-/// What one stream may have on the way: 16 MiB.
-pub const STREAM_WINDOW_BYTES: u32 = 16 << 20;
-/// What one connection may have on the way: 32 MiB.
-pub const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// Bytes in flight on one stream: 16 MiB.
+const STREAM_WINDOW_BYTES: u32 = 16 << 20;
+/// Bytes in flight on one connection: 32 MiB.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Payload of one HTTP/2 frame: 256 KiB.
-pub const FRAME_BYTES: u32 = 256 << 10;
+const FRAME_BYTES: u32 = 256 << 10;
 
-/// When a silent connection is taken for dead.
+/// When a silent connection counts as dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
-    /// A ping goes out after so long a silence.
+    /// Silence after which a ping is sent.
     pub interval: Duration,
-    /// The answer has to come within this time.
+    /// Time within which the answer must arrive.
     pub timeout: Duration,
 }
 
@@ -32,7 +31,7 @@ impl Default for KeepAlive {
     }
 }
 
-/// A server with these settings. TCP_NODELAY is set by `serve(address)`; with an own listener, use
+/// Returns a server with these settings. `serve(address)` sets TCP_NODELAY; for another listener, use
 /// `TcpIncoming::with_nodelay`.
 #[must_use]
 pub fn server(keep_alive: KeepAlive) -> Server {
@@ -45,10 +44,10 @@ pub fn server(keep_alive: KeepAlive) -> Server {
         .http2_keepalive_timeout(Some(keep_alive.timeout))
 }
 
-/// A client's endpoint with these settings.
+/// Returns a client's endpoint with these settings.
 ///
 /// # Errors
-/// An address that is no URI, or TLS settings that do not hold.
+/// An address that is not a URI, or invalid TLS settings.
 pub fn endpoint(
     address: &str,
     tls: Option<&ClientTlsConfig>,

@@ -54,7 +54,7 @@ async fn serve(tls: ServerTlsConfig, intake: Intake<Recorder>) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn mutual_tls_and_a_token_let_a_trajectory_through_and_nobody_else() {
+async fn accepts_a_trajectory_only_with_mutual_tls_and_a_token() {
     let authority = authority();
     let ca = Certificate::from_pem(authority.pem());
     let tls = ServerTlsConfig::new().identity(identity("server", &authority));

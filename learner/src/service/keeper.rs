@@ -3,10 +3,10 @@
 //! two of its steps mix.
 
 use crate::service::ledger::{BatchKey, Ledger};
-use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{Lease, LeaseRequest};
 use ddpo_broadcast::orders::OrdersNonce;
+use ddpo_broadcast::remote::RedisBroadcast;
 use ddpo_broadcast::source::{Exposure, PublishRequest};
 use ddpo_rollout::order::{RunSpec, WeightsId, WorkOrder};
 use ddpo_service::metrics::Metrics;
@@ -146,7 +146,7 @@ impl KeeperHandle {
 /// The task's state.
 pub struct Keeper {
     config: KeeperConfig,
-    store: Arc<dyn Broadcast>,
+    store: Arc<RedisBroadcast>,
     ledger: Arc<Ledger>,
     spec: RunSpec,
     lease: Lease,
@@ -166,7 +166,7 @@ impl Keeper {
     /// [`KeeperError`].
     pub async fn start(
         config: KeeperConfig,
-        store: Arc<dyn Broadcast>,
+        store: Arc<RedisBroadcast>,
         ledger: Arc<Ledger>,
         spec: RunSpec,
         lease: Lease,

@@ -2,7 +2,7 @@
 
 use crate::service::settings::LearnerSettings;
 use anyhow::Result;
-use ddpo_broadcast::Broadcast;
+use ddpo_broadcast::remote::RedisBroadcast;
 use ddpo_broadcast::weights::WorkerReport;
 use ddpo_dashboard::fleet::{Fleet, Member};
 use ddpo_dashboard::peers::Peers;
@@ -32,7 +32,7 @@ pub struct Shown<S> {
     /// Its rewarders.
     pub intake: Arc<IntakeCounters>,
     /// Where samplers report, once it is reached.
-    pub store: Arc<OnceLock<Arc<dyn Broadcast>>>,
+    pub store: Arc<OnceLock<Arc<RedisBroadcast>>>,
 }
 
 /// Serves the page of `shown` until the host closes, if the settings ask for one.

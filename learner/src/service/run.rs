@@ -11,7 +11,6 @@ use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::{LearnerSettings, Training};
 use anyhow::{Context, Result, anyhow, bail};
-use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
 use ddpo_broadcast::manifest::WireDtype;
@@ -154,7 +153,7 @@ fn plan_of(asked: &Resolved, own: &LearnerSettings) -> Result<Plan> {
     Ok(Plan::new(settings)?)
 }
 
-async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<dyn Broadcast>> {
+async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<RedisBroadcast>> {
     let url = host.settings.redis_url.expose();
     let password = redis_password(&host.settings)?;
     let config = RedisConfig {
@@ -172,7 +171,7 @@ async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<dyn Broadcast
 async fn take_lease(
     host: &Host,
     own: &LearnerSettings,
-    store: &Arc<dyn Broadcast>,
+    store: &Arc<RedisBroadcast>,
 ) -> Result<Option<Lease>> {
     const LOOK: Duration = Duration::from_millis(250);
     let request = LeaseRequest {
@@ -222,7 +221,7 @@ struct TrainingThread {
     plan: Plan,
     own: LearnerSettings,
     run_id: String,
-    store: Arc<dyn Broadcast>,
+    store: Arc<RedisBroadcast>,
     lease: Lease,
     arrivals: Arc<Arrivals>,
     board: Board,
@@ -239,7 +238,7 @@ struct TrainingThread {
 
 /// Renews the lease while the run is opened, which can take longer than it lasts. What goes wrong here,
 /// the keeper finds when it starts.
-async fn renew(store: Arc<dyn Broadcast>, lease: Lease, keeping: CancellationToken) {
+async fn renew(store: Arc<RedisBroadcast>, lease: Lease, keeping: CancellationToken) {
     while !keeping.is_cancelled() {
         if let Err(error) = store.renew(&lease).await {
             tracing::warn!(%error, "the lease could not be renewed");

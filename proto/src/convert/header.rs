@@ -133,11 +133,7 @@ fn dtype_to_wire(dtype: StateDtype) -> wire::Dtype {
     }
 }
 
-/// Reads a purpose.
-///
-/// # Errors
-/// One that is unspecified or unknown.
-pub fn purpose_from_wire(number: i32) -> Result<Purpose, Malformed> {
+fn purpose_from_wire(number: i32) -> Result<Purpose, Malformed> {
     match wire::Purpose::try_from(number) {
         Ok(wire::Purpose::Rollout) => Ok(Purpose::Rollout),
         Ok(wire::Purpose::Evaluation) => Ok(Purpose::Evaluation),
@@ -146,11 +142,7 @@ pub fn purpose_from_wire(number: i32) -> Result<Purpose, Malformed> {
     }
 }
 
-/// Writes a purpose.
-///
-/// # Errors
-/// One whose draws never leave their process.
-pub fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> {
+fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> {
     match purpose {
         Purpose::Rollout => Ok(wire::Purpose::Rollout),
         Purpose::Evaluation => Ok(wire::Purpose::Evaluation),

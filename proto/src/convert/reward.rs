@@ -210,9 +210,12 @@ fn score_from_wire(
     if found != expected {
         return Err(MalformedReward::ComponentCount { index, expected, found });
     }
-    let finite = |name: &str, found: f32| match found.is_finite() {
-        true => Ok(found),
-        false => Err(MalformedReward::NotFinite { index, name: name.to_owned(), found }),
+    let finite = |name: &str, found: f32| {
+        if found.is_finite() {
+            Ok(found)
+        } else {
+            Err(MalformedReward::NotFinite { index, name: name.to_owned(), found })
+        }
     };
     let reward = finite("reward", score.reward)?;
     let parts = names.iter().zip(&score.components);

@@ -8,7 +8,6 @@ use crate::service::device::Device;
 use crate::service::settings::{BackendKind, SamplerSettings};
 use crate::service::worker::{Ended, Tools, WorkerConfig, WorkerCounters, work};
 use anyhow::{Context, Result, bail};
-use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
@@ -87,7 +86,7 @@ async fn past_grace(host: &Host) {
 async fn work_until_drained(
     host: &Host,
     settings: &SamplerSettings,
-    store: &Arc<dyn Broadcast>,
+    store: &Arc<RedisBroadcast>,
     uplink: &Uplink,
     board: &Board,
     counters: &Arc<WorkerCounters>,
@@ -122,7 +121,7 @@ async fn work_until_drained(
     }
 }
 
-async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<dyn Broadcast>> {
+async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<RedisBroadcast>> {
     if !(0.1..=3600.0).contains(&settings.claim_after_seconds) {
         let found = settings.claim_after_seconds;
         bail!("sampler.claim_after_seconds = {found}: expected 0.1 to 3600");
@@ -140,7 +139,7 @@ async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<dyn Broa
 }
 
 /// The run, once a learner has published it; `None` if somebody asked to stop before.
-async fn wait_for_run(host: &Host, store: &Arc<dyn Broadcast>) -> Result<Option<RunSpec>> {
+async fn wait_for_run(host: &Host, store: &Arc<RedisBroadcast>) -> Result<Option<RunSpec>> {
     const LOOK: Duration = Duration::from_millis(300);
     let mut told = false;
     loop {
@@ -195,7 +194,7 @@ fn uplink(host: &Host, settings: &SamplerSettings) -> Result<Uplink> {
 /// Tells the store every few seconds, and whenever that changes, that this worker lives and which
 /// weights it draws with.
 async fn report(
-    store: Arc<dyn Broadcast>,
+    store: Arc<RedisBroadcast>,
     worker: String,
     mut loaded: watch::Receiver<Option<(WeightsId, Digest)>>,
 ) {

@@ -4,9 +4,9 @@
 use crate::backend::ReceivedWeights;
 use crate::service::batch::{OutgoingBatch, Sent, Worker, trajectory_id};
 use crate::service::device::{BatchSink, Device, DeviceError};
-use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::orders::Delivery;
+use ddpo_broadcast::remote::RedisBroadcast;
 use ddpo_delivery::uplink::Uplink;
 use ddpo_inspector::board::Board;
 use ddpo_proto::stream::Verdict;
@@ -78,7 +78,7 @@ pub struct WorkerCounters {
 /// What the worker works with.
 pub struct Tools {
     /// The store.
-    pub store: Arc<dyn Broadcast>,
+    pub store: Arc<RedisBroadcast>,
     /// The way to the rewarders.
     pub uplink: Uplink,
     /// The device.
@@ -330,7 +330,7 @@ fn keep_alive(config: &WorkerConfig, tools: &Tools, delivery: &Delivery) -> Canc
 }
 
 struct Settling {
-    store: Arc<dyn Broadcast>,
+    store: Arc<RedisBroadcast>,
     board: Board,
     counters: Arc<WorkerCounters>,
     delivery: Delivery,

@@ -1,7 +1,6 @@
 //! How to reach Redis, and how patient to be with it.
 
 use crate::error::BroadcastError;
-use crate::retention::Retention;
 use redis::{ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +10,6 @@ use std::time::Duration;
 pub struct RedisConfig {
     /// `redis://` or `rediss://` (TLS), with or without user and password.
     pub url: String,
-    /// User; wins over the URL's.
-    pub username: Option<String>,
     /// Password; wins over the URL's.
     pub password: Option<String>,
     /// Certificates for `rediss://`; without any, the system's authorities are trusted.
@@ -28,8 +25,6 @@ pub struct RedisConfig {
     pub patience: Duration,
     /// How long a worker may give no sign of life before its order goes to another.
     pub claim_after: Duration,
-    /// How long weights are kept.
-    pub retention: Retention,
 }
 
 /// Certificates in PEM form.
@@ -51,7 +46,6 @@ impl RedisConfig {
     pub fn new(url: impl Into<String>, run_id: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            username: None,
             password: None,
             tls: RedisTls::default(),
             run_id: run_id.into(),
@@ -59,7 +53,6 @@ impl RedisConfig {
             response_timeout: Duration::from_secs(10),
             patience: Duration::from_secs(15),
             claim_after: Duration::from_secs(3),
-            retention: Retention::default(),
         }
     }
 
@@ -88,9 +81,6 @@ impl RedisConfig {
 
     fn with_credentials(&self, info: ConnectionInfo) -> ConnectionInfo {
         let mut redis = info.redis_settings().clone();
-        if let Some(username) = &self.username {
-            redis = redis.set_username(username);
-        }
         if let Some(password) = &self.password {
             redis = redis.set_password(password);
         }
@@ -139,7 +129,7 @@ impl Secrets {
     }
 }
 
-pub(crate) fn check_run_id(run_id: &str) -> Result<(), BroadcastError> {
+fn check_run_id(run_id: &str) -> Result<(), BroadcastError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if (1..=128).contains(&run_id.len()) && run_id.chars().all(allowed) {
         return Ok(());

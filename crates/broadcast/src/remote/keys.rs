@@ -11,7 +11,6 @@
 //! | `ddpo:{run}:manifest:ID` | string | their manifest, JSON |
 //! | `ddpo:{run}:chunk:UPLOAD:N` | string | 4 MiB of them; expires unless a manifest names it |
 //! | `ddpo:{run}:workers` | hash worker -> `version ms` | what workers draw with, and since when |
-//! | `ddpo:{run}:notices` | channel | the id of new current weights; a hint only |
 //! | `ddpo:{run}:orders` | stream `id`, `order` | work orders, JSON; group `samplers` |
 //! | `ddpo:{run}:orders:index` | hash order id -> entry | which orders are on the stream |
 //! | `ddpo:{run}:orders:nonce` | string | which queue this is |
@@ -74,10 +73,6 @@ impl Keys {
 
     pub(super) fn workers(&self) -> String {
         self.key("workers")
-    }
-
-    pub(super) fn notices(&self) -> String {
-        self.key("notices")
     }
 
     pub(super) fn orders(&self) -> String {

@@ -1,16 +1,20 @@
 //! The lease, in Redis.
 
-use super::RedisBroadcast;
 use super::link::Ask;
+use super::reply::{parse_token, settled, unexpected};
+use super::scripts::millis;
+use super::store::RedisBroadcast;
 use crate::error::BroadcastError;
-use crate::lease::{FenceToken, Holder, Lease, LeaseRequest, Leases, check_request};
-use async_trait::async_trait;
+use crate::lease::{Holder, Lease, LeaseRequest};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-#[async_trait]
-impl Leases for RedisBroadcast {
-    async fn acquire(&self, request: &LeaseRequest) -> Result<Lease, BroadcastError> {
+impl RedisBroadcast {
+    /// Takes the lease if it is free, lapsed, or held under the same owner.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LeaseHeld`] while another owner holds it; otherwise the store's failures.
+    pub async fn acquire(&self, request: &LeaseRequest) -> Result<Lease, BroadcastError> {
         check_request(request)?;
         let mut script = self.scripts.acquire.prepare_invoke();
         script.key(self.keys.lease()).key(self.keys.fence());
@@ -29,24 +33,42 @@ impl Leases for RedisBroadcast {
         Err(BroadcastError::LeaseHeld { holder, remaining })
     }
 
-    async fn renew(&self, lease: &Lease) -> Result<(), BroadcastError> {
+    /// Lets the lease last another [`Lease::ttl`] from now.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostLease`] when it lapsed, was wiped or went to another.
+    pub async fn renew(&self, lease: &Lease) -> Result<(), BroadcastError> {
         self.set_ttl("renew the lease", lease, millis(lease.ttl)).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), BroadcastError> {
+    /// Gives the lease up, so that another may have it at once. Its token is not given out again.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostLease`] when it was no longer the caller's.
+    pub async fn release(&self, lease: &Lease) -> Result<(), BroadcastError> {
         self.set_ttl("release the lease", lease, 0).await
     }
 
-    async fn holder(&self) -> Result<Option<Holder>, BroadcastError> {
+    /// Who holds the lease.
+    ///
+    /// # Errors
+    /// The store's failures.
+    pub async fn holder(&self) -> Result<Option<Holder>, BroadcastError> {
         let command = redis::Cmd::hmget(self.keys.lease(), &["owner", "token"]);
         let held: (Option<String>, Option<String>) =
             self.link.ask("read the lease", Ask::Command(&command)).await?;
         let (Some(owner), Some(token)) = held else { return Ok(None) };
         Ok(Some(Holder { owner, token: parse_token(&token)? }))
     }
-}
 
-impl RedisBroadcast {
+    /// Refuses a caller that is no longer the learner.
+    pub(super) async fn check_lease(&self, lease: &Lease) -> Result<(), BroadcastError> {
+        match self.holder().await? {
+            Some(holder) if holder.token == lease.token => Ok(()),
+            found => Err(BroadcastError::LostLease { token: lease.token, found }),
+        }
+    }
+
     async fn set_ttl(
         &self,
         action: &'static str,
@@ -60,28 +82,18 @@ impl RedisBroadcast {
     }
 }
 
-/// What a fenced script has answered: its status and the rest, unless the lease is lost.
-pub(super) fn settled(lease: &Lease, reply: Vec<String>) -> Result<Vec<String>, BroadcastError> {
-    if reply.first().is_some_and(|status| status == "lost") {
-        let found = match &reply[1..] {
-            [token, owner, ..] => Some(Holder { owner: owner.clone(), token: parse_token(token)? }),
-            _ => None,
-        };
-        return Err(BroadcastError::LostLease { token: lease.token, found });
+fn check_request(request: &LeaseRequest) -> Result<(), BroadcastError> {
+    if request.owner.is_empty() {
+        return Err(BroadcastError::invalid("lease owner", "a name", "nothing"));
     }
-    Ok(reply)
-}
-
-pub(super) fn unexpected(reply: &[String]) -> BroadcastError {
-    let found: String = reply.join(" ").chars().take(200).collect();
-    BroadcastError::invalid("answer of a script", "one that it gives", format!("{found:?}"))
-}
-
-pub(super) fn parse_token(text: &str) -> Result<FenceToken, BroadcastError> {
-    let invalid = |_| BroadcastError::invalid("fencing token", "a number", format!("{text:?}"));
-    text.parse().map(FenceToken).map_err(invalid)
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 4)
+    // The store's scripts count in doubles, which are exact up to here.
+    if request.last_known.0 >= 1 << 53 {
+        let found = request.last_known.to_string();
+        return Err(BroadcastError::invalid("last known token", "less than 2^53", found));
+    }
+    if request.ttl < Duration::from_millis(1) {
+        let found = format!("{:?}", request.ttl);
+        return Err(BroadcastError::invalid("lease ttl", "at least 1 ms", found));
+    }
+    Ok(())
 }

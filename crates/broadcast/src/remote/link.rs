@@ -2,6 +2,7 @@
 
 use super::config::{RedisConfig, Secrets};
 use crate::error::BroadcastError;
+use backon::{ExponentialBuilder, Retryable};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
     Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
@@ -9,10 +10,13 @@ use redis::{
 };
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses between attempts.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(25))
+    .with_max_delay(Duration::from_secs(1))
+    .without_max_times();
 
 /// What is sent: everything here may be sent twice without harm.
 #[derive(Clone, Copy)]
@@ -87,23 +91,23 @@ impl Link {
         deadline: Instant,
     ) -> Result<T, BroadcastError> {
         let began = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
+        let send = || async {
             let Numbered { number, mut manager } = self.numbered();
-            let error = match ask.send(&mut manager).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if !error.is_connection_dropped() && !is_answer(&error) {
-                self.replace(number);
-            }
-            if !is_transient(&error) || Instant::now() + pause > deadline {
-                return Err(describe(action, &error, &self.secrets, began.elapsed()));
-            }
-            tracing::debug!(action, error = %self.secrets.hide(&error.to_string()), "trying again");
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+            ask.send(&mut manager).await.inspect_err(|error| {
+                if !error.is_connection_dropped() && !is_answer(error) {
+                    self.replace(number);
+                }
+            })
+        };
+        send.retry(PAUSES)
+            .when(is_transient)
+            .adjust(|_, pause| pause.filter(|&pause| Instant::now() + pause <= deadline))
+            .notify(|error, _| {
+                let error = self.secrets.hide(&error.to_string());
+                tracing::debug!(action, error, "trying again");
+            })
+            .await
+            .map_err(|error| describe(action, &error, &self.secrets, began.elapsed()))
     }
 
     fn numbered(&self) -> Numbered {
@@ -143,7 +147,7 @@ fn is_transient(error: &RedisError) -> bool {
     }
 }
 
-pub(super) fn describe(
+fn describe(
     action: &'static str,
     error: &RedisError,
     secrets: &Secrets,

@@ -4,15 +4,15 @@
 //! only says that there is something to take. So a future that is dropped while it waits has not
 //! been given an order by the server, as it could be with a blocking XREADGROUP.
 
-use super::RedisBroadcast;
-use super::lease::{millis, settled, unexpected};
 use super::link::Ask;
+use super::reply::{settled, unexpected};
+use super::scripts::millis;
+use super::store::{LONGEST_WAIT, RedisBroadcast};
 use crate::error::BroadcastError;
 use crate::lease::Lease;
 use crate::orders::{
-    Delivery, InFlight, NOBODY, OrderQueue, OrdersNonce, PendingOrder, check_orders, check_worker,
+    Delivery, InFlight, NOBODY, OrdersNonce, PendingOrder, check_orders, check_worker,
 };
-use async_trait::async_trait;
 use ddpo_rollout::order::WorkOrder;
 use redis::Cmd;
 use std::time::Duration;
@@ -21,17 +21,20 @@ use tokio::time::{Instant, sleep};
 /// Orders that one script adds; it holds the server up for less than a millisecond.
 const ISSUED_AT_ONCE: usize = 128;
 
-/// The longest wait before orders of silent workers are looked for again.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(250);
-
 enum Taken {
     Order { delivery_id: String, attempt: u32, order_id: String, order: String },
     Nothing { wake: String },
 }
 
-#[async_trait]
-impl OrderQueue for RedisBroadcast {
-    async fn issue(&self, lease: &Lease, orders: &[WorkOrder]) -> Result<(), BroadcastError> {
+impl RedisBroadcast {
+    /// Adds orders to the queue, in this order. An order whose name is already there is left as it
+    /// is, so that issuing again after an unclear failure does no harm.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostLease`] when the caller is no longer the learner.
+    /// [`BroadcastError::Invalid`] when an order carries another run or another fencing token;
+    /// nothing is issued then. Otherwise the store's failures.
+    pub async fn issue(&self, lease: &Lease, orders: &[WorkOrder]) -> Result<(), BroadcastError> {
         check_orders(&self.run_id, lease, orders)?;
         for orders in orders.chunks(ISSUED_AT_ONCE) {
             let mut script = self.scripts.issue.key(self.keys.lease());
@@ -53,7 +56,12 @@ impl OrderQueue for RedisBroadcast {
         Ok(())
     }
 
-    async fn clear(&self, lease: &Lease) -> Result<OrdersNonce, BroadcastError> {
+    /// Removes every order and begins a new queue: what a learner that takes over does first.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostLease`] when the caller is no longer the learner; otherwise the
+    /// store's failures.
+    pub async fn clear(&self, lease: &Lease) -> Result<OrdersNonce, BroadcastError> {
         let mut script = self.scripts.clear.key(self.keys.lease());
         script.key(self.keys.orders()).key(self.keys.orders_index()).key(self.keys.orders_nonce());
         script.arg(lease.token.0);
@@ -63,14 +71,24 @@ impl OrderQueue for RedisBroadcast {
         Ok(OrdersNonce(nonce.clone()))
     }
 
-    async fn exists(&self, nonce: &OrdersNonce) -> Result<bool, BroadcastError> {
+    /// Whether the queue is still the one that [`Self::clear`] began: not after a wipe, and
+    /// not after another learner's `clear`.
+    ///
+    /// # Errors
+    /// The store's failures.
+    pub async fn exists(&self, nonce: &OrdersNonce) -> Result<bool, BroadcastError> {
         let command = Cmd::get(self.keys.orders_nonce());
         let found: Option<String> =
             self.link.ask("look for the orders", Ask::Command(&command)).await?;
         Ok(found.as_ref() == Some(&nonce.0))
     }
 
-    async fn pending(&self) -> Result<Vec<PendingOrder>, BroadcastError> {
+    /// Every order that is not yet acknowledged, oldest first. An order that the learner still
+    /// waits for and that is not among these was lost, and has to be issued again.
+    ///
+    /// # Errors
+    /// The store's failures.
+    pub async fn pending(&self) -> Result<Vec<PendingOrder>, BroadcastError> {
         let script = self.scripts.pending.key(self.keys.orders());
         let reply: Vec<Vec<u8>> = self.link.ask("list the orders", Ask::Script(&script)).await?;
         let reply: Vec<String> =
@@ -87,7 +105,14 @@ impl OrderQueue for RedisBroadcast {
         Ok(entries.iter().map(summary).collect())
     }
 
-    async fn next(
+    /// Takes an order for `worker`: first one whose worker fell silent, else a new one; waits for
+    /// one until `deadline`. Dropping the future takes no order, unless an answer was under way;
+    /// such an order is taken over by another like that of a silent worker.
+    ///
+    /// # Errors
+    /// [`BroadcastError::MalformedOrder`] for an entry that is no order: it was removed, so call
+    /// again. Otherwise the store's failures.
+    pub async fn next(
         &self,
         worker: &str,
         deadline: Instant,
@@ -109,15 +134,29 @@ impl OrderQueue for RedisBroadcast {
         }
     }
 
-    async fn keep_alive(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
+    /// Tells that the worker still works on the order; otherwise it counts as silent.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostOrder`] when another worker has the order by now, or nobody: stop
+    /// working on it. Otherwise the store's failures.
+    pub async fn keep_alive(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
         self.hold("keep an order", delivery, "keep").await
     }
 
-    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
+    /// Removes an order whose trajectories have all arrived, whoever has it by now. Twice is fine.
+    ///
+    /// # Errors
+    /// The store's failures.
+    pub async fn acknowledge(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
         self.remove("acknowledge an order", &delivery.delivery_id, &delivery.order.order_id).await
     }
 
-    async fn hand_back(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
+    /// Gives an order back, so that another worker takes it at once.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostOrder`] when it was no longer the caller's; otherwise the store's
+    /// failures.
+    pub async fn hand_back(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
         self.hold("hand an order back", delivery, "back").await
     }
 }
@@ -172,9 +211,12 @@ impl RedisBroadcast {
         order: &str,
     ) -> Result<Option<Delivery>, BroadcastError> {
         let parsed = serde_json::from_str::<WorkOrder>(order).map_err(|error| error.to_string());
-        let checked = parsed.and_then(|order| match order.run_id == self.run_id {
-            true => Ok(order),
-            false => Err(format!("expected the run {:?}, found {:?}", self.run_id, order.run_id)),
+        let checked = parsed.and_then(|order| {
+            if order.run_id == self.run_id {
+                Ok(order)
+            } else {
+                Err(format!("expected the run {:?}, found {:?}", self.run_id, order.run_id))
+            }
         });
         match checked {
             Ok(order) => {

@@ -1,21 +1,20 @@
 //! Storing weights in Redis: chunk by chunk, then everything that makes them visible in one step.
 
-use super::RedisBroadcast;
-use super::lease::{parse_token, settled, unexpected};
 use super::link::Ask;
-use super::weights::parse_id;
+use super::reply::{parse_id, parse_token, settled, unexpected};
+use super::store::RedisBroadcast;
 use crate::encode::{Chunk, Plan};
 use crate::error::BroadcastError;
-use crate::lease::Lease;
+use crate::lease::{FenceToken, Lease};
 use crate::manifest::{CHUNK_BYTES, Manifest};
-use crate::retention::{Stored, expendable};
+use crate::retention::{FORGOTTEN_AFTER, Stored, expendable};
 use crate::source::{Exposure, PublishRequest, SourceError};
-use crate::weights::{WeightStore, sealed, upload_name};
 use ddpo_rollout::order::WeightsId;
 use ddpo_rollout::trajectory::Digest;
 use redis::Cmd;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -27,7 +26,16 @@ const UPLOAD_TTL: Duration = Duration::from_secs(15 * 60);
 const DELETED_AT_ONCE: usize = 4;
 
 impl RedisBroadcast {
-    pub(super) async fn store_weights(
+    /// Stores weights: chunks first, then in one step, compared with the fencing token, the
+    /// manifest and (if asked for) the pointer to the current weights; then deletes what nobody
+    /// needs. Weights that are already stored whole, with the same digest and type, are not sent
+    /// again. This may take longer than the lease lasts: renew the lease meanwhile.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostLease`] when the caller is no longer the learner: nothing changed.
+    /// [`BroadcastError::NotNewer`] when the same learner has published newer weights.
+    /// [`BroadcastError::Source`] when the tensors cannot be read. Otherwise the store's failures.
+    pub async fn publish(
         &self,
         lease: &Lease,
         request: &PublishRequest,
@@ -63,8 +71,7 @@ impl RedisBroadcast {
         let chunks = plan.total_bytes.div_ceil(CHUNK_BYTES);
         let stored = match self.upload(request, plan.clone(), &upload).await {
             Ok(digests) => {
-                let now = crate::local::unix_ms();
-                let manifest = sealed(request, plan, digests, lease.token, upload.clone(), now);
+                let manifest = plan.seal(request, digests, lease.token, &upload, unix_ms());
                 self.commit(lease, request.exposure, &manifest).await.map(|()| manifest)
             }
             Err(error) => Err(error),
@@ -81,7 +88,7 @@ impl RedisBroadcast {
         plan: &Plan,
     ) -> Result<Option<Manifest>, BroadcastError> {
         let same = match self.manifest(request.id).await {
-            Ok(found) => found.filter(|manifest| manifest.holds(request, plan)),
+            Ok(found) => found.filter(|manifest| plan.is_stored_as(manifest, request)),
             // One that cannot be read is replaced.
             Err(BroadcastError::Manifest { .. }) => None,
             Err(error) => return Err(error),
@@ -148,7 +155,7 @@ impl RedisBroadcast {
             Exposure::Current => "current",
             Exposure::Aside => "aside",
         });
-        script.arg(self.keys.notices()).arg(self.keys.all_chunks());
+        script.arg(self.keys.all_chunks());
         let reply = self.link.ask("publish weights", Ask::Script(&script)).await?;
         let reply = settled(lease, reply)?;
         match &reply.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -159,7 +166,9 @@ impl RedisBroadcast {
             ["older", current] => {
                 Err(BroadcastError::NotNewer { current: parse_id(current)?, offered: id })
             }
-            ["missing", index] => Err(manifest.gone(index.parse().unwrap_or_default())),
+            ["missing", index] => {
+                Err(BroadcastError::gone(manifest, index.parse().unwrap_or_default()))
+            }
             _ => Err(unexpected(&reply)),
         }
     }
@@ -170,9 +179,9 @@ impl RedisBroadcast {
         let workers = self.workers().await?;
         let stored = self.stored().await?;
         let keep = request.spared();
-        let ids = expendable(&stored, current, &workers, &keep, self.retention);
+        let ids = expendable(&stored, current, &workers, &keep);
         for worker in &workers {
-            if worker.silent_for > self.retention.forgotten_after() {
+            if worker.silent_for > FORGOTTEN_AFTER {
                 self.forget_worker(&worker.worker).await?;
             }
         }
@@ -245,4 +254,17 @@ impl RedisBroadcast {
             }
         }
     }
+}
+
+/// Returns a name for a copy in the store that no other copy has: tokens are unique among learners,
+/// the count among the copies of one learner.
+fn upload_name(token: FenceToken) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{token}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Returns the Unix time in milliseconds; 0 if the clock stands before 1970.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

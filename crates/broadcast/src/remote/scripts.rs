@@ -1,6 +1,7 @@
 //! The Lua scripts: each is one step that nobody else can come between.
 
 use redis::Script;
+use std::time::Duration;
 
 /// Every script, by the name of its file in `lua/`.
 pub(super) struct Scripts {
@@ -55,4 +56,9 @@ fn retiring(code: &str) -> Script {
 
 fn fenced_and_retiring(code: &str) -> Script {
     fenced(&format!("{}\n{code}", include_str!("lua/retire.lua")))
+}
+
+/// A duration as an argument of a script, in milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 4)
 }

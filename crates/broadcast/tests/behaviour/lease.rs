@@ -1,30 +1,23 @@
-//! One learner at a time, and none that was deposed can write.
+//! One learner holds the lease at a time; a deposed learner can write nothing.
 
 use crate::stage::{
-    PATIENCE, RUN, Stage, is_lost, lease, order, pending, request, small, soon, spec, with_both,
+    PATIENCE, RUN, Stage, await_lease, is_lost, lease, order, pending, request, small, soon, spec,
 };
 use ddpo_broadcast::error::BroadcastError;
-use ddpo_broadcast::lease::{FenceToken, LeaseRequest, acquire_by};
+use ddpo_broadcast::lease::{FenceToken, LeaseRequest};
 use std::time::Duration;
 
-with_both!(
-    another_owner_has_to_wait_until_it_lapses,
-    renewing_keeps_it_and_releasing_gives_it_up,
-    a_deposed_learner_can_write_nothing,
-    the_token_grows_across_a_wipe,
-    the_same_owner_takes_over_from_itself,
-    nonsense_is_refused,
-);
-
-async fn another_owner_has_to_wait_until_it_lapses(stage: Stage) {
-    let first = lease(stage.store.as_ref(), "a", Duration::from_millis(1500)).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_owner_gets_the_lease_only_after_it_lapses() {
+    let stage = Stage::start().await;
+    let first = lease(&stage.store, "a", Duration::from_millis(1500)).await;
     let refused = stage.store.acquire(&request("b", PATIENCE)).await;
     let Err(BroadcastError::LeaseHeld { holder, remaining }) = refused else {
         panic!("expected that the lease is held, found {refused:?}")
     };
     assert_eq!((holder.owner.as_str(), holder.token), ("a", first.token));
     assert!(remaining <= Duration::from_millis(1500), "{remaining:?}");
-    let second = acquire_by(stage.store.as_ref(), &request("b", PATIENCE), soon()).await.unwrap();
+    let second = await_lease(&stage.store, &request("b", PATIENCE)).await;
     assert!(second.token > first.token);
     let error = stage.store.renew(&first).await.unwrap_err();
     let BroadcastError::LostLease { token, found } = error else { panic!("{error}") };
@@ -32,9 +25,11 @@ async fn another_owner_has_to_wait_until_it_lapses(stage: Stage) {
     assert_eq!(found.unwrap().owner, "b");
 }
 
-async fn renewing_keeps_it_and_releasing_gives_it_up(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renewing_keeps_the_lease_and_releasing_frees_it() {
+    let stage = Stage::start().await;
     let ttl = Duration::from_millis(1400);
-    let held = lease(stage.store.as_ref(), "a", ttl).await;
+    let held = lease(&stage.store, "a", ttl).await;
     // Twice as long as it would last by itself.
     for _ in 0..14 {
         tokio::time::sleep(ttl / 7).await;
@@ -48,7 +43,9 @@ async fn renewing_keeps_it_and_releasing_gives_it_up(stage: Stage) {
     assert!(next.token > held.token);
 }
 
-async fn a_deposed_learner_can_write_nothing(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposed_learner_can_write_nothing() {
+    let stage = Stage::start().await;
     let old = stage.lease("a").await;
     stage.store.put_run_spec(&old, &spec(RUN)).await.unwrap();
     let published = stage.store.publish(&old, &small(4)).await.unwrap();
@@ -63,12 +60,14 @@ async fn a_deposed_learner_can_write_nothing(stage: Stage) {
     assert!(is_lost(stage.store.release(&old).await));
 
     assert_eq!(stage.store.holder().await.unwrap().unwrap().token, new.token);
-    assert_eq!(stage.store.current().await.unwrap().unwrap().upload, published.upload);
+    assert_eq!(stage.current().await.unwrap().upload, published.upload);
     assert_eq!(stage.store.manifest(small(5).id).await.unwrap(), None);
-    assert!(pending(stage.store.as_ref()).await.is_empty());
+    assert!(pending(&stage.store).await.is_empty());
 }
 
-async fn the_token_grows_across_a_wipe(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_token_grows_across_a_wipe() {
+    let stage = Stage::start().await;
     let first = stage.lease("a").await;
     stage.wipe().await;
     assert!(is_lost(stage.store.renew(&first).await));
@@ -83,7 +82,9 @@ async fn the_token_grows_across_a_wipe(stage: Stage) {
     stage.store.publish(&third, &small(1)).await.unwrap();
 }
 
-async fn the_same_owner_takes_over_from_itself(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_owner_can_acquire_again_with_a_newer_token() {
+    let stage = Stage::start().await;
     let before = stage.lease("a").await;
     let after = stage.lease("a").await;
     assert!(after.token > before.token);
@@ -91,8 +92,10 @@ async fn the_same_owner_takes_over_from_itself(stage: Stage) {
     stage.store.renew(&after).await.unwrap();
 }
 
-async fn nonsense_is_refused(stage: Stage) {
-    let store = stage.store.as_ref();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejects_invalid_leases_specifications_and_orders() {
+    let stage = Stage::start().await;
+    let store = &stage.store;
     let invalid = |error| matches!(error, BroadcastError::Invalid { .. });
     assert!(invalid(store.acquire(&request("", PATIENCE)).await.unwrap_err()));
     assert!(invalid(store.acquire(&request("a", Duration::ZERO)).await.unwrap_err()));

@@ -1,8 +1,7 @@
-//! What both stores do, and what only Redis can do wrong, with a real `redis-server`.
+//! The store on a real `redis-server`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 
-mod follower;
 mod lease;
 mod orders;
 mod recovery;

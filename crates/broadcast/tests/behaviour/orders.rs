@@ -1,29 +1,11 @@
 //! Every order is worked on, by one worker at a time, until it is acknowledged.
 
-use crate::stage::{
-    CLAIM_AFTER, RUN, Stage, await_orders, connect, is_lost, order, pending, soon, with_both,
-};
+use crate::stage::{CLAIM_AFTER, RUN, Stage, await_orders, connect, is_lost, order, pending, soon};
 use ddpo_broadcast::error::BroadcastError;
-use ddpo_broadcast::orders::{Delivery, OrderQueue};
+use ddpo_broadcast::orders::Delivery;
 use ddpo_rollout::order::WorkOrder;
 use std::time::Duration;
 use tokio::time::Instant;
-
-with_both!(
-    orders_are_delivered_in_order_and_once,
-    many_workers_share_the_orders,
-    an_order_wakes_a_waiting_worker,
-    nothing_to_do_ends_at_the_deadline,
-    a_silent_worker_s_order_goes_to_another,
-    a_sign_of_life_keeps_an_order,
-    who_lost_an_order_cannot_keep_it_or_hand_it_back,
-    an_order_handed_back_goes_to_another_at_once,
-    issuing_twice_does_no_harm,
-    clearing_removes_every_order,
-    a_wipe_is_noticed_and_orders_are_issued_again,
-    an_acknowledged_order_can_be_issued_again,
-    pending_orders_say_who_works_on_them,
-);
 
 async fn taken(stage: &Stage, worker: &str) -> Delivery {
     stage.store.next(worker, soon()).await.unwrap().expect("an order within the deadline")
@@ -33,7 +15,9 @@ fn is_lost_order(result: Result<(), BroadcastError>) -> bool {
     matches!(result, Err(BroadcastError::LostOrder { .. }))
 }
 
-async fn orders_are_delivered_in_order_and_once(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_are_delivered_in_order_and_once() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders: Vec<_> = (0..300).map(|i| order(&lease, &format!("o{i}"))).collect();
     stage.store.issue(&lease, &orders).await.unwrap();
@@ -43,10 +27,12 @@ async fn orders_are_delivered_in_order_and_once(stage: Stage) {
         stage.store.acknowledge(&delivery).await.unwrap();
         stage.store.acknowledge(&delivery).await.unwrap();
     }
-    assert!(pending(stage.store.as_ref()).await.is_empty());
+    assert!(pending(&stage.store).await.is_empty());
 }
 
-async fn many_workers_share_the_orders(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_workers_share_the_orders() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let work = |worker: String| {
         let store = stage.store.clone();
@@ -84,7 +70,9 @@ async fn many_workers_share_the_orders(stage: Stage) {
     assert_eq!(done, (0..120).collect::<Vec<_>>());
 }
 
-async fn an_order_wakes_a_waiting_worker(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_wakes_a_waiting_worker() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let store = stage.store.clone();
     let waiting = tokio::spawn(async move {
@@ -100,7 +88,9 @@ async fn an_order_wakes_a_waiting_worker(stage: Stage) {
     assert!(at - issued < Duration::from_secs(5));
 }
 
-async fn nothing_to_do_ends_at_the_deadline(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn next_returns_nothing_at_the_deadline() {
+    let stage = Stage::start().await;
     let wait = Duration::from_millis(300);
     let began = Instant::now();
     assert_eq!(stage.store.next("w", began + wait).await.unwrap(), None);
@@ -109,7 +99,9 @@ async fn nothing_to_do_ends_at_the_deadline(stage: Stage) {
     assert_eq!(stage.store.next("w", Instant::now()).await.unwrap(), None);
 }
 
-async fn a_silent_worker_s_order_goes_to_another(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_order_of_a_silent_worker_goes_to_another() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
     let began = Instant::now();
@@ -122,10 +114,12 @@ async fn a_silent_worker_s_order_goes_to_another(stage: Stage) {
     assert!(waited < CLAIM_AFTER + Duration::from_secs(5), "{waited:?}");
     // The first comes back to life and finishes: done is done, whoever did it.
     stage.store.acknowledge(&first).await.unwrap();
-    assert!(pending(stage.store.as_ref()).await.is_empty());
+    assert!(pending(&stage.store).await.is_empty());
 }
 
-async fn a_sign_of_life_keeps_an_order(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keep_alive_keeps_an_order() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
     let delivery = taken(&stage, "slow").await;
@@ -143,7 +137,9 @@ async fn a_sign_of_life_keeps_an_order(stage: Stage) {
     assert_eq!(claimed.attempt, 2, "signs of life are not deliveries");
 }
 
-async fn who_lost_an_order_cannot_keep_it_or_hand_it_back(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_lost_an_order_cannot_keep_or_return_it() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
     let lost = taken(&stage, "first").await;
@@ -159,7 +155,9 @@ async fn who_lost_an_order_cannot_keep_it_or_hand_it_back(stage: Stage) {
     assert!(is_lost_order(stage.store.keep_alive(&again).await));
 }
 
-async fn an_order_handed_back_goes_to_another_at_once(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_handed_back_goes_to_another_at_once() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders = [order(&lease, "o1"), order(&lease, "o2")];
     stage.store.issue(&lease, &orders).await.unwrap();
@@ -173,17 +171,21 @@ async fn an_order_handed_back_goes_to_another_at_once(stage: Stage) {
     assert_eq!((next.order.order_id.as_str(), next.attempt), ("o1", 2));
 }
 
-async fn issuing_twice_does_no_harm(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issuing_twice_does_no_harm() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders = [order(&lease, "o1"), order(&lease, "o2")];
     stage.store.issue(&lease, &orders[..1]).await.unwrap();
     let first = taken(&stage, "w").await;
     stage.store.issue(&lease, &orders).await.unwrap();
-    assert_eq!(pending(stage.store.as_ref()).await, ["o1", "o2"]);
+    assert_eq!(pending(&stage.store).await, ["o1", "o2"]);
     stage.store.keep_alive(&first).await.unwrap();
 }
 
-async fn clearing_removes_every_order(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clearing_removes_every_order() {
+    let stage = Stage::start().await;
     let old = stage.lease("a").await;
     let former = stage.store.clear(&old).await.unwrap();
     stage.store.issue(&old, &[order(&old, "o1"), order(&old, "o2")]).await.unwrap();
@@ -192,7 +194,7 @@ async fn clearing_removes_every_order(stage: Stage) {
     let new = stage.lease("a").await;
     assert!(is_lost(stage.store.clear(&old).await));
     let nonce = stage.store.clear(&new).await.unwrap();
-    assert!(pending(stage.store.as_ref()).await.is_empty());
+    assert!(pending(&stage.store).await.is_empty());
     assert!(!stage.store.exists(&former).await.unwrap());
     assert!(stage.store.exists(&nonce).await.unwrap());
     assert!(is_lost_order(stage.store.keep_alive(&held).await));
@@ -201,11 +203,13 @@ async fn clearing_removes_every_order(stage: Stage) {
     // What is left of the former queue does not reach into this one.
     stage.store.acknowledge(&held).await.unwrap();
     assert!(is_lost_order(stage.store.hand_back(&held).await));
-    assert_eq!(pending(stage.store.as_ref()).await, ["o1"]);
+    assert_eq!(pending(&stage.store).await, ["o1"]);
     assert_eq!(taken(&stage, "w").await.order.fence, new.token.0);
 }
 
-async fn a_wipe_is_noticed_and_orders_are_issued_again(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wipe_is_noticed_and_orders_are_issued_again() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let nonce = stage.store.clear(&lease).await.unwrap();
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -225,7 +229,9 @@ async fn a_wipe_is_noticed_and_orders_are_issued_again(stage: Stage) {
     assert_eq!(waiting.await.unwrap().order.order_id, "again");
 }
 
-async fn an_acknowledged_order_can_be_issued_again(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledged_order_can_be_issued_again() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
     stage.store.acknowledge(&taken(&stage, "w").await).await.unwrap();
@@ -233,7 +239,9 @@ async fn an_acknowledged_order_can_be_issued_again(stage: Stage) {
     assert_eq!(taken(&stage, "w").await.attempt, 1);
 }
 
-async fn pending_orders_say_who_works_on_them(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_orders_say_who_works_on_them() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o1"), order(&lease, "o2")]).await.unwrap();
     taken(&stage, "w").await;

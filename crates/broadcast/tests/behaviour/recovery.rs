@@ -1,28 +1,23 @@
-//! Redis is killed and comes back empty: everybody goes on with the connections that they have.
+//! Redis is killed and comes back empty: learner and sampler continue on their connections.
 
 use crate::redis_server::RedisServer;
-use crate::stage::{RUN, config, connect, lease, order, policy, request, small, soon};
+use crate::stage::{RUN, await_lease, config, connect, lease, order, policy, request, small, soon};
 use ddpo_broadcast::error::BroadcastError;
-use ddpo_broadcast::follower::Follower;
-use ddpo_broadcast::lease::{LeaseRequest, Leases, acquire_by};
-use ddpo_broadcast::orders::OrderQueue;
+use ddpo_broadcast::lease::LeaseRequest;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
-use ddpo_broadcast::weights::WeightStore;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn learner_sampler_and_follower_survive_a_killed_server() {
+async fn learner_and_sampler_survive_a_killed_server() {
     let mut server = RedisServer::start();
     let learner = connect(&server, RUN).await;
     let sampler = Arc::new(connect(&server, RUN).await);
-    // Only a notice can bring news: after the restart the subscription has to come back too.
-    let mut follower = Follower::start(sampler.clone(), Duration::from_secs(600));
     let held = lease(&learner, "a", Duration::from_secs(30)).await;
     let nonce = learner.clear(&held).await.unwrap();
     learner.publish(&held, &small(1)).await.unwrap();
-    assert_eq!(follower.changed(soon()).await.unwrap().id, policy(1));
+    assert!(sampler.manifest(policy(1)).await.unwrap().is_some());
     let waiting = {
         let sampler = sampler.clone();
         tokio::spawn(async move {
@@ -42,7 +37,7 @@ async fn learner_sampler_and_follower_survive_a_killed_server() {
     let lost = learner.renew(&held).await.unwrap_err();
     assert!(lost.is_lost_lease(), "{lost}");
     let asked = LeaseRequest { last_known: held.token, ..request("a", Duration::from_secs(30)) };
-    let again = acquire_by(&learner, &asked, soon()).await.unwrap();
+    let again = await_lease(&learner, &asked).await;
     assert!(again.token > held.token);
     assert!(!learner.is_present(policy(1)).await.unwrap());
     assert!(!learner.exists(&nonce).await.unwrap());
@@ -52,7 +47,7 @@ async fn learner_sampler_and_follower_survive_a_killed_server() {
 
     let delivery = waiting.await.unwrap().expect("the order that was issued again");
     assert_eq!(delivery.order.order_id, "o");
-    let manifest = follower.changed(soon()).await.unwrap();
+    let manifest = sampler.manifest(policy(1)).await.unwrap().unwrap();
     assert_eq!(manifest.fence, again.token);
     sampler.fetch(&manifest).await.unwrap();
     sampler.acknowledge(&delivery).await.unwrap();
@@ -90,7 +85,7 @@ async fn patience_ends_when_the_server_stays_away() {
 /// A server that takes connections and never answers: the deadline ends it, and the same store
 /// works once the server answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_does_not_answer_is_given_up() {
+async fn gives_up_on_a_server_that_does_not_answer() {
     let server = RedisServer::start();
     let quick = RedisConfig {
         response_timeout: Duration::from_millis(200),

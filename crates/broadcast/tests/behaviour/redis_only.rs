@@ -1,13 +1,11 @@
 //! Settings, passwords, and two runs in one Redis.
 
 use crate::redis_server::RedisServer;
-use crate::stage::{RUN, config, connect, lease, order, pending, policy, small, soon, spec};
+use crate::stage::{
+    RUN, config, connect, current, lease, order, pending, policy, small, soon, spec,
+};
 use ddpo_broadcast::error::BroadcastError;
-use ddpo_broadcast::lease::Leases;
-use ddpo_broadcast::orders::OrderQueue;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
-use ddpo_broadcast::run_spec::RunSpecs;
-use ddpo_broadcast::weights::WeightStore;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,19 +20,19 @@ async fn two_runs_in_one_redis_do_not_see_each_other() {
     one.publish(&first, &small(1)).await.unwrap();
     one.put_run_spec(&first, &spec(RUN)).await.unwrap();
     one.issue(&first, &[order(&first, "o")]).await.unwrap();
-    assert_eq!(two.current().await.unwrap(), None);
+    assert_eq!(current(&server, "run-2").await, None);
     assert_eq!(two.run_spec().await.unwrap(), None);
     assert_eq!(two.manifest(policy(1)).await.unwrap(), None);
     assert_eq!(two.next("w", Instant::now()).await.unwrap(), None);
     two.clear(&second).await.unwrap();
     two.publish(&second, &small(9)).await.unwrap();
     assert_eq!(pending(&one).await, ["o"]);
-    assert_eq!(one.current().await.unwrap().unwrap().id, policy(1));
+    assert_eq!(current(&server, RUN).await.unwrap().id, "v1");
     assert_eq!(one.holder().await.unwrap().unwrap().owner, "a");
 }
 
 #[tokio::test]
-async fn every_key_is_in_the_run_s_slot() {
+async fn all_keys_are_in_the_slot_of_the_run() {
     let server = RedisServer::start();
     let store = connect(&server, RUN).await;
     let held = lease(&store, "a", TTL).await;
@@ -49,7 +47,7 @@ async fn every_key_is_in_the_run_s_slot() {
     keys.sort();
     let names: Vec<_> =
         keys.iter().map(|key| key.strip_prefix("ddpo:{run-1}:").expect("the prefix")).collect();
-    let chunk = format!("chunk:{}:0", store.current().await.unwrap().unwrap().upload);
+    let chunk = format!("chunk:{}:0", current(&server, RUN).await.unwrap().upload);
     let expected = [
         chunk.as_str(),
         "current",
@@ -91,7 +89,7 @@ async fn deleted_and_replaced_weights_leave_no_chunk() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_apart_and_never_shown() {
+async fn a_wrong_password_is_reported_without_showing_it() {
     let server = RedisServer::start_with_password("right-and-long");
     let wrong = "s3cret/%40word";
     let in_url = server.url().replace("redis://", "redis://default:s3cret%2F%2540word@");
@@ -115,7 +113,7 @@ async fn a_wrong_password_is_told_apart_and_never_shown() {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_refused() {
+async fn rejects_invalid_settings() {
     let urls = ["", "localhost", "http://user:hidden@host/", "redis://:hidden@", "unix:///tmp/x"];
     for url in urls {
         let error = RedisBroadcast::connect(&RedisConfig::new(url, RUN)).await.unwrap_err();

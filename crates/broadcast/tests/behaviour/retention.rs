@@ -1,15 +1,8 @@
 //! Old weights go when no live worker needs them.
 
-use crate::stage::{Stage, average, policy, small, with_both};
+use crate::stage::{Stage, average, policy, small};
 use ddpo_broadcast::source::{Exposure, PublishRequest};
 use ddpo_rollout::trajectory::PolicyVersion;
-
-with_both!(
-    without_workers_two_versions_stay,
-    a_worker_holds_its_version_until_it_leaves,
-    what_an_order_names_stays,
-    reports_are_listed,
-);
 
 async fn present(stage: &Stage) -> Vec<u64> {
     let mut found = Vec::new();
@@ -21,7 +14,9 @@ async fn present(stage: &Stage) -> Vec<u64> {
     found
 }
 
-async fn without_workers_two_versions_stay(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_workers_two_versions_stay() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for version in 0..5 {
         stage.store.publish(&lease, &small(version)).await.unwrap();
@@ -29,7 +24,9 @@ async fn without_workers_two_versions_stay(stage: Stage) {
     assert_eq!(present(&stage).await, [3, 4]);
 }
 
-async fn a_worker_holds_its_version_until_it_leaves(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_holds_its_version_until_it_leaves() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for version in 0..3 {
         stage.store.publish(&lease, &small(version)).await.unwrap();
@@ -45,7 +42,9 @@ async fn a_worker_holds_its_version_until_it_leaves(stage: Stage) {
     assert_eq!(present(&stage).await, [3, 4]);
 }
 
-async fn what_an_order_names_stays(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_named_by_an_order_stay() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let aside = PublishRequest { id: average(0), exposure: Exposure::Aside, ..small(0) };
     stage.store.publish(&lease, &small(0)).await.unwrap();
@@ -62,7 +61,9 @@ async fn what_an_order_names_stays(stage: Stage) {
     assert!(!stage.store.is_present(average(0)).await.unwrap());
 }
 
-async fn reports_are_listed(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_are_listed() {
+    let stage = Stage::start().await;
     stage.store.report_worker("b", PolicyVersion(2)).await.unwrap();
     stage.store.report_worker("a", PolicyVersion(1)).await.unwrap();
     stage.store.report_worker("a", PolicyVersion(3)).await.unwrap();

@@ -1,12 +1,9 @@
-//! Both stores, set up alike, and what the tests put into them.
+//! A store on a real Redis, and what the tests put into it.
 
 use crate::redis_server::RedisServer;
-use ddpo_broadcast::Broadcast;
 use ddpo_broadcast::error::BroadcastError;
-use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest, Leases};
-use ddpo_broadcast::local::{LocalBroadcast, LocalConfig};
+use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
 use ddpo_broadcast::manifest::WireDtype;
-use ddpo_broadcast::orders::OrderQueue;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
 use ddpo_rollout::noise::Purpose;
@@ -22,69 +19,56 @@ pub const CLAIM_AFTER: Duration = Duration::from_millis(600);
 /// No condition is awaited longer than this.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One store, and how to empty it.
+/// A store and the server behind it.
 pub struct Stage {
-    pub store: Arc<dyn Broadcast>,
-    local: Option<Arc<LocalBroadcast>>,
-    server: Option<RedisServer>,
+    pub store: Arc<RedisBroadcast>,
+    server: RedisServer,
 }
 
 impl Stage {
-    pub fn local() -> Self {
-        let config = LocalConfig { claim_after: CLAIM_AFTER, ..LocalConfig::new(RUN) };
-        let local = Arc::new(LocalBroadcast::new(config).unwrap());
-        Self { store: local.clone(), local: Some(local), server: None }
-    }
-
-    pub async fn redis() -> Self {
+    pub async fn start() -> Self {
         let server = RedisServer::start();
-        let store: Arc<dyn Broadcast> = Arc::new(connect(&server, RUN).await);
-        Self { store, local: None, server: Some(server) }
+        Self { store: Arc::new(connect(&server, RUN).await), server }
     }
 
     /// FLUSHALL.
     pub async fn wipe(&self) {
-        if let Some(local) = &self.local {
-            local.wipe();
-        }
-        if let Some(server) = &self.server {
-            let mut connection = server.connection().await;
-            redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
-        }
+        let mut connection = self.server.connection().await;
+        redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
     }
 
-    /// Chunks in Redis, of manifests or without one.
+    /// Chunks in Redis, with or without a manifest.
     pub async fn chunks_left(&self) -> usize {
-        let Some(server) = &self.server else { return 0 };
         let mut keys = redis::cmd("KEYS");
         keys.arg("*:chunk:*");
-        let found: Vec<String> = keys.query_async(&mut server.connection().await).await.unwrap();
+        let found: Vec<String> =
+            keys.query_async(&mut self.server.connection().await).await.unwrap();
         found.len()
     }
 
     pub async fn lease(&self, owner: &str) -> Lease {
-        lease(self.store.as_ref(), owner, Duration::from_secs(60)).await
+        lease(&self.store, owner, Duration::from_secs(60)).await
+    }
+
+    /// The weights that Redis names as current.
+    pub async fn current(&self) -> Option<Current> {
+        current(&self.server, RUN).await
     }
 }
 
-/// Each test, once with each store.
-macro_rules! with_both {
-    ($($name:ident),* $(,)?) => {
-        mod locally {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::stage::Stage::local()).await;
-            })*
-        }
-        mod in_redis {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::stage::Stage::redis().await).await;
-            })*
-        }
-    };
+/// The pointer to the current weights.
+#[derive(Debug, PartialEq)]
+pub struct Current {
+    pub id: String,
+    pub upload: String,
 }
-pub(crate) use with_both;
+
+pub async fn current(server: &RedisServer, run: &str) -> Option<Current> {
+    let read = redis::Cmd::hmget(format!("ddpo:{{{run}}}:current"), &["id", "upload"]);
+    let found: (Option<String>, Option<String>) =
+        read.query_async(&mut server.connection().await).await.unwrap();
+    Some(Current { id: found.0?, upload: found.1? })
+}
 
 pub fn config(server: &RedisServer, run: &str) -> RedisConfig {
     RedisConfig { claim_after: CLAIM_AFTER, ..RedisConfig::new(server.url(), run) }
@@ -102,15 +86,31 @@ pub fn request(owner: &str, ttl: Duration) -> LeaseRequest {
     LeaseRequest { owner: owner.to_owned(), ttl, last_known: FenceToken(0) }
 }
 
-pub async fn lease<L: Leases + ?Sized>(leases: &L, owner: &str, ttl: Duration) -> Lease {
-    leases.acquire(&request(owner, ttl)).await.unwrap()
+pub async fn lease(store: &RedisBroadcast, owner: &str, ttl: Duration) -> Lease {
+    store.acquire(&request(owner, ttl)).await.unwrap()
+}
+
+/// Asks for the lease until it is given.
+pub async fn await_lease(store: &RedisBroadcast, request: &LeaseRequest) -> Lease {
+    let deadline = soon();
+    loop {
+        match store.acquire(request).await {
+            Ok(lease) => return lease,
+            Err(error) => {
+                let may_pass =
+                    error.is_transient() || matches!(error, BroadcastError::LeaseHeld { .. });
+                assert!(may_pass && Instant::now() < deadline, "{error}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Awaits until the orders can be seen to be these.
-pub async fn await_orders<Q: OrderQueue + ?Sized>(queue: &Q, expected: &[&str]) {
+pub async fn await_orders(store: &RedisBroadcast, expected: &[&str]) {
     let deadline = soon();
     loop {
-        let found = pending(queue).await;
+        let found = pending(store).await;
         if found == expected {
             return;
         }
@@ -119,8 +119,8 @@ pub async fn await_orders<Q: OrderQueue + ?Sized>(queue: &Q, expected: &[&str]) 
     }
 }
 
-pub async fn pending<Q: OrderQueue + ?Sized>(queue: &Q) -> Vec<String> {
-    queue.pending().await.unwrap().into_iter().map(|order| order.order_id).collect()
+pub async fn pending(store: &RedisBroadcast) -> Vec<String> {
+    store.pending().await.unwrap().into_iter().map(|order| order.order_id).collect()
 }
 
 pub fn order(lease: &Lease, name: &str) -> WorkOrder {

@@ -2,41 +2,27 @@
 
 use crate::stage::{
     PATIENCE, RUN, Stage, average, connect, is_lost, policy, publication, request, small, tensors,
-    with_both,
 };
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::manifest::{Manifest, TensorShape, WireDtype};
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest, SourceError, TensorSource};
-use ddpo_broadcast::weights::WeightStore;
 use ddpo_rollout::trajectory::{Digest, StateDtype, decode};
 use std::sync::Arc;
-
-with_both!(
-    f32_weights_come_back_to_the_bit,
-    halves_come_back_rounded_once,
-    the_average_lies_beside_the_current_weights,
-    the_same_weights_are_not_sent_twice,
-    other_weights_of_the_same_name_replace_the_former,
-    the_same_learner_does_not_go_back,
-    a_new_learner_may_go_back,
-    a_learner_deposed_on_the_way_publishes_nothing,
-    unreadable_tensors_are_refused_and_leave_nothing,
-    what_was_wiped_is_gone_and_can_be_published_again,
-    a_forged_manifest_is_refused,
-);
 
 fn wide(tensor: &HostTensor) -> Vec<f32> {
     decode(&tensor.values, StateDtype::F32)
 }
 
-async fn f32_weights_come_back_to_the_bit(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f32_weights_come_back_to_the_bit() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let request = publication(policy(1), Exposure::Current);
     let manifest = stage.store.publish(&lease, &request).await.unwrap();
     assert_eq!(manifest.weights_digest, request.weights_digest);
     assert_eq!((manifest.chunks.len(), manifest.fence), (3, lease.token));
     assert_eq!(stage.store.manifest(policy(1)).await.unwrap().as_ref(), Some(&manifest));
-    assert_eq!(stage.store.current().await.unwrap().unwrap().id, policy(1));
+    assert_eq!(stage.current().await.unwrap().id, "v1");
 
     let weights = stage.store.fetch(&manifest).await.unwrap();
     for (index, tensor) in tensors(1).iter().enumerate() {
@@ -47,7 +33,9 @@ async fn f32_weights_come_back_to_the_bit(stage: Stage) {
     assert!(weights.bytes(4).is_none());
 }
 
-async fn halves_come_back_rounded_once(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_precision_weights_are_rounded_once() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for (version, dtype) in [(1, WireDtype::Bf16), (2, WireDtype::F16)] {
         let request = PublishRequest { dtype, ..publication(policy(version), Exposure::Current) };
@@ -66,18 +54,22 @@ async fn halves_come_back_rounded_once(stage: Stage) {
     }
 }
 
-async fn the_average_lies_beside_the_current_weights(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_average_lies_beside_the_current_weights() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &publication(policy(3), Exposure::Current)).await.unwrap();
     stage.store.publish(&lease, &publication(average(3), Exposure::Aside)).await.unwrap();
-    assert_eq!(stage.store.current().await.unwrap().unwrap().id, policy(3));
+    assert_eq!(stage.current().await.unwrap().id, "v3");
     let manifest = stage.store.manifest(average(3)).await.unwrap().unwrap();
     assert_eq!(stage.store.fetch(&manifest).await.unwrap().manifest().id, average(3));
     assert!(stage.store.is_present(average(3)).await.unwrap());
     assert!(!stage.store.is_present(average(4)).await.unwrap());
 }
 
-async fn the_same_weights_are_not_sent_twice(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_weights_are_not_sent_twice() {
+    let stage = Stage::start().await;
     let first = stage.lease("a").await;
     let once = stage.store.publish(&first, &small(3)).await.unwrap();
     let twice = stage.store.publish(&first, &small(3)).await.unwrap();
@@ -88,19 +80,23 @@ async fn the_same_weights_are_not_sent_twice(stage: Stage) {
     stage.store.fetch(&once).await.unwrap();
 }
 
-async fn other_weights_of_the_same_name_replace_the_former(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_weights_of_the_same_name_replace_the_former() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let former = stage.store.publish(&lease, &small(3)).await.unwrap();
     let other = PublishRequest { weights_digest: Digest([9; 32]), ..small(3) };
     let latter = stage.store.publish(&lease, &other).await.unwrap();
     assert_eq!(stage.store.manifest(policy(3)).await.unwrap(), Some(latter.clone()));
-    assert_eq!(stage.store.current().await.unwrap().unwrap().upload, latter.upload);
+    assert_eq!(stage.current().await.unwrap().upload, latter.upload);
     stage.store.fetch(&latter).await.unwrap();
     let gone = stage.store.fetch(&former).await.unwrap_err();
     assert!(matches!(gone, BroadcastError::Gone { .. }), "{gone}");
 }
 
-async fn the_same_learner_does_not_go_back(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_cannot_publish_an_older_version() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &small(5)).await.unwrap();
     let error = stage.store.publish(&lease, &small(4)).await.unwrap_err();
@@ -108,17 +104,19 @@ async fn the_same_learner_does_not_go_back(stage: Stage) {
     assert_eq!(stage.store.manifest(policy(4)).await.unwrap(), None);
     let aside = PublishRequest { exposure: Exposure::Aside, ..small(4) };
     stage.store.publish(&lease, &aside).await.unwrap();
-    assert_eq!(stage.store.current().await.unwrap().unwrap().id, policy(5));
+    assert_eq!(stage.current().await.unwrap().id, "v5");
 }
 
-async fn a_new_learner_may_go_back(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_learner_can_publish_an_older_version() {
+    let stage = Stage::start().await;
     let crashed = stage.lease("a").await;
     for version in [2, 3, 4] {
         stage.store.publish(&crashed, &small(version)).await.unwrap();
     }
     let resumed = stage.lease("a").await;
     stage.store.publish(&resumed, &small(2)).await.unwrap();
-    assert_eq!(stage.store.current().await.unwrap().unwrap().id, policy(2));
+    assert_eq!(stage.current().await.unwrap().id, "v2");
     // What the crashed one had published beyond its checkpoint is not there to be mistaken.
     assert_eq!(stage.store.manifest(policy(4)).await.unwrap(), None);
     stage.store.publish(&resumed, &small(3)).await.unwrap();
@@ -144,7 +142,9 @@ impl<F: Fn() -> Result<(), SourceError> + Send + Sync> TensorSource for Eventful
 }
 
 /// The case that fencing is for: the learner is deposed after it was found to be the learner.
-async fn a_learner_deposed_on_the_way_publishes_nothing(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_deposed_on_the_way_publishes_nothing() {
+    let stage = Stage::start().await;
     let old = stage.lease("a").await;
     let store = stage.store.clone();
     let before_last = move || {
@@ -158,11 +158,13 @@ async fn a_learner_deposed_on_the_way_publishes_nothing(stage: Stage) {
     };
     assert!(is_lost(stage.store.publish(&old, &request).await));
     assert_eq!(stage.store.manifest(policy(1)).await.unwrap(), None);
-    assert_eq!(stage.store.current().await.unwrap(), None);
+    assert_eq!(stage.current().await, None);
     assert_eq!(stage.chunks_left().await, 0);
 }
 
-async fn unreadable_tensors_are_refused_and_leave_nothing(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unreadable_tensors_are_refused_and_leave_nothing() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let before_last =
         || Err(SourceError::Unreadable { name: "x".into(), reason: "device lost".into() });
@@ -173,17 +175,19 @@ async fn unreadable_tensors_are_refused_and_leave_nothing(stage: Stage) {
     let error = stage.store.publish(&lease, &request).await.unwrap_err();
     assert!(matches!(error, BroadcastError::Source { .. }), "{error}");
     assert_eq!(stage.store.manifest(policy(1)).await.unwrap(), None);
-    assert_eq!(stage.store.current().await.unwrap(), None);
+    assert_eq!(stage.current().await, None);
     assert_eq!(stage.chunks_left().await, 0);
 }
 
-async fn what_was_wiped_is_gone_and_can_be_published_again(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wiped_weights_are_gone_and_can_be_published_again() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
     assert!(stage.store.is_present(policy(1)).await.unwrap());
     stage.wipe().await;
     assert!(!stage.store.is_present(policy(1)).await.unwrap());
-    assert_eq!(stage.store.current().await.unwrap(), None);
+    assert_eq!(stage.current().await, None);
     let gone = stage.store.fetch(&manifest).await.unwrap_err();
     assert!(matches!(gone, BroadcastError::Gone { .. }), "{gone}");
 
@@ -193,7 +197,9 @@ async fn what_was_wiped_is_gone_and_can_be_published_again(stage: Stage) {
     stage.store.fetch(&again).await.unwrap();
 }
 
-async fn a_forged_manifest_is_refused(stage: Stage) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_manifest_is_refused() {
+    let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
     let mut forged = manifest.clone();

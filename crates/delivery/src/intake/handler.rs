@@ -1,4 +1,4 @@
-//! What a service does with what comes.
+//! A service's side of an intake: events, trajectories, receipts.
 
 use crate::assembler::Ticket;
 use crate::incoming::IncomingTrajectory;
@@ -18,7 +18,7 @@ pub struct IntakeKey {
     pub number: u64,
 }
 
-/// What happens to trajectories before they are complete, and in place of it.
+/// Events of a trajectory before it is complete, or instead.
 #[derive(Clone, Debug)]
 pub enum IntakeEvent<'a> {
     /// A trajectory begins.
@@ -35,7 +35,7 @@ pub enum IntakeEvent<'a> {
         /// The state; a clone shares it.
         state: &'a Bytes,
     },
-    /// The sender gave it up.
+    /// The sender abandoned it.
     Abandoned {
         /// Its header.
         opening: &'a Arc<Opening>,
@@ -67,10 +67,10 @@ pub struct Refusal {
 
 /// A service's side of an [`Intake`](super::Intake). All methods are called from the stream's task.
 pub trait IntakeHandler: Send + Sync + 'static {
-    /// Whether the trajectory is wanted. An early refusal spares its states' way.
+    /// Decides on a trajectory by its header. An early refusal saves the transfer of its states.
     ///
     /// # Errors
-    /// The answer for a trajectory that is not wanted; none of its states is read.
+    /// The answer for an unwanted trajectory; none of its states is read.
     fn admit(&self, _opening: &Opening) -> Result<(), Refusal> {
         Ok(())
     }
@@ -119,16 +119,10 @@ impl ReceiptSender {
         Self { ticket, trajectory_id, answers, permit, answered: false }
     }
 
-    /// The trajectory that waits for it.
+    /// Returns the id of the trajectory.
     #[must_use]
     pub fn trajectory_id(&self) -> &str {
         &self.trajectory_id
-    }
-
-    /// Whether its stream has ended, so that nobody hears the answer.
-    #[must_use]
-    pub fn is_orphan(&self) -> bool {
-        self.answers.is_closed()
     }
 
     /// Answers. Never blocks.
@@ -149,7 +143,7 @@ impl ReceiptSender {
 impl Drop for ReceiptSender {
     fn drop(&mut self) {
         if !self.answered {
-            self.send(Verdict::RetryLater, "the service let it go without an answer".to_owned());
+            self.send(Verdict::RetryLater, "the service dropped it without an answer".to_owned());
         }
     }
 }

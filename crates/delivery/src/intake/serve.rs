@@ -1,17 +1,28 @@
 //! The tonic services of an intake.
 
-use super::{Intake, IntakeHandler, Replies};
+use super::handler::IntakeHandler;
+use super::session::Session;
+use super::shared::Shared;
 use crate::destination::Destination;
-use ddpo_proto::wire::{TrajectoryFrame, learner_server::Learner, rewarder_server::Rewarder};
+use ddpo_proto::wire::{
+    SubmitReply, TrajectoryFrame, learner_server::Learner, rewarder_server::Rewarder,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// The service `ddpo.v1.Rewarder` of an [`Intake`].
-#[derive(Debug)]
-pub struct RewarderIntake<H>(pub(super) Intake<H>);
+/// The replies of one stream, as tonic sends them.
+type Replies = ReceiverStream<Result<SubmitReply, Status>>;
 
-/// The service `ddpo.v1.Learner` of an [`Intake`].
+/// The service `ddpo.v1.Rewarder` of an [`Intake`](super::Intake).
 #[derive(Debug)]
-pub struct LearnerIntake<H>(pub(super) Intake<H>);
+pub struct RewarderIntake<H>(pub(super) Arc<Shared<H>>);
+
+/// The service `ddpo.v1.Learner` of an [`Intake`](super::Intake).
+#[derive(Debug)]
+pub struct LearnerIntake<H>(pub(super) Arc<Shared<H>>);
 
 #[tonic::async_trait]
 impl<H: IntakeHandler> Rewarder for RewarderIntake<H> {
@@ -21,7 +32,7 @@ impl<H: IntakeHandler> Rewarder for RewarderIntake<H> {
         &self,
         request: Request<Streaming<TrajectoryFrame>>,
     ) -> Result<Response<Replies>, Status> {
-        self.0.accept(request.into_inner(), Destination::Rewarder)
+        accept(&self.0, request.into_inner(), Destination::Rewarder)
     }
 }
 
@@ -33,6 +44,30 @@ impl<H: IntakeHandler> Learner for LearnerIntake<H> {
         &self,
         request: Request<Streaming<TrajectoryFrame>>,
     ) -> Result<Response<Replies>, Status> {
-        self.0.accept(request.into_inner(), Destination::Learner)
+        accept(&self.0, request.into_inner(), Destination::Learner)
     }
+}
+
+/// Starts a session for one stream.
+fn accept<H: IntakeHandler>(
+    shared: &Arc<Shared<H>>,
+    frames: Streaming<TrajectoryFrame>,
+    destination: Destination,
+) -> Result<Response<Replies>, Status> {
+    if *shared.draining.borrow() {
+        return Err(Status::unavailable("the service is shutting down"));
+    }
+    let Ok(permit) = Arc::clone(&shared.streams).try_acquire_owned() else {
+        let limit = shared.settings.max_streams;
+        return Err(Status::resource_exhausted(format!("expected at most {limit} streams")));
+    };
+    let number = shared.next_stream.fetch_add(1, Ordering::Relaxed);
+    // Some receipts and credits; when HTTP/2 takes no more of them, the session waits.
+    let (sender, replies) = mpsc::channel(64);
+    let session = Session::new(shared, destination, number, sender);
+    tokio::spawn(async move {
+        session.run(frames).await;
+        drop(permit);
+    });
+    Ok(Response::new(ReceiverStream::new(replies)))
 }

@@ -1,7 +1,8 @@
 //! One stream: its frames in, its receipts and credits out.
 
+use super::counters::IntakeCounters;
 use super::handler::{Answer, IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender};
-use super::{Intake, IntakeCounters};
+use super::shared::Shared;
 use crate::assembler::{AssemblerEvent, FrameAssembler, Ticket};
 use crate::destination::Destination;
 use crate::incoming::IncomingTrajectory;
@@ -48,12 +49,11 @@ pub(super) struct Session<H> {
 
 impl<H: IntakeHandler> Session<H> {
     pub(super) fn new(
-        intake: Intake<H>,
+        shared: &Shared<H>,
         destination: Destination,
         number: u64,
         replies: mpsc::Sender<Result<SubmitReply, Status>>,
     ) -> Self {
-        let shared = &intake.shared;
         let (answer_sender, answers) = mpsc::unbounded_channel();
         Self {
             handler: Arc::clone(&shared.handler),
@@ -103,9 +103,10 @@ impl<H: IntakeHandler> Session<H> {
         }
         loop {
             if !reading && self.assembler.answering() == 0 {
-                return Ok(match is_draining {
-                    true => End::Closed(Status::unavailable("the service is shutting down")),
-                    false => End::Done,
+                return Ok(if is_draining {
+                    End::Closed(Status::unavailable("the service is shutting down"))
+                } else {
+                    End::Done
                 });
             }
             // Only a sender that could send is idle.

@@ -1,4 +1,4 @@
-//! How a call to a reward server ends badly: without an answer, or with one that cannot be used.
+//! Errors from calls to a reward server.
 
 use ddpo_proto::convert::reward::MalformedReward;
 use ddpo_proto::convert::text::shown;
@@ -10,16 +10,16 @@ use tonic::{Code, Status};
 /// Bytes of a server's own words that are shown.
 const SHOWN_BYTES: usize = 512;
 
-/// Why a call gave nothing.
+/// Errors from a call to a reward server.
 #[derive(Debug, Error, PartialEq)]
 pub enum RewardCallError {
-    /// No answer: it is worth asking again, there or elsewhere.
+    /// No answer: retry there or at another server.
     #[error("{0}")]
     NoAnswer(String),
-    /// Whoever listens there does not speak gRPC.
+    /// The address does not speak gRPC.
     #[error("expected a gRPC server, found something else: {0}")]
     NotGrpc(String),
-    /// The server has refused, and would again.
+    /// The server refused; a retry would fail too.
     #[error("{}: {message}", named(*code))]
     Refused {
         /// Its status code.
@@ -27,7 +27,7 @@ pub enum RewardCallError {
         /// Its own words.
         message: String,
     },
-    /// The answer is not what it has to be.
+    /// The answer is malformed.
     #[error(transparent)]
     Malformed(#[from] MalformedReward),
 }
@@ -45,10 +45,8 @@ impl From<Status> for RewardCallError {
         // A status that came from the server has no source; what has one was made up on this side
         // when the connection failed.
         let on_the_way = status.source().is_some();
-        let message = match on_the_way {
-            true => cause(&status),
-            false => shown(status.message(), SHOWN_BYTES),
-        };
+        let message =
+            if on_the_way { cause(&status) } else { shown(status.message(), SHOWN_BYTES) };
         match status.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::NoAnswer(message),
             // HTTP/2's rules were broken: what came was no HTTP/2 at all.
@@ -100,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_says_is_told_from_what_happened_on_the_way() {
+    fn tells_refusals_of_the_server_from_failures_of_the_connection() {
         let found = RewardCallError::from(Status::unavailable("restarting"));
         assert_eq!(found, RewardCallError::NoAnswer("restarting".into()));
         let found = RewardCallError::from(Status::internal("a\nb"));

@@ -1,4 +1,4 @@
-//! One reward server, as its caller has it.
+//! The client of one reward server.
 
 use super::call::RewardCallError;
 use ddpo_proto::convert::reward::{
@@ -59,7 +59,7 @@ impl RewardClient {
         Self { inner, authorization, limits }
     }
 
-    /// What the server says of itself.
+    /// Asks the server for its description.
     ///
     /// # Errors
     /// [`RewardCallError`]; [`RewardCallError::NoAnswer`] after `limit`.
@@ -69,7 +69,7 @@ impl RewardClient {
         Ok(description_from_wire(response, &self.limits)?)
     }
 
-    /// One score for each image, checked against `description`.
+    /// Asks for one score for each image and checks them against `description`.
     ///
     /// # Errors
     /// [`RewardCallError`]; [`RewardCallError::NoAnswer`] after `limit`.
@@ -88,8 +88,8 @@ impl RewardClient {
 
     fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
         let mut request = Request::new(message);
-        // The server then knows as well when nobody waits for it any more; a little later, so that
-        // it is this side that says how long it has waited.
+        // Tells the server when to stop; a second later than `limit`, so that this side reports the
+        // timeout.
         request.set_timeout(limit.saturating_add(Duration::from_secs(1)));
         if let Some(authorization) = &self.authorization {
             request.metadata_mut().insert("authorization", authorization.clone());

@@ -1,10 +1,10 @@
 //! Pauses between attempts.
 
-use std::hash::{BuildHasher, RandomState};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
 
-/// Pauses that double from `first` to `longest`, each shortened by up to a half, so that workers
-/// that failed together do not return together.
+/// Pauses that double from `first` to `longest`, each shortened at random by up to a half, so that
+/// workers that failed together do not return together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The first pause.
@@ -20,13 +20,17 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The pause after `failures` failures in a row.
+    /// Returns the pause after `failures` failures in a row.
     #[must_use]
     pub fn pause(&self, failures: u32) -> Duration {
-        let doubled = self.first.saturating_mul(1_u32 << failures.min(20)).min(self.longest);
-        // The hasher's keys are random; nothing of a run depends on this draw.
-        let draw = RandomState::new().hash_one(failures) >> 40;
-        doubled.mul_f64(0.5 + 0.5 * draw as f64 / (1_u64 << 24) as f64)
+        // backon lengthens a pause at random by up to itself, hence the halves.
+        let half = self.longest / 2;
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(half.min(self.first / 2))
+            .with_max_delay(half)
+            .without_max_times()
+            .with_jitter();
+        pauses.build().nth(failures.min(20) as usize).unwrap_or(self.longest)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an uplink did, readable by anyone at any time.
+//! Counters of an uplink.
 
 use ddpo_proto::stream::Verdict;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -58,6 +58,15 @@ pub(super) struct NextFrame {
     pub(super) last: Last,
 }
 
+/// A frame to send, and the trajectory that it belongs to.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) id: u64,
+    pub(super) next: NextFrame,
+    /// The frame is the header of a trajectory that was opened on a stream before.
+    pub(super) resent: bool,
+}
+
 /// Whether a frame is the last of its trajectory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {

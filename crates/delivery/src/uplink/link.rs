@@ -1,7 +1,6 @@
 //! Credits and slots of one stream, and what others may know of it.
 
-use super::entry::Last;
-use super::table::Planned;
+use super::entry::{Last, Planned};
 use std::collections::HashMap;
 
 /// Whether an uplink has a stream.

@@ -13,6 +13,7 @@ mod entry;
 mod link;
 mod outgoing;
 mod settings;
+mod shared;
 mod stream;
 mod table;
 mod task;
@@ -26,43 +27,12 @@ pub use settings::{NotAnUplink, UplinkSettings};
 use crate::incoming::IncomingTrajectory;
 use ddpo_proto::convert::header;
 use ddpo_proto::stream::{Opening, TaskScore};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use shared::Shared;
+use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
-
-/// What handles and the task share.
-#[derive(Debug)]
-struct Shared {
-    settings: UplinkSettings,
-    table: Mutex<Table>,
-    /// Wakes the task when there may be something to send.
-    wake: Notify,
-    in_flight: watch::Sender<usize>,
-    link: watch::Sender<LinkState>,
-    counters: Arc<UplinkCounters>,
-    closed: CancellationToken,
-}
-
-impl Shared {
-    /// A panic elsewhere leaves no half-done change in the table, so a poisoned lock is as good.
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Works on the table, then tells whoever watches how many trajectories are left.
-    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let (result, left) = {
-            let mut table = self.table();
-            let result = change(&mut table);
-            (result, table.len())
-        };
-        self.in_flight.send_if_modified(|held| std::mem::replace(held, left) != left);
-        result
-    }
-}
+use tokio::sync::watch;
 
 /// Ends the task with the last [`Uplink`].
 #[derive(Debug)]
@@ -88,15 +58,7 @@ impl Uplink {
     pub fn start(settings: UplinkSettings, runtime: &Handle) -> Result<Self, NotAnUplink> {
         let endpoints = settings.endpoints()?;
         let token = settings.authorization()?;
-        let shared = Arc::new(Shared {
-            settings,
-            table: Mutex::default(),
-            wake: Notify::new(),
-            in_flight: watch::Sender::new(0),
-            link: watch::Sender::new(LinkState::Idle),
-            counters: Arc::default(),
-            closed: CancellationToken::new(),
-        });
+        let shared = Arc::new(Shared::new(settings));
         runtime.spawn(task::run(Arc::clone(&shared), endpoints, token));
         Ok(Self { owner: Arc::new(Owner(shared)) })
     }

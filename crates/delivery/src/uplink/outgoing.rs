@@ -1,7 +1,7 @@
 //! Handles of one trajectory: what its maker puts in, and what comes back.
 
-use super::Shared;
 use super::entry::Ending;
+use super::shared::Shared;
 use crate::destination::Destination;
 use bytes::Bytes;
 use ddpo_proto::convert::header::UnsendableHeader;
@@ -159,24 +159,10 @@ pub enum NoReceipt {
     GivenUp,
 }
 
-/// The receipt to come: await it, or look with [`try_take`](Self::try_take). It may come before
-/// the trajectory is finished. RETRY_LATER never comes out here; the uplink sends again by itself.
+/// The future of a receipt. It may resolve before the trajectory is finished. It never resolves to
+/// RETRY_LATER: the uplink sends again by itself.
 #[derive(Debug)]
 pub struct PendingReceipt(pub(super) oneshot::Receiver<Receipt>);
-
-impl PendingReceipt {
-    /// The receipt, if it is there. Never waits.
-    ///
-    /// # Errors
-    /// No receipt will come.
-    pub fn try_take(&mut self) -> Result<Option<Receipt>, NoReceipt> {
-        match self.0.try_recv() {
-            Ok(receipt) => Ok(Some(receipt)),
-            Err(oneshot::error::TryRecvError::Empty) => Ok(None),
-            Err(oneshot::error::TryRecvError::Closed) => Err(NoReceipt::GivenUp),
-        }
-    }
-}
 
 impl Future for PendingReceipt {
     type Output = Result<Receipt, NoReceipt>;

@@ -1,6 +1,6 @@
-//! Where an uplink leads and how long it waits.
+//! Settings of an uplink.
 
-use super::Backoff;
+use super::backoff::Backoff;
 use crate::destination::Destination;
 use crate::transport::{KeepAlive, endpoint};
 use ddpo_proto::limits::Limits;
@@ -9,7 +9,7 @@ use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-/// Where an uplink leads and how long it waits.
+/// Addresses, credentials, timeouts and bounds of an uplink.
 #[derive(Clone, Debug)]
 pub struct UplinkSettings {
     /// Which of the two services.
@@ -24,7 +24,7 @@ pub struct UplinkSettings {
     pub bearer_token: Option<String>,
     /// For a connection, and again for the stream on it.
     pub connect_timeout: Duration,
-    /// When a silent connection is taken for dead.
+    /// When a silent connection counts as dead.
     pub keep_alive: KeepAlive,
     /// After so long without a receipt for a trajectory that was sent in full, without a credit
     /// when none is left, or without any byte being taken, the stream is torn down and everything
@@ -74,13 +74,13 @@ impl UplinkSettings {
     }
 }
 
-/// Why settings make no uplink.
+/// Errors from settings that cannot work.
 #[derive(Debug, Error)]
 pub enum NotAnUplink {
     /// No address is given.
     #[error("addresses of the {0}: expected at least one, found none")]
     NoAddress(Destination),
-    /// An address is no URI, or its TLS settings do not hold.
+    /// An address is not a URI, or its TLS settings are invalid.
     #[error("address {address:?}: expected http:// or https:// with a host and a port")]
     Address {
         /// The address.
@@ -88,7 +88,7 @@ pub enum NotAnUplink {
         /// What tonic says.
         source: tonic::transport::Error,
     },
-    /// The token cannot be sent. It is not shown.
+    /// The token cannot be a header value. The message does not show it.
     #[error("bearer token: expected visible ASCII characters")]
     Token,
 }

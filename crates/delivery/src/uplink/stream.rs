@@ -1,9 +1,10 @@
 //! One stream of an uplink: frames out while there is credit, receipts and credits in.
 
+use super::counters::count;
 use super::entry::{Last, Progress};
 use super::link::{Link, LinkState};
+use super::shared::Shared;
 use super::table::Survey;
-use super::{Shared, counters::count};
 use crate::frame;
 use ddpo_proto::convert::reply::{self, MalformedReply, Reply};
 use ddpo_proto::stream::{Receipt, Verdict};

@@ -1,6 +1,6 @@
 //! The trajectories of an uplink, the oldest first.
 
-use super::entry::{Ending, Entry, NextFrame, Progress};
+use super::entry::{Ending, Entry, Planned, Progress};
 use super::link::Link;
 use bytes::Bytes;
 use ddpo_proto::limits::Limits;
@@ -26,15 +26,6 @@ pub(super) struct Survey {
     pub(super) next_retry: Option<Instant>,
     /// A trajectory could be opened now if there were credit.
     pub(super) may_open: bool,
-}
-
-/// A frame to send, and what it is of.
-#[derive(Debug)]
-pub(super) struct Planned {
-    pub(super) id: u64,
-    pub(super) next: NextFrame,
-    /// It is the header of a trajectory that has been opened on some stream before.
-    pub(super) resent: bool,
 }
 
 impl Table {

@@ -1,10 +1,12 @@
 //! The task of an uplink: connects, runs one stream at a time, and begins again.
 
 use super::body::FrameChannel;
+use super::counters::count;
 use super::link::LinkState;
+use super::settings::UplinkSettings;
+use super::shared::Shared;
 use super::stream::{LinkEnd, Stream};
 use super::table::Table;
-use super::{Shared, UplinkSettings, counters::count};
 use crate::destination::Destination;
 use ddpo_proto::wire::{
     SubmitReply, TrajectoryFrame, learner_client::LearnerClient, rewarder_client::RewarderClient,

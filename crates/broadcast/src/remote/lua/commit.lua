@@ -1,5 +1,5 @@
 -- KEYS lease, weights, current, manifest, then one for each chunk.
--- ARGV token, id, version, upload, manifest, 'current' or 'aside', channel, prefix of all chunks.
+-- ARGV token, id, version, upload, manifest, 'current' or 'aside', prefix of all chunks.
 local lost = fenced(KEYS[1], ARGV[1])
 if lost then return lost end
 local id, upload = ARGV[2], ARGV[4]
@@ -18,9 +18,8 @@ redis.call('SET', KEYS[4], ARGV[5])
 redis.call('HSET', KEYS[2], id, ARGV[1] .. ' ' .. upload .. ' ' .. tostring(#KEYS - 4))
 if expose or current[1] == id then
   redis.call('HSET', KEYS[3], 'id', id, 'version', ARGV[3], 'token', ARGV[1], 'upload', upload)
-  redis.call('PUBLISH', ARGV[7], id)
 end
 -- The copy that this one replaces. Its chunks lie in the same slot as everything of the run.
 local replaced = {}
-if string.match(before or '', '^%d+ (%S+) %d+$') ~= upload then replaced = retire(ARGV[8], before) end
+if string.match(before or '', '^%d+ (%S+) %d+$') ~= upload then replaced = retire(ARGV[7], before) end
 return {'ok', replaced[1], replaced[2]}

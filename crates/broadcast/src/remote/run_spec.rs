@@ -1,0 +1,50 @@
+//! The run's specification, in Redis: what samplers need besides weights.
+
+use super::link::Ask;
+use super::reply::settled;
+use super::store::RedisBroadcast;
+use crate::error::BroadcastError;
+use crate::lease::Lease;
+use ddpo_rollout::order::RunSpec;
+use redis::Cmd;
+
+impl RedisBroadcast {
+    /// Stores the specification.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostLease`] when the caller is no longer the learner,
+    /// [`BroadcastError::Invalid`] when it is of another run; otherwise the store's failures.
+    pub async fn put_run_spec(&self, lease: &Lease, spec: &RunSpec) -> Result<(), BroadcastError> {
+        check_run(&self.run_id, spec)?;
+        let text = serde_json::to_string(spec).map_err(|error| {
+            BroadcastError::invalid("specification", "one that JSON can hold", error.to_string())
+        })?;
+        let mut script = self.scripts.put.key(self.keys.lease());
+        script.key(self.keys.spec()).arg(lease.token.0).arg(text);
+        let reply = self.link.ask("store the specification", Ask::Script(&script)).await?;
+        settled(lease, reply).map(|_| ())
+    }
+
+    /// The stored specification.
+    ///
+    /// # Errors
+    /// [`BroadcastError::Invalid`] when it cannot be read; otherwise the store's failures.
+    pub async fn run_spec(&self) -> Result<Option<RunSpec>, BroadcastError> {
+        let command = Cmd::get(self.keys.spec());
+        let text: Option<String> =
+            self.link.ask("read the specification", Ask::Command(&command)).await?;
+        let Some(text) = text else { return Ok(None) };
+        let spec: RunSpec = serde_json::from_str(&text).map_err(|error| {
+            BroadcastError::invalid("stored specification", "one of this form", error.to_string())
+        })?;
+        check_run(&self.run_id, &spec)?;
+        Ok(Some(spec))
+    }
+}
+
+fn check_run(run_id: &str, spec: &RunSpec) -> Result<(), BroadcastError> {
+    if spec.run_id == run_id {
+        return Ok(());
+    }
+    Err(BroadcastError::invalid("run of a specification", run_id, &spec.run_id))
+}
