@@ -28,6 +28,7 @@ pub async fn export(metrics: Metrics, health: Health, board: Board, source: Arc<
 }
 
 fn gauges(metrics: &Metrics, health: &Health, board: &Board, status: &Status) {
+    metrics.process();
     metrics.in_flight.set([status.service], board.in_flight() as f64);
     if let Some((version, _)) = status.weights {
         metrics.policy_version.set([], version.0 as f64);
@@ -79,11 +80,16 @@ mod tests {
             status.counters.insert("receipts_accepted".into(), now - 1);
             counters(&metrics, &status, &mut seen);
         }
-        assert_eq!(metrics.trajectories.get(["sampler", "drawn"]), 5);
-        assert_eq!(metrics.trajectories.get(["receipt", "accepted"]), 4);
         let health = Health::new(&["weights"]);
         gauges(&metrics, &health, &Board::new(BoardLimits::default()), &status);
-        assert_eq!(metrics.condition.get(["weights"]), 0.0);
+        let text = metrics.text()?;
+        for line in [
+            "ddpo_trajectories_total{stage=\"sampler\",verdict=\"drawn\"} 5\n",
+            "ddpo_trajectories_total{stage=\"receipt\",verdict=\"accepted\"} 4\n",
+            "ddpo_condition{condition=\"weights\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
         Ok(())
     }
 }

@@ -44,9 +44,6 @@ pub enum HostError {
     /// Its name.
     #[error(transparent)]
     Worker(#[from] WorkerIdError),
-    /// Its metrics.
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
     /// Its logs and traces.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -75,9 +72,9 @@ impl Host {
     ) -> Result<Self, HostError> {
         install_crypto_provider();
         let worker = Worker::new(settings.worker_id.as_deref())?;
-        let metrics = Metrics::new()?;
         let about = TelemetrySettings::new(service, version, &settings, &worker);
-        let telemetry = Telemetry::start(&about, &metrics)?;
+        let telemetry = Telemetry::start(&about)?;
+        let metrics = telemetry.metrics.clone();
         let door = DoorSettings::from(&settings).open()?.counted(&metrics);
         let key = ClientDoor::from(&settings).open()?;
         let (health, shutdown) = (Health::new(conditions), Shutdown::on_signals()?);
