@@ -2,7 +2,7 @@
 
 use ddpo_proto::stream::Destination;
 use ddpo_proto::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
-use ddpo_service::doors::DoorError;
+use ddpo_service::auth::AuthError;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
 use ddpo_service::metrics::Metrics;
@@ -16,18 +16,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Settings of an uplink to `addresses` with the host's key.
 ///
 /// # Errors
-/// [`DoorError::Address`] for an address that the key does not go with.
+/// [`AuthError::Address`] for an address that the key does not go with.
 pub fn uplink_settings(
     host: &Host,
     destination: Destination,
     addresses: &[String],
-) -> Result<UplinkSettings, DoorError> {
+) -> Result<UplinkSettings, AuthError> {
     for address in addresses {
-        host.key.endpoint(address)?;
+        host.client_auth.endpoint(address)?;
     }
     Ok(UplinkSettings {
-        tls: host.key.tls().cloned(),
-        bearer_token: host.key.token().map(|token| token.expose().to_owned()),
+        tls: host.client_auth.tls().cloned(),
+        bearer_token: host.client_auth.token().map(|token| token.expose().to_owned()),
         backoff: Backoff { longest: LONGEST_PAUSE, ..Backoff::default() },
         ..UplinkSettings::new(destination, addresses.to_vec())
     })

@@ -5,7 +5,7 @@ use crate::export::export;
 use crate::reflection;
 use crate::service::InspectorService;
 use crate::status::StatusSource;
-use ddpo_service::doors::DoorError;
+use ddpo_service::auth::AuthError;
 use ddpo_service::host::{Host, HostError};
 use std::sync::Arc;
 use thiserror::Error;
@@ -19,7 +19,7 @@ pub enum ServeError {
     Host(#[from] HostError),
     /// Its certificate.
     #[error(transparent)]
-    Door(#[from] DoorError),
+    Door(#[from] AuthError),
     /// The descriptors that were compiled in: an error of the program.
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -46,7 +46,7 @@ pub async fn serve(
     own.add_service(v1);
     own.add_service(v1alpha);
     own.add_service(InspectorService::server(board.clone(), source));
-    let router = host.door.server()?.add_routes(own.routes());
+    let router = host.server_auth.server()?.add_routes(own.routes());
     let closing = host.closing.clone().cancelled_owned();
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
     Ok(())

@@ -140,8 +140,9 @@ async fn a_collector_gets_our_spans_and_metrics_and_nothing_of_the_transport() {
     let metrics = &last.scope_metrics[0].metrics;
     assert!(metrics.iter().any(|metric| metric.name == "ddpo_trajectories_total"));
     let attributes = &last.resource.as_ref().unwrap().attributes;
-    let keys: Vec<_> = attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-    assert_eq!(keys, ["service.name", "service.version", "service.instance.id", "ddpo.run_id"]);
+    let mut keys: Vec<_> = attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["ddpo.run_id", "service.instance.id", "service.name", "service.version"]);
     assert!(!started.metrics.text().unwrap().contains("ddpo_errors_total"));
     assert_eq!(started.logs.text(), "");
 }
@@ -254,13 +255,13 @@ async fn what_cannot_be_used_is_named() {
 async fn the_token_is_in_no_log_however_much_is_logged() {
     let everything = TelemetrySettings { log_filter: "trace".into(), ..settings(None) };
     let started = start(&everything);
-    let door = serving::door();
-    tracing::info!(?door, token = %Secret::new(serving::TOKEN), "starting");
-    let running = serving::serve(&door).await;
+    let auth = serving::settings();
+    tracing::info!(?auth, token = %Secret::new(serving::TOKEN), "starting");
+    let running = serving::serve(&auth).await;
     let address = format!("http://{}", running.address);
     for token in [serving::TOKEN, "another-token-of-hush"] {
         let token = Some(Secret::new(token));
-        let client = ddpo_service::doors::ClientDoor { token, ..Default::default() };
+        let client = ddpo_service::auth::ClientAuthSettings { token, ..Default::default() };
         tracing::info!(?client, key = ?client.open().unwrap(), "connecting");
         let _ = serving::check(&client.open().unwrap(), &address, "").await;
     }

@@ -35,7 +35,7 @@ use ddpo_inspector::status::{Standing, Status, StatusSource};
 use ddpo_proto::intake::{Intake, IntakeCounters, IntakeSettings};
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::trajectory::{Digest, StateDtype};
-use ddpo_service::doors::redis_password;
+use ddpo_service::auth::redis_password;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
 use ddpo_service::metrics::Metrics;

@@ -19,7 +19,7 @@ use ddpo_proto::stream::Destination;
 use ddpo_proto::uplink::{Uplink, UplinkSettings};
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::Digest;
-use ddpo_service::doors::redis_password;
+use ddpo_service::auth::redis_password;
 use ddpo_service::host::Host;
 use ddpo_service::metrics::Metrics;
 use std::collections::BTreeMap;

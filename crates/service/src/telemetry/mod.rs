@@ -12,7 +12,7 @@ mod traces;
 
 pub use settings::{TelemetryError, TelemetrySettings};
 
-use crate::doors::{ClientDoor, DoorError};
+use crate::auth::{AuthError, ClientAuthSettings};
 use crate::metrics::Metrics;
 use crate::telemetry::export::{EXPORT_DEADLINE, Reporter, resource};
 use crate::telemetry::metrics::Exports;
@@ -104,8 +104,8 @@ async fn within(deadline: Duration, flush: impl FnOnce() + Send + 'static) {
 }
 
 /// Returns a channel to the collector, which connects at the first export.
-fn channel(endpoint: &str, tls_ca: Option<PathBuf>) -> Result<Channel, DoorError> {
+fn channel(endpoint: &str, tls_ca: Option<PathBuf>) -> Result<Channel, AuthError> {
     let tls_ca = tls_ca.filter(|_| endpoint.starts_with("https:"));
-    let key = ClientDoor { tls_ca, ..ClientDoor::default() }.open()?;
+    let key = ClientAuthSettings { tls_ca, ..ClientAuthSettings::default() }.open()?;
     Ok(key.endpoint(endpoint)?.timeout(EXPORT_DEADLINE).connect_lazy())
 }

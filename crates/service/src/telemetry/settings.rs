@@ -1,6 +1,6 @@
 //! Settings of telemetry, and the errors in them.
 
-use crate::doors::DoorError;
+use crate::auth::AuthError;
 use crate::identity::Worker;
 use crate::settings::{LogFormat, ServiceSettings};
 use opentelemetry_sdk::error::OTelSdkError;
@@ -64,7 +64,7 @@ pub enum TelemetryError {
     },
     /// The collector's address or CA certificates cannot be used.
     #[error("otlp_endpoint: {0}")]
-    Endpoint(#[from] DoorError),
+    Endpoint(#[from] AuthError),
     /// The exporter cannot be built.
     #[error("otlp_endpoint: {0}")]
     Exporter(String),

@@ -2,7 +2,7 @@
 
 use ddpo_proto::convert::reward::MalformedReward;
 use ddpo_proto::reward::{Description, RewardCallError};
-use ddpo_service::doors::DoorError;
+use ddpo_service::auth::AuthError;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -31,7 +31,7 @@ pub enum ServerError {
         /// The environment's variable that is likely meant.
         variable: &'static str,
         /// What is wrong.
-        source: DoorError,
+        source: AuthError,
     },
     /// A server has answered, and the answer cannot be used.
     #[error("reward server {address}: {source}")]
