@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use ddpo_service::auth::{
-    ClientAuthSettings, ServerAuthSettings, AuthChannel, WebAuth, install_crypto_provider,
+    AuthChannel, ClientAuthSettings, ServerAuthSettings, WebAuth, install_crypto_provider,
 };
 use ddpo_settings::Secret;
 use std::net::SocketAddr;

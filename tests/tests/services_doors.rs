@@ -10,7 +10,7 @@ use ddpo_proto::wire::{
     GetStatusRequest, GetTrajectoryRequest, ListTrajectoriesRequest, TrajectoryFrame,
     WatchTrajectoriesRequest,
 };
-use ddpo_service::auth::{ClientAuthSettings, AuthChannel};
+use ddpo_service::auth::{AuthChannel, ClientAuthSettings};
 use ddpo_settings::Secret;
 use ddpo_tests::services::certificates::{Authority, Pair};
 use ddpo_tests::services::wait::block_on;

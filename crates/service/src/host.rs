@@ -6,6 +6,7 @@ use crate::auth::{
 };
 use crate::health::Health;
 use crate::identity::{Worker, WorkerIdError};
+use crate::inspector::ServiceInfo;
 use crate::metrics::Metrics;
 use crate::settings::ServiceSettings;
 use crate::shutdown::Shutdown;
@@ -110,6 +111,13 @@ impl Host {
         let (worker, run) = (&self.worker.id, &self.settings.run_id);
         tracing::info!(%address, %metrics, tls = self.server_auth.has_tls(), worker, run, "listening");
         Ok(incoming)
+    }
+
+    /// Returns the part of the status that all services have.
+    #[must_use]
+    pub fn info(&self) -> ServiceInfo {
+        let (worker, run) = (self.worker.clone(), self.settings.run_id.clone());
+        ServiceInfo::new(worker, run, self.health.clone())
     }
 
     /// Closes the ports and flushes telemetry.

@@ -64,13 +64,20 @@
 //! ```
 
 pub mod auth;
+pub mod counts;
+mod export;
 pub mod health;
 pub mod host;
 pub mod http;
 pub mod identity;
+pub mod inspector;
+pub mod intake;
 pub mod launch;
+pub mod link;
 pub mod memory;
 pub mod metrics;
+mod reflection;
+pub mod serve;
 pub mod settings;
 pub mod shutdown;
 pub mod status;

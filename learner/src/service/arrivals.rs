@@ -2,10 +2,10 @@
 
 use crate::service::ledger::{Counts, Decision, Ledger, Offer};
 use ddpo_inspector::board::Board;
-use ddpo_inspector::intake::note;
 use ddpo_proto::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
 use ddpo_proto::stream::{IncomingTrajectory, Opening, Verdict};
 use ddpo_rollout::order::WeightsId;
+use ddpo_service::intake::note;
 use ddpo_service::telemetry::context::continue_from;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};

@@ -3,13 +3,13 @@
 
 use crate::service::batcher::{Batcher, ScoringError};
 use ddpo_inspector::board::Board;
-use ddpo_inspector::intake::note;
 use ddpo_proto::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
 use ddpo_proto::stream::{IncomingTrajectory, Opening, TaskScore, Verdict};
 use ddpo_proto::uplink::Uplink;
 use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::decode;
+use ddpo_service::intake::note;
 use ddpo_service::telemetry::context::{continue_from, traceparent};
 use std::future::Future;
 use std::sync::Arc;

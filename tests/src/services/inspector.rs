@@ -6,7 +6,7 @@ use ddpo_proto::wire::{
     GetStatusRequest, GetStatusResponse, GetTrajectoryRequest, ListTrajectoriesRequest, Stage,
     TrajectoryEvent, TrajectorySummary, WatchTrajectoriesRequest,
 };
-use ddpo_service::auth::{ClientAuth, AuthChannel};
+use ddpo_service::auth::{AuthChannel, ClientAuth};
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Request, Status, Streaming};

@@ -3,7 +3,7 @@
 use super::error::ServerError;
 use ddpo_proto::transport::{KeepAlive, endpoint};
 use ddpo_proto::uplink::Backoff;
-use ddpo_service::auth::{ClientAuthSettings, AuthError, install_crypto_provider};
+use ddpo_service::auth::{AuthError, ClientAuthSettings, install_crypto_provider};
 use ddpo_settings::Secret;
 use ddpo_settings::environment::{REWARD_CA, REWARD_TOKEN};
 use std::net::IpAddr;
