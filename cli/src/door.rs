@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use ddpo_service::doors::{
-    ClientDoor, DoorSettings, KeyedChannel, WebDoor, install_crypto_provider,
+use ddpo_service::auth::{
+    AuthChannel, ClientAuthSettings, ServerAuthSettings, WebAuth, install_crypto_provider,
 };
 use ddpo_settings::Secret;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ impl DoorFlags {
     ///
     /// # Errors
     /// A file that is not what it should be, or an address that does not fit the other flags.
-    pub fn channel(&self, address: &str) -> Result<KeyedChannel> {
+    pub fn channel(&self, address: &str) -> Result<AuthChannel> {
         install_crypto_provider();
         let door = self.door();
         let scheme = if door.tls_ca.is_some() { "https" } else { "http" };
@@ -52,7 +52,7 @@ impl DoorFlags {
         Ok(door.open()?.channel(&address)?)
     }
 
-    fn door(&self) -> ClientDoor {
+    fn door(&self) -> ClientAuthSettings {
         let (token, token_file) = match &self.token_file {
             Some(file) => (None, Some(file.clone())),
             None => (variable("TOKEN").map(Secret::new), file("TOKEN_FILE")),
@@ -64,7 +64,7 @@ impl DoorFlags {
             Some(certificate) => (Some(certificate.clone()), self.tls_key.clone()),
             None => (own("TLS_CERT"), own("TLS_KEY")),
         };
-        ClientDoor {
+        ClientAuthSettings {
             token,
             token_file,
             tls_ca,
@@ -81,9 +81,9 @@ impl DoorFlags {
 ///
 /// # Errors
 /// A file that is not what it should be, or an address of the network with nothing to guard it.
-pub fn web_door(setting: &'static str, listen: SocketAddr) -> Result<WebDoor> {
+pub fn web_door(setting: &'static str, listen: SocketAddr) -> Result<WebAuth> {
     install_crypto_provider();
-    let settings = DoorSettings {
+    let settings = ServerAuthSettings {
         setting,
         listen,
         token: variable("TOKEN").map(Secret::new),

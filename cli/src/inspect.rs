@@ -7,7 +7,7 @@ use ddpo_proto::wire::{
     GetStatusRequest, GetStatusResponse, GetTrajectoryRequest, GetTrajectoryResponse,
     ListTrajectoriesRequest, Stage, TrajectoryEvent, TrajectorySummary, WatchTrajectoriesRequest,
 };
-use ddpo_service::doors::KeyedChannel;
+use ddpo_service::auth::AuthChannel;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ fn show(text: &str) {
     print!("{text}");
 }
 
-type Client = InspectorClient<KeyedChannel>;
+type Client = InspectorClient<AuthChannel>;
 
 /// Runs the command.
 pub fn run(command: &InspectCommand) -> Result<()> {

@@ -10,7 +10,7 @@ use ddpo_proto::wire::{
     GetStatusRequest, GetTrajectoryRequest, ListTrajectoriesRequest, TrajectoryFrame,
     WatchTrajectoriesRequest,
 };
-use ddpo_service::doors::{ClientDoor, KeyedChannel};
+use ddpo_service::auth::{AuthChannel, ClientAuthSettings};
 use ddpo_settings::Secret;
 use ddpo_tests::services::certificates::{Authority, Pair};
 use ddpo_tests::services::wait::block_on;
@@ -33,7 +33,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// A fleet behind a token and mutual TLS, with the client's own certificate and a stranger's.
 struct Guarded {
     fleet: Fleet,
-    key: ClientDoor,
+    key: ClientAuthSettings,
     foreign: Pair,
 }
 
@@ -60,14 +60,14 @@ fn guarded(config: FleetConfig, token_in_a_file: bool) -> Guarded {
     Guarded { fleet: Fleet::in_folder(config, folder), key, foreign }
 }
 
-fn key(authority: &Path, pair: &Pair) -> ClientDoor {
-    ClientDoor {
+fn key(authority: &Path, pair: &Pair) -> ClientAuthSettings {
+    ClientAuthSettings {
         token: Some(Secret::new(TOKEN)),
         tls_ca: Some(authority.into()),
         tls_cert: Some(pair.certificate.clone()),
         tls_key: Some(pair.key.clone()),
         domain: Some("localhost".to_owned()),
-        ..ClientDoor::default()
+        ..ClientAuthSettings::default()
     }
 }
 
@@ -77,7 +77,7 @@ async fn first<T>(stream: Result<tonic::Response<Streaming<T>>, Status>) -> Resu
 }
 
 /// Calls every method that any of the services has; each answer by the method's name.
-async fn every_method(channel: &KeyedChannel) -> Vec<(&'static str, Result<(), Status>)> {
+async fn every_method(channel: &AuthChannel) -> Vec<(&'static str, Result<(), Status>)> {
     let check = || HealthCheckRequest { service: String::new() };
     let mut health = HealthClient::new(channel.clone());
     let mut inspector = InspectorClient::new(channel.clone());
@@ -122,7 +122,7 @@ async fn every_method(channel: &KeyedChannel) -> Vec<(&'static str, Result<(), S
     ]
 }
 
-fn answers(key: &ClientDoor, address: &str) -> Vec<(&'static str, Result<(), Status>)> {
+fn answers(key: &ClientAuthSettings, address: &str) -> Vec<(&'static str, Result<(), Status>)> {
     let key = key.open().unwrap();
     block_on(async {
         let channel = key.channel(address).unwrap();
@@ -146,15 +146,15 @@ fn strangers_find_every_method_closed() {
             assert!(code.is_none() || elsewhere || nothing, "{name}, {method}: {code:?}");
         }
         for token in [None, Some(WRONG)] {
-            let stranger = ClientDoor { token: token.map(Secret::new), ..key.clone() };
+            let stranger = ClientAuthSettings { token: token.map(Secret::new), ..key.clone() };
             for (method, answer) in answers(&stranger, &address) {
                 let code = answer.expect_err(method).code();
                 assert_eq!(code, Code::Unauthenticated, "{name}, {method}, {token:?}");
             }
         }
         let (tls_cert, tls_key) = (Some(foreign.certificate.clone()), Some(foreign.key.clone()));
-        let stranger = ClientDoor { tls_cert, tls_key, ..key.clone() };
-        let nobody = ClientDoor { tls_cert: None, tls_key: None, ..key.clone() };
+        let stranger = ClientAuthSettings { tls_cert, tls_key, ..key.clone() };
+        let nobody = ClientAuthSettings { tls_cert: None, tls_key: None, ..key.clone() };
         for stranger in [stranger, nobody] {
             for (method, answer) in answers(&stranger, &address) {
                 // The connection is refused before there is any answer of the service.

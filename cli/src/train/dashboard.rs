@@ -49,7 +49,7 @@ impl Page {
         let board = Board::new(BoardLimits::default());
         let fleet = OneProcess { name: WORKER.into(), board: board.clone() };
         let dashboard = Dashboard {
-            door,
+            auth: door,
             folder,
             board: board.clone(),
             fleet: Arc::new(fleet),

@@ -1,36 +1,36 @@
-//! Who works on the run, as one row each.
+//! The processes of a run, one row each.
 
 use ddpo_inspector::board::Board;
 use futures::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 
-/// One process, or one part of it.
+/// One process, or all processes of a role.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Member {
     /// sampler, rewarder or learner.
     pub role: String,
-    /// Its name in the run; empty for all of a role that is only known to be there.
+    /// Its name in the run; empty for all processes of a role.
     pub name: String,
-    /// Whether it works as it should.
+    /// Whether it is healthy.
     pub well: bool,
-    /// What it is doing, or what is wrong with it.
+    /// Its activity, or what is wrong with it.
     pub doing: String,
-    /// Version of the weights that it works with.
+    /// Version of its weights.
     pub version: Option<u64>,
-    /// Versions that those are behind the learner's.
+    /// Number of versions behind the learner.
     pub lag: Option<u64>,
-    /// Trajectories that it holds.
+    /// Number of trajectories that it holds.
     pub in_flight: Option<u64>,
 }
 
-/// Tells who works on the run.
+/// Lists the processes of a run.
 pub trait Fleet: Send + Sync + 'static {
-    /// All that are known now. It is asked every other second while somebody watches, and has that
-    /// long to answer.
+    /// Returns all known processes. Called every two seconds while there are viewers; an answer that
+    /// takes longer is dropped.
     fn members(&self) -> BoxFuture<'_, Vec<Member>>;
 }
 
-/// The fleet of a run whose parts are all in one process.
+/// The fleet of a run in one process.
 #[derive(Clone, Debug)]
 pub struct OneProcess {
     /// The program.
@@ -55,7 +55,7 @@ impl Fleet for OneProcess {
     }
 }
 
-/// Puts the members in order and works out how far each is behind the learner.
+/// Sorts the members and computes how far each sampler is behind the learner.
 #[must_use]
 pub fn ordered(mut members: Vec<Member>) -> Vec<Member> {
     let place =
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samplers_come_after_the_learner_and_lag_behind_it() {
+    fn sorts_samplers_after_the_learner_with_their_lag() {
         let member = |role: &str, name: &str, version| Member {
             role: role.into(),
             name: name.into(),

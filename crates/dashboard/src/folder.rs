@@ -1,4 +1,4 @@
-//! What the run's folder shows, drawn anew when its files have changed.
+//! The parts of the page that are drawn from the run's folder, when its files have changed.
 
 use ddpo_report::ReportError;
 use ddpo_report::page::live::{Images, Parts, parts};
@@ -6,25 +6,25 @@ use ddpo_report::run::{EVALUATIONS, METRICS, Run};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Length and time of a file, if it is there.
+/// Length and modification time of a file, if it exists.
 type Stamp = Option<(u64, SystemTime)>;
 
-/// The folder, and what of it was drawn last.
+/// The folder, with the state that was drawn last.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
     drawn: Option<[Stamp; 3]>,
-    /// How many evaluations there were, and the first and the last with what they come to.
+    /// Number of evaluations, and the images of the first and the last.
     images: Option<(usize, Option<Images>)>,
 }
 
 impl Folder {
-    /// The folder of a run, which may come later.
+    /// The folder of a run; it may not exist yet.
     pub fn new(root: PathBuf) -> Self {
         Self { root, drawn: None, images: None }
     }
 
-    /// What there is to show, if that is not what was shown last.
+    /// Returns the parts of the page, if the files have changed.
     ///
     /// # Errors
     /// A file that cannot be read or understood.
@@ -38,8 +38,8 @@ impl Folder {
         parts(&run, self.images(&run)).map(Some)
     }
 
-    /// The first evaluation and the last; none where there are not two, or their grids cannot be cut: a
-    /// run that has no checkpoint yet does not tell the size of its images.
+    /// Returns the images of the first and the last evaluation; `None` if there are fewer than two, or
+    /// their grids cannot be cut: before its first checkpoint a run does not give the size of its images.
     fn images(&mut self, run: &Run) -> Option<&Images> {
         let count = run.evaluations.len();
         if self.images.as_ref().is_none_or(|(known, found)| *known != count || found.is_none()) {

@@ -1,44 +1,43 @@
-//! The live page of a run: curves as they grow, the last samples, the fleet, and trajectories as they are
-//! denoised, served by the process that trains (`ddpo-learner`, `ddpo train --dashboard`).
+//! The live page of a run: curves, the last samples, the fleet, and trajectories as they are denoised.
+//! The process that trains serves it (`ddpo-learner`, `ddpo train --dashboard`).
 //!
-//! It stands beside the run and reads what is there anyway: the files of the run's folder, drawn by
-//! `ddpo-report`; the board of live trajectories and the Inspectors of other services; and what the process
-//! says of itself. It never holds a run up: the run leaves word and goes on, and all the work is done by
-//! [`painter`](mod@painter) in its own time, only while somebody watches, so many times a second, and once
-//! for all who do.
+//! The page reads the files of the run's folder, drawn by `ddpo-report`, the board of live trajectories,
+//! the Inspectors of other services, and the progress that the process reports. It never delays the
+//! run: a report costs one lock, and the painter draws beside the run, only while there are viewers, at
+//! a bounded rate, and once for all of them.
 //!
 //! ```text
-//!   run's folder ---> folder \
-//!   board, peers ---> films   \
-//!                     samples  > painter ---> news ---> stream ---> a viewer
-//!   process     ----> now     /               (one place a topic: the latest)
-//!   fleet       ----> fleet  /
+//!   run's folder ---> folder   \
+//!   board, peers ---> playback  \
+//!                     samples    > painter ---> news ---> stream ---> a viewer
+//!   process     ----> now       /               (the latest of each topic)
+//!   fleet       ----> fleet    /
 //! ```
 
-mod answers;
-mod films;
 pub mod fleet;
 mod folder;
-pub mod news;
+mod idle;
+mod news;
 pub mod now;
 mod page;
-pub mod painter;
+mod painter;
 pub mod peers;
-mod pulse;
+mod playback;
+mod routes;
 mod samples;
 mod server;
 mod stream;
 
-use crate::answers::Answers;
 use crate::fleet::Fleet;
 use crate::news::News;
 use crate::now::Live;
 use crate::page::Page;
 use crate::painter::{Subject, paint};
 use crate::peers::Peers;
+use crate::routes::Answers;
 use crate::server::Server;
 use ddpo_inspector::board::Board;
-use ddpo_service::doors::{DoorError, WebDoor};
+use ddpo_service::auth::{AuthError, WebAuth};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,17 +47,17 @@ use tokio_util::sync::CancellationToken;
 /// Port of the page where none is named.
 pub const PORT: u16 = 9467;
 
-/// A page, not served yet.
+/// The page before it is served.
 pub struct Dashboard {
-    /// Where it is served, and to whom.
-    pub door: WebDoor,
-    /// The run's folder; it may come later.
+    /// Address, token and certificate.
+    pub auth: WebAuth,
+    /// The run's folder; it may not exist yet.
     pub folder: PathBuf,
     /// The board of the process's own trajectories.
     pub board: Board,
-    /// Who works on the run.
+    /// The processes of the run.
     pub fleet: Arc<dyn Fleet>,
-    /// Services that are asked for what they do.
+    /// Services whose Inspectors are queried.
     pub peers: Peers,
 }
 
@@ -66,18 +65,14 @@ impl Dashboard {
     /// Serves the page until `stop`.
     ///
     /// # Errors
-    /// [`DoorError::Listen`] if the port cannot be had.
-    pub async fn serve(self, stop: CancellationToken) -> Result<Served, DoorError> {
+    /// [`AuthError::Listen`] if the address cannot be listened on.
+    pub async fn serve(self, stop: CancellationToken) -> Result<Served, AuthError> {
         let news = News::default();
         let live = Live::new(news.clone());
-        let secure = self.door.tls().is_some();
-        let answers = Answers {
-            door: self.door.clone(),
-            page: Page::new(),
-            news: news.clone(),
-            stop: stop.clone(),
-        };
-        let server = Server::bind(self.door, answers).await?;
+        let secure = self.auth.tls().is_some();
+        let answers =
+            Answers { auth: self.auth, page: Page::new(), news: news.clone(), stop: stop.clone() };
+        let server = Server::bind(answers).await?;
         let socket = server.address().unwrap_or_else(|_| SocketAddr::from(([0; 4], 0)));
         let server = tokio::spawn(server.serve(stop.clone()));
         let subject = Subject {
@@ -97,25 +92,25 @@ impl Dashboard {
     }
 }
 
-/// A page that is served.
+/// The page while it is served.
 #[derive(Debug)]
 pub struct Served {
-    /// Where it is.
+    /// Its address.
     pub address: Address,
-    /// Where the run says how far it is.
+    /// Takes the progress of the run.
     pub live: Live,
     server: JoinHandle<()>,
 }
 
 impl Served {
-    /// Ends a moment after the page was stopped, once its viewers have had their last events.
+    /// Returns shortly after the page was stopped, when its viewers have got their last events.
     pub async fn ended(self) {
         // A server that has panicked has ended too.
         let _ = self.server.await;
     }
 }
 
-/// Where the page is.
+/// The address of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
     secure: bool,
@@ -123,7 +118,7 @@ pub struct Address {
 }
 
 impl std::fmt::Display for Address {
-    /// An address to open; one that stands for all of the machine's is shown as loopback.
+    /// Writes the URL to open; an unspecified address is shown as loopback.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
         let (mut shown, ip) = (self.socket, self.socket.ip());

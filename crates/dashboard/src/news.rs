@@ -1,8 +1,7 @@
-//! The latest of everything that the page shows, encoded once for all who watch.
+//! The latest message of each topic of the page, encoded once for all viewers.
 //!
-//! Each topic has one place, and what is new takes the place of what was there. So a viewer that does
-//! not keep up misses what was in between and gets the latest of each topic when it reads again; nothing
-//! is ever kept for it, and nobody waits for it.
+//! A new message replaces the last one of its topic. A slow viewer skips messages and gets the latest of
+//! each topic when it reads again; nothing is queued for it, and nobody waits for it.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Viewers at one time. Each has a connection, and its share of what is sent.
+/// Most viewers at one time.
 pub const MOST_VIEWERS: usize = 64;
 
-/// What a message is about, which is also the name of its event.
+/// A topic, which is also the name of its event.
 pub type Topic = &'static str;
 
-/// The board of news. Clones share it.
+/// The latest messages. Clones share them.
 #[derive(Clone, Debug)]
 pub struct News {
     latest: Arc<watch::Sender<Latest>>,
@@ -35,7 +34,7 @@ struct Message {
     event: Bytes,
 }
 
-/// The place of a viewer, given back when it is dropped.
+/// A viewer; its slot is free again when it is dropped.
 #[derive(Debug)]
 pub struct Viewer {
     news: News,
@@ -53,9 +52,9 @@ impl Default for News {
 }
 
 impl News {
-    /// Puts up `message` under its topic, unless it says what stands there already.
+    /// Replaces the message of `topic`, unless it is the same.
     pub fn tell<T: Serialize>(&self, topic: Topic, message: &T) {
-        // What cannot be encoded is an error of the program; the page then lacks that part.
+        // An encoding error is a programming error; the page then lacks that part.
         let Ok(json) = serde_json::to_string(message) else { return };
         let event = Bytes::from(format!("event: {topic}\ndata: {json}\n\n"));
         self.latest.send_if_modified(|latest| {
@@ -69,7 +68,7 @@ impl News {
         });
     }
 
-    /// A place for one more viewer; none where all are taken.
+    /// Adds a viewer; `None` if there are [`MOST_VIEWERS`].
     #[must_use]
     pub fn admit(&self) -> Option<Viewer> {
         let admitted = self.viewers.send_if_modified(|viewers| {
@@ -81,12 +80,12 @@ impl News {
         admitted.then(|| Viewer { news: self.clone(), latest, seen: 0 })
     }
 
-    /// Ends once somebody watches.
+    /// Returns once there is a viewer.
     pub async fn watched(&self) {
         self.viewers_are(|viewers| viewers > 0).await;
     }
 
-    /// Ends once nobody does.
+    /// Returns once there is no viewer.
     pub async fn unwatched(&self) {
         self.viewers_are(|viewers| viewers == 0).await;
     }
@@ -98,8 +97,7 @@ impl News {
 }
 
 impl Viewer {
-    /// Waits for something that this viewer has not seen, and gives it: the latest of each topic that
-    /// has changed.
+    /// Waits for messages that this viewer has not seen, and returns the latest of each topic.
     pub async fn next(&mut self) -> Vec<Bytes> {
         let news = self.latest.wait_for(|latest| latest.changes > self.seen).await;
         let Ok(latest) = news else { return Vec::new() };
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_viewer_that_was_away_finds_the_latest_of_each_topic() {
+    async fn a_slow_viewer_gets_the_latest_of_each_topic() {
         let news = News::default();
         news.tell("a", &1);
         let mut viewer = news.admit().unwrap();
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_are_few_and_come_back() {
+    async fn viewers_are_bounded_and_free_their_slots() {
         let news = News::default();
         let viewers: Vec<Viewer> = (0..MOST_VIEWERS).map(|_| news.admit().unwrap()).collect();
         assert!(news.admit().is_none());

@@ -1,4 +1,4 @@
-//! How far the run is, as the run itself says it: the stage, and how much of it is done.
+//! Progress of the run: the stage, and how much of it is done.
 
 use crate::news::{News, Topic};
 use serde::Serialize;
@@ -6,23 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const TOPIC: Topic = "now";
 
-/// Where the run leaves word. Clones share it. Leaving word is one lock, whoever watches.
+/// Takes the progress of the run. Clones share it. An update costs one lock, with or without viewers.
 #[derive(Clone, Debug)]
 pub struct Live {
     now: Arc<Mutex<Now>>,
     news: News,
 }
 
-/// How far the run is.
+/// Progress of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Now {
-    /// What is being done; empty before the run says anything.
+    /// Stage; empty before the first report.
     pub stage: &'static str,
-    /// How much of it is done.
+    /// Units that are done.
     pub done: usize,
-    /// Of how much.
+    /// Units in all.
     pub total: usize,
-    /// How the run has ended, once it has.
+    /// How the run ended, if it has.
     pub ended: Option<&'static str>,
 }
 
@@ -31,18 +31,18 @@ impl Live {
         Self { now: Arc::default(), news }
     }
 
-    /// `done` of `total` in `stage`.
+    /// Reports that `done` of `total` units of `stage` are done.
     pub fn at(&self, stage: &'static str, done: usize, total: usize) {
         self.change(|now| *now = Now { stage, done, total, ended: None });
     }
 
-    /// The run is over, `how` in a word or two; viewers are told at once.
+    /// Reports the end of the run; viewers are told at once.
     pub fn end(&self, how: &'static str) {
         self.change(|now| now.ended = Some(how));
         self.tell();
     }
 
-    /// Puts up what was said last.
+    /// Publishes the last report.
     pub(crate) fn tell(&self) {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.news.tell(TOPIC, &now);

@@ -1,5 +1,4 @@
-//! The page as one file, and the question for the token. Style and the script that themes and tells of
-//! points are the report's.
+//! The page as one file, and the form for the token. Style sheet, theme and tooltips are the report's.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 const STYLE: &str = include_str!("../assets/live.css");
 const LIVE: &str = include_str!("../assets/live.js");
 
-/// The page, made once.
+/// The page, rendered once.
 #[derive(Clone, Debug)]
 pub struct Page {
     html: Bytes,
@@ -19,7 +18,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Makes it.
+    /// Renders the page.
     #[must_use]
     pub fn new() -> Self {
         let script = format!("\n{SCRIPT}\n{LIVE}");
@@ -33,19 +32,19 @@ impl Page {
         Self { html: Bytes::from(html), policy }
     }
 
-    /// The page.
+    /// Returns the page.
     #[must_use]
     pub fn html(&self) -> Bytes {
         self.html.clone()
     }
 
-    /// The Content-Security-Policy that it is served with: nothing but itself, and its own events.
+    /// Returns the Content-Security-Policy: nothing but the page itself and its events.
     #[must_use]
     pub fn policy(&self) -> &str {
         &self.policy
     }
 
-    /// The question for the token; `complaint` says what was wrong with the last answer.
+    /// Returns the form for the token; `complaint` names the mistake in the last answer.
     #[must_use]
     pub fn question(&self, complaint: &str) -> Bytes {
         let complaint = match complaint {
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_names_the_script_and_the_page_names_no_other_place() {
+    fn the_policy_allows_the_script_and_the_page_links_to_no_other_host() {
         let page = Page::new();
         let html = String::from_utf8(page.html().to_vec()).unwrap();
         let (_, rest) = html.split_once("<script>").unwrap();

@@ -1,12 +1,12 @@
-//! Brings the news up to date while somebody watches, each part at its own pace. Pictures and curves are
-//! made on threads where that may take its time.
+//! Updates the topics while there are viewers, each at its own pace. Pictures and curves are drawn on
+//! blocking threads.
 
-use crate::films::{Films, Sight};
 use crate::fleet::{Fleet, Member, ordered};
 use crate::folder::Folder;
 use crate::news::{News, Topic};
 use crate::now::Live;
 use crate::peers::Peers;
+use crate::playback::{Playback, Snapshot};
 use crate::samples::Gallery;
 use ddpo_inspector::board::Board;
 use ddpo_report::page::live::Parts;
@@ -17,30 +17,30 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// Between two pictures of a moving trajectory: with [`PLACES`](crate::films::PLACES) places at most
+/// Time between two pictures of a slot: with [`PLACES`](crate::playback::SLOTS) places at most
 /// eight pictures a second.
 const TICK: Duration = Duration::from_millis(500);
-/// Between two looks at the fleet, and longest time that one takes.
+/// Time between two queries of the fleet, and longest time of one.
 const FLEET: Duration = Duration::from_secs(2);
-/// Between two looks at the folder and the last samples.
+/// Time between two checks of the folder and of the last samples.
 const LOOK: Duration = Duration::from_secs(2);
-/// Curves take at most this part of one processor: a long run's take longer to draw, and are drawn less
-/// often.
+/// Drawing the curves takes at most one part in this many of one processor: those of a long run take
+/// longer, and are drawn less often.
 const SHARE: u32 = 50;
 
-const FILMS: [Topic; crate::films::PLACES] = ["film-0", "film-1", "film-2", "film-3"];
+const FILMS: [Topic; crate::playback::SLOTS] = ["film-0", "film-1", "film-2", "film-3"];
 
-/// What is painted.
+/// The sources of the topics.
 pub struct Subject {
     /// The run's folder.
     pub folder: PathBuf,
     /// The process's own trajectories.
     pub board: Board,
-    /// Who works on the run.
+    /// The services of the run.
     pub fleet: Arc<dyn Fleet>,
-    /// Services that are asked for what they do.
+    /// Services whose Inspectors are queried.
     pub peers: Peers,
-    /// How far the run is.
+    /// Progress of the run.
     pub live: Live,
 }
 
@@ -54,7 +54,7 @@ struct Shown<'a> {
     training: &'a str,
 }
 
-/// Paints for ever: nothing while nobody watches.
+/// Updates the topics for ever; does nothing while there are no viewers.
 pub async fn paint(subject: Subject, news: News) {
     loop {
         news.watched().await;
@@ -64,7 +64,7 @@ pub async fn paint(subject: Subject, news: News) {
             () = curves(&subject, &news) => {}
             () = samples(&subject.board, &news) => {}
             () = fleet(&subject, &news) => {}
-            () = films(&subject, &news) => {}
+            () = playback(&subject, &news) => {}
         }
     }
 }
@@ -117,7 +117,7 @@ async fn fleet(subject: &Subject, news: &News) {
         ticks.tick().await;
         let asked = async { tokio::join!(subject.fleet.members(), subject.peers.members()) };
         if let Ok((mut members, peers)) = timeout(FLEET, asked).await {
-            // What a service says of itself is more than what is known of it here.
+            // The report of a service replaces what the learner knows of it.
             let told = |known: &Member, peer: &Member| {
                 peer.name == known.name || (known.name.is_empty() && peer.role == known.role)
             };
@@ -128,45 +128,46 @@ async fn fleet(subject: &Subject, news: &News) {
     }
 }
 
-async fn films(subject: &Subject, news: &News) {
-    let films = Arc::new(Mutex::new(Films::default()));
-    let see = |sight| lock(&films).note(sight, Instant::now());
-    tokio::join!(gather(subject, &films), subject.peers.watch(&see), show(&films, news));
+async fn playback(subject: &Subject, news: &News) {
+    let playback = Arc::new(Mutex::new(Playback::default()));
+    let see = |snapshot| lock(&playback).note(snapshot, Instant::now());
+    tokio::join!(gather(subject, &playback), subject.peers.watch(&see), show(&playback, news));
 }
 
-fn lock(films: &Mutex<Films>) -> MutexGuard<'_, Films> {
-    // Films are for show; one that a panic has left half changed is gone soon.
-    films.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(playback: &Mutex<Playback>) -> MutexGuard<'_, Playback> {
+    // A slot that a panic left half changed is replaced soon.
+    playback.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes what becomes of the process's own trajectories. Where others are watched as they draw, these
-/// only bring what comes later: the reward.
-async fn gather(subject: &Subject, films: &Mutex<Films>) {
+/// Follows the process's own trajectories. If other services are watched as they draw, the process's
+/// own records only add the reward.
+async fn gather(subject: &Subject, playback: &Mutex<Playback>) {
     let mut board = subject.board.watch();
     loop {
         match board.recv().await {
             Ok(record) => {
-                let (sight, now) = (Sight::of(record), Instant::now());
-                match subject.peers.is_empty() {
-                    true => lock(films).note(sight, now),
-                    false => drop(lock(films).follow(sight, now)),
+                let (snapshot, now) = (Snapshot::of(record), Instant::now());
+                if subject.peers.is_empty() {
+                    lock(playback).note(snapshot, now);
+                } else {
+                    drop(lock(playback).follow(snapshot, now));
                 }
             }
-            // What was missed is not shown.
+            // Missed changes are not shown.
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-async fn show(films: &Arc<Mutex<Films>>, news: &News) {
+async fn show(playback: &Arc<Mutex<Playback>>, news: &News) {
     let mut ticks = every(TICK);
     loop {
         ticks.tick().await;
-        let films = Arc::clone(films);
-        let next = move || lock(&films).tick(Instant::now());
-        for (place, shot) in tokio::task::spawn_blocking(next).await.unwrap_or_default() {
-            news.tell(FILMS[place], &shot);
+        let playback = Arc::clone(playback);
+        let next = move || lock(&playback).tick(Instant::now());
+        for (slot, frame) in tokio::task::spawn_blocking(next).await.unwrap_or_default() {
+            news.tell(FILMS[slot], &frame);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Services that are asked by their Inspectors: how they fare, and what they draw, as they draw it.
+//! Other services: their status and their trajectories, queried from their Inspectors.
 
-use crate::films::{SIDE, Sight, State};
 use crate::fleet::Member;
+use crate::playback::{SIDE, Snapshot, State};
 use ddpo_proto::wire;
 use ddpo_proto::wire::inspector_client::InspectorClient;
-use ddpo_service::doors::{DoorError, Key, KeyedChannel};
+use ddpo_service::auth::{AuthChannel, AuthError, ClientAuth};
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -14,40 +14,40 @@ use tokio::net::lookup_host;
 use tokio::time::sleep;
 use tonic::Status;
 
-/// Between two attempts to watch a service.
+/// Pause between two attempts to watch a service.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Between two looks at what a name stands for: samplers come and go.
+/// Time between two resolutions of a host name, since samplers come and go.
 const RESOLVED: Duration = Duration::from_secs(10);
 
 /// The services.
 #[derive(Debug, Default)]
 pub struct Peers {
     addresses: Vec<String>,
-    key: Option<Key>,
-    channels: Mutex<BTreeMap<String, KeyedChannel>>,
+    auth: Option<ClientAuth>,
+    channels: Mutex<BTreeMap<String, AuthChannel>>,
 }
 
 impl Peers {
-    /// Services at `addresses`, `http(s)://host:port` each, which `key` opens. A host that stands for
-    /// several addresses is all of them, but with TLS, whose certificates are for names.
+    /// Services at `addresses`, `http(s)://host:port` each, called with `auth`. Without TLS a host
+    /// name stands for all of its addresses; with TLS certificates are for names.
     ///
     /// # Errors
-    /// [`DoorError::Address`] names one that the key does not go with.
-    pub fn new(addresses: Vec<String>, key: Key) -> Result<Self, DoorError> {
+    /// [`AuthError::Address`] names an address that does not match `auth`.
+    pub fn new(addresses: Vec<String>, auth: ClientAuth) -> Result<Self, AuthError> {
         for address in &addresses {
-            key.endpoint(address)?;
+            auth.endpoint(address)?;
         }
-        Ok(Self { addresses, key: Some(key), channels: Mutex::default() })
+        Ok(Self { addresses, auth: Some(auth), channels: Mutex::default() })
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }
 
-    /// How each fares now.
+    /// Returns the status of each now.
     pub(crate) async fn members(&self) -> Vec<Member> {
         let resolved = join_all(self.addresses.iter().map(|address| resolved(address))).await;
         let all: Vec<String> = resolved.into_iter().flatten().collect();
@@ -79,14 +79,14 @@ impl Peers {
         Ok(client.get_status(wire::GetStatusRequest {}).await?.into_inner())
     }
 
-    /// Tells `see` of every change of their trajectories, for ever.
-    pub(crate) async fn watch(&self, see: &(dyn Fn(Sight) + Sync)) {
+    /// Calls `see` at each change of their trajectories, for ever.
+    pub(crate) async fn watch(&self, see: &(dyn Fn(Snapshot) + Sync)) {
         join_all(self.addresses.iter().map(|address| self.watch_name(address, see))).await;
         pending().await
     }
 
-    /// Watches all that a name stands for, and looks from time to time what that is.
-    async fn watch_name(&self, name: &str, see: &(dyn Fn(Sight) + Sync)) {
+    /// Watches all addresses of a host name, and resolves it again from time to time.
+    async fn watch_name(&self, name: &str, see: &(dyn Fn(Snapshot) + Sync)) {
         loop {
             let known = resolved(name).await;
             let watched = join_all(known.iter().map(|address| self.watch_one(address, see)));
@@ -102,7 +102,7 @@ impl Peers {
         }
     }
 
-    async fn watch_one(&self, address: &str, see: &(dyn Fn(Sight) + Sync)) {
+    async fn watch_one(&self, address: &str, see: &(dyn Fn(Snapshot) + Sync)) {
         loop {
             if let Err(status) = self.stream(address, see).await {
                 tracing::debug!(address, %status, "a service cannot be watched");
@@ -111,7 +111,7 @@ impl Peers {
         }
     }
 
-    async fn stream(&self, address: &str, see: &(dyn Fn(Sight) + Sync)) -> Result<(), Status> {
+    async fn stream(&self, address: &str, see: &(dyn Fn(Snapshot) + Sync)) -> Result<(), Status> {
         let mut client = InspectorClient::new(self.channel(address)?);
         let asked = wire::WatchTrajectoriesRequest {
             with_thumbnails: true,
@@ -119,30 +119,30 @@ impl Peers {
         };
         let mut events = client.watch_trajectories(asked).await?.into_inner();
         while let Some(event) = events.message().await? {
-            if let Some(sight) = sight(event) {
-                see(sight);
+            if let Some(snapshot) = snapshot(event) {
+                see(snapshot);
             }
         }
         Ok(())
     }
 
-    fn channel(&self, address: &str) -> Result<KeyedChannel, Status> {
+    fn channel(&self, address: &str) -> Result<AuthChannel, Status> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(address) {
             return Ok(channel.clone());
         }
-        let key = self.key.as_ref().ok_or_else(|| Status::internal("no key"))?;
-        let made = key.channel(address).map_err(|error| Status::internal(error.to_string()))?;
+        let auth = self.auth.as_ref().ok_or_else(|| Status::internal("no services"))?;
+        let made = auth.channel(address).map_err(|error| Status::internal(error.to_string()))?;
         channels.insert(address.to_owned(), made.clone());
         Ok(made)
     }
 }
 
-fn sight(event: wire::TrajectoryEvent) -> Option<Sight> {
+fn snapshot(event: wire::TrajectoryEvent) -> Option<Snapshot> {
     let evaluation = event.trajectory.as_ref()?.purpose() == wire::Purpose::Evaluation;
     let grows = event.trajectory.as_ref()?.stage() == wire::Stage::Growing;
     let one = event.trajectory?;
-    Some(Sight {
+    Some(Snapshot {
         id: one.trajectory_id,
         worker: one.worker_id,
         evaluation,
@@ -157,7 +157,7 @@ fn sight(event: wire::TrajectoryEvent) -> Option<Sight> {
     })
 }
 
-/// The addresses that a name stands for now, in order.
+/// Returns the current addresses of a host name, sorted.
 async fn resolved(address: &str) -> Vec<String> {
     let Some(place) = address.strip_prefix("http://") else { return vec![address.to_owned()] };
     let Ok(found) = lookup_host(place).await else { return vec![address.to_owned()] };

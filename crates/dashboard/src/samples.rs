@@ -1,16 +1,16 @@
-//! The last samples with their rewards, as the process's board has them.
+//! The last samples with their rewards, from the process's board.
 
-use crate::films::{Sight, State, picture};
+use crate::playback::{Snapshot, State, picture};
 use ddpo_inspector::board::Board;
 use ddpo_inspector::record::Record;
 use ddpo_rollout::noise::Purpose;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Samples that are shown.
+/// Number of samples that are shown.
 const SHOWN: usize = 16;
 
-/// Records that are looked through for them.
+/// Number of records that are searched for them.
 const LOOKED: usize = 256;
 
 /// The samples of one epoch.
@@ -24,25 +24,25 @@ pub struct Samples {
     pub samples: Vec<Sample>,
 }
 
-/// One of them.
+/// One sample.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sample {
     /// Its index.
     pub sample: u32,
     /// Its reward.
     pub reward: f32,
-    /// It, as a data URI.
+    /// The image as a data URI.
     pub picture: String,
 }
 
-/// What was shown last.
+/// The samples that were shown last.
 #[derive(Debug, Default)]
 pub struct Gallery {
     shown: Vec<Arc<str>>,
 }
 
 impl Gallery {
-    /// The last samples that were scored, if they are not those of the last look.
+    /// Returns the last samples with scores, if they differ from the previous ones.
     pub fn look(&mut self, board: &Board) -> Option<Samples> {
         let mut records = board.list(LOOKED);
         let is_sample = |record: &Record| {
@@ -66,7 +66,7 @@ impl Gallery {
 }
 
 fn sample(record: Record) -> Option<Sample> {
-    let sight = Sight::of(Arc::new(record));
-    let picture = sight.state.as_ref().and_then(|state: &State| picture(state))?;
-    Some(Sample { sample: sight.sample, reward: sight.reward?, picture })
+    let snapshot = Snapshot::of(Arc::new(record));
+    let picture = snapshot.state.as_ref().and_then(|state: &State| picture(state))?;
+    Some(Sample { sample: snapshot.sample, reward: snapshot.reward?, picture })
 }

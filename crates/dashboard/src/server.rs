@@ -1,12 +1,12 @@
-//! The page's port: few connections, one request each, and streams that end when the process does.
+//! The page's port: a bounded number of connections, one request each, and streams that end when the
+//! process does.
 
-use crate::answers::Answers;
+use crate::idle::IdleTimer;
 use crate::news::MOST_VIEWERS;
-use crate::pulse::Pulse;
-use ddpo_service::doors::{DoorError, WebDoor};
+use crate::routes::{Answers, router};
+use axum::{Extension, Router};
+use ddpo_service::auth::{AuthError, WebAuth};
 use ddpo_service::http::{accept, one_request};
-use hyper::service::service_fn;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,81 +17,79 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Longest time for the TLS handshake, and for a request's head.
+/// Longest time for the TLS handshake, and for the head of a request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections besides those of the viewers; more wait.
 const OTHERS: usize = 32;
-/// How long streams get to send their last event.
-const LAST_WORD: Duration = Duration::from_millis(200);
+/// Longest time in which streams send their last event.
+const LAST_EVENTS: Duration = Duration::from_millis(200);
 
 /// The server, listening.
 pub struct Server {
     listener: TcpListener,
-    door: WebDoor,
-    answers: Arc<Answers>,
+    auth: WebAuth,
+    router: Router,
 }
 
 impl Server {
-    /// Listens; the port is taken when this returns.
+    /// Listens; the port is open when this returns.
     ///
     /// # Errors
-    /// [`DoorError::Listen`].
-    pub async fn bind(door: WebDoor, answers: Answers) -> Result<Self, DoorError> {
-        Ok(Self { listener: door.bind().await?, door, answers: Arc::new(answers) })
+    /// The address cannot be listened on.
+    pub async fn bind(answers: Answers) -> Result<Self, AuthError> {
+        let auth = answers.auth.clone();
+        Ok(Self { listener: auth.bind().await?, auth, router: router(answers) })
     }
 
-    /// The address, with the port that the system chose where 0 was asked for.
+    /// Returns the address, with the port that the system chose if port 0 was set.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system's.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// Serves until `stop`.
     pub async fn serve(self, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(MOST_VIEWERS + OTHERS));
+        let slots = Arc::new(Semaphore::new(MOST_VIEWERS + OTHERS));
         let mut connections = JoinSet::new();
         loop {
-            let (stream, place) = tokio::select! {
+            let (stream, slot) = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = accept(&self.listener, &places) => accepted,
+                accepted = accept(&self.listener, &slots) => accepted,
             };
             while connections.try_join_next().is_some() {}
-            let (door, answers) = (self.door.clone(), Arc::clone(&self.answers));
+            let (auth, router) = (self.auth.clone(), self.router.clone());
             connections.spawn(async move {
-                secured(&door, &answers, stream).await;
-                drop(place);
+                secured(&auth, router, stream).await;
+                drop(slot);
             });
         }
-        // What is left after that is dropped with the set, and its connection with it.
+        // Dropping the set closes the connections that are left.
         let _ =
-            timeout(LAST_WORD, async { while connections.join_next().await.is_some() {} }).await;
+            timeout(LAST_EVENTS, async { while connections.join_next().await.is_some() {} }).await;
     }
 }
 
-async fn secured(door: &WebDoor, answers: &Answers, stream: TcpStream) {
-    // Events are small and are to arrive at once.
+async fn secured(auth: &WebAuth, router: Router, stream: TcpStream) {
+    // Events are small and have to arrive at once.
     let _ = stream.set_nodelay(true);
-    match door.tls() {
-        None => connection(answers, stream).await,
+    match auth.tls() {
+        None => connection(router, stream).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = timeout(HEAD_DEADLINE, tls.accept(stream)).await {
-                connection(answers, stream).await;
+                connection(router, stream).await;
             }
         }
     }
 }
 
-/// One request and its answer, for as long as the other end takes something.
-async fn connection(answers: &Answers, stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let pulse = Arc::new(Pulse::new());
-    let service = service_fn(|request| {
-        let pulse = Arc::clone(&pulse);
-        async move { Ok::<_, Infallible>(answers.answer(request, pulse).await) }
-    });
+/// Answers one request, for as long as the client reads.
+async fn connection(router: Router, stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
+    let idle = Arc::new(IdleTimer::new());
+    let router = router.layer(Extension(Arc::clone(&idle)));
     tokio::select! {
-        () = one_request(stream, HEAD_DEADLINE, service) => {}
-        () = pulse.stops() => {}
+        () = one_request(stream, HEAD_DEADLINE, router) => {}
+        () = idle.expired() => {}
     }
 }

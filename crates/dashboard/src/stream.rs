@@ -1,7 +1,7 @@
 //! The stream of one viewer's events.
 
+use crate::idle::IdleTimer;
 use crate::news::Viewer;
-use crate::pulse::Pulse;
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::unfold;
@@ -10,37 +10,38 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long a stream is silent at most: a connection that is dead is found out by writing to it.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Longest time without an event or a comment: only a write shows that a connection is dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// How soon a browser comes again after its connection broke (milliseconds).
-const AGAIN_MS: u32 = 1500;
+/// Time after which a browser connects again (milliseconds).
+const RETRY_MS: u32 = 1500;
 
 struct State {
     viewer: Viewer,
     ready: VecDeque<Bytes>,
-    pulse: Arc<Pulse>,
+    idle: Arc<IdleTimer>,
     stop: CancellationToken,
 }
 
-/// The events for `viewer` until `stop`; each that is taken beats the `pulse` of its connection.
+/// Returns the events for `viewer` until `stop`; each that is read resets the timer of its connection.
+/// They are encoded once for all viewers, which axum's own events would copy for each.
 pub fn events(
     viewer: Viewer,
-    pulse: Arc<Pulse>,
+    idle: Arc<IdleTimer>,
     stop: CancellationToken,
 ) -> impl Stream<Item = Bytes> + Send {
-    let ready = VecDeque::from([Bytes::from(format!("retry: {AGAIN_MS}\n\n"))]);
-    unfold(State { viewer, ready, pulse, stop }, |mut state| async move {
+    let ready = VecDeque::from([Bytes::from(format!("retry: {RETRY_MS}\n\n"))]);
+    unfold(State { viewer, ready, idle, stop }, |mut state| async move {
         while state.ready.is_empty() {
             tokio::select! {
-                // In this order, so that the last word before the end still goes out.
+                // In this order, so that the last events are sent before the end.
                 biased;
                 events = state.viewer.next() => state.ready.extend(events),
                 () = state.stop.cancelled() => return None,
-                () = tokio::time::sleep(SILENCE) => state.ready.push_back(Bytes::from_static(b":\n\n")),
+                () = tokio::time::sleep(KEEP_ALIVE) => state.ready.push_back(Bytes::from_static(b":\n\n")),
             }
         }
-        state.pulse.beat();
+        state.idle.reset();
         state.ready.pop_front().map(|event| (event, state))
     })
 }

@@ -1,10 +1,10 @@
 //! The trajectories that a service knows of, and the news of them.
 
+use crate::clock::now_unix_ms;
 use crate::record::{Record, Stage};
 use bytes::Bytes;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
-use ddpo_service::identity::now_unix_ms;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;

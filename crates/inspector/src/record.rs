@@ -1,10 +1,10 @@
 //! What the board holds of one trajectory.
 
+use crate::clock::now_unix_ms;
 use bytes::Bytes;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::{StateDtype, StateShape, TrajectoryHeader};
-use ddpo_service::identity::now_unix_ms;
 use std::sync::Arc;
 
 /// Where a trajectory is, seen from this service.

@@ -1,8 +1,12 @@
-//! What every service's `main` sets up before its own work, and takes down after it.
+//! What every service sets up before its work and takes down after it.
 
-use crate::doors::{ClientDoor, Door, DoorError, DoorSettings, Key, install_crypto_provider};
+use crate::auth::{
+    AuthError, ClientAuth, ClientAuthSettings, ServerAuth, ServerAuthSettings,
+    install_crypto_provider,
+};
 use crate::health::Health;
 use crate::identity::{Worker, WorkerIdError};
+use crate::inspector::ServiceInfo;
 use crate::metrics::Metrics;
 use crate::settings::ServiceSettings;
 use crate::shutdown::Shutdown;
@@ -13,50 +17,47 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
-/// Longest time that the last spans and metrics may take to be sent.
+/// Longest time for the last export of spans and metrics.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// A service's surroundings.
+/// Everything that a running service has.
 #[derive(Debug)]
 pub struct Host {
     /// The table `[service]`.
     pub settings: ServiceSettings,
-    /// Who this process is.
+    /// Name and start of this process.
     pub worker: Worker,
     /// Its metrics.
     pub metrics: Metrics,
     /// Its health.
     pub health: Health,
-    /// Whether it has been asked to stop.
+    /// The request to stop.
     pub shutdown: Shutdown,
-    /// Who may come in.
-    pub door: Door,
-    /// What opens the other services' doors.
-    pub key: Key,
-    /// Cancelled when nothing is to be served any more.
+    /// Authentication of callers.
+    pub server_auth: ServerAuth,
+    /// Credentials for the other services.
+    pub client_auth: ClientAuth,
+    /// Cancelled when the ports close.
     pub closing: CancellationToken,
     telemetry: Telemetry,
 }
 
-/// Why a service cannot start.
+/// Errors from starting a service.
 #[derive(Debug, Error)]
 pub enum HostError {
-    /// Its name.
+    /// The worker id is invalid.
     #[error(transparent)]
     Worker(#[from] WorkerIdError),
-    /// Its metrics.
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-    /// Its logs and traces.
+    /// Telemetry cannot start.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// Its own door, or its key to others.
+    /// A token or a certificate cannot be used.
     #[error(transparent)]
-    Door(#[from] DoorError),
-    /// The address of its metrics.
+    Auth(#[from] AuthError),
+    /// The address of the metrics cannot be listened on.
     #[error(transparent)]
     Status(#[from] StatusError),
-    /// The system.
+    /// The system reports an error.
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
@@ -75,34 +76,51 @@ impl Host {
     ) -> Result<Self, HostError> {
         install_crypto_provider();
         let worker = Worker::new(settings.worker_id.as_deref())?;
-        let metrics = Metrics::new()?;
         let about = TelemetrySettings::new(service, version, &settings, &worker);
-        let telemetry = Telemetry::start(&about, &metrics)?;
-        let door = DoorSettings::from(&settings).open()?.counted(&metrics);
-        let key = ClientDoor::from(&settings).open()?;
+        let telemetry = Telemetry::start(&about)?;
+        let metrics = telemetry.metrics.clone();
+        let server_auth = ServerAuthSettings::from(&settings).open()?.counted(&metrics);
+        let client_auth = ClientAuthSettings::from(&settings).open()?;
         let (health, shutdown) = (Health::new(conditions), Shutdown::on_signals()?);
         let closing = CancellationToken::new();
-        Ok(Self { settings, worker, metrics, health, shutdown, door, key, closing, telemetry })
+        Ok(Self {
+            settings,
+            worker,
+            metrics,
+            health,
+            shutdown,
+            server_auth,
+            client_auth,
+            closing,
+            telemetry,
+        })
     }
 
-    /// Opens both ports: the gRPC one, for the caller to serve, and that of metrics and probes, which
-    /// is served from here on. Logs both addresses.
+    /// Opens the gRPC port, for the caller to serve, and opens and serves the port of metrics and
+    /// probes. Logs both addresses.
     ///
     /// # Errors
-    /// A port that cannot be had.
+    /// An address cannot be listened on.
     pub async fn open(&self) -> Result<TcpIncoming, HostError> {
-        let incoming = self.door.bind().await?;
+        let incoming = self.server_auth.bind().await?;
         let address = incoming.local_addr()?;
         let metrics = self.settings.metrics_listen;
         let status = StatusServer::bind(metrics, self.metrics.clone(), self.health.clone()).await?;
         let metrics = status.address()?;
         tokio::spawn(status.serve(self.closing.clone().cancelled_owned()));
         let (worker, run) = (&self.worker.id, &self.settings.run_id);
-        tracing::info!(%address, %metrics, tls = self.door.has_tls(), worker, run, "listening");
+        tracing::info!(%address, %metrics, tls = self.server_auth.has_tls(), worker, run, "listening");
         Ok(incoming)
     }
 
-    /// Closes the ports and sends what telemetry is left.
+    /// Returns the part of the status that all services have.
+    #[must_use]
+    pub fn info(&self) -> ServiceInfo {
+        let (worker, run) = (self.worker.clone(), self.settings.run_id.clone());
+        ServiceInfo::new(worker, run, self.health.clone())
+    }
+
+    /// Closes the ports and flushes telemetry.
     pub async fn close(self) {
         self.closing.cancel();
         self.telemetry.shutdown(FLUSH).await;

@@ -1,10 +1,9 @@
-//! HTTP/1 for few and short conversations: one request a connection, and a place for each connection.
+//! HTTP/1 for a bounded number of connections, one request each.
 
-use hyper::body::{Body, Incoming};
+use axum::Router;
 use hyper::server::conn::http1;
-use hyper::service::HttpService;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::error::Error;
+use hyper_util::service::TowerToHyperService;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,39 +14,36 @@ use tokio::time::sleep;
 
 /// Largest head of a request (bytes).
 const HEAD: usize = 16 << 10;
-/// Pause after an error of accept, which says that the process has no more file descriptors.
+/// Pause after an error of accept, which means that the process has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The next connection, once there is a place for it, which is free again when the permit is dropped.
+/// Waits for a free slot, and returns the next connection with it.
 pub async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
         // The semaphore is never closed.
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { return pending().await };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return pending().await };
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => return (stream, slot),
             Err(_) => sleep(PAUSE).await,
         }
     }
 }
 
-/// Lets `service` answer one request, whose head has to come within `head_deadline`. A client that
-/// breaks off or dawdles is its own affair.
-pub async fn one_request<S>(
+/// Answers one request, whose head has to arrive within `head_deadline`. Errors of the client are
+/// ignored.
+pub async fn one_request(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     head_deadline: Duration,
-    service: S,
-) where
-    S: HttpService<Incoming, Error: Into<Box<dyn Error + Send + Sync>>>,
-    S::ResBody: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
-{
+    router: Router,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_deadline)
         .max_buf_size(HEAD)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let _ = connection.await;
 }

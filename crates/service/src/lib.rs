@@ -50,9 +50,9 @@
 //! }
 //!
 //! async fn run(host: Host, own: RewarderSettings) -> Result<(), Box<dyn std::error::Error>> {
-//!     let _learner = host.key.channel(&own.learner)?;
+//!     let _learner = host.client_auth.channel(&own.learner)?;
 //!     let incoming = host.open().await?;
-//!     let router = host.door.server()?.add_service(host.health.grpc(&["ddpo.v1.Trajectories"]));
+//!     let router = host.server_auth.server()?.add_service(host.health.grpc(&["ddpo.v1.Trajectories"]));
 //!     let closing = host.closing.clone().cancelled_owned();
 //!     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
 //!     host.health.met("model", "loaded");
@@ -63,14 +63,21 @@
 //! }
 //! ```
 
-pub mod doors;
+pub mod auth;
+pub mod counts;
+mod export;
 pub mod health;
 pub mod host;
 pub mod http;
 pub mod identity;
+pub mod inspector;
+pub mod intake;
 pub mod launch;
+pub mod link;
 pub mod memory;
 pub mod metrics;
+mod reflection;
+pub mod serve;
 pub mod settings;
 pub mod shutdown;
 pub mod status;

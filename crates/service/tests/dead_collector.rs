@@ -5,7 +5,6 @@
 mod capture;
 
 use capture::Capture;
-use ddpo_service::metrics::Metrics;
 use ddpo_service::settings::LogFormat;
 use ddpo_service::telemetry::{Telemetry, TelemetrySettings};
 use std::net::SocketAddr;
@@ -32,8 +31,9 @@ async fn a_collector_that_is_not_there_is_reported_once_and_holds_nothing_up() {
         otlp_endpoint: Some(nowhere().await),
         tls_ca: None,
     };
-    let (metrics, logs) = (Metrics::new().unwrap(), Capture::default());
-    let (dispatch, telemetry) = Telemetry::build(&settings, &metrics, logs.writer()).unwrap();
+    let logs = Capture::default();
+    let (dispatch, telemetry) = Telemetry::build(&settings, logs.writer()).unwrap();
+    let metrics = telemetry.metrics.clone();
     tracing::dispatcher::set_global_default(dispatch).unwrap();
     let began = Instant::now();
     for epoch in 0..5000 {
@@ -48,5 +48,8 @@ async fn a_collector_that_is_not_there_is_reported_once_and_holds_nothing_up() {
     assert_eq!(reports.len(), 1, "{reports:#?}");
     assert!(reports[0].contains("export failed; later failures are only counted"), "{text}");
     assert!(reports[0].contains("Connection refused"), "{text}");
-    assert!(metrics.errors.get(["telemetry"]) >= 2, "traces and metrics failed both");
+    let exported = metrics.text().unwrap();
+    let errors = "ddpo_errors_total{stage=\"telemetry\"} ";
+    let count = exported.lines().find_map(|line| line.strip_prefix(errors)).unwrap();
+    assert!(count.parse::<u32>().unwrap() >= 2, "traces and metrics failed both: {count}");
 }

@@ -9,9 +9,9 @@ use ddpo_dashboard::peers::Peers;
 use ddpo_dashboard::{Dashboard, Served};
 use ddpo_delivery::intake::IntakeCounters;
 use ddpo_inspector::board::Board;
-use ddpo_inspector::status::StatusSource;
-use ddpo_service::doors::DoorSettings;
+use ddpo_service::auth::ServerAuthSettings;
 use ddpo_service::host::Host;
+use ddpo_service::inspector::StatusSource;
 use futures::future::{BoxFuture, FutureExt};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -45,13 +45,16 @@ pub async fn serve<S: StatusSource>(
     shown: Shown<S>,
 ) -> Result<Option<Served>> {
     let Some(listen) = own.dashboard_listen else { return Ok(None) };
-    let settings =
-        DoorSettings { setting: "dashboard_listen", listen, ..DoorSettings::from(&host.settings) };
+    let settings = ServerAuthSettings {
+        setting: "dashboard_listen",
+        listen,
+        ..ServerAuthSettings::from(&host.settings)
+    };
     let dashboard = Dashboard {
-        door: settings.open_web()?,
+        auth: settings.open_web()?,
         folder: shown.folder.clone(),
         board: shown.board.clone(),
-        peers: Peers::new(own.dashboard_watch.clone(), host.key.clone())?,
+        peers: Peers::new(own.dashboard_watch.clone(), host.client_auth.clone())?,
         fleet: Arc::new(shown),
     };
     let served = dashboard.serve(host.closing.clone()).await?;

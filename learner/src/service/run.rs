@@ -20,9 +20,6 @@ use ddpo_delivery::intake::{Intake, IntakeCounters, IntakeSettings};
 use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_inspector::board::{Board, BoardLimits};
-use ddpo_inspector::counts;
-use ddpo_inspector::serve::serve;
-use ddpo_inspector::status::{Standing, Status, StatusSource};
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::trajectory::{Digest, StateDtype};
 use ddpo_run::error::{FolderError, RunError};
@@ -35,10 +32,13 @@ use ddpo_run::resume::settings_of_run;
 use ddpo_run::settings::{Resolved, Settings};
 use ddpo_run::train::train;
 use ddpo_run::watched::{Watched, tell_end};
-use ddpo_service::doors::redis_password;
+use ddpo_service::auth::redis_password;
+use ddpo_service::counts;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
+use ddpo_service::inspector::{ServiceInfo, Status, StatusSource};
 use ddpo_service::metrics::Metrics;
+use ddpo_service::serve::serve;
 use ddpo_service::shutdown::Shutdown;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -72,7 +72,7 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
     );
     let reached = watch::Sender::new(Reached::default());
     let source = Source {
-        standing: Standing::of(&host),
+        info: host.info(),
         arrivals: Arc::clone(&arrivals),
         intake: Arc::clone(intake.counters()),
         reached: reached.subscribe(),
@@ -442,7 +442,7 @@ impl TrainingThread {
 /// The status.
 #[derive(Clone)]
 struct Source {
-    standing: Standing,
+    info: ServiceInfo,
     arrivals: Arc<Arrivals>,
     intake: Arc<IntakeCounters>,
     reached: watch::Receiver<Reached>,
@@ -470,7 +470,7 @@ impl StatusSource for Source {
             None => "opening the run".to_owned(),
         };
         let counters = self.counts();
-        Status { weights, epoch, counters, ..self.standing.status("learner", &activity) }
+        Status { weights, epoch, counters, ..self.info.status("learner", &activity) }
     }
 
     fn measure(&self, metrics: &Metrics) {

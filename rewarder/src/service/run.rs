@@ -12,11 +12,11 @@ use ddpo_delivery::intake::{Intake, IntakeCounters, IntakeSettings};
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
 use ddpo_diffusion::device;
 use ddpo_inspector::board::{Board, BoardLimits};
-use ddpo_inspector::serve::serve;
-use ddpo_inspector::status::{Standing, Status, StatusSource};
-use ddpo_inspector::{counts, link};
 use ddpo_service::host::Host;
+use ddpo_service::inspector::{ServiceInfo, Status, StatusSource};
 use ddpo_service::metrics::Metrics;
+use ddpo_service::serve::serve;
+use ddpo_service::{counts, link};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub async fn run(host: Host, settings: RewarderSettings) -> Result<()> {
         },
     );
     let source = Source {
-        standing: Standing::of(&host),
+        info: host.info(),
         uplink: uplink.clone(),
         batcher,
         relay: Arc::clone(relay.counters()),
@@ -102,7 +102,7 @@ fn rewards(settings: &RewarderSettings, waiting: Waiting) -> Result<Rewards> {
 }
 
 fn uplink(host: &Host, settings: &RewarderSettings) -> Result<Uplink> {
-    let own = link::uplink_settings(host, Destination::Learner, &settings.learners)
+    let own = link::uplink_settings(&host.client_auth, Destination::Learner, &settings.learners)
         .context("rewarder.learners")?;
     let settings = UplinkSettings { receipt_timeout: Duration::from_secs(30), ..own };
     Uplink::start(settings, &Handle::current()).context("rewarder.learners")
@@ -125,7 +125,7 @@ async fn drain(host: &Host, intake: &Intake<RelayHandler>, relay: &Relay, uplink
 
 /// The status.
 struct Source {
-    standing: Standing,
+    info: ServiceInfo,
     uplink: Uplink,
     batcher: Batcher,
     relay: Arc<RelayCounters>,
@@ -149,8 +149,8 @@ impl Source {
 
 impl StatusSource for Source {
     fn status(&self) -> Status {
-        let activity = if self.standing.is_draining() { "draining" } else { "scoring" };
-        Status { counters: self.counts(), ..self.standing.status("rewarder", activity) }
+        let activity = if self.info.is_draining() { "draining" } else { "scoring" };
+        Status { counters: self.counts(), ..self.info.status("rewarder", activity) }
     }
 
     fn measure(&self, metrics: &Metrics) {

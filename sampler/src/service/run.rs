@@ -13,14 +13,14 @@ use ddpo_delivery::destination::Destination;
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
 use ddpo_diffusion::device;
 use ddpo_inspector::board::{Board, BoardLimits};
-use ddpo_inspector::serve::serve;
-use ddpo_inspector::status::{Standing, Status, StatusSource};
-use ddpo_inspector::{counts, link};
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::Digest;
-use ddpo_service::doors::redis_password;
+use ddpo_service::auth::redis_password;
 use ddpo_service::host::Host;
+use ddpo_service::inspector::{ServiceInfo, Status, StatusSource};
 use ddpo_service::metrics::Metrics;
+use ddpo_service::serve::serve;
+use ddpo_service::{counts, link};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub async fn run(host: Host, settings: SamplerSettings) -> Result<()> {
     let board = Board::new(BoardLimits::default());
     let (counters, loaded) = (Arc::<WorkerCounters>::default(), watch::Sender::new(None));
     let source = Source {
-        standing: Standing::of(&host),
+        info: host.info(),
         uplink: uplink.clone(),
         counters: Arc::clone(&counters),
         loaded: loaded.subscribe(),
@@ -179,7 +179,7 @@ async fn device(spec: &RunSpec, settings: &SamplerSettings) -> Result<Device> {
 }
 
 fn uplink(host: &Host, settings: &SamplerSettings) -> Result<Uplink> {
-    let own = link::uplink_settings(host, Destination::Rewarder, &settings.rewarders)
+    let own = link::uplink_settings(&host.client_auth, Destination::Rewarder, &settings.rewarders)
         .context("sampler.rewarders")?;
     // Workers spread over the rewarders by their names.
     let name = Digest::of(host.worker.id.as_bytes()).0;
@@ -214,7 +214,7 @@ async fn report(
 
 /// The status.
 struct Source {
-    standing: Standing,
+    info: ServiceInfo,
     uplink: Uplink,
     counters: Arc<WorkerCounters>,
     loaded: watch::Receiver<Option<(WeightsId, Digest)>>,
@@ -237,11 +237,11 @@ impl Source {
 
 impl StatusSource for Source {
     fn status(&self) -> Status {
-        let activity = if self.standing.is_draining() { "draining" } else { "drawing" };
+        let activity = if self.info.is_draining() { "draining" } else { "drawing" };
         Status {
             weights: self.loaded.borrow().map(|(weights, digest)| (weights.version, digest)),
             counters: self.counts(),
-            ..self.standing.status("sampler", activity)
+            ..self.info.status("sampler", activity)
         }
     }
 

@@ -6,7 +6,7 @@ use crate::services::redis_server::RedisServer;
 use crate::services::toy;
 use crate::services::wait::{block_on, until};
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
-use ddpo_service::doors::{ClientDoor, install_crypto_provider};
+use ddpo_service::auth::{ClientAuthSettings, install_crypto_provider};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ pub struct FleetConfig {
     /// Variables of the processes' environment.
     pub environment: Vec<(String, String)>,
     /// What the tests' own clients present; TLS if it has authorities.
-    pub key: ClientDoor,
+    pub key: ClientAuthSettings,
 }
 
 impl Default for FleetConfig {
@@ -50,7 +50,7 @@ impl Default for FleetConfig {
             rewarder: "reward_threads = 1".into(),
             sampler: "sampler_threads = 1\nsampler_device = \"cpu\"".into(),
             environment: Vec::new(),
-            key: ClientDoor::default(),
+            key: ClientAuthSettings::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use ddpo_proto::wire::{
     GetStatusRequest, GetStatusResponse, GetTrajectoryRequest, ListTrajectoriesRequest, Stage,
     TrajectoryEvent, TrajectorySummary, WatchTrajectoriesRequest,
 };
-use ddpo_service::doors::{Key, KeyedChannel};
+use ddpo_service::auth::{AuthChannel, ClientAuth};
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Request, Status, Streaming};
@@ -17,7 +17,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// A client of one service's Inspector.
 #[derive(Clone, Debug)]
 pub struct Inspector {
-    client: InspectorClient<KeyedChannel>,
+    client: InspectorClient<AuthChannel>,
 }
 
 impl Inspector {
@@ -26,7 +26,7 @@ impl Inspector {
     /// # Panics
     /// When the address does not fit the key.
     #[must_use]
-    pub fn new(key: &Key, address: &str) -> Self {
+    pub fn new(key: &ClientAuth, address: &str) -> Self {
         let client = block_on(async { InspectorClient::new(key.channel(address).expect("a key")) });
         Self { client }
     }

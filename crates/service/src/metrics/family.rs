@@ -1,122 +1,101 @@
-//! Families of metrics whose number of labels is part of the type: a call with too few labels does
-//! not compile, where Prometheus' own would panic.
+//! Families of metrics whose number of labels is part of the type: a call with another number of
+//! labels does not compile.
 //!
 //! Label values are words from a short list (stages, verdicts, peers), never ids: each combination
 //! is kept for the life of the process.
 
-use prometheus::core::Collector;
-use prometheus::{
-    Error, GaugeVec, HistogramOpts, HistogramTimer, HistogramVec, IntCounterVec, Opts, Registry,
-};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
+use std::time::Instant;
 
-/// Counters with `N` labels.
+/// A family of instruments `I` with `N` labels.
 #[derive(Clone, Debug)]
-pub struct Counters<const N: usize>(IntCounterVec);
-
-/// Gauges with `N` labels.
-#[derive(Clone, Debug)]
-pub struct Gauges<const N: usize>(GaugeVec);
-
-/// Histograms with `N` labels.
-#[derive(Clone, Debug)]
-pub struct Histograms<const N: usize>(HistogramVec);
-
-/// Observes the seconds from its making to its end.
-#[must_use = "it observes when it is dropped"]
-pub struct Timer {
-    // The number of labels is right, so that there always is one; it ends by being dropped.
-    _running: Option<HistogramTimer>,
+pub struct Family<I, const N: usize> {
+    instrument: I,
+    labels: [&'static str; N],
 }
 
-fn registered<T: Collector + Clone + 'static>(registry: &Registry, family: T) -> Result<T, Error> {
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
+/// Counters with `N` labels.
+pub type Counters<const N: usize> = Family<Counter<u64>, N>;
+
+/// Gauges with `N` labels. They keep their last finite value.
+pub type Gauges<const N: usize> = Family<Gauge<f64>, N>;
+
+/// Histograms with `N` labels.
+pub type Histograms<const N: usize> = Family<Histogram<f64>, N>;
+
+/// Records the seconds from its creation until it is dropped.
+#[derive(Debug)]
+#[must_use = "the time is recorded when the timer is dropped"]
+pub struct Timer {
+    began: Instant,
+    histogram: Histogram<f64>,
+    attributes: Vec<KeyValue>,
+}
+
+/// The texts that describe a family.
+pub(super) struct Described<const N: usize> {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) labels: [&'static str; N],
+}
+
+impl<I, const N: usize> Family<I, N> {
+    fn attributes(&self, values: [&str; N]) -> [KeyValue; N] {
+        std::array::from_fn(|index| KeyValue::new(self.labels[index], values[index].to_owned()))
+    }
 }
 
 impl<const N: usize> Counters<N> {
-    pub(super) fn new(
-        registry: &Registry,
-        name: &str,
-        help: &str,
-        labels: [&str; N],
-    ) -> Result<Self, Error> {
-        let family = IntCounterVec::new(Opts::new(name, help), &labels)?;
-        registered(registry, family).map(Self)
+    pub(super) fn new(meter: &Meter, of: Described<N>) -> Self {
+        let instrument = meter.u64_counter(of.name).with_description(of.help).build();
+        Self { instrument, labels: of.labels }
     }
 
-    /// Counts one more.
+    /// Adds one.
     pub fn inc(&self, labels: [&str; N]) {
         self.add(labels, 1);
     }
 
-    /// Counts `more`.
+    /// Adds `more`; 0 makes the counter visible.
     pub fn add(&self, labels: [&str; N], more: u64) {
-        if let Ok(counter) = self.0.get_metric_with_label_values(&labels) {
-            counter.inc_by(more);
-        }
-    }
-
-    /// The count so far.
-    #[must_use]
-    pub fn get(&self, labels: [&str; N]) -> u64 {
-        self.0.get_metric_with_label_values(&labels).map_or(0, |counter| counter.get())
+        self.instrument.add(more, &self.attributes(labels));
     }
 }
 
 impl<const N: usize> Gauges<N> {
-    pub(super) fn new(
-        registry: &Registry,
-        name: &str,
-        help: &str,
-        labels: [&str; N],
-    ) -> Result<Self, Error> {
-        let family = GaugeVec::new(Opts::new(name, help), &labels)?;
-        registered(registry, family).map(Self)
+    pub(super) fn new(meter: &Meter, of: Described<N>) -> Self {
+        let instrument = meter.f64_gauge(of.name).with_description(of.help).build();
+        Self { instrument, labels: of.labels }
     }
 
     /// Sets the gauge.
     pub fn set(&self, labels: [&str; N], value: f64) {
-        if let Ok(gauge) = self.0.get_metric_with_label_values(&labels) {
-            gauge.set(value);
-        }
-    }
-
-    /// Adds to the gauge, or takes from it.
-    pub fn add(&self, labels: [&str; N], more: f64) {
-        if let Ok(gauge) = self.0.get_metric_with_label_values(&labels) {
-            gauge.add(more);
-        }
-    }
-
-    /// The value; 0 before it is set.
-    #[must_use]
-    pub fn get(&self, labels: [&str; N]) -> f64 {
-        self.0.get_metric_with_label_values(&labels).map_or(0.0, |gauge| gauge.get())
+        self.instrument.record(value, &self.attributes(labels));
     }
 }
 
 impl<const N: usize> Histograms<N> {
-    pub(super) fn new(
-        registry: &Registry,
-        name: &str,
-        help: &str,
-        labels: [&str; N],
-        buckets: &[f64],
-    ) -> Result<Self, Error> {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        registered(registry, HistogramVec::new(options, &labels)?).map(Self)
+    pub(super) fn new(meter: &Meter, of: Described<N>, buckets: &[f64]) -> Self {
+        let builder = meter.f64_histogram(of.name).with_description(of.help);
+        let instrument = builder.with_boundaries(buckets.to_vec()).build();
+        Self { instrument, labels: of.labels }
     }
 
-    /// Observes a value.
+    /// Records a value.
     pub fn observe(&self, labels: [&str; N], value: f64) {
-        if let Ok(histogram) = self.0.get_metric_with_label_values(&labels) {
-            histogram.observe(value);
-        }
+        self.instrument.record(value, &self.attributes(labels));
     }
 
-    /// Observes the seconds until the timer is dropped.
+    /// Records the seconds until the timer is dropped.
     pub fn time(&self, labels: [&str; N]) -> Timer {
-        let histogram = self.0.get_metric_with_label_values(&labels);
-        Timer { _running: histogram.ok().map(|histogram| histogram.start_timer()) }
+        let (histogram, attributes) = (self.instrument.clone(), self.attributes(labels).into());
+        Timer { began: Instant::now(), histogram, attributes }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.histogram.record(self.began.elapsed().as_secs_f64(), &self.attributes);
     }
 }

@@ -1,90 +1,140 @@
-//! Counts and measures: one registry a process, read by Prometheus, by OTLP and by the Inspector.
+//! Metrics: OpenTelemetry instruments, read by Prometheus as text and by a collector over OTLP.
 
 mod family;
 mod names;
 
-pub use family::{Counters, Gauges, Histograms, Timer};
-pub use names::{Families, Metrics};
+pub use family::{Counters, Family, Gauges, Histograms, Timer};
+pub use names::Families;
 
 use crate::memory::resident_bytes;
-use prometheus::TextEncoder;
-use prometheus::proto::{LabelPair, MetricFamily, MetricType};
-use std::collections::BTreeMap;
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::error::OTelSdkError;
+use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
+use prometheus::{Registry, TextEncoder};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The format of [`Metrics::text`], as a content type.
+/// The content type of [`Metrics::text`].
 pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
 
+/// The metrics of a process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    families: Arc<Families>,
+    registry: Registry,
+    /// The readers end with it.
+    _provider: SdkMeterProvider,
+}
+
 impl Metrics {
-    /// Everything, in Prometheus' text format.
+    /// Creates all metrics, to be read as text.
     ///
     /// # Errors
-    /// The encoder's own: a family without a name or a metric.
-    pub fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.gather())
+    /// Prometheus' reader cannot be registered: a programming error.
+    pub fn new() -> Result<Self, OTelSdkError> {
+        Self::build(SdkMeterProvider::builder())
     }
 
-    /// Everything, as Prometheus has it.
-    #[must_use]
-    pub fn gather(&self) -> Vec<MetricFamily> {
+    /// Creates all metrics, to be read as text and by the readers of `provider`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn build(provider: MeterProviderBuilder) -> Result<Self, OTelSdkError> {
+        let registry = Registry::new();
+        // The names in `names.rs` are complete, and the resource is not part of a scrape.
+        let text = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_units()
+            .without_counter_suffixes()
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()?;
+        let provider = provider.with_reader(text).build();
+        let families = Families::new(&provider.meter("ddpo"));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        families.start_time.set([], now.as_secs_f64());
+        Ok(Self { families: Arc::new(families), registry, _provider: provider })
+    }
+
+    /// Returns all metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// The encoder's: a family without a name or a metric.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Sets the memory of the process.
+    pub fn process(&self) {
         if let Some(bytes) = resident_bytes() {
             self.memory_bytes.set(["resident"], bytes as f64);
         }
-        self.registry().gather()
     }
 
-    /// Notes the memory of devices: their names, bytes that tensors take, bytes that are reserved.
+    /// Sets the memory of devices, given as name, bytes of tensors, and reserved bytes.
     pub fn devices(&self, devices: impl IntoIterator<Item = (String, u64, u64)>) {
         for (name, allocated, reserved) in devices {
             self.memory_bytes.set([&name], allocated as f64);
             self.memory_bytes.set([&format!("{name} reserved")], reserved as f64);
         }
     }
-
-    /// The counters, by name and labels: `ddpo_errors_total{stage="reward"}`.
-    #[must_use]
-    pub fn counters(&self) -> BTreeMap<String, u64> {
-        let families = self.registry().gather();
-        let counters = families.iter().filter(|f| f.get_field_type() == MetricType::COUNTER);
-        let values = counters.flat_map(|family| {
-            family.get_metric().iter().map(|metric| {
-                let value = metric.get_counter().get_value();
-                (labelled(family.name(), metric.get_label()), value as u64)
-            })
-        });
-        values.collect()
-    }
 }
 
-fn labelled(name: &str, labels: &[LabelPair]) -> String {
-    let labels = labels.iter().map(|label| format!("{}={:?}", label.name(), label.value()));
-    match labels.collect::<Vec<_>>().join(",") {
-        none if none.is_empty() => name.to_owned(),
-        labels => format!("{name}{{{labels}}}"),
+impl Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.families
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prometheus::proto::MetricType;
 
     #[test]
-    fn counters_are_read_by_name_and_labels() {
+    fn text_has_the_names_and_labels_that_were_declared_and_no_others() {
         let metrics = Metrics::new().unwrap();
         metrics.trajectories.add(["receive", "accepted"], 3);
-        metrics.reconnects.inc(["learner"]);
+        metrics.trajectories.inc(["receive", "accepted"]);
+        metrics.errors.add(["store"], 0);
         metrics.epoch.set([], 7.0);
-        let counters = metrics.counters();
-        let name = r#"ddpo_trajectories_total{stage="receive",verdict="accepted"}"#;
-        assert_eq!(counters.get(name), Some(&3));
-        assert_eq!(counters.get(r#"ddpo_reconnects_total{peer="learner"}"#), Some(&1));
-        assert_eq!(counters.len(), 2, "{counters:?}");
+        metrics.batch_samples.observe(["score"], 2.0);
+        metrics.batch_samples.observe(["score"], 300.0);
+        let text = metrics.text().unwrap();
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.starts_with("ddpo_start_time_seconds "))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                r#"ddpo_batch_samples_bucket{stage="score",le="1"} 0"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="2"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="4"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="8"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="16"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="32"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="64"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="128"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="256"} 1"#,
+                r#"ddpo_batch_samples_bucket{stage="score",le="+Inf"} 2"#,
+                r#"ddpo_batch_samples_sum{stage="score"} 302"#,
+                r#"ddpo_batch_samples_count{stage="score"} 2"#,
+                "ddpo_epoch 7",
+                r#"ddpo_errors_total{stage="store"} 0"#,
+                r#"ddpo_trajectories_total{stage="receive",verdict="accepted"} 4"#,
+            ]
+        );
     }
 
     #[test]
     fn every_name_has_the_prefix_and_every_family_its_help() {
         let metrics = Metrics::new().unwrap();
         metrics.touch();
-        let families = metrics.gather();
+        let families = metrics.registry.gather();
         assert!(families.len() >= 20, "{}", families.len());
         for family in families {
             assert!(family.name().starts_with("ddpo_"), "{}", family.name());
@@ -95,10 +145,28 @@ mod tests {
     }
 
     #[test]
-    fn the_process_knows_its_memory() {
-        let text = Metrics::new().unwrap().text().unwrap();
+    fn gauges_keep_their_values_from_scrape_to_scrape() {
+        let metrics = Metrics::new().unwrap();
+        metrics.epoch.set([], 7.0);
+        let scrape = || metrics.text().unwrap();
+        assert_eq!(scrape(), scrape());
+    }
+
+    #[test]
+    fn measures_the_memory_of_the_process() {
+        let metrics = Metrics::new().unwrap();
+        metrics.process();
+        let text = metrics.text().unwrap();
         let line = text.lines().find(|line| line.starts_with("ddpo_memory_bytes{")).unwrap();
         let bytes: f64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
         assert!(bytes > 1e5, "{line}");
+    }
+
+    #[test]
+    fn a_timer_records_once_when_it_is_dropped() {
+        let metrics = Metrics::new().unwrap();
+        drop(metrics.stage_seconds.time(["draw"]));
+        let text = metrics.text().unwrap();
+        assert!(text.contains("ddpo_stage_seconds_count{stage=\"draw\"} 1"), "{text}");
     }
 }

@@ -1,10 +1,7 @@
 //! All metrics: names, labels and meanings. One prefix, base units (seconds, bytes).
 
-use crate::metrics::family::{Counters, Gauges, Histograms};
-use prometheus::{Error, Registry};
-use std::ops::Deref;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::metrics::family::{Counters, Described, Gauges, Histograms};
+use opentelemetry::metrics::Meter;
 
 /// Upper bounds for stages that take from a millisecond to ten minutes (seconds).
 const SECONDS: &[f64] = &[
@@ -15,33 +12,6 @@ const SECONDS: &[f64] = &[
 /// Upper bounds for numbers of things that are handled together.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// The metrics of a process. Clones share them.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    all: Arc<Families>,
-}
-
-impl Metrics {
-    /// All metrics, in a registry of their own.
-    ///
-    /// # Errors
-    /// A name is there twice: an error of the program.
-    pub fn new() -> Result<Self, Error> {
-        let all = Families::new()?;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        all.start_time.set([], since.as_secs_f64());
-        Ok(Self { all: Arc::new(all) })
-    }
-}
-
-impl Deref for Metrics {
-    type Target = Families;
-
-    fn deref(&self) -> &Families {
-        &self.all
-    }
-}
-
 macro_rules! families {
     (
         counters { $( $(#[doc = $chelp:literal])+ $cfield:ident $cname:literal $clabels:tt; )+ }
@@ -50,38 +20,30 @@ macro_rules! families {
             $( $(#[doc = $hhelp:literal])+ $hfield:ident $hname:literal $hlabels:tt $buckets:ident; )+
         }
     ) => {
-        /// Every family of metrics.
+        /// All families of metrics.
         #[derive(Debug)]
         pub struct Families {
-            registry: Registry,
             $( $(#[doc = $chelp])+ pub $cfield: Counters<{ count!($clabels) }>, )+
             $( $(#[doc = $ghelp])+ pub $gfield: Gauges<{ count!($glabels) }>, )+
             $( $(#[doc = $hhelp])+ pub $hfield: Histograms<{ count!($hlabels) }>, )+
         }
 
         impl Families {
-            fn new() -> Result<Self, Error> {
-                let registry = Registry::new();
-                let r = &registry;
-                Ok(Self {
+            pub(super) fn new(meter: &Meter) -> Self {
+                Self {
                     $( $cfield: Counters::new(
-                        r, $cname, concat!($($chelp),+).trim(), $clabels,
-                    )?, )+
+                        meter, described!($cname, $clabels, $($chelp),+),
+                    ), )+
                     $( $gfield: Gauges::new(
-                        r, $gname, concat!($($ghelp),+).trim(), $glabels,
-                    )?, )+
+                        meter, described!($gname, $glabels, $($ghelp),+),
+                    ), )+
                     $( $hfield: Histograms::new(
-                        r, $hname, concat!($($hhelp),+).trim(), $hlabels, $buckets,
-                    )?, )+
-                    registry,
-                })
+                        meter, described!($hname, $hlabels, $($hhelp),+), $buckets,
+                    ), )+
+                }
             }
 
-            pub(super) fn registry(&self) -> &Registry {
-                &self.registry
-            }
-
-            /// One value of each family, for tests of the names.
+            /// Gives each family one value.
             #[cfg(test)]
             pub(super) fn touch(&self) {
                 $( self.$cfield.inc($clabels); )+
@@ -89,6 +51,12 @@ macro_rules! families {
                 $( self.$hfield.observe($hlabels, 1.0); )+
             }
         }
+    };
+}
+
+macro_rules! described {
+    ($name:literal, $labels:tt, $($help:literal),+) => {
+        Described { name: $name, help: concat!($($help),+).trim_ascii(), labels: $labels }
     };
 }
 

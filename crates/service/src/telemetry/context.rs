@@ -12,12 +12,6 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 const TRACEPARENT: &str = "traceparent";
 
-/// The current span's context, or none outside a trace.
-#[must_use]
-pub fn current_traceparent() -> Option<String> {
-    traceparent(&Span::current())
-}
-
 /// A span's context, or none where it is in no trace.
 #[must_use]
 pub fn traceparent(span: &Span) -> Option<String> {

@@ -1,18 +1,37 @@
-//! What becomes of exports: the first failure is reported, all are counted.
+//! What exports of traces and of metrics share: deadline, resource, and the report of failures.
 
-use crate::metrics::Metrics;
+use crate::metrics::Counters;
+use crate::telemetry::settings::TelemetrySettings;
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tracing::Dispatch;
 use tracing::dispatcher::{self, WeakDispatch};
 
-/// Reports the first failure of an export.
+/// Longest time that one export may take.
+pub(super) const EXPORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Returns the attributes of the process that all traces and metrics carry.
+pub(super) fn resource(settings: &TelemetrySettings) -> Resource {
+    let attributes = [
+        ("service.name", settings.service.to_owned()),
+        ("service.version", settings.version.to_owned()),
+        ("service.instance.id", settings.worker_id.clone()),
+        ("ddpo.run_id", settings.run_id.clone()),
+    ];
+    let attributes = attributes.map(|(key, value)| KeyValue::new(key, value));
+    Resource::builder_empty().with_attributes(attributes).build()
+}
+
+/// Logs the first failure of an export, and counts all.
 pub(super) struct Reporter {
     endpoint: String,
     reported: AtomicBool,
-    metrics: Metrics,
-    logs: OnceLock<WeakDispatch>,
+    sinks: OnceLock<(WeakDispatch, Counters<1>)>,
 }
 
 impl fmt::Debug for Reporter {
@@ -22,24 +41,26 @@ impl fmt::Debug for Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(endpoint: &str, metrics: &Metrics) -> Self {
-        let (endpoint, metrics) = (endpoint.to_owned(), metrics.clone());
-        Self { endpoint, reported: AtomicBool::new(false), metrics, logs: OnceLock::new() }
+    pub(super) fn new(endpoint: &str) -> Self {
+        let endpoint = endpoint.to_owned();
+        Self { endpoint, reported: AtomicBool::new(false), sinks: OnceLock::new() }
     }
 
-    /// Names the logs that it reports to: an export can fail before they are the process's. The
-    /// reporter is itself a part of them, and so must not keep them alive.
-    pub(super) fn report_to(&self, logs: &Dispatch) {
-        // The first naming holds; there is only one.
-        let _ = self.logs.set(logs.downgrade());
+    /// Sets the log and the counter. Both are built after the reporter, because the exporters that
+    /// they contain hold it; for the same reason it must not keep the log alive.
+    pub(super) fn report_to(&self, logs: &Dispatch, errors: Counters<1>) {
+        // Called once.
+        let _ = self.sinks.set((logs.downgrade(), errors));
     }
 
-    pub(super) fn failed(&self, what: &str, error: &dyn fmt::Display) {
-        self.metrics.errors.inc(["telemetry"]);
+    /// Reports `result`, of an export of `what`, if it is an error.
+    pub(super) fn observe(&self, what: &str, result: &OTelSdkResult) {
+        let (Err(error), Some((logs, errors))) = (result, self.sinks.get()) else { return };
+        errors.inc(["telemetry"]);
         if self.reported.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Some(logs) = self.logs.get().and_then(WeakDispatch::upgrade) {
+        if let Some(logs) = logs.upgrade() {
             dispatcher::with_default(&logs, || {
                 tracing::warn!(
                     endpoint = self.endpoint, what, %error,

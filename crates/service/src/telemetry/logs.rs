@@ -1,7 +1,7 @@
 //! Logs: which, how, and where to.
 
 use crate::settings::LogFormat;
-use crate::telemetry::TelemetryError;
+use crate::telemetry::settings::TelemetryError;
 use crate::telemetry::traces::TraceLayer;
 use std::io::IsTerminal;
 use tracing::Dispatch;

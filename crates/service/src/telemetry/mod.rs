@@ -1,171 +1,111 @@
-//! What a service tells about itself: logs on standard error, and, where a collector is named,
-//! traces and metrics over OTLP.
+//! Logs on standard error, and, if there is a collector, traces and metrics over OTLP.
 //!
-//! A collector that cannot be reached never holds anything up: exports run beside the work with a
-//! deadline, their queue is bounded, and the first failure is reported once.
+//! If the collector is unreachable, exports are dropped; the service is not affected. Exports run
+//! beside the work with a deadline, their queue is bounded, and only the first failure is logged.
 
 pub mod context;
 mod export;
 mod logs;
-mod otlp_metrics;
+mod metrics;
+mod settings;
 mod traces;
 
-use crate::doors::{ClientDoor, DoorError};
-use crate::identity::Worker;
+pub use settings::{TelemetryError, TelemetrySettings};
+
+use crate::auth::{AuthError, ClientAuthSettings};
 use crate::metrics::Metrics;
-use crate::settings::{LogFormat, ServiceSettings};
-use crate::telemetry::export::Reporter;
-use crate::telemetry::otlp_metrics::MetricsExport;
+use crate::telemetry::export::{EXPORT_DEADLINE, Reporter, resource};
+use crate::telemetry::metrics::Exports;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
-use tokio::runtime::{Handle, TryCurrentError};
-use tokio::time::{Instant, timeout_at};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tracing::Dispatch;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// Longest time that one export may take.
-const EXPORT_DEADLINE: Duration = Duration::from_secs(5);
-
-/// What is told, and to whom.
-#[derive(Clone, Debug)]
-pub struct TelemetrySettings {
-    /// Name of the service: `ddpo-sampler`.
-    pub service: &'static str,
-    /// Version of the program.
-    pub version: &'static str,
-    /// Name of this worker.
-    pub worker_id: String,
-    /// Name of the run.
-    pub run_id: String,
-    /// How logs are written.
-    pub log_format: LogFormat,
-    /// Which logs are written.
-    pub log_filter: String,
-    /// The collector; no export without it.
-    pub otlp_endpoint: Option<String>,
-    /// The authorities of a collector at `https://`.
-    pub tls_ca: Option<PathBuf>,
-}
-
-impl TelemetrySettings {
-    /// What the table `[service]` says.
-    #[must_use]
-    pub fn new(
-        service: &'static str,
-        version: &'static str,
-        settings: &ServiceSettings,
-        worker: &Worker,
-    ) -> Self {
-        Self {
-            service,
-            version,
-            worker_id: worker.id.clone(),
-            run_id: settings.run_id.clone(),
-            log_format: settings.log_format,
-            log_filter: settings.log_filter.clone(),
-            otlp_endpoint: settings.otlp_endpoint.clone(),
-            tls_ca: settings.tls_ca.clone(),
-        }
-    }
-}
-
-/// Why telemetry cannot start.
-#[derive(Debug, Error)]
-pub enum TelemetryError {
-    /// The filter is none.
-    #[error("log_filter = {filter:?}: {reason}; hint: info,ddpo_sampler=debug is one")]
-    Filter {
-        /// The filter.
-        filter: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The collector's address or authorities cannot be used.
-    #[error("otlp_endpoint: {0}")]
-    Endpoint(#[from] DoorError),
-    /// The exporter cannot be built.
-    #[error("otlp_endpoint: {0}")]
-    Exporter(String),
-    /// Exports need timers and sockets: an error of the program.
-    #[error("otlp_endpoint: exports need the tokio runtime")]
-    Runtime(#[from] TryCurrentError),
-    /// The process logs already.
-    #[error("telemetry has been started before")]
-    Started,
-}
-
-/// Running telemetry; it is flushed by [`shutdown`](Self::shutdown).
+/// Running telemetry; [`shutdown`](Self::shutdown) flushes it.
 #[derive(Debug)]
 pub struct Telemetry {
+    /// The metrics of the process.
+    pub metrics: Metrics,
+    exports: Option<Exports>,
     traces: Option<SdkTracerProvider>,
-    metrics: Option<MetricsExport>,
 }
 
 impl Telemetry {
     /// Starts logging to standard error, and exporting. Called once, inside the tokio runtime.
     ///
     /// # Errors
-    /// A filter or a collector's address that is none, or a second start.
-    pub fn start(settings: &TelemetrySettings, metrics: &Metrics) -> Result<Self, TelemetryError> {
+    /// The filter or the collector's address cannot be used, or telemetry was started before.
+    pub fn start(settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
         let writer = BoxMakeWriter::new(std::io::stderr);
-        let (dispatch, telemetry) = Self::build(settings, metrics, writer)?;
+        let (dispatch, telemetry) = Self::build(settings, writer)?;
         tracing::dispatcher::set_global_default(dispatch).map_err(|_| TelemetryError::Started)?;
         Ok(telemetry)
     }
 
-    /// The same, writing logs to `writer` and leaving the process's subscriber as it is.
+    /// As [`start`](Self::start), but writes logs to `writer` and does not install the subscriber.
     ///
     /// # Errors
-    /// A filter or a collector's address that is none.
+    /// The filter or the collector's address cannot be used.
     pub fn build(
         settings: &TelemetrySettings,
-        metrics: &Metrics,
         writer: BoxMakeWriter,
     ) -> Result<(Dispatch, Self), TelemetryError> {
         let log_filter = logs::filter(&settings.log_filter)?;
-        metrics.build.set([settings.service, settings.version], 1.0);
-        let Some(endpoint) = &settings.otlp_endpoint else {
-            let dispatch = logs::dispatch(settings.log_format, log_filter, writer, None);
-            return Ok((dispatch, Self { traces: None, metrics: None }));
+        let format = settings.log_format;
+        let (dispatch, telemetry) = if let Some(endpoint) = &settings.otlp_endpoint {
+            let runtime = Handle::try_current()?;
+            let channel = channel(endpoint, settings.tls_ca.clone())?;
+            let reporter = Arc::new(Reporter::new(endpoint));
+            let exports = metrics::reader(channel.clone(), Arc::clone(&reporter), runtime.clone())?;
+            let provider = SdkMeterProvider::builder().with_resource(resource(settings));
+            let metrics = Metrics::build(provider.with_reader(exports.clone()))?;
+            let traces = traces::provider(settings, channel, Arc::clone(&reporter), runtime)?;
+            let layer = Some(traces::layer(&traces));
+            let dispatch = logs::dispatch(format, log_filter, writer, layer);
+            reporter.report_to(&dispatch, metrics.errors.clone());
+            (dispatch, Self { metrics, exports: Some(exports), traces: Some(traces) })
+        } else {
+            let dispatch = logs::dispatch(format, log_filter, writer, None);
+            (dispatch, Self { metrics: Metrics::new()?, exports: None, traces: None })
         };
-        let runtime = Handle::try_current()?;
-        let channel = channel(endpoint, settings.tls_ca.clone())?;
-        let reporter = Arc::new(Reporter::new(endpoint, metrics));
-        let provider = traces::provider(settings, channel.clone(), reporter.clone(), runtime)?;
-        let traces = Some(traces::layer(&provider));
-        let dispatch = logs::dispatch(settings.log_format, log_filter, writer, traces);
-        reporter.report_to(&dispatch);
-        let export = MetricsExport::start(settings, channel, reporter, metrics);
-        Ok((dispatch, Self { traces: Some(provider), metrics: Some(export) }))
+        telemetry.metrics.build.set([settings.service, settings.version], 1.0);
+        Ok((dispatch, telemetry))
     }
 
     /// Sends what has not been sent, for at most `deadline`. The runtime has to be alive until
     /// this returns.
     pub async fn shutdown(self, deadline: Duration) {
-        let until = Instant::now() + deadline;
-        let traces = async {
-            if let Some(provider) = self.traces {
-                let flush = move || provider.shutdown_with_timeout(deadline);
-                // A failed export has been reported; there is nothing left to be done about it.
-                let _ = timeout_at(until, tokio::task::spawn_blocking(flush)).await;
-            }
-        };
-        let metrics = async {
-            if let Some(export) = self.metrics {
-                export.finish(until).await;
-            }
-        };
-        tokio::join!(traces, metrics);
+        // Failures have been reported by the exporters.
+        let metrics = move || drop(self.exports.map(|reader| reader.shutdown()));
+        let traces =
+            move || drop(self.traces.map(|provider| provider.shutdown_with_timeout(deadline)));
+        tokio::join!(within(deadline, metrics), within(deadline, traces));
     }
 }
 
-/// A channel to the collector, which connects when the first export needs it.
-fn channel(endpoint: &str, tls_ca: Option<PathBuf>) -> Result<Channel, DoorError> {
+/// Waits for `flush` for at most `deadline`. It runs on its own thread: the runtime, when it ends,
+/// does not wait for it.
+async fn within(deadline: Duration, flush: impl FnOnce() + Send + 'static) {
+    let (done, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        flush();
+        // Nobody waits any more after the deadline.
+        let _ = done.send(());
+    });
+    let _ = timeout(deadline, ended).await;
+}
+
+/// Returns a channel to the collector, which connects at the first export.
+fn channel(endpoint: &str, tls_ca: Option<PathBuf>) -> Result<Channel, AuthError> {
     let tls_ca = tls_ca.filter(|_| endpoint.starts_with("https:"));
-    let key = ClientDoor { tls_ca, ..ClientDoor::default() }.open()?;
+    let key = ClientAuthSettings { tls_ca, ..ClientAuthSettings::default() }.open()?;
     Ok(key.endpoint(endpoint)?.timeout(EXPORT_DEADLINE).connect_lazy())
 }

@@ -1,8 +1,7 @@
 //! Traces over OTLP.
 
-use crate::telemetry::export::Reporter;
-use crate::telemetry::{EXPORT_DEADLINE, TelemetryError, TelemetrySettings};
-use opentelemetry::KeyValue;
+use crate::telemetry::export::{EXPORT_DEADLINE, Reporter, resource};
+use crate::telemetry::settings::{TelemetryError, TelemetrySettings};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{RetryPolicy, SpanExporter as OtlpExporter, WithTonicConfig};
 use opentelemetry_sdk::Resource;
@@ -19,15 +18,14 @@ use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::Registry;
 
-/// The layer that makes traces of spans.
+/// The layer that exports spans.
 pub(super) type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Spans that wait for their export at most; more are dropped. The trajectories of an epoch come in
-/// bursts, faster than the SDK's own bound of 2048 lets them out.
+/// Most spans that wait for their export; more are dropped. The trajectories of an epoch come in
+/// bursts that overflow the SDK's default of 2048.
 const QUEUE: usize = 16_384;
 
-/// Crates whose spans and events are the transport's: those of the exporter's own calls would be
-/// exported, which makes further calls.
+/// Crates of the transport. Spans of the exporter's calls would be exported, which makes more calls.
 const TRANSPORT: [&str; 8] =
     ["h2", "hyper", "hyper_util", "tonic", "tower", "rustls", "tokio", "tokio_util"];
 
@@ -57,25 +55,14 @@ pub(super) fn provider(
         .build()
         .map_err(|error| TelemetryError::Exporter(error.to_string()))?;
     let exporter = BoundedExporter { inner: Arc::new(exporter), reporter, runtime };
-    let attributes = attributes(settings).map(|(key, value)| KeyValue::new(key, value));
-    let resource = Resource::builder_empty().with_attributes(attributes).build();
     let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
     let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
-    Ok(SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build())
+    let provider = SdkTracerProvider::builder().with_resource(resource(settings));
+    Ok(provider.with_span_processor(processor).build())
 }
 
-/// What every trace and every metric says of its origin.
-pub(super) fn attributes(settings: &TelemetrySettings) -> [(&'static str, String); 4] {
-    [
-        ("service.name", settings.service.to_owned()),
-        ("service.version", settings.version.to_owned()),
-        ("service.instance.id", settings.worker_id.clone()),
-        ("ddpo.run_id", settings.run_id.clone()),
-    ]
-}
-
-/// The OTLP exporter with a deadline: it runs on the runtime, where there are timers, and the SDK's
-/// thread only waits for it.
+/// The OTLP exporter with a deadline. It runs on the runtime, which has timers; the SDK's thread
+/// waits for it.
 #[derive(Debug)]
 struct BoundedExporter {
     inner: Arc<OtlpExporter>,
@@ -89,9 +76,7 @@ impl SpanExporter for BoundedExporter {
         let export = self.runtime.spawn(async move {
             let export = tokio::time::timeout(EXPORT_DEADLINE, inner.export(batch)).await;
             let result = export.unwrap_or(Err(OTelSdkError::Timeout(EXPORT_DEADLINE)));
-            if let Err(error) = &result {
-                reporter.failed("traces", error);
-            }
+            reporter.observe("traces", &result);
             result
         });
         export.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())))

@@ -1,8 +1,8 @@
-//! A real server behind a door, with health and reflection, on a port of its own.
+//! A real server with health and reflection, which asks for the token.
 
 #![allow(dead_code, reason = "each test program takes a part of it")]
 
-use ddpo_service::doors::{DoorSettings, Key};
+use ddpo_service::auth::{ClientAuth, ServerAuthSettings};
 use ddpo_service::health::Health;
 use ddpo_service::metrics::Metrics;
 use ddpo_service::shutdown::Shutdown;
@@ -29,9 +29,9 @@ pub struct Running {
     pub ended: tokio::task::JoinHandle<()>,
 }
 
-/// A door on loopback with the right token.
-pub fn door() -> DoorSettings {
-    DoorSettings {
+/// Settings of a port on loopback with the right token.
+pub fn settings() -> ServerAuthSettings {
+    ServerAuthSettings {
         setting: "listen",
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         token: Some(Secret::new(TOKEN)),
@@ -44,18 +44,18 @@ pub fn door() -> DoorSettings {
 }
 
 /// Serves health and reflection.
-pub async fn serve(settings: &DoorSettings) -> Running {
-    ddpo_service::doors::install_crypto_provider();
+pub async fn serve(settings: &ServerAuthSettings) -> Running {
+    ddpo_service::auth::install_crypto_provider();
     let (metrics, shutdown) = (Metrics::new().unwrap(), Shutdown::new());
     let health = Health::new(&["weights"]);
-    let door = settings.open().unwrap().counted(&metrics);
-    let incoming = door.bind().await.unwrap();
+    let auth = settings.open().unwrap().counted(&metrics);
+    let incoming = auth.bind().await.unwrap();
     let address = incoming.local_addr().unwrap();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .unwrap();
-    let router = door
+    let router = auth
         .server()
         .unwrap()
         .add_service(health.grpc(&["ddpo.v1.Trajectories"]))
@@ -68,7 +68,11 @@ pub async fn serve(settings: &DoorSettings) -> Running {
 }
 
 /// One health check of `service`.
-pub async fn check(key: &Key, address: &str, service: &str) -> Result<ServingStatus, Status> {
+pub async fn check(
+    key: &ClientAuth,
+    address: &str,
+    service: &str,
+) -> Result<ServingStatus, Status> {
     let mut client = HealthClient::new(key.channel(address).unwrap());
     let request = HealthCheckRequest { service: service.into() };
     let answer = tokio::time::timeout(LONG, client.check(request)).await.unwrap()?;

@@ -3,8 +3,8 @@
 use ddpo_delivery::reward::RewardCallError;
 use ddpo_proto::convert::reward::MalformedReward;
 use ddpo_proto::reward::Description;
-use ddpo_service::doors::DoorError;
 use ddpo_settings::environment::REWARD_CA;
+use ddpo_service::auth::AuthError;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -33,7 +33,7 @@ pub enum ServerError {
         /// The environment's variable that is likely meant.
         variable: &'static str,
         /// What is wrong.
-        source: DoorError,
+        source: AuthError,
     },
     /// A server has answered, and the answer cannot be used.
     #[error("reward server {address}: {source}")]

@@ -3,8 +3,8 @@
 use crate::external::server::error::ServerError;
 use ddpo_delivery::transport::{KeepAlive, endpoint};
 use ddpo_delivery::uplink::Backoff;
-use ddpo_service::doors::{ClientDoor, DoorError, install_crypto_provider};
 use ddpo_rollout::reward::{ServerAddress, Servers};
+use ddpo_service::auth::{AuthError, ClientAuthSettings, install_crypto_provider};
 use ddpo_settings::Secret;
 use ddpo_settings::environment::{REWARD_CA, REWARD_TOKEN};
 use std::net::IpAddr;
@@ -82,14 +82,14 @@ impl ServerOptions {
 
     fn door(&self, secure: bool) -> Result<(Option<ClientTlsConfig>, Authorization), ServerError> {
         let door = |token: Option<Secret>, tls_ca: Option<PathBuf>| {
-            ClientDoor { token, tls_ca, ..ClientDoor::default() }.open()
+            ClientAuthSettings { token, tls_ca, ..ClientAuthSettings::default() }.open()
         };
         let refused = |variable| move |source| ServerError::Door { variable, source };
         let presented = door(self.token.clone(), None).map_err(refused(REWARD_TOKEN))?;
         let authorization = match presented.token() {
             Some(token) => {
                 let value = format!("Bearer {}", token.expose()).parse::<MetadataValue<Ascii>>();
-                let unfit = |_| DoorError::Token("expected visible ASCII characters only".into());
+                let unfit = |_| AuthError::Token("expected visible ASCII characters only".into());
                 let mut value = value.map_err(unfit).map_err(refused(REWARD_TOKEN))?;
                 value.set_sensitive(true);
                 Some(value)
@@ -101,7 +101,7 @@ impl ServerOptions {
         }
         install_crypto_provider();
         let Some(ca) = &self.ca else {
-            let missing = DoorError::Incomplete { setting: "grpcs://", missing: REWARD_CA };
+            let missing = AuthError::Incomplete { setting: "grpcs://", missing: REWARD_CA };
             return Err(refused(REWARD_CA)(missing));
         };
         let key = door(None, Some(ca.clone())).map_err(refused(REWARD_CA))?;

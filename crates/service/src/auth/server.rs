@@ -1,11 +1,11 @@
-//! The server's side: which address is served, to whom, with which certificate.
+//! Authentication by the server: its address, its certificate, and the token that it asks for.
 
-use crate::doors::error::DoorError;
-use crate::doors::pem::{self, Pair};
-use crate::doors::token::{self, TokenCheck};
-use crate::doors::{
+use crate::auth::certificates::{self, Pair};
+use crate::auth::error::AuthError;
+use crate::auth::http2::{
     CONNECTION_WINDOW, FRAME, HANDSHAKE, HEADERS, PING_AFTER, PING_ANSWER, STREAM_WINDOW,
 };
+use crate::auth::token::{self, TokenCheck};
 use crate::metrics::Metrics;
 use crate::settings::ServiceSettings;
 use ddpo_settings::Secret;
@@ -17,31 +17,31 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tower_layer::{Identity, Stack};
 
-/// A gRPC server that asks every method for the token.
+/// A gRPC server that checks the token at every method.
 pub type GuardedServer = Server<Stack<InterceptorLayer<TokenCheck>, Identity>>;
 
-/// How a service may be reached.
+/// Settings of a port of a service.
 #[derive(Clone, Debug)]
-pub struct DoorSettings {
-    /// Name of the setting that gives the address, as errors tell it.
+pub struct ServerAuthSettings {
+    /// Name of the setting of the address, for messages.
     pub setting: &'static str,
     /// The address.
     pub listen: SocketAddr,
     /// The token that callers present.
     pub token: Option<Secret>,
-    /// A file with it, instead.
+    /// A file that contains the token.
     pub token_file: Option<PathBuf>,
     /// The service's certificate chain (PEM).
     pub tls_cert: Option<PathBuf>,
-    /// Its private key (PEM).
+    /// The service's private key (PEM).
     pub tls_key: Option<PathBuf>,
-    /// The authorities of the clients' certificates (PEM); clients need one where this is set.
+    /// CA certificates of the clients (PEM); mutual TLS if set.
     pub tls_client_ca: Option<PathBuf>,
-    /// Serve an address of the network although a token or TLS is missing.
+    /// Serves an address of the network without token or TLS.
     pub insecure: bool,
 }
 
-impl From<&ServiceSettings> for DoorSettings {
+impl From<&ServiceSettings> for ServerAuthSettings {
     fn from(settings: &ServiceSettings) -> Self {
         let settings = settings.clone();
         Self {
@@ -57,27 +57,27 @@ impl From<&ServiceSettings> for DoorSettings {
     }
 }
 
-impl DoorSettings {
-    /// Reads and checks everything that the settings name.
+impl ServerAuthSettings {
+    /// Reads and checks the files that the settings name.
     ///
     /// # Errors
-    /// [`DoorError`] names the setting, the file and what is wrong with it.
-    pub fn open(&self) -> Result<Door, DoorError> {
+    /// [`AuthError`] names the setting, the file and the mistake.
+    pub fn open(&self) -> Result<ServerAuth, AuthError> {
         let token = self.token()?;
         let tls = self.tls()?;
-        self.refuse_an_open_door(token.is_some(), tls.is_some())?;
+        self.require_token_and_tls(token.is_some(), tls.is_some())?;
         let (setting, listen) = (self.setting, self.listen);
-        Ok(Door { setting, listen, tls, check: TokenCheck::new(token) })
+        Ok(ServerAuth { setting, listen, tls, check: TokenCheck::new(token) })
     }
 
     /// The token, if one is set.
-    pub(super) fn token(&self) -> Result<Option<Secret>, DoorError> {
+    pub(super) fn token(&self) -> Result<Option<Secret>, AuthError> {
         token::resolve(self.token.as_ref(), self.token_file.as_deref())
     }
 
     /// Certificate chain and key, if they are set.
-    pub(super) fn pair(&self) -> Result<Option<Pair>, DoorError> {
-        let incomplete = |setting, missing| Err(DoorError::Incomplete { setting, missing });
+    pub(super) fn pair(&self) -> Result<Option<Pair>, AuthError> {
+        let incomplete = |setting, missing| Err(AuthError::Incomplete { setting, missing });
         match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
             (Some(certificate), Some(key), _) => Pair::read(certificate, key).map(Some),
             (Some(_), None, _) => incomplete("tls_cert", "tls_key"),
@@ -87,16 +87,18 @@ impl DoorSettings {
         }
     }
 
-    fn tls(&self) -> Result<Option<ServerTlsConfig>, DoorError> {
+    fn tls(&self) -> Result<Option<ServerTlsConfig>, AuthError> {
         let Some(pair) = self.pair()? else { return Ok(None) };
         let tls = ServerTlsConfig::new().identity(pair.identity()).timeout(HANDSHAKE);
         match &self.tls_client_ca {
-            Some(path) => Ok(Some(tls.client_ca_root(pem::authorities("tls_client_ca", path)?))),
+            Some(path) => {
+                Ok(Some(tls.client_ca_root(certificates::authorities("tls_client_ca", path)?)))
+            }
             None => Ok(Some(tls)),
         }
     }
 
-    pub(super) fn refuse_an_open_door(&self, token: bool, tls: bool) -> Result<(), DoorError> {
+    pub(super) fn require_token_and_tls(&self, token: bool, tls: bool) -> Result<(), AuthError> {
         if (token && tls) || is_loopback(self.listen) {
             return Ok(());
         }
@@ -110,25 +112,25 @@ impl DoorSettings {
             return Ok(());
         }
         let (setting, listen) = (self.setting, self.listen);
-        Err(DoorError::Open { setting, listen, missing: missing.into() })
+        Err(AuthError::Open { setting, listen, missing: missing.into() })
     }
 }
 
-/// `::ffff:127.0.0.1` is loopback too.
+/// Returns whether the address is loopback; `::ffff:127.0.0.1` is, too.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// A checked door.
+/// A checked port.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct ServerAuth {
     setting: &'static str,
     listen: SocketAddr,
     tls: Option<ServerTlsConfig>,
     check: TokenCheck,
 }
 
-impl Door {
+impl ServerAuth {
     /// Counts refused callers as errors of the stage `door`.
     #[must_use]
     pub fn counted(mut self, metrics: &Metrics) -> Self {
@@ -136,18 +138,18 @@ impl Door {
         self
     }
 
-    /// Whether callers need TLS.
+    /// Returns whether callers need TLS.
     #[must_use]
     pub fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// A server builder with TLS, the token's check before every service, and the HTTP/2 settings
-    /// that suit large messages.
+    /// Returns a server builder with TLS, the check of the token before every service, and HTTP/2
+    /// settings for large messages.
     ///
     /// # Errors
-    /// [`DoorError::Tls`].
-    pub fn server(&self) -> Result<GuardedServer, DoorError> {
+    /// [`AuthError::Tls`].
+    pub fn server(&self) -> Result<GuardedServer, AuthError> {
         let mut server = Server::builder()
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -162,27 +164,27 @@ impl Door {
         Ok(server.layer(InterceptorLayer::new(self.check.clone())))
     }
 
-    /// Listens; the port is taken when this returns. `local_addr` tells it where 0 was asked for.
+    /// Listens; the port is open when this returns.
     ///
     /// # Errors
-    /// [`DoorError::Listen`].
-    pub async fn bind(&self) -> Result<TcpIncoming, DoorError> {
+    /// [`AuthError::Listen`].
+    pub async fn bind(&self) -> Result<TcpIncoming, AuthError> {
         let listener = bind(self.setting, self.listen).await?;
         Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
     }
 }
 
-/// Listens on the address that `setting` gives.
+/// Listens on the address of `setting`.
 pub(super) async fn bind(
     setting: &'static str,
     listen: SocketAddr,
-) -> Result<TcpListener, DoorError> {
-    let failed = |error| DoorError::Listen { setting, listen, error };
+) -> Result<TcpListener, AuthError> {
+    let failed = |error| AuthError::Listen { setting, listen, error };
     TcpListener::bind(listen).await.map_err(failed)
 }
 
-pub(super) fn tls_error(error: tonic::transport::Error) -> DoorError {
+pub(super) fn tls_error(error: tonic::transport::Error) -> AuthError {
     let error: &dyn std::error::Error = &error;
     let causes = std::iter::successors(Some(error), |error| error.source());
-    DoorError::Tls(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    AuthError::Tls(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }

@@ -1,7 +1,7 @@
-//! Certificates and keys, read and checked before anything is built on them: the TLS library's own
-//! messages name neither the file nor what is wrong with it.
+//! Certificates and private keys. They are checked when they are read: the messages of the TLS library
+//! name neither the file nor the mistake in it.
 
-use crate::doors::error::DoorError;
+use crate::auth::error::AuthError;
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -10,15 +10,22 @@ use rustls::sign::CertifiedKey;
 use std::path::Path;
 use tonic::transport::{Certificate, Identity};
 
-/// Largest file of certificates that is read (bytes).
+/// Largest file that is read (bytes).
 const LARGEST: u64 = 1 << 20;
 
-/// Reads a file that the setting `setting` names.
+/// Makes ring the TLS provider of the process. Called first in `main`: rustls does not choose among
+/// several providers that are compiled in.
+pub fn install_crypto_provider() {
+    // An error means that a provider is installed already.
+    let _ = default_provider().install_default();
+}
+
+/// Reads the file that `setting` names.
 ///
 /// # Errors
-/// A file that is missing, too large or not text.
-pub fn read(setting: &'static str, path: &Path) -> Result<String, DoorError> {
-    let unreadable = |error| DoorError::Unreadable { setting, path: path.into(), error };
+/// The file is missing, too large or not text.
+pub fn read(setting: &'static str, path: &Path) -> Result<String, AuthError> {
+    let unreadable = |error| AuthError::Unreadable { setting, path: path.into(), error };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > LARGEST {
         return Err(wrong(setting, path, format!("{size} bytes, expected at most {LARGEST}")));
@@ -26,20 +33,20 @@ pub fn read(setting: &'static str, path: &Path) -> Result<String, DoorError> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-/// Reads the certificates of authorities.
+/// Reads CA certificates.
 ///
 /// # Errors
-/// A file that cannot be read or holds no certificates of authorities.
-pub fn authorities(setting: &'static str, path: &Path) -> Result<Certificate, DoorError> {
+/// The file cannot be read or contains no CA certificates.
+pub fn authorities(setting: &'static str, path: &Path) -> Result<Certificate, AuthError> {
     roots(setting, path)?;
     Ok(Certificate::from_pem(read(setting, path)?))
 }
 
-/// Reads the certificates of authorities as a store to check others with.
+/// Reads CA certificates as a store of trust roots.
 ///
 /// # Errors
 /// As [`authorities`].
-pub fn roots(setting: &'static str, path: &Path) -> Result<RootCertStore, DoorError> {
+pub fn roots(setting: &'static str, path: &Path) -> Result<RootCertStore, AuthError> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(setting, path, &read(setting, path)?)? {
         let refused = |error: rustls::Error| {
@@ -51,7 +58,7 @@ pub fn roots(setting: &'static str, path: &Path) -> Result<RootCertStore, DoorEr
     Ok(store)
 }
 
-/// A certificate chain and the private key that goes with it.
+/// A certificate chain and its private key.
 pub struct Pair {
     /// The chain, the server's own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
@@ -65,9 +72,8 @@ impl Pair {
     /// Reads both.
     ///
     /// # Errors
-    /// A file that cannot be read or holds something else, or a key that belongs to another
-    /// certificate.
-    pub fn read(certificate: &Path, key: &Path) -> Result<Self, DoorError> {
+    /// A file cannot be read or contains something else, or the key belongs to another certificate.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, AuthError> {
         let (chain_text, key_text) = (read("tls_cert", certificate)?, read("tls_key", key)?);
         let chain = certificates("tls_cert", certificate, &chain_text)?;
         let private = PrivateKeyDer::from_pem_slice(key_text.as_bytes())
@@ -87,7 +93,7 @@ impl Pair {
         Ok(Self { chain, key: private, chain_text, key_text })
     }
 
-    /// As gRPC takes it.
+    /// Returns the pair as tonic takes it.
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity::from_pem(&self.chain_text, &self.key_text)
@@ -98,7 +104,7 @@ fn certificates(
     setting: &'static str,
     path: &Path,
     text: &str,
-) -> Result<Vec<CertificateDer<'static>>, DoorError> {
+) -> Result<Vec<CertificateDer<'static>>, AuthError> {
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let found = match text.contains("PRIVATE KEY-----") {
         true => "a private key",
@@ -121,6 +127,6 @@ fn not_a_key(text: &str) -> &'static str {
     }
 }
 
-pub(super) fn wrong(setting: &'static str, path: &Path, reason: String) -> DoorError {
-    DoorError::Content { setting, path: path.into(), reason }
+pub(super) fn wrong(setting: &'static str, path: &Path, reason: String) -> AuthError {
+    AuthError::Content { setting, path: path.into(), reason }
 }

@@ -1,17 +1,17 @@
-//! Counters under the names that a status has them by, and [`export`](crate::export) makes metrics of.
+//! Counters under their names in a status, from which [`export`](crate::export) makes metrics.
 
 use ddpo_delivery::intake::IntakeCounters;
 use ddpo_delivery::uplink::UplinkCounters;
 use ddpo_proto::stream::Verdict;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What counters stand at.
+/// Reads counters.
 #[must_use]
 pub fn named<const N: usize>(counters: [(&str, &AtomicU64); N]) -> [(String, u64); N] {
     counters.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed)))
 }
 
-/// What has gone out, and which receipts came back.
+/// Reads the counters of an uplink.
 pub fn of_uplink(sent: &UplinkCounters) -> impl Iterator<Item = (String, u64)> + use<> {
     let counts = named([
         ("trajectories_sent", &sent.trajectories_sent),
@@ -24,7 +24,7 @@ pub fn of_uplink(sent: &UplinkCounters) -> impl Iterator<Item = (String, u64)> +
     counts.into_iter().chain(receipts)
 }
 
-/// What has come in.
+/// Reads the counters of an intake.
 #[must_use]
 pub fn of_intake(intake: &IntakeCounters) -> [(String, u64); 7] {
     named([

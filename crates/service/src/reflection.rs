@@ -6,10 +6,10 @@ use tonic_reflection::server::v1alpha::{
 };
 use tonic_reflection::server::{Builder, Error};
 
-/// The two services, `v1` and `v1alpha`: grpcurl of any age finds one.
+/// Returns both versions, `v1` and `v1alpha`, for old and new clients.
 ///
 /// # Errors
-/// The descriptors that were compiled in cannot be read: an error of the program.
+/// The descriptors that were compiled in cannot be read: a programming error.
 pub fn services() -> Result<
     (ServerReflectionServer<impl ServerReflection>, AlphaReflectionServer<impl AlphaReflection>),
     Error,

@@ -1,11 +1,11 @@
-//! Which changes a watcher gets a picture of. A picture costs more than all else that a watcher asks
-//! for, and small models make hundreds of states a second, more than anybody sees; so a watcher has an
-//! allowance, and a picture comes with a new state only.
+//! The rate of pictures for a watcher. A picture costs more than anything else that a watcher gets, and
+//! small models draw hundreds of states a second; so each watcher has an allowance, and only new states
+//! have pictures.
 
-use crate::record::{Record, Stage};
+use ddpo_inspector::record::{Record, Stage};
 use std::time::Instant;
 
-/// Pictures that one watcher gets in a second, and at once after a pause.
+/// Pictures for one watcher in a second, and in a burst after a pause.
 const PER_SECOND: f64 = 48.0;
 
 /// The allowance of one watcher.
@@ -22,8 +22,8 @@ impl Pictures {
         Self { side, left: PER_SECOND, counted: now }
     }
 
-    /// The side of the picture that goes with this change at the time `now`, if one does. The last
-    /// half of the allowance is for final states.
+    /// Returns the side of the picture for this change at the time `now`, if it gets one. The last half
+    /// of the allowance is for final states.
     pub fn due(&mut self, record: &Record, now: Instant) -> Option<usize> {
         if record.stage != Stage::Growing || record.state.is_none() {
             return None;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_comes_with_a_new_state_only() {
+    fn only_new_states_have_pictures() {
         let now = Instant::now();
         let mut pictures = Pictures::new(64, now);
         assert_eq!(pictures.due(&record(Stage::Growing, 1), now), Some(64));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_allowance_is_kept_for_final_states_and_comes_back() {
+    fn half_of_the_allowance_is_for_final_states() {
         let now = Instant::now();
         let mut pictures = Pictures::new(8, now);
         let mut given = |steps_done, now| {

@@ -1,12 +1,13 @@
-//! A door for browsers: the token and the certificate of the gRPC door, over HTTP/1.
+//! Authentication of browsers over HTTP/1, with the token and the certificate of the gRPC port.
 //!
-//! A browser cannot add a header to a page that it opens, so it shows the token once and gets a pass for
-//! it, as a cookie. The pass is made of the token, so that it outlives the process, and is not the token: a
-//! cookie goes to every port of a host.
+//! A browser cannot add a header to a page that it opens. It sends the token once and gets a cookie. Its
+//! value is derived from the token, so that it stays valid when the process restarts, and is not the
+//! token, because a browser sends a cookie to every port of a host.
 
-use crate::doors::error::DoorError;
-use crate::doors::server::{DoorSettings, bind, is_loopback};
-use crate::doors::{pem, token};
+use crate::auth::error::AuthError;
+use crate::auth::server::{ServerAuthSettings, bind, is_loopback};
+use crate::auth::{certificates, token};
+use cookie::{Cookie, SameSite};
 use ddpo_settings::Secret;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, COOKIE, HOST};
@@ -19,14 +20,14 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// Name of the cookie.
-const PASS: &str = "ddpo-pass";
+const COOKIE_NAME: &str = "ddpo-pass";
 
-/// What the pass is derived for (BLAKE3's key derivation).
+/// Context of the key derivation (BLAKE3).
 const CONTEXT: &str = "ddpo 2026 pass of a browser";
 
-/// A checked door.
+/// A checked port for browsers.
 #[derive(Clone)]
-pub struct WebDoor {
+pub struct WebAuth {
     setting: &'static str,
     listen: SocketAddr,
     tls: Option<TlsAcceptor>,
@@ -34,26 +35,26 @@ pub struct WebDoor {
     pass: Option<Secret>,
 }
 
-impl DoorSettings {
-    /// Reads and checks everything that the settings name, for a door that browsers come to.
+impl ServerAuthSettings {
+    /// Reads and checks the files that the settings name, for a port for browsers.
     ///
     /// # Errors
-    /// As [`DoorSettings::open`].
-    pub fn open_web(&self) -> Result<WebDoor, DoorError> {
+    /// As [`ServerAuthSettings::open`].
+    pub fn open_web(&self) -> Result<WebAuth, AuthError> {
         let token = self.token()?;
         let tls = self.acceptor()?;
-        self.refuse_an_open_door(token.is_some(), tls.is_some())?;
+        self.require_token_and_tls(token.is_some(), tls.is_some())?;
         let pass = token.as_ref().map(|token| {
             let key = blake3::derive_key(CONTEXT, token.expose().as_bytes());
             Secret::new(blake3::Hash::from(key).to_hex().as_str())
         });
         let (setting, listen) = (self.setting, self.listen);
-        Ok(WebDoor { setting, listen, tls, token, pass })
+        Ok(WebAuth { setting, listen, tls, token, pass })
     }
 
-    fn acceptor(&self) -> Result<Option<TlsAcceptor>, DoorError> {
+    fn acceptor(&self) -> Result<Option<TlsAcceptor>, AuthError> {
         let Some(pair) = self.pair()? else { return Ok(None) };
-        let refused = |error: rustls::Error| DoorError::Tls(error.to_string());
+        let refused = |error: rustls::Error| AuthError::Tls(error.to_string());
         let provider = Arc::new(default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -61,9 +62,9 @@ impl DoorSettings {
         let config = match &self.tls_client_ca {
             None => config.with_no_client_auth(),
             Some(path) => {
-                let roots = Arc::new(pem::roots("tls_client_ca", path)?);
+                let roots = Arc::new(certificates::roots("tls_client_ca", path)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                let refused = |error| DoorError::Tls(format!("tls_client_ca: {error}"));
+                let refused = |error| AuthError::Tls(format!("tls_client_ca: {error}"));
                 config.with_client_cert_verifier(verifier.map_err(refused)?)
             }
         };
@@ -72,29 +73,29 @@ impl DoorSettings {
     }
 }
 
-impl WebDoor {
-    /// Listens; the port is taken when this returns.
+impl WebAuth {
+    /// Listens; the port is open when this returns.
     ///
     /// # Errors
-    /// [`DoorError::Listen`].
-    pub async fn bind(&self) -> Result<TcpListener, DoorError> {
+    /// [`AuthError::Listen`].
+    pub async fn bind(&self) -> Result<TcpListener, AuthError> {
         bind(self.setting, self.listen).await
     }
 
-    /// What makes TLS of a connection, if there is a certificate.
+    /// Returns the TLS acceptor, if there is a certificate.
     #[must_use]
     pub fn tls(&self) -> Option<&TlsAcceptor> {
         self.tls.as_ref()
     }
 
-    /// Whether a token is asked for.
+    /// Returns whether requests need the token.
     #[must_use]
     pub fn asks(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Whether a request with these headers may come in: it shows the token or the pass, or there is
-    /// no token.
+    /// Returns whether a request with these headers may pass: it has the token or the cookie, or there
+    /// is no token.
     #[must_use]
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         let (Some(expected), Some(pass)) = (&self.token, &self.pass) else { return true };
@@ -103,19 +104,22 @@ impl WebDoor {
         shown || passes(headers).any(|shown| token::same(shown.as_bytes(), pass))
     }
 
-    /// The cookie for a browser that has shown `token`; none if that is not the token.
+    /// Returns the cookie for a browser that sent `token`; `None` if it is another token.
     #[must_use]
     pub fn cookie(&self, token: &str) -> Option<String> {
         let (expected, pass) = (self.token.as_ref()?, self.pass.as_ref()?);
-        let secure = if self.tls.is_some() { "; Secure" } else { "" };
-        // Lax, not Strict: a link to the page that stands elsewhere may be followed.
-        token::same(token.as_bytes(), expected)
-            .then(|| format!("{PASS}={}; Path=/; HttpOnly; SameSite=Lax{secure}", pass.expose()))
+        // Lax, not Strict, so that links on other pages work.
+        let cookie = Cookie::build((COOKIE_NAME, pass.expose()))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.tls.is_some());
+        token::same(token.as_bytes(), expected).then(|| cookie.to_string())
     }
 
-    /// Whether the request is for this host. A door on loopback without a token is open to every page
-    /// that the machine's browser shows, if its name comes to mean this address; so only addresses and
-    /// `localhost` are answered there.
+    /// Returns whether the request is for this host. Without a token a port on loopback is open to any
+    /// web page whose name resolves to this address (DNS rebinding); so only addresses and `localhost`
+    /// are answered there.
     #[must_use]
     pub fn is_meant(&self, headers: &HeaderMap) -> bool {
         if self.asks() || !is_loopback(self.listen) {
@@ -132,11 +136,11 @@ impl WebDoor {
     }
 }
 
-/// The passes among the cookies.
-fn passes(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// Returns the values of the cookie among all cookies.
+fn passes(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let pairs = cookies.flat_map(|cookies| cookies.split(';')).map(str::trim);
-    pairs.filter_map(|pair| pair.strip_prefix(PASS)?.strip_prefix('='))
+    let cookies = cookies.flat_map(Cookie::split_parse).filter_map(Result::ok);
+    cookies.filter(|cookie| cookie.name() == COOKIE_NAME).map(|cookie| cookie.value().to_owned())
 }
 
 #[cfg(test)]
@@ -145,8 +149,8 @@ mod tests {
 
     const TOKEN: &str = "0123456789abcdef-hush";
 
-    fn door(token: Option<&str>) -> WebDoor {
-        let settings = DoorSettings {
+    fn auth(token: Option<&str>) -> WebAuth {
+        let settings = ServerAuthSettings {
             setting: "dashboard_listen",
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: token.map(Secret::new),
@@ -164,31 +168,31 @@ mod tests {
     }
 
     #[test]
-    fn the_token_the_pass_and_nothing_else_come_in() {
-        let door = door(Some(TOKEN));
-        assert!(door.asks() && !door.admits(&HeaderMap::new()));
-        assert!(door.admits(&headers(AUTHORIZATION, &format!("Bearer {TOKEN}"))));
-        assert!(!door.admits(&headers(AUTHORIZATION, &format!("Bearer {TOKEN}x"))));
-        let cookie = door.cookie(TOKEN).unwrap();
-        assert!(!cookie.contains(TOKEN), "the pass is not the token");
+    fn admits_the_token_and_the_cookie_only() {
+        let auth = auth(Some(TOKEN));
+        assert!(auth.asks() && !auth.admits(&HeaderMap::new()));
+        assert!(auth.admits(&headers(AUTHORIZATION, &format!("Bearer {TOKEN}"))));
+        assert!(!auth.admits(&headers(AUTHORIZATION, &format!("Bearer {TOKEN}x"))));
+        let cookie = auth.cookie(TOKEN).unwrap();
+        assert!(!cookie.contains(TOKEN), "the cookie is not the token");
         let pair = cookie.split(';').next().unwrap();
-        assert!(door.admits(&headers(COOKIE, &format!("other=1; {pair}"))));
-        for wrong in [format!("{PASS}={TOKEN}"), format!("{pair}0"), format!("x{pair}")] {
-            assert!(!door.admits(&headers(COOKIE, &wrong)), "{wrong}");
+        assert!(auth.admits(&headers(COOKIE, &format!("other=1; {pair}"))));
+        for wrong in [format!("{COOKIE_NAME}={TOKEN}"), format!("{pair}0"), format!("x{pair}")] {
+            assert!(!auth.admits(&headers(COOKIE, &wrong)), "{wrong}");
         }
-        assert_eq!(door.cookie("0123456789abcdef-husH"), None);
+        assert_eq!(auth.cookie("0123456789abcdef-husH"), None);
     }
 
     #[test]
     fn without_a_token_only_names_of_this_machine_are_answered() {
-        let open = door(None);
+        let open = auth(None);
         assert!(open.admits(&HeaderMap::new()) && open.cookie(TOKEN).is_none());
         for host in ["127.0.0.1:9467", "localhost:1", "LOCALHOST", "[::1]:9467", "10.0.0.7"] {
             assert!(open.is_meant(&headers(HOST, host)), "{host}");
         }
         for host in ["rebound.example:9467", "127.0.0.1.example", "localhost.example"] {
             assert!(!open.is_meant(&headers(HOST, host)), "{host}");
-            assert!(door(Some(TOKEN)).is_meant(&headers(HOST, host)));
+            assert!(auth(Some(TOKEN)).is_meant(&headers(HOST, host)));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The bearer token: read, presented and checked.
 
-use crate::doors::error::DoorError;
-use crate::doors::pem;
+use crate::auth::certificates;
+use crate::auth::error::AuthError;
 use crate::metrics::Metrics;
 use ddpo_settings::Secret;
 use std::path::Path;
@@ -19,28 +19,28 @@ const UNFIT: &str = "expected visible ASCII characters only";
 const HEADER: &str = "authorization";
 const SCHEME: &str = "Bearer ";
 
-/// The token that is set, in words or as a file.
+/// Returns the token from the setting or from the file.
 ///
 /// # Errors
 /// Both are set, the file cannot be read, or the token is too short or not visible ASCII.
-pub fn resolve(token: Option<&Secret>, file: Option<&Path>) -> Result<Option<Secret>, DoorError> {
+pub fn resolve(token: Option<&Secret>, file: Option<&Path>) -> Result<Option<Secret>, AuthError> {
     match (token, file) {
-        (Some(_), Some(_)) => Err(DoorError::Token("both token and token_file are set".into())),
+        (Some(_), Some(_)) => Err(AuthError::Token("both token and token_file are set".into())),
         (Some(token), None) => {
-            judge(token.expose()).map_err(DoorError::Token)?;
+            judge(token.expose()).map_err(AuthError::Token)?;
             Ok(Some(token.clone()))
         }
         (None, Some(path)) => {
-            let text = pem::read("token_file", path)?;
+            let text = certificates::read("token_file", path)?;
             let token = text.trim();
-            judge(token).map_err(|reason| pem::wrong("token_file", path, reason))?;
+            judge(token).map_err(|reason| certificates::wrong("token_file", path, reason))?;
             Ok(Some(Secret::new(token)))
         }
         (None, None) => Ok(None),
     }
 }
 
-/// What is wrong with a token, without a character of it.
+/// Checks a token; the error does not contain it.
 fn judge(token: &str) -> Result<(), String> {
     let length = token.chars().count();
     if length < SHORTEST {
@@ -53,7 +53,7 @@ fn judge(token: &str) -> Result<(), String> {
     }
 }
 
-/// Lets requests with the token in, or all where there is none.
+/// Rejects requests without the token; passes all if there is no token.
 #[derive(Clone, Debug)]
 pub struct TokenCheck {
     expected: Option<Arc<Secret>>,
@@ -67,7 +67,7 @@ impl TokenCheck {
         Self { expected: token.map(Arc::new), metrics: None }
     }
 
-    /// Counts refusals as errors of the stage `door`.
+    /// Counts rejections as errors of the stage `door`.
     #[must_use]
     pub fn counted(mut self, metrics: Metrics) -> Self {
         self.metrics = Some(metrics);
@@ -80,14 +80,13 @@ impl TokenCheck {
     }
 }
 
-/// The token of a header's value `Bearer TOKEN`.
+/// Returns the token of a header `Bearer TOKEN`.
 pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(SCHEME.len())?;
     scheme.eq_ignore_ascii_case(SCHEME.as_bytes()).then_some(token)
 }
 
-/// Whether `shown` is the secret. Its length is none, its characters are: they are compared in
-/// constant time.
+/// Compares with the secret in constant time, except for its length.
 pub(super) fn same(shown: &[u8], expected: &Secret) -> bool {
     bool::from(shown.ct_eq(expected.expose().as_bytes()))
 }
@@ -107,7 +106,7 @@ impl Interceptor for TokenCheck {
     }
 }
 
-/// Presents the token, where there is one.
+/// Presents the token, if there is one.
 #[derive(Clone, Debug)]
 pub struct Bearer {
     value: Option<MetadataValue<Ascii>>,
@@ -117,11 +116,11 @@ impl Bearer {
     /// Presents `token`.
     ///
     /// # Errors
-    /// The token cannot stand in a header.
-    pub fn new(token: Option<&Secret>) -> Result<Self, DoorError> {
+    /// A header cannot contain the token.
+    pub fn new(token: Option<&Secret>) -> Result<Self, AuthError> {
         let Some(token) = token else { return Ok(Self { value: None }) };
         let header = format!("{SCHEME}{}", token.expose());
-        let unfit = |_| DoorError::Token(UNFIT.into());
+        let unfit = |_| AuthError::Token(UNFIT.into());
         let mut value = MetadataValue::try_from(header).map_err(unfit)?;
         // HTTP/2 then neither indexes the value nor shows it in its own logs.
         value.set_sensitive(true);
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_itself_is_let_in() {
+    fn accepts_only_the_token() {
         let mut check = TokenCheck::new(Some(Secret::new("0123456789abcdef")));
         assert!(check.call(request(Some("Bearer 0123456789abcdef"))).is_ok());
         assert!(check.call(request(Some("bearer 0123456789abcdef"))).is_ok());
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_presents_a_token_does_not_show_it() {
+    fn debug_output_does_not_contain_the_token() {
         let secret = Secret::new("0123456789abcdef");
         let bearer = Bearer::new(Some(&secret)).unwrap();
         let check = TokenCheck::new(Some(secret));
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_to_be_long_and_fit_for_a_header() {
+    fn rejects_a_token_that_is_short_or_not_ascii() {
         let message =
             |token: &str| resolve(Some(&Secret::new(token)), None).unwrap_err().to_string();
         assert!(message("short").starts_with("token: 5 characters, expected at least 16"));
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_file_loses_its_line_end() {
+    fn reads_the_token_without_the_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "0123456789abcdef\n").unwrap();

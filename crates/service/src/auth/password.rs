@@ -1,23 +1,23 @@
-//! The password of Redis, where it stands in a file of its own: beside other secrets, and neither in
-//! a URL nor in the environment, which a container's description shows.
+//! The password of Redis in a file: unlike a URL or a variable, it does not appear in the description of
+//! a container.
 
-use crate::doors::error::DoorError;
-use crate::doors::pem;
+use crate::auth::certificates;
+use crate::auth::error::AuthError;
 use crate::settings::ServiceSettings;
 use ddpo_settings::Secret;
 
-/// Name of the setting, as errors tell it.
+/// Name of the setting, for messages.
 const SETTING: &str = "redis_password_file";
 
-/// The password in the file that `redis_password_file` names; it wins over one in `redis_url`.
+/// Reads the password from the file `redis_password_file`; it overrides one in `redis_url`.
 ///
 /// # Errors
-/// A file that cannot be read, or holds nothing.
-pub fn redis_password(settings: &ServiceSettings) -> Result<Option<Secret>, DoorError> {
+/// The file cannot be read, or is empty.
+pub fn redis_password(settings: &ServiceSettings) -> Result<Option<Secret>, AuthError> {
     let Some(path) = &settings.redis_password_file else { return Ok(None) };
-    let text = pem::read(SETTING, path)?;
+    let text = certificates::read(SETTING, path)?;
     match text.trim() {
-        "" => Err(pem::wrong(SETTING, path, "expected a password, found nothing".into())),
+        "" => Err(certificates::wrong(SETTING, path, "expected a password, found nothing".into())),
         password => Ok(Some(Secret::new(password))),
     }
 }
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_file_loses_its_line_end() {
+    fn reads_the_password_without_the_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("redis");
         let redis_password_file = Some(path.clone());

@@ -1,54 +1,54 @@
-//! What can be wrong with a door. No message holds a token or a key.
+//! Errors in addresses, tokens and certificates. No message contains a token or a key.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a door cannot be opened.
+/// Errors in addresses, tokens and certificates.
 #[derive(Debug, Error)]
-pub enum DoorError {
+pub enum AuthError {
     /// A file cannot be read.
     #[error("{setting} {}: {error}", path.display())]
     Unreadable {
-        /// The setting that names it.
+        /// The setting of the file.
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// A file does not hold what it should.
+    /// A file has the wrong content.
     #[error("{setting} {}: {reason}", path.display())]
     Content {
-        /// The setting that names it.
+        /// The setting of the file.
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake.
         reason: String,
     },
-    /// One setting asks for another.
+    /// One setting requires another.
     #[error("{setting} needs {missing}")]
     Incomplete {
-        /// The setting that is there.
+        /// The setting that is set.
         setting: &'static str,
-        /// The setting that is not.
+        /// The setting that is missing.
         missing: &'static str,
     },
     /// The token cannot be used.
     #[error("token: {0}")]
     Token(String),
-    /// The address can be reached from other machines, and the door would stand open.
+    /// Other machines can reach the address, and token or TLS is missing.
     #[error(
         "{setting} = {listen}: an address that other machines can reach needs {missing}; \
          hint: set it, or listen on 127.0.0.1, or set insecure where the network itself is closed"
     )]
     Open {
-        /// The setting that gives it.
+        /// The setting of the address.
         setting: &'static str,
         /// The address.
         listen: SocketAddr,
-        /// The settings that are not there.
+        /// The settings that are missing.
         missing: String,
     },
     /// The address of another service cannot be used.
@@ -56,20 +56,20 @@ pub enum DoorError {
     Address {
         /// The address.
         address: String,
-        /// What is wrong with it.
+        /// The mistake.
         reason: String,
     },
     /// The address cannot be listened on.
     #[error("{setting} = {listen}: {error}")]
     Listen {
-        /// The setting that gives it.
+        /// The setting of the address.
         setting: &'static str,
         /// The address.
         listen: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The parts do not make a TLS configuration together.
+    /// The certificates do not form a TLS configuration.
     #[error("tls: {0}")]
     Tls(String),
 }

@@ -1,68 +1,65 @@
-//! What a service tells of itself.
+//! The status of a service.
 
+use crate::health::Health;
+use crate::identity::Worker;
+use crate::metrics::Metrics;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
-use ddpo_service::health::Health;
-use ddpo_service::host::Host;
-use ddpo_service::identity::Worker;
-use ddpo_service::metrics::Metrics;
 use std::collections::BTreeMap;
 
-/// What a service is and how it fares now.
+/// The status of a service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
     /// sampler, rewarder or learner.
     pub service: &'static str,
     /// Name of this process in the run.
     pub worker_id: String,
-    /// Its start, in milliseconds since 1970.
+    /// Start of the process, in milliseconds since 1970.
     pub incarnation: u64,
     /// The run.
     pub run_id: String,
-    /// Whether it takes work.
+    /// Whether it accepts work.
     pub serving: bool,
-    /// What it is doing, or why it does not serve.
+    /// Its activity, or the reason why it does not serve.
     pub activity: String,
     /// Its weights.
     pub weights: Option<(PolicyVersion, Digest)>,
-    /// Epoch that it works on, from 0.
+    /// Current epoch, from 0.
     pub epoch: Option<u32>,
     /// Counters since its start, by name.
     pub counters: BTreeMap<String, u64>,
 }
 
-/// Tells the status when asked.
+/// Reports the status of a service.
 pub trait StatusSource: Send + Sync + 'static {
-    /// The status now.
+    /// Returns the current status.
     fn status(&self) -> Status;
 
-    /// Sets those metrics that only the service itself can read; called once a second.
+    /// Sets the metrics that only the service can read; called once a second.
     fn measure(&self, _metrics: &Metrics) {}
 }
 
-/// What all services' statuses have in common.
+/// The part of the status that all services have.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct ServiceInfo {
     worker: Worker,
     run_id: String,
     health: Health,
 }
 
-impl Standing {
-    /// The standing of the service on `host`.
+impl ServiceInfo {
+    /// Creates the status of the process `worker` in the run `run_id`.
     #[must_use]
-    pub fn of(host: &Host) -> Self {
-        let (worker, run_id) = (host.worker.clone(), host.settings.run_id.clone());
-        Self { worker, run_id, health: host.health.clone() }
+    pub fn new(worker: Worker, run_id: String, health: Health) -> Self {
+        Self { worker, run_id, health }
     }
 
-    /// Whether the service finishes what it has and takes nothing more.
+    /// Returns whether the service finishes its work and accepts no more.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.health.report().draining
     }
 
-    /// The status of `service`, which does `activity` unless a condition is not met, without what
-    /// only the service itself knows.
+    /// Returns the status of `service`. The activity is `activity`, or the condition that is not met.
     #[must_use]
     pub fn status(&self, service: &'static str, activity: &str) -> Status {
         let report = self.health.report();

@@ -1,12 +1,12 @@
-//! The client's side: which token is presented, and whom the client believes.
+//! Authentication of the client: the token that it presents, and the certificates that it trusts.
 
-use crate::doors::error::DoorError;
-use crate::doors::pem;
-use crate::doors::server::tls_error;
-use crate::doors::token::{self, Bearer};
-use crate::doors::{
+use crate::auth::certificates;
+use crate::auth::error::AuthError;
+use crate::auth::http2::{
     CONNECTION_WINDOW, FRAME, HANDSHAKE, HEADERS, PING_AFTER, PING_ANSWER, STREAM_WINDOW,
 };
+use crate::auth::server::tls_error;
+use crate::auth::token::{self, Bearer};
 use crate::settings::ServiceSettings;
 use ddpo_settings::Secret;
 use std::net::IpAddr;
@@ -15,28 +15,28 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 
 /// A channel that presents the token with every call.
-pub type KeyedChannel = InterceptedService<Channel, Bearer>;
+pub type AuthChannel = InterceptedService<Channel, Bearer>;
 
-/// How another service is reached.
+/// Settings for calls of other services.
 #[derive(Clone, Debug, Default)]
-pub struct ClientDoor {
+pub struct ClientAuthSettings {
     /// The token to present.
     pub token: Option<Secret>,
-    /// A file with it, instead.
+    /// A file that contains the token.
     pub token_file: Option<PathBuf>,
-    /// The authorities of the servers' certificates (PEM); TLS with it, and only with it.
+    /// CA certificates of the servers (PEM); required for TLS.
     pub tls_ca: Option<PathBuf>,
-    /// The client's own certificate chain (PEM), for servers that want one.
+    /// The client's certificate chain (PEM), for servers with mutual TLS.
     pub tls_cert: Option<PathBuf>,
-    /// Its private key (PEM).
+    /// The client's private key (PEM).
     pub tls_key: Option<PathBuf>,
-    /// The name in the servers' certificates; by default the host of their address.
+    /// The host name in the servers' certificates; by default the host of their address.
     pub domain: Option<String>,
-    /// Send the token without TLS over the network.
+    /// Sends the token over the network without TLS.
     pub insecure: bool,
 }
 
-impl From<&ServiceSettings> for ClientDoor {
+impl From<&ServiceSettings> for ClientAuthSettings {
     fn from(settings: &ServiceSettings) -> Self {
         let settings = settings.clone();
         // A service without tls_ca still has a certificate for its own server.
@@ -53,21 +53,23 @@ impl From<&ServiceSettings> for ClientDoor {
     }
 }
 
-impl ClientDoor {
-    /// Reads and checks everything that the settings name.
+impl ClientAuthSettings {
+    /// Reads and checks the files that the settings name.
     ///
     /// # Errors
-    /// [`DoorError`] names the setting, the file and what is wrong with it.
-    pub fn open(&self) -> Result<Key, DoorError> {
+    /// [`AuthError`] names the setting, the file and the mistake.
+    pub fn open(&self) -> Result<ClientAuth, AuthError> {
         let token = token::resolve(self.token.as_ref(), self.token_file.as_deref())?;
         let bearer = Bearer::new(token.as_ref())?;
-        Ok(Key { tls: self.tls()?, bearer, token, insecure: self.insecure })
+        Ok(ClientAuth { tls: self.tls()?, bearer, token, insecure: self.insecure })
     }
 
-    fn tls(&self) -> Result<Option<ClientTlsConfig>, DoorError> {
-        let incomplete = |setting, missing| Err(DoorError::Incomplete { setting, missing });
+    fn tls(&self) -> Result<Option<ClientTlsConfig>, AuthError> {
+        let incomplete = |setting, missing| Err(AuthError::Incomplete { setting, missing });
         let identity = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some(pem::Pair::read(certificate, key)?.identity()),
+            (Some(certificate), Some(key)) => {
+                Some(certificates::Pair::read(certificate, key)?.identity())
+            }
             (Some(_), None) => return incomplete("tls_cert", "tls_key"),
             (None, Some(_)) => return incomplete("tls_key", "tls_cert"),
             (None, None) => None,
@@ -79,7 +81,7 @@ impl ClientDoor {
             };
         };
         let mut tls = ClientTlsConfig::new()
-            .ca_certificate(pem::authorities("tls_ca", path)?)
+            .ca_certificate(certificates::authorities("tls_ca", path)?)
             .timeout(HANDSHAKE);
         if let Some(identity) = identity {
             tls = tls.identity(identity);
@@ -91,24 +93,24 @@ impl ClientDoor {
     }
 }
 
-/// A checked key to other services' doors.
+/// Checked credentials for other services.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct ClientAuth {
     tls: Option<ClientTlsConfig>,
     bearer: Bearer,
     token: Option<Secret>,
     insecure: bool,
 }
 
-impl Key {
-    /// The endpoint of a service at `http://host:port`, or `https://` with TLS, with the HTTP/2
-    /// settings that suit large messages.
+impl ClientAuth {
+    /// Returns the endpoint of a service at `http://host:port`, or `https://` with TLS, with HTTP/2
+    /// settings for large messages.
     ///
     /// # Errors
-    /// The address is none, `https` without `tls_ca` or the reverse, or a token would cross the
-    /// network in the clear.
-    pub fn endpoint(&self, address: &str) -> Result<Endpoint, DoorError> {
-        let refused = |reason: &str| DoorError::Address {
+    /// The address is invalid, `https` is used without `tls_ca` or the reverse, or the token would
+    /// cross the network without TLS.
+    pub fn endpoint(&self, address: &str) -> Result<Endpoint, AuthError> {
+        let refused = |reason: &str| AuthError::Address {
             address: address.to_owned(),
             reason: reason.to_owned(),
         };
@@ -138,23 +140,23 @@ impl Key {
         }
     }
 
-    /// A channel to `address` that connects when it is first used, and presents the token.
+    /// Returns a channel to `address` that connects at the first call and presents the token.
     ///
     /// # Errors
     /// As [`endpoint`](Self::endpoint).
-    pub fn channel(&self, address: &str) -> Result<KeyedChannel, DoorError> {
+    pub fn channel(&self, address: &str) -> Result<AuthChannel, AuthError> {
         let channel = self.endpoint(address)?.connect_lazy();
         Ok(InterceptedService::new(channel, self.bearer()))
     }
 
-    /// The TLS settings, for clients that make endpoints of their own; check each address with
-    /// [`endpoint`](Self::endpoint) first.
+    /// Returns the TLS settings, for clients that build their endpoints themselves. Check each address
+    /// with [`endpoint`](Self::endpoint) first.
     #[must_use]
     pub fn tls(&self) -> Option<&ClientTlsConfig> {
         self.tls.as_ref()
     }
 
-    /// The token, for clients that present it themselves.
+    /// Returns the token, for clients that present it themselves.
     #[must_use]
     pub fn token(&self) -> Option<&Secret> {
         self.token.as_ref()

@@ -1,13 +1,13 @@
-//! `ddpo.v1.Inspector`, answered from a board and a status.
+//! The gRPC service, answered from a board and a status.
 
-use crate::board::Board;
-use crate::convert::{event, full, summary};
-use crate::pictures::Pictures;
-use crate::status::StatusSource;
-use crate::thumbnail::{self, ThumbnailError};
+use crate::inspector::convert::{event, full, summary};
+use crate::inspector::pictures::Pictures;
+use crate::inspector::status::StatusSource;
+use crate::memory;
+use ddpo_inspector::board::Board;
+use ddpo_inspector::thumbnail::{self, ThumbnailError};
 use ddpo_proto::wire;
 use ddpo_proto::wire::inspector_server::{Inspector, InspectorServer};
-use ddpo_service::memory;
 use futures::stream::{BoxStream, StreamExt};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ const LIST_MOST: u32 = 1000;
 const SIDE_DEFAULT: u32 = 64;
 const SIDE_MOST: u32 = 512;
 
-/// The service.
+/// The gRPC service.
 pub struct InspectorService {
     board: Board,
     source: Arc<dyn StatusSource>,
@@ -27,7 +27,7 @@ pub struct InspectorService {
 }
 
 impl InspectorService {
-    /// Answers from `board` and `source`.
+    /// Returns a server that answers from `board` and `source`.
     #[must_use]
     pub fn server(board: Board, source: Arc<dyn StatusSource>) -> InspectorServer<Self> {
         InspectorServer::new(Self { board, source, started: Instant::now() })
@@ -89,7 +89,7 @@ impl Inspector for InspectorService {
                 "the watcher is too slow: it has missed changes; hint: watch again",
             )),
         });
-        // After the first refusal the stream ends: a watcher that lags is let go.
+        // The stream ends after the first error: a watcher that lags is disconnected.
         let news = news.scan(false, |over, item| {
             let last = std::mem::replace(over, item.is_err());
             std::future::ready((!last).then_some(item))
@@ -106,9 +106,10 @@ impl Inspector for InspectorService {
         let record = self.board.get(&id).ok_or_else(|| {
             GrpcStatus::not_found(format!("trajectory {id:?}: not here; hint: ListTrajectories"))
         })?;
-        let image = match asked.with_image {
-            true => thumbnail::png(&record, usize::MAX).map_err(|error| refused(&error))?,
-            false => Vec::new(),
+        let image = if asked.with_image {
+            thumbnail::png(&record, usize::MAX).map_err(|error| refused(&error))?
+        } else {
+            Vec::new()
         };
         Ok(Response::new(full(&record, image)))
     }

@@ -1,19 +1,19 @@
-//! From a service's status to its metrics: the counters that the Inspector shows are those that
-//! Prometheus scrapes, read once a second.
+//! Copies the status of a service to its metrics once a second: the Inspector and Prometheus show the
+//! same counters.
 
-use crate::board::Board;
-use crate::status::{Status, StatusSource};
-use ddpo_service::health::Health;
-use ddpo_service::metrics::Metrics;
+use crate::health::Health;
+use crate::inspector::{Status, StatusSource};
+use crate::metrics::Metrics;
+use ddpo_inspector::board::Board;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the metrics are brought up to date.
+/// Time between two updates.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Keeps the metrics true to the status, for ever.
+/// Updates the metrics for ever.
 pub async fn export(metrics: Metrics, health: Health, board: Board, source: Arc<dyn StatusSource>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -28,6 +28,7 @@ pub async fn export(metrics: Metrics, health: Health, board: Board, source: Arc<
 }
 
 fn gauges(metrics: &Metrics, health: &Health, board: &Board, status: &Status) {
+    metrics.process();
     metrics.in_flight.set([status.service], board.in_flight() as f64);
     if let Some((version, _)) = status.weights {
         metrics.policy_version.set([], version.0 as f64);
@@ -40,7 +41,7 @@ fn gauges(metrics: &Metrics, health: &Health, board: &Board, status: &Status) {
     }
 }
 
-/// Adds what each counter has grown by since the last look.
+/// Adds the increase of each counter since the last update.
 fn counters(metrics: &Metrics, status: &Status, seen: &mut BTreeMap<String, u64>) {
     for (name, &now) in &status.counters {
         let before = seen.insert(name.clone(), now).unwrap_or(0);
@@ -67,10 +68,10 @@ fn counters(metrics: &Metrics, status: &Status, seen: &mut BTreeMap<String, u64>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::BoardLimits;
+    use ddpo_inspector::board::BoardLimits;
 
     #[test]
-    fn counters_grow_by_what_is_new() -> Result<(), Box<dyn std::error::Error>> {
+    fn counters_grow_by_their_increase() -> Result<(), Box<dyn std::error::Error>> {
         let metrics = Metrics::new()?;
         let mut seen = BTreeMap::new();
         let mut status = Status { service: "sampler", ..Status::default() };
@@ -79,11 +80,16 @@ mod tests {
             status.counters.insert("receipts_accepted".into(), now - 1);
             counters(&metrics, &status, &mut seen);
         }
-        assert_eq!(metrics.trajectories.get(["sampler", "drawn"]), 5);
-        assert_eq!(metrics.trajectories.get(["receipt", "accepted"]), 4);
         let health = Health::new(&["weights"]);
         gauges(&metrics, &health, &Board::new(BoardLimits::default()), &status);
-        assert_eq!(metrics.condition.get(["weights"]), 0.0);
+        let text = metrics.text()?;
+        for line in [
+            "ddpo_trajectories_total{stage=\"sampler\",verdict=\"drawn\"} 5\n",
+            "ddpo_trajectories_total{stage=\"receipt\",verdict=\"accepted\"} 4\n",
+            "ddpo_condition{condition=\"weights\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
         Ok(())
     }
 }

@@ -1,32 +1,31 @@
-//! A service's gRPC port: health, reflection, the inspector, and what the service has of its own.
+//! The gRPC port of a service: health, reflection, the Inspector, and the service's own methods.
 
-use crate::board::Board;
+use crate::auth::AuthError;
 use crate::export::export;
+use crate::host::{Host, HostError};
+use crate::inspector::{InspectorService, StatusSource};
 use crate::reflection;
-use crate::service::InspectorService;
-use crate::status::StatusSource;
-use ddpo_service::doors::DoorError;
-use ddpo_service::host::{Host, HostError};
+use ddpo_inspector::board::Board;
 use std::sync::Arc;
 use thiserror::Error;
 use tonic::service::RoutesBuilder;
 
-/// Why a service cannot be served.
+/// Errors from serving a service.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// A port that cannot be had.
+    /// An address cannot be listened on.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// Its certificate.
+    /// The certificate cannot be used.
     #[error(transparent)]
-    Door(#[from] DoorError),
-    /// The descriptors that were compiled in: an error of the program.
+    Auth(#[from] AuthError),
+    /// The descriptors that were compiled in cannot be read: a programming error.
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Opens the host's ports and serves until it closes: `own`, and beside it health under `names`,
-/// reflection, and the inspector with `board` and `source`, whose counters become metrics.
+/// Opens the host's ports and serves until it closes: `own`, health under `names`, reflection, and the
+/// Inspector with `board` and `source`, whose counters become metrics.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -46,7 +45,7 @@ pub async fn serve(
     own.add_service(v1);
     own.add_service(v1alpha);
     own.add_service(InspectorService::server(board.clone(), source));
-    let router = host.door.server()?.add_routes(own.routes());
+    let router = host.server_auth.server()?.add_routes(own.routes());
     let closing = host.closing.clone().cancelled_owned();
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
     Ok(())

@@ -1,10 +1,10 @@
-//! From what an intake sees to the board.
+//! Copies the events of an intake to the board.
 
-use crate::board::Board;
-use crate::record::Record;
 use ddpo_delivery::intake::IntakeEvent;
+use ddpo_inspector::board::Board;
+use ddpo_inspector::record::Record;
 
-/// Notes what comes in.
+/// Updates the board with one event.
 pub fn note(board: &Board, event: IntakeEvent<'_>) {
     match event {
         IntakeEvent::Opened { opening } => {

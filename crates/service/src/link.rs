@@ -1,39 +1,41 @@
-//! A service's link to the one that its trajectories go to: how it is reached, and whether it is.
+//! The link of a service to the next one: settings, health and metrics of its uplink.
 
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
-use ddpo_service::doors::DoorError;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
 use ddpo_service::metrics::Metrics;
+use crate::auth::{AuthError, ClientAuth};
+use crate::health::Health;
+use crate::metrics::Metrics;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Longest pause between two attempts to reach the next service: a run stands still meanwhile.
+/// Longest pause between two attempts to reach the next service, during which the run waits.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Settings of an uplink to `addresses` with the host's key.
+/// Returns the settings of an uplink to `addresses`.
 ///
 /// # Errors
-/// [`DoorError::Address`] for an address that the key does not go with.
+/// [`AuthError::Address`] names an address that does not match `auth`.
 pub fn uplink_settings(
-    host: &Host,
+    auth: &ClientAuth,
     destination: Destination,
     addresses: &[String],
-) -> Result<UplinkSettings, DoorError> {
+) -> Result<UplinkSettings, AuthError> {
     for address in addresses {
-        host.key.endpoint(address)?;
+        auth.endpoint(address)?;
     }
     Ok(UplinkSettings {
-        tls: host.key.tls().cloned(),
-        bearer_token: host.key.token().map(|token| token.expose().to_owned()),
+        tls: auth.tls().cloned(),
+        bearer_token: auth.token().map(|token| token.expose().to_owned()),
         backoff: Backoff { longest: LONGEST_PAUSE, ..Backoff::default() },
         ..UplinkSettings::new(destination, addresses.to_vec())
     })
 }
 
-/// Keeps the health condition `condition` true to the uplink, until the uplink is gone.
+/// Sets the health condition `condition` from the state of the uplink, until the uplink is closed.
 pub async fn follow(health: Health, condition: &'static str, mut link: watch::Receiver<LinkState>) {
     loop {
         match &*link.borrow_and_update() {

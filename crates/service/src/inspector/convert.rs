@@ -1,11 +1,11 @@
-//! From the board's records to the messages of `ddpo.v1`.
+//! Conversion of the board's records to the messages of `ddpo.v1`.
 
-use crate::record::{Record, Stage};
-use crate::thumbnail;
+use ddpo_inspector::record::{Record, Stage};
+use ddpo_inspector::thumbnail;
 use ddpo_proto::wire;
 use ddpo_rollout::noise::Purpose;
 
-/// A record in short.
+/// Converts a record without its states and scores.
 pub fn summary(record: &Record) -> wire::TrajectorySummary {
     wire::TrajectorySummary {
         trajectory_id: record.trajectory_id.to_string(),
@@ -24,7 +24,7 @@ pub fn summary(record: &Record) -> wire::TrajectorySummary {
     }
 }
 
-/// A change, with a picture of at most `side` pixels if asked; a state that is no image has none.
+/// Converts a change, with a picture of at most `side` pixels if the state is an image.
 pub fn event(record: &Record, side: Option<usize>) -> wire::TrajectoryEvent {
     let picture = side.and_then(|side| thumbnail::png(record, side).ok());
     wire::TrajectoryEvent {
@@ -33,7 +33,7 @@ pub fn event(record: &Record, side: Option<usize>) -> wire::TrajectoryEvent {
     }
 }
 
-/// A record in full.
+/// Converts a record with its scores and image.
 pub fn full(record: &Record, image_png: Vec<u8>) -> wire::GetTrajectoryResponse {
     let score = record.score.as_ref().map(|score| wire::TrajectoryScore {
         reward: score.reward,

@@ -1,0 +1,56 @@
+//! Finds connections whose client has stopped reading.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Longest time in which the client may read nothing.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Measures how long the client of a connection has read nothing.
+#[derive(Debug)]
+pub struct IdleTimer {
+    last: Mutex<Instant>,
+}
+
+impl IdleTimer {
+    /// Starts now.
+    pub fn new() -> Self {
+        Self { last: Mutex::new(Instant::now()) }
+    }
+
+    /// Starts again: the client has read something.
+    pub fn reset(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Returns when there was no reset for [`LONGEST`].
+    pub async fn expired(&self) {
+        loop {
+            let due = *self.last.lock().unwrap_or_else(PoisonError::into_inner) + LONGEST;
+            if due <= Instant::now() {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn expires_after_the_last_reset() {
+        let timer = IdleTimer::new();
+        let start = Instant::now();
+        let reading = async {
+            for _ in 0..5 {
+                tokio::time::sleep(LONGEST / 2).await;
+                timer.reset();
+            }
+        };
+        tokio::join!(reading, timer.expired());
+        assert_eq!(start.elapsed(), LONGEST / 2 * 5 + LONGEST);
+    }
+}
