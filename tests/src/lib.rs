@@ -8,7 +8,6 @@
 
 pub mod binary;
 pub mod disk;
-pub mod hub;
 pub mod live;
 pub mod process;
 pub mod python;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use ddpo_picture::read_image;
-use ddpo_tests::hub::Hub;
+use ddpo_test_hub::Hub;
 use ddpo_tests::{Running, Workshop, binary, process, run, tree};
 use serde_json::Value;
 use std::fs;
@@ -106,7 +106,7 @@ fn the_licence_and_the_name_of_a_base_from_the_hub_are_passed_on() {
     let base =
         "---\nlicense: other\nlicense_name: own-terms\nlicense_link: LICENSE.md\n---\n# Base\n";
     fs::write(workshop.path("served/README.md"), base).unwrap();
-    let hub = Hub::serve("someone/base", &workshop.path("served"));
+    let hub = Hub::serve("someone/base", tree::read(&workshop.path("served")));
     let begin = |flags: &[&str]| {
         let mut command = process::command(&workshop.path(""), flags);
         command.env("HF_ENDPOINT", hub.endpoint()).env("HF_HOME", workshop.path("cache"));

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use ddpo_tests::hub::{Fault, Hub, Mishap, SIGNATURE};
+use ddpo_test_hub::{Fault, Hub, Mishap, SIGNATURE};
 use ddpo_tests::{Ended, Running, Workshop, process, python, run, tree};
 use std::process::Command;
 

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use ddpo_tests::hub::Hub;
+use ddpo_test_hub::Hub;
 use ddpo_tests::workshop::WEIGHTS;
-use ddpo_tests::{Running, Workshop, process, run};
+use ddpo_tests::{Running, Workshop, process, run, tree};
 use std::fs;
 use std::path::Path;
 use toml::{Table, Value};
@@ -109,7 +109,7 @@ fn the_seed_s_command_finetunes_a_model_from_the_hub() {
     ] {
         fs::copy(workshop.path("model").join(from), workshop.path("served").join(to)).unwrap();
     }
-    let hub = Hub::serve("google/ddpm-church-256", &workshop.path("served"));
+    let hub = Hub::serve("google/ddpm-church-256", tree::read(&workshop.path("served")));
     // A log says when, so that two runs differ in it.
     let small = SEED
         .replace("--wandb_logging ", "")

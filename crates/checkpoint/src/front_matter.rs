@@ -1,101 +1,110 @@
-//! What a repository's `README.md` says of itself before its text: the front matter that the Hub
-//! reads, YAML between two lines of three dashes.
+//! The front matter of a repository's `README.md`: YAML between two lines of three dashes, which the
+//! Hub reads.
 //!
-//! Only what a derived model has to pass on is read, and only in the forms that cards use: one line
-//! a key, or a list below it. The text is somebody else's: a value that could not stand in a card of
-//! ours as it is counts as missing.
+//! Only the fields that a derived model has to repeat are read. The text is untrusted: aliases and
+//! deep nesting are refused, and a value that cannot be repeated in our own card counts as missing.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The file, in a repository and in a checkpoint's folder.
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::{Options, budget, options};
+
+use crate::names::is_repository_name;
+
+/// The file name of a model card, in a repository and in a checkpoint's folder.
 pub const MODEL_CARD: &str = "README.md";
 
-/// Bytes of a card that are looked at; the front matter is at its start.
-const MOST_BYTES: u64 = 64 << 10;
+/// Bytes read from the start of a card.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// Nested lists and mappings.
+const MAX_DEPTH: usize = 32;
 
 /// Characters of a value.
-const MOST_CHARACTERS: usize = 200;
+const MAX_CHARACTERS: usize = 200;
 
-/// What a card says of licence and origin.
+/// The licence and the origin that a card states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrontMatter {
     /// `license`: the Hub's identifier, such as `apache-2.0`.
     pub license: Option<String>,
-    /// `license_name`, where `license` is `other`.
+    /// `license_name`, set if `license` is `other`.
     pub license_name: Option<String>,
-    /// `license_link`, where `license` is `other`.
+    /// `license_link`, set if `license` is `other`.
     pub license_link: Option<String>,
     /// `base_model`: the repository that the model was made from.
     pub base_model: Option<String>,
 }
 
+/// The fields as they stand in the YAML: a text, or a list of texts.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    license: Value,
+    license_name: Value,
+    license_link: Value,
+    base_model: Value,
+}
+
 impl FrontMatter {
-    /// Reads the card in `folder`; what is not there is not said.
+    /// Reads the card in `folder`. A missing or unreadable card gives an empty front matter.
     #[must_use]
     pub fn of_folder(folder: &Path) -> Self {
         let mut bytes = Vec::new();
         let file = File::open(folder.join(MODEL_CARD));
-        let read = file.and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+        let read = file.and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
         match read {
             Ok(_) => Self::of_text(&String::from_utf8_lossy(&bytes)),
             Err(_) => Self::default(),
         }
     }
 
-    /// Reads the text of a card.
+    /// Reads the text of a card. Invalid YAML gives an empty front matter.
     #[must_use]
     pub fn of_text(text: &str) -> Self {
-        let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_end);
-        let mut found = Self::default();
-        if lines.next() != Some("---") {
-            return found;
+        let mut lines = text.trim_start_matches('\u{feff}').split_inclusive('\n');
+        if lines.next().map(str::trim_end) != Some("---") {
+            return Self::default();
         }
-        let lines: Vec<&str> = lines.take_while(|line| *line != "---").collect();
-        for (at, line) in lines.iter().enumerate() {
-            let Some((key, value)) = line.split_once(':') else { continue };
-            let place = match key {
-                "license" => &mut found.license,
-                "license_name" => &mut found.license_name,
-                "license_link" => &mut found.license_link,
-                "base_model" => &mut found.base_model,
-                _ => continue,
-            };
-            let first = lines.get(at + 1).and_then(|next| next.trim_start().strip_prefix("- "));
-            *place = match plain(value) {
-                "" => first.map(plain).filter(|item| is_usable(item)).map(str::to_owned),
-                value => Some(value.to_owned()).filter(|value| is_usable(value)),
-            };
+        let yaml: String = lines.take_while(|line| line.trim_end() != "---").collect();
+        let fields: Fields =
+            serde_saphyr::from_str_with_options(&yaml, limits()).unwrap_or_default();
+        let identifier = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte);
+        Self {
+            license: first(&fields.license).filter(|text| text.bytes().all(identifier)),
+            license_name: first(&fields.license_name),
+            license_link: first(&fields.license_link),
+            base_model: first(&fields.base_model).filter(|name| is_repository_name(name)),
         }
-        // A licence is an identifier, and a base model a repository.
-        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte);
-        found.license = found.license.filter(|licence| licence.bytes().all(word));
-        found.base_model = found.base_model.filter(|name| crate::hub::is_repository_name(name));
-        found
     }
 }
 
-/// A value without its quotes and what is remarked behind it.
-fn plain(value: &str) -> &str {
-    let value = value.trim();
-    for quote in ['"', '\''] {
-        let inner = value.strip_prefix(quote).and_then(|rest| rest.split_once(quote));
-        if let Some((inner, _)) = inner {
-            return inner;
-        }
-    }
-    value.split(" #").next().unwrap_or(value).trim()
+/// Returns the limits for a text of [`MAX_BYTES`]. Cards do not use aliases, and a few aliases can
+/// expand to gigabytes.
+fn limits() -> Options {
+    options! { budget: budget! { max_aliases: 0, max_depth: MAX_DEPTH } }
+}
+
+/// Returns a text, or the first text of a list, if it is usable.
+fn first(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Array(items) => items.first()?.as_str()?,
+        value => value.as_str()?,
+    };
+    is_usable(text).then(|| text.to_owned())
 }
 
 fn is_usable(value: &str) -> bool {
     let odd = |letter: char| letter.is_control() || "\"'`<>[]{}|\\".contains(letter);
-    !value.is_empty() && value.chars().count() <= MOST_CHARACTERS && !value.contains(odd)
+    !value.is_empty() && value.chars().count() <= MAX_CHARACTERS && !value.contains(odd)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FrontMatter;
+    use super::{FrontMatter, MODEL_CARD};
 
     fn said(text: &str) -> [Option<String>; 4] {
         let FrontMatter { license, license_name, license_link, base_model } =
@@ -108,12 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn licence_and_origin_are_read_in_the_forms_that_cards_use() {
+    fn reads_licence_and_origin_from_texts_and_lists() {
         let one = "---\nlicense: apache-2.0\nbase_model: google/ddpm-church-256\n---\n# text";
         assert_eq!(said(one), [some("apache-2.0"), None, None, some("google/ddpm-church-256")]);
         let listed =
             "---\r\ntags:\r\n- x\r\nlicense:\r\n- mit\r\nbase_model:\r\n  - a/b\r\n---\r\n";
         assert_eq!(said(listed), [some("mit"), None, None, some("a/b")]);
+        let flow = "---\nlicense: [mit]\nbase_model: [a/b, c/d]\n---\n";
+        assert_eq!(said(flow), [some("mit"), None, None, some("a/b")]);
         let other = "---\nlicense: other # see below\nlicense_name: 'own terms'\n\
                      license_link: \"https://example.org/a\"\n---\n";
         let link = some("https://example.org/a");
@@ -121,18 +132,50 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_stand_in_a_card_is_not_said() {
+    fn ignores_missing_and_unusable_values() {
         for text in [
             "license: mit\n",
             "---\nlicence: mit\n---\n",
             "---\n---\nlicense: mit\n",
             "---\nlicense: mit and more\n---\n",
             "---\nlicense:\ntags:\n- x\n---\n",
-            "---\nlicense: [mit]\nbase_model: ../../etc\n---\n",
+            "---\nlicense: [[mit]]\nbase_model: ../../etc\n---\n",
+            "---\nlicense: {id: mit}\nbase_model: 7\n---\n",
+            "---\nlicense: mit\ntags: [x\n---\n",
             "---\nlicense_name: a`b\nlicense_link: \"a|b\"\n---\n",
         ] {
             assert_eq!(said(text), [None, None, None, None], "{text}");
         }
         assert_eq!(FrontMatter::of_folder("/no/such/folder".as_ref()), FrontMatter::default());
+    }
+    /// Each text would take gigabytes or overflow the stack if it were read without limits.
+    #[test]
+    fn refuses_alias_bombs_and_deep_nesting() {
+        let mut bomb = String::from("---\nlicense: mit\na0: &a0 [x, x]\n");
+        for level in 1..40 {
+            let below = level - 1;
+            bomb += &format!("a{level}: &a{level} [*a{below}, *a{below}]\n");
+        }
+        bomb += "base_model: *a39\n---\n";
+        let long = "x".repeat(30_000);
+        let copies = format!("---\nx: &x {long}\nlicense: [mit, {}]\n---\n", "*x,".repeat(10_000));
+        let flow = ["[", "]"].map(|bracket| bracket.repeat(30_000)).concat();
+        let flow = format!("---\nlicense: mit\nx: {flow}\n---\n");
+        let block = format!("---\nlicense: mit\nx:\n  {}x\n---\n", "- ".repeat(30_000));
+        for text in [bomb, copies, flow, block] {
+            assert_eq!(said(&text), [None, None, None, None], "{}", &text[..40]);
+        }
+    }
+
+    #[test]
+    fn reads_only_the_start_of_a_card() {
+        let folder = tempfile::tempdir().unwrap();
+        let card = |padding: usize| {
+            let text = format!("---\n# {}\nlicense: mit\n---\n", "x".repeat(padding));
+            std::fs::write(folder.path().join(MODEL_CARD), text).unwrap();
+            FrontMatter::of_folder(folder.path()).license
+        };
+        assert_eq!(card(60_000), some("mit"));
+        assert_eq!(card(70_000), None);
     }
 }

@@ -12,10 +12,9 @@
 //! safetensors format, PyTorch 2.11 (`torch/serialization.py`, `torch/_utils.py`) and
 //! huggingface_hub 1.x (`file_download.py`) for the layout of the cache.
 
-mod archive;
 mod archive_writer;
-mod header;
-mod span;
+mod dtype;
+mod names;
 mod write_error;
 
 pub mod front_matter;

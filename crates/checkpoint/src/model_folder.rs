@@ -39,9 +39,10 @@ pub fn open_model(root: &Path) -> Result<ModelFolder, LayoutError> {
 fn part(root: &Path, names: &[&str]) -> Result<PathBuf, LayoutError> {
     first_file(root, names).ok_or_else(|| {
         let split = names.iter().any(|name| root.join(format!("{name}.index.json")).is_file());
-        let hint = match split {
-            true => "; hint: weights split over several files are not read, save them as one",
-            false => "",
+        let hint = if split {
+            "; hint: weights split over several files are not read, save them as one"
+        } else {
+            ""
         };
         let expected = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
         let expected = expected.join(" or ");

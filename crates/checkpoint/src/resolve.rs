@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::hub::{Hub, HubError, is_file_name, is_repository_name};
+use crate::hub::{Hub, HubError};
+use crate::names::{is_file_name, is_repository_name};
 use crate::layout::CONFIG;
 
 /// Why a name leads to no folder.

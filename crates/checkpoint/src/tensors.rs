@@ -1,150 +1,33 @@
-//! A file of named tensors, whatever its format, read one tensor at a time.
+//! A file of named tensors, read one tensor at a time.
 //!
-//! The format is told by content: safetensors, or the zip archive that `torch.save` writes.
+//! The content decides the format: safetensors, or the zip archive that `torch.save` writes.
 //! Opening reads the names, shapes and offsets and checks all of them against the length of the
-//! file; the values stay on disk until [`TensorFile::read`] asks for them, so a model is loaded
-//! without a second copy of the whole file.
+//! file. The values stay on disk until [`TensorFile::read`] reads them, so loading a model does not
+//! need a second copy of the whole file.
+
+mod archive;
+mod contents;
+mod error;
+mod header;
+mod span;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use tch::{Kind, TchError, Tensor};
+use tch::Tensor;
 
-use crate::archive;
-use crate::header;
-use crate::pickle::{PickleError, PickleScalar};
-use crate::span::{Span, SpanError};
+use crate::pickle::PickleScalar;
+use contents::Contents;
+pub use error::TensorFileError;
+pub use span::TensorInfo;
+use span::{Span, SpanError};
 
 /// The start of a pickle that `torch.save` wrote before PyTorch 1.6: protocol 2 and the ten-byte
 /// magic number 0x1950a86a20f9469cfc6c.
 const LEGACY_MAGIC: [u8; 14] =
     [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-
-/// What is known of a tensor before its values are read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TensorInfo {
-    /// Name as the file has it; levels of nested dictionaries are joined by dots.
-    pub name: String,
-    /// Sizes of the dimensions; empty for a scalar.
-    pub shape: Vec<i64>,
-    /// Type of the elements.
-    pub kind: Kind,
-}
-
-/// Why a file of tensors could not be opened or read.
-#[derive(Debug, thiserror::Error)]
-pub enum TensorFileError {
-    /// The file could not be read.
-    #[error("could not read `{}`: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The content is of no known format.
-    #[error(
-        "`{}`: expected a safetensors file or a torch zip archive, found {found}",
-        path.display()
-    )]
-    UnknownFormat {
-        /// The file.
-        path: PathBuf,
-        /// What it holds instead.
-        found: String,
-    },
-    /// The pickle is of the kind that PyTorch wrote before 1.6.
-    #[error(
-        "`{}`: expected a torch zip archive, found a legacy torch pickle; \
-         hint: load it in PyTorch and save it again, or convert it to safetensors",
-        path.display()
-    )]
-    LegacyPickle {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is shorter or longer than its header says.
-    #[error(
-        "`{}`: expected {expected} bytes, found {found}; hint: the file is damaged or cut short",
-        path.display()
-    )]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// Bytes that the header asks for.
-        expected: u64,
-        /// Bytes that are there.
-        found: u64,
-    },
-    /// The safetensors header is not valid.
-    #[error("`{}`: bad safetensors header: {reason}", path.display())]
-    Header {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The zip archive is not one that `torch.save` writes.
-    #[error("`{}`: bad torch archive: {reason}", path.display())]
-    Archive {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The pickle in the archive is refused.
-    #[error("`{}`: {source}", path.display())]
-    Pickle {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: PickleError,
-    },
-    /// The type of a tensor's elements is not one that this crate reads.
-    #[error(
-        "`{}`: tensor `{tensor}`: expected f16, bf16, f32, f64, bool or an integer type, \
-         found {found}",
-        path.display()
-    )]
-    UnsupportedKind {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// Its type.
-        found: String,
-    },
-    /// There is no tensor of that name.
-    #[error("`{}` has no tensor `{tensor}`", path.display())]
-    NoSuchTensor {
-        /// The file.
-        path: PathBuf,
-        /// The name asked for.
-        tensor: String,
-    },
-    /// libtorch refused the tensor.
-    #[error("`{}`: tensor `{tensor}`: {source}", path.display())]
-    Torch {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// What libtorch said.
-        source: TchError,
-    },
-}
-
-/// What the parser of a format finds in a file.
-pub(crate) struct Contents {
-    pub(crate) tensors: Vec<(TensorInfo, Span)>,
-    /// The names as a pickle has them, one after the other.
-    pub(crate) order: Vec<String>,
-    pub(crate) metadata: BTreeMap<String, String>,
-    pub(crate) scalars: BTreeMap<String, PickleScalar>,
-}
 
 /// An opened file of tensors. Reading takes `&self`, so threads may share one.
 #[derive(Debug)]

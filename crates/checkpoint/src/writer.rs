@@ -13,7 +13,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use ddpo_files::{WriteFileError, write_beside};
 
-use crate::header::dtype_of;
+use crate::dtype::dtype_of;
 use crate::write_error::WriteError;
 
 /// The key that the format reserves.

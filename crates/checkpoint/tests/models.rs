@@ -2,16 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "the other tests use what these do not")]
-mod small_hub;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use ddpo_checkpoint::hub::Network;
-use ddpo_checkpoint::{Hub, HubError, HubSettings, open_model, locate_file, resolve_model};
-use small_hub::{COMMIT, Content, SmallHub};
+use ddpo_checkpoint::{Hub, HubError, HubSettings, locate_file, open_model, resolve_model};
+use ddpo_test_hub::Hub as TestHub;
 
 const FILES: [(&str, &str); 4] = [
     ("config.json", r#"{"model_type": "vit"}"#),
@@ -20,12 +17,12 @@ const FILES: [(&str, &str); 4] = [
     ("flax_model.msgpack", "never fetched"),
 ];
 
-fn hub(files: &[(&str, &str)]) -> SmallHub {
+fn hub(files: &[(&str, &str)]) -> TestHub {
     let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
-    SmallHub::start(Content { files: files.collect(), ..Content::default() })
+    TestHub::serve("owner/model", files.collect())
 }
 
-fn client(hub: &SmallHub, cache: &Path) -> Hub {
+fn client(hub: &TestHub, cache: &Path) -> Hub {
     let mut settings = HubSettings::new(&hub.endpoint(), cache.to_owned());
     settings.patience = Duration::from_millis(500);
     Hub::new(settings).unwrap()
@@ -41,12 +38,12 @@ fn offline(cache: &Path) -> Hub {
 fn a_model_is_fetched_whole_and_found_again_without_the_hub() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&FILES));
     let folder = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
-    assert!(folder.ends_with(Path::new("snapshots").join(COMMIT)));
+    assert!(folder.ends_with(Path::new("snapshots").join(hub.head("owner/model", "main"))));
     let opened = open_model(&folder).unwrap();
     assert_eq!(opened.config, FILES[0].1);
     assert_eq!(opened.preprocessor, FILES[1].1);
     assert_eq!(fs::read(opened.weights).unwrap(), b"weights");
-    assert!(!hub.gets().iter().any(|line| line.contains("flax")));
+    assert!(!hub.asked().iter().any(|line| line.contains("flax")));
     drop(hub);
     let again = offline(cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
     assert_eq!(again, folder);

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::GroupNormSilu;
+use crate::norm::GroupNormSilu;
 use std::ffi::{CStr, c_char};
 use std::ptr;
 use tch::{TchError, Tensor};

@@ -11,10 +11,7 @@ use ddpo_rollout::image::RgbImage;
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
 
-use crate::error::PictureError;
-
-/// Largest picture that is read, in pixels; a header that promises more is refused unread.
-pub const MAX_PIXELS: usize = 1 << 27;
+use crate::error::{MAX_PIXELS, PictureError};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use ddpo_rollout::image::ImageError;
 use thiserror::Error;
 
+/// Largest picture that is read, in pixels; a header that promises more is refused unread.
+pub const MAX_PIXELS: usize = 1 << 27;
+
 /// Why a picture could not be read or written.
 #[derive(Debug, Error)]
 pub enum PictureError {
@@ -31,8 +34,8 @@ pub enum PictureError {
     /// The first bytes are of no format that can be read.
     #[error("image format: expected png or jpeg, found bytes that begin {0:02x?}")]
     Format(Vec<u8>),
-    /// The file says that it is larger than [`crate::MAX_PIXELS`].
-    #[error("image of {width}x{height} pixels: expected at most {} pixels", crate::MAX_PIXELS)]
+    /// The file says that it is larger than [`MAX_PIXELS`].
+    #[error("image of {width}x{height} pixels: expected at most {} pixels", MAX_PIXELS)]
     TooLarge {
         /// Width in pixels.
         width: usize,

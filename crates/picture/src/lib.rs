@@ -12,9 +12,9 @@ mod find;
 mod grid;
 mod text;
 
-pub use decode::{MAX_PIXELS, decode_image, read_image};
+pub use decode::{decode_image, read_image};
 pub use encode::{encode_png, write_png};
-pub use error::PictureError;
+pub use error::{MAX_PIXELS, PictureError};
 pub use find::images_under;
 pub use grid::{Cell, MOST_SHOWN, cells_of, grid, square_layout};
 pub use text::{AXIS, Type};

@@ -2,9 +2,6 @@
 
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
-use ddpo_service::health::Health;
-use ddpo_service::host::Host;
-use ddpo_service::metrics::Metrics;
 use crate::auth::{AuthError, ClientAuth};
 use crate::health::Health;
 use crate::metrics::Metrics;

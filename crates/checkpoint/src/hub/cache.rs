@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ddpo_files::{parent, write_file};
 
-use crate::hub::HubError;
+use crate::hub::error::HubError;
 use crate::hub::wanted::Wanted;
 
 /// Time between two looks at a lock.

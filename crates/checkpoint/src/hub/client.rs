@@ -11,8 +11,8 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::AgentScope;
 use ureq::{Agent, Body};
 
+use crate::hub::error::{Failure, HubError};
 use crate::hub::settings::HubSettings;
-use crate::hub::{Failure, HubError};
 
 /// Redirects that are followed for one request.
 const MAX_REDIRECTS: u32 = 5;

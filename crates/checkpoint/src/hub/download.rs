@@ -1,30 +1,27 @@
-//! Fetching one content into the cache: resumed where it stopped, verified, then renamed.
+//! Downloading one file into the cache: resumed where it stopped, verified, then renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use ddpo_files::sha256_of;
 
-use crate::hub::Failure;
+use crate::hub::backoff::{FIRST_WAIT, waits};
 use crate::hub::client::{Client, Remote};
+use crate::hub::error::Failure;
 
-/// Attempts in a row that bring nothing before the download is given up.
-const MAX_FRUITLESS: u32 = 3;
+/// Successive attempts without new bytes before the download fails.
+const MAX_FRUITLESS: usize = 3;
 
-/// Downloads with the wrong content before it is given up: a part that was left by another run may
-/// be to blame for the first.
+/// Downloads with the wrong content before the download fails. A partial file of another run may
+/// cause the first.
 const MAX_DAMAGED: u32 = 2;
 
-/// Wait before the second attempt; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-
-/// Bytes that are read at a time.
+/// Size of one read.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Fetches `url` to `path`, which appears only when it is complete and verified.
+/// Downloads `url` to `path`. The file appears when it is complete and verified.
 pub(crate) fn download(
     client: &Client,
     url: &str,
@@ -33,26 +30,31 @@ pub(crate) fn download(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Failure> {
     let partial = path.with_extension("incomplete");
-    let (mut most, mut fruitless, mut damaged) = (length_of(&partial)?, 0, 0);
+    let fruitless_waits = || waits(MAX_FRUITLESS - 1);
+    let (mut most, mut damaged, mut waits) = (length_of(&partial)?, 0, fruitless_waits());
     loop {
         let attempt = fetch_rest(client, url, remote, &partial, progress);
         let now = length_of(&partial)?;
-        fruitless = if now > most { 0 } else { fruitless + 1 };
+        let progressed = now > most;
         most = most.max(now);
         let failure = match attempt.and_then(|length| verify(&partial, length, remote)) {
             Ok(()) => return Ok(fs::rename(&partial, path)?),
             Err(failure) => failure,
         };
         if matches!(failure, Failure::Damaged(_)) {
-            // What is there can never become the right content.
+            // More bytes cannot repair the wrong ones.
             fs::remove_file(&partial)?;
             most = 0;
             damaged += 1;
         }
-        if !failure.may_pass() || fruitless >= MAX_FRUITLESS || damaged >= MAX_DAMAGED {
-            return Err(failure);
+        if progressed {
+            waits = fruitless_waits();
         }
-        thread::sleep(FIRST_WAIT * 2_u32.pow(fruitless));
+        let wait = if progressed { Some(FIRST_WAIT) } else { waits.next() };
+        let Some(wait) = wait.filter(|_| failure.may_pass() && damaged < MAX_DAMAGED) else {
+            return Err(failure);
+        };
+        thread::sleep(wait);
     }
 }
 
@@ -64,7 +66,7 @@ fn length_of(path: &Path) -> Result<u64, Failure> {
     }
 }
 
-/// Appends what is missing of the file and returns the length that it should have, if known.
+/// Appends the missing bytes to the partial file and returns the expected length, if known.
 fn fetch_rest(
     client: &Client,
     url: &str,
@@ -103,7 +105,7 @@ fn fetch_rest(
     Ok(expected)
 }
 
-/// Checks the length, and the digest where the Hub gives one.
+/// Checks the length and, if the Hub sent one, the digest.
 fn verify(partial: &Path, expected: Option<u64>, remote: &Remote) -> Result<(), Failure> {
     let found = length_of(partial)?;
     if let Some(expected) = expected.filter(|expected| *expected != found) {

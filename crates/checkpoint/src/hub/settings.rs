@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::hub::HubError;
+use crate::hub::error::HubError;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 

@@ -1,6 +1,6 @@
 //! The calls that describe tensors and numbers, done as data.
 
-use crate::pickle::PickleError;
+use crate::pickle::error::PickleError;
 use crate::pickle::machine::Machine;
 use crate::pickle::values::{Global, Id, MAX_DIMENSIONS, NumberType, StoredTensor, Value};
 

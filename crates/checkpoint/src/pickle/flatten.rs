@@ -1,7 +1,9 @@
 //! From nested dictionaries and lists to dotted names.
 
-use crate::pickle::values::{Id, Value, Values};
-use crate::pickle::{Parsed, PickleError, PickleScalar};
+use std::collections::BTreeMap;
+
+use crate::pickle::error::PickleError;
+use crate::pickle::values::{Id, StoredTensor, Value, Values};
 
 /// Levels of dictionaries and lists.
 const MAX_DEPTH: usize = 32;
@@ -14,6 +16,28 @@ const MAX_NAME_BYTES: usize = 1024;
 
 /// Bytes of all names and texts together.
 const MAX_TEXT_BYTES: usize = 256 << 20;
+
+/// A number or text beside the tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PickleScalar {
+    /// `True` or `False`.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A floating number.
+    Float(f64),
+    /// A text.
+    Text(String),
+}
+
+/// What a pickle describes, by dotted name.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    pub(crate) tensors: BTreeMap<String, StoredTensor>,
+    /// The tensors' names as they come.
+    pub(crate) order: Vec<String>,
+    pub(crate) scalars: BTreeMap<String, PickleScalar>,
+}
 
 /// Names every tensor and scalar under `root`, which must be a dictionary.
 pub(crate) fn flatten(values: &Values, root: Id) -> Result<Parsed, PickleError> {

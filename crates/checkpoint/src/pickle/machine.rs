@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::pickle::PickleError;
+use crate::pickle::error::PickleError;
 use crate::pickle::values::{Global, Id, Value, Values};
 
 /// Opcodes by the names that CPython's `pickletools` gives them.

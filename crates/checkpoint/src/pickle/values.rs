@@ -5,7 +5,7 @@
 
 use tch::Kind;
 
-use crate::pickle::PickleError;
+use crate::pickle::error::PickleError;
 
 /// Values that one pickle may hold.
 const MAX_VALUES: usize = 4 << 20;

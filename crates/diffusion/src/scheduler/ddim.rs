@@ -1,7 +1,7 @@
 //! DDIM's coefficients (diffusers `schedulers/scheduling_ddim.py`, `step`).
 
+use crate::scheduler::coefficients::{Coefficients, prediction};
 use crate::scheduler::config::SchedulerConfig;
-use crate::scheduler::{Coefficients, prediction};
 
 /// Song et al. 2021, equation 12, with sigma = eta times equation 16.
 pub fn coefficients(

@@ -1,7 +1,7 @@
 //! DDPM's coefficients (diffusers `schedulers/scheduling_ddpm.py`, `step`).
 
+use crate::scheduler::coefficients::{Coefficients, prediction};
 use crate::scheduler::config::SchedulerConfig;
-use crate::scheduler::{Coefficients, prediction};
 
 /// Ho et al. 2020, equation 7; the variance as `variance_type` says, none at t = 0.
 pub fn coefficients(

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hub::push::large::Digested;
-use crate::hub::push::local::LocalFile;
+use crate::hub::push::error::PushError;
+use crate::hub::push::local::{Digested, LocalFile};
+use crate::hub::push::options::{Push, Visibility};
 use crate::hub::push::sender::{Answer, Purpose, Sender};
-use crate::hub::push::{Push, PushError, Visibility};
 
 const JSON: &str = "application/json";
 

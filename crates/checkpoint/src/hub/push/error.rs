@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::hub::HubError;
+use crate::hub::error::HubError;
 
 /// Why a folder was not pushed. No message has the token, or an address that large storage signed.
 #[derive(Debug, thiserror::Error)]

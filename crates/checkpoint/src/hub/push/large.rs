@@ -4,27 +4,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
-use ddpo_files::sha256_of;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::SendBody;
 
-use crate::hub::push::PushError;
 use crate::hub::push::api::Api;
-use crate::hub::push::local::LocalFile;
+use crate::hub::push::error::PushError;
+use crate::hub::push::local::{Digested, LocalFile};
 use crate::hub::push::sender::{Answer, Purpose};
 
 const LFS_JSON: &str = "application/vnd.git-lfs+json";
 
 /// Parts that a file may be cut into.
 const MOST_PARTS: u64 = 10_000;
-
-/// A file and its SHA-256, by which large storage knows it.
-#[derive(Debug)]
-pub(super) struct Digested {
-    pub(super) file: LocalFile,
-    pub(super) digest: String,
-}
 
 #[derive(Deserialize)]
 struct Batch {
@@ -58,15 +50,6 @@ struct Action {
     header: BTreeMap<String, Value>,
 }
 
-/// Takes the digests of files.
-pub(super) fn digested(files: Vec<LocalFile>) -> Result<Vec<Digested>, PushError> {
-    let one = |file: LocalFile| {
-        let digest = sha256_of(file.open()?).map_err(LocalFile::io(&file.path))?;
-        Ok(Digested { file, digest })
-    };
-    files.into_iter().map(one).collect()
-}
-
 /// Sends what large storage does not have, and gives the number of bytes.
 pub(super) fn send(api: &mut Api<'_>, files: &[Digested]) -> Result<u64, PushError> {
     if files.is_empty() {
@@ -91,9 +74,10 @@ pub(super) fn send(api: &mut Api<'_>, files: &[Digested]) -> Result<u64, PushErr
         };
         let megabytes = one.file.size as f64 / 1e6;
         (api.progress)(&format!("sending {} ({megabytes:.1} MB)", one.file.name));
-        match upload.header.contains_key("chunk_size") {
-            true => in_parts(api, purpose, one, upload)?,
-            false => whole(api, purpose, one, upload)?,
+        if upload.header.contains_key("chunk_size") {
+            in_parts(api, purpose, one, upload)?;
+        } else {
+            whole(api, purpose, one, upload)?;
         }
         if let Some(verify) = actions.and_then(|actions| actions.verify.as_ref()) {
             let asked = json!({ "oid": one.digest, "size": one.file.size });

@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::hub::is_file_name;
-use crate::hub::push::PushError;
+use ddpo_files::sha256_of;
+
+use crate::hub::push::error::PushError;
+use crate::names::is_file_name;
 
 /// Bytes of a file that the Hub judges it by.
 const SAMPLE_BYTES: u64 = 512;
@@ -23,6 +25,13 @@ pub(super) struct LocalFile {
     pub(super) sample: Vec<u8>,
 }
 
+/// A file and its SHA-256, by which large storage knows it.
+#[derive(Debug)]
+pub(super) struct Digested {
+    pub(super) file: LocalFile,
+    pub(super) digest: String,
+}
+
 impl LocalFile {
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> PushError + use<> {
         let path = path.to_owned();
@@ -34,15 +43,21 @@ impl LocalFile {
     }
 }
 
+/// Computes the digests of files.
+pub(super) fn digested(files: Vec<LocalFile>) -> Result<Vec<Digested>, PushError> {
+    let one = |file: LocalFile| {
+        let digest = sha256_of(file.open()?).map_err(LocalFile::io(&file.path))?;
+        Ok(Digested { file, digest })
+    };
+    files.into_iter().map(one).collect()
+}
+
 /// All files under `folder` but those left out, in the order of their names.
 pub(super) fn files(folder: &Path, leave_out: &[&str]) -> Result<Vec<LocalFile>, PushError> {
     let mut files = Vec::new();
     look_into(folder, "", leave_out, &mut files)?;
     files.sort_by(|one, other| one.name.cmp(&other.name));
-    match files.is_empty() {
-        true => Err(PushError::Empty(folder.into())),
-        false => Ok(files),
-    }
+    if files.is_empty() { Err(PushError::Empty(folder.into())) } else { Ok(files) }
 }
 
 fn look_into(

@@ -7,15 +7,13 @@ use ureq::http::Response;
 use ureq::typestate::WithBody;
 use ureq::{Agent, Body, RequestBuilder};
 
+use crate::hub::backoff::waits;
 use crate::hub::client::{base_config, text};
-use crate::hub::push::PushError;
+use crate::hub::push::error::PushError;
 use crate::hub::settings::HubSettings;
 
-/// Attempts before a request is given up.
-const MOST_ATTEMPTS: u32 = 5;
-
-/// Wait before the second attempt; doubled for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Further attempts after a request has failed.
+const MOST_RETRIES: usize = 4;
 
 /// Longest wait that a server may ask for.
 const MOST_WAIT: Duration = Duration::from_secs(30);
@@ -89,9 +87,10 @@ impl Sender {
 
     /// A POST to an address that the Hub gave, which is told only where it is the Hub's own.
     pub(super) fn post_given(&self, url: &str, kind: &str) -> RequestBuilder<WithBody> {
-        match url.strip_prefix(&self.endpoint).is_some_and(|rest| rest.starts_with('/')) {
-            true => self.post(url, kind),
-            false => self.agent.post(url).header("content-type", kind),
+        if url.strip_prefix(&self.endpoint).is_some_and(|rest| rest.starts_with('/')) {
+            self.post(url, kind)
+        } else {
+            self.agent.post(url).header("content-type", kind)
         }
     }
 
@@ -119,7 +118,7 @@ impl Sender {
         progress: &mut dyn FnMut(&str),
         once: &mut dyn FnMut() -> Result<Result<Response<Body>, ureq::Error>, PushError>,
     ) -> Result<Answer, PushError> {
-        let mut attempt = 1;
+        let (mut attempt, mut waits) = (1, waits(MOST_RETRIES));
         loop {
             let trouble = match once() {
                 Ok(Ok(response)) => match self.answer(response, purpose) {
@@ -129,10 +128,10 @@ impl Sender {
                 Ok(Err(error)) => Trouble::Unreachable(self.unreachable(&error)),
                 Err(error) => Trouble::Local(error),
             };
-            let wait = (FIRST_WAIT * 2_u32.pow(attempt - 1)).max(trouble.asked_wait());
-            if !trouble.may_pass() || attempt == MOST_ATTEMPTS {
+            let Some(wait) = waits.next().filter(|_| trouble.may_pass()) else {
                 return Err(self.error(purpose.action, trouble, attempt));
-            }
+            };
+            let wait = wait.max(trouble.asked_wait());
             let what = trouble.describe();
             let seconds = wait.as_secs_f64();
             progress(&format!("{what}; trying again in {seconds:.1} s ({})", purpose.action));

@@ -1,10 +1,10 @@
-//! The tests' own Hub for other programs: prints its address, takes pushes with the token that it is
-//! given, and ends when its standard input does.
+//! The tests' Hub for other programs. It prints its address, accepts pushes with the token in its
+//! argument, and ends at the end of its standard input.
 
-use ddpo_tests::hub::Hub;
+use ddpo_test_hub::Hub;
 use std::io::Read;
 
-/// Bytes beyond which a large file is taken in parts.
+/// Large files above this size are uploaded in parts.
 const PART_BYTES: usize = 1 << 20;
 
 #[expect(clippy::print_stdout, reason = "the address is its answer")]
@@ -12,6 +12,6 @@ fn main() {
     let token = std::env::args().nth(1).unwrap_or_default();
     let hub = Hub::empty(&token, PART_BYTES);
     println!("{}", hub.endpoint());
-    // Whoever started it closes the pipe, or dies.
+    // The pipe closes when the parent closes it or dies.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }

@@ -12,8 +12,9 @@ use std::path::Path;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::pickle::{self, Parsed, PickleError, StoredTensor};
-use crate::span::Span;
-use crate::tensors::{Contents, TensorFileError, TensorInfo};
+use crate::tensors::contents::Contents;
+use crate::tensors::error::TensorFileError;
+use crate::tensors::span::{Span, TensorInfo};
 
 /// A description longer than this is no checkpoint: 450 tensors take some 50 kB.
 const MAX_PICKLE_BYTES: u64 = 32 << 20;

@@ -1,7 +1,7 @@
-//! Where a tensor lies in its file, and reading it from there.
+//! The position of a tensor in its file, and reading it from there.
 //!
-//! Bytes are read at an offset instead of being mapped: a file that is cut short while it is open
-//! gives an error and not a fatal signal, and the crate needs no unsafe code.
+//! Bytes are read at an offset and not mapped. If a file is truncated while it is open, the result
+//! is an error instead of a fatal signal, and the crate needs no unsafe code.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +9,19 @@ use std::os::unix::fs::FileExt;
 
 use tch::{Kind, TchError, Tensor};
 
-use crate::tensors::TensorInfo;
-
 /// Bytes of one read while scanning for non-finite values.
 const SCAN_BYTES: usize = 1 << 20;
+
+/// The description of a tensor, known before its values are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorInfo {
+    /// Name in the file; dots join the levels of nested dictionaries.
+    pub name: String,
+    /// Sizes of the dimensions; empty for a scalar.
+    pub shape: Vec<i64>,
+    /// Type of the elements.
+    pub kind: Kind,
+}
 
 /// The run of elements in a file that a tensor is made of.
 #[derive(Debug, Clone, PartialEq)]

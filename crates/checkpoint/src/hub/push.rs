@@ -12,44 +12,17 @@ mod api;
 mod error;
 mod large;
 mod local;
+mod options;
 mod sender;
 
 pub use error::PushError;
-
-use std::path::Path;
+pub use options::{Push, Visibility};
 
 use crate::hub::settings::{HubSettings, Network};
-use crate::hub::{is_repository_name, is_revision};
+use crate::names::{is_repository_name, is_revision};
 use api::Api;
 use local::LocalFile;
 use sender::Sender;
-
-/// What is pushed where.
-#[derive(Debug, Clone, Copy)]
-pub struct Push<'a> {
-    /// The repository, `owner/name`; it is made if it is not there.
-    pub repository: &'a str,
-    /// The branch; it is made if it is not there.
-    pub branch: &'a str,
-    /// Whether the repository is private, if it is made.
-    pub visibility: Visibility,
-    /// The first line of the commit's message.
-    pub message: &'a str,
-    /// The folder whose files are pushed, by their paths in it. Files of the repository that the
-    /// folder does not have stay.
-    pub folder: &'a Path,
-    /// Paths in the folder that are left out.
-    pub leave_out: &'a [&'a str],
-}
-
-/// Who sees a repository that is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visibility {
-    /// Everybody; or as the owner's settings have it.
-    Usual,
-    /// Nobody else.
-    Private,
-}
 
 /// What came of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +64,7 @@ pub fn push(
         let kept = files.into_iter().filter(|file| modes.contains_key(&file.name));
         kept.partition(|file| modes[&file.name] == api::Mode::Large)
     };
-    let large = large::digested(large)?;
+    let large = local::digested(large)?;
     let sent_bytes = large::send(&mut api, &large)?;
     let commit = api.commit(&regular, &large)?;
     let page = format!("{}/{}", settings.endpoint, push.repository);

@@ -1,0 +1,202 @@
+//! Fetching the files of one commit of a repository.
+
+use std::path::PathBuf;
+
+use crate::front_matter::MODEL_CARD;
+use crate::hub::cache::RepositoryCache;
+use crate::hub::client::{Client, Remote};
+use crate::hub::download::download;
+use crate::hub::error::{Failure, HubError};
+use crate::hub::settings::HubSettings;
+use crate::hub::wanted::Wanted;
+use crate::layout::{CONFIG, MODEL_INDEX};
+use crate::model_folder::{MODEL_WEIGHTS, PREPROCESSOR};
+
+/// Averaged weights in a checkpoint of ours.
+const AVERAGED_WEIGHTS: &str = "unet_ema/diffusion_pytorch_model.safetensors";
+
+/// The commit that a pipeline or a model is fetched from.
+pub(crate) struct Commit<'a> {
+    settings: &'a HubSettings,
+    client: &'a Client,
+    wanted: Wanted<'a>,
+    repository: &'a str,
+    cache: &'a RepositoryCache,
+    /// The revision that was asked for.
+    asked: &'a str,
+    /// The revision to fetch from: the one asked for until the Hub has named its commit.
+    revision: String,
+}
+
+impl<'a> Commit<'a> {
+    /// Describes what to fetch from the revision `asked`.
+    pub(crate) fn new(
+        settings: &'a HubSettings,
+        client: &'a Client,
+        wanted: Wanted<'a>,
+        repository: &'a str,
+        cache: &'a RepositoryCache,
+        asked: &'a str,
+    ) -> Self {
+        let revision = asked.to_owned();
+        Self { settings, client, wanted, repository, cache, asked, revision }
+    }
+
+    /// Fetches the wanted files into the commit's snapshot and returns its folder. The first answer
+    /// names the commit, and all other files are requested from that commit, so that a push in
+    /// between cannot mix two versions.
+    pub(crate) fn fetch(mut self, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, HubError> {
+        match self.wanted {
+            Wanted::Pipeline => self.fetch_pipeline(progress)?,
+            Wanted::Model => {
+                self.fetch_first(&[CONFIG], progress)?;
+                self.fetch_first(&[PREPROCESSOR], progress)?;
+                self.fetch_first(&MODEL_WEIGHTS, progress)?;
+            }
+            Wanted::File(name) => {
+                self.fetch_first(&[name], progress)?;
+            }
+        }
+        let snapshot = self.cache.snapshot(&self.revision);
+        self.wanted.check(&snapshot).map_err(|error| HubError::Layout(Box::new(error)))?;
+        self.cache.remember(self.asked, &self.revision)?;
+        Ok(snapshot)
+    }
+
+    fn fetch_pipeline(&mut self, progress: &mut dyn FnMut(&str)) -> Result<(), HubError> {
+        let config = self.fetch_first(&["unet/config.json", CONFIG], progress)?;
+        let prefix = config.strip_suffix(CONFIG).unwrap_or_default();
+        // The card names the model's licence. A checkpoint of ours may also have averaged weights.
+        for file in [MODEL_INDEX, MODEL_CARD, AVERAGED_WEIGHTS] {
+            if let Some(remote) = self.ask(file)? {
+                self.fetch_file(file, &remote, progress)?;
+            }
+        }
+        let schedulers = ["scheduler/scheduler_config.json", "scheduler_config.json"];
+        let weights = ["safetensors", "bin"]
+            .map(|ending| format!("{prefix}diffusion_pytorch_model.{ending}"));
+        self.fetch_first(&schedulers, progress)?;
+        self.fetch_first(&[weights[0].as_str(), weights[1].as_str()], progress)?;
+        Ok(())
+    }
+
+    /// Fetches the first of `names` that the repository has, and returns that name.
+    fn fetch_first<'n>(
+        &mut self,
+        names: &[&'n str],
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<&'n str, HubError> {
+        let (name, remote) = self.first_of(names)?;
+        self.revision.clone_from(&remote.commit);
+        self.fetch_file(name, &remote, progress)?;
+        Ok(name)
+    }
+
+    /// Returns the first of `names` that the repository has.
+    fn first_of<'n>(&self, names: &[&'n str]) -> Result<(&'n str, Remote), HubError> {
+        for name in names {
+            if let Some(remote) = self.ask(name)? {
+                return Ok((name, remote));
+            }
+        }
+        Err(HubError::NoFile {
+            what: self.wanted.describe(),
+            repository: self.repository.to_owned(),
+            expected: names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
+        })
+    }
+
+    fn ask(&self, file: &str) -> Result<Option<Remote>, HubError> {
+        match self.client.ask(&self.url(file)) {
+            Ok(remote) => Ok(Some(remote)),
+            Err(Failure::NoFile) => Ok(None),
+            Err(failure) => Err(self.error(file, failure)),
+        }
+    }
+
+    fn fetch_file(
+        &self,
+        file: &str,
+        remote: &Remote,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), HubError> {
+        let blob = self.cache.blob(&remote.etag);
+        if !blob.exists() {
+            let _lock = self.cache.lock(&remote.etag, self.settings.lock_patience, progress)?;
+            if !blob.exists() {
+                let mut report = Report::new(self.repository, file, remote.size, progress);
+                let url = self.url(file);
+                download(self.client, &url, remote, &blob, &mut |at| report.reached(at))
+                    .map_err(|failure| self.error(file, failure))?;
+            }
+        }
+        self.cache.link(&self.revision, file, &remote.etag)
+    }
+
+    fn url(&self, file: &str) -> String {
+        self.client.url(self.repository, &self.revision, file)
+    }
+
+    fn error(&self, file: &str, failure: Failure) -> HubError {
+        let repository = self.repository.to_owned();
+        match failure {
+            // Without a token the Hub gives the same answer for a missing and a private repository.
+            Failure::NoRepository => {
+                HubError::NoRepository { repository, endpoint: self.settings.endpoint.clone() }
+            }
+            Failure::NoRevision => {
+                HubError::NoRevision { repository, revision: self.revision.clone() }
+            }
+            Failure::Denied(status) => {
+                let hint = match self.settings.token {
+                    None => "set HF_TOKEN to a token that may read it",
+                    Some(_) => "the token in HF_TOKEN may not read it",
+                };
+                HubError::Denied { repository, status, hint }
+            }
+            Failure::Disk(source) => HubError::Io { path: self.cache.root().to_owned(), source },
+            failure => HubError::Fetch {
+                repository,
+                file: file.to_owned(),
+                endpoint: self.settings.endpoint.clone(),
+                unreachable: matches!(failure, Failure::Unreachable(_) | Failure::Busy(_)),
+                reason: failure.reason(),
+            },
+        }
+    }
+}
+
+/// Reports the progress of a download: a line at the start and one for every tenth.
+struct Report<'a> {
+    file: &'a str,
+    size: Option<u64>,
+    tenths: u64,
+    progress: &'a mut dyn FnMut(&str),
+}
+
+impl<'a> Report<'a> {
+    fn new(
+        repository: &str,
+        file: &'a str,
+        size: Option<u64>,
+        progress: &'a mut dyn FnMut(&str),
+    ) -> Self {
+        match size {
+            Some(size) => {
+                progress(&format!("fetching {file} of {repository} ({:.1} MB)", size as f64 / 1e6))
+            }
+            None => progress(&format!("fetching {file} of {repository}")),
+        }
+        Self { file, size, tenths: 0, progress }
+    }
+
+    fn reached(&mut self, at: u64) {
+        // A small file arrives before a user can read a second line.
+        let Some(size) = self.size.filter(|size| *size > 10_000_000) else { return };
+        let tenths = at.saturating_mul(10) / size;
+        if tenths > self.tenths {
+            self.tenths = tenths;
+            (self.progress)(&format!("fetching {}: {} %", self.file, tenths * 10));
+        }
+    }
+}
