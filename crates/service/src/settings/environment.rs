@@ -13,9 +13,10 @@ pub const REWARD_TOKEN: &str = "DDPO_REWARD_TOKEN";
 /// A file with the authorities of the reward servers' certificates (PEM).
 pub const REWARD_CA: &str = "DDPO_REWARD_CA";
 
-/// Variables with the prefix that are no settings: those of the set-up scripts and of reward servers.
-pub const NO_SETTINGS: [&str; 5] =
-    ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", REWARD_TOKEN, REWARD_CA];
+/// Variables with the prefix that are no settings: those of the set-up scripts, the Python that logs
+/// to Weights & Biases, and those of reward servers.
+pub const NO_SETTINGS: [&str; 6] =
+    ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", "DDPO_PYTHON", REWARD_TOKEN, REWARD_CA];
 
 /// All variables of the process whose name and value are text.
 pub fn variables() -> impl Iterator<Item = (String, String)> {
