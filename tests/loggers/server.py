@@ -4,6 +4,7 @@ import gzip
 import http.server
 import json
 import os
+import re
 import sys
 import threading
 import traceback
@@ -34,9 +35,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with arrived.lock:
             if self.path == "/graphql":
                 question = json.loads(body)
-                call = CALLS.get(question.get("operationName"))
+                call = CALLS.get(re.search(r"(?:query|mutation) (\w+)", question["query"])[1])
                 if call:
-                    answer = {"data": call(question["variables"], arrived, self.server.address)}
+                    answer = {"data": call(question.get("variables") or {}, arrived, self.server.address)}
             elif self.path.endswith("/file_stream"):
                 self.stream(json.loads(body), arrived)
         self.answer(answer or {"data": {}})
@@ -170,6 +171,8 @@ def create_run_files(asked, _, address):
 
 
 CALLS = {
+    "ArtifactType": lambda *_: {"project": None},
+    "Viewer": lambda *_: {"viewer": {"id": "viewer", "entity": "somebody", "username": "somebody", "flags": "{}", "teams": {"edges": []}}},
     "RunResumeStatus": resume_status,
     "UpsertBucket": upsert_bucket,
     "CreateArtifact": create_artifact,

@@ -65,8 +65,8 @@ fn event_file(run: &Path) -> PathBuf {
     path
 }
 
-/// Returns the files of a run but for Weights & Biases' and the measured times.
-fn training(run: &Path) -> tree::Tree {
+/// Returns the checkpoints and the samples of a run.
+fn results(run: &Path) -> tree::Tree {
     let mut files = tree::read(run);
     files.retain(|name, _| name.starts_with("checkpoints/") || name.starts_with("samples/"));
     files
@@ -113,48 +113,49 @@ fn a_run_without_the_flags_logs_nothing() {
     }
 }
 
-/// A `python3` without wandb, one that does not exist, and one that is killed at once.
+/// An interpreter that does not exist, one without wandb, and one that is killed at once.
 #[test]
 fn a_run_without_wandb_says_so_in_one_line_and_saves_the_same_checkpoints() {
     let workshop = Workshop::new();
-    let flags = |more: &[&'static str]| run::short(&[&["--num-epochs=2"], more].concat());
-    workshop.ddpo(&flags(&["--output-dir=plain", "--wandb_logging"])).succeeded();
-    let plain = training(&workshop.path("plain"));
+    let flags = |folder: &'static str| run::short(&["--num-epochs=2", "--wandb_logging", folder]);
+    start(&workshop, &flags("--output-dir=whole")).end().succeeded();
+    let whole = results(&workshop.path("whole"));
     fs::write(workshop.path("killed"), "#!/bin/sh\necho\nkill -9 $$\n").unwrap();
     let status = Command::new("chmod").arg("+x").arg(workshop.path("killed")).status();
     assert!(status.unwrap().success());
-    for (python, name, expected) in [
-        (PathBuf::from("no-such-python"), "missing", "could not start `no-such-python`"),
-        (python::with("tests/clients/requirements.txt"), "bare", "hint: pip install wandb pillow"),
-        (workshop.path("killed"), "dead", "wandb's process ended early: signal: 9"),
+    let without_wandb = python::with("tests/clients/requirements.txt");
+    for (python, folder, expected) in [
+        ("no-such-python".into(), "--output-dir=missing", "could not start `no-such-python`"),
+        (without_wandb, "--output-dir=bare", "hint: pip install wandb pillow"),
+        (workshop.path("killed"), "--output-dir=dead", "wandb's process ended early: signal: 9"),
     ] {
-        let folder = format!("--output-dir={name}");
-        let flags = [&flags(&["--wandb_logging"])[..], &[&folder]].concat();
-        let ended = with_python(&workshop, &python, &flags).succeeded();
-        let lines: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("W")).collect();
+        let ended = with_python(&workshop, &python, &flags(folder)).succeeded();
+        let lines: Vec<&str> = ended.stderr.lines().collect();
         let [line] = lines[..] else { panic!("expected one line, found {ended}") };
         assert!(line.starts_with("continuing without Weights & Biases: "), "{line}");
         assert!(line.contains(expected), "{line}");
-        tree::assert_same(&plain, &training(&workshop.path(name)));
+        let name = folder.trim_start_matches("--output-dir=");
+        tree::assert_same(&whole, &results(&workshop.path(name)));
     }
     let refused = with_python(&workshop, "no-such-python", &["log", "wandb", "missing"]);
     assert!(refused.refused().contains("DDPO_PYTHON"), "{refused}");
 }
 
+/// The run is stopped until the follower has begun, so that it sees a running one.
 #[test]
-fn logs_a_run_later_and_follows_a_running_one() {
+fn logs_a_run_that_began_without_wandb_and_follows_it_to_its_end() {
     let workshop = Workshop::new();
-    let flags = ["--num-epochs=6", "--tensorboard", "--record-batches", "--wandb_logging"];
-    let mut command = process::command(&workshop.path(""), &run::short(&flags));
+    let mut command = process::command(&workshop.path(""), &logged(&["--num-epochs=6"]));
     command.env("DDPO_PYTHON", "no-such-python");
     let mut running = Running::start(command);
     assert!(running.reaches(|| workshop.path("run/samples/epoch-000001.png").exists()));
-    let follower = start(&workshop, &["log", "wandb", "run", "--save_model"]);
+    running.signal("STOP");
+    let mut follower = start(&workshop, &["log", "wandb", "run"]);
+    assert!(follower.complains("wandb: offline run in "), "it logs nothing");
+    running.signal("CONT");
     running.end().succeeded();
     follower.end().succeeded();
-    let (path, text) = (workshop.path("run/wandb"), "end");
-    let state = fs::read_to_string(path.join("ddpo.json")).unwrap();
-    assert!(state.contains(text) && state.contains("\"epoch\": 6"), "{state}");
+    compare(&workshop, "run");
     let again = start(&workshop, &["log", "wandb", "run"]).end().succeeded();
     assert!(again.stderr.contains("everything is logged already"), "{again}");
 }

@@ -1,7 +1,7 @@
 //! The learner of a distributed run logs as `ddpo train` does, also after a kill.
 
-use ddpo_tests::{python, scripts};
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
+use ddpo_tests::{python, scripts};
 
 const LOGGED: &str =
     "tensorboard = true\nwandb_logging = true\nsave_model = true\nrecord_batches = true\n";

@@ -24,6 +24,7 @@ import secrets
 import shutil
 import sys
 import time
+import traceback
 
 # Seconds to wait for the logger of a process that was killed a moment ago.
 PATIENCE = 300
@@ -208,7 +209,7 @@ def mode():
     if set_to != "online" or "WANDB_MODE" in os.environ:
         return {"dryrun": "offline", "run": "online"}.get(set_to, set_to)
     try:
-        return "online" if wandb.login() else "offline"
+        return "online" if wandb.login(verify=False) else "offline"
     except wandb.errors.UsageError:
         return "offline"
 
@@ -261,4 +262,9 @@ if __name__ == "__main__":
     # wandb and its own processes print to standard error.
     user = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    main()
+    try:
+        main()
+    except Exception as error:
+        traceback.print_exc()
+        reason = str(error).partition("\n")[0]
+        sys.exit(f"{type(error).__name__}: {reason}")

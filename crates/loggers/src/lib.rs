@@ -17,4 +17,4 @@ pub use histogram::Histogram;
 pub use scalars::scalars;
 pub use step::{Picture, Step};
 pub use tensorboard::TensorBoard;
-pub use wandb::{WandbError, WandbRun, WeightsAndBiases};
+pub use wandb::{WandbError, WandbRun, WeightsAndBiases, write_histograms};

@@ -18,7 +18,7 @@ use crate::run::progress::Progress;
 use crate::settings::Settings;
 use ddpo_loggers::{
     Histogram, LogError, Picture, Step, TensorBoard, WandbError, WandbRun, WeightsAndBiases,
-    scalars,
+    scalars, write_histograms,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -39,6 +39,8 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct Logs {
     tensorboard: Option<TensorBoard>,
     wandb: Option<WeightsAndBiases>,
+    /// Whether distributions are kept for Weights & Biases, also for `ddpo log` later.
+    keeps_histograms: bool,
 }
 
 /// An evaluation, and the rewards behind it.
@@ -68,12 +70,13 @@ impl Logs {
     /// # Errors
     /// [`RunError::Json`], an error of the program.
     pub fn open(plan: &Plan, folder: &RunFolder, epoch: u32) -> Result<Self, RunError> {
-        if !plan.settings.tensorboard {
-            return Ok(Self::default());
-        }
         let (settings, last) = (recorded(&plan.settings)?, (epoch > 0).then_some(epoch));
-        let tensorboard = Some(TensorBoard::new(&folder.tensorboard(), settings, last));
-        Ok(Self { tensorboard, wandb: None })
+        let tensorboard = || TensorBoard::new(&folder.tensorboard(), settings, last);
+        Ok(Self {
+            tensorboard: plan.settings.tensorboard.then(tensorboard),
+            wandb: None,
+            keeps_histograms: plan.settings.wandb_logging,
+        })
     }
 
     /// Starts to log to Weights & Biases, if the settings ask for that. The run's folder exists.
@@ -105,7 +108,7 @@ impl Logs {
         evaluated: Option<&Evaluated>,
         progress: &dyn Progress,
     ) -> Result<(), RunError> {
-        if self.tensorboard.is_none() && self.wandb.is_none() {
+        if self.tensorboard.is_none() && !self.keeps_histograms {
             return Ok(());
         }
         let mut step = Step {
@@ -124,10 +127,17 @@ impl Logs {
         if let Some(tensorboard) = &mut self.tensorboard {
             tensorboard.log(&step)?;
         }
-        if let Some(mut wandb) = self.wandb.take() {
-            let kept = wandb.keep(epoch, &step.histograms);
-            let logged = kept.and_then(|()| wandb.log(epoch, &mut tell(progress)));
-            self.wandb = logged.map_err(|error| report(&error, progress)).ok().map(|()| wandb);
+        if self.keeps_histograms
+            && let Err(error) = write_histograms(folder.root(), epoch, &step.histograms)
+        {
+            progress.aside(&format!("continuing without histograms for wandb: {error}"));
+            self.keeps_histograms = false;
+        }
+        if let Some(wandb) = &mut self.wandb
+            && let Err(error) = wandb.log(epoch, &mut tell(progress))
+        {
+            report(&error, progress);
+            self.wandb = None;
         }
         Ok(())
     }

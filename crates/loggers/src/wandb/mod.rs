@@ -1,8 +1,8 @@
 //! Weights & Biases, by a Python program that uses the official SDK (`python/ddpo_wandb.py`). It
 //! reads the run's folder and is told by messages which epochs are complete.
 //!
-//! The run's folder has the values of each epoch but for its distributions, which are written to
-//! `wandb/histograms/`.
+//! The run's other files have all values of an epoch except its distributions, which
+//! [`write_histograms`] keeps.
 
 mod error;
 mod process;
@@ -15,6 +15,9 @@ use process::Helper;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The folder for Weights & Biases in a run's folder.
+const FOLDER: &str = "wandb";
 
 /// A run as Weights & Biases shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +41,6 @@ pub struct WandbRun {
 /// A run that is logged to Weights & Biases.
 #[derive(Debug)]
 pub struct WeightsAndBiases {
-    folder: PathBuf,
     helper: Helper,
 }
 
@@ -49,8 +51,8 @@ impl WeightsAndBiases {
     /// [`WandbError`] if there is no Python, or no module `wandb`.
     pub fn start(run: &WandbRun) -> Result<Self, WandbError> {
         let WandbRun { folder, config, project, entity, name, tags, save_model } = run;
-        let histograms = folder.join("wandb/histograms");
-        std::fs::create_dir_all(&histograms).map_err(LogError::io("create", &histograms))?;
+        let logs = folder.join(FOLDER);
+        std::fs::create_dir_all(&logs).map_err(LogError::io("create", &logs))?;
         let request = json!({
             "run": folder.to_string_lossy(),
             "config": config,
@@ -60,25 +62,7 @@ impl WeightsAndBiases {
             "tags": tags,
             "save_model": save_model,
         });
-        let helper = Helper::start(folder, &request)?;
-        Ok(Self { folder: folder.clone(), helper })
-    }
-
-    /// Keeps the distributions of an epoch, for [`WeightsAndBiases::log`].
-    ///
-    /// # Errors
-    /// [`WandbError::File`].
-    pub fn keep(
-        &self,
-        epoch: u32,
-        histograms: &[(&'static str, Histogram)],
-    ) -> Result<(), WandbError> {
-        let value = |of: &Histogram| json!({"values": of.counts, "bins": of.edges});
-        let values = histograms.iter().map(|(name, of)| ((*name).to_owned(), value(of)));
-        let text = Value::Object(values.collect()).to_string();
-        let path = self.folder.join(format!("wandb/histograms/epoch-{epoch:06}.json"));
-        write(&path, text.as_bytes()).map_err(LogError::io("write", &path))?;
-        Ok(())
+        Ok(Self { helper: Helper::start(folder, &request)? })
     }
 
     /// Logs all epochs up to `epoch` that are not logged yet. Does not wait for it; gives what wandb
@@ -108,9 +92,22 @@ impl WeightsAndBiases {
     }
 }
 
-/// Writes a file beside its place and renames it.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes the distributions of an epoch to the folder of a run, where [`WeightsAndBiases`] looks for them.
+///
+/// # Errors
+/// [`LogError::Io`].
+pub fn write_histograms(
+    run: &Path,
+    epoch: u32,
+    histograms: &[(&'static str, Histogram)],
+) -> Result<(), LogError> {
+    let value = |of: &Histogram| json!({"values": of.counts, "bins": of.edges});
+    let values = histograms.iter().map(|(name, of)| ((*name).to_owned(), value(of)));
+    let text = Value::Object(values.collect()).to_string();
+    let folder = run.join(FOLDER).join("histograms");
+    std::fs::create_dir_all(&folder).map_err(LogError::io("create", &folder))?;
+    let path = folder.join(format!("epoch-{epoch:06}.json"));
     let beside = path.with_extension("json.part");
-    std::fs::write(&beside, bytes)?;
-    std::fs::rename(&beside, path)
+    std::fs::write(&beside, text).map_err(LogError::io("write", &beside))?;
+    std::fs::rename(&beside, &path).map_err(LogError::io("write", &path))
 }
