@@ -38,6 +38,8 @@ pub enum Command {
     Convert(ConvertCommand),
     /// Upload a checkpoint with its model card to the Hugging Face Hub
     Push(PushCommand),
+    /// Log a run to Weights & Biases, while it is running or later
+    Log(LogCommand),
     /// Train a DDPM from nothing, on a folder of images or on drawn faces
     Pretrain(PretrainCommand),
     /// Train a small classifier of ages from nothing, on drawn faces
@@ -331,6 +333,43 @@ pub struct PushCommand {
     /// Leave out what only a run that goes on needs: the optimizer and the state
     #[arg(long)]
     pub model_only: bool,
+}
+
+/// Flags of `ddpo log`.
+#[derive(Debug, Args)]
+pub struct LogCommand {
+    /// The program to log to.
+    #[command(subcommand)]
+    pub target: LogTarget,
+}
+
+/// The programs that a run can be logged to.
+#[derive(Debug, Subcommand)]
+pub enum LogTarget {
+    /// Log each epoch once with the wandb SDK (pip install wandb pillow); follow the run to its end
+    Wandb(WandbCommand),
+}
+
+/// Flags of `ddpo log wandb`. `DDPO_PYTHON` names the Python with wandb, `WANDB_MODE` wandb's mode.
+#[derive(Debug, Args)]
+pub struct WandbCommand {
+    /// The run's folder
+    pub run: PathBuf,
+    /// Project; the run's setting by default
+    #[arg(long)]
+    pub project: Option<String>,
+    /// User or team; the run's setting by default
+    #[arg(long)]
+    pub entity: Option<String>,
+    /// Name in Weights & Biases; the run's setting by default
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Tags, separated by commas; the run's setting by default
+    #[arg(long, value_delimiter = ',')]
+    pub tags: Option<Vec<String>>,
+    /// Upload the last and the best checkpoint as artifacts
+    #[arg(long)]
+    pub save_model: bool,
 }
 
 /// What a model predicts, by the scheduler's names.

@@ -8,6 +8,7 @@ mod evaluate;
 mod health;
 mod inspect;
 mod interrupt;
+mod log;
 mod named;
 mod output;
 mod pretrain;
@@ -47,6 +48,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Convert(command) => convert::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Push(command) => push::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Log(command) => log::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Pretrain(command) => pretrain::run(&command).map(|()| ExitCode::SUCCESS),
         Command::PretrainAges(command) => pretrain_ages::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => inspect::run(&command).map(|()| ExitCode::SUCCESS),

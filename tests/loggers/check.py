@@ -15,7 +15,6 @@ import pathlib
 import sys
 
 import numpy
-import yaml
 from PIL import Image
 from run_files import Run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -25,8 +24,8 @@ from wandb.sdk.internal.datastore import DataStore
 
 compared, failures = collections.Counter(), []
 
-# The seed implementation's names, and ours.
-SEED = {
+# The names of alcazar90/ddpo-celebahq, and ours.
+UPSTREAM = {
     "mean_reward": "reward_mean",
     "std_reward": "reward_std",
     "min_reward": "reward_min",
@@ -145,7 +144,15 @@ def records(path):
 
 
 def items(found):
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in found}
+    """Returns a history's values; wandb splits objects into their fields."""
+    values = {}
+    for item in found:
+        *outer, name = item.nested_key or [item.key]
+        place = values
+        for key in outer:
+            place = place.setdefault(key, {})
+        place[name] = json.loads(item.value_json)
+    return values
 
 
 def wandb(run):
@@ -160,26 +167,18 @@ def wandb(run):
     (about,) = found["run"]
     config = items(about.config.update)
     same("wandb config", {key: config.get(key) for key in run.settings}, run.settings)
-    same("wandb id", folder.name.endswith(f"-{about.run_id}") and logs[0].name == f"run-{about.run_id}.wandb", True)
+    same("wandb id", folder.name.endswith(f"-{about.run_id}"), True)
+    expected = [run.settings.get(key, default) for key, default in [("wandb_entity", ""), ("wandb_project", ""), ("wandb_name", run.root.name), ("wandb_tags", [])]]
+    same("wandb run", [about.entity, about.project, about.display_name, list(about.tags)], expected)
     same("wandb exit", [record.exit_code for record in found["exit"]], [0])
-    steps, last = {}, {}
+    steps = {}
     for history in found["history"]:
         values = items(history.item)
         same("wandb step given once", history.step.num in steps, False, history.step.num)
         same("wandb step", values["_step"], history.step.num)
         steps[history.step.num] = values
-        last.update(values)
     same("wandb order of steps", list(steps), sorted(steps))
     wandb_steps(run, steps, folder / "files")
-    summary = {}
-    for update in found["summary"]:
-        summary.update(items(update.update))
-    same("wandb summary", summary, last)
-    same("wandb-summary.json", json.loads((folder / "files/wandb-summary.json").read_text()), last)
-    written = yaml.safe_load((folder / "files/config.yaml").read_text())
-    same("config.yaml", {key: value["value"] for key, value in written.items() if key != "wandb_version"}, config)
-    for listed in (file.path for files in found["files"] for file in files.files):
-        same("wandb files", (folder / "files" / listed).is_file(), True, listed)
     wandb_artifacts(run, found["artifact"])
 
 
@@ -187,8 +186,8 @@ def wandb_steps(run, steps, files):
     spreads, pictures, numbers = run.values(), run.pictures(), run.numbers()
     same("wandb steps", sorted(steps), sorted(numbers))
     for step, values in steps.items():
-        for theirs, ours in SEED.items():
-            same("wandb seed names", values.pop(theirs, None), values.get(ours), f"{theirs} {step}")
+        for theirs, ours in UPSTREAM.items():
+            same("wandb upstream names", values.pop(theirs, None), values.get(ours), f"{theirs} {step}")
         for name in ("_step", "_timestamp", "_runtime"):
             same("wandb own values", isinstance(values.pop(name), (int, float)), True, f"{name} {step}")
         for name, known in spreads[step].items():
@@ -216,7 +215,7 @@ def wandb_artifacts(run, found):
     for artifact in found:
         checkpoint = run.root / f"checkpoints/epoch-{json.loads(artifact.metadata)['epoch']:06}"
         paths = sorted(str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file())
-        same("wandb artifact's files", [entry.path for entry in artifact.manifest.contents], paths)
+        same("wandb artifact's files", sorted(entry.path for entry in artifact.manifest.contents), paths)
         for entry in artifact.manifest.contents:
             data = (checkpoint / entry.path).read_bytes()
             digest = base64.b64encode(hashlib.md5(data).digest()).decode()

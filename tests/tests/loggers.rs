@@ -1,15 +1,17 @@
-//! What TensorBoard and wandb read back of a run is what the run's own files say, however often it was
-//! killed; and a log that cannot be written stops a run as any other file does.
+//! The real TensorBoard and the real wandb read from a run's logs what the run's files say, also after
+//! kills. TensorBoard's log stops the run if it cannot be written; Weights & Biases never does.
 
 #![allow(clippy::unwrap_used)]
 
 use ddpo_tests::disk::with_files_of_at_most;
-use ddpo_tests::{Running, Workshop, run, scripts, tree};
+use ddpo_tests::{Ended, Running, Workshop, binary, process, python, run, scripts, tree};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-/// Both logs, with what the scripts compare them with.
+/// Both logs, with the files that the scripts compare them with.
 const LOGGED: [&str; 8] = [
     "--tensorboard",
     "--wandb_logging",
@@ -25,7 +27,25 @@ fn logged<'a>(more: &[&'a str]) -> Vec<&'a str> {
     run::short(&[&LOGGED[..], more].concat())
 }
 
-/// Has the real readers compare the logs of a run with its files.
+/// Returns `command` with a Python that has wandb, offline, and with none of the caller's settings.
+fn offline(mut command: Command) -> Command {
+    command.env("DDPO_PYTHON", python::with("tests/loggers/requirements.txt"));
+    command.env("WANDB_MODE", "offline").env("WANDB_ERROR_REPORTING", "false");
+    command
+}
+
+fn start(workshop: &Workshop, arguments: &[&str]) -> Running {
+    Running::start(offline(process::command(&workshop.path(""), arguments)))
+}
+
+/// Runs `ddpo ARGUMENTS` with a Python of the caller's choice.
+fn with_python(workshop: &Workshop, interpreter: impl AsRef<OsStr>, arguments: &[&str]) -> Ended {
+    let mut command = offline(process::command(&workshop.path(""), arguments));
+    command.env("DDPO_PYTHON", interpreter);
+    Running::start(command).end()
+}
+
+/// Compares the logs of a run with its files, by the real readers.
 #[track_caller]
 fn compare(workshop: &Workshop, folder: &str) -> String {
     let (code, printed) = scripts::run("loggers", "check.py", &[&workshop.path(folder)]);
@@ -34,22 +54,30 @@ fn compare(workshop: &Workshop, folder: &str) -> String {
 }
 
 fn resume(workshop: &Workshop, folder: &str) -> Running {
-    workshop.start(&["train", "--resume", "--output-dir", folder])
+    start(workshop, &["train", "--resume", "--output-dir", folder])
 }
 
-/// The only file below `folder` whose name ends so.
-fn only(folder: &Path, end: &str) -> PathBuf {
-    let files = tree::read(folder);
-    let mut found = files.keys().filter(|name| name.ends_with(end));
-    let name = found.next().unwrap_or_else(|| panic!("no {end} in {:?}", files.keys()));
-    assert_eq!(found.next(), None);
-    folder.join(name)
+/// Returns the only event file of a run.
+fn event_file(run: &Path) -> PathBuf {
+    let mut found = fs::read_dir(run.join("tensorboard")).unwrap();
+    let path = found.next().expect("an event file").unwrap().path();
+    assert!(found.next().is_none());
+    path
+}
+
+/// Returns the checkpoints and the samples of a run.
+fn results(run: &Path) -> tree::Tree {
+    let mut files = tree::read(run);
+    files.retain(|name, _| name.starts_with("checkpoints/") || name.starts_with("samples/"));
+    files
 }
 
 #[test]
-fn every_value_comes_back_and_wandb_uploads_it() {
+fn logs_every_value_and_uploads_it() {
     let workshop = Workshop::new();
-    workshop.ddpo(&logged(&["--num-epochs=3", "--ema-decay=0.9", "--kl-coef=0.1"])).succeeded();
+    let flags = logged(&["--num-epochs=3", "--ema-decay=0.9", "--kl-coef=0.1"]);
+    let ended = start(&workshop, &flags).end().succeeded();
+    assert!(ended.stderr.contains("wandb: offline run in "), "{ended}");
     let compared = compare(&workshop, "run");
     for kind in [
         "TensorBoard scalars",
@@ -57,12 +85,12 @@ fn every_value_comes_back_and_wandb_uploads_it() {
         "TensorBoard pictures",
         "TensorBoard hyperparameters",
         "wandb scalars",
-        "wandb seed names",
+        "wandb upstream names",
         "wandb histogram bins",
         "wandb pictures",
         "wandb artifact's digests",
     ] {
-        assert!(compared.contains(kind), "{kind} was not looked at: {compared}");
+        assert!(compared.contains(kind), "{kind} was not compared: {compared}");
     }
     // A finished run has nothing to add.
     let before = tree::read(&workshop.path("run"));
@@ -71,22 +99,72 @@ fn every_value_comes_back_and_wandb_uploads_it() {
 
     let (code, printed) = scripts::run("loggers", "sync.py", &[&workshop.path("run")]);
     assert_eq!(code, Some(0), "{printed}");
+    let paths = [workshop.path("run"), binary::ddpo().to_owned()];
+    let (code, printed) = scripts::run("loggers", "online.py", &[&paths[0], &paths[1]]);
+    assert_eq!(code, Some(0), "{printed}");
 }
 
 #[test]
 fn a_run_without_the_flags_logs_nothing() {
     let workshop = Workshop::new();
-    workshop.ddpo(&run::short(&["--num-epochs=1"])).succeeded();
+    start(&workshop, &run::short(&["--num-epochs=1"])).end().succeeded();
     for folder in ["run/tensorboard", "run/wandb"] {
         assert!(!workshop.path(folder).exists(), "{folder}");
     }
 }
 
-/// The log is ahead of the last checkpoint, which is two epochs back, or just begins.
+/// An interpreter that does not exist, one without wandb, and one that is killed at once.
 #[test]
-fn killed_again_and_again_every_step_is_there_once() {
+fn a_run_without_wandb_says_so_in_one_line_and_saves_the_same_checkpoints() {
     let workshop = Workshop::new();
-    let mut running = workshop.start(&logged(&["--num-epochs=6", "--checkpoint-every=2"]));
+    let flags = |folder: &'static str| run::short(&["--num-epochs=2", "--wandb_logging", folder]);
+    start(&workshop, &flags("--output-dir=whole")).end().succeeded();
+    let whole = results(&workshop.path("whole"));
+    fs::write(workshop.path("killed"), "#!/bin/sh\necho\nkill -9 $$\n").unwrap();
+    let status = Command::new("chmod").arg("+x").arg(workshop.path("killed")).status();
+    assert!(status.unwrap().success());
+    let without_wandb = python::with("tests/clients/requirements.txt");
+    for (python, folder, expected) in [
+        ("no-such-python".into(), "--output-dir=missing", "could not start `no-such-python`"),
+        (without_wandb, "--output-dir=bare", "hint: pip install wandb pillow"),
+        (workshop.path("killed"), "--output-dir=dead", "wandb's process ended early: signal: 9"),
+    ] {
+        let ended = with_python(&workshop, &python, &flags(folder)).succeeded();
+        let lines: Vec<&str> = ended.stderr.lines().collect();
+        let [line] = lines[..] else { panic!("expected one line, found {ended}") };
+        assert!(line.starts_with("continuing without Weights & Biases: "), "{line}");
+        assert!(line.contains(expected), "{line}");
+        let name = folder.trim_start_matches("--output-dir=");
+        tree::assert_same(&whole, &results(&workshop.path(name)));
+    }
+    let refused = with_python(&workshop, "no-such-python", &["log", "wandb", "missing"]);
+    assert!(refused.refused().contains("DDPO_PYTHON"), "{refused}");
+}
+
+/// The run is stopped until the follower has begun, so that it sees a running one.
+#[test]
+fn logs_a_run_that_began_without_wandb_and_follows_it_to_its_end() {
+    let workshop = Workshop::new();
+    let mut command = process::command(&workshop.path(""), &logged(&["--num-epochs=6"]));
+    command.env("DDPO_PYTHON", "no-such-python");
+    let mut running = Running::start(command);
+    assert!(running.reaches(|| workshop.path("run/samples/epoch-000001.png").exists()));
+    running.signal("STOP");
+    let mut follower = start(&workshop, &["log", "wandb", "run"]);
+    assert!(follower.complains("wandb: offline run in "), "it logs nothing");
+    running.signal("CONT");
+    running.end().succeeded();
+    follower.end().succeeded();
+    compare(&workshop, "run");
+    let again = start(&workshop, &["log", "wandb", "run"]).end().succeeded();
+    assert!(again.stderr.contains("everything is logged already"), "{again}");
+}
+
+/// The log is ahead of the last checkpoint, which is two epochs back, or has only begun.
+#[test]
+fn logs_each_step_once_after_five_kills() {
+    let workshop = Workshop::new();
+    let mut running = start(&workshop, &logged(&["--num-epochs=6", "--checkpoint-every=2"]));
     let root = workshop.path("run");
     for (kill, name) in [
         "eval/epoch-000000.csv",
@@ -99,21 +177,21 @@ fn killed_again_and_again_every_step_is_there_once() {
     .enumerate()
     {
         assert!(running.reaches(|| root.join(name).exists()), "{name} never appears");
-        // Somewhere in what follows, which is when a step is logged.
+        // An epoch is logged within the next milliseconds.
         running.runs_for(Duration::from_millis(7 * kill as u64), || false);
         assert_eq!(running.kill().code, None, "ended before it was killed");
         running = resume(&workshop, "run");
-        assert!(running.says("finetuning"), "it does not go on");
+        assert!(running.says("finetuning"), "it does not resume");
     }
     running.end().succeeded();
     compare(&workshop, "run");
 }
 
-/// What happens to the bytes of a log.
+/// Changes the bytes of a log.
 type Spoiler<'a> = &'a dyn Fn(&mut Vec<u8>);
 
-/// Makes of a whole run what a kill leaves after epoch `epoch`'s checkpoint, with logs that have all
-/// later steps too, or half of one.
+/// Makes a copy of the finished run as a kill after the checkpoint of epoch `epoch` leaves it, with logs
+/// that have later steps too, or half of one.
 fn rewind(workshop: &Workshop, folder: &str, epoch: u32, spoil: Spoiler<'_>) {
     tree::copy(&workshop.path("whole"), &workshop.path(folder));
     let checkpoints = workshop.path(folder).join("checkpoints");
@@ -125,18 +203,16 @@ fn rewind(workshop: &Workshop, folder: &str, epoch: u32, spoil: Spoiler<'_>) {
     let mean = |after: &u32| rewards[*after as usize]["reward_mean"].as_f64().unwrap();
     let best = (1..=epoch).rev().max_by(|a, b| mean(a).total_cmp(&mean(b))).unwrap();
     tree::copy(&checkpoints.join(format!("epoch-{best:06}")), &checkpoints.join("best"));
-    for (log, end) in [("tensorboard", ".ddpo"), ("wandb", ".wandb")] {
-        let path = only(&workshop.path(folder).join(log), end);
-        let mut bytes = fs::read(&path).unwrap();
-        spoil(&mut bytes);
-        fs::write(&path, bytes).unwrap();
-    }
+    let path = event_file(&workshop.path(folder));
+    let mut bytes = fs::read(&path).unwrap();
+    spoil(&mut bytes);
+    fs::write(&path, bytes).unwrap();
 }
 
 #[test]
-fn killed_in_the_middle_of_a_write() {
+fn resumes_a_log_that_was_killed_in_the_middle_of_a_write() {
     let workshop = Workshop::new();
-    workshop.ddpo(&logged(&["--num-epochs=3", "--output-dir=whole"])).succeeded();
+    start(&workshop, &logged(&["--num-epochs=3", "--output-dir=whole"])).end().succeeded();
     let spoilers: [(&str, u32, Spoiler); 4] = [
         ("cut", 2, &|bytes| bytes.truncate(bytes.len() - 5)),
         ("zeros", 2, &|bytes| {
@@ -144,7 +220,7 @@ fn killed_in_the_middle_of_a_write() {
             bytes[half..].fill(0);
         }),
         ("ahead", 1, &|_| {}),
-        // What the system has not yet written when the power goes may lie anywhere.
+        // After a power cut, blocks that were not written yet may hold anything.
         ("garbage", 1, &|bytes| {
             let end = bytes.len() - 2000;
             bytes.truncate(end);
@@ -158,30 +234,24 @@ fn killed_in_the_middle_of_a_write() {
     }
 }
 
+/// TensorBoard's log stops the run, as any file of the run does; wandb's does not. In the end both are
+/// whole.
 #[test]
-fn a_log_without_room_stops_the_run_and_has_every_step_once_there_is() {
+fn resumes_a_run_whose_logs_had_no_room() {
     let workshop = Workshop::new();
-    // Checkpoints are larger than the logs of so short a run: there is one, in the end.
+    // Checkpoints are larger than the logs of so short a run: the only one comes at the end.
     let long = ["--num-epochs=6", "--checkpoint-every=6", "--eval-every-each-epoch=6"];
-    let flags = |folder: &'static str| logged(&[&long[..], &[folder]].concat());
-    workshop.ddpo(&flags("--output-dir=whole")).succeeded();
-    for (log, end, folder) in
-        [("tensorboard", ".ddpo", "--output-dir=first"), ("wandb", ".wandb", "--output-dir=second")]
-    {
-        let whole = only(&workshop.path("whole").join(log), end).metadata().unwrap().len();
-        // The other log may stop the run as well.
-        let flags = flags(folder);
-        let other = if log == "wandb" { "--tensorboard" } else { "--wandb_logging" };
-        let flags: Vec<&str> = flags.into_iter().filter(|flag| *flag != other).collect();
-        let limited = with_files_of_at_most(whole / 2, &workshop.path(""), &flags);
-        let stopped = Running::start(limited).end();
-        let message = stopped.refused();
-        assert!(message.contains(end) && message.contains("File too large"), "{message}");
-        resume(&workshop, folder.trim_start_matches("--output-dir=")).end().succeeded();
-    }
-    // Where both are asked for, both are whole.
-    let limited = with_files_of_at_most(60 * 1024, &workshop.path(""), &flags("--output-dir=both"));
-    assert!(Running::start(limited).end().refused().contains("File too large"));
-    resume(&workshop, "both").end().succeeded();
-    compare(&workshop, "both");
+    let limited = |bytes: u64, flags: &[&str]| {
+        Running::start(offline(with_files_of_at_most(bytes, &workshop.path(""), flags))).end()
+    };
+    let flags = logged(&long);
+    let whole = [&flags[..], &["--output-dir=whole"]].concat();
+    start(&workshop, &whole).end().succeeded();
+    let bytes = event_file(&workshop.path("whole")).metadata().unwrap().len();
+    let stopped = limited(bytes / 2, &flags);
+    let message = stopped.stderr.lines().find(|line| line.starts_with("error: "));
+    let message = message.unwrap_or_else(|| panic!("expected an error, found {stopped}"));
+    assert!(message.contains(".ddpo") && message.contains("File too large"), "{message}");
+    resume(&workshop, "run").end().succeeded();
+    compare(&workshop, "run");
 }

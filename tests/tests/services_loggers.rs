@@ -1,15 +1,22 @@
-//! The learner of a distributed run logs as `ddpo train` does, killed in between or not.
+//! The learner of a distributed run logs as `ddpo train` does, also after a kill.
 
-use ddpo_tests::scripts;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
+use ddpo_tests::{python, scripts};
 
 const LOGGED: &str =
     "tensorboard = true\nwandb_logging = true\nsave_model = true\nrecord_batches = true\n";
 
 #[test]
-fn a_learner_killed_and_started_again_has_logged_every_step_once() {
+fn a_learner_that_was_killed_and_restarted_logs_each_step_once() {
     let run = format!("{}{LOGGED}", toy::RUN);
-    let mut fleet = Fleet::new(FleetConfig { run, ..FleetConfig::default() });
+    let python = python::with("tests/loggers/requirements.txt").display().to_string();
+    let environment = [
+        ("DDPO_PYTHON", python.as_str()),
+        ("WANDB_MODE", "offline"),
+        ("WANDB_ERROR_REPORTING", "false"),
+    ];
+    let environment = environment.map(|(name, value)| (name.into(), value.into())).into();
+    let mut fleet = Fleet::new(FleetConfig { run, environment, ..FleetConfig::default() });
     fleet.one_of_each();
     toy::saved(fleet.folder(), 1);
     fleet.service("learner").kill();

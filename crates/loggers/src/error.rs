@@ -1,11 +1,10 @@
-//! What can keep a run from being logged.
+//! Errors from writing a log.
 
-use ddpo_files::WriteFileError;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why a log could not be read or written.
+/// Errors from reading or writing the files of a log.
 #[derive(Debug, Error)]
 pub enum LogError {
     /// The system refused.
@@ -15,19 +14,16 @@ pub enum LogError {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A whole file could not be written.
-    #[error(transparent)]
-    Write(#[from] WriteFileError),
-    /// A picture is no PNG file.
+    /// A picture in another format.
     #[error("{}: expected a PNG file, found another", .0.display())]
     Picture(PathBuf),
 }
 
 impl LogError {
-    /// For `map_err`: what was tried, and where.
+    /// Returns the function for `map_err` that adds what was tried, and where.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

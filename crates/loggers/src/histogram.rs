@@ -1,15 +1,14 @@
-//! Histograms: equal bins between the ends of the values, as `numpy.histogram` makes them.
+//! Histograms with equal bins from the lowest to the highest value, as `numpy.histogram` makes them.
 
 /// Bins of a histogram.
 const BINS: usize = 64;
 
-/// How values are spread, and their sums.
+/// The distribution of values, and their sums.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// Edges of the bins, one more than there are bins, rising.
+    /// Edges of the bins in ascending order, one more than bins.
     pub edges: Vec<f64>,
-    /// Values in each bin: from its left edge up to, but not including, its right one, which the
-    /// last bin does include.
+    /// Values in each bin. A bin includes its left edge; the last bin includes its right edge too.
     pub counts: Vec<u64>,
     /// Lowest value.
     pub min: f64,
@@ -22,7 +21,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// The spread of `values`; `None` where there are none, or one of them is not finite.
+    /// Returns the histogram of `values`; `None` if there are no values, or one is not finite.
     #[must_use]
     pub fn of(values: impl IntoIterator<Item = f32>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().map(f64::from).collect();
@@ -31,7 +30,7 @@ impl Histogram {
         }
         let min = values.iter().copied().fold(f64::INFINITY, f64::min);
         let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        // Values that are all the same lie in the middle of a range of one.
+        // Equal values are in the middle of a range of one.
         let (low, high) = if min < max { (min, max) } else { (min - 0.5, max + 0.5) };
         let width = (high - low) / BINS as f64;
         let mut edges: Vec<f64> = (0..BINS).map(|bin| low + bin as f64 * width).collect();
@@ -57,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_lies_in_one_bin() {
+    fn counts_every_value_in_one_bin() {
         let values = (0..1000u16).map(|index| f32::from(index % 129) / 128.0);
         let histogram = Histogram::of(values.clone()).unwrap();
         assert_eq!((histogram.count(), histogram.min, histogram.max), (1000, 0.0, 1.0));
@@ -73,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_all_the_same_have_a_range_around_them() {
+    fn equal_values_have_a_range_around_them() {
         let histogram = Histogram::of([3.0; 5]).unwrap();
         assert_eq!((histogram.edges[0], histogram.edges[64]), (2.5, 3.5));
         assert_eq!((histogram.count(), histogram.min, histogram.sum), (5, 3.0, 15.0));
     }
 
     #[test]
-    fn what_is_no_number_has_no_histogram() {
+    fn rejects_values_that_are_not_finite() {
         assert_eq!(Histogram::of([]), None);
         assert_eq!(Histogram::of([1.0, f32::NAN]), None);
     }

@@ -1,11 +1,10 @@
-//! The numbers of a JSON value, each by its path: so whatever `metrics.jsonl` tells is logged, and
-//! what it will tell one day.
+//! The numbers of a JSON value by their paths, so that a new field of `metrics.jsonl` is logged
+//! without being named again.
 
 use serde_json::Value;
 
-/// Every number in `value` under its path: the keys and indices that lead to it with a `/` between
-/// them, such as `components/jpeg_kilobytes/mean` or `ratio_gap_by_step/3`. What is null, text or a
-/// truth value is left out.
+/// Returns every number in `value` with its path: keys and indices joined by `/`, such as
+/// `components/jpeg_kilobytes/mean` or `ratio_gap_by_step/3`. Null, text and booleans are left out.
 #[must_use]
 pub fn scalars(value: &Value) -> Vec<(String, f64)> {
     let mut found = Vec::new();
@@ -39,7 +38,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn numbers_are_found_by_their_paths() {
+    fn finds_numbers_by_their_paths() {
         let value = json!({"epoch": 3, "gaps": [0.5, 1e-7], "none": null, "word": "seven",
             "of": {"a term": {"mean": -2.25}}});
         let expected =

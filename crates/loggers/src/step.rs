@@ -1,23 +1,23 @@
-//! What is logged of one epoch.
+//! The values that are logged for one epoch.
 
 use crate::error::LogError;
 use crate::histogram::Histogram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 /// The first bytes of a PNG file, up to the width and height of its image.
 const PNG: [u8; 16] = *b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
-/// What is logged of one epoch.
+/// The values that are logged for one epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Epochs completed.
     pub number: u32,
-    /// When it was logged.
+    /// Time of the log entry.
     pub time: SystemTime,
-    /// Numbers by the names that `metrics.jsonl` has for them.
+    /// Numbers by their names in `metrics.jsonl`.
     pub scalars: Vec<(String, f64)>,
-    /// How values are spread.
+    /// Distributions by name.
     pub histograms: Vec<(&'static str, Histogram)>,
     /// Pictures that the run has written.
     pub pictures: Vec<Picture>,
@@ -26,13 +26,9 @@ pub struct Step {
 /// A picture that the run has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// What it is of.
+    /// Its name in the log.
     pub name: &'static str,
-    /// A line for below it.
-    pub caption: String,
-    /// The PNG file.
-    pub path: PathBuf,
-    /// What is in it.
+    /// The PNG file's content.
     pub bytes: Vec<u8>,
     /// Pixels in a row.
     pub width: u32,
@@ -45,7 +41,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`LogError::Io`] and [`LogError::Picture`].
-    pub fn read(name: &'static str, caption: String, path: &Path) -> Result<Self, LogError> {
+    pub fn read(name: &'static str, path: &Path) -> Result<Self, LogError> {
         let bytes = std::fs::read(path).map_err(LogError::io("read", path))?;
         let side = |at: usize| {
             let digits = bytes.get(at..at + 4)?.try_into().ok()?;
@@ -53,6 +49,6 @@ impl Picture {
         };
         let sides = side(16).zip(side(20)).filter(|_| bytes.starts_with(&PNG));
         let (width, height) = sides.ok_or_else(|| LogError::Picture(path.into()))?;
-        Ok(Self { name, caption, path: path.into(), bytes, width, height })
+        Ok(Self { name, bytes, width, height })
     }
 }

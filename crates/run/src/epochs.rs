@@ -39,6 +39,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
 
     /// To the end of the run, or to where somebody asked to stop.
     pub fn run(&mut self) -> Result<Outcome, RunError> {
+        self.run.logs.begin(self.run.plan, self.run.folder, self.host.progress)?;
         let first = self.run.epoch == 0 && self.settings().eval_every_each_epoch.is_some();
         if !first && !self.goes_on() {
             return self.finish();
@@ -48,7 +49,8 @@ impl<'a, 'h> Epochs<'a, 'h> {
         // Before the first update, to compare with. It does not count as the best.
         if first {
             let Some(evaluated) = self.evaluate()? else { return self.stop() };
-            self.run.logs.log(self.run.folder, epoch, None, Some(&evaluated))?;
+            let progress = self.host.progress;
+            self.run.logs.log(self.run.folder, epoch, None, Some(&evaluated), progress)?;
         }
         while self.goes_on() {
             if (self.host.stop)() || !self.one_epoch()? {
@@ -66,7 +68,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         if self.run.saved != Some(self.run.epoch) {
             self.save()?;
         }
-        self.close(Outcome::Finished)
+        Ok(self.close(Outcome::Finished))
     }
 
     /// Samples, scores, updates, evaluates, saves; false if asked to stop while sampling.
@@ -205,7 +207,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let OpenRun { learner, logs, metrics: lines, folder, epoch, .. } = &mut self.run;
         lines.push(&metrics)?;
         let trained = Trained { metrics: &metrics, rewards: &rewards, spread: learner.spread() };
-        logs.log(folder, *epoch, Some(trained), eval.as_ref())?;
+        logs.log(folder, *epoch, Some(trained), eval.as_ref(), self.host.progress)?;
         self.host.progress.epoch(&metrics);
         self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
         Ok(())
@@ -234,13 +236,13 @@ impl<'a, 'h> Epochs<'a, 'h> {
         if self.run.epoch > 0 && self.run.saved != Some(self.run.epoch) {
             self.save()?;
         }
-        self.close(Outcome::Interrupted)
+        Ok(self.close(Outcome::Interrupted))
     }
 
-    /// Has the logs say how the run has ended.
-    fn close(&mut self, outcome: Outcome) -> Result<Outcome, RunError> {
-        self.run.logs.close(self.run.folder, self.run.epoch, outcome)?;
-        Ok(outcome)
+    /// Logs how the run has ended.
+    fn close(&mut self, outcome: Outcome) -> Outcome {
+        self.run.logs.close(self.run.epoch, outcome, self.host.progress);
+        outcome
     }
 
     /// Whether there is another epoch to train.

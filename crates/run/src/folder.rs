@@ -115,12 +115,6 @@ impl RunFolder {
         self.root.join("tensorboard")
     }
 
-    /// `wandb`: the offline run of Weights & Biases, where it was asked for.
-    #[must_use]
-    pub fn wandb(&self) -> PathBuf {
-        self.root.join("wandb")
-    }
-
     /// `checkpoints/epoch-NNNNNN`.
     #[must_use]
     pub fn checkpoint(&self, epoch: u32) -> PathBuf {

@@ -16,15 +16,6 @@ pub fn remove(root: &Path) -> Result<(), FolderError> {
             clean(&folder)?;
         }
     }
-    let wandb = root.join("wandb");
-    if wandb.is_dir() {
-        let unreadable = || FolderError::io("clean up", &wandb);
-        for entry in std::fs::read_dir(&wandb).map_err(unreadable())? {
-            let run = entry.map_err(unreadable())?.path();
-            let folders = [run.join("files"), run];
-            folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| clean(folder))?;
-        }
-    }
     Ok(())
 }
 

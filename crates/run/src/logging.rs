@@ -1,11 +1,11 @@
-//! What a run tells TensorBoard and Weights & Biases, where its settings ask for that: of every epoch
-//! the numbers of `metrics.jsonl`, how rewards, advantages and ratios are spread, and the grids that
-//! lie in the run's folder.
+//! Logs of a run for TensorBoard and Weights & Biases, if its settings ask for them: the numbers of
+//! `metrics.jsonl`, the distributions of rewards, advantages and ratios, and the grids in the run's
+//! folder.
 //!
-//! A step is logged before the epoch's checkpoint is written. So a log never lacks what a checkpoint
-//! has, and what it has beyond is cut off when the run goes on (`crates/loggers`).
+//! An epoch is logged before its checkpoint is written, so TensorBoard's log has every epoch of a
+//! checkpoint, and later epochs are cut off when the run resumes (`crates/loggers`). An error of
+//! Weights & Biases is reported in one line, and the run continues without it.
 
-use crate::checkpoint;
 use crate::error::RunError;
 use crate::evaluation::Evaluation;
 use crate::folder::RunFolder;
@@ -13,38 +13,46 @@ use crate::host::Outcome;
 use crate::metrics::EpochMetrics;
 use crate::place::placeless;
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::settings::Settings;
 use ddpo_algorithm::report::Spread;
 use ddpo_loggers::{
-    About, Checkpoint, Ending, Histogram, LogError, Logger, Picture, Project, Step, TensorBoard,
-    WeightsAndBiases, scalars,
+    Histogram, LogError, Picture, Step, TensorBoard, WandbError, WandbRun, WeightsAndBiases,
+    scalars, write_histograms,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-/// Exit status of a run that was interrupted, as shells have it.
+/// Exit status of an interrupted run, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// The places that a run is logged to; there may be none.
+/// The longest wait for uploads of a finished run.
+const FINISH: Duration = Duration::from_secs(300);
+
+/// The longest wait for uploads of an interrupted run, within the grace period of a container.
+const STOP: Duration = Duration::from_secs(10);
+
+/// The logs of a run.
 #[derive(Debug, Default)]
 pub struct Logs {
-    loggers: Vec<Box<dyn Logger>>,
-    /// Whether checkpoints are kept with the log.
-    keeps_checkpoints: bool,
+    tensorboard: Option<TensorBoard>,
+    wandb: Option<WeightsAndBiases>,
+    /// Whether distributions are kept for Weights & Biases, also for `ddpo log` later.
+    keeps_histograms: bool,
 }
 
-/// An evaluation, and the rewards that it is made of.
+/// An evaluation, and the rewards behind it.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
-    /// What it came to.
+    /// The summary.
     pub evaluation: Evaluation,
     /// The reward of every sample.
     pub rewards: Vec<f32>,
 }
 
-/// An epoch, and the values that its line is made of.
+/// An epoch, and the values behind its line.
 #[derive(Clone, Copy, Debug)]
 pub struct Trained<'a> {
     /// Its line of `metrics.jsonl`.
@@ -56,38 +64,39 @@ pub struct Trained<'a> {
 }
 
 impl Logs {
-    /// The places that the settings ask for, which are told the settings as checkpoints record them:
-    /// without a trace of where anything lies. Of what is there already, the steps up to `epoch` count;
-    /// at epoch 0 none. Nothing is written yet.
+    /// Opens the logs that the settings ask for. `epoch` is the last valid epoch in TensorBoard's
+    /// files; at 0 none is valid. Nothing is written yet.
     ///
     /// # Errors
     /// [`RunError::Json`], an error of the program.
     pub fn open(plan: &Plan, folder: &RunFolder, epoch: u32) -> Result<Self, RunError> {
-        let settings = &plan.settings;
-        let Value::Object(recorded) = serde_json::to_value(placeless(settings))? else {
-            return Ok(Self::default());
-        };
-        let about = About {
-            name: name(settings, folder.root()),
-            settings: recorded,
-            last: (epoch > 0).then_some(epoch),
-        };
-        let mut loggers: Vec<Box<dyn Logger>> = Vec::new();
-        if settings.tensorboard {
-            loggers.push(Box::new(TensorBoard::new(&folder.tensorboard(), about.clone())));
-        }
-        if settings.wandb_logging {
-            let project = Project {
-                entity: settings.wandb_entity.clone().unwrap_or_default(),
-                project: settings.wandb_project.clone(),
-                tags: settings.wandb_tags.clone().unwrap_or_default(),
-            };
-            loggers.push(Box::new(WeightsAndBiases::new(&folder.wandb(), about, project)));
-        }
-        Ok(Self { loggers, keeps_checkpoints: settings.save_model })
+        let (settings, last) = (recorded(&plan.settings)?, (epoch > 0).then_some(epoch));
+        let tensorboard = || TensorBoard::new(&folder.tensorboard(), settings, last);
+        Ok(Self {
+            tensorboard: plan.settings.tensorboard.then(tensorboard),
+            wandb: None,
+            keeps_histograms: plan.settings.wandb_logging,
+        })
     }
 
-    /// Logs what there is after `epoch` epochs: an epoch, an evaluation, or both.
+    /// Starts to log to Weights & Biases, if the settings ask for that. The run's folder exists.
+    ///
+    /// # Errors
+    /// [`RunError::Json`], an error of the program.
+    pub fn begin(
+        &mut self,
+        plan: &Plan,
+        folder: &RunFolder,
+        progress: &dyn Progress,
+    ) -> Result<(), RunError> {
+        if plan.settings.wandb_logging {
+            let started = WeightsAndBiases::start(&wandb_run(&plan.settings, folder.root())?);
+            self.wandb = started.map_err(|error| report(&error, progress)).ok();
+        }
+        Ok(())
+    }
+
+    /// Logs an epoch, an evaluation, or both, after `epoch` epochs.
     ///
     /// # Errors
     /// [`RunError::Log`] and [`RunError::Json`].
@@ -97,8 +106,9 @@ impl Logs {
         epoch: u32,
         trained: Option<Trained<'_>>,
         evaluated: Option<&Evaluated>,
+        progress: &dyn Progress,
     ) -> Result<(), RunError> {
-        if self.loggers.is_empty() {
+        if self.tensorboard.is_none() && !self.keeps_histograms {
             return Ok(());
         }
         let mut step = Step {
@@ -114,43 +124,68 @@ impl Logs {
         if let Some(evaluated) = evaluated {
             add_evaluation(&mut step, evaluated, folder)?;
         }
-        for logger in &mut self.loggers {
-            logger.log(&step)?;
+        if let Some(tensorboard) = &mut self.tensorboard {
+            tensorboard.log(&step)?;
+        }
+        if self.keeps_histograms
+            && let Err(error) = write_histograms(folder.root(), epoch, &step.histograms)
+        {
+            progress.aside(&format!("continuing without histograms for wandb: {error}"));
+            self.keeps_histograms = false;
+        }
+        if let Some(wandb) = &mut self.wandb
+            && let Err(error) = wandb.log(epoch, &mut tell(progress))
+        {
+            report(&error, progress);
+            self.wandb = None;
         }
         Ok(())
     }
 
-    /// Logs how the run has ended, with its last and its best checkpoint if the settings ask for
-    /// that.
-    ///
-    /// # Errors
-    /// [`RunError::Log`], and [`RunError::Checkpoint`] if the best one cannot be read.
-    pub fn close(
-        &mut self,
-        folder: &RunFolder,
-        epoch: u32,
-        outcome: Outcome,
-    ) -> Result<(), RunError> {
-        let code = match outcome {
-            Outcome::Finished => 0,
-            Outcome::Interrupted => INTERRUPTED,
+    /// Logs the end of the run after `epoch` epochs, and waits for uploads.
+    pub fn close(&mut self, epoch: u32, outcome: Outcome, progress: &dyn Progress) {
+        let (code, patience) = match outcome {
+            Outcome::Finished => (0, FINISH),
+            Outcome::Interrupted => (INTERRUPTED, STOP),
         };
-        let checkpoints = match self.keeps_checkpoints && !self.loggers.is_empty() {
-            true => checkpoints(folder, epoch)?,
-            false => Vec::new(),
-        };
-        let ending = Ending { code, checkpoints };
-        for logger in &mut self.loggers {
-            logger.close(&ending)?;
+        let Some(wandb) = self.wandb.take() else { return };
+        if let Err(error) = wandb.close(epoch, code, patience, &mut tell(progress)) {
+            progress.aside(&error.to_string());
         }
-        Ok(())
     }
 }
 
-/// The name that was asked for, or that of the run's folder.
-fn name(settings: &Settings, root: &Path) -> String {
-    let own = || root.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
-    settings.wandb_name.clone().or_else(own).unwrap_or_default()
+/// Returns the run in the folder `root` as Weights & Biases shows it: the settings are those that
+/// checkpoints record, without paths.
+///
+/// # Errors
+/// [`RunError::Json`], an error of the program.
+pub fn wandb_run(settings: &Settings, root: &Path) -> Result<WandbRun, RunError> {
+    let folder_name = || root.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
+    Ok(WandbRun {
+        folder: root.into(),
+        config: recorded(settings)?,
+        project: settings.wandb_project.clone(),
+        entity: settings.wandb_entity.clone(),
+        name: settings.wandb_name.clone().or_else(folder_name).unwrap_or_default(),
+        tags: settings.wandb_tags.clone().unwrap_or_default(),
+        save_model: settings.save_model,
+    })
+}
+
+/// Returns the settings as checkpoints record them.
+fn recorded(settings: &Settings) -> Result<Map<String, Value>, RunError> {
+    Ok(serde_json::from_value(serde_json::to_value(placeless(settings))?)?)
+}
+
+/// Says what Weights & Biases has to say.
+fn tell(progress: &dyn Progress) -> impl FnMut(&str) {
+    |line| progress.aside(&format!("wandb: {line}"))
+}
+
+/// Says that the run continues without Weights & Biases.
+fn report(error: &WandbError, progress: &dyn Progress) {
+    progress.aside(&format!("continuing without Weights & Biases: {error}"));
 }
 
 fn add_epoch(step: &mut Step, trained: Trained<'_>, folder: &RunFolder) -> Result<(), RunError> {
@@ -160,14 +195,11 @@ fn add_epoch(step: &mut Step, trained: Trained<'_>, folder: &RunFolder) -> Resul
         [("rewards", rewards), ("advantages", &spread.advantages), ("ratios", &spread.ratios)];
     let histograms = values.map(|(name, values)| histogram(name, values));
     step.histograms.extend(histograms.into_iter().flatten());
-    let caption =
-        format!("epoch {}: mean reward {:.4}", metrics.epoch, metrics.rewards.reward_mean);
-    step.pictures.push(Picture::read("samples", caption, &folder.samples(metrics.epoch))?);
+    step.pictures.push(Picture::read("samples", &folder.samples(metrics.epoch))?);
     Ok(())
 }
 
-/// The numbers of an evaluation have the names that a line of `metrics.jsonl` has for those of them
-/// that it tells.
+/// Adds an evaluation, with the names of `metrics.jsonl` for the numbers that it has too.
 fn add_evaluation(
     step: &mut Step,
     evaluated: &Evaluated,
@@ -179,40 +211,19 @@ fn add_evaluation(
     let known: Vec<String> = step.scalars.iter().map(|(name, _)| name.clone()).collect();
     step.scalars.extend(numbers.filter(|(name, _)| !known.contains(name)));
     step.histograms.extend(histogram("eval_rewards", rewards));
-    let mean = evaluation.rewards.reward_mean;
-    let caption = format!("after {} epochs: mean reward {mean:.4}", evaluation.epoch);
     let path = folder.eval(evaluation.epoch, "png");
-    step.pictures.push(Picture::read("evaluation", caption, &path)?);
+    step.pictures.push(Picture::read("evaluation", &path)?);
     Ok(())
 }
 
-/// The numbers of a line as a reader of the file finds them: a number in f32 has fewer digits there
-/// than it has in f64.
+/// Returns the numbers of a line as a reader of the file finds them: an f32 has fewer digits there
+/// than as an f64.
 fn numbers(line: &impl Serialize) -> Result<Vec<(String, f64)>, RunError> {
     Ok(scalars(&serde_json::from_str(&serde_json::to_string(line)?)?))
 }
 
 fn histogram(name: &'static str, values: &[f32]) -> Option<(&'static str, Histogram)> {
     Some((name, Histogram::of(values.iter().copied())?))
-}
-
-/// The checkpoint after `epoch` epochs, and the best one if that is another.
-fn checkpoints(folder: &RunFolder, epoch: u32) -> Result<Vec<Checkpoint>, RunError> {
-    let best = match folder.best().is_dir() {
-        true => Some(checkpoint::read_state(&folder.best())?.epoch),
-        false => None,
-    };
-    let of = |epoch: u32, names: &[&str]| Checkpoint {
-        folder: folder.checkpoint(epoch),
-        epoch,
-        aliases: names.iter().map(|&name| name.to_owned()).collect(),
-    };
-    let all = match best {
-        Some(best) if best == epoch => vec![of(epoch, &["latest", "best"])],
-        Some(best) => vec![of(best, &["best"]), of(epoch, &["latest"])],
-        None => vec![of(epoch, &["latest"])],
-    };
-    Ok(all.into_iter().filter(|checkpoint| checkpoint.folder.is_dir()).collect())
 }
 
 impl From<LogError> for RunError {

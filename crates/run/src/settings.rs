@@ -147,10 +147,11 @@ ddpo_settings::settings! {
         wandb_tags: Vec<String> = vec![String::new()];
     }
     switches {
-        /// With wandb_logging: keep the last and the best checkpoint as artifacts. Checkpoints are
-        /// saved in any case
+        /// With wandb_logging: upload the last and the best checkpoint as artifacts when the run
+        /// finishes. The run's folder always has them
         save_model;
-        /// Log to Weights & Biases: an offline run in wandb/, which wandb sync uploads
+        /// Log to Weights & Biases (pip install wandb pillow); offline in wandb/ without an API key,
+        /// or with WANDB_MODE=offline
         wandb_logging;
         /// Log to TensorBoard: event files in tensorboard/
         tensorboard;

@@ -13,9 +13,10 @@ pub const REWARD_TOKEN: &str = "DDPO_REWARD_TOKEN";
 /// A file with the CA certificates of external reward servers (PEM).
 pub const REWARD_CA: &str = "DDPO_REWARD_CA";
 
-/// Variables with the prefix that do not belong to a settings table.
-pub const NO_SETTINGS: [&str; 5] =
-    ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", REWARD_TOKEN, REWARD_CA];
+/// Variables with the prefix that do not belong to a settings table: those of the set-up scripts, the
+/// Python that logs to Weights & Biases, and those of reward servers.
+pub const NO_SETTINGS: [&str; 6] =
+    ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", "DDPO_PYTHON", REWARD_TOKEN, REWARD_CA];
 
 /// Returns all variables of the process whose name and value are Unicode.
 pub fn variables() -> impl Iterator<Item = (String, String)> {

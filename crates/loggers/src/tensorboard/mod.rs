@@ -1,8 +1,8 @@
-//! TensorBoard: event files with one record a step, so that a step is there whole or not at all.
+//! TensorBoard: event files with one record for each step, so that a step is complete or absent.
 //!
-//! Each process that logs has a file of its own, which begins by saying from which step on it
-//! counts: a TensorBoard that has read what an earlier process wrote beyond forgets it. The files of
-//! earlier processes are cut back to the last step that counts, for readers that come later.
+//! Each process writes a separate file, which begins with the first step that is valid in it: a
+//! TensorBoard that has read later steps from an earlier file discards them. Earlier files are cut
+//! back to the last valid step, for readers that come later.
 
 mod message;
 mod record;
@@ -11,41 +11,58 @@ mod values;
 use crate::error::LogError;
 use crate::growing::Growing;
 use crate::step::Step;
-use crate::{About, Logger};
 use message::{Event, SessionLog, SessionStatus, Stamp, Summary, What};
 use prost::Message;
+use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the names of event files begin with; the second that one was begun in follows.
+/// The prefix of the names of event files; the second in which a file was begun follows.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// The first record of a file. Version 2 is where sessions have a beginning.
+/// The first record of a file. Version 2 is the first with session starts.
 const VERSION: &str = "brain.Event:2";
 
 /// Event files in a folder.
 #[derive(Debug)]
 pub struct TensorBoard {
     folder: PathBuf,
-    about: About,
+    settings: Map<String, Value>,
+    last: Option<u32>,
     file: Option<Growing>,
 }
 
 impl TensorBoard {
-    /// Logs to event files in `folder`. Nothing is written or cut before the first step.
+    /// Logs to event files in `folder`, the run's settings first. `last` is the last valid step of
+    /// earlier processes; none is valid without it. Nothing is written or cut before the first step.
     #[must_use]
-    pub fn new(folder: &Path, about: About) -> Self {
-        Self { folder: folder.into(), about, file: None }
+    pub fn new(folder: &Path, settings: Map<String, Value>, last: Option<u32>) -> Self {
+        Self { folder: folder.into(), settings, last, file: None }
     }
 
-    /// Cuts what earlier processes have written, and begins a file at `step`.
+    /// Logs a step, whole or not at all. Steps come in order.
+    ///
+    /// # Errors
+    /// [`LogError`] names the file; the run can be resumed once the file can be written.
+    pub fn log(&mut self, step: &Step) -> Result<(), LogError> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.begin(step)?,
+        };
+        let summary = What::Summary(Summary { value: values::of_step(step) });
+        let written = file.append(&record::framed(&event(step.number, step.time, summary)));
+        self.file = Some(file);
+        written
+    }
+
+    /// Cuts the files of earlier processes, and begins a file at `step`.
     fn begin(&self, step: &Step) -> Result<Growing, LogError> {
         std::fs::create_dir_all(&self.folder).map_err(LogError::io("create", &self.folder))?;
         let mut latest = None;
         for (second, path) in event_files(&self.folder)? {
-            if cut(&path, self.about.last)? {
+            if cut(&path, self.last)? {
                 latest = latest.max(Some(second));
             }
         }
@@ -55,7 +72,7 @@ impl TensorBoard {
         let path = self.folder.join(format!("{PREFIX}{second:010}.ddpo"));
         let mut file = Growing::open(&path, 0)?;
         let settings =
-            latest.is_none().then(|| values::of_settings(&self.about, seconds(step.time)));
+            latest.is_none().then(|| values::of_settings(&self.settings, seconds(step.time)));
         let start = SessionLog { status: SessionStatus::Start.into() };
         let events = [
             event(0, step.time, What::FileVersion(VERSION.into())),
@@ -68,19 +85,6 @@ impl TensorBoard {
     }
 }
 
-impl Logger for TensorBoard {
-    fn log(&mut self, step: &Step) -> Result<(), LogError> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => self.begin(step)?,
-        };
-        let summary = What::Summary(Summary { value: values::of_step(step) });
-        let written = file.append(&record::framed(&event(step.number, step.time, summary)));
-        self.file = Some(file);
-        written
-    }
-}
-
 fn event(step: u32, time: SystemTime, what: What) -> Vec<u8> {
     Event { wall_time: seconds(time), step: step.into(), what: Some(what) }.encode_to_vec()
 }
@@ -89,7 +93,7 @@ fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// The event files in `folder` that are named as here, by the second that they were begun in.
+/// Returns our event files in `folder`, with the second in which each was begun.
 fn event_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     let unreadable = || LogError::io("read", folder);
     let mut found = Vec::new();
@@ -104,7 +108,7 @@ fn event_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     Ok(found)
 }
 
-/// Cuts a file back to the last step that counts; removes it if it then has none. Whether it stays.
+/// Cuts a file back to the last valid step, and removes a file without one. Returns whether it stays.
 fn cut(path: &Path, last: Option<u32>) -> Result<bool, LogError> {
     let unreadable = || LogError::io("read", path);
     let mut file = BufReader::new(File::open(path).map_err(unreadable())?);

@@ -1,6 +1,5 @@
-//! What a step and the settings are in TensorBoard's terms.
+//! A step and the settings as TensorBoard's values.
 
-use crate::About;
 use crate::histogram::Histogram;
 use crate::step::{Picture, Step};
 use crate::tensorboard::message::{
@@ -8,12 +7,12 @@ use crate::tensorboard::message::{
     Image, Metadata, PluginData, SessionStart, Shape, Tensor, TensorType, Value,
 };
 use prost::Message;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 /// Channels of an RGB image.
 const RGB: i32 = 3;
 
-/// Everything of one step. Numbers are rounded to f32, the format's type.
+/// Returns the values of one step. Numbers are rounded to f32, the format's type.
 pub fn of_step(step: &Step) -> Vec<Value> {
     let scalars = step.scalars.iter();
     let scalars = scalars.map(|(name, value)| plain(tag(name), Content::Simple(*value as f32)));
@@ -26,8 +25,8 @@ pub fn of_step(step: &Step) -> Vec<Value> {
     scalars.chain(histograms).chain(pictures).collect()
 }
 
-/// The name of a number with the card that it is shown on before it. A name that has parts stands
-/// on the card of its first.
+/// Returns the name of a number after the card that shows it. The first part of a name with slashes
+/// is its card.
 fn tag(name: &str) -> String {
     let card = match name {
         _ if name.contains('/') => return name.to_owned(),
@@ -65,16 +64,16 @@ fn image(picture: &Picture) -> Content {
     })
 }
 
-/// The settings, as a table to read and as hyperparameters to compare runs by.
-pub fn of_settings(about: &About, start_time_secs: f64) -> Vec<Value> {
-    let rows = about.settings.iter().map(|(key, value)| format!("| {key} | `{value}` |\n"));
+/// Returns the settings as a table and as hyperparameters.
+pub fn of_settings(settings: &Map<String, Json>, start_time_secs: f64) -> Vec<Value> {
+    let rows = settings.iter().map(|(key, value)| format!("| {key} | `{value}` |\n"));
     let table = format!("| setting | value |\n|---|---|\n{}", rows.collect::<String>());
     let text = Tensor {
         dtype: TensorType::String.into(),
         tensor_shape: shape(&[]),
         string_val: vec![table.into_bytes()],
     };
-    let hparams = about.settings.iter().filter_map(|(key, value)| {
+    let hparams = settings.iter().filter_map(|(key, value)| {
         Some((key.clone(), Hyperparameter { kind: Some(hyperparameter(value)?) }))
     });
     let start = SessionStart { hparams: hparams.collect(), start_time_secs };

@@ -1,133 +1,113 @@
-//! Weights & Biases: an offline run, which `wandb sync` uploads whenever somebody wants to. Nothing
-//! here opens a connection.
+//! Weights & Biases, by a Python program that uses the official SDK (`python/ddpo_wandb.py`). It
+//! reads the run's folder and is told by messages which epochs are complete.
+//!
+//! The run's other files have all values of an epoch except its distributions, which
+//! [`write_histograms`] keeps.
 
-mod artifact;
-mod date;
-mod files;
-mod log_file;
-mod media;
-mod message;
-mod names;
-mod run;
+mod error;
+mod process;
+
+pub use error::WandbError;
 
 use crate::error::LogError;
-use crate::step::Step;
-use crate::{About, Ending, Logger};
-use message::{Artifact, Config, Exit, Item, Run, Timestamp, What};
-use run::{Found, OpenRun, Place};
+use crate::histogram::Histogram;
+use process::Helper;
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::Duration;
 
-/// Where a run is uploaded to. What is empty is left to `wandb sync`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Project {
-    /// The user or team.
-    pub entity: String,
+/// The folder for Weights & Biases in a run's folder.
+const FOLDER: &str = "wandb";
+
+/// A run as Weights & Biases shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WandbRun {
+    /// The run's folder, which exists.
+    pub folder: PathBuf,
+    /// Its settings.
+    pub config: Map<String, Value>,
     /// The project.
     pub project: String,
+    /// The user or team; the default of the API key without it.
+    pub entity: Option<String>,
+    /// The run's name.
+    pub name: String,
     /// Words to find the run by.
     pub tags: Vec<String>,
+    /// Whether the last and the best checkpoint become artifacts when the run finishes.
+    pub save_model: bool,
 }
 
-/// An offline run in a folder.
+/// A run that is logged to Weights & Biases.
 #[derive(Debug)]
 pub struct WeightsAndBiases {
-    folder: PathBuf,
-    about: About,
-    project: Project,
-    run: Option<OpenRun>,
+    helper: Helper,
 }
 
 impl WeightsAndBiases {
-    /// Logs to the offline run in `folder`, which is made if there is none. Nothing is written or
-    /// cut before the first step.
-    #[must_use]
-    pub fn new(folder: &Path, about: About, project: Project) -> Self {
-        Self { folder: folder.into(), about, project, run: None }
-    }
-
-    /// The run, as far as it counts; a new one where there is nothing that does.
-    fn open(&self, now: Timestamp) -> Result<OpenRun, LogError> {
-        let place = Place::find(&self.folder)?.unwrap_or_else(|| Place::new(&self.folder, now));
-        let found = match place.log().exists() {
-            true => Found::read(&place.log(), self.about.last)?,
-            false => Found::default(),
-        };
-        match found.start {
-            Some(_) => OpenRun::resume(place, found, self.about.last),
-            None => {
-                let run = self.record(&place, now);
-                OpenRun::begin(place, run)
-            }
-        }
-    }
-
-    fn record(&self, place: &Place, now: Timestamp) -> Run {
-        let update = self.about.settings.iter().map(|(key, value)| Item {
-            key: key.clone(),
-            value_json: value.to_string(),
-            ..Item::default()
+    /// Starts to log `run`.
+    ///
+    /// # Errors
+    /// [`WandbError`] if there is no Python, or no module `wandb`.
+    pub fn start(run: &WandbRun) -> Result<Self, WandbError> {
+        let WandbRun { folder, config, project, entity, name, tags, save_model } = run;
+        let logs = folder.join(FOLDER);
+        std::fs::create_dir_all(&logs).map_err(LogError::io("create", &logs))?;
+        let request = json!({
+            "run": folder.to_string_lossy(),
+            "config": config,
+            "project": project,
+            "entity": entity,
+            "name": name,
+            "tags": tags,
+            "save_model": save_model,
         });
-        Run {
-            run_id: place.id.clone(),
-            entity: self.project.entity.clone(),
-            project: self.project.project.clone(),
-            config: Some(Config { update: update.collect() }),
-            display_name: self.about.name.clone(),
-            tags: self.project.tags.clone(),
-            start_time: Some(now),
-        }
+        Ok(Self { helper: Helper::start(folder, &request)? })
     }
 
-    /// Whether an earlier process has logged the end already, and this one nothing.
-    fn has_ended(&self) -> Result<bool, LogError> {
-        if self.run.is_some() {
-            return Ok(false);
-        }
-        match Place::find(&self.folder)?.map(|place| place.log()).filter(|log| log.exists()) {
-            Some(log) => Ok(Found::read(&log, self.about.last)?.ended),
-            None => Ok(false),
-        }
+    /// Logs all epochs up to `epoch` that are not logged yet. Does not wait for it; gives what wandb
+    /// has to say so far to `tell`.
+    ///
+    /// # Errors
+    /// [`WandbError`] if the program has ended.
+    pub fn log(&mut self, epoch: u32, tell: &mut dyn FnMut(&str)) -> Result<(), WandbError> {
+        self.helper.send(&json!({"epoch": epoch}));
+        self.helper.lines(tell)
     }
 
-    /// Lets `use_it` work with the run, which is opened if need be.
-    fn with_run(
-        &mut self,
-        time: SystemTime,
-        use_it: impl FnOnce(&Project, &mut OpenRun) -> Result<(), LogError>,
-    ) -> Result<(), LogError> {
-        let mut run = match self.run.take() {
-            Some(run) => run,
-            None => self.open(date::stamp(time))?,
-        };
-        let used = use_it(&self.project, &mut run);
-        self.run = Some(run);
-        used
+    /// Logs that the run has ended after `epoch` epochs with an exit status, 0 if it is finished, and
+    /// waits up to `patience` until everything is uploaded.
+    ///
+    /// # Errors
+    /// [`WandbError`] if the program has failed or takes too long.
+    pub fn close(
+        self,
+        epoch: u32,
+        code: u8,
+        patience: Duration,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<(), WandbError> {
+        self.helper.send(&json!({"epoch": epoch, "code": code}));
+        self.helper.finish(patience, tell)
     }
 }
 
-impl Logger for WeightsAndBiases {
-    fn log(&mut self, step: &Step) -> Result<(), LogError> {
-        self.with_run(step.time, |_, run| run.step(step))
-    }
-
-    fn close(&mut self, ending: &Ending) -> Result<(), LogError> {
-        if self.has_ended()? {
-            return Ok(());
-        }
-        let now = SystemTime::now();
-        self.with_run(now, |project, run| {
-            let mut records = Vec::new();
-            for checkpoint in &ending.checkpoints {
-                let folder = run.place().folder.join("artifacts");
-                let artifact = artifact::of(checkpoint, &folder, &run.place().id)?;
-                let Project { entity, project, .. } = project.clone();
-                records.push(What::Artifact(Artifact { entity, project, ..artifact }));
-            }
-            let runtime = run.runtime(date::stamp(now));
-            records.push(What::Exit(Exit { exit_code: ending.code.into(), runtime }));
-            run.write_summary()?;
-            run.add(&records)
-        })
-    }
+/// Writes the distributions of an epoch to the folder of a run, where [`WeightsAndBiases`] looks for them.
+///
+/// # Errors
+/// [`LogError::Io`].
+pub fn write_histograms(
+    run: &Path,
+    epoch: u32,
+    histograms: &[(&'static str, Histogram)],
+) -> Result<(), LogError> {
+    let value = |of: &Histogram| json!({"values": of.counts, "bins": of.edges});
+    let values = histograms.iter().map(|(name, of)| ((*name).to_owned(), value(of)));
+    let text = Value::Object(values.collect()).to_string();
+    let folder = run.join(FOLDER).join("histograms");
+    std::fs::create_dir_all(&folder).map_err(LogError::io("create", &folder))?;
+    let path = folder.join(format!("epoch-{epoch:06}.json"));
+    let beside = path.with_extension("json.part");
+    std::fs::write(&beside, text).map_err(LogError::io("write", &beside))?;
+    std::fs::rename(&beside, &path).map_err(LogError::io("write", &path))
 }
