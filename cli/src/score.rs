@@ -26,18 +26,19 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
         bail!("no images to score");
     }
     let mut rewards = Rewards::open(&reward, &[], &options(command)?, &mut crate::output::aside)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
     let mut columns = None;
     for chunk in paths.chunks(BATCH) {
         let images = chunk.iter().map(|path| read_image(path)).collect::<Result<Vec<_>, _>>()?;
         let scores = rewards.score(&images, Purpose::Evaluation)?;
         if columns.is_none() {
-            write!(out, "{}", Columns::of(&scores).heading("image"))?;
+            out.write_record(Columns::of(&scores).heading("image"))?;
         }
         let columns = columns.get_or_insert_with(|| Columns::of(&scores));
         for (path, score) in chunk.iter().zip(&scores) {
-            write!(out, "{}", columns.row(&path.display().to_string(), score))?;
+            out.write_record(columns.row(&path.display().to_string(), score))?;
         }
+        out.flush()?;
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use crate::diversity::{Diversity, MOST, Verdict, look_alike_distance};
 use crate::features::{pixels, principal};
 use crate::gallery::{Gallery, Shown};
-use crate::matrix::Matrix;
 use crate::run::Run;
 use crate::statistics::{Difference, bootstrap, deviation, mean};
 use crate::summary::{column, differences};
+use nalgebra::DMatrix;
 use serde::Serialize;
 
 /// Images of each set on the map at most.
@@ -153,10 +153,10 @@ impl Analysis {
 }
 
 /// Features of every checkpoint's images by their name: pixels first, then the network's.
-fn feature_sets(gallery: &Gallery) -> Vec<(String, Vec<Matrix>)> {
+fn feature_sets(gallery: &Gallery) -> Vec<(String, Vec<DMatrix<f64>>)> {
     let of_pixels = gallery.checkpoints.iter().map(|one| pixels(&one.images)).collect();
     let mut sets = vec![("pixels".to_owned(), of_pixels)];
-    let network: Option<Vec<Matrix>> =
+    let network: Option<Vec<DMatrix<f64>>> =
         gallery.checkpoints.iter().map(|one| one.features.clone()).collect();
     sets.extend(network.map(|features| ("network".to_owned(), features)));
     sets
@@ -184,8 +184,8 @@ fn rewards(gallery: &Gallery) -> Vec<RewardLine> {
     gallery.rewards.iter().enumerate().filter_map(line).collect()
 }
 
-fn diversity(gallery: &Gallery, sets: &[(String, Vec<Matrix>)]) -> Vec<DiversityLine> {
-    let line = |(name, features): &(String, Vec<Matrix>)| {
+fn diversity(gallery: &Gallery, sets: &[(String, Vec<DMatrix<f64>>)]) -> Vec<DiversityLine> {
+    let line = |(name, features): &(String, Vec<DMatrix<f64>>)| {
         let alike = look_alike_distance(features.first()?);
         let points: Vec<DiversityPoint> = gallery
             .checkpoints
@@ -200,7 +200,7 @@ fn diversity(gallery: &Gallery, sets: &[(String, Vec<Matrix>)]) -> Vec<Diversity
         let (before, after) = (points.first()?.diversity, points.last()?.diversity);
         Some(DiversityLine {
             features: name.clone(),
-            samples: features.first()?.height().min(MOST),
+            samples: features.first()?.nrows().min(MOST),
             look_alike_distance: alike,
             left: after.left_of(&before),
             verdict: after.verdict(&before, alike),
@@ -223,15 +223,19 @@ fn classes(gallery: &Gallery) -> Vec<ClassLine> {
     before.iter().zip(&after).map(line).collect()
 }
 
-fn map(gallery: &Gallery, (name, features): &(String, Vec<Matrix>)) -> Option<Map> {
+fn map(gallery: &Gallery, (name, features): &(String, Vec<DMatrix<f64>>)) -> Option<Map> {
     let (first, last) = gallery.ends()?;
-    let (before, after) = (features.first()?.first(ON_MAP), features.last()?.first(ON_MAP));
-    let both = Matrix { width: before.width, values: [&before.values[..], &after.values].concat() };
-    let (places, shares) = principal(&both);
-    let images = first.scores.iter().take(before.height());
-    let images = images.chain(last.scores.iter().take(after.height()));
-    let names = std::iter::repeat_n(&first.name, before.height())
-        .chain(std::iter::repeat_n(&last.name, after.height()));
+    let [before, after] = [features.first()?, features.last()?].map(|set| set.nrows().min(ON_MAP));
+    let (first_rows, last_rows) = (features.first()?.rows(0, before), features.last()?.rows(0, after));
+    let rows: Vec<_> = first_rows.row_iter().chain(last_rows.row_iter()).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let (places, shares) = principal(&DMatrix::from_rows(&rows));
+    let images = first.scores.iter().take(before);
+    let images = images.chain(last.scores.iter().take(after));
+    let names = std::iter::repeat_n(&first.name, before)
+        .chain(std::iter::repeat_n(&last.name, after));
     let points = places.into_iter().zip(images.zip(names)).map(|(at, (image, name))| MapPoint {
         checkpoint: name.clone(),
         seed: image.seed,

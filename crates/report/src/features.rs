@@ -1,57 +1,71 @@
-//! Images as rows of numbers: their pixels, or what a reward's network makes of them; and where
-//! they lie on the two axes along which all of them differ most.
+//! Turns images into rows of numbers: their pixels, or the features of a reward's network. Projects
+//! the rows on their first two principal components.
 
-use crate::eigen::leading;
 use crate::error::ReportError;
-use crate::matrix::{Matrix, dot};
+use crate::pictures::shrink;
 use ddpo_rollout::image::RgbImage;
+use nalgebra::{DMatrix, SymmetricEigen};
 use std::path::Path;
 
-/// Pixels are averaged down to at most this many a side.
+/// Maximum side that pixels are averaged down to.
 pub const SIDE: usize = 32;
 
-/// The pixels of each image, averaged over squares down to at most [`SIDE`] a side, each level from
-/// 0 to 1; a row an image.
+/// Returns the pixels of each image as a row, averaged over squares down to at most [`SIDE`] a side,
+/// levels from 0 to 1. All images have the size of the first.
 #[must_use]
-pub fn pixels(images: &[RgbImage]) -> Matrix {
-    Matrix::of_rows(&images.iter().map(pixel_row).collect::<Vec<_>>())
+pub fn pixels(images: &[RgbImage]) -> DMatrix<f64> {
+    let small = images.iter().map(|image| {
+        let side = image.width().max(image.height());
+        shrink(image, side.div_ceil(SIDE))
+    });
+    let small: Vec<RgbImage> = small.collect();
+    let width = small.first().map_or(0, |image| image.pixels().len());
+    let levels = small.iter().flat_map(RgbImage::pixels).map(|level| f64::from(*level) / 255.0);
+    DMatrix::from_row_iterator(images.len(), width, levels)
 }
 
-fn pixel_row(image: &RgbImage) -> Vec<f64> {
-    let side = image.width().max(image.height());
-    let small = crate::pictures::shrink(image, side.div_ceil(SIDE));
-    small.pixels().iter().map(|level| f64::from(*level) / 255.0).collect()
+/// Returns the rows minus their mean row.
+#[must_use]
+pub fn centred(rows: &DMatrix<f64>) -> DMatrix<f64> {
+    let mean = rows.row_mean();
+    let mut centred = rows.clone();
+    centred.row_iter_mut().for_each(|mut row| row -= &mean);
+    centred
 }
 
-/// The coordinates of each row on the first two principal components of all rows (centred, not
-/// scaled), and the share of the variance on each. Signs are such that the largest coordinate in
-/// size on each axis is positive.
+/// Returns the coordinates of each row on the first two principal components (centred, not scaled),
+/// and the share of the variance on each. The sign of an axis makes its coordinate of largest
+/// magnitude positive.
 #[must_use]
-pub fn principal(features: &Matrix) -> (Vec<[f64; 2]>, [f64; 2]) {
-    let centred = features.centred();
-    let rows: Vec<&[f64]> = centred.rows().collect();
-    let products = rows.iter().flat_map(|a| rows.iter().map(|b| dot(a, b))).collect();
-    let gram = Matrix { width: rows.len(), values: products };
-    let total: f64 = (0..rows.len()).map(|at| gram.values[at * (rows.len() + 1)]).sum();
-    let mut points = vec![[0.0; 2]; rows.len()];
+pub fn principal(features: &DMatrix<f64>) -> (Vec<[f64; 2]>, [f64; 2]) {
+    let mut points = vec![[0.0; 2]; features.nrows()];
     let mut shares = [0.0; 2];
-    for (axis, (value, vector)) in leading(&gram, 2).into_iter().enumerate() {
-        let largest =
-            vector.iter().fold(0.0_f64, |best, v| if v.abs() > best.abs() { *v } else { best });
-        let length = value.max(0.0).sqrt() * if largest < 0.0 { -1.0 } else { 1.0 };
-        points.iter_mut().zip(vector).for_each(|(point, v)| point[axis] = v * length);
-        shares[axis] = if total > 0.0 { value.max(0.0) / total } else { 0.0 };
+    if features.is_empty() {
+        return (points, shares);
+    }
+    let centred = centred(features);
+    let gram = &centred * centred.transpose();
+    let total = gram.trace();
+    let SymmetricEigen { eigenvalues, eigenvectors } = gram.symmetric_eigen();
+    let mut order: Vec<usize> = (0..eigenvalues.len()).collect();
+    order.sort_by(|one, other| eigenvalues[*other].total_cmp(&eigenvalues[*one]));
+    for (axis, column) in order.into_iter().take(2).enumerate() {
+        let vector = eigenvectors.column(column);
+        let value = eigenvalues[column].max(0.0);
+        let length = value.sqrt() * vector[vector.iamax()].signum();
+        points.iter_mut().zip(&vector).for_each(|(point, v)| point[axis] = v * length);
+        shares[axis] = if total > 0.0 { value / total } else { 0.0 };
     }
     (points, shares)
 }
 
-/// A matrix of f32 as a `.npy` file of version 1.0, which numpy reads.
+/// Encodes rows of f32 as a `.npy` file, version 1.0.
 #[must_use]
 pub fn to_npy(rows: &[Vec<f32>]) -> Vec<u8> {
     let width = rows.first().map_or(0, Vec::len);
     let shape = format!("({}, {width})", rows.len());
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
-    // The format aligns the data to 64 bytes; the last of the header is a line break.
+    // The format aligns the data to 64 bytes and ends the header with a line break.
     while !(header.len() + 11).is_multiple_of(64) {
         header.push(' ');
     }
@@ -63,11 +77,11 @@ pub fn to_npy(rows: &[Vec<f32>]) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`to_npy`] wrote.
+/// Reads a file written by [`to_npy`].
 ///
 /// # Errors
 /// [`ReportError::Io`], and [`ReportError::File`] for any other content.
-pub fn read_npy(path: &Path) -> Result<Matrix, ReportError> {
+pub fn read_npy(path: &Path) -> Result<DMatrix<f64>, ReportError> {
     let bytes = std::fs::read(path).map_err(ReportError::io(path))?;
     let refused = || ReportError::file(path, "expected a .npy file of little-endian f32 rows");
     let length = bytes.get(8..10).ok_or_else(refused)?;
@@ -82,8 +96,8 @@ pub fn read_npy(path: &Path) -> Result<Matrix, ReportError> {
         [height, width]
             if header.contains("'<f4'") && height.checked_mul(width) == Some(data.len()) =>
         {
-            let values = data.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect();
-            Ok(Matrix { width, values })
+            let values = data.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes)));
+            Ok(DMatrix::from_row_iterator(height, width, values))
         }
         _ => Err(refused()),
     }
@@ -93,26 +107,47 @@ pub fn read_npy(path: &Path) -> Result<Matrix, ReportError> {
 mod tests {
     use super::*;
 
+    /// Expected values are those of numpy 2.4.6: `c = x - x.mean(0)`, `u, s, _ = np.linalg.svd(c)`,
+    /// `u * s`, `s**2 / (s**2).sum()`.
     #[test]
-    fn a_line_has_all_its_variance_on_the_first_axis() {
-        let rows: Vec<Vec<f64>> =
-            (0..9).map(|i| vec![f64::from(i), 2.0 * f64::from(i), 5.0]).collect();
-        let (points, shares) = principal(&Matrix::of_rows(&rows));
-        assert!((shares[0] - 1.0).abs() < 1e-12 && shares[1] < 1e-12, "{shares:?}");
-        let step = 5.0_f64.sqrt();
-        assert!((points[8][0].abs() - 4.0 * step).abs() < 1e-9, "{points:?}");
+    fn principal_components_agree_with_numpy() {
+        let features = DMatrix::from_fn(6, 4, |i, j| ((31 * i + 17 * j) as f64).sin() * (4 - j) as f64);
+        let (points, shares) = principal(&features);
+        let expected = [
+            [3.555_541_859_823_110_3, 0.839_213_360_373_887_6],
+            [2.070_418_493_187_302_6, -0.267_199_153_748_557_57],
+            [0.431_509_489_168_704_63, -0.835_929_273_130_289_2],
+            [-1.081_726_117_321_585_7, -0.769_999_819_723_239_7],
+            [-2.211_258_526_492_383, -0.080_652_773_024_851_06],
+            [-2.764_485_198_365_148, 1.114_567_659_253_048],
+        ];
+        assert_eq!(points.len(), expected.len());
+        for (found, expected) in points.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+        }
+        for (found, expected) in shares.iter().zip([0.902_847_169_409_907_8, 0.097_152_830_590_092_15]) {
+            assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+        }
     }
 
     #[test]
-    fn what_is_written_as_npy_is_read_back() {
+    fn identical_rows_have_no_variance() {
+        let (points, shares) = principal(&DMatrix::repeat(3, 4, 0.5));
+        assert_eq!((points, shares), (vec![[0.0; 2]; 3], [0.0; 2]));
+        assert_eq!(principal(&DMatrix::zeros(0, 0)).0.len(), 0);
+        assert_eq!(principal(&DMatrix::repeat(1, 4, 0.5)).0, [[0.0; 2]]);
+    }
+
+    #[test]
+    fn npy_files_round_trip_and_truncated_ones_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("features.npy");
         let bytes = to_npy(&[vec![1.0, -2.5, 3.0], vec![0.0, 4.0, 1e-3]]);
         assert_eq!(bytes.len() % 8, 0);
         std::fs::write(&path, &bytes).unwrap();
         let found = read_npy(&path).unwrap();
-        assert_eq!((found.width, found.height()), (3, 2));
-        assert_eq!(found.values[..3], [1.0, -2.5, 3.0]);
+        let expected = [1.0, -2.5, 3.0, 0.0, 4.0, f64::from(1e-3_f32)];
+        assert_eq!(found, DMatrix::from_row_slice(2, 3, &expected));
         std::fs::write(&path, &bytes[..bytes.len() - 4]).unwrap();
         assert!(read_npy(&path).is_err());
         std::fs::write(&path, b"\x93NUMPY").unwrap();

@@ -4,11 +4,11 @@
 use crate::error::ReportError;
 use crate::evaluation::EvaluationFolder;
 use crate::features::read_npy;
-use crate::matrix::Matrix;
 use crate::run::Run;
 use crate::summary::{ScoreSheet, ScoredImage};
 use ddpo_picture::{MOST_SHOWN, cells_of, read_image, square_layout};
 use ddpo_rollout::image::RgbImage;
+use nalgebra::DMatrix;
 use std::path::Path;
 
 /// One checkpoint's images.
@@ -23,7 +23,7 @@ pub struct Shown {
     /// Its scores: those of the images first, of further samples behind them.
     pub scores: Vec<ScoredImage>,
     /// The reward network's features of the images.
-    pub features: Option<Matrix>,
+    pub features: Option<DMatrix<f64>>,
 }
 
 /// All of them.

@@ -11,14 +11,12 @@
 
 pub mod analysis;
 pub mod diversity;
-pub mod eigen;
 pub mod error;
 pub mod evaluation;
 pub mod features;
 pub mod figures;
 pub mod files;
 pub mod gallery;
-pub mod matrix;
 pub mod page;
 pub mod pictures;
 pub mod plot;

@@ -2,7 +2,6 @@
 //! (run seed, purpose, epoch, sample, step). Everything else speaks in these terms; nothing here
 //! knows libtorch or the network.
 
-pub mod csv;
 pub mod dtype;
 pub mod image;
 pub mod noise;

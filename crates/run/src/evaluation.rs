@@ -10,6 +10,7 @@ use crate::table::Columns;
 use ddpo_algorithm::learner::Learner;
 use ddpo_diffusion::unet::UNet;
 use ddpo_files::write_file;
+use ddpo_report::table::Table;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::RewardExpression;
 use ddpo_rollout::score::ScoredTrajectory;
@@ -82,12 +83,13 @@ impl Evaluations {
         let title = format!("after {epoch} epochs");
         pictures::write(&folder.eval(epoch, "png"), &plan.reward.label(), shape, scored, &title)?;
         let columns = Columns::of(scored.iter().map(|one| &one.score));
-        let mut table = columns.heading("sample");
-        for one in scored {
+        let row = |one: &ScoredTrajectory| {
             let sample = one.trajectory.header().coordinates.sample;
-            table += &columns.row(&sample.to_string(), &one.score);
-        }
-        write_file(&folder.eval(epoch, "csv"), table.as_bytes())?;
+            columns.row(&sample.to_string(), &one.score)
+        };
+        let rows = scored.iter().map(row).collect();
+        let table = Table { columns: columns.heading("sample"), rows };
+        write_file(&folder.eval(epoch, "csv"), table.to_csv().as_bytes())?;
         let rewards: Vec<f32> = scored.iter().map(|one| one.score.reward).collect();
         let rewards = RewardSummary::of(&rewards);
         let evaluation = Evaluation { epoch, rewards, components: components(scored) };

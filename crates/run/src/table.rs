@@ -1,6 +1,5 @@
-//! Tables of scores as CSV (RFC 4180): a column for each component.
+//! Tables of scores: a column for each component.
 
-use ddpo_rollout::csv;
 use ddpo_rollout::score::Score;
 
 /// The components that have a column, in their order.
@@ -10,7 +9,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// All components of these scores, in the order in which they first come.
+    /// Collects all components of these scores, in the order of their first appearance.
     pub fn of<'a>(scores: impl IntoIterator<Item = &'a Score>) -> Self {
         let mut names: Vec<String> = Vec::new();
         for component in scores.into_iter().flat_map(|score| &score.components) {
@@ -21,22 +20,24 @@ impl Columns {
         Self { names }
     }
 
-    /// The first line: the name of the first column, `reward`, and the components.
+    /// Returns the names of the columns: `first`, `reward`, and the components.
     #[must_use]
-    pub fn heading(&self, first: &str) -> String {
-        csv::line([first, "reward"].into_iter().chain(self.names.iter().map(String::as_str)))
+    pub fn heading(&self, first: &str) -> Vec<String> {
+        let mut fields = vec![first.to_owned(), "reward".to_owned()];
+        fields.extend_from_slice(&self.names);
+        fields
     }
 
-    /// The line of one score. A component that it does not have is left empty.
+    /// Returns the row of one score. Components that the score lacks are empty.
     #[must_use]
-    pub fn row(&self, first: &str, score: &Score) -> String {
+    pub fn row(&self, first: &str, score: &Score) -> Vec<String> {
         let value = |name: &String| {
             let found = score.components.iter().find(|component| component.name == *name);
             found.map(|component| component.value.to_string()).unwrap_or_default()
         };
         let mut fields = vec![first.to_owned(), score.reward.to_string()];
         fields.extend(self.names.iter().map(value));
-        csv::line(fields.iter().map(String::as_str))
+        fields
     }
 }
 
@@ -46,7 +47,7 @@ mod tests {
     use ddpo_rollout::score::Component;
 
     #[test]
-    fn every_component_has_a_column_and_a_comma_is_quoted() {
+    fn every_component_has_a_column_and_missing_ones_are_empty() {
         let score = |reward: f32, components: &[(&str, f32)]| {
             let part =
                 |(name, value): &(&str, f32)| Component { name: (*name).to_owned(), value: *value };
@@ -55,9 +56,9 @@ mod tests {
         let scores =
             [score(1.5, &[("a", 2.0)]), score(-1.0, &[("grpc://x:1,y:2", 0.5), ("a", 3.0)])];
         let columns = Columns::of(&scores);
-        assert_eq!(columns.heading("sample"), "sample,reward,a,\"grpc://x:1,y:2\"\n");
-        assert_eq!(columns.row("0", &scores[0]), "0,1.5,2,\n");
-        assert_eq!(columns.row("b\"", &scores[1]), "\"b\"\"\",-1,3,0.5\n");
-        assert_eq!(Columns::of(&[Score::plain(1.0)]).heading("sample"), "sample,reward\n");
+        assert_eq!(columns.heading("sample"), ["sample", "reward", "a", "grpc://x:1,y:2"]);
+        assert_eq!(columns.row("0", &scores[0]), ["0", "1.5", "2", ""]);
+        assert_eq!(columns.row("b\"", &scores[1]), ["b\"", "-1", "3", "0.5"]);
+        assert_eq!(Columns::of(&[Score::plain(1.0)]).heading("sample"), ["sample", "reward"]);
     }
 }
