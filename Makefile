@@ -7,12 +7,14 @@ SHELL := bash
 
 CARGO ?= cargo
 DDPO := $(or $(CARGO_TARGET_DIR),target)/release/ddpo
-VENV := $(or $(DDPO_VENV),.venv)
+# The Python peer: the locked environment, or one of your own, for a PyTorch with CUDA.
+PEER = $(if $(DDPO_VENV),$(DDPO_VENV)/bin/python,"$$(scripts/setup-clients tests/parity/requirements.txt)")
 
 # How long each target is fuzzed.
 FUZZ_SECONDS ?= 600
 
-# Arguments for one of the runners: make parity ARGS="--only celebahq-256"
+# Arguments for the runner of a target. parity, test-deploy, test-manifests and structure pass them to pytest:
+#   make parity ARGS="-k celebahq-256"    make test-manifests ARGS="-k 'not test_live'"
 ARGS ?=
 
 .PHONY: help
@@ -43,14 +45,21 @@ setup-system: ## install what the build needs, with apt
 	scripts/setup-system --install
 
 .PHONY: python
-python: ## put PyTorch, diffusers and transformers, the peer of parity and bench, in .venv/
-	@scripts/setup-python
+python: ## install PyTorch, diffusers and transformers, the peer of parity and bench, in the cache
+	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
 
 .PHONY: clients
-clients: ## put what tests need of Python, gRPC's client, numpy, TensorBoard and Jupyter among it, in the cache
-	@scripts/setup-clients >/dev/null
-	@for folder in report sharing notebook loggers; do \
+clients: ## install the Python packages of the Rust tests in the cache: gRPC, numpy, TensorBoard, Jupyter
+	@for folder in clients report sharing notebook loggers; do \
 	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
+
+.PHONY: locks
+locks: ## write tests/*/requirements.txt anew from requirements.in; ARGS="--upgrade" takes newer packages
+	for folder in $(dir $(wildcard tests/*/requirements.in)); do \
+	  scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --annotation-style line \
+	    --custom-compile-command "make locks" --output-file "$${folder}requirements.txt" $(ARGS) \
+	    $$([ ! -e "$${folder}excludes.txt" ] || printf -- "--excludes %s" "$${folder}excludes.txt") \
+	    "$${folder}requirements.in"; done
 
 .PHONY: build
 build: setup ## build the release binaries
@@ -66,17 +75,20 @@ test-slow: setup ## run the tests of minutes: five hundred faults over all servi
 	$(CARGO) test --release --workspace --locked --test nothing_lost -- --nocapture
 
 .PHONY: test-deploy
-test-deploy: build ## run the tests of image, Compose and two hosts; those that need a Docker engine, where there is one
-	cd tests/deploy && DDPO_SCHEMA_PYTHON="$$(../../scripts/setup-clients requirements.txt)" \
-	  "$$(../../scripts/setup-clients)" -m unittest -v $(ARGS)
+test-deploy: build ## run the tests of image, Compose and two hosts; some need a Docker engine or root
+	"$$(scripts/setup-clients tests/deploy/requirements.txt)" -m pytest tests/deploy $(ARGS)
 
 .PHONY: test-manifests
-test-manifests: build ## hold deploy/kubernetes/ against Kubernetes' schemas, itself and the binaries
-	PYTHONDONTWRITEBYTECODE=1 "$$(scripts/setup-clients tests/manifests/requirements.txt)" \
-	  tests/manifests/run.py --binaries $(dir $(DDPO)) $(ARGS)
+test-manifests: build ## check deploy/kubernetes/ against Kubernetes' schemas, itself and the binaries
+	"$$(scripts/setup-clients tests/manifests/requirements.txt)" -m pytest tests/manifests \
+	  --binaries $(dir $(DDPO)) $(ARGS)
+
+.PHONY: structure
+structure: ## check the arrows between crates and the imports between files
+	"$$(scripts/setup-clients tests/structure/requirements.txt)" -m pytest tests/structure $(ARGS)
 
 .PHONY: lint
-lint: setup ## check the format, clippy and the docs, warnings denied
+lint: setup structure ## check the format, clippy, the docs and the structure, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --locked
@@ -84,11 +96,11 @@ lint: setup ## check the format, clippy and the docs, warnings denied
 .PHONY: parity
 parity: build python ## compare with the real diffusers, transformers, Pillow and PyTorch
 	$(CARGO) build --release --locked --workspace --example vision --example hub
-	$(VENV)/bin/python tests/parity/run.py --ddpo $(DDPO) $(ARGS)
+	$(PEER) -m pytest tests/parity --ddpo $(DDPO) $(ARGS)
 
 .PHONY: bench
 bench: build python ## time ours against Python, interleaved; writes bench/results.json
-	$(VENV)/bin/python bench/run.py --ddpo $(DDPO) $(ARGS)
+	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## feed garbage to what reads the wire, ten minutes each target (nightly Rust, cargo-fuzz)
@@ -104,14 +116,14 @@ proto: ## renew the code that is generated from proto/ddpo/v1
 
 .PHONY: goldens
 goldens: python ## write tests/goldens anew from diffusers and PyTorch
-	$(VENV)/bin/python tests/goldens/make_unet.py
-	$(VENV)/bin/python tests/goldens/make_scheduler.py
-	$(VENV)/bin/python tests/goldens/make_learner.py
-	$(VENV)/bin/python tests/goldens/make_vision.py
-	$(VENV)/bin/python tests/goldens/make_torchscript.py
-	$(VENV)/bin/python tests/goldens/make_seed_file.py
+	$(PEER) tests/goldens/make_unet.py
+	$(PEER) tests/goldens/make_scheduler.py
+	$(PEER) tests/goldens/make_learner.py
+	$(PEER) tests/goldens/make_vision.py
+	$(PEER) tests/goldens/make_torchscript.py
+	$(PEER) tests/goldens/make_seed_file.py
 
 .PHONY: clean
-clean: ## remove build outputs, libtorch and the link to the Python peer
+clean: ## remove build outputs and libtorch
 	$(CARGO) clean
-	rm -rf .libtorch .venv
+	rm -rf .libtorch

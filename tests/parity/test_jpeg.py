@@ -1,19 +1,9 @@
-"""Compares the sizes that `ddpo score --task "jpeg incompressibility"` prints with Pillow's.
+"""Compares the sizes that `ddpo score --task "jpeg incompressibility"` prints with Pillow's, to the byte, over images
+of many kinds and sizes."""
 
-    .venv/bin/python tests/parity/jpeg.py --ddpo target/release/ddpo [--folder DIR]
-
-Draws images of many kinds and sizes into a folder, scores the folder with ddpo, encodes the
-same files with Pillow 12.1.0 at quality 95, and compares to the byte. Ends with 1 and names the
-images if any differ.
-"""
-
-import argparse
 import csv
 import io
 import pathlib
-import subprocess
-import sys
-import tempfile
 
 import numpy
 import PIL
@@ -103,59 +93,15 @@ def draw(folder):
 def pillow_kilobytes(path):
     buffer = io.BytesIO()
     Image.open(path).convert("RGB").save(buffer, format="JPEG", quality=95)
-    return f"{len(buffer.getvalue()) / 1000:.3f}"
+    return len(buffer.getvalue()) / 1000
 
 
-def ddpo_kilobytes(ddpo, folder):
-    command = [ddpo, "score", "--task", "jpeg incompressibility", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode != 0:
-        sys.exit(f"jpeg: {' '.join(command)} ended with {done.returncode}\n{done.stderr}")
-    rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    if not rows or list(rows[0]) != ["image", "reward", "jpeg_kilobytes"]:
-        sys.exit(f"jpeg: expected the columns image,reward,jpeg_kilobytes, found\n{done.stdout[:400]}")
-    return {pathlib.Path(row["image"]).name: row["reward"] for row in rows}
-
-
-def same(found, expected):
-    """Compares kilobytes to the byte, whatever the number of decimals printed."""
-    try:
-        return f"{float(found):.3f}" == expected
-    except (TypeError, ValueError):
-        return False
-
-
-def compare(ddpo, folder):
-    """Draws into the empty folder and compares; gives the numbers of images and of equals."""
-    draw(folder)
-    paths = sorted(folder.iterdir())
-    found = ddpo_kilobytes(ddpo, folder)
-    equal = 0
-    for path in paths:
-        expected = pillow_kilobytes(path)
-        if same(found.get(path.name), expected):
-            equal += 1
-        else:
-            print(f"jpeg: {path.name}: expected {expected} kB, found {found.get(path.name)}")
-    if len(found) != len(paths):
-        print(f"jpeg: expected {len(paths)} rows, found {len(found)}")
-        equal = min(equal, len(paths) - 1)
-    return len(paths), equal
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ddpo", required=True, help="the ddpo binary")
-    parser.add_argument("--folder", help="where to put the folder of images; it is removed after")
-    arguments = parser.parse_args()
-    if PIL.__version__ != PILLOW:
-        sys.exit(f"jpeg: expected Pillow {PILLOW}, found {PIL.__version__}")
-    with tempfile.TemporaryDirectory(prefix="jpeg-parity-", dir=arguments.folder) as folder:
-        count, equal = compare(arguments.ddpo, pathlib.Path(folder))
-    print(f"jpeg: {count} images, {equal} equal")
-    if equal != count:
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+def test_jpeg_sizes_are_those_of_pillow(ddpo, gaps, tmp_path):
+    assert PIL.__version__ == PILLOW
+    draw(tmp_path)
+    rows = csv.DictReader(io.StringIO(ddpo("score", "--task", "jpeg incompressibility", tmp_path)))
+    assert rows.fieldnames == ["image", "reward", "jpeg_kilobytes"]
+    # Compared to the byte, whatever the number of decimals printed.
+    found = {pathlib.Path(row["image"]).name: round(float(row["reward"]), 3) for row in rows}
+    assert found == {path.name: pillow_kilobytes(path) for path in tmp_path.iterdir()}
+    gaps.note("images", len(found))

@@ -1,17 +1,14 @@
-"""A reward of the user's own as TorchScript, compared with the same module in PyTorch."""
+"""Compares a TorchScript reward with the same module in PyTorch."""
 
 import csv
-import subprocess
 
 import numpy
+import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from report import Row
-
 LIMIT = 1e-5
-TIMEOUT_SECONDS = 300
 SIZES = [(12, 12), (13, 17), (12, 12), (40, 9), (12, 12)]
 
 
@@ -54,31 +51,19 @@ def randomize(module):
             tensor.copy_(torch.randn_like(tensor) * 0.3)
 
 
-def compare(ddpo, levels, folder):
-    """`ddpo score` on the file, saved in training mode as it may well be, against evaluation mode."""
-    row = Row("torchscript-levels" if levels else "torchscript-float")
+@pytest.mark.parametrize("levels", [True, False], ids=["levels", "float"])
+def test_torchscript(levels, ddpo, gaps, tmp_path):
+    """`ddpo score` with a file that was saved in training mode, as users do, against the module in evaluation mode."""
     module = Network(levels)
     randomize(module)
-    torch.jit.script(module.train()).save(str(folder / "reward.pt"))
-    pictures = write_pictures(folder / "pictures")
-    source = f"torchscript:{folder / 'reward.pt'}" + ("" if levels else "?input=float")
-    line = [*ddpo, "score", "--reward", source, "--device", "cpu", folder / "pictures"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
-    if done.returncode != 0:
-        row.fail(done.stderr.strip())
-        return row
-    found = {line["image"]: float(line["reward"]) for line in csv.DictReader(done.stdout.splitlines())}
+    torch.jit.script(module.train()).save(str(tmp_path / "reward.pt"))
+    pictures = write_pictures(tmp_path / "pictures")
+    source = f"torchscript:{tmp_path / 'reward.pt'}" + ("" if levels else "?input=float")
+    printed = ddpo("score", "--reward", source, "--device", "cpu", tmp_path / "pictures")
+    found = {line["image"]: float(line["reward"]) for line in csv.DictReader(printed.splitlines())}
     module.eval()
     for path in pictures:
         pixels = torch.from_numpy(numpy.asarray(Image.open(path)).copy()).permute(2, 0, 1)[None]
         with torch.no_grad():
             expected = module(pixels if levels else pixels.float() / 255).item()
-        row.limit("score", abs(found[str(path)] - expected) / max(1.0, abs(expected)), LIMIT)
-    return row
-
-
-def comparisons(command):
-    """Name and function of every comparison."""
-    for levels in (True, False):
-        name = "torchscript-levels" if levels else "torchscript-float"
-        yield name, lambda folder, given=levels: compare(command, given, folder)
+        gaps.limit("score", abs(found[str(path)] - expected) / max(1.0, abs(expected)), LIMIT)

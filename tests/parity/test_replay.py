@@ -3,14 +3,16 @@
 import copy
 import json
 
+import pytest
 import torch
 from diffusers import DDPMPipeline
 from safetensors.torch import load_file, save_file
 
 import transition
 from checkpoints import SMALL, Case, ddim, write_checkpoint
-from report import COSINE_LIMIT, Row
+from commands import ROOT
 
+COSINE_LIMIT = 0.99
 CLIP_RATIO = 1e-4
 CLIP_ADVANTAGES = 10.0
 LEARNING_RATE = 1e-5
@@ -18,6 +20,8 @@ MAX_GRAD_NORM = 1.0
 MINI_BATCH = 4
 SAMPLES = 8
 STEPS = 6
+
+TOY = ROOT / "models" / "toy-faces-32"
 
 REPLAY_CASES = [
     Case("replay-small", SMALL | {"sample_size": 16}, steps=STEPS, samples=SAMPLES, batch=MINI_BATCH),
@@ -83,24 +87,18 @@ def train(unet, scheduler, batch):
         optimizer.step()
 
 
-def saved_pipeline(row, out, original):
-    """Opens what ddpo saved with diffusers; its tensors and settings have to be those of the files."""
-    found = sorted(out.rglob("model_index.json"))
-    if not found:
-        row.fail("replay wrote no checkpoint (no model_index.json)")
-        return None
-    folder = found[0].parent
+def saved_unet(out, original):
+    """Opens what ddpo saved with diffusers, and checks that its tensors and settings are those of the files."""
+    folder = min(out.rglob("model_index.json")).parent
     unet = DDPMPipeline.from_pretrained(folder).unet
     stored = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
     state = unet.state_dict()
-    if stored.keys() != state.keys():
-        row.fail(f"saved names differ from diffusers': {sorted(stored.keys() ^ state.keys())[:4]}")
-    elif not all(torch.equal(stored[name], state[name]) for name in state):
-        row.fail("diffusers reads back other tensors than were saved")
+    assert stored.keys() == state.keys()
+    assert all(torch.equal(stored[name], state[name]) for name in state), "diffusers reads back other tensors"
     settings = json.loads((folder / "unet" / "config.json").read_text())
     for key, value in original.config.items():
-        if not key.startswith("_") and key in settings and list_of(settings[key]) != list_of(value):
-            row.fail(f"config.json: {key} was {value}, saved as {settings[key]}")
+        if not key.startswith("_") and key in settings:
+            assert list_of(settings[key]) == list_of(value), f"config.json: {key}"
     return unet
 
 
@@ -108,27 +106,19 @@ def list_of(value):
     return list(value) if isinstance(value, tuple) else value
 
 
-def compare_updates(row, before, ours, theirs):
-    """The cosine of the two updates over all parameters, and their relative distance."""
+def compare_updates(gaps, before, ours, theirs):
+    """Compares the cosine of the two updates over all parameters, and records their relative distance."""
     names = list(before)
     a = torch.cat([(ours[n] - before[n]).double().flatten() for n in names])
     b = torch.cat([(theirs[n] - before[n]).double().flatten() for n in names])
-    if not a.norm() > 0:
-        row.fail("replay changed nothing")
-        return
-    row.at_least("cosine", float(a @ b / (a.norm() * b.norm())), COSINE_LIMIT)
-    row.note("distance", float((a - b).norm() / b.norm()))
-    row.note("update_norm_ratio", float(a.norm() / b.norm()))
+    assert a.norm() > 0, "replay changed nothing"
+    gaps.at_least("cosine", float(a @ b / (a.norm() * b.norm())), COSINE_LIMIT)
+    gaps.note("distance", float((a - b).norm() / b.norm()))
+    gaps.note("update_norm_ratio", float(a.norm() / b.norm()))
 
 
-def compare(ddpo, case, folder, seed, checkpoint=None):
-    """Records, replays and trains one batch; `checkpoint` names an existing one to use."""
-    row = Row(case.name)
-    if checkpoint is None:
-        checkpoint = folder / "checkpoint"
-        unet = write_checkpoint(case, checkpoint, seed)
-    else:
-        unet = DDPMPipeline.from_pretrained(checkpoint).unet.eval()
+def compare(ddpo, gaps, unet, checkpoint, case, folder):
+    """Records, replays and trains one batch."""
     batch = record(unet, ddim(checkpoint), case)
     save_file({k: v.contiguous() for k, v in batch.items()}, folder / "batch.safetensors")
     out = folder / "replayed"
@@ -139,9 +129,19 @@ def compare(ddpo, case, folder, seed, checkpoint=None):
         "--max-grad-norm", MAX_GRAD_NORM, "--weight-decay", 1e-4, "--device", "cpu", "--dtype", "f32",
         "--threads", 2,
     )  # fmt: skip
-    ours = saved_pipeline(row, out, unet)
-    if ours is not None:
-        before = copy.deepcopy(unet.state_dict())
-        train(unet, ddim(checkpoint), batch)
-        compare_updates(row, before, ours.state_dict(), unet.state_dict())
-    return row
+    ours = saved_unet(out, unet)
+    before = copy.deepcopy(unet.state_dict())
+    train(unet, ddim(checkpoint), batch)
+    compare_updates(gaps, before, ours.state_dict(), unet.state_dict())
+
+
+@pytest.mark.parametrize("case", REPLAY_CASES, ids=lambda case: case.name)
+def test_replay(case, ddpo, gaps, tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    unet = write_checkpoint(case, checkpoint, 500 + REPLAY_CASES.index(case))
+    compare(ddpo, gaps, unet, checkpoint, case, tmp_path)
+
+
+def test_replay_of_toy_faces(ddpo, gaps, tmp_path):
+    unet = DDPMPipeline.from_pretrained(TOY).unet.eval()
+    compare(ddpo, gaps, unet, TOY, Case(TOY.name, {}, steps=STEPS, samples=SAMPLES), tmp_path)

@@ -1,0 +1,116 @@
+"""Compares exports: .pth files that torch and UNet2DModel load, checkpoints that diffusers opens, and a pushed repository
+that diffusers fetches from the tests' own Hub."""
+
+import subprocess
+import sys
+
+import torch
+from diffusers import DDIMPipeline, UNet2DModel
+from safetensors.torch import load_file
+
+from checkpoints import CASES, write_checkpoint
+from commands import run
+
+TOKEN = "hf_of_parity"
+REPOSITORY = "someone/small-faces"
+TRAIN = [
+    "--task", "jpeg compressibility", "--num-epochs", "1", "--num-samples-per-epoch", "4", "--batch-size", "2",
+    "--num-inference-steps", "4", "--eval-every-each-epoch", "1", "--num-eval-samples", "2", "--device", "cpu",
+    "--initial-lr", "1e-4", "--peak-lr", "1e-4", "--ratio-tolerance", "1e-3",
+]
+
+
+def epsilon(unet):
+    """Returns what a model predicts for fixed noise at three timesteps."""
+    side, channels = unet.config.sample_size, unet.config.in_channels
+    noise = torch.randn(3, channels, side, side, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        return unet.eval()(noise, torch.tensor([3, 250, 900])).sample
+
+
+def fresh(unet):
+    """Returns a model with the same weights in new memory: a tensor's alignment has an effect on the last bits."""
+    copy = UNet2DModel.from_config(unet.config)
+    copy.load_state_dict(unet.state_dict())
+    return copy
+
+
+def test_convert_to_pth(ddpo, gaps, tmp_path):
+    """torch loads the file strictly, predicts the same epsilon, and its optimizer continues."""
+    write_checkpoint(CASES[0], tmp_path / "model", 600)
+    ddpo("train", "--ddpm-ckpt", tmp_path / "model", "--output-dir", tmp_path / "run", *TRAIN)
+    made = tmp_path / "run" / "checkpoints" / "epoch-000001"
+    ddpo("convert", made, "--out", tmp_path / "made.pth")
+    loaded = torch.load(tmp_path / "made.pth", weights_only=True)
+    unet = UNet2DModel.from_pretrained(made / "unet")
+    taken = UNet2DModel.from_config(unet.config)
+    taken.load_state_dict(loaded["model_state_dict"], strict=True)
+    assert list(loaded["model_state_dict"]) == list(taken.state_dict()), "the order of UNet2DModel's parameters"
+    gaps.limit("epsilon", (epsilon(fresh(unet)) - epsilon(taken)).abs().max().item(), 0.0)
+    optimizer = torch.optim.AdamW(taken.parameters())
+    optimizer.load_state_dict(loaded["optimizer_state_dict"])
+    moments = load_file(made / "optimizer.safetensors")
+    for name, parameter in taken.named_parameters():
+        state = optimizer.state[parameter]
+        for ours, theirs in (("first", "exp_avg"), ("second", "exp_avg_sq")):
+            gaps.limit("moments", (state[theirs] - moments[f"{ours}.{name}"]).abs().max().item(), 0.0)
+        parameter.grad = torch.ones_like(parameter)
+    steps = {int(state["step"]) for state in optimizer.state.values()}
+    optimizer.step()
+    gaps.note("steps", steps)
+    assert steps == {2}
+    assert optimizer.param_groups[0]["lr"] == 1e-4
+
+
+def test_convert_from_pth(ddpo, gaps, tmp_path):
+    """diffusers opens a folder that was made from a .pth file with the old names of attention."""
+    case = next(case for case in CASES if case.name == "bin-root-old-names")
+    unet = write_checkpoint(case, tmp_path / "base", 601)
+    finetuned = fresh(unet)
+    optimizer = torch.optim.AdamW(finetuned.parameters(), lr=1e-3)
+    epsilon_before = epsilon(finetuned)
+    for parameter in finetuned.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+    optimizer.step()
+    torch.save(
+        {
+            "model_state_dict": finetuned.state_dict(),
+            "optimizer_state_dict": optimizer.state_dict(),
+            "best_reward": torch.tensor(1.5).double().numpy()[()],
+        },
+        tmp_path / "seed.pth",
+    )
+    ddpo("convert", tmp_path / "seed.pth", "--ddpm-ckpt", tmp_path / "base", "--out", tmp_path / "made")
+    pipeline = DDIMPipeline.from_pretrained(tmp_path / "made")
+    pipeline.set_progress_bar_config(disable=True)
+    gaps.limit("epsilon", (epsilon(fresh(pipeline.unet)) - epsilon(finetuned)).abs().max().item(), 0.0)
+    gaps.at_least("moved", (epsilon_before - epsilon(finetuned)).abs().max().item(), 1e-4)
+    gaps.note("images", len(pipeline(batch_size=2, num_inference_steps=4, eta=1.0).images))
+
+
+FETCH = """
+import sys, torch
+from diffusers import DDIMPipeline
+pipeline = DDIMPipeline.from_pretrained(sys.argv[1])
+torch.save(pipeline.unet.state_dict(), sys.argv[2])
+pipeline(batch_size=1, num_inference_steps=2, eta=1.0, generator=torch.Generator().manual_seed(0))
+"""
+
+
+def test_push(ddpo, examples, gaps, monkeypatch, tmp_path):
+    """diffusers fetches, by name alone, a repository that ddpo pushed."""
+    write_checkpoint(CASES[0], tmp_path / "model", 602)
+    ddpo("train", "--ddpm-ckpt", tmp_path / "model", "--output-dir", tmp_path / "run", *TRAIN)
+    # The Hub ends with its standard input.
+    with subprocess.Popen([examples / "hub", TOKEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.stdout.readline().strip())
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        ddpo("push", REPOSITORY, "--run", tmp_path / "run")
+        run(sys.executable, "-c", FETCH, REPOSITORY, tmp_path / "fetched.pt")
+    fetched = torch.load(tmp_path / "fetched.pt", weights_only=True)
+    best = load_file(tmp_path / "run" / "checkpoints" / "best" / "unet" / "diffusion_pytorch_model.safetensors")
+    gaps.note("tensors", len(fetched))
+    assert fetched.keys() == best.keys()
+    assert all(torch.equal(fetched[name], best[name]) for name in best), "diffusers fetches other weights than were pushed"
