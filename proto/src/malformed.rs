@@ -28,6 +28,27 @@ pub enum Malformed {
         /// Bytes found.
         found: usize,
     },
+    /// A text is not a reward expression.
+    #[error("{field}: expected {reason}")]
+    Reward {
+        /// The field.
+        field: &'static str,
+        /// The error of the parser, from after "expected".
+        reason: String,
+    },
+    /// A revision is not a commit of the Hub.
+    #[error("{0}: expected a revision of 40 hexadecimal digits")]
+    Revision(&'static str),
+    /// A list is longer than the limit.
+    #[error("{field}: expected at most {limit} entries, found {found}")]
+    TooMany {
+        /// The field.
+        field: &'static str,
+        /// Entries allowed.
+        limit: usize,
+        /// Entries found.
+        found: usize,
+    },
     /// A text is longer than the limit.
     #[error("{field}: expected at most {limit} bytes, found {found}")]
     TextTooLong {

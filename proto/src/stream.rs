@@ -2,6 +2,7 @@
 //! receipt.
 
 use ddpo_rollout::order::{Track, WeightsId};
+use ddpo_rollout::reward::RewardId;
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::TrajectoryHeader;
 use std::fmt;
@@ -58,11 +59,11 @@ impl Opening {
 
 /// A score and the task that it is for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TaskScore {
+pub struct GivenScore {
     /// The score of the reward model.
     pub score: Score,
-    /// The task.
-    pub task: String,
+    /// The reward that it was given for.
+    pub reward: RewardId,
 }
 
 /// The receiver's decision on a trajectory.

@@ -5,7 +5,7 @@ use ddpo_proto::convert::header::UnsendableHeader;
 use ddpo_proto::convert::{header, reply, score};
 use ddpo_proto::limits::Limits;
 use ddpo_proto::malformed::Malformed;
-use ddpo_proto::stream::{Opening, Receipt, TaskScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::stream::{Opening, Receipt, GivenScore, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
@@ -44,9 +44,13 @@ fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
     }
 }
 
-fn task_score(reward: f32) -> TaskScore {
+fn task_score(reward: f32) -> GivenScore {
     let components = vec![Component { name: "bytes".to_owned(), value: 12.0 }];
-    TaskScore { score: Score { reward, components }, task: "jpeg".to_owned() }
+    GivenScore { score: Score { reward, components }, reward: reward_id("jpeg") }
+}
+
+fn reward_id(label: &str) -> RewardId {
+    RewardId { label: label.to_owned(), digest: Digest([6; 32]) }
 }
 
 fn refused(spoil: impl Fn(&mut wire::TrajectoryHeader)) -> Malformed {
@@ -107,7 +111,9 @@ fn every_malformed_score_has_its_name() {
     };
     let infinite = refused(&|m| m.reward = f32::INFINITY);
     assert_eq!(infinite, Malformed::RewardNotFinite(f32::INFINITY));
-    assert_eq!(refused(&|m| m.task.clear()), Malformed::Missing("task"));
+    assert_eq!(refused(&|m| m.reward_label.clear()), Malformed::Missing("reward_label"));
+    let short = Malformed::DigestLength { field: "reward_digest", found: 31 };
+    assert_eq!(refused(&|m| m.reward_digest.truncate(31)), short);
     let value = refused(&|m| m.components[0].value = f32::NAN);
     assert_eq!(value, Malformed::ComponentNotFinite(0));
     assert_eq!(refused(&|m| m.components[0].name.clear()), Malformed::Missing("component.name"));
@@ -172,13 +178,13 @@ fn any_header() -> impl Strategy<Value = TrajectoryHeader> {
     })
 }
 
-fn any_score() -> impl Strategy<Value = TaskScore> {
+fn any_score() -> impl Strategy<Value = GivenScore> {
     let value = || any::<f32>().prop_filter("finite", |value| value.is_finite());
     let component = (any_text(), value()).prop_map(|(name, value)| Component { name, value });
     let components = prop::collection::vec(component, 0..8);
-    (value(), components, any_text()).prop_map(|(reward, components, task)| TaskScore {
+    (value(), components, any_text()).prop_map(|(reward, components, label)| GivenScore {
         score: Score { reward, components },
-        task,
+        reward: reward_id(&label),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use ddpo_proto::stream::TrajectoryIdentity;
+use ddpo_rollout::reward::RewardId;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Trajectory, TrajectoryError, TrajectoryHeader};
 use thiserror::Error;
@@ -19,8 +20,8 @@ pub struct IncomingTrajectory {
     pub log_probs: Vec<f32>,
     /// The score; present only on the way to the learner.
     pub score: Option<Score>,
-    /// The task of the score; present with the score.
-    pub task: Option<String>,
+    /// The reward that the score was given for; present with the score.
+    pub reward: Option<RewardId>,
 }
 
 /// Errors from turning a received trajectory into a scored one.

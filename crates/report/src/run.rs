@@ -5,6 +5,7 @@ use crate::files::read_text;
 use crate::table::Table;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ddpo_rollout::reward::RewardSpec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -103,9 +104,11 @@ impl Run {
         if !path.is_file() {
             return Err(ReportError::NoRun(root.into()));
         }
-        let settings = read_text(&path)?
+        let mut settings = read_text(&path)?
             .parse::<toml::Table>()
             .map_err(|error| ReportError::file(&path, error.message()))?;
+        // Made from the settings, which the page shows.
+        settings.remove(RewardSpec::TABLE);
         let path = root.join(METRICS);
         let epochs = if path.is_file() { lines(&path)? } else { Vec::new() };
         let path = root.join(EVALUATIONS);

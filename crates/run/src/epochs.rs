@@ -173,7 +173,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let OpenRun { plan, folder, model, learner, epoch, .. } = &self.run;
         let title = format!("samples of epoch {epoch}");
         let path = folder.samples(*epoch);
-        pictures::write(&path, &plan.reward.label(), model.shape, scored, &title)?;
+        pictures::write(&path, &plan.rewards.reward.label(), model.shape, scored, &title)?;
         if plan.settings.record_batches {
             let trajectories: Vec<_> = scored.iter().map(|one| &one.trajectory).collect();
             let path = folder.batch(*epoch)?;

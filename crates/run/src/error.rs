@@ -61,10 +61,7 @@ pub enum RunError {
         found: Digest,
     },
     /// An evaluation was not scored with a reward that is held out for it.
-    #[error(
-        "evaluation: sample {sample}: expected a component \"{name}\", found none; \
-         hint: eval_rewards of each rewarder has to name it"
-    )]
+    #[error("evaluation: sample {sample}: expected a component \"{name}\", found none")]
     HeldOut {
         /// Index of the sample.
         sample: u32,

@@ -81,7 +81,7 @@ impl Evaluations {
     ) -> Result<Evaluation, RunError> {
         check_held_out(plan, scored)?;
         let title = format!("after {epoch} epochs");
-        pictures::write(&folder.eval(epoch, "png"), &plan.reward.label(), shape, scored, &title)?;
+        pictures::write(&folder.eval(epoch, "png"), &plan.rewards.reward.label(), shape, scored, &title)?;
         let columns = Columns::of(scored.iter().map(|one| &one.score));
         let row = |one: &ScoredTrajectory| {
             let sample = one.trajectory.header().coordinates.sample;
@@ -103,7 +103,7 @@ impl Evaluations {
 
 /// Checks that every sample was scored with the rewards that are held out for evaluation.
 fn check_held_out(plan: &Plan, scored: &[ScoredTrajectory]) -> Result<(), RunError> {
-    for name in plan.held_out.iter().map(RewardExpression::held_out_name) {
+    for name in plan.rewards.held_out.iter().map(RewardExpression::held_out_name) {
         let lacks = |one: &&ScoredTrajectory| {
             !one.score.components.iter().any(|component| component.name == name)
         };

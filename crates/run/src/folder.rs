@@ -6,6 +6,7 @@ use crate::leftovers;
 use crate::place::anchored;
 use crate::settings::Settings;
 use ddpo_files::{publish_folder, recover_folder, write_file};
+use ddpo_rollout::reward::RewardSpec;
 use std::path::{Path, PathBuf};
 
 /// The folder of a run.
@@ -47,11 +48,12 @@ impl RunFolder {
         std::fs::create_dir_all(&self.root).map_err(FolderError::io("create", &self.root))
     }
 
-    /// Makes what is missing, `run.toml` too, and removes what a killed process left half-written.
+    /// Makes missing folders, writes `run.toml` if there is none, and removes what a killed process left
+    /// half-written.
     ///
     /// # Errors
     /// [`FolderError`] names the file or folder.
-    pub fn begin(&self, settings: &Settings) -> Result<(), FolderError> {
+    pub fn begin(&self, settings: &Settings, reward: &RewardSpec) -> Result<(), FolderError> {
         for name in ["samples", "eval", "checkpoints"] {
             let path = self.root.join(name);
             std::fs::create_dir_all(&path).map_err(FolderError::io("create", &path))?;
@@ -61,10 +63,9 @@ impl RunFolder {
         if !file.exists() {
             let heading =
                 "# The settings of this run; `ddpo train --resume --output-dir` takes them up.\n";
-            write_file(
-                &file,
-                format!("{heading}{}", toml::to_string(&anchored(settings))?).as_bytes(),
-            )?;
+            let mut table = toml::Table::try_from(anchored(settings))?;
+            table.insert(RewardSpec::TABLE.into(), toml::Value::try_from(reward)?);
+            write_file(&file, format!("{heading}{}", toml::to_string(&table)?).as_bytes())?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use ddpo_algorithm::learner::Learner;
 use ddpo_diffusion::device;
+use ddpo_rollout::reward::RewardSpec;
 use std::path::Path;
 use tch::{Device, Kind};
 
@@ -25,6 +26,8 @@ use tch::{Device, Kind};
 #[derive(Debug)]
 pub struct OpenRun<'a> {
     pub(super) plan: &'a Plan,
+    /// What its images are scored with.
+    reward: &'a RewardSpec,
     pub(super) folder: &'a RunFolder,
     pub(super) model: Model,
     pub(super) learner: Learner,
@@ -50,6 +53,7 @@ impl<'a> OpenRun<'a> {
     /// [`RunError`] by what cannot be loaded.
     pub fn open(
         plan: &'a Plan,
+        reward: &'a RewardSpec,
         folder: &'a RunFolder,
         progress: &dyn Progress,
     ) -> Result<Self, RunError> {
@@ -69,6 +73,7 @@ impl<'a> OpenRun<'a> {
         }
         Ok(Self {
             plan,
+            reward,
             folder,
             learner,
             evaluations: Evaluations::open(folder, epoch)?,
@@ -139,8 +144,8 @@ impl<'a> OpenRun<'a> {
         let finetuning = Finetuning {
             base: &BaseModel::of(&self.model),
             settings: &self.record,
-            reward: &self.plan.reward,
-            held_out: &self.plan.held_out,
+            reward: &self.plan.rewards.reward,
+            held_out: &self.plan.rewards.held_out,
             shape: self.model.shape,
             epoch: self.epoch,
             command: Command::Train,
@@ -159,7 +164,7 @@ impl<'a> OpenRun<'a> {
                 return Err(FolderError::Taken(self.folder.root().into()).into());
             }
         }
-        self.folder.begin(&self.plan.settings)?;
+        self.folder.begin(&self.plan.settings, self.reward)?;
         self.finish_best()
     }
 

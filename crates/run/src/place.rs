@@ -2,44 +2,44 @@
 //! any working folder, and left out of what the run is.
 
 use crate::settings::Settings;
-use ddpo_rollout::reward::{RewardExpression, TORCHSCRIPT};
+use ddpo_rollout::reward::{RewardExpression, RewardList, RewardSource, Script};
 use std::path::Path;
 
-/// `settings` with the folders and files that they start from under their absolute paths. Other
-/// names, such as those of repositories on the Hub, stay.
+/// Returns `settings` with absolute paths for the folders and files that they name. Other names, such
+/// as those of repositories on the Hub, stay.
 #[must_use]
 pub fn anchored(settings: &Settings) -> Settings {
     let absolute = |path: &Path| path.to_str().map(str::to_owned);
-    let in_source = |source: &str| {
-        let path = source.strip_prefix(TORCHSCRIPT).map(Path::new);
-        let path = path.and_then(|path| absolute(&path.canonicalize().ok()?));
-        path.map_or_else(|| source.to_owned(), |path| format!("{TORCHSCRIPT}{path}"))
-    };
-    let reward = |reward: &RewardExpression| reward.with_sources(in_source).ok();
-    with_rewards(with_folders(settings, absolute), |asked| Some(reward(asked)?.to_string()))
+    with_scripts(with_folders(settings, absolute), |path| {
+        path.canonicalize().ok().and_then(|path| absolute(&path))
+    })
 }
 
-/// `settings` without a trace of where anything lies: folders by their last names, the run's own
-/// not at all. A checkpoint records these, so that the same run is the same bytes anywhere.
+/// Returns `settings` without paths: folders and files by their last names, the run's own folder as
+/// `.`. A checkpoint records these, so that the same run gives the same bytes in any folder.
 #[must_use]
 pub fn placeless(settings: &Settings) -> Settings {
     let settings = Settings { output_dir: ".".into(), ..settings.clone() };
     let last = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
-    with_rewards(with_folders(&settings, last), |reward| Some(reward.label()))
+    with_scripts(with_folders(&settings, last), last)
 }
 
-/// `settings` with its rewards as `change` writes them; what it cannot write stays.
-fn with_rewards(
-    settings: Settings,
-    change: impl Fn(&RewardExpression) -> Option<String>,
-) -> Settings {
-    let one = |text: &String| change(&text.parse().ok()?);
-    let all = |texts: &[String]| -> Option<Vec<String>> {
-        RewardExpression::list(texts).ok()?.iter().map(&change).collect()
+/// Replaces the path of each TorchScript file by `name` of it, if there is one.
+fn with_scripts(settings: Settings, name: impl Fn(&Path) -> Option<String>) -> Settings {
+    let in_source = |source: &RewardSource| match source {
+        RewardSource::Script(script) => {
+            let path = name(Path::new(&script.path)).unwrap_or_else(|| script.path.clone());
+            RewardSource::Script(Script { path, ..script.clone() })
+        }
+        other => other.clone(),
     };
-    let reward = settings.reward.as_ref().and_then(one).or(settings.reward);
-    let eval_reward = settings.eval_reward.as_deref().and_then(all).or(settings.eval_reward);
-    Settings { reward, eval_reward, ..settings }
+    let one = |reward: &RewardExpression| reward.with_sources(in_source);
+    let all = |list: &RewardList| RewardList(list.0.iter().map(one).collect());
+    Settings {
+        reward: settings.reward.as_ref().map(one),
+        eval_reward: settings.eval_reward.as_ref().map(all),
+        ..settings
+    }
 }
 
 fn with_folders(settings: &Settings, name: impl Fn(&Path) -> Option<String>) -> Settings {
@@ -88,21 +88,21 @@ mod tests {
         std::fs::write(&file, b"").unwrap();
         let file = file.to_str().unwrap();
         let written = |reward: &str| Settings {
-            reward: Some(reward.into()),
-            eval_reward: Some(vec!["over50".into(), "grpc://a:1".into(), "b:2".into()]),
+            reward: Some(reward.parse().unwrap()),
+            eval_reward: Some(RewardList(
+                RewardExpression::list(&["over50", "grpc://a:1", "b:2"].map(str::to_owned)).unwrap(),
+            )),
             output_dir: ".".into(),
             ..Settings::default()
         };
         let settings = written(&format!("0.50*torchscript:{file} + aesthetic"));
         let anchored = anchored(&settings);
-        let whole = format!("0.5*torchscript:{file} + aesthetic score");
-        assert_eq!(anchored.reward, Some(whole));
-        let held_out = ["over50 years old", "grpc://a:1,b:2"].map(str::to_owned);
-        assert_eq!(anchored.eval_reward.as_deref(), Some(&held_out[..]));
-        let told = placeless(&anchored).reward;
-        assert_eq!(told.as_deref(), Some("0.5*torchscript:smile.pt + aesthetic score"));
-        // What cannot be read is left for the message that refuses it.
-        assert_eq!(placeless(&written("a +")).reward.as_deref(), Some("a +"));
+        let text = |reward: &Option<RewardExpression>| reward.as_ref().unwrap().to_string();
+        assert_eq!(text(&anchored.reward), format!("0.5*torchscript:{file} + aesthetic score"));
+        let held_out = Vec::from(anchored.eval_reward.clone().unwrap());
+        assert_eq!(held_out, ["over50 years old", "grpc://a:1,b:2"]);
+        let told = text(&placeless(&anchored).reward);
+        assert_eq!(told, "0.5*torchscript:smile.pt + aesthetic score");
     }
 
     #[test]

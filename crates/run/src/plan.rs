@@ -4,29 +4,25 @@ use crate::settings::{RewardCompat, Settings};
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_algorithm::config::{InvalidSetting, LearnerConfig, RewardScale};
 use ddpo_algorithm::schedule::LearningRate;
+use ddpo_diffusion::dtype::TorchKind;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::image::PixelMap;
-use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::reward::{RewardExpression, RewardSettings};
 use std::path::PathBuf;
 use tch::Kind;
 
-/// Settings that passed every check that needs neither a model nor a reward: whether there is a
-/// reward model for the task is for whoever scores to say.
+/// Settings that passed every check that needs neither a model nor a reward model.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The settings as resolved.
     pub settings: Settings,
-    /// What is maximised.
-    pub reward: RewardExpression,
-    /// What evaluations are scored with besides.
-    pub held_out: Vec<RewardExpression>,
+    /// What its images are scored with.
+    pub rewards: RewardSettings,
     /// The learner's part.
     pub learner: LearnerConfig,
     /// Samples denoised together.
     pub sample_batch: usize,
-    /// How images become 8-bit.
-    pub pixel_map: PixelMap,
 }
 
 impl Plan {
@@ -40,16 +36,12 @@ impl Plan {
         check_seeds(&settings)?;
         check_rates(&settings)?;
         check_indices(&settings)?;
-        let (reward, held_out) = (reward(&settings)?, held_out(&settings)?);
-        let learner = learner_config(&settings, &reward);
+        let rewards = rewards(&settings);
+        let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
         let sample_batch = settings.sample_batch_size.unwrap_or(settings.batch_size);
         at_least_one("sample_batch_size", sample_batch)?;
-        let pixel_map = match settings.reward_compat {
-            RewardCompat::None => PixelMap::Signed,
-            RewardCompat::Seed => PixelMap::Unit,
-        };
-        Ok(Self { settings, reward, held_out, learner, sample_batch, pixel_map })
+        Ok(Self { settings, rewards, learner, sample_batch })
     }
 
     /// The type that the UNet runs in.
@@ -152,25 +144,20 @@ fn check_indices(settings: &Settings) -> Result<(), InvalidSetting> {
     }
 }
 
-/// The reward: that of the task, where none is written.
-fn reward(settings: &Settings) -> Result<RewardExpression, InvalidSetting> {
-    let (name, text) = match &settings.reward {
-        Some(text) => ("reward", text),
-        None => ("task", &settings.task),
-    };
-    let refused = |expected: String| InvalidSetting::new(name, expected, text);
-    let parsed = text.parse::<RewardExpression>();
-    let reward = parsed.map_err(|error| refused(error.to_string()))?;
-    match settings.reward.is_none() && reward.plain().is_none() {
-        true => Err(refused("one task; hint: reward takes a sum".into())),
-        false => Ok(reward),
+/// The reward's part of the settings. `reward` takes precedence over `task`.
+fn rewards(settings: &Settings) -> RewardSettings {
+    RewardSettings {
+        reward: settings.reward.clone().unwrap_or_else(|| settings.task.into()),
+        held_out: settings.eval_reward.clone().unwrap_or_default().0,
+        pixel_map: match settings.reward_compat {
+            RewardCompat::None => PixelMap::Signed,
+            RewardCompat::Seed => PixelMap::Unit,
+        },
+        age_reward: settings.age_reward,
+        model: settings.reward_model.clone(),
+        aesthetic_head: settings.aesthetic_head.clone(),
+        dtype: settings.reward_dtype,
     }
-}
-
-fn held_out(settings: &Settings) -> Result<Vec<RewardExpression>, InvalidSetting> {
-    let Some(texts) = &settings.eval_reward else { return Ok(Vec::new()) };
-    let refused = |error| InvalidSetting::new("eval_reward", format!("{error}"), texts.join(","));
-    RewardExpression::list(texts).map_err(refused)
 }
 
 fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConfig {

@@ -4,6 +4,7 @@
 use crate::folder::RunFolder;
 use crate::place::anchored;
 use crate::settings::{self, Resolved, SettingFlags, Settings};
+use ddpo_rollout::reward::RewardSpec;
 use ddpo_settings::{SettingsError, Source};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -72,6 +73,21 @@ pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
         then.insert("output_dir".into(), folder.clone());
     }
     then.try_into().map_err(|source| ResumeError::File { path, source })
+}
+
+/// Returns the specification of the reward that the run in `root` recorded; `None` for a run from
+/// before specifications were recorded.
+///
+/// # Errors
+/// [`ResumeError::Settings`] and [`ResumeError::File`] for a `run.toml` that cannot be read.
+pub fn reward_of_run(root: &Path) -> Result<Option<RewardSpec>, ResumeError> {
+    let path = RunFolder::settings_file(root);
+    let unreadable = |error| SettingsError::Unreadable { path: path.clone(), error };
+    let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+    let invalid = |source| ResumeError::File { path: path.clone(), source };
+    let mut table: Table = text.parse().map_err(invalid)?;
+    let spec = table.remove(RewardSpec::TABLE).map(Value::try_into).transpose();
+    spec.map_err(invalid)
 }
 
 fn shown(value: Option<&Value>) -> String {

@@ -7,6 +7,7 @@ use ddpo_algorithm::config::{AdvantageScope, Objective, RewardScale};
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_rollout::reward::{AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
 use ddpo_settings::table::Flags;
@@ -32,7 +33,7 @@ ddpo_settings::settings! {
     values {
         /// "aesthetic score", "under30 years old", "over50 years old", "jpeg compressibility" or
         /// "jpeg incompressibility"
-        task: String = "aesthetic score".into();
+        task: Task = Task::AestheticScore;
         /// Pretrained model: a folder, a Hub name such as google/ddpm-church-256, or toy-faces-32
         ddpm_ckpt: String = "google/ddpm-celebahq-256".into();
         /// Folder of the run
@@ -104,7 +105,7 @@ ddpo_settings::settings! {
         reward_compat: RewardCompat = RewardCompat::None;
         /// logits (their sum over the wanted ages, as the seed implementation; unbounded, so a policy
         /// can raise it without changing the age), probability or log-odds (the one to use)
-        age_reward: String = "logits".into();
+        age_reward: AgeReward = AgeReward::Logits;
         /// Type that a reward's network runs in: f32 or bf16
         reward_dtype: Dtype = Dtype::F32;
         /// Project of Weights & Biases, for wandb_logging
@@ -113,9 +114,9 @@ ddpo_settings::settings! {
     optional {
         /// Reward in place of the task's: a weighted sum such as
         /// "0.7*aesthetic + 0.3*jpeg compressibility"
-        reward: String = String::new();
+        reward: RewardExpression = Task::AestheticScore.into();
         /// Rewards that evaluations alone are scored with, with commas between them
-        eval_reward: Vec<String> = vec![String::new()];
+        eval_reward: RewardList = RewardList(vec![Task::AestheticScore.into()]);
         /// (sample, step) pairs in one backward pass; batch_size by default
         micro_batch_size: usize = 1;
         /// Samples denoised together; batch_size by default
@@ -206,7 +207,7 @@ pub fn resolve(
     flags: &SettingFlags,
 ) -> Result<Resolved, SettingsError> {
     // One file may serve this and the services.
-    let mut layers = layers()?.leave(&["service", "sampler", "rewarder", "learner"]);
+    let mut layers = layers()?.leave(&["service", "sampler", "rewarder", "learner", RewardSpec::TABLE]);
     if let Some(path) = file {
         layers.file(path)?;
         layers.finish::<Settings>()?;

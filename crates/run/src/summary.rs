@@ -15,7 +15,7 @@ pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
     format!(
         "finetuning {} for \"{}\"{from}: {} epochs of {} samples, {} steps each, in {}",
         settings.ddpm_ckpt,
-        plan.reward,
+        plan.rewards.reward,
         settings.num_epochs,
         settings.num_samples_per_epoch,
         settings.num_inference_steps,
@@ -27,7 +27,7 @@ pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
 #[must_use]
 pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
     let EpochMetrics { rewards, update, seconds, .. } = metrics;
-    let labels = plan.reward.terms().iter().map(Term::label);
+    let labels = plan.rewards.reward.terms().iter().map(Term::label);
     let terms = means(&metrics.components, labels.map(|label| (label.clone(), label)));
     let held_out = means(&metrics.eval_components, held_out(plan));
     let eval = metrics.eval_reward_mean;
@@ -51,7 +51,7 @@ pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
 /// The rewards that are held out: their names among the components, and as they are shown.
 fn held_out(plan: &Plan) -> impl Iterator<Item = (String, String)> {
     let named = |reward: &RewardExpression| (reward.held_out_name(), reward.label());
-    plan.held_out.iter().map(named)
+    plan.rewards.held_out.iter().map(named)
 }
 
 /// The means of those components that there are, in brackets.

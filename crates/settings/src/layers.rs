@@ -161,7 +161,8 @@ impl Layers {
     ) -> Result<(), SettingsError> {
         for (key, value) in flags {
             let from = Source::Flag(format!("--{}", key.replace('_', "-")));
-            match self.parts.iter().position(|part| part.has(&key)) {
+            let knows = |part: &Part| part.has(&key) || part.moved(&key).is_some();
+            match self.parts.iter().position(knows) {
                 Some(index) => self.set_text(index, &key, &value, &from)?,
                 None => return Err(self.unknown(&key, from)),
             }
@@ -253,7 +254,9 @@ impl Layers {
 
     fn owner_of_variable(&self, name: &str) -> Owner {
         for (index, part) in self.parts.iter().enumerate() {
-            if let Some(key) = within(&part.name, name).filter(|key| part.has(key)) {
+            if let Some(key) = within(&part.name, name)
+                .filter(|key| part.has(key) || part.moved(key).is_some())
+            {
                 return Owner::Part(index, key.to_owned());
             }
         }

@@ -14,13 +14,15 @@ pub(super) struct Part {
     schema: Table,
     merged: Table,
     hidden: BTreeSet<&'static str>,
+    moved: &'static [(&'static str, &'static str)],
 }
 
 impl Part {
     pub(super) fn new<T: SettingsTable>(name: &str, defaults: &T) -> Result<Self, SettingsError> {
         let (schema, merged) = (Table::try_from(T::example())?, Table::try_from(defaults)?);
         let hidden = T::TABLE.iter().filter(|setting| setting.hides()).map(|setting| setting.name);
-        Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect() })
+        let moved = T::MOVED;
+        Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect(), moved })
     }
 
     /// The values with secrets masked.
@@ -36,6 +38,11 @@ impl Part {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.schema.contains_key(key)
+    }
+
+    /// Returns where a setting is now that this table had before.
+    pub(super) fn moved(&self, key: &str) -> Option<&'static str> {
+        self.moved.iter().find(|(name, _)| *name == key).map(|(_, now)| *now)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
@@ -123,10 +130,12 @@ impl Part {
     }
 
     pub(super) fn known(&self, key: &str, from: &Source) -> Result<&Value, SettingsError> {
-        self.schema.get(key).ok_or_else(|| SettingsError::Unknown {
-            from: from.clone(),
-            key: self.qualified(key),
-            hint: hint(key, self.keys()),
+        self.schema.get(key).ok_or_else(|| {
+            let (from, qualified) = (from.clone(), self.qualified(key));
+            match self.moved(key) {
+                Some(hint) => SettingsError::Moved { from, key: qualified, hint },
+                None => SettingsError::Unknown { from, key: qualified, hint: hint(key, self.keys()) },
+            }
         })
     }
 }

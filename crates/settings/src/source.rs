@@ -59,6 +59,16 @@ pub enum SettingsError {
         /// The nearest known key, if one is near.
         hint: String,
     },
+    /// The setting is elsewhere now.
+    #[error("{from}: {key} is no longer a setting of this program; hint: {hint}")]
+    Moved {
+        /// Its source.
+        from: Source,
+        /// The key.
+        key: String,
+        /// Where the setting is now.
+        hint: &'static str,
+    },
     /// No binary has this table.
     #[error("{from}: unknown table `[{table}]`{hint}")]
     UnknownTable {

@@ -46,6 +46,9 @@ pub trait SettingsTable: Serialize + DeserializeOwned + Default {
     /// Additional names of flags, as (key, flag).
     const ALIASES: &'static [(&'static str, &'static str)];
 
+    /// Settings that this table had before, as (key, where the setting is now).
+    const MOVED: &'static [(&'static str, &'static str)];
+
     /// Returns the defaults with a value for each optional setting, which shows its type.
     fn example() -> Self;
 }
@@ -100,7 +103,11 @@ impl<T: SettingsTable> Args for Flags<T> {
             let name = off(setting.name);
             Arg::new(name.clone()).long(name).hide(true).num_args(0).action(ArgAction::SetTrue)
         });
-        command.args(shown.map(|setting| argument(setting, T::ALIASES))).args(offs)
+        // Accepted by clap, so that the error says where the setting is now.
+        let moved = T::MOVED.iter().map(|(name, _)| {
+            Arg::new(*name).long(flag(name)).hide(true).num_args(0..=1).allow_hyphen_values(true)
+        });
+        command.args(shown.map(|setting| argument(setting, T::ALIASES))).args(offs).args(moved)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -117,6 +124,12 @@ impl<T: SettingsTable> FromArgMatches for Flags<T> {
             }
             if setting.kind == Kind::Switch && matches.get_flag(&off(setting.name)) {
                 given.push((setting.name.to_owned(), "false".to_owned()));
+            }
+        }
+        for (name, _) in T::MOVED {
+            if matches.contains_id(name) {
+                let value = matches.get_one::<String>(name).cloned();
+                given.push(((*name).to_owned(), value.unwrap_or_default()));
             }
         }
         Ok(Self { given, table: PhantomData })
@@ -159,8 +172,9 @@ pub mod private {
 ///
 /// The value of an optional setting only shows its type. Further sections, all optional and in this
 /// order: `urls { name = default; }` for [`SecretUrl`](crate::SecretUrl) fields,
-/// `secrets { name; }` for `Option<Secret>` fields without flags, and
-/// `aliases { name = "other-flag"; }` for additional names of flags.
+/// `secrets { name; }` for `Option<Secret>` fields without flags,
+/// `aliases { name = "other-flag"; }` for additional names of flags, and
+/// `moved { name = "where it is now"; }` for settings that are refused with a hint.
 #[macro_export]
 macro_rules! settings {
     (
@@ -174,6 +188,7 @@ macro_rules! settings {
         $( urls { $( $(#[doc = $uhelp:literal])+ $uname:ident = $url:expr; )* } )?
         $( secrets { $( $(#[doc = $xhelp:literal])+ $xname:ident; )* } )?
         $( aliases { $( $aname:ident = $alias:literal; )* } )?
+        $( moved { $( $mname:ident = $now:literal; )* } )?
     ) => {
         $(#[$attribute])*
         #[derive(
@@ -241,6 +256,9 @@ macro_rules! settings {
 
             const ALIASES: &'static [(&'static str, &'static str)] =
                 &[ $( $( (stringify!($aname), $alias), )* )? ];
+
+            const MOVED: &'static [(&'static str, &'static str)] =
+                &[ $( $( (stringify!($mname), $now), )* )? ];
 
             #[allow(clippy::needless_update)]
             fn example() -> Self {

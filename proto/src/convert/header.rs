@@ -1,15 +1,15 @@
 //! `TrajectoryHeader` <-> [`Opening`].
 
+use super::digest::{digest_from_wire, digest_to_wire};
 use super::text::{optional, required};
 use crate::limits::Limits;
 use crate::malformed::Malformed;
 use crate::stream::{Opening, TrajectoryIdentity};
 use crate::wire;
-use bytes::Bytes;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
 use ddpo_rollout::trajectory::{
-    Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
+    PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
 };
 use thiserror::Error;
 
@@ -75,7 +75,6 @@ pub fn to_wire(
     limits: &Limits,
 ) -> Result<wire::TrajectoryHeader, UnsendableHeader> {
     let (identity, header) = (&opening.identity, &opening.header);
-    let digest = |digest: Digest| Bytes::copy_from_slice(&digest.0);
     let message = wire::TrajectoryHeader {
         trajectory_id: identity.trajectory_id.clone(),
         run_id: identity.run_id.clone(),
@@ -85,12 +84,12 @@ pub fn to_wire(
         incarnation: identity.incarnation,
         policy_version: header.policy_version.0,
         track: track_to_wire(identity.track).into(),
-        weights_digest: digest(header.weights_digest),
+        weights_digest: digest_to_wire(header.weights_digest),
         purpose: purpose_to_wire(header.purpose)?.into(),
         run_seed: header.coordinates.run_seed,
         epoch: header.coordinates.epoch,
         sample: header.coordinates.sample,
-        scheduler_digest: digest(header.scheduler_digest),
+        scheduler_digest: digest_to_wire(header.scheduler_digest),
         dtype: dtype_to_wire(header.dtype).into(),
         shape: Some(wire::Shape {
             channels: narrow(header.shape.channels),
@@ -108,11 +107,6 @@ pub fn to_wire(
 /// What does not fit becomes a number that the check afterwards refuses.
 fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-fn digest_from_wire(field: &'static str, bytes: &[u8]) -> Result<Digest, Malformed> {
-    let found = bytes.len();
-    bytes.try_into().map(Digest).map_err(|_| Malformed::DigestLength { field, found })
 }
 
 fn dtype_from_wire(number: i32) -> Result<StateDtype, Malformed> {

@@ -2,8 +2,10 @@
 //! sends becomes a value of the domain within [`Limits`](crate::limits::Limits), or a
 //! [`Malformed`](crate::malformed::Malformed).
 
+mod digest;
 pub mod header;
 pub mod reply;
 pub mod reward;
+pub mod run;
 pub mod score;
 pub mod text;

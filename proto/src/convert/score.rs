@@ -1,17 +1,19 @@
-//! `TrajectoryScore` <-> [`TaskScore`].
+//! `TrajectoryScore` <-> [`GivenScore`].
 
+use super::digest::{digest_from_wire, digest_to_wire};
 use super::text::required;
 use crate::limits::Limits;
 use crate::malformed::Malformed;
-use crate::stream::TaskScore;
+use crate::stream::GivenScore;
 use crate::wire;
+use ddpo_rollout::reward::RewardId;
 use ddpo_rollout::score::{Component, Score};
 
 /// Reads a score.
 ///
 /// # Errors
 /// The first thing that is malformed or beyond `limits`.
-pub fn from_wire(message: wire::TrajectoryScore, limits: &Limits) -> Result<TaskScore, Malformed> {
+pub fn from_wire(message: wire::TrajectoryScore, limits: &Limits) -> Result<GivenScore, Malformed> {
     if !message.reward.is_finite() {
         return Err(Malformed::RewardNotFinite(message.reward));
     }
@@ -27,21 +29,24 @@ pub fn from_wire(message: wire::TrajectoryScore, limits: &Limits) -> Result<Task
         Ok(Component { name, value: component.value })
     });
     let components = components.collect::<Result<_, _>>()?;
-    let task = required("task", message.task, limits)?;
-    Ok(TaskScore { score: Score { reward: message.reward, components }, task })
+    let label = required("reward_label", message.reward_label, limits)?;
+    let digest = digest_from_wire("reward_digest", &message.reward_digest)?;
+    let score = Score { reward: message.reward, components };
+    Ok(GivenScore { score, reward: RewardId { label, digest } })
 }
 
 /// Writes a score, and checks it as a receiver would.
 ///
 /// # Errors
 /// What a receiver with the same `limits` would refuse.
-pub fn to_wire(scored: &TaskScore, limits: &Limits) -> Result<wire::TrajectoryScore, Malformed> {
+pub fn to_wire(scored: &GivenScore, limits: &Limits) -> Result<wire::TrajectoryScore, Malformed> {
     let component =
         |part: &Component| wire::ScoreComponent { name: part.name.clone(), value: part.value };
     let message = wire::TrajectoryScore {
         reward: scored.score.reward,
         components: scored.score.components.iter().map(component).collect(),
-        task: scored.task.clone(),
+        reward_label: scored.reward.label.clone(),
+        reward_digest: digest_to_wire(scored.reward.digest),
     };
     from_wire(message.clone(), limits)?;
     Ok(message)

@@ -6,7 +6,7 @@ use ddpo_delivery::incoming::IncomingTrajectory;
 use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
 use ddpo_delivery::uplink::Uplink;
 use ddpo_inspector::board::Board;
-use ddpo_proto::stream::{Opening, TaskScore, Verdict};
+use ddpo_proto::stream::{Opening, GivenScore, Verdict};
 use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::decode;
@@ -190,7 +190,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
     drop(span);
     relay.counters.scored.fetch_add(1, Ordering::Relaxed);
     relay.board.scored(&id, &score);
-    let score = TaskScore { score, task: relay.task.clone() };
+    let score = GivenScore { score, task: relay.task.clone() };
     let pending = match relay.uplink.send(trajectory, Some(score)) {
         Ok(pending) => pending,
         Err(error) => {

@@ -6,7 +6,7 @@ use ddpo_delivery::destination::Destination;
 use ddpo_proto::convert::reply::{self, Reply};
 use ddpo_proto::convert::{header, score};
 use ddpo_proto::limits::Limits;
-use ddpo_proto::stream::{Opening, TaskScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::stream::{Opening, GivenScore, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire::learner_client::LearnerClient;
 use ddpo_proto::wire::rewarder_client::RewarderClient;
 use ddpo_proto::wire::trajectory_frame::Content;
@@ -114,7 +114,7 @@ impl Rogue {
         let log_probs = scored.trajectory.log_probs().to_vec();
         frames.push(frame(Content::Footer(TrajectoryFooter { log_probs })));
         if self.destination == Destination::Learner {
-            let scored = TaskScore { score: scored.score.clone(), task: TASK.to_owned() };
+            let scored = GivenScore { score: scored.score.clone(), task: TASK.to_owned() };
             let score = score::to_wire(&scored, &limits).expect("the stand-in's scores are valid");
             frames.push(frame(Content::Score(score)));
         }

@@ -4,7 +4,7 @@ use crate::incoming::IncomingTrajectory;
 use bytes::{Bytes, BytesMut};
 use ddpo_proto::limits::Limits;
 use ddpo_proto::malformed::Malformed;
-use ddpo_proto::stream::{Opening, TaskScore};
+use ddpo_proto::stream::{Opening, GivenScore};
 use ddpo_proto::wire;
 use std::sync::Arc;
 
@@ -126,15 +126,15 @@ impl Growth {
     }
 
     /// The whole trajectory; to be taken once, after the footer.
-    pub(super) fn take(&mut self, scored: Option<TaskScore>) -> IncomingTrajectory {
-        let (score, task) = scored.map(|s| (s.score, s.task)).unzip();
+    pub(super) fn take(&mut self, scored: Option<GivenScore>) -> IncomingTrajectory {
+        let (score, reward) = scored.map(|given| (given.score, given.reward)).unzip();
         IncomingTrajectory {
             identity: self.opening.identity.clone(),
             header: self.opening.header.clone(),
             states: std::mem::take(&mut self.states),
             log_probs: self.log_probs.take().unwrap_or_default(),
             score,
-            task,
+            reward,
         }
     }
 }

@@ -26,7 +26,7 @@ pub use settings::{NotAnUplink, UplinkSettings};
 
 use crate::incoming::IncomingTrajectory;
 use ddpo_proto::convert::header;
-use ddpo_proto::stream::{Opening, TaskScore};
+use ddpo_proto::stream::{Opening, GivenScore};
 use shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +94,7 @@ impl Uplink {
     pub fn send(
         &self,
         trajectory: IncomingTrajectory,
-        score: Option<TaskScore>,
+        score: Option<GivenScore>,
     ) -> Result<PendingReceipt, Unsendable> {
         let IncomingTrajectory { identity, header, states, log_probs, .. } = trajectory;
         let (mut outgoing, receipt) = self.open(Opening { identity, header })?;

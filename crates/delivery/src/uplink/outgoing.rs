@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ddpo_proto::convert::header::UnsendableHeader;
 use ddpo_proto::convert::score;
 use ddpo_proto::malformed::Malformed;
-use ddpo_proto::stream::{Opening, Receipt, TaskScore};
+use ddpo_proto::stream::{Opening, Receipt, GivenScore};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -97,7 +97,7 @@ impl OutgoingTrajectory {
     pub fn finish(
         mut self,
         log_probs: Vec<f32>,
-        score: Option<TaskScore>,
+        score: Option<GivenScore>,
     ) -> Result<(), Unsendable> {
         let ending = self.ending(log_probs, score.as_ref()).inspect_err(|error| {
             self.end(Ending::Abandoned(error.to_string()));
@@ -109,7 +109,7 @@ impl OutgoingTrajectory {
     fn ending(
         &self,
         log_probs: Vec<f32>,
-        scored: Option<&TaskScore>,
+        scored: Option<&GivenScore>,
     ) -> Result<Ending, Unsendable> {
         let (expected, found) = (self.state_count, self.appended);
         if found != expected {

@@ -11,7 +11,7 @@ use ddpo_delivery::transport::{KeepAlive, server};
 use ddpo_delivery::uplink::{Backoff, UplinkSettings};
 use ddpo_proto::convert::{header, score};
 use ddpo_proto::limits::Limits;
-use ddpo_proto::stream::{Opening, TaskScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::stream::{Opening, GivenScore, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire::{self, trajectory_frame::Content};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
@@ -75,7 +75,7 @@ pub fn trajectory(opening: &Opening) -> IncomingTrajectory {
         states: (0..opening.state_count()).map(state).collect(),
         log_probs: (0..opening.header.random_steps.len()).map(|k| -0.5 - k as f32).collect(),
         score: None,
-        task: None,
+        reward: None,
     }
 }
 
@@ -84,9 +84,14 @@ pub fn small(sample: u32) -> IncomingTrajectory {
     trajectory(&opening(sample, 2, [3, 4, 4]))
 }
 
-pub fn task_score(reward: f32) -> TaskScore {
+pub fn task_score(reward: f32) -> GivenScore {
     let components = vec![Component { name: "bytes".to_owned(), value: 12.0 }];
-    TaskScore { score: Score { reward, components }, task: "jpeg".to_owned() }
+    GivenScore { score: Score { reward, components }, reward: reward_id() }
+}
+
+/// The reward of all scores here.
+pub fn reward_id() -> RewardId {
+    RewardId { label: "jpeg".to_owned(), digest: Digest([6; 32]) }
 }
 
 pub fn frame(slot: u32, content: Content) -> wire::TrajectoryFrame {
@@ -103,7 +108,7 @@ pub fn chunk(slot: u32, state: u32, offset: usize, payload: Bytes) -> wire::Traj
 pub fn frames(
     slot: u32,
     trajectory: &IncomingTrajectory,
-    scored: Option<&TaskScore>,
+    scored: Option<&GivenScore>,
     piece: usize,
 ) -> Vec<wire::TrajectoryFrame> {
     let IncomingTrajectory { identity, header, .. } = trajectory.clone();

@@ -23,7 +23,7 @@ pub enum AgeReward {
 
 /// A name that belongs to no form of the age reward.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("age_reward: expected logits, probability or log-odds, found \"{found}\"")]
+#[error("expected logits, probability or log-odds, found \"{found}\"")]
 pub struct UnknownAgeReward {
     /// The name.
     pub found: String,

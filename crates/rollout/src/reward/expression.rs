@@ -144,7 +144,13 @@ impl RewardExpression {
     /// of sources.
     #[must_use]
     pub fn label(&self) -> String {
-        written(self.terms.iter().map(|term| (term.weight, term.label())))
+        self.written_with(RewardSource::label)
+    }
+
+    /// Returns the expression's text with what `name` returns in place of each source.
+    #[must_use]
+    pub fn written_with(&self, name: impl Fn(&RewardSource) -> String) -> String {
+        written(self.terms.iter().map(|term| (term.weight, name(&term.source))))
     }
 
     /// Returns the name of its reward among the components of a score, where it is held out for
@@ -167,11 +173,16 @@ impl RewardExpression {
 #[serde(into = "Vec<String>", try_from = "Vec<String>")]
 pub struct RewardList(pub Vec<RewardExpression>);
 
-impl TryFrom<Vec<String>> for RewardList {
-    type Error = ExpressionError;
+/// The error of a text in settings, as a whole sentence.
+#[derive(Debug, Error)]
+#[error("expected {0}")]
+pub struct Unreadable(ExpressionError);
 
-    fn try_from(texts: Vec<String>) -> Result<Self, ExpressionError> {
-        RewardExpression::list(&texts).map(Self)
+impl TryFrom<Vec<String>> for RewardList {
+    type Error = Unreadable;
+
+    fn try_from(texts: Vec<String>) -> Result<Self, Unreadable> {
+        RewardExpression::list(&texts).map(Self).map_err(Unreadable)
     }
 }
 
@@ -228,17 +239,16 @@ impl From<RewardExpression> for String {
 }
 
 impl TryFrom<String> for RewardExpression {
-    type Error = ExpressionError;
+    type Error = Unreadable;
 
-    fn try_from(text: String) -> Result<Self, ExpressionError> {
-        text.parse()
+    fn try_from(text: String) -> Result<Self, Unreadable> {
+        text.parse().map_err(Unreadable)
     }
 }
 
 impl fmt::Display for RewardExpression {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let terms = self.terms.iter().map(|term| (term.weight, term.source.to_string()));
-        formatter.write_str(&written(terms))
+        formatter.write_str(&self.written_with(ToString::to_string))
     }
 }
 

@@ -164,6 +164,9 @@ impl AgeSpec {
 }
 
 impl RewardSpec {
+    /// The table of `run.toml` that records it.
+    pub const TABLE: &str = "reward_spec";
+
     /// The component of the aesthetic score.
     pub const AESTHETIC_COMPONENT: &str = "aesthetic_score";
 

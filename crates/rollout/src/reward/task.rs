@@ -23,7 +23,7 @@ pub enum Task {
 
 /// A name that belongs to no task.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("task: expected one of {}, found \"{found}\"", Task::listing())]
+#[error("expected one of {}, found \"{found}\"", Task::listing())]
 pub struct UnknownTask {
     /// The name.
     pub found: String,
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn unknown_names_are_refused_with_a_list_of_all_names() {
         let found = "jpeg".parse::<Task>().map_err(|error| error.to_string());
-        let listed = "task: expected one of \"aesthetic score\", \"under30 years old\", \
+        let listed = "expected one of \"aesthetic score\", \"under30 years old\", \
             \"over50 years old\", \"jpeg compressibility\", \"jpeg incompressibility\", \
             found \"jpeg\"";
         assert_eq!(found, Err(listed.to_owned()));

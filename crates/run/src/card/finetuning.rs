@@ -10,7 +10,7 @@ use crate::embedded;
 use crate::settings::Settings;
 use ddpo_algorithm::config::RewardScale;
 use ddpo_diffusion::scheduler::SchedulerKind;
-use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::reward::{RewardExpression, RewardSource};
 use ddpo_rollout::trajectory::StateShape;
 use std::cell::Cell;
 use toml::{Table, Value};
@@ -238,20 +238,21 @@ impl Finetuning<'_> {
     }
 }
 
-/// What a reward server is called.
+/// The name of a reward server in a card.
 const SERVER: &str = "grpc://HOST:PORT";
 
+/// The text of a reward for readers. Addresses of reward servers are left out, because cards are
+/// published.
 fn shown(reward: &RewardExpression) -> String {
     let servers = Cell::new(0);
-    let masked = reward.with_sources(|source| match source.contains("://") {
-        // Terms have to differ, so those after the first are numbered.
-        true => match servers.replace(servers.get() + 1) {
+    reward.written_with(|source| match source {
+        // Terms have to differ, so the servers after the first are numbered.
+        RewardSource::Servers(_) => match servers.replace(servers.get() + 1) {
             0 => SERVER.to_owned(),
             number => format!("{SERVER}{}", number + 1),
         },
-        false => source.to_owned(),
-    });
-    masked.map_or_else(|_| "a reward of its maker's own".into(), |reward| reward.label())
+        other => other.label(),
+    })
 }
 
 fn table_of(settings: &Settings) -> Table {
@@ -268,18 +269,17 @@ fn flags(settings: &Settings) -> Vec<String> {
     let (defaults, mut given) = (table_of(&Settings::default()), table_of(settings));
     given.remove("output_dir");
     let changed = given.into_iter().filter(|(key, value)| defaults.get(key) != Some(value));
-    changed.filter_map(|(key, value)| flag(&key, &value)).collect()
+    changed.filter_map(|(key, value)| flag(settings, &key, &value)).collect()
 }
 
-fn flag(key: &str, value: &Value) -> Option<String> {
+fn flag(settings: &Settings, key: &str, value: &Value) -> Option<String> {
     let name = key.replace('_', "-");
-    let reward = |text: &str| text.parse().map_or_else(|_| text.to_owned(), |it| shown(&it));
     let text = match (key, value) {
         (_, Value::Boolean(false)) => return None,
         (_, Value::Boolean(true)) => return Some(format!("--{name}")),
-        ("reward" | "task", Value::String(text)) => reward(text),
-        ("eval_reward", Value::Array(all)) => {
-            all.iter().filter_map(Value::as_str).map(reward).collect::<Vec<_>>().join(",")
+        ("reward", _) => shown(settings.reward.as_ref()?),
+        ("eval_reward", _) => {
+            settings.eval_reward.as_ref()?.0.iter().map(shown).collect::<Vec<_>>().join(",")
         }
         (_, value) => plain(value),
     };

@@ -126,7 +126,7 @@ fn workshop() -> (tempfile::TempDir, Settings) {
     let model = folder.path().join("model");
     save_pipeline(&model, &pipeline).unwrap();
     let settings = Settings {
-        task: "brightness".into(),
+        task: Task::JpegCompressibility,
         ddpm_ckpt: model.display().to_string(),
         output_dir: folder.path().join("run").display().to_string(),
         run_seed: 11,
@@ -149,7 +149,7 @@ fn workshop() -> (tempfile::TempDir, Settings) {
 fn run(settings: &Settings, rollouts: &mut Fake) -> Result<Outcome, RunError> {
     let plan = Plan::new(settings.clone()).unwrap();
     let folder = RunFolder::existing(&plan.folder());
-    let open = OpenRun::open(&plan, &folder, &Silence)?;
+    let open = OpenRun::open(&plan, &spec, &folder, &Silence)?;
     assert_eq!(open.model().shape, SHAPE);
     let host = Host { progress: &Silence, stop: &|| false, command: "test" };
     train(open, rollouts, &host)
@@ -290,7 +290,7 @@ fn other_samples_than_were_asked_for_are_refused() {
         let (_folder, settings) = workshop();
         let plan = Plan::new(settings).unwrap();
         let folder = RunFolder::new(&plan.folder()).unwrap();
-        let open = OpenRun::open(&plan, &folder, &Silence).unwrap();
+        let open = OpenRun::open(&plan, &spec, &folder, &Silence).unwrap();
         let host = Host { progress: &Silence, stop: &|| false, command: "test" };
         let error = train(open, &mut Wrong(spoil), &host).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");

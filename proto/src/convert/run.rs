@@ -1,0 +1,179 @@
+//! `DescribeRunResponse` <-> [`RunDescription`], with the specification of the run's reward.
+
+use super::digest::{digest_from_wire, digest_to_wire};
+use super::text::required;
+use crate::limits::Limits;
+use crate::malformed::Malformed;
+use crate::wire;
+use ddpo_rollout::dtype::Dtype;
+use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::reward::{
+    AestheticSpec, AgeReward, AgeSpec, Pin, Pinned, RewardExpression, RewardSpec,
+};
+
+/// What a rewarder has to know of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunDescription {
+    /// The run.
+    pub run_id: String,
+    /// What its images are scored with.
+    pub reward: RewardSpec,
+}
+
+/// Reads a description.
+///
+/// # Errors
+/// The first field that is malformed or beyond `limits`.
+pub fn from_wire(
+    message: wire::DescribeRunResponse,
+    limits: &Limits,
+) -> Result<RunDescription, Malformed> {
+    let run_id = required("run_id", message.run_id, limits)?;
+    let reward = message.reward.ok_or(Malformed::Missing("reward"))?;
+    Ok(RunDescription { run_id, reward: spec_from_wire(reward, limits)? })
+}
+
+/// Writes a description.
+#[must_use]
+pub fn to_wire(run: &RunDescription) -> wire::DescribeRunResponse {
+    wire::DescribeRunResponse { run_id: run.run_id.clone(), reward: Some(spec_to_wire(&run.reward)) }
+}
+
+fn spec_from_wire(message: wire::RewardSpec, limits: &Limits) -> Result<RewardSpec, Malformed> {
+    bounded("held_out", message.held_out.len(), limits)?;
+    bounded("scripts", message.scripts.len(), limits)?;
+    let held_out = message.held_out.into_iter();
+    let scripts = message.scripts.into_iter();
+    Ok(RewardSpec {
+        reward: expression("reward", message.reward, limits)?,
+        held_out: held_out.map(|text| expression("held_out", text, limits)).collect::<Result<_, _>>()?,
+        pixel_map: pixel_map_from_wire(message.pixel_map)?,
+        dtype: dtype_from_wire(message.dtype)?,
+        scripts: scripts.map(|one| pinned_from_wire("scripts", one, limits)).collect::<Result<_, _>>()?,
+        age: message.age.map(|age| age_from_wire(age, limits)).transpose()?,
+        aesthetic: message.aesthetic.map(|one| aesthetic_from_wire(one, limits)).transpose()?,
+    })
+}
+
+fn spec_to_wire(spec: &RewardSpec) -> wire::RewardSpec {
+    wire::RewardSpec {
+        reward: spec.reward.to_string(),
+        held_out: spec.held_out.iter().map(ToString::to_string).collect(),
+        pixel_map: match spec.pixel_map {
+            PixelMap::Signed => wire::PixelMap::Signed,
+            PixelMap::Unit => wire::PixelMap::Unit,
+        }
+        .into(),
+        dtype: match spec.dtype {
+            Dtype::F32 => wire::Dtype::F32,
+            Dtype::Bf16 => wire::Dtype::Bf16,
+        }
+        .into(),
+        scripts: spec.scripts.iter().map(pinned_to_wire).collect(),
+        age: spec.age.as_ref().map(age_to_wire),
+        aesthetic: spec.aesthetic.as_ref().map(|networks| wire::AestheticSpec {
+            model: Some(pinned_to_wire(&networks.model)),
+            head: Some(pinned_to_wire(&networks.head)),
+        }),
+    }
+}
+
+fn bounded(field: &'static str, found: usize, limits: &Limits) -> Result<(), Malformed> {
+    let limit = limits.max_score_components;
+    if found > limit { Err(Malformed::TooMany { field, limit, found }) } else { Ok(()) }
+}
+
+fn expression(
+    field: &'static str,
+    text: String,
+    limits: &Limits,
+) -> Result<RewardExpression, Malformed> {
+    let parsed = required(field, text, limits)?.parse::<RewardExpression>();
+    parsed.map_err(|error| Malformed::Reward { field, reason: error.to_string() })
+}
+
+fn pixel_map_from_wire(number: i32) -> Result<PixelMap, Malformed> {
+    match wire::PixelMap::try_from(number) {
+        Ok(wire::PixelMap::Signed) => Ok(PixelMap::Signed),
+        Ok(wire::PixelMap::Unit) => Ok(PixelMap::Unit),
+        Ok(wire::PixelMap::Unspecified) => Err(Malformed::Unspecified("pixel_map")),
+        Err(_) => Err(Malformed::Unknown { field: "pixel_map", found: number }),
+    }
+}
+
+fn dtype_from_wire(number: i32) -> Result<Dtype, Malformed> {
+    match wire::Dtype::try_from(number) {
+        Ok(wire::Dtype::F32) => Ok(Dtype::F32),
+        Ok(wire::Dtype::Bf16) => Ok(Dtype::Bf16),
+        Ok(wire::Dtype::Unspecified) => Err(Malformed::Unspecified("dtype")),
+        Ok(wire::Dtype::F16) | Err(_) => Err(Malformed::Unknown { field: "dtype", found: number }),
+    }
+}
+
+fn age_from_wire(message: wire::AgeSpec, limits: &Limits) -> Result<AgeSpec, Malformed> {
+    let field = "age.reward";
+    let reward = match wire::AgeReward::try_from(message.reward) {
+        Ok(wire::AgeReward::Logits) => AgeReward::Logits,
+        Ok(wire::AgeReward::Probability) => AgeReward::Probability,
+        Ok(wire::AgeReward::LogOdds) => AgeReward::LogOdds,
+        Ok(wire::AgeReward::Unspecified) => return Err(Malformed::Unspecified(field)),
+        Err(_) => return Err(Malformed::Unknown { field, found: message.reward }),
+    };
+    bounded("age.classes", message.classes.len(), limits)?;
+    let classes = message.classes.into_iter();
+    let classes = classes.map(|label| required("age.classes", label, limits));
+    let model = message.model.ok_or(Malformed::Missing("age.model"))?;
+    Ok(AgeSpec {
+        reward,
+        classes: classes.collect::<Result<_, _>>()?,
+        model: pinned_from_wire("age.model", model, limits)?,
+    })
+}
+
+fn age_to_wire(age: &AgeSpec) -> wire::AgeSpec {
+    let reward = match age.reward {
+        AgeReward::Logits => wire::AgeReward::Logits,
+        AgeReward::Probability => wire::AgeReward::Probability,
+        AgeReward::LogOdds => wire::AgeReward::LogOdds,
+    };
+    let model = Some(pinned_to_wire(&age.model));
+    wire::AgeSpec { reward: reward.into(), classes: age.classes.clone(), model }
+}
+
+fn aesthetic_from_wire(
+    message: wire::AestheticSpec,
+    limits: &Limits,
+) -> Result<AestheticSpec, Malformed> {
+    let model = message.model.ok_or(Malformed::Missing("aesthetic.model"))?;
+    let head = message.head.ok_or(Malformed::Missing("aesthetic.head"))?;
+    Ok(AestheticSpec {
+        model: pinned_from_wire("aesthetic.model", model, limits)?,
+        head: pinned_from_wire("aesthetic.head", head, limits)?,
+    })
+}
+
+fn pinned_from_wire(
+    field: &'static str,
+    message: wire::Pinned,
+    limits: &Limits,
+) -> Result<Pinned, Malformed> {
+    let name = required(field, message.name, limits)?;
+    let pin = match message.pin.ok_or(Malformed::Missing(field))? {
+        wire::pinned::Pin::Revision(revision) if is_commit(&revision) => Pin::Revision(revision),
+        wire::pinned::Pin::Revision(_) => return Err(Malformed::Revision(field)),
+        wire::pinned::Pin::Digest(digest) => Pin::Digest(digest_from_wire(field, &digest)?),
+    };
+    Ok(Pinned { name, pin })
+}
+
+fn pinned_to_wire(pinned: &Pinned) -> wire::Pinned {
+    let pin = match &pinned.pin {
+        Pin::Revision(revision) => wire::pinned::Pin::Revision(revision.clone()),
+        Pin::Digest(digest) => wire::pinned::Pin::Digest(digest_to_wire(*digest)),
+    };
+    wire::Pinned { name: pinned.name.clone(), pin: Some(pin) }
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
