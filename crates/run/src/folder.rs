@@ -3,7 +3,7 @@
 use crate::checkpoint;
 use crate::error::FolderError;
 use crate::leftovers;
-use crate::place::anchored;
+use crate::paths::with_absolute_paths;
 use crate::settings::Settings;
 use ddpo_checkpoint::{publish_folder, recover_folder, write_file};
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl RunFolder {
                 "# The settings of this run; `ddpo train --resume --output-dir` takes them up.\n";
             write_file(
                 &file,
-                format!("{heading}{}", toml::to_string(&anchored(settings))?).as_bytes(),
+                format!("{heading}{}", toml::to_string(&with_absolute_paths(settings))?).as_bytes(),
             )?;
         }
         Ok(())

@@ -11,10 +11,10 @@ use crate::evaluation::Evaluation;
 use crate::folder::RunFolder;
 use crate::host::Outcome;
 use crate::metrics::EpochMetrics;
-use crate::place::placeless;
+use crate::paths::without_paths;
 use crate::plan::Plan;
 use crate::settings::Settings;
-use ddpo_algorithm::report::Spread;
+use ddpo_algorithm::report::UpdateSamples;
 use ddpo_loggers::{
     About, Checkpoint, Ending, Histogram, LogError, Logger, Picture, Project, Step, TensorBoard,
     WeightsAndBiases, scalars,
@@ -51,8 +51,8 @@ pub struct Trained<'a> {
     pub metrics: &'a EpochMetrics,
     /// The reward of every sample.
     pub rewards: &'a [f32],
-    /// The values of the update.
-    pub spread: &'a Spread,
+    /// Advantages and ratios of the update.
+    pub samples: &'a UpdateSamples,
 }
 
 impl Logs {
@@ -64,7 +64,7 @@ impl Logs {
     /// [`RunError::Json`], an error of the program.
     pub fn open(plan: &Plan, folder: &RunFolder, epoch: u32) -> Result<Self, RunError> {
         let settings = &plan.settings;
-        let Value::Object(recorded) = serde_json::to_value(placeless(settings))? else {
+        let Value::Object(recorded) = serde_json::to_value(without_paths(settings))? else {
             return Ok(Self::default());
         };
         let about = About {
@@ -154,10 +154,10 @@ fn name(settings: &Settings, root: &Path) -> String {
 }
 
 fn add_epoch(step: &mut Step, trained: Trained<'_>, folder: &RunFolder) -> Result<(), RunError> {
-    let Trained { metrics, rewards, spread } = trained;
+    let Trained { metrics, rewards, samples } = trained;
     step.scalars.extend(numbers(metrics)?);
     let values =
-        [("rewards", rewards), ("advantages", &spread.advantages), ("ratios", &spread.ratios)];
+        [("rewards", rewards), ("advantages", &samples.advantages), ("ratios", &samples.ratios)];
     let histograms = values.map(|(name, values)| histogram(name, values));
     step.histograms.extend(histograms.into_iter().flatten());
     let caption =

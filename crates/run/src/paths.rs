@@ -1,14 +1,14 @@
-//! Checkpoints that a run starts from, by where they lie: written down so that the run goes on from
-//! any working folder, and left out of what the run is.
+//! The paths in a run's settings: absolute in `run.toml`, so that a run resumes from any working
+//! folder, and left out of checkpoints, so that the same run writes the same bytes anywhere.
 
 use crate::settings::Settings;
 use ddpo_rollout::reward::{RewardExpression, TORCHSCRIPT};
 use std::path::Path;
 
-/// `settings` with the folders and files that they start from under their absolute paths. Other
-/// names, such as those of repositories on the Hub, stay.
+/// Returns `settings` with absolute paths of the checkpoints and files that they name. Other names,
+/// such as those of repositories on the Hub, are unchanged.
 #[must_use]
-pub fn anchored(settings: &Settings) -> Settings {
+pub fn with_absolute_paths(settings: &Settings) -> Settings {
     let absolute = |path: &Path| path.to_str().map(str::to_owned);
     let in_source = |source: &str| {
         let path = source.strip_prefix(TORCHSCRIPT).map(Path::new);
@@ -19,16 +19,17 @@ pub fn anchored(settings: &Settings) -> Settings {
     with_rewards(with_folders(settings, absolute), |asked| Some(reward(asked)?.to_string()))
 }
 
-/// `settings` without a trace of where anything lies: folders by their last names, the run's own
-/// not at all. A checkpoint records these, so that the same run is the same bytes anywhere.
+/// Returns `settings` with file names in place of paths, and "." as `output_dir`, as a checkpoint
+/// records them.
 #[must_use]
-pub fn placeless(settings: &Settings) -> Settings {
+pub fn without_paths(settings: &Settings) -> Settings {
     let settings = Settings { output_dir: ".".into(), ..settings.clone() };
     let last = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
     with_rewards(with_folders(&settings, last), |reward| Some(reward.label()))
 }
 
-/// `settings` with its rewards as `change` writes them; what it cannot write stays.
+/// Returns `settings` with its rewards as `change` writes them; a reward for which it returns `None`
+/// is unchanged.
 fn with_rewards(
     settings: Settings,
     change: impl Fn(&RewardExpression) -> Option<String>,
@@ -73,12 +74,12 @@ mod tests {
             output_dir: "run".into(),
             ..Settings::default()
         };
-        assert_eq!(anchored(&settings), settings);
-        let told = placeless(&settings);
+        assert_eq!(with_absolute_paths(&settings), settings);
+        let told = without_paths(&settings);
         assert_eq!((told.ddpm_ckpt.as_str(), told.output_dir.as_str()), ("model", "."));
         assert_eq!(told.resume_from_ckpt.as_deref(), Some("no/where"));
         let hub = Settings { ddpm_ckpt: "google/ddpm-church-256".into(), ..settings };
-        assert_eq!(anchored(&hub), hub);
+        assert_eq!(with_absolute_paths(&hub), hub);
     }
 
     #[test]
@@ -94,15 +95,15 @@ mod tests {
             ..Settings::default()
         };
         let settings = written(&format!("0.50*torchscript:{file} + aesthetic"));
-        let anchored = anchored(&settings);
+        let with_absolute_paths = with_absolute_paths(&settings);
         let whole = format!("0.5*torchscript:{file} + aesthetic score");
-        assert_eq!(anchored.reward, Some(whole));
+        assert_eq!(with_absolute_paths.reward, Some(whole));
         let held_out = ["over50 years old", "grpc://a:1,b:2"].map(str::to_owned);
-        assert_eq!(anchored.eval_reward.as_deref(), Some(&held_out[..]));
-        let told = placeless(&anchored).reward;
+        assert_eq!(with_absolute_paths.eval_reward.as_deref(), Some(&held_out[..]));
+        let told = without_paths(&with_absolute_paths).reward;
         assert_eq!(told.as_deref(), Some("0.5*torchscript:smile.pt + aesthetic score"));
         // What cannot be read is left for the message that refuses it.
-        assert_eq!(placeless(&written("a +")).reward.as_deref(), Some("a +"));
+        assert_eq!(without_paths(&written("a +")).reward.as_deref(), Some("a +"));
     }
 
     #[test]
@@ -110,7 +111,7 @@ mod tests {
         let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").canonicalize().unwrap();
         for name in ["src", "tests/../src"] {
             let settings = Settings { ddpm_ckpt: name.into(), ..Settings::default() };
-            assert_eq!(Path::new(&anchored(&settings).ddpm_ckpt), expected);
+            assert_eq!(Path::new(&with_absolute_paths(&settings).ddpm_ckpt), expected);
         }
     }
 }
