@@ -148,7 +148,7 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
         ratio_tolerance: 1.0,
         ..LearnerConfig::default()
     };
-    let rate = LearningRate { initial: 1e-6, peak: 1e-6, warmup_fraction: 0.0, total_steps: 1 };
+    let rate = LearningRate { initial_lr: 1e-6, peak_lr: 1e-6, warmup_pct: 0.0, total_steps: 1 };
     // A finetuning process holds one copy of the f32 weights, and so does this one.
     let unet = match loaded.kind {
         Kind::Float => loaded.unet.detached(),

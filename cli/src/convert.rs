@@ -9,8 +9,8 @@ use ddpo_run::card::conversion;
 use ddpo_run::checkpoint::{self, Contents, RunState};
 use ddpo_run::model::Model;
 use ddpo_run::plan::Plan;
-use ddpo_run::seed_file::{self, SeedCheckpoint, Taken, TorchAdamW};
 use ddpo_run::settings::Settings;
+use ddpo_run::upstream_checkpoint::{self, Taken, TorchAdamW, UpstreamCheckpoint};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -42,7 +42,7 @@ fn to_folder(input: &Path, base: &str, out: &Path) -> Result<()> {
     let unet = model.load(Kind::Float, Device::Cpu)?;
     let parameters = unet.parameters().entries();
     let moments = AdamW::new(AdamWConfig::default(), parameters).state(parameters);
-    let taken = seed_file::load(input, parameters, &moments)?;
+    let taken = upstream_checkpoint::load(input, parameters, &moments)?;
     let name = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy();
     let state = taken.optimizer_steps.map(|steps| state(&name, &taken, steps));
     let card = conversion::card(&BaseModel::of(&model), &name, taken.best_reward);
@@ -124,7 +124,10 @@ fn to_file(input: &str, ema: bool, out: &Path) -> Result<()> {
         Some(adamw) => format!("weights and AdamW after {} steps", adamw.steps),
         None => "weights".into(),
     };
-    seed_file::write(out, &SeedCheckpoint { parameters, optimizer: adamw, best_reward })?;
+    upstream_checkpoint::write(
+        out,
+        &UpstreamCheckpoint { parameters, optimizer: adamw, best_reward },
+    )?;
     say(&format!("{told} in {}", out.display()));
     Ok(())
 }

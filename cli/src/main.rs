@@ -24,6 +24,7 @@ mod train_command;
 
 use arguments::{Cli, Command};
 use clap::Parser;
+use ddpo_diffusion::lanes::panic_text;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     match panic::catch_unwind(AssertUnwindSafe(|| run(cli.command))) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => fail(&one_line(&error)),
-        Err(cause) => fail(&panic_message(cause.as_ref())),
+        Err(cause) => fail(&format!("stopped inside the program: {}", panic_text(&*cause))),
     }
 }
 
@@ -72,16 +73,4 @@ fn one_line(error: &anyhow::Error) -> String {
 fn fail(message: &str) -> ExitCode {
     eprintln!("error: {message}");
     ExitCode::FAILURE
-}
-
-/// libtorch's refusals (out of memory, above all) arrive as panics of its bindings: their first
-/// line is the message, the rest a C++ backtrace.
-fn panic_message(cause: &(dyn std::any::Any + Send)) -> String {
-    let text = match (cause.downcast_ref::<String>(), cause.downcast_ref::<&str>()) {
-        (Some(text), _) => text,
-        (None, Some(text)) => *text,
-        (None, None) => "unknown cause",
-    };
-    let first = text.split("\\n").next().unwrap_or(text).lines().next().unwrap_or(text);
-    format!("stopped inside the program: {first}")
 }

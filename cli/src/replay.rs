@@ -8,12 +8,12 @@ use ddpo_diffusion::device;
 use ddpo_files::write_file;
 use ddpo_rewarder::Task;
 use ddpo_run::batch_file::BatchFile;
-use ddpo_run::card::ModelCard;
 use ddpo_run::card::base::BaseModel;
 use ddpo_run::card::finetuning::{Command, Finetuning};
 use ddpo_run::checkpoint::{self, RunState};
 use ddpo_run::model::Model;
-use ddpo_run::place::placeless;
+use ddpo_run::model_card::ModelCard;
+use ddpo_run::paths::without_paths;
 use ddpo_run::plan::Plan;
 use ddpo_run::settings;
 use ddpo_settings::environment::variables;
@@ -67,7 +67,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
 fn card(plan: &Plan, model: &Model) -> ModelCard {
     let finetuning = Finetuning {
         base: &BaseModel::of(model),
-        settings: &placeless(&plan.settings),
+        settings: &without_paths(&plan.settings),
         reward: &plan.reward,
         held_out: &plan.held_out,
         shape: model.shape,

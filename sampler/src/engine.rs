@@ -4,6 +4,7 @@
 use crate::states::{noise, rounded, to_bytes};
 use bytes::Bytes;
 use ddpo_diffusion::gaussian;
+use ddpo_diffusion::lanes::{panic_text, side_by_side};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
@@ -11,6 +12,7 @@ use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryError,
     TrajectoryHeader,
 };
+use std::any::Any;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
 use thiserror::Error;
@@ -196,26 +198,14 @@ impl Sampler {
             return self.denoise(unet, samples, 0, job);
         }
         let each = samples.len().div_ceil(self.lanes);
-        let threads = tch::get_num_threads();
-        let parts = std::thread::scope(|scope| {
-            let lanes: Vec<_> = samples
-                .chunks(each)
-                .enumerate()
-                .map(|(lane, part)| {
-                    let (sampler, unet) = (self.shared(), unet.shared());
-                    scope.spawn(move || {
-                        tch::set_num_threads(1);
-                        sampler.denoise(&unet, part, lane * each, job)
-                    })
-                })
-                .collect();
-            let joined = lanes.into_iter().map(|lane| {
-                lane.join().unwrap_or_else(|cause| Err(SampleError::Lane(panic_text(&*cause))))
-            });
-            joined.collect::<Result<Vec<_>, _>>()
+        let parts = samples.chunks(each).enumerate();
+        let parts = parts.map(|(lane, part)| (self.shared(), unet.shared(), lane * each, part));
+        let results = side_by_side(parts, |(sampler, unet, first, part)| {
+            sampler.denoise(&unet, part, first, job)
         });
-        tch::set_num_threads(threads);
-        Ok(parts?.into_iter().flatten().collect())
+        let panicked = |cause: Box<dyn Any + Send>| Err(SampleError::Lane(panic_text(&*cause)));
+        let parts = results.into_iter().map(|result| result.unwrap_or_else(panicked));
+        Ok(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     fn shared(&self) -> Self {
@@ -323,13 +313,6 @@ impl Sampler {
             })
             .collect()
     }
-}
-
-/// The first line of what a panic said.
-pub(crate) fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
-    let text = cause.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
-    text.unwrap_or("unknown cause").lines().next().unwrap_or_default().to_owned()
 }
 
 /// Appends one log-probability to each sample's list.

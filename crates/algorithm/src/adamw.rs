@@ -1,19 +1,19 @@
-//! AdamW (Loshchilov and Hutter 2019) on tensor operations, so that its state can be saved and a
-//! resumed run continues to the bit. Agrees with `torch.optim.AdamW` (PyTorch 2.11, the
-//! single-tensor form).
+//! AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2), written
+//! with tensor operations so that its state can be saved and a resumed run continues to the bit.
+//! Agrees with `torch.optim.AdamW` (PyTorch 2.11, the single-tensor form).
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-/// The settings that do not change over a run.
+/// The hyperparameters of AdamW, apart from the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
-    /// Decay of the mean of gradients.
+    /// Decay of the first moment, the mean of gradients.
     pub beta1: f64,
-    /// Decay of the mean of squared gradients.
+    /// Decay of the second moment, the mean of squared gradients.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub eps: f64,
-    /// Decoupled weight decay, multiplied by the learning rate.
+    /// Decoupled weight decay; a step multiplies it by the learning rate.
     pub weight_decay: f64,
 }
 
@@ -38,7 +38,7 @@ struct Moments {
 }
 
 impl AdamW {
-    /// An optimizer for `parameters`, f32, with zeroed moments of the same strides.
+    /// Makes an optimizer for `parameters`, f32, with zeroed moments of the same shapes and strides.
     #[must_use]
     pub fn new(config: AdamWConfig, parameters: &[(String, Tensor)]) -> Self {
         let zeros = |(_, parameter): &(String, Tensor)| Moments {
@@ -48,14 +48,18 @@ impl AdamW {
         Self { config, moments: parameters.iter().map(zeros).collect(), step: 0 }
     }
 
-    /// Steps taken so far.
+    /// Returns the number of steps taken.
     #[must_use]
     pub fn steps_taken(&self) -> u64 {
         self.step
     }
 
-    /// One step: `gradients` are in the order of `parameters`; a gradient that is undefined counts
-    /// as absent, and its parameter stays.
+    /// Takes one step with the learning rate `rate`. `gradients` are f32, in the order of
+    /// `parameters`; a parameter whose gradient is undefined stays as it is.
+    ///
+    /// With step number t from 1: theta <- theta - rate * `weight_decay` * theta;
+    /// m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
+    /// theta <- theta - rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps).
     pub fn step(&mut self, parameters: &[(String, Tensor)], gradients: &[Tensor], rate: f64) {
         self.step += 1;
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
@@ -80,7 +84,7 @@ impl AdamW {
         });
     }
 
-    /// The moments under `first.NAME` and `second.NAME`, to save.
+    /// Returns the moments, named `first.NAME` and `second.NAME`, to save or to load into.
     #[must_use]
     pub fn state(&self, parameters: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
         let named = parameters.iter().zip(&self.moments);
@@ -93,38 +97,9 @@ impl AdamW {
         both.collect()
     }
 
-    /// Takes up a run after `steps` steps, the moments having been loaded into
-    /// [`AdamW::state`]'s tensors.
+    /// Sets the number of steps taken after the moments have been loaded into the tensors of
+    /// [`AdamW::state`].
     pub fn resume_at(&mut self, steps: u64) {
         self.step = steps;
     }
-}
-
-/// Euclidean norm over all gradients, f64; undefined gradients count as zero.
-#[must_use]
-pub fn gradient_norm(gradients: &[Tensor]) -> f64 {
-    let norms: Vec<Tensor> = gradients
-        .iter()
-        .filter(|gradient| gradient.defined())
-        .map(|gradient| gradient.norm())
-        .collect();
-    match norms.is_empty() {
-        true => 0.0,
-        false => Tensor::stack(&norms, 0).norm().to_kind(Kind::Double).double_value(&[]),
-    }
-}
-
-/// Scales all gradients so that their norm is at most `limit`, as
-/// `torch.nn.utils.clip_grad_norm_` does, and gives the norm before.
-pub fn clip_gradient_norm(gradients: &mut [Tensor], limit: f64) -> f64 {
-    let norm = gradient_norm(gradients);
-    let scale = limit / (norm + 1e-6);
-    if scale < 1.0 {
-        tch::no_grad(|| {
-            for gradient in gradients.iter_mut().filter(|gradient| gradient.defined()) {
-                let _ = gradient.g_mul_scalar_(scale);
-            }
-        });
-    }
-    norm
 }

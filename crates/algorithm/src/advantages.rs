@@ -1,12 +1,14 @@
-//! Advantages: (r - mean) / (std + 1e-6) with the unbiased standard deviation, then a clip.
+//! Advantages: A = clip((r - mean) / (std + 1e-6), -c, c) with the unbiased standard deviation, over
+//! the epoch, the mini-batch or all rewards so far (no value function is
+//! trained).
 
 use crate::config::AdvantageScope;
 use serde::{Deserialize, Serialize};
 
-/// Added to a standard deviation before it divides.
+/// Added to a standard deviation before a division by it.
 pub(crate) const EPS: f64 = 1e-6;
 
-/// Count, mean and sum of squared deviations of the rewards seen so far (Welford 1962).
+/// Count, mean and sum of squared deviations of rewards, updated one at a time (Welford 1962).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningMoments {
     count: u64,
@@ -28,13 +30,13 @@ impl RunningMoments {
         moments
     }
 
-    /// Mean of the values; 0 if there were none.
+    /// Returns the mean; 0 without values.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
-    /// Unbiased standard deviation; 0 if there were fewer than two values.
+    /// Returns the unbiased standard deviation; 0 for fewer than two values.
     #[must_use]
     pub fn std(&self) -> f64 {
         match self.count {
@@ -49,8 +51,10 @@ impl RunningMoments {
     }
 }
 
-/// Advantages of an epoch's `rewards`, in their order. `batch_size` cuts the mini-batches of
-/// [`AdvantageScope::Batch`]; `running` is taken up and carried on by [`AdvantageScope::Running`].
+/// Returns the advantages of an epoch's `rewards`, in their order, clipped to [-`clip`, `clip`].
+///
+/// `batch_size` is the mini-batch of [`AdvantageScope::Batch`]. [`AdvantageScope::Running`] adds the
+/// rewards to `running` before it standardises with it; the other scopes leave it unchanged.
 #[must_use]
 pub fn advantages(
     rewards: &[f32],

@@ -1,4 +1,4 @@
-//! The learner's settings, resolved and checked.
+//! The hyperparameters of the algorithm and their ranges. Names are those of the settings.
 
 use crate::adamw::AdamWConfig;
 use ddpo_diffusion::gaussian::Reduction;
@@ -6,7 +6,7 @@ use ddpo_rollout::reward::RewardExpression;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Over which rewards an advantage is standardised.
+/// The rewards over which an advantage is standardised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdvantageScope {
@@ -15,101 +15,102 @@ pub enum AdvantageScope {
     Epoch,
     /// The rewards of the mini-batch.
     Batch,
-    /// All rewards seen since the run began.
+    /// All rewards since the run began.
     Running,
 }
 
-/// What becomes of the rewards of a sum before they are added.
+/// The scale of the terms of a sum of rewards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RewardScale {
-    /// Nothing: they are weighted as they are.
+    /// Terms are weighted and added unchanged.
     #[default]
     Raw,
-    /// Each is standardised over the rewards that the advantage is standardised over.
+    /// Each term is standardised, over the same samples as the advantage, before it is weighted.
     Normalised,
 }
 
-/// What is maximised.
+/// The objective that is maximised; [`crate::objective`] has the equations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objective {
-    /// Importance-sampled DDPO with PPO's clip (Black et al. 2023, equation 5).
+    /// DDPO-IS with the clip of PPO (Black et al. 2023, equation 5).
     #[default]
     ClippedIs,
-    /// The same for samples of older weights: the clip is around the weights before the epoch's
-    /// first update, and an importance weight makes up for the older ones (Hilton et al. 2021,
-    /// "Batch size-invariance for policy optimization", section 3).
+    /// DDPO-IS for samples of older weights: the ratio is clipped around the weights before the
+    /// epoch's first optimizer step, and an importance weight corrects for the sampling policy
+    /// (Hilton et al. 2021, "Batch size-invariance for policy optimization", section 3).
     Decoupled,
-    /// Score-function DDPO, on-policy only (Black et al. 2023, equation 4).
+    /// DDPO-SF, the score-function gradient; on-policy only (Black et al. 2023, equation 4).
     ScoreFunction,
 }
 
-/// The settings of the updates.
+/// The hyperparameters of the update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnerConfig {
-    /// Seed of the run: it keys the choice of steps where only a share of them is trained.
-    pub seed: u64,
-    /// Samples in a mini-batch: one optimizer step each.
+    /// Seed of the run; it keys the choice of steps if `timestep_fraction` is below 1.
+    pub run_seed: u64,
+    /// Samples in a mini-batch, which makes one optimizer step.
     pub batch_size: usize,
     /// (sample, step) pairs in one forward and backward pass.
     pub micro_batch_size: usize,
     /// Passes over the epoch's samples.
-    pub inner_epochs: usize,
-    /// What is maximised.
+    pub num_inner_epochs: usize,
+    /// The objective.
     pub objective: Objective,
-    /// Over which rewards advantages are standardised.
+    /// The rewards over which advantages are standardised.
     pub advantage: AdvantageScope,
-    /// The reward, where its terms are standardised before they are added; they are found among the
-    /// components of the scores.
-    pub normalised: Option<RewardExpression>,
-    /// Advantages are clipped to plus and minus this.
+    /// The reward, if `reward_scale` is [`RewardScale::Normalised`]: its terms are components of
+    /// the scores and are standardised before they are added.
+    pub normalised_reward: Option<RewardExpression>,
+    /// c: advantages are clipped to [-c, c].
     pub clip_advantages: f64,
-    /// The ratio is clipped to 1 plus and minus this, in the unit of `reduction`.
+    /// e: the ratio is clipped to [1 - e, 1 + e], in the unit of `log_prob`.
     pub clip_ratio: f64,
-    /// The decoupled objective's importance weight is cut at this, at least 1, in the unit of
-    /// `reduction`.
+    /// Upper bound of the decoupled objective's importance weight, at least 1, in the unit of
+    /// `log_prob`.
     pub importance_cap: f64,
-    /// How many versions older than the learner's the weights of a trajectory may be.
+    /// The largest number of versions that a trajectory's weights may be behind the learner's.
     pub max_staleness: u32,
-    /// Unit of log-probabilities in the objective.
-    pub reduction: Reduction,
-    /// Weight of the divergence from the pretrained model; 0 leaves it out.
-    pub kl_coefficient: f64,
-    /// The run stops when the mean divergence of an epoch, nats a trajectory step, passes this.
+    /// Unit of log-probabilities in the objective: mean over dimensions, or their sum (nats).
+    pub log_prob: Reduction,
+    /// Weight of KL(policy || pretrained) in the loss; 0 leaves it out.
+    pub kl_coef: f64,
+    /// The run stops when the mean KL of an epoch, nats a transition, exceeds this.
     pub kl_stop: Option<f64>,
     /// Share of a trajectory's random steps that are trained, in (0, 1].
     pub timestep_fraction: f64,
-    /// Gradients are scaled to at most this norm.
-    pub max_gradient_norm: f64,
-    /// The optimizer's settings.
+    /// Upper bound of the gradient norm; larger gradients are scaled down to it.
+    pub max_grad_norm: f64,
+    /// Hyperparameters of AdamW.
     pub optimizer: AdamWConfig,
-    /// Decay of the averaged weights; none if absent.
+    /// Decay of the averaged weights; without it none are kept.
     pub ema_decay: Option<f64>,
-    /// Largest |ratio - 1| before the first update, with log-probabilities as means.
+    /// Largest |ratio - 1| before the first optimizer step, log-probabilities as means over
+    /// dimensions.
     pub ratio_tolerance: f64,
 }
 
 impl Default for LearnerConfig {
-    /// The seed implementation's settings, and no divergence, average or tolerance beyond the clip.
+    /// The hyperparameters of alcazar90/ddpo-celebahq, without KL and averaged weights.
     fn default() -> Self {
         Self {
-            seed: 0,
+            run_seed: 0,
             batch_size: 5,
             micro_batch_size: 5,
-            inner_epochs: 1,
+            num_inner_epochs: 1,
             objective: Objective::default(),
             advantage: AdvantageScope::default(),
-            normalised: None,
+            normalised_reward: None,
             clip_advantages: 2.5,
             clip_ratio: 1e-4,
             importance_cap: 5.0,
             max_staleness: 0,
-            reduction: Reduction::default(),
-            kl_coefficient: 0.0,
+            log_prob: Reduction::default(),
+            kl_coef: 0.0,
             kl_stop: None,
             timestep_fraction: 1.0,
-            max_gradient_norm: 1.0,
+            max_grad_norm: 1.0,
             optimizer: AdamWConfig::default(),
             ema_decay: None,
             ratio_tolerance: 1e-4,
@@ -117,20 +118,20 @@ impl Default for LearnerConfig {
     }
 }
 
-/// A setting that cannot be used.
+/// A setting that is out of range.
 #[derive(Debug, Error, PartialEq)]
 #[error("{name} = {found}: expected {expected}")]
 pub struct InvalidSetting {
     /// The setting.
     pub name: &'static str,
-    /// What it may be.
+    /// The range.
     pub expected: String,
-    /// What it is.
+    /// The value.
     pub found: String,
 }
 
 impl InvalidSetting {
-    /// Names a setting, what it may be and what it is.
+    /// Makes the error from the name of a setting, its range and its value.
     #[must_use]
     pub fn new(name: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
         Self { name, expected: expected.into(), found: found.to_string() }
@@ -143,24 +144,26 @@ impl LearnerConfig {
     /// # Errors
     /// The first setting that is out of range.
     pub fn check(&self) -> Result<(), InvalidSetting> {
-        let positive = |name, value: f64| match value.is_finite() && value > 0.0 {
-            true => Ok(()),
-            false => Err(InvalidSetting::new(name, "a positive number", value)),
+        let refuse = |name, expected: &str, found: &dyn std::fmt::Display| {
+            Err(InvalidSetting::new(name, expected, found))
         };
-        let at_least_one = |name, value: usize| match value >= 1 {
-            true => Ok(()),
-            false => Err(InvalidSetting::new(name, "at least 1", value)),
+        let positive = |name, value: f64| {
+            let fits = value.is_finite() && value > 0.0;
+            if fits { Ok(()) } else { refuse(name, "a positive number", &value) }
+        };
+        let at_least_one = |name, value: usize| {
+            if value >= 1 { Ok(()) } else { refuse(name, "at least 1", &value) }
         };
         at_least_one("batch_size", self.batch_size)?;
         at_least_one("micro_batch_size", self.micro_batch_size)?;
-        at_least_one("num_inner_epochs", self.inner_epochs)?;
+        at_least_one("num_inner_epochs", self.num_inner_epochs)?;
         positive("clip_advantages", self.clip_advantages)?;
         positive("clip_ratio", self.clip_ratio)?;
-        positive("max_grad_norm", self.max_gradient_norm)?;
+        positive("max_grad_norm", self.max_grad_norm)?;
         positive("ratio_tolerance", self.ratio_tolerance)?;
         self.kl_stop.map_or(Ok(()), |stop| positive("kl_stop", stop))?;
-        if !(self.kl_coefficient.is_finite() && self.kl_coefficient >= 0.0) {
-            return Err(InvalidSetting::new("kl_coef", "0 or more", self.kl_coefficient));
+        if !(self.kl_coef.is_finite() && self.kl_coef >= 0.0) {
+            return Err(InvalidSetting::new("kl_coef", "0 or more", self.kl_coef));
         }
         let decay = self.optimizer.weight_decay;
         if !(decay.is_finite() && decay >= 0.0) {
@@ -182,9 +185,9 @@ impl LearnerConfig {
     }
 
     fn check_objective(&self) -> Result<(), InvalidSetting> {
-        if self.objective == Objective::ScoreFunction && self.inner_epochs > 1 {
+        if self.objective == Objective::ScoreFunction && self.num_inner_epochs > 1 {
             let expected = "1 with the score-function objective, which is on-policy only";
-            return Err(InvalidSetting::new("num_inner_epochs", expected, self.inner_epochs));
+            return Err(InvalidSetting::new("num_inner_epochs", expected, self.num_inner_epochs));
         }
         if self.objective == Objective::ScoreFunction && self.max_staleness > 0 {
             let expected = "0 with the score-function objective, which is on-policy only";
@@ -221,10 +224,14 @@ mod tests {
                 LearnerConfig { batch_size: 1, advantage: AdvantageScope::Batch, ..valid() },
             ),
             ("micro_batch_size", LearnerConfig { micro_batch_size: 0, ..valid() }),
-            ("num_inner_epochs", LearnerConfig { inner_epochs: 0, ..valid() }),
+            ("num_inner_epochs", LearnerConfig { num_inner_epochs: 0, ..valid() }),
             (
                 "num_inner_epochs",
-                LearnerConfig { inner_epochs: 2, objective: Objective::ScoreFunction, ..valid() },
+                LearnerConfig {
+                    num_inner_epochs: 2,
+                    objective: Objective::ScoreFunction,
+                    ..valid()
+                },
             ),
             ("clip_advantages", LearnerConfig { clip_advantages: 0.0, ..valid() }),
             ("clip_advantages", LearnerConfig { clip_advantages: f64::NAN, ..valid() }),
@@ -235,11 +242,11 @@ mod tests {
             ),
             ("importance_cap", LearnerConfig { importance_cap: 0.9, ..valid() }),
             ("importance_cap", LearnerConfig { importance_cap: f64::INFINITY, ..valid() }),
-            ("max_grad_norm", LearnerConfig { max_gradient_norm: f64::INFINITY, ..valid() }),
+            ("max_grad_norm", LearnerConfig { max_grad_norm: f64::INFINITY, ..valid() }),
             ("ratio_tolerance", LearnerConfig { ratio_tolerance: 0.0, ..valid() }),
             ("kl_stop", LearnerConfig { kl_stop: Some(0.0), ..valid() }),
-            ("kl_coef", LearnerConfig { kl_coefficient: -1.0, ..valid() }),
-            ("kl_coef", LearnerConfig { kl_coefficient: f64::NAN, ..valid() }),
+            ("kl_coef", LearnerConfig { kl_coef: -1.0, ..valid() }),
+            ("kl_coef", LearnerConfig { kl_coef: f64::NAN, ..valid() }),
             ("weight_decay", LearnerConfig { optimizer: decay(-1e-4), ..valid() }),
             ("weight_decay", LearnerConfig { optimizer: decay(f64::NAN), ..valid() }),
             ("timestep_fraction", LearnerConfig { timestep_fraction: 0.0, ..valid() }),

@@ -10,15 +10,16 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Starts from the present values of `parameters`, f32.
+    /// Starts at the present values of `parameters`, f32.
     #[must_use]
     pub fn new(decay: f64, parameters: &[(String, Tensor)]) -> Self {
         let copy = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.detach().copy());
         Self { decay, average: parameters.iter().map(copy).collect() }
     }
 
-    /// average <- decay * average + (1 - decay) * parameter. Over the first steps the decay is
-    /// lowered to (1 + step) / (10 + step), the rule of TensorFlow's `ExponentialMovingAverage`.
+    /// Moves the average: average <- d * average + (1 - d) * parameter with
+    /// d = min(decay, (1 + step) / (10 + step)), the rule of TensorFlow's
+    /// `ExponentialMovingAverage`; `step` counts optimizer steps from 1.
     pub fn update(&mut self, parameters: &[(String, Tensor)], step: u64) {
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
         tch::no_grad(|| {
@@ -28,7 +29,7 @@ impl Ema {
         });
     }
 
-    /// Names and averaged tensors.
+    /// Returns names and averaged tensors.
     pub fn entries(&self) -> &[(String, Tensor)] {
         &self.average
     }

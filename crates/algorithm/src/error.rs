@@ -1,11 +1,11 @@
-//! Why an epoch could not be trained.
+//! Errors of the update.
 
 use crate::config::InvalidSetting;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
 use tch::TchError;
 use thiserror::Error;
 
-/// Why an epoch could not be trained.
+/// Errors from making a learner or training an epoch.
 #[derive(Debug, Error)]
 pub enum LearnError {
     /// A setting is out of range.
@@ -19,7 +19,7 @@ pub enum LearnError {
         /// Samples in a mini-batch.
         batch_size: usize,
     },
-    /// A trajectory was made by other steps than the learner's.
+    /// A trajectory was made with another scheduler than the learner's.
     #[error(
         "learner: sample {sample} was made with scheduler {found}, the learner's is {expected}"
     )]
@@ -39,7 +39,7 @@ pub enum LearnError {
     Stale {
         /// Index of the sample.
         sample: u32,
-        /// How many versions older its weights are.
+        /// The number of versions that its weights are behind.
         lag: u64,
         /// The largest lag allowed.
         bound: u32,
@@ -69,7 +69,7 @@ pub enum LearnError {
         /// The reward.
         reward: f32,
     },
-    /// A score lacks the reward of a term that is to be standardised.
+    /// A score lacks the reward of a term.
     #[error(
         "learner: sample {sample}: expected a component \"{name}\" that is a number, for \
          reward_scale = normalised, found {found}"
@@ -79,7 +79,7 @@ pub enum LearnError {
         sample: u32,
         /// The term.
         name: String,
-        /// What is there.
+        /// The value found.
         found: String,
     },
     /// No step of the schedule is random.
@@ -127,7 +127,7 @@ pub enum LearnError {
         /// The learner's version.
         learned: PolicyVersion,
     },
-    /// libtorch could not hand out a result.
+    /// libtorch failed to copy a result.
     #[error("learner: {0}")]
     Torch(#[from] TchError),
     /// The loss or the gradient is not finite.

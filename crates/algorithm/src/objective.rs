@@ -1,54 +1,58 @@
-//! The losses, one value a (sample, step) pair.
+//! The objectives of DDPO: the ratio, its clip, and the loss of each (sample, step) pair.
 
 use crate::config::Objective;
 use tch::Tensor;
 
-/// What the losses are made of; each `[P]` f32, log-probabilities in the objective's unit.
+/// The inputs of the losses: f32 `[P]` each, log-probabilities in the unit of `log_prob`.
 #[derive(Debug)]
-pub struct Terms<'a> {
-    /// Under the weights being trained; the gradient flows here.
+pub struct LossInputs<'a> {
+    /// log p_new, under the weights being trained; the gradient flows through it.
     pub log_prob: &'a Tensor,
-    /// Under the weights before the epoch's first update. Only the decoupled objective tells them
-    /// from those that made the trajectory.
+    /// log p_proximal, under the weights before the first optimizer step of the epoch. Equal to
+    /// `old_log_prob` except for the decoupled objective.
     pub proximal_log_prob: &'a Tensor,
-    /// Under the weights that made the trajectory.
+    /// log p_old, under the weights that made the trajectory.
     pub old_log_prob: &'a Tensor,
-    /// Standardised and clipped.
+    /// The advantage A, standardised and clipped.
     pub advantage: &'a Tensor,
 }
 
-/// Where ratios are cut, in the objective's unit.
+/// The bounds of ratios, in the unit of `log_prob`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// The ratio is clipped to 1 plus and minus this.
+    /// e: the ratio is clipped to [1 - e, 1 + e].
     pub clip_ratio: f64,
-    /// The decoupled objective's importance weight is at most this.
+    /// c: the importance weight of the decoupled objective is at most this.
     pub importance_cap: f64,
 }
 
-/// Loss of each pair, `[P]` f32.
+/// Returns the loss of each pair, f32 `[P]`.
 ///
-/// Clipped: max(-A r, -A clip(r, 1 - e, 1 + e)) with r = exp(new - old) (Black et al. 2023,
-/// equation 5 with PPO's clip, Schulman et al. 2017, equation 7). Score function: -A log p
-/// (Black et al. 2023, equation 4). Decoupled: min(exp(proximal - old), c) times the clipped loss
-/// with r = exp(new - proximal) (Hilton et al. 2021, section 3; the cut at c, which bounds the
-/// variance of old samples, is that of IMPALA's weights, Espeholt et al. 2018, section 4.1).
-pub fn losses(objective: Objective, terms: &Terms<'_>, limits: Limits) -> Tensor {
-    let cost = terms.advantage.neg();
+/// - [`Objective::ClippedIs`]: max(-A r, -A clip(r, 1 - e, 1 + e)) with r = p_new / p_old
+///   (DDPO-IS, Black et al. 2023, equation 5, with the clip of PPO, Schulman et al. 2017,
+///   equation 7).
+/// - [`Objective::ScoreFunction`]: -A log p_new (DDPO-SF, Black et al. 2023, equation 4).
+/// - [`Objective::Decoupled`]: min(p_proximal / p_old, c) times the clipped loss with
+///   r = p_new / p_proximal (Hilton et al. 2021, section 3). The cap c bounds the variance of old
+///   samples, as IMPALA's truncated weights do (Espeholt et al. 2018, section 4.1).
+pub fn losses(objective: Objective, inputs: &LossInputs<'_>, limits: Limits) -> Tensor {
+    let cost = inputs.advantage.neg();
     match objective {
-        Objective::ScoreFunction => cost * terms.log_prob,
+        Objective::ScoreFunction => cost * inputs.log_prob,
         Objective::ClippedIs => {
-            clipped(&cost, &(terms.log_prob - terms.old_log_prob), limits.clip_ratio)
+            let log_ratio = inputs.log_prob - inputs.old_log_prob;
+            clipped(&cost, &log_ratio, limits.clip_ratio)
         }
         Objective::Decoupled => {
-            let drift = terms.proximal_log_prob - terms.old_log_prob;
+            let drift = inputs.proximal_log_prob - inputs.old_log_prob;
             let weight = drift.exp().clamp_max(limits.importance_cap);
-            let log_ratio = terms.log_prob - terms.proximal_log_prob;
+            let log_ratio = inputs.log_prob - inputs.proximal_log_prob;
             weight * clipped(&cost, &log_ratio, limits.clip_ratio)
         }
     }
 }
 
+/// PPO's clipped surrogate as a loss: max(cost r, cost clip(r, 1 - clip, 1 + clip)).
 fn clipped(cost: &Tensor, log_ratio: &Tensor, clip: f64) -> Tensor {
     let ratio = log_ratio.exp();
     let clipped = cost * ratio.clamp(1.0 - clip, 1.0 + clip);

@@ -1,8 +1,8 @@
-//! Which (sample, step) pairs a mini-batch trains on, and how they are cut into micro-batches.
+//! (sample, step) pairs: the transitions that each mini-batch trains on.
 
+use crate::config::LearnerConfig;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
-use ddpo_rollout::trajectory::{Trajectory, decode};
-use tch::{Device, Tensor};
+use ddpo_rollout::trajectory::Trajectory;
 
 /// One transition of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,24 +11,44 @@ pub struct Pair {
     pub trajectory: usize,
     /// Position in the trajectory's list of random steps.
     pub random: usize,
-    /// Step index.
+    /// Step index, from 0 at x_T.
     pub step: usize,
 }
 
-/// Chooses the steps that a pass trains.
+/// Chooses the steps that one pass over the epoch trains.
 #[derive(Clone, Copy, Debug)]
 pub struct StepChoice {
     /// Seed of the run.
-    pub seed: u64,
+    pub run_seed: u64,
     /// Epoch.
     pub epoch: u32,
     /// Pass over the epoch, from 0.
     pub inner_epoch: u32,
     /// Share of the random steps that are trained, in (0, 1].
-    pub fraction: f64,
+    pub timestep_fraction: f64,
 }
 
-/// The pairs of the trajectories at `positions`, step by step so that neighbours share a step.
+/// Returns the pairs of every mini-batch of an epoch, in the order of training:
+/// `num_inner_epochs` passes over the samples, `batch_size` samples in a mini-batch.
+///
+/// `trajectories` are the epoch's, at least one and a multiple of `batch_size`.
+#[must_use]
+pub fn mini_batches(trajectories: &[&Trajectory], config: &LearnerConfig) -> Vec<Vec<Pair>> {
+    let pass = |inner_epoch: usize| {
+        let choice = StepChoice {
+            run_seed: config.run_seed,
+            epoch: trajectories[0].header().coordinates.epoch,
+            inner_epoch: inner_epoch as u32,
+            timestep_fraction: config.timestep_fraction,
+        };
+        let batches = trajectories.chunks(config.batch_size).enumerate();
+        batches.map(move |(index, batch)| pairs(batch, index * config.batch_size, choice))
+    };
+    (0..config.num_inner_epochs).flat_map(pass).collect()
+}
+
+/// Returns the chosen pairs of `trajectories`, whose first has position `first` in the epoch,
+/// sorted by step so that neighbours share a timestep.
 #[must_use]
 pub fn pairs(trajectories: &[&Trajectory], first: usize, choice: StepChoice) -> Vec<Pair> {
     let chosen = trajectories.iter().enumerate().flat_map(|(offset, trajectory)| {
@@ -45,16 +65,18 @@ pub fn pairs(trajectories: &[&Trajectory], first: usize, choice: StepChoice) -> 
     pairs
 }
 
-/// Positions in the list of random steps, ascending: all, or those with the lowest keyed draws.
+/// Returns positions in the list of random steps, ascending: all of them, or the share with the
+/// lowest keyed draws.
 fn chosen_steps(trajectory: &Trajectory, choice: StepChoice) -> Vec<usize> {
     let count = trajectory.header().random_steps.len();
-    let kept = ((count as f64 * choice.fraction).ceil() as usize).clamp(1.min(count), count);
+    let kept = (count as f64 * choice.timestep_fraction).ceil() as usize;
+    let kept = kept.clamp(1.min(count), count);
     if kept == count {
         return (0..count).collect();
     }
     let mut draws = vec![0.0; count];
     let key = NoiseKey {
-        seed: choice.seed,
+        seed: choice.run_seed,
         purpose: Purpose::StepChoice,
         epoch: choice.epoch,
         sample: trajectory.header().coordinates.sample,
@@ -66,42 +88,4 @@ fn chosen_steps(trajectory: &Trajectory, choice: StepChoice) -> Vec<usize> {
     order.truncate(kept);
     order.sort_unstable();
     order
-}
-
-/// The tensors of a micro-batch of P pairs.
-#[derive(Debug)]
-pub struct MicroBatch {
-    /// x_t, f32 `[P, C, H, W]`.
-    pub state: Tensor,
-    /// x_{t-1}, f32 `[P, C, H, W]`.
-    pub next: Tensor,
-    /// Log-probabilities under the sampling weights, mean over dimensions, f32 `[P]`.
-    pub old_log_prob: Tensor,
-    /// Step indices.
-    pub steps: Vec<usize>,
-}
-
-impl MicroBatch {
-    /// Decodes the states of `pairs` onto `device`.
-    #[must_use]
-    pub fn new(trajectories: &[&Trajectory], pairs: &[Pair], device: Device) -> Self {
-        let gather = |offset: usize| {
-            let states = pairs.iter().flat_map(|pair| {
-                let trajectory = trajectories[pair.trajectory];
-                decode(&trajectory.states()[pair.step + offset], trajectory.header().dtype)
-            });
-            let values: Vec<f32> = states.collect();
-            let shape = trajectories[pairs[0].trajectory].header().shape;
-            let size = [pairs.len(), shape.channels, shape.height, shape.width].map(|n| n as i64);
-            Tensor::from_slice(&values).view(size).to_device(device)
-        };
-        let log_prob = |pair: &Pair| trajectories[pair.trajectory].log_probs()[pair.random];
-        let old: Vec<f32> = pairs.iter().map(log_prob).collect();
-        Self {
-            state: gather(0),
-            next: gather(1),
-            old_log_prob: Tensor::from_slice(&old).to_device(device),
-            steps: pairs.iter().map(|pair| pair.step).collect(),
-        }
-    }
 }

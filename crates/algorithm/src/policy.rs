@@ -1,11 +1,14 @@
-//! The policy that is trained: f32 master weights, and a copy in the type that the UNet runs in
-//! where that is another one.
+//! The policy: f32 master weights, the network that runs, and where their gradients accumulate.
+//!
+//! In f32 the masters are the network, and autograd accumulates in place. In bf16 the network is a
+//! copy; its gradients are widened and accumulated in f32 after each backward pass (mixed precision
+//! with master weights, Micikevicius et al. 2018, section 3.1).
 
 use ddpo_diffusion::parameters::Gradients;
 use ddpo_diffusion::unet::UNet;
 use tch::{Kind, Tensor};
 
-/// Master weights, the network that runs, and the gradients of the masters.
+/// Master weights, the network that runs, and the gradients of the master weights.
 #[derive(Debug)]
 pub struct Policy {
     master: UNet,
@@ -15,7 +18,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Takes f32 weights; the network runs in `kind`.
+    /// Makes a policy of f32 weights whose network runs in `kind`.
     #[must_use]
     pub fn new(mut master: UNet, kind: Kind) -> Self {
         let compute = (kind != Kind::Float).then(|| {
@@ -29,7 +32,7 @@ impl Policy {
         Self { master, compute, accumulated: Vec::new(), replicas: Vec::new() }
     }
 
-    /// The network that predicts, for sampling and for training alike.
+    /// The network that predicts, in sampling and in training.
     #[must_use]
     pub fn network(&self) -> &UNet {
         self.compute.as_ref().unwrap_or(&self.master)
@@ -41,7 +44,7 @@ impl Policy {
         &self.master
     }
 
-    /// The network once more on the same values, with gradients of its own, for another lane.
+    /// Makes a network on the same values with separate gradients, for another lane.
     pub fn replica(&mut self) -> UNet {
         let mut replica = self.network().detached();
         replica.parameters_mut().track_gradients(Gradients::Tracked);
@@ -49,9 +52,9 @@ impl Policy {
         replica
     }
 
-    /// Moves what the last backward pass left in the network into the masters' f32 gradients.
-    /// Replicas' gradients are added in the order of the replicas. In f32 autograd accumulates the
-    /// network's own in place and nothing moves.
+    /// Accumulates the gradients of the last backward pass: adds those of the replicas to the
+    /// network's, in the order of the replicas, and the network's to the f32 gradients of the master
+    /// weights.
     pub fn collect_gradients(&mut self) {
         self.fold_replicas();
         let Some(compute) = &self.compute else { return };
@@ -83,7 +86,8 @@ impl Policy {
         });
     }
 
-    /// The masters' gradients since the last [`Policy::clear_gradients`].
+    /// Returns the gradients of the master weights accumulated since [`Policy::clear_gradients`], f32,
+    /// in the order of the parameters.
     #[must_use]
     pub fn gradients(&self) -> Vec<Tensor> {
         match &self.compute {
@@ -92,7 +96,7 @@ impl Policy {
         }
     }
 
-    /// Zeroes the gradients in place.
+    /// Zeroes the accumulated gradients in place.
     pub fn clear_gradients(&mut self) {
         tch::no_grad(|| {
             for mut gradient in self.gradients().into_iter().filter(Tensor::defined) {
@@ -101,7 +105,7 @@ impl Policy {
         });
     }
 
-    /// Brings the network up to date after the masters have changed.
+    /// Copies the master weights to the network after an optimizer step.
     pub fn refresh(&mut self) {
         if let Some(compute) = &mut self.compute {
             compute.parameters_mut().copy_from(self.master.parameters());

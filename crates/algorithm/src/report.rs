@@ -1,121 +1,69 @@
-//! What an epoch of updates is summed up by.
+//! The diagnostics of an epoch's updates. Field names are keys of `metrics.jsonl`.
 
 use serde::{Deserialize, Serialize};
 
-/// Means over all trained pairs of an epoch, and what the optimizer did.
+/// Means over all pairs trained in an epoch, and values of its optimizer steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UpdateReport {
     /// Mean loss.
     pub loss: f64,
-    /// Share of pairs whose ratio lies outside the clip.
+    /// Share of pairs with |ratio - 1| > `clip_ratio`.
     pub clip_fraction: f64,
-    /// Mean ratio of new to old probability, in the objective's unit. Old is what the objective
-    /// clips against: the weights that sampled, or those before the first update if decoupled.
+    /// Mean ratio of new to old probability, in the unit of `log_prob`. Old is the policy that the
+    /// objective clips against: the sampling policy, or the proximal one if decoupled.
     pub ratio_mean: f64,
-    /// Largest |ratio - 1| before the first update, log-probabilities as means over dimensions.
-    /// Samples of older weights count in the decoupled objective only, against a second pass.
+    /// Largest |ratio - 1| before the first optimizer step, log-probabilities as means over
+    /// dimensions. Samples of older weights count in the decoupled objective only, against a second
+    /// pass.
     pub ratio_gap_max: f64,
-    /// The same for each random step, in the order of the steps.
+    /// `ratio_gap_max` for each random step, in the order of the steps.
     pub ratio_gap_by_step: Vec<f64>,
-    /// Mean of (r - 1) - ln r, the k3 estimate of KL(old || new), in the objective's unit.
+    /// Mean of (r - 1) - ln r, the k3 estimate of KL(old || new), in the unit of `log_prob`.
     pub approx_kl: f64,
-    /// Mean absolute log-ratio, nats a dimension.
+    /// Mean |log-ratio|, nats a dimension.
     pub log_ratio_abs: f64,
-    /// Mean absolute log-ratio, nats a transition (all dimensions).
+    /// Mean |log-ratio|, nats a transition (all dimensions).
     pub log_ratio_abs_nats: f64,
-    /// Mean exact divergence from the pretrained model, nats a transition; absent if not computed.
+    /// Mean exact KL from the pretrained model, nats a transition; absent if not computed.
     pub kl_to_pretrained_nats: Option<f64>,
     /// Mean gradient norm before the clip.
     pub grad_norm: f64,
-    /// Learning rate of the last step.
+    /// Learning rate of the last optimizer step.
     pub lr: f64,
     /// Optimizer steps of the epoch.
     pub optimizer_steps: u64,
-    /// Pairs trained, each inner epoch counted.
+    /// Pairs trained; a pair counts once for each pass.
     pub pairs: u64,
-    /// The same by the age of the weights that sampled; nothing where all were the learner's own.
+    /// Diagnostics by lag; empty if all trajectories were made with the learner's present weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub staleness: Vec<LagReport>,
 }
 
-/// The single values behind a report's means, for histograms.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Spread {
-    /// The advantage of every trajectory, in the order of the samples, clipped.
-    pub advantages: Vec<f32>,
-    /// The ratio of new to old probability of every pair that was trained, in the objective's unit.
-    pub ratios: Vec<f32>,
-}
-
-/// What an epoch of updates came to for trajectories of one age.
+/// Means over the pairs of one lag.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LagReport {
-    /// How many versions older than the learner's the weights were.
+    /// The number of versions that the weights were behind the learner's.
     pub lag: u64,
-    /// Trajectories of that age.
+    /// Trajectories of this lag.
     pub trajectories: u64,
-    /// Share of their pairs whose ratio lies outside the clip.
+    /// Share of pairs with |ratio - 1| > `clip_ratio`.
     pub clip_fraction: f64,
-    /// Their mean ratio, against the same old probability as the report's.
+    /// Mean ratio, against the same old policy as [`UpdateReport::ratio_mean`].
     pub ratio_mean: f64,
-    /// Mean importance weight, as cut, of the decoupled objective.
+    /// Mean importance weight of the decoupled objective, capped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub importance_mean: Option<f64>,
-    /// Share of pairs whose importance weight was cut.
+    /// Share of pairs whose importance weight was above the cap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub importance_cut_fraction: Option<f64>,
 }
 
-impl LagReport {
-    /// The means of `sums`; those of the importance weight where the objective has one.
-    #[must_use]
-    pub fn of(lag: u64, sums: &LagSums, decoupled: bool) -> Self {
-        let mean = |sum: f64| sum / sums.pairs.max(1) as f64;
-        Self {
-            lag,
-            trajectories: sums.trajectories,
-            clip_fraction: mean(sums.clipped),
-            ratio_mean: mean(sums.ratio),
-            importance_mean: decoupled.then(|| mean(sums.importance)),
-            importance_cut_fraction: decoupled.then(|| mean(sums.cut)),
-        }
-    }
-}
-
-/// Sums over the pairs of one age.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LagSums {
-    /// Number of trajectories.
-    pub trajectories: u64,
-    /// Number of pairs.
-    pub pairs: u64,
-    /// Number of clipped ratios.
-    pub clipped: f64,
-    /// Sum of ratios.
-    pub ratio: f64,
-    /// Sum of importance weights, as cut.
-    pub importance: f64,
-    /// Number of importance weights that were cut.
-    pub cut: f64,
-}
-
-/// Sums over pairs, to become means.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sums {
-    /// Number of pairs.
-    pub pairs: u64,
-    /// Sum of losses.
-    pub loss: f64,
-    /// Number of clipped ratios.
-    pub clipped: f64,
-    /// Sum of ratios.
-    pub ratio: f64,
-    /// Sum of k3.
-    pub k3: f64,
-    /// Sum of |log-ratio|, nats a dimension.
-    pub log_ratio_abs: f64,
-    /// Sum of the divergence from the pretrained model, nats a dimension.
-    pub kl: f64,
-    /// Sum of gradient norms over optimizer steps.
-    pub gradient_norm: f64,
+/// The single values behind a report's means, for histograms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateSamples {
+    /// The advantage of each trajectory, in sample order, clipped.
+    pub advantages: Vec<f32>,
+    /// The ratio of new to old probability of each pair, in the order of training and the unit of
+    /// `log_prob`.
+    pub ratios: Vec<f32>,
 }

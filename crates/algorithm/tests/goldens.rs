@@ -4,10 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
 
-use ddpo_algorithm::adamw::{AdamW, AdamWConfig, clip_gradient_norm};
+use ddpo_algorithm::adamw::{AdamW, AdamWConfig};
 use ddpo_algorithm::advantages::{RunningMoments, advantages};
 use ddpo_algorithm::config::{AdvantageScope, Objective};
-use ddpo_algorithm::objective::{Limits, Terms, losses};
+use ddpo_algorithm::gradient::clip_gradient_norm;
+use ddpo_algorithm::objective::{Limits, LossInputs, losses};
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::gaussian::{self, Reduction};
 use serde_json::Value;
@@ -146,13 +147,13 @@ fn loss_and_gradient(objective: Objective, case: &Value) -> (Tensor, Tensor) {
         Limits { clip_ratio: limit("clip_ratio"), importance_cap: limit("importance_cap") };
     let advantage = tensor(&case["advantages"]).unsqueeze(1).expand_as(&log_prob);
     let flat = |x: &Tensor| x.flatten(0, -1);
-    let terms = Terms {
+    let inputs = LossInputs {
         log_prob: &flat(&log_prob),
         proximal_log_prob: &flat(&proximal),
         old_log_prob: &flat(&old),
         advantage: &flat(&advantage),
     };
-    let loss = losses(objective, &terms, limits).mean(Kind::Float);
+    let loss = losses(objective, &inputs, limits).mean(Kind::Float);
     loss.backward();
     (loss.detach(), log_prob.grad())
 }
@@ -233,9 +234,9 @@ fn the_gaussian_divergence_is_pytorchs() {
 fn learning_rates_are_those_of_the_definition() {
     for (number, case) in cases("schedule").iter().enumerate() {
         let schedule = LearningRate {
-            initial: float(&case["initial_lr"]),
-            peak: float(&case["peak_lr"]),
-            warmup_fraction: float(&case["warmup_pct"]),
+            initial_lr: float(&case["initial_lr"]),
+            peak_lr: float(&case["peak_lr"]),
+            warmup_pct: float(&case["warmup_pct"]),
             total_steps: case["total_steps"].as_u64().unwrap(),
         };
         for (step, expected) in numbers(&case["lr"]).into_iter().enumerate() {

@@ -5,6 +5,7 @@ pub mod device;
 pub mod dtype;
 pub mod fields;
 pub mod gaussian;
+pub mod lanes;
 pub mod layers;
 pub mod parameters;
 pub mod scheduler;

@@ -2,18 +2,17 @@
 //! `state.json`, `unet_ema/` where averaged weights are kept, and the model card. Everything that an
 //! uninterrupted run would have in memory is in there, so a resumed run continues to the bit.
 
-use crate::card::ModelCard;
+use crate::model_card::{ModelCard, ModelCardError};
 use ddpo_algorithm::advantages::RunningMoments;
 use ddpo_algorithm::ema::Ema;
 use ddpo_algorithm::learner::{Learner, Position};
-use ddpo_algorithm::terms::TermMoments;
+use ddpo_algorithm::reward_terms::TermMoments;
 use ddpo_checkpoint::{
     LayoutError, LoadError, PipelineToSave, TensorFile, TensorFileError, WriteError, load_into,
     modern_attention_name, open_pipeline, save_pipeline, write_tensors,
 };
 use ddpo_diffusion::unet::config::ConfigError;
 use ddpo_files::{PublishError, WriteFileError, publish_folder, write_file};
-use ddpo_picture::PictureError;
 use ddpo_rollout::trajectory::PolicyVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -118,9 +117,9 @@ pub enum SaveError {
     /// The state could not be written as JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// The card's picture could not be written.
+    /// The model card could not be written.
     #[error("{0}")]
-    Picture(#[from] PictureError),
+    Card(#[from] ModelCardError),
 }
 
 /// What a checkpoint's folder is filled with.
@@ -200,7 +199,7 @@ fn fill(root: &Path, contents: &Contents<'_>) -> Result<(), SaveError> {
         let state = serde_json::to_string_pretty(state)? + "\n";
         write_file(&root.join(STATE), state.as_bytes())?;
     }
-    card.write(root)
+    Ok(card.write(root)?)
 }
 
 fn detached(entries: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
@@ -239,7 +238,7 @@ pub fn load_moments(folder: &Path, moments: &[(String, Tensor)]) -> Result<(), C
 /// [`CheckpointError`] if a file is missing or does not fit.
 pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, CheckpointError> {
     let state = read_state(folder)?;
-    if !learner.takes(&state.terms_seen) {
+    if !learner.matches_terms(&state.terms_seen) {
         return Err(CheckpointError::Terms(folder.join(STATE)));
     }
     let entries = learner.policy().master().parameters().entries();

@@ -206,7 +206,8 @@ impl<'a, 'h> Epochs<'a, 'h> {
         };
         let OpenRun { learner, logs, metrics: lines, folder, epoch, .. } = &mut self.run;
         lines.push(&metrics)?;
-        let trained = Trained { metrics: &metrics, rewards: &rewards, spread: learner.spread() };
+        let trained =
+            Trained { metrics: &metrics, rewards: &rewards, samples: learner.update_samples() };
         logs.log(folder, *epoch, Some(trained), eval.as_ref(), self.host.progress)?;
         self.host.progress.epoch(&metrics);
         self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));

@@ -3,7 +3,7 @@
 use crate::checkpoint;
 use crate::error::FolderError;
 use crate::leftovers;
-use crate::place::anchored;
+use crate::paths::with_absolute_paths;
 use crate::settings::Settings;
 use ddpo_files::{publish_folder, recover_folder, write_file};
 use ddpo_rollout::reward::RewardSpec;
@@ -63,7 +63,7 @@ impl RunFolder {
         if !file.exists() {
             let heading =
                 "# The settings of this run; `ddpo train --resume --output-dir` takes them up.\n";
-            let mut table = toml::Table::try_from(anchored(settings))?;
+            let mut table = toml::Table::try_from(with_absolute_paths(settings))?;
             table.insert(RewardSpec::TABLE.into(), toml::Value::try_from(reward)?);
             write_file(&file, format!("{heading}{}", toml::to_string(&table)?).as_bytes())?;
         }

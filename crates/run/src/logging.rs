@@ -11,11 +11,11 @@ use crate::evaluation::Evaluation;
 use crate::folder::RunFolder;
 use crate::host::Outcome;
 use crate::metrics::EpochMetrics;
-use crate::place::placeless;
+use crate::paths::without_paths;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::settings::Settings;
-use ddpo_algorithm::report::Spread;
+use ddpo_algorithm::report::UpdateSamples;
 use ddpo_loggers::{
     Histogram, LogError, Picture, Step, TensorBoard, WandbError, WandbRun, WeightsAndBiases,
     scalars, write_histograms,
@@ -59,8 +59,8 @@ pub struct Trained<'a> {
     pub metrics: &'a EpochMetrics,
     /// The reward of every sample.
     pub rewards: &'a [f32],
-    /// The values of the update.
-    pub spread: &'a Spread,
+    /// Advantages and ratios of the update.
+    pub samples: &'a UpdateSamples,
 }
 
 impl Logs {
@@ -189,10 +189,10 @@ fn report(error: &WandbError, progress: &dyn Progress) {
 }
 
 fn add_epoch(step: &mut Step, trained: Trained<'_>, folder: &RunFolder) -> Result<(), RunError> {
-    let Trained { metrics, rewards, spread } = trained;
+    let Trained { metrics, rewards, samples } = trained;
     step.scalars.extend(numbers(metrics)?);
     let values =
-        [("rewards", rewards), ("advantages", &spread.advantages), ("ratios", &spread.ratios)];
+        [("rewards", rewards), ("advantages", &samples.advantages), ("ratios", &samples.ratios)];
     let histograms = values.map(|(name, values)| histogram(name, values));
     step.histograms.extend(histograms.into_iter().flatten());
     step.pictures.push(Picture::read("samples", &folder.samples(metrics.epoch))?);

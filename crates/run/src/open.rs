@@ -1,6 +1,5 @@
 //! Opening a run: the model, the learner, and where its last checkpoint left off.
 
-use crate::card::ModelCard;
 use crate::card::base::BaseModel;
 use crate::card::comparison::Comparison;
 use crate::card::finetuning::{Command, Finetuning};
@@ -12,7 +11,8 @@ use crate::lock::RunLock;
 use crate::logging::Logs;
 use crate::metrics::MetricsFile;
 use crate::model::Model;
-use crate::place::placeless;
+use crate::model_card::ModelCard;
+use crate::paths::without_paths;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -83,7 +83,7 @@ impl<'a> OpenRun<'a> {
             epoch,
             saved: resumed.map(|(epoch, _)| epoch),
             // Where a run lies has no part in what it is.
-            record: placeless(&plan.settings),
+            record: without_paths(&plan.settings),
             model,
             device,
             threads,

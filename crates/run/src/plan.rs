@@ -55,9 +55,9 @@ impl Plan {
     pub fn learning_rate(&self, epochs: u32, samples: usize) -> LearningRate {
         let batches = (samples / self.settings.batch_size) as u64;
         LearningRate {
-            initial: self.settings.initial_lr,
-            peak: self.settings.peak_lr,
-            warmup_fraction: self.settings.warmup_pct,
+            initial_lr: self.settings.initial_lr,
+            peak_lr: self.settings.peak_lr,
+            warmup_pct: self.settings.warmup_pct,
             total_steps: u64::from(epochs) * self.settings.num_inner_epochs as u64 * batches,
         }
     }
@@ -83,7 +83,7 @@ impl Plan {
     /// Whether the pretrained model is needed beside the one that is trained.
     #[must_use]
     pub fn needs_reference(&self) -> bool {
-        self.learner.kl_coefficient > 0.0 || self.learner.kl_stop.is_some()
+        self.learner.kl_coef > 0.0 || self.learner.kl_stop.is_some()
     }
 }
 
@@ -162,22 +162,23 @@ fn rewards(settings: &Settings) -> RewardSettings {
 
 fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConfig {
     LearnerConfig {
-        seed: settings.run_seed,
+        run_seed: settings.run_seed,
         batch_size: settings.batch_size,
         micro_batch_size: settings.micro_batch_size.unwrap_or(settings.batch_size),
-        inner_epochs: settings.num_inner_epochs,
+        num_inner_epochs: settings.num_inner_epochs,
         objective: settings.objective,
         advantage: settings.advantage,
-        normalised: (settings.reward_scale == RewardScale::Normalised).then(|| reward.clone()),
+        normalised_reward: (settings.reward_scale == RewardScale::Normalised)
+            .then(|| reward.clone()),
         clip_advantages: settings.clip_advantages,
         clip_ratio: settings.clip_ratio,
         importance_cap: settings.importance_cap,
         max_staleness: settings.max_staleness,
-        reduction: settings.log_prob,
-        kl_coefficient: settings.kl_coef,
+        log_prob: settings.log_prob,
+        kl_coef: settings.kl_coef,
         kl_stop: settings.kl_stop,
         timestep_fraction: settings.timestep_fraction,
-        max_gradient_norm: settings.max_grad_norm,
+        max_grad_norm: settings.max_grad_norm,
         optimizer: AdamWConfig { weight_decay: settings.weight_decay, ..AdamWConfig::default() },
         ema_decay: settings.ema_decay,
         ratio_tolerance: settings.ratio_tolerance,

@@ -2,7 +2,7 @@
 //! to agree with.
 
 use crate::folder::RunFolder;
-use crate::place::anchored;
+use crate::paths::with_absolute_paths;
 use crate::settings::{self, Resolved, SettingFlags, Settings};
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_settings::{SettingsError, Source};
@@ -59,7 +59,7 @@ pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
     }
     let nothing = SettingFlags::default();
     let recorded = settings::resolve(Some(&path), std::iter::empty(), &nothing)?.settings;
-    let now = Table::try_from(anchored(&asked.settings))?;
+    let now = Table::try_from(with_absolute_paths(&asked.settings))?;
     let mut then = Table::try_from(&recorded)?;
     for (key, from) in asked.sources.iter().filter(|(key, _)| *key != "output_dir") {
         let (asked, recorded) = (now.get(key), then.get(key));

@@ -1,8 +1,9 @@
 //! The device's thread: it owns the backend, and does one job after the other.
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
-use crate::engine::{Progress, Provenance, panic_text};
+use crate::engine::{Progress, Provenance};
 use bytes::Bytes;
+use ddpo_diffusion::lanes::panic_text;
 use ddpo_rollout::order::{WeightsId, WorkOrder};
 use ddpo_rollout::trajectory::TrajectoryHeader;
 use std::panic::{AssertUnwindSafe, catch_unwind};

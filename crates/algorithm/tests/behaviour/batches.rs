@@ -68,7 +68,7 @@ fn a_share_of_the_steps_is_trained_and_the_choice_is_keyed() {
         let (report, learner) = train(settings.clone(), &batch);
         assert_eq!(report.pairs, 8 * kept, "fraction {fraction}");
         assert_eq!(digest(&learner), digest(&train(settings.clone(), &batch).1));
-        let other = train(LearnerConfig { seed: 12, ..settings }, &batch).1;
+        let other = train(LearnerConfig { run_seed: 12, ..settings }, &batch).1;
         assert_eq!(digest(&learner) == digest(&other), fraction == 1.0, "fraction {fraction}");
     }
 }
@@ -78,7 +78,7 @@ fn each_pass_chooses_its_own_steps_for_each_sample() {
     let batch = rollouts(&unet(1), 0, 8);
     let trajectories: Vec<&Trajectory> = batch.iter().map(|scored| &scored.trajectory).collect();
     let chosen = |inner_epoch| {
-        let choice = StepChoice { seed: 1, epoch: 0, inner_epoch, fraction: 0.5 };
+        let choice = StepChoice { run_seed: 1, epoch: 0, inner_epoch, timestep_fraction: 0.5 };
         pairs(&trajectories, 8, choice)
     };
     let first = chosen(0);
@@ -99,7 +99,7 @@ fn each_pass_chooses_its_own_steps_for_each_sample() {
 fn the_observer_sees_every_optimizer_step() {
     let batch = rollouts(&unet(1), 0, 8);
     let mut seen = Vec::new();
-    let mut learner = learner(LearnerConfig { inner_epochs: 2, ..settings() });
+    let mut learner = learner(LearnerConfig { num_inner_epochs: 2, ..settings() });
     let report = learner.update(&batch, &mut |done, total| seen.push((done, total))).unwrap();
     assert_eq!(seen, [(1, 4), (2, 4), (3, 4), (4, 4)]);
     assert_eq!((report.optimizer_steps, learner.version().0), (4, 1));
@@ -171,7 +171,7 @@ fn transitions(eta: f64) -> Transitions {
 #[test]
 fn normalised_terms_are_the_components_of_the_scores() {
     let reward: RewardExpression = "2*a - b".parse().unwrap();
-    let config = LearnerConfig { normalised: Some(reward), ..settings() };
+    let config = LearnerConfig { normalised_reward: Some(reward), ..settings() };
     let mut batch = rollouts(&unet(1), 0, 8);
     for (index, scored) in batch.iter_mut().enumerate() {
         let part = |name: &str, value: f32| Component { name: name.into(), value };

@@ -5,8 +5,8 @@ use ddpo_algorithm::config::LearnerConfig;
 use ddpo_algorithm::learner::Learner;
 use tch::Kind;
 
-fn learner(kl_coefficient: f64) -> Learner {
-    let settings = LearnerConfig { kl_coefficient, batch_size: 8, ..settings() };
+fn learner(kl_coef: f64) -> Learner {
+    let settings = LearnerConfig { kl_coef, batch_size: 8, ..settings() };
     let rate = tiny::constant(1e-3);
     Learner::new(settings, rate, tiny::transitions(), unet(1), Kind::Float, Some(unet(1))).unwrap()
 }

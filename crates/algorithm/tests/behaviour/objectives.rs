@@ -69,7 +69,7 @@ fn the_score_function_loss_is_minus_advantage_times_log_probability() {
 fn sums_over_dimensions_are_means_times_their_number() {
     let batch = batch();
     let norm = |reduction| {
-        let settings = LearnerConfig { reduction, ..one_step(Objective::ScoreFunction) };
+        let settings = LearnerConfig { log_prob: reduction, ..one_step(Objective::ScoreFunction) };
         learner(settings).update(&batch, &mut |_, _| {}).unwrap().grad_norm
     };
     let ratio = norm(Reduction::Sum) / norm(Reduction::Mean);
@@ -82,7 +82,7 @@ fn the_clip_holds_the_second_pass_back() {
     let batch = batch();
     let report = |clip_ratio| {
         let settings =
-            LearnerConfig { clip_ratio, inner_epochs: 4, ..one_step(Objective::ClippedIs) };
+            LearnerConfig { clip_ratio, num_inner_epochs: 4, ..one_step(Objective::ClippedIs) };
         tiny::learner_at(1e-5, settings).update(&batch, &mut |_, _| {}).unwrap()
     };
     let (tight, loose) = (report(1e-6), report(0.5));
@@ -97,9 +97,9 @@ fn the_clip_holds_the_second_pass_back() {
 #[test]
 fn the_gradient_norm_is_clipped_from_the_first_step() {
     let batch = batch();
-    let update = |max_gradient_norm| {
+    let update = |max_grad_norm| {
         let mut learner =
-            learner(LearnerConfig { max_gradient_norm, ..one_step(Objective::ClippedIs) });
+            learner(LearnerConfig { max_grad_norm, ..one_step(Objective::ClippedIs) });
         let norm = learner.update(&batch, &mut |_, _| {}).unwrap().grad_norm;
         (norm, tiny::gradient(&learner).norm().double_value(&[]))
     };

@@ -77,7 +77,7 @@ fn without_a_lag_the_decoupled_objective_is_the_clipped_one() {
     for (reduction, size) in [(Reduction::Mean, 8), (Reduction::Mean, 7), (Reduction::Sum, 7)] {
         let update = |objective| {
             let settings = LearnerConfig {
-                reduction,
+                log_prob: reduction,
                 clip_ratio: 0.2,
                 micro_batch_size: size,
                 ..one_step(objective)
@@ -100,7 +100,7 @@ fn without_a_lag_the_decoupled_objective_is_the_clipped_one() {
 #[test]
 fn the_importance_weight_is_that_of_the_weights_before_the_update() {
     let batch = old(1e-3);
-    let settings = LearnerConfig { reduction: Reduction::Sum, ..one_step(Objective::Decoupled) };
+    let settings = LearnerConfig { log_prob: Reduction::Sum, ..one_step(Objective::Decoupled) };
     let report = learner_at(1, settings).update(&batch, &mut |_, _| {}).unwrap();
     assert!(report.ratio_gap_max < 1e-5, "two passes differ by {:.2e}", report.ratio_gap_max);
     assert_eq!(report.clip_fraction, 0.0, "the clip is around the present weights");
@@ -131,7 +131,7 @@ fn large_importance_weights_are_cut() {
     let report = |importance_cap| {
         let reduction = Reduction::Sum;
         let settings =
-            LearnerConfig { reduction, importance_cap, ..one_step(Objective::Decoupled) };
+            LearnerConfig { log_prob: reduction, importance_cap, ..one_step(Objective::Decoupled) };
         let report = learner_at(1, settings).update(&old(1e-2), &mut |_, _| {}).unwrap();
         report.staleness[0].clone()
     };
@@ -171,7 +171,7 @@ fn samples_of_several_ages_are_told_apart() {
 #[test]
 fn several_passes_share_one_proximal_policy() {
     let settings = LearnerConfig {
-        inner_epochs: 3,
+        num_inner_epochs: 3,
         timestep_fraction: 0.5,
         batch_size: 4,
         ..one_step(Objective::Decoupled)

@@ -72,7 +72,7 @@ pub fn transitions() -> Transitions {
 /// Two mini-batches of four samples make an epoch of eight.
 pub fn settings() -> LearnerConfig {
     LearnerConfig {
-        seed: SEED,
+        run_seed: SEED,
         batch_size: 4,
         micro_batch_size: 8,
         clip_advantages: 10.0,
@@ -82,7 +82,7 @@ pub fn settings() -> LearnerConfig {
 }
 
 pub fn constant(rate: f64) -> LearningRate {
-    LearningRate { initial: rate, peak: rate, warmup_fraction: 0.0, total_steps: 100 }
+    LearningRate { initial_lr: rate, peak_lr: rate, warmup_pct: 0.0, total_steps: 100 }
 }
 
 /// An f32 learner of [`unet`]`(1)`.

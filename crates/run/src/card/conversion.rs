@@ -1,10 +1,10 @@
 //! The card of a checkpoint that was converted from another program's file.
 
-use crate::card::ModelCard;
 use crate::card::base::BaseModel;
 use crate::card::front_matter::front_matter;
 use crate::card::markdown::{code, title};
 use crate::card::usage::{self, Sampling};
+use crate::model_card::ModelCard;
 
 /// The card of a folder that `ddpo convert` makes of `file`, whose configs are those of `base`.
 #[must_use]

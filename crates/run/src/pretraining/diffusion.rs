@@ -5,14 +5,15 @@
 //! section 4: few steps need a good guess out of pure noise) and five (Hang et al. 2023: the last
 //! steps must not drown the others); `train_unconditional.py` has no bounds there.
 
-use crate::pretraining::{Descent, PretrainingConfig, indices, initialise};
+use crate::pretraining::descent::{Descent, PretrainingConfig, indices};
+use crate::pretraining::initialise::initialise;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::noise_schedule::alphas_cumprod;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
 use tch::{Kind, Tensor};
 
-/// A pretraining run: the model and its way down.
+/// A pretraining run of a DDPM.
 #[derive(Debug)]
 pub struct Pretraining {
     config: PretrainingConfig,
@@ -22,7 +23,7 @@ pub struct Pretraining {
     target: Target,
 }
 
-/// What the model is asked for.
+/// The prediction type of the model.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Noise,

@@ -4,8 +4,8 @@ use crate::tiny::{self, copies, epoch, largest_gap, settings, unet, weights};
 use ddpo_algorithm::config::{AdvantageScope, LearnerConfig};
 use ddpo_algorithm::learner::Learner;
 use ddpo_algorithm::schedule::LearningRate;
-use ddpo_run::card::ModelCard;
 use ddpo_run::checkpoint::{CheckpointError, RunState, load, load_weights, save};
+use ddpo_run::model_card::ModelCard;
 use std::path::Path;
 use tch::Kind;
 
@@ -13,7 +13,7 @@ const SCHEDULER: &str = r#"{"_class_name": "DDPMScheduler", "num_train_timesteps
 
 /// Running advantages and a rate that changes, so that everything a checkpoint holds has a say.
 fn learner(seed: u64, ema_decay: Option<f64>, kind: Kind) -> Learner {
-    let rate = LearningRate { initial: 1e-5, peak: 2e-4, warmup_fraction: 0.4, total_steps: 8 };
+    let rate = LearningRate { initial_lr: 1e-5, peak_lr: 2e-4, warmup_pct: 0.4, total_steps: 8 };
     let settings = LearnerConfig {
         ema_decay,
         advantage: AdvantageScope::Running,

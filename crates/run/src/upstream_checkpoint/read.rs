@@ -1,6 +1,6 @@
 //! Reading such a file, strictly: everything has to fit.
 
-use crate::seed_file::{BEST, MODEL, OPTIMIZERS};
+use crate::upstream_checkpoint::keys::{BEST, MODEL, OPTIMIZERS};
 use ddpo_checkpoint::{
     LoadError, PickleScalar, TensorFile, TensorFileError, load_part_into, modern_attention_name,
 };
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// Why a `.pth` file cannot be used.
 #[derive(Debug, Error)]
-pub enum SeedFileError {
+pub enum UpstreamError {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] TensorFileError),
@@ -54,16 +54,16 @@ pub struct Taken {
 /// passed over.
 ///
 /// # Errors
-/// [`SeedFileError`]; what does not fit is listed as a whole.
+/// [`UpstreamError`]; what does not fit is listed as a whole.
 pub fn load(
     path: &Path,
     parameters: &[(String, Tensor)],
     moments: &[(String, Tensor)],
-) -> Result<Taken, SeedFileError> {
+) -> Result<Taken, UpstreamError> {
     let file = TensorFile::open(path)?;
     let names = model_names(&file);
     if names.is_empty() {
-        return Err(SeedFileError::NoModel(path.into()));
+        return Err(UpstreamError::NoModel(path.into()));
     }
     let in_model = |name: &str| {
         let own = name.strip_prefix(MODEL)?.strip_prefix('.')?;
@@ -74,7 +74,7 @@ pub fn load(
     let optimizer_steps = optimizer.map(|optimizer| {
         let steps = steps(&file, optimizer, names.len())?;
         load_part_into(&file, moments, &|name| moment_name(name, optimizer, &names))?;
-        Ok::<u64, SeedFileError>(steps)
+        Ok::<u64, UpstreamError>(steps)
     });
     Ok(Taken {
         optimizer_steps: optimizer_steps.transpose()?,
@@ -113,10 +113,10 @@ fn steps(
     file: &TensorFile,
     optimizer: &'static str,
     parameters: usize,
-) -> Result<u64, SeedFileError> {
+) -> Result<u64, UpstreamError> {
     let refused = |found: String| {
         let path = file.path().to_owned();
-        SeedFileError::Steps { path, optimizer, found }
+        UpstreamError::Steps { path, optimizer, found }
     };
     let mut common = None;
     for index in 0..parameters {

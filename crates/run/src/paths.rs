@@ -1,5 +1,5 @@
-//! Checkpoints that a run starts from, by where they lie: written down so that the run goes on from
-//! any working folder, and left out of what the run is.
+//! The paths in a run's settings: absolute in `run.toml`, so that a run resumes from any working
+//! folder, and left out of checkpoints, so that the same run writes the same bytes anywhere.
 
 use crate::settings::Settings;
 use ddpo_rollout::reward::{RewardExpression, RewardList, RewardSource, Script};
@@ -8,7 +8,7 @@ use std::path::Path;
 /// Returns `settings` with absolute paths for the folders and files that they name. Other names, such
 /// as those of repositories on the Hub, stay.
 #[must_use]
-pub fn anchored(settings: &Settings) -> Settings {
+pub fn with_absolute_paths(settings: &Settings) -> Settings {
     let absolute = |path: &Path| path.to_str().map(str::to_owned);
     with_scripts(with_folders(settings, absolute), |path| {
         path.canonicalize().ok().and_then(|path| absolute(&path))
@@ -18,7 +18,7 @@ pub fn anchored(settings: &Settings) -> Settings {
 /// Returns `settings` without paths: folders and files by their last names, the run's own folder as
 /// `.`. A checkpoint records these, so that the same run gives the same bytes in any folder.
 #[must_use]
-pub fn placeless(settings: &Settings) -> Settings {
+pub fn without_paths(settings: &Settings) -> Settings {
     let settings = Settings { output_dir: ".".into(), ..settings.clone() };
     let last = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
     with_scripts(with_folders(&settings, last), last)
@@ -73,12 +73,12 @@ mod tests {
             output_dir: "run".into(),
             ..Settings::default()
         };
-        assert_eq!(anchored(&settings), settings);
-        let told = placeless(&settings);
+        assert_eq!(with_absolute_paths(&settings), settings);
+        let told = without_paths(&settings);
         assert_eq!((told.ddpm_ckpt.as_str(), told.output_dir.as_str()), ("model", "."));
         assert_eq!(told.resume_from_ckpt.as_deref(), Some("no/where"));
         let hub = Settings { ddpm_ckpt: "google/ddpm-church-256".into(), ..settings };
-        assert_eq!(anchored(&hub), hub);
+        assert_eq!(with_absolute_paths(&hub), hub);
     }
 
     #[test]
@@ -96,12 +96,12 @@ mod tests {
             ..Settings::default()
         };
         let settings = written(&format!("0.50*torchscript:{file} + aesthetic"));
-        let anchored = anchored(&settings);
+        let anchored = with_absolute_paths(&settings);
         let text = |reward: &Option<RewardExpression>| reward.as_ref().unwrap().to_string();
         assert_eq!(text(&anchored.reward), format!("0.5*torchscript:{file} + aesthetic score"));
         let held_out = Vec::from(anchored.eval_reward.clone().unwrap());
         assert_eq!(held_out, ["over50 years old", "grpc://a:1,b:2"]);
-        let told = text(&placeless(&anchored).reward);
+        let told = text(&without_paths(&anchored).reward);
         assert_eq!(told, "0.5*torchscript:smile.pt + aesthetic score");
     }
 
@@ -110,7 +110,7 @@ mod tests {
         let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").canonicalize().unwrap();
         for name in ["src", "tests/../src"] {
             let settings = Settings { ddpm_ckpt: name.into(), ..Settings::default() };
-            assert_eq!(Path::new(&anchored(&settings).ddpm_ckpt), expected);
+            assert_eq!(Path::new(&with_absolute_paths(&settings).ddpm_ckpt), expected);
         }
     }
 }

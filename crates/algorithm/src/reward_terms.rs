@@ -1,6 +1,6 @@
-//! Sums of rewards whose terms are standardised before they are added: (r - mean) / (std + 1e-6) for
-//! each, over the same rewards as the advantage, so that a term's weight says how much it counts,
-//! whatever its unit.
+//! Sums of rewards whose terms are standardised before they are added:
+//! r = sum_k w_k (r_k - mean_k) / (std_k + 1e-6), over the same samples as the advantage, so that a
+//! weight w_k does not depend on the unit of its term.
 
 use crate::advantages::{EPS, RunningMoments, advantages};
 use crate::config::AdvantageScope;
@@ -9,21 +9,21 @@ use ddpo_rollout::reward::{RewardExpression, Term};
 use ddpo_rollout::score::ScoredTrajectory;
 use serde::{Deserialize, Serialize};
 
-/// One term of a sum, over the samples of an epoch in their order.
+/// One term of a sum, over the samples of an epoch in sample order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TermRewards {
-    /// Its weight.
+    /// The weight w_k.
     pub weight: f64,
-    /// Its rewards, as they are.
+    /// The rewards r_k, not standardised.
     pub rewards: Vec<f32>,
 }
 
 impl TermRewards {
-    /// Every term's rewards. A sum's are among the components of the scores, by their labels; one
-    /// reward as it is is the score's own.
+    /// Returns the rewards of every term of `reward`. The terms of a sum are components of the
+    /// scores, under their labels; a single term is the reward of the score.
     ///
     /// # Errors
-    /// [`LearnError::Component`] where one is missing or no number.
+    /// [`LearnError::Component`] if a component is missing or not finite.
     pub fn of(
         reward: &RewardExpression,
         batch: &[&ScoredTrajectory],
@@ -31,9 +31,8 @@ impl TermRewards {
         let plain = reward.plain().is_some();
         let of_term = |term: &Term| {
             let label = term.label();
-            let values = batch.iter().map(|scored| match plain {
-                true => Ok(scored.score.reward),
-                false => component(scored, &label),
+            let values = batch.iter().map(|scored| {
+                if plain { Ok(scored.score.reward) } else { component(scored, &label) }
             });
             let rewards = values.collect::<Result<_, _>>()?;
             Ok(Self { weight: f64::from(term.weight), rewards })
@@ -52,24 +51,25 @@ fn component(scored: &ScoredTrajectory, name: &str) -> Result<f32, LearnError> {
     })
 }
 
-/// Means, and sums of products of deviations, of the terms' rewards seen so far: what the mean and
-/// the deviation of a sum of standardised terms follow from (Welford 1962, for several variables).
+/// Means and sums of products of deviations of the terms' rewards so far, from which the mean and
+/// the standard deviation of a sum of standardised terms follow (Welford 1962, for several
+/// variables).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TermMoments {
     count: u64,
     means: Vec<f64>,
-    /// Row by row.
+    /// The K x K sums of products of deviations, row by row.
     products: Vec<f64>,
 }
 
 impl TermMoments {
-    /// Whether nothing has been seen.
+    /// Returns whether no sample has been added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Whether they are of `terms` terms, or of none so far.
+    /// Returns whether these are the moments of `terms` terms, or empty.
     #[must_use]
     pub fn fits(&self, terms: usize) -> bool {
         let whole = self.means.len() == terms && self.products.len() == terms * terms;
@@ -93,13 +93,13 @@ impl TermMoments {
         }
     }
 
-    /// Unbiased covariance of two terms; 0 if fewer than two samples were seen.
+    /// Returns the unbiased covariance of two terms; 0 for fewer than two samples.
     fn covariance(&self, one: usize, other: usize) -> f64 {
         let product = self.products.get(one * self.means.len() + other).copied().unwrap_or(0.0);
         product / self.count.saturating_sub(1).max(1) as f64
     }
 
-    /// The sums' advantages: their mean over all samples seen is 0, for every term's is.
+    /// Returns the standardised sums. Their mean over all samples so far is 0, as each term's is.
     fn standardise(&self, terms: &[TermRewards], samples: usize) -> Vec<f64> {
         let std = |index: usize| self.covariance(index, index).sqrt();
         let factors: Vec<f64> =
@@ -121,10 +121,12 @@ impl TermMoments {
     }
 }
 
-/// Advantages of the sums of standardised `terms`, in the order of the samples. `batch_size` cuts the
-/// mini-batches of [`AdvantageScope::Batch`]; `seen` is taken up and carried on by
-/// [`AdvantageScope::Running`], where the sums of all samples seen so far count as if they had been
-/// standardised with the statistics of now.
+/// Returns the advantages of the sums of standardised `terms`, in sample order, clipped to
+/// [-`clip`, `clip`].
+///
+/// `batch_size` is the mini-batch of [`AdvantageScope::Batch`]. [`AdvantageScope::Running`] adds the
+/// samples to `seen` and standardises all sums so far with the present statistics; the other scopes
+/// leave `seen` unchanged.
 #[must_use]
 pub fn advantages_of_terms(
     terms: &[TermRewards],
@@ -149,7 +151,7 @@ pub fn advantages_of_terms(
     advantages(&sums, scope, batch_size, &mut RunningMoments::default(), clip)
 }
 
-/// The weighted sums of terms that are standardised over `size` samples at a time.
+/// Returns the weighted sums of terms, standardised over `size` samples at a time.
 fn sums(terms: &[TermRewards], size: usize) -> Vec<f32> {
     let samples = terms.first().map_or(0, |term| term.rewards.len());
     let mut sums = vec![0.0_f64; samples];

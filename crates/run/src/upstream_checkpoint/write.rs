@@ -1,6 +1,7 @@
 //! Writing such a file.
 
-use crate::seed_file::{BEST, MODEL, OPTIMIZERS, order};
+use crate::upstream_checkpoint::keys::{BEST, MODEL, OPTIMIZERS};
+use crate::upstream_checkpoint::order;
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_checkpoint::{PickleItem, WriteError, write_archive};
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use tch::Tensor;
 
 /// What is written.
 #[derive(Debug)]
-pub struct SeedCheckpoint<'a> {
+pub struct UpstreamCheckpoint<'a> {
     /// The weights, f32.
     pub parameters: &'a [(String, Tensor)],
     /// AdamW, if there is one.
@@ -35,7 +36,7 @@ pub struct TorchAdamW<'a> {
 ///
 /// # Errors
 /// [`WriteError`]; `path` is then as it was.
-pub fn write(path: &Path, checkpoint: &SeedCheckpoint<'_>) -> Result<(), WriteError> {
+pub fn write(path: &Path, checkpoint: &UpstreamCheckpoint<'_>) -> Result<(), WriteError> {
     let mut parameters: Vec<&(String, Tensor)> = checkpoint.parameters.iter().collect();
     parameters.sort_by_key(|(name, _)| order::key(name));
     let weights = parameters

@@ -1,0 +1,32 @@
+//! The norm of a gradient and its clipping. Gradients accumulate in [`crate::update`] and
+//! [`crate::policy`].
+
+use tch::{Kind, Tensor};
+
+/// Returns the Euclidean norm over all tensors of `gradients`. Undefined tensors count as zero.
+#[must_use]
+pub fn gradient_norm(gradients: &[Tensor]) -> f64 {
+    let defined = gradients.iter().filter(|gradient| gradient.defined());
+    let norms: Vec<Tensor> = defined.map(|gradient| gradient.norm()).collect();
+    if norms.is_empty() {
+        return 0.0;
+    }
+    Tensor::stack(&norms, 0).norm().to_kind(Kind::Double).double_value(&[])
+}
+
+/// Scales `gradients` in place so that their norm is at most `limit`, and returns the norm before:
+/// g <- g * min(1, limit / (norm + 1e-6)).
+///
+/// Agrees with `torch.nn.utils.clip_grad_norm_` (PyTorch 2.11).
+pub fn clip_gradient_norm(gradients: &mut [Tensor], limit: f64) -> f64 {
+    let norm = gradient_norm(gradients);
+    let scale = limit / (norm + 1e-6);
+    if scale < 1.0 {
+        tch::no_grad(|| {
+            for gradient in gradients.iter_mut().filter(|gradient| gradient.defined()) {
+                let _ = gradient.g_mul_scalar_(scale);
+            }
+        });
+    }
+    norm
+}

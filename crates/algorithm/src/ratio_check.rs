@@ -1,0 +1,49 @@
+//! The self-test before the first optimizer step of an epoch: the weights have not changed since
+//! the log-probabilities were recorded, so every ratio is one up to rounding.
+
+use crate::diagnostics::Diagnostics;
+use crate::epoch::Epoch;
+use crate::error::LearnError;
+use crate::learner::Learner;
+use crate::pairs::Pair;
+
+impl Learner {
+    /// Checks |ratio - 1| against `ratio_tolerance` for each pair, and records the largest by step.
+    ///
+    /// A trajectory of the present weights is compared with the sampler's log-probabilities; an
+    /// older one with the proximal policy's, where the objective has it.
+    pub(crate) fn check_ratio(
+        &self,
+        epoch: &Epoch<'_>,
+        pairs: &[Pair],
+        log_ratios: &[f32],
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(), LearnError> {
+        for (pair, log_ratio) in pairs.iter().zip(log_ratios) {
+            let fresh = epoch.lags[pair.trajectory] == 0;
+            if !fresh && epoch.proximal_log_probs.is_none() {
+                continue;
+            }
+            let log_ratio = if fresh { log_ratio + epoch.drift(pair) } else { *log_ratio };
+            let gap = f64::from(log_ratio).exp_m1().abs();
+            diagnostics.add_ratio_gap(pair, gap);
+            if gap.is_nan() || gap > self.config.ratio_tolerance {
+                return Err(self.ratio_gap(epoch, pair, gap));
+            }
+        }
+        Ok(())
+    }
+
+    fn ratio_gap(&self, epoch: &Epoch<'_>, pair: &Pair, gap: f64) -> LearnError {
+        let (header, step) = (epoch.trajectories[pair.trajectory].header(), pair.step);
+        let (sampled, learned) = (header.policy_version, self.version);
+        let (tolerance, timestep) = (self.config.ratio_tolerance, header.timesteps[step]);
+        let fresh = epoch.lags[pair.trajectory] == 0;
+        let epoch = header.coordinates.epoch;
+        if fresh {
+            LearnError::RatioGap { epoch, step, timestep, gap, tolerance, sampled, learned }
+        } else {
+            LearnError::ProximalGap { epoch, step, timestep, gap, tolerance, learned }
+        }
+    }
+}
