@@ -226,7 +226,8 @@ fn classes(gallery: &Gallery) -> Vec<ClassLine> {
 fn map(gallery: &Gallery, (name, features): &(String, Vec<DMatrix<f64>>)) -> Option<Map> {
     let (first, last) = gallery.ends()?;
     let [before, after] = [features.first()?, features.last()?].map(|set| set.nrows().min(ON_MAP));
-    let (first_rows, last_rows) = (features.first()?.rows(0, before), features.last()?.rows(0, after));
+    let (first_rows, last_rows) =
+        (features.first()?.rows(0, before), features.last()?.rows(0, after));
     let rows: Vec<_> = first_rows.row_iter().chain(last_rows.row_iter()).collect();
     if rows.is_empty() {
         return None;
@@ -234,8 +235,8 @@ fn map(gallery: &Gallery, (name, features): &(String, Vec<DMatrix<f64>>)) -> Opt
     let (places, shares) = principal(&DMatrix::from_rows(&rows));
     let images = first.scores.iter().take(before);
     let images = images.chain(last.scores.iter().take(after));
-    let names = std::iter::repeat_n(&first.name, before)
-        .chain(std::iter::repeat_n(&last.name, after));
+    let names =
+        std::iter::repeat_n(&first.name, before).chain(std::iter::repeat_n(&last.name, after));
     let points = places.into_iter().zip(images.zip(names)).map(|(at, (image, name))| MapPoint {
         checkpoint: name.clone(),
         seed: image.seed,

@@ -30,6 +30,9 @@ pub enum ReportError {
         /// What was expected, and what was found.
         reason: String,
     },
+    /// A page or plot could not be rendered.
+    #[error(transparent)]
+    Template(#[from] askama::Error),
     /// A picture could not be read or written.
     #[error(transparent)]
     Picture(#[from] PictureError),

@@ -26,6 +26,18 @@ pub struct Shown {
     pub features: Option<DMatrix<f64>>,
 }
 
+impl Shown {
+    /// Describes the checkpoint by its epoch, or else by its name.
+    #[must_use]
+    pub fn when(&self) -> String {
+        match self.epoch {
+            Some(0) => "before training".into(),
+            Some(epoch) => format!("after epoch {epoch}"),
+            None => self.name.clone(),
+        }
+    }
+}
+
 /// All of them.
 #[derive(Clone, Debug)]
 pub struct Gallery {

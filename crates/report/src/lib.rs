@@ -17,6 +17,7 @@ pub mod features;
 pub mod figures;
 pub mod files;
 pub mod gallery;
+pub mod number;
 pub mod page;
 pub mod pictures;
 pub mod plot;

@@ -139,6 +139,23 @@ impl Run {
         }
     }
 
+    /// Returns the unit of the reward.
+    #[must_use]
+    pub fn reward_unit(&self) -> &'static str {
+        match self.reward().as_str() {
+            "jpeg compressibility" => "\u{2212}kB",
+            "jpeg incompressibility" => "kB",
+            "aesthetic score" => "score",
+            "over50 years old" | "under30 years old" => match self.setting("age_reward").as_str() {
+                "probability" => "probability",
+                "log-odds" => "nats",
+                _ => "logits",
+            },
+            reward if reward.contains([' ', '*']) => "weighted sum",
+            _ => "its own unit",
+        }
+    }
+
     /// The table of the evaluation after `epoch` epochs.
     ///
     /// # Errors

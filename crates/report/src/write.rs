@@ -2,11 +2,12 @@
 
 use crate::analysis::Analysis;
 use crate::error::ReportError;
+use crate::figures::Figures;
 use crate::files;
 use crate::gallery::Gallery;
-use crate::page::{Material, page};
+use crate::number::number;
+use crate::page::report::page;
 use crate::pictures::{enlarge, shrink, write_gif};
-use crate::plot::frame::number;
 use crate::plot::{raster, svg};
 use crate::run::Run;
 use ddpo_picture::{Cell, encode_png, grid};
@@ -39,10 +40,10 @@ pub struct Written {
 /// [`ReportError`] names the file.
 pub fn write(run: &Run, gallery: Option<&Gallery>, out: &Path) -> Result<Written, ReportError> {
     let analysis = Analysis::of(run, gallery);
-    let (html, figures) = page(&Material { run, gallery, analysis: &analysis })?;
-    for figure in &figures {
+    let figures = Figures::of(run, gallery, &analysis);
+    for figure in figures.all() {
         let path = out.join("plots").join(figure.name);
-        files::write(&path.with_extension("svg"), svg::file(&figure.wide).as_bytes())?;
+        files::write(&path.with_extension("svg"), svg::file(&figure.wide)?.as_bytes())?;
         if let Some(image) = raster::image(&figure.wide) {
             files::write(&path.with_extension("png"), &encode_png(&image)?)?;
         }
@@ -55,7 +56,7 @@ pub fn write(run: &Run, gallery: Option<&Gallery>, out: &Path) -> Result<Written
         .map_err(|error| ReportError::file(&out.join("report.json"), error.to_string()))?;
     files::write(&out.join("report.json"), (numbers + "\n").as_bytes())?;
     let path = out.join("report.html");
-    files::write(&path, html.as_bytes())?;
+    files::write(&path, page(run, gallery, &analysis, &figures)?.as_bytes())?;
     Ok(Written { page: path, analysis })
 }
 
