@@ -1,10 +1,10 @@
-//! Reading and writing files; written beside and renamed, so that a reader never sees half of one.
+//! Reads and writes files. Writes are atomic: a temporary file is renamed, so readers never see a part of a file.
 
 use crate::error::ReportError;
 use std::fs;
 use std::path::Path;
 
-/// The text of a file.
+/// Reads the text of a file.
 ///
 /// # Errors
 /// [`ReportError::Io`].
@@ -12,7 +12,7 @@ pub fn read_text(path: &Path) -> Result<String, ReportError> {
     fs::read_to_string(path).map_err(ReportError::io(path))
 }
 
-/// Writes `bytes` beside `path` and renames them over it; makes the folder.
+/// Writes `bytes` to a temporary file and renames it to `path`; creates the folder.
 ///
 /// # Errors
 /// [`ReportError::Io`].
@@ -24,7 +24,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
     let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
     written.map_err(|source| {
-        // What was begun is taken away; if that fails too, the first error says more.
+        // If the removal fails too, the first error is the more useful one.
         let _ = fs::remove_file(&beside);
         ReportError::Io { path: path.into(), source }
     })
