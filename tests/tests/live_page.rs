@@ -282,7 +282,7 @@ fn a_learner_that_is_started_again_shows_what_was_before_and_ends_its_streams_at
     let address = page(&mut fleet, "learner");
     let mut viewer = Viewer::watch(&address, "");
     let shown = viewer.until("run", |run| epochs(run) >= 2);
-    assert!(shown["images"].as_str().unwrap().contains("The same noise, before and after"));
+    assert!(shown["images"].as_str().unwrap().contains("Same noise, before and after"));
     assert!(shown["training"].as_str().unwrap().contains("id=\"figure-clip-fraction\""));
     viewer.until("samples", |last| last["samples"].as_array().is_some_and(|all| !all.is_empty()));
 

@@ -1,5 +1,5 @@
-// What moves on the page: the theme, what a point tells, and the pictures of one seed. It asks for
-// nothing from anywhere; pictures and numbers stand in the page.
+// Theme, tooltips, and the slider over checkpoints. Makes no requests: pictures and numbers are in
+// the page.
 "use strict";
 
 function read(id) {
@@ -13,14 +13,14 @@ function theme() {
   const dark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   const name = () => { button.textContent = dark() ? "Light" : "Dark"; };
-  // A page of its own in the browser's eyes may keep nothing; then the system's theme holds.
+  // Storage can be blocked, for example for local files; then the system's theme applies.
   try {
     const kept = localStorage.getItem("ddpo-theme");
     if (kept === "dark" || kept === "light") root.dataset.theme = kept;
   } catch (refused) { /* The theme is not remembered. */ }
   button.addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";
-    try { localStorage.setItem("ddpo-theme", root.dataset.theme); } catch (refused) { /* As above. */ }
+    try { localStorage.setItem("ddpo-theme", root.dataset.theme); } catch (refused) { /* The theme is not remembered. */ }
     name();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);

@@ -1,4 +1,4 @@
-//! The numbers of a report, which are also `report.json`.
+//! Computes the numbers of a report, which are also `report.json`.
 
 use crate::diversity::{Diversity, MOST, Verdict, look_alike_distance};
 use crate::features::{pixels, principal};
@@ -9,7 +9,7 @@ use crate::summary::{column, differences};
 use nalgebra::DMatrix;
 use serde::Serialize;
 
-/// Images of each set on the map at most.
+/// Maximum number of images of each checkpoint on the map.
 pub const ON_MAP: usize = 200;
 
 /// `report.json`.
@@ -17,21 +17,21 @@ pub const ON_MAP: usize = 200;
 pub struct Analysis {
     /// Name of the run's folder.
     pub run: String,
-    /// What it maximises.
+    /// The reward.
     pub reward: String,
     /// Epochs completed.
     pub epochs: u32,
-    /// Divergence from the pretrained model after the last epoch, nats a transition, if measured.
+    /// KL divergence from the pretrained model in the last epoch in nats per transition, if measured.
     pub kl: Option<f64>,
-    /// Where the images come from; nothing where there are none.
+    /// Source of the images, if there are any.
     pub source: Option<String>,
-    /// Every reward, the one that is maximised first, over the checkpoints.
+    /// Every reward over the checkpoints; the first is the trained one.
     pub rewards: Vec<RewardLine>,
-    /// Diversity by what it is measured on; the first decides.
+    /// Diversity of each kind of features; the first one decides the verdict.
     pub diversity: Vec<DiversityLine>,
-    /// Shares by class, of each classifier.
+    /// Shares by class of each classifier.
     pub classes: Vec<ClassLine>,
-    /// First and last checkpoint on two axes.
+    /// Images of the first and the last checkpoint on two axes.
     pub map: Option<Map>,
 }
 
@@ -44,7 +44,7 @@ pub struct RewardLine {
     pub held_out: bool,
     /// One for each checkpoint.
     pub checkpoints: Vec<RewardPoint>,
-    /// Mean difference of the last to the first on the same noise.
+    /// Mean difference between the last and the first checkpoint on the same noise.
     pub difference: Option<Difference>,
 }
 
@@ -66,18 +66,17 @@ pub struct RewardPoint {
 /// Diversity over the checkpoints.
 #[derive(Clone, Debug, Serialize)]
 pub struct DiversityLine {
-    /// What it is measured on: `pixels` or `network`.
+    /// Kind of features: `pixels` or `network`.
     pub features: String,
-    /// Images of each checkpoint.
+    /// Number of images of each checkpoint.
     pub samples: usize,
-    /// Median distance from one of the first checkpoint's images to the nearest other: the scale of
-    /// the similarity.
+    /// Median distance to the nearest neighbour at the first checkpoint: the scale of the similarity.
     pub look_alike_distance: f64,
     /// One for each checkpoint.
     pub checkpoints: Vec<DiversityPoint>,
-    /// Share of the first checkpoint's diversity that the last has.
+    /// Share of the first checkpoint's diversity that remains at the last.
     pub left: f64,
-    /// What became of it.
+    /// Verdict on the last checkpoint.
     pub verdict: Verdict,
 }
 
@@ -96,7 +95,7 @@ pub struct DiversityPoint {
 /// Shares by class of one classifier, before and after.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassLine {
-    /// The reward whose classifier it is.
+    /// The reward of the classifier.
     pub reward: String,
     /// Label, share before, share after.
     pub classes: Vec<(String, f64, f64)>,
@@ -105,11 +104,11 @@ pub struct ClassLine {
 /// Images on two axes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Map {
-    /// What the axes are made of: `pixels` or `network`.
+    /// Kind of features: `pixels` or `network`.
     pub features: String,
     /// Share of the variance on each axis.
     pub shares: [f64; 2],
-    /// Those of the first checkpoint, then those of the last.
+    /// Points of the first checkpoint, then those of the last.
     pub points: Vec<MapPoint>,
 }
 
@@ -122,12 +121,12 @@ pub struct MapPoint {
     pub seed: u64,
     /// Its sample.
     pub sample: u32,
-    /// Where it lies.
+    /// Its coordinates.
     pub at: [f64; 2],
 }
 
 impl Analysis {
-    /// Computes everything.
+    /// Computes all numbers.
     #[must_use]
     pub fn of(run: &Run, gallery: Option<&Gallery>) -> Self {
         let last = run.epochs.last();
@@ -145,14 +144,14 @@ impl Analysis {
         }
     }
 
-    /// The diversity that decides.
+    /// Returns the diversity that decides the verdict.
     #[must_use]
     pub fn verdict(&self) -> Option<&DiversityLine> {
         self.diversity.first()
     }
 }
 
-/// Features of every checkpoint's images by their name: pixels first, then the network's.
+/// Returns the features of every checkpoint's images by kind: pixels, then the network's if kept.
 fn feature_sets(gallery: &Gallery) -> Vec<(String, Vec<DMatrix<f64>>)> {
     let of_pixels = gallery.checkpoints.iter().map(|one| pixels(&one.images)).collect();
     let mut sets = vec![("pixels".to_owned(), of_pixels)];
@@ -226,7 +225,8 @@ fn classes(gallery: &Gallery) -> Vec<ClassLine> {
 fn map(gallery: &Gallery, (name, features): &(String, Vec<DMatrix<f64>>)) -> Option<Map> {
     let (first, last) = gallery.ends()?;
     let [before, after] = [features.first()?, features.last()?].map(|set| set.nrows().min(ON_MAP));
-    let (first_rows, last_rows) = (features.first()?.rows(0, before), features.last()?.rows(0, after));
+    let (first_rows, last_rows) =
+        (features.first()?.rows(0, before), features.last()?.rows(0, after));
     let rows: Vec<_> = first_rows.row_iter().chain(last_rows.row_iter()).collect();
     if rows.is_empty() {
         return None;
@@ -234,8 +234,8 @@ fn map(gallery: &Gallery, (name, features): &(String, Vec<DMatrix<f64>>)) -> Opt
     let (places, shares) = principal(&DMatrix::from_rows(&rows));
     let images = first.scores.iter().take(before);
     let images = images.chain(last.scores.iter().take(after));
-    let names = std::iter::repeat_n(&first.name, before)
-        .chain(std::iter::repeat_n(&last.name, after));
+    let names =
+        std::iter::repeat_n(&first.name, before).chain(std::iter::repeat_n(&last.name, after));
     let points = places.into_iter().zip(images.zip(names)).map(|(at, (image, name))| MapPoint {
         checkpoint: name.clone(),
         seed: image.seed,

@@ -1,28 +1,28 @@
-//! What can keep a report from being made.
+//! Errors of reading, rendering and writing a report.
 
 use ddpo_picture::PictureError;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why files could not be read, understood or written.
+/// Errors of reading, rendering and writing a report.
 #[derive(Debug, Error)]
 pub enum ReportError {
-    /// The system refused.
+    /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The folder is not a run's.
+    /// The folder is not a run folder.
     #[error("{}: expected a run's folder, found no run.toml; hint: ddpo train writes one", .0.display())]
     NoRun(PathBuf),
-    /// The run has nothing to show yet.
+    /// The run has no finished epoch.
     #[error("{}: the run has no finished epoch yet; hint: wait for the first line of metrics.jsonl", .0.display())]
     NoEpochs(PathBuf),
-    /// A file is not what it should be.
+    /// A file has unexpected content.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
@@ -30,19 +30,22 @@ pub enum ReportError {
         /// What was expected, and what was found.
         reason: String,
     },
+    /// A page or plot could not be rendered.
+    #[error(transparent)]
+    Template(#[from] askama::Error),
     /// A picture could not be read or written.
     #[error(transparent)]
     Picture(#[from] PictureError),
 }
 
 impl ReportError {
-    /// Wraps what the system said of `path`.
+    /// Returns a function that wraps an error of the operating system about `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
 
-    /// A file that is not what it should be.
+    /// Creates an error about the content of a file.
     pub(crate) fn file(path: &Path, reason: impl Into<String>) -> Self {
         Self::File { path: path.into(), reason: reason.into() }
     }

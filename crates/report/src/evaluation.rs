@@ -1,9 +1,9 @@
-//! The folder that `ddpo evaluate` writes: what was asked for, the images, the tables.
+//! The folder that `ddpo evaluate` writes: request, images and tables.
 //!
 //! ```text
-//!   evaluation.json          what was asked for, and the checkpoints
+//!   evaluation.json          the request and the checkpoints
 //!   images/NAME/eta-1/650-000003.png   sample 3 of seed 650
-//!   features/NAME/eta-1.npy  the reward network's view of them, a row an image, where there is one
+//!   features/NAME/eta-1.npy  features of the reward's network, a row per image, if it has one
 //!   rewards.csv              checkpoint, eta, seed, sample, then rewards and their components
 //!   reward_trajectory.csv    the reward of the predicted image at each step
 //!   summary.json             see `summary`
@@ -19,26 +19,26 @@ use std::path::{Path, PathBuf};
 /// Columns of `rewards.csv` before the values.
 pub const KEYS: [&str; 4] = ["checkpoint", "eta", "seed", "sample"];
 
-/// What was asked for. Parts that were drawn are used again only where all of this is the same.
+/// The request. Parts of an earlier evaluation are reused only if their request is equal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
     /// Denoising steps.
     pub num_inference_steps: usize,
-    /// ddim or ddpm.
+    /// `ddim` or `ddpm`.
     pub scheduler: String,
-    /// The stochasticities, in order.
+    /// Values of eta (DDIM stochasticity), in order.
     pub eta: Vec<f64>,
     /// The rewards, in order; the first is the main one.
     pub rewards: Vec<String>,
-    /// What decides a reward besides its name: network, head, kind of age reward, type.
+    /// Settings that change a reward: network, head, form of the age reward, dtype.
     pub reward_settings: Vec<String>,
     /// Seeds and samples, in order.
     pub noise: Vec<(u64, u32)>,
-    /// How many of them have their reward taken at every step.
+    /// Number of samples whose reward is computed at every step.
     pub path_samples: usize,
-    /// Samples denoised together: their number has an effect on the last bits.
+    /// Number of samples denoised together; it changes the last bits of images.
     pub batch_size: usize,
-    /// Type that the UNet runs in.
+    /// Dtype of the UNet.
     pub dtype: String,
     /// Seed of the bootstrap.
     pub bootstrap_seed: u64,
@@ -51,76 +51,76 @@ pub struct Asked {
 pub struct CheckpointRecord {
     /// Its name in tables and folders.
     pub name: String,
-    /// Where it came from.
+    /// Its source.
     pub source: String,
-    /// Epochs of training, where it is of a run.
+    /// Epochs of training, if it belongs to a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
     /// Digest of the weights.
     pub weights: String,
-    /// Whether they are the averaged ones.
+    /// Whether they are averaged weights.
     pub averaged: bool,
 }
 
 /// `evaluation.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// What was asked for.
+    /// The request.
     pub asked: Asked,
-    /// The checkpoints, in order; the first is what the others are compared with.
+    /// The checkpoints, in order; the others are compared with the first.
     pub checkpoints: Vec<CheckpointRecord>,
 }
 
-/// The folder.
+/// The folder of an evaluation.
 #[derive(Clone, Debug)]
 pub struct EvaluationFolder {
     root: PathBuf,
 }
 
 impl EvaluationFolder {
-    /// The folder at `root`, which need not be there.
+    /// Refers to the folder at `root`, which may not exist.
     #[must_use]
     pub fn at(root: &Path) -> Self {
         Self { root: root.into() }
     }
 
-    /// The folder itself.
+    /// Returns the path of the folder.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// `evaluation.json`.
+    /// Returns the path of `evaluation.json`.
     #[must_use]
     pub fn record_file(&self) -> PathBuf {
         self.root.join("evaluation.json")
     }
 
-    /// `rewards.csv`.
+    /// Returns the path of `rewards.csv`.
     #[must_use]
     pub fn rewards_file(&self) -> PathBuf {
         self.root.join("rewards.csv")
     }
 
-    /// `reward_trajectory.csv`.
+    /// Returns the path of `reward_trajectory.csv`.
     #[must_use]
     pub fn trajectory_file(&self) -> PathBuf {
         self.root.join("reward_trajectory.csv")
     }
 
-    /// `summary.json`.
+    /// Returns the path of `summary.json`.
     #[must_use]
     pub fn summary_file(&self) -> PathBuf {
         self.root.join("summary.json")
     }
 
-    /// The image of one sample.
+    /// Returns the path of the image of one sample.
     #[must_use]
     pub fn image(&self, checkpoint: &str, eta: f64, (seed, sample): (u64, u32)) -> PathBuf {
         self.root.join(format!("images/{checkpoint}/eta-{eta}/{seed}-{sample:06}.png"))
     }
 
-    /// The features of one group.
+    /// Returns the path of the features of one group.
     #[must_use]
     pub fn features(&self, checkpoint: &str, eta: f64) -> PathBuf {
         self.root.join(format!("features/{checkpoint}/eta-{eta}.npy"))
@@ -139,7 +139,7 @@ impl EvaluationFolder {
     /// Reads `rewards.csv`.
     ///
     /// # Errors
-    /// [`ReportError::Io`], and [`ReportError::File`] for a row that is none.
+    /// [`ReportError::Io`], and [`ReportError::File`] for a row that does not parse.
     pub fn scores(&self) -> Result<ScoreSheet, ReportError> {
         let path = self.rewards_file();
         let table = Table::read(&path)?;
@@ -171,7 +171,7 @@ fn scored(row: &[String]) -> Option<ScoredImage> {
     })
 }
 
-/// `rewards.csv` of a sheet.
+/// Returns the text of `rewards.csv`.
 #[must_use]
 pub fn rewards_csv(sheet: &ScoreSheet) -> String {
     let keys = KEYS.map(str::to_owned).to_vec();

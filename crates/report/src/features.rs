@@ -111,7 +111,8 @@ mod tests {
     /// `u * s`, `s**2 / (s**2).sum()`.
     #[test]
     fn principal_components_agree_with_numpy() {
-        let features = DMatrix::from_fn(6, 4, |i, j| ((31 * i + 17 * j) as f64).sin() * (4 - j) as f64);
+        let features =
+            DMatrix::from_fn(6, 4, |i, j| ((31 * i + 17 * j) as f64).sin() * (4 - j) as f64);
         let (points, shares) = principal(&features);
         let expected = [
             [3.555_541_859_823_110_3, 0.839_213_360_373_887_6],
@@ -125,7 +126,9 @@ mod tests {
         for (found, expected) in points.iter().flatten().zip(expected.iter().flatten()) {
             assert!((found - expected).abs() < 1e-9, "{found} {expected}");
         }
-        for (found, expected) in shares.iter().zip([0.902_847_169_409_907_8, 0.097_152_830_590_092_15]) {
+        for (found, expected) in
+            shares.iter().zip([0.902_847_169_409_907_8, 0.097_152_830_590_092_15])
+        {
             assert!((found - expected).abs() < 1e-9, "{found} {expected}");
         }
     }

@@ -5,7 +5,7 @@ use ddpo_files::{WriteFileError, write_file};
 use std::fs;
 use std::path::Path;
 
-/// The text of a file.
+/// Reads the text of a file.
 ///
 /// # Errors
 /// [`ReportError::Io`].

@@ -1,5 +1,5 @@
-//! The images that a report shows: the same noise through every checkpoint, with their scores. They
-//! come from the folder of an evaluation, or are cut out of the grids that the run itself wrote.
+//! The images of a report: samples of the same noise from every checkpoint, with their scores. They
+//! come from the folder of an evaluation, or from the grids that the run wrote.
 
 use crate::error::ReportError;
 use crate::evaluation::EvaluationFolder;
@@ -11,7 +11,7 @@ use ddpo_rollout::image::RgbImage;
 use nalgebra::DMatrix;
 use std::path::Path;
 
-/// One checkpoint's images.
+/// The images of one checkpoint.
 #[derive(Clone, Debug)]
 pub struct Shown {
     /// Its name.
@@ -20,18 +20,30 @@ pub struct Shown {
     pub epoch: Option<u32>,
     /// Its images, in the order of the gallery's noise.
     pub images: Vec<RgbImage>,
-    /// Its scores: those of the images first, of further samples behind them.
+    /// Its scores: one for each image, then those of samples without an image.
     pub scores: Vec<ScoredImage>,
     /// The reward network's features of the images.
     pub features: Option<DMatrix<f64>>,
 }
 
-/// All of them.
+impl Shown {
+    /// Describes the checkpoint by its epoch, or else by its name.
+    #[must_use]
+    pub fn when(&self) -> String {
+        match self.epoch {
+            Some(0) => "before training".into(),
+            Some(epoch) => format!("after epoch {epoch}"),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// The images of all checkpoints.
 #[derive(Clone, Debug)]
 pub struct Gallery {
     /// Names of the values of the scores; the first is the main reward's.
     pub columns: Vec<String>,
-    /// How each of the rewards among the columns is called, the main one first.
+    /// Column and displayed name of each reward, the main one first.
     pub rewards: Vec<(String, String)>,
     /// The checkpoints in the order of training.
     pub checkpoints: Vec<Shown>,
@@ -40,21 +52,21 @@ pub struct Gallery {
 }
 
 impl Gallery {
-    /// First and last checkpoint; none where there are not two.
+    /// Returns the first and the last checkpoint; `None` if there are fewer than two.
     #[must_use]
     pub fn ends(&self) -> Option<(&Shown, &Shown)> {
         let (first, last) = (self.checkpoints.first()?, self.checkpoints.last()?);
         (self.checkpoints.len() > 1).then_some((first, last))
     }
 
-    /// The scores as one sheet.
+    /// Returns all scores as one sheet.
     #[must_use]
     pub fn sheet(&self) -> ScoreSheet {
         let images = self.checkpoints.iter().flat_map(|one| one.scores.iter().cloned()).collect();
         ScoreSheet { columns: self.columns.clone(), images }
     }
 
-    /// What an evaluation drew at `eta`.
+    /// Reads the images that an evaluation sampled at `eta`.
     ///
     /// # Errors
     /// [`ReportError`] names the file.
@@ -77,6 +89,7 @@ impl Gallery {
             let (name, epoch) = (name.clone(), checkpoint.epoch);
             checkpoints.push(Shown { name, epoch, images, scores, features });
         }
+        check_sizes(&checkpoints, folder.root())?;
         let asked = &record.asked;
         let source = format!(
             "{} samples from every checkpoint with the same noise, drawn by ddpo evaluate ({} \
@@ -88,8 +101,8 @@ impl Gallery {
         Ok(Self { columns: sheet.columns, rewards, checkpoints, source })
     }
 
-    /// What the run's own evaluations kept: all scores, and the images that their grids show, which
-    /// are exact: a grid enlarges pixels to squares.
+    /// Reads the run's own evaluations: all scores, and the images in their grids. The images are
+    /// exact, because a grid enlarges each pixel to a square.
     ///
     /// # Errors
     /// [`ReportError`] names the file, and [`ReportError::File`] a grid that is not exact.
@@ -130,7 +143,7 @@ impl Gallery {
             let inner = name.strip_prefix("eval:")?;
             let known = run.settings.get("eval_reward")?.as_array()?;
             let labels = known.iter().filter_map(toml::Value::as_str);
-            // Components of held-out rewards have a slash and more behind their name.
+            // The name of a component of a held-out reward is that of the reward, a slash, and its own.
             labels
                 .into_iter()
                 .any(|label| inner == label || !inner.contains('/'))
@@ -141,7 +154,34 @@ impl Gallery {
     }
 }
 
-/// The first `count` images, of this width and height, of a grid that a run wrote.
+/// Checks that all images have one size, and that each has its row of features, of one width.
+fn check_sizes(checkpoints: &[Shown], root: &Path) -> Result<(), ReportError> {
+    let images = || checkpoints.iter().flat_map(|one| &one.images);
+    let sizes = images().map(|image| (image.width(), image.height()));
+    if let Some(pair) = sizes.clone().zip(sizes.skip(1)).find(|(one, other)| one != other) {
+        let ((width, height), (other_width, other_height)) = pair;
+        let reason = format!(
+            "expected images of one size, found {width}x{height} and {other_width}x{other_height}"
+        );
+        return Err(ReportError::file(root, reason));
+    }
+    let mut width = None;
+    for one in checkpoints {
+        let Some(features) = &one.features else { continue };
+        let (found, expected) = (features.shape(), one.images.len());
+        if found.0 != expected || *width.get_or_insert(found.1) != found.1 {
+            let (name, (rows, columns)) = (&one.name, found);
+            let reason = format!(
+                "expected a row of features for each of {expected} images of {name}, as wide as the \
+                 first checkpoint's; found {rows} rows of {columns}"
+            );
+            return Err(ReportError::file(root, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Cuts the first `count` images, of this width and height, out of a grid that a run wrote.
 ///
 /// # Errors
 /// [`ReportError::Picture`], and [`ReportError::File`] for a grid that is not exact.
@@ -157,7 +197,7 @@ pub fn cut_grid(
     })
 }
 
-/// Width and height of the run's images, by the config of any of its checkpoints.
+/// Reads the width and height of the run's images from the config of any of its checkpoints.
 fn image_size(run: &Run) -> Result<(usize, usize), ReportError> {
     let folder = run.root.join("checkpoints");
     let entries = std::fs::read_dir(&folder).map_err(ReportError::io(&folder))?;
@@ -173,4 +213,35 @@ fn image_size(run: &Run) -> Result<(usize, usize), ReportError> {
     });
     let found = size.into_iter().next();
     found.ok_or_else(|| ReportError::file(&folder, "expected a checkpoint with a sample_size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(sizes: &[usize], features: Option<(usize, usize)>) -> Shown {
+        let image = |side: &usize| RgbImage::new(*side, *side, vec![0; side * side * 3]).unwrap();
+        Shown {
+            name: "a".into(),
+            epoch: None,
+            images: sizes.iter().map(image).collect(),
+            scores: Vec::new(),
+            features: features.map(|(rows, columns)| DMatrix::zeros(rows, columns)),
+        }
+    }
+
+    #[test]
+    fn rejects_images_and_features_of_different_sizes() {
+        let reason = |checkpoints: &[Shown]| {
+            check_sizes(checkpoints, Path::new("eval")).err().map(|error| error.to_string())
+        };
+        let good = || shown(&[2, 2], Some((2, 3)));
+        assert_eq!(reason(&[good(), good(), shown(&[2], None)]), None);
+        let sizes = reason(&[good(), shown(&[4], None)]).unwrap();
+        assert_eq!(sizes, "eval: expected images of one size, found 2x2 and 4x4");
+        for wrong in [(1, 3), (2, 4)] {
+            let found = reason(&[good(), shown(&[2, 2], Some(wrong))]).unwrap();
+            assert!(found.contains("expected a row of features"), "{found}");
+        }
+    }
 }

@@ -1,13 +1,12 @@
-//! What a run's files tell: statistics with their intervals, diversity, plots, and the page that
-//! shows them.
+//! Reports of a run: statistics with intervals, diversity, plots, and the page that shows them.
 //!
-//! It stands behind everything else: it reads the folder of a run and of an evaluation, computes and
-//! writes, and knows neither libtorch nor the network. What has to be sampled, the program samples
-//! first. Plots and the page's parts are of use by themselves, for whoever shows a run otherwise.
+//! The crate reads the folders of a run and of an evaluation, computes and writes. It uses neither
+//! libtorch nor the network; `ddpo report` samples images before it calls this crate. The live page
+//! uses the plots and parts of the page by themselves.
 //!
-//! Flow: [`run`] and [`gallery`] (out of [`evaluation`] or the run's own grids) are read;
-//! [`analysis`] computes; [`figures`] draws by [`plot`]; [`page`] and [`write`](mod@write) put it
-//! together.
+//! Data flow: [`run`] and [`gallery`] (from an [`evaluation`] or the run's own grids) are read;
+//! [`analysis`] computes; [`figures`] draws with [`plot`]; [`page`] renders and [`write`](mod@write)
+//! writes the files.
 
 pub mod analysis;
 pub mod diversity;
@@ -17,6 +16,7 @@ pub mod features;
 pub mod figures;
 pub mod files;
 pub mod gallery;
+pub mod number;
 pub mod page;
 pub mod pictures;
 pub mod plot;

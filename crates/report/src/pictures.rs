@@ -1,4 +1,4 @@
-//! Images made smaller or larger for showing, and moving pictures.
+//! Scales images for display, and writes GIFs.
 
 use crate::error::ReportError;
 use base64::Engine;
@@ -7,8 +7,8 @@ use ddpo_picture::encode_png;
 use ddpo_rollout::image::RgbImage;
 use std::path::Path;
 
-/// Each square of `by` pixels a side as one pixel, their mean; what is left over at the right and
-/// the bottom makes smaller squares. The image itself where `by` is 1.
+/// Averages each square of `by` pixels a side to one pixel. Squares at the right and the bottom edge
+/// may be smaller. Returns the image unchanged if `by` is 1.
 #[must_use]
 pub fn shrink(image: &RgbImage, by: usize) -> RgbImage {
     if by <= 1 {
@@ -32,7 +32,7 @@ pub fn shrink(image: &RgbImage, by: usize) -> RgbImage {
     sized(width, height, pixels)
 }
 
-/// Each pixel as a square of `by` pixels a side.
+/// Enlarges each pixel to a square of `by` pixels a side.
 #[must_use]
 pub fn enlarge(image: &RgbImage, by: usize) -> RgbImage {
     let by = by.max(1);
@@ -47,7 +47,7 @@ pub fn enlarge(image: &RgbImage, by: usize) -> RgbImage {
     sized(width, height, pixels)
 }
 
-/// The image as text that a page can hold: a PNG as a data URI, made smaller than `most` pixels.
+/// Returns the image as a data URI of a PNG, at most `most` pixels a side.
 ///
 /// # Errors
 /// [`ReportError::Picture`].
@@ -57,7 +57,7 @@ pub fn data_uri(image: &RgbImage, most: usize) -> Result<String, ReportError> {
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
 }
 
-/// Writes frames as a GIF that goes on for ever, `hundredths` of a second each, the last twice.
+/// Writes frames as an endless GIF, `hundredths` of a second each, the last one twice as long.
 ///
 /// # Errors
 /// [`ReportError::File`] if the frames are not of one size or cannot be written.
@@ -75,7 +75,7 @@ pub fn write_gif(path: &Path, frames: &[RgbImage], hundredths: u16) -> Result<()
         if (image.width(), image.height()) != (width, height) {
             return Err(refused(format!("expected frames of {width}x{height}")));
         }
-        // The slowest and best of the encoder's palettes.
+        // Speed 1 gives the best palette.
         let mut frame = gif::Frame::from_rgb_speed(columns, rows, image.pixels(), 1);
         frame.delay = if at + 1 == frames.len() { hundredths * 2 } else { hundredths };
         encoder.write_frame(&frame).map_err(|error| refused(error.to_string()))?;
@@ -85,7 +85,7 @@ pub fn write_gif(path: &Path, frames: &[RgbImage], hundredths: u16) -> Result<()
 }
 
 fn sized(width: usize, height: usize, pixels: Vec<u8>) -> RgbImage {
-    RgbImage::new(width, height, pixels).expect("as many levels were made as the sides ask for")
+    RgbImage::new(width, height, pixels).expect("the number of levels matches the sides")
 }
 
 #[cfg(test)]
@@ -98,16 +98,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_enlarged_shrinks_back() {
+    fn shrinking_an_enlarged_image_restores_it() {
         let image = image();
         assert_eq!(shrink(&enlarge(&image, 3), 3), image);
         assert_eq!((shrink(&image, 3).width(), shrink(&image, 3).height()), (2, 2));
     }
 
     #[test]
-    fn a_gif_has_its_frames() {
+    fn gifs_contain_all_frames_with_their_delays() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("film.gif");
+        let path = folder.path().join("seed.gif");
         write_gif(&path, &[image(), enlarge(&shrink(&image(), 2), 2)], 50).unwrap();
         let file = std::fs::File::open(&path).unwrap();
         let mut reader = gif::DecodeOptions::new().read_info(file).unwrap();

@@ -1,4 +1,4 @@
-//! What a run's folder holds: settings, a line an epoch, a line an evaluation.
+//! Reads a run folder: settings, metrics of each epoch, rewards of each evaluation.
 
 use crate::error::ReportError;
 use crate::files::read_text;
@@ -9,15 +9,15 @@ use ddpo_rollout::reward::RewardSpec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The line an epoch.
+/// File with one line per epoch.
 pub const METRICS: &str = "metrics.jsonl";
-/// The line an evaluation.
+/// File with one line per evaluation.
 pub const EVALUATIONS: &str = "eval/rewards.jsonl";
 
-/// A run, as its files tell it.
+/// The files of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Its folder.
+    /// The folder.
     pub root: PathBuf,
     /// `run.toml`.
     pub settings: toml::Table,
@@ -36,24 +36,24 @@ pub struct Component {
     pub std: f64,
 }
 
-/// What a report shows of a line of `metrics.jsonl`.
+/// The fields of a line of `metrics.jsonl` that a report uses.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Epoch {
     /// Epochs completed.
     pub epoch: u32,
-    /// Mean reward of the samples that were trained on.
+    /// Mean reward of the training samples.
     pub reward_mean: f64,
     /// Their standard deviation.
     pub reward_std: f64,
     /// Mean loss.
     pub loss: f64,
-    /// Share of pairs outside the clip.
+    /// Share of pairs outside the clip range.
     pub clip_fraction: f64,
     /// Estimate of the divergence from the sampling policy.
     pub approx_kl: f64,
-    /// Divergence from the pretrained model, nats a transition.
+    /// KL divergence from the pretrained model in nats per transition.
     pub kl_to_pretrained_nats: Option<f64>,
-    /// Mean gradient norm before the clip.
+    /// Mean gradient norm before clipping.
     pub grad_norm: f64,
     /// Learning rate of the last step.
     pub lr: f64,
@@ -63,9 +63,9 @@ pub struct Epoch {
     pub seconds_scoring: f64,
     /// Seconds of updating.
     pub seconds_training: f64,
-    /// Trajectories a second.
+    /// Trajectories per second.
     pub samples_per_second: f64,
-    /// Largest memory so far.
+    /// Peak memory so far.
     pub peak_memory_bytes: u64,
 }
 
@@ -78,16 +78,16 @@ pub struct EvaluationLine {
     pub reward_mean: f64,
     /// Standard deviation.
     pub reward_std: f64,
-    /// Components, held-out rewards among them.
+    /// Components, including held-out rewards.
     #[serde(default)]
     pub components: BTreeMap<String, Component>,
 }
 
 impl Run {
-    /// Reads the folder of a run, of one process or of the services: it is the same.
+    /// Reads the folder of a run of one process or of the services.
     ///
     /// # Errors
-    /// [`ReportError::NoRun`], [`ReportError::NoEpochs`], and what cannot be read.
+    /// [`ReportError::NoRun`], [`ReportError::NoEpochs`], [`ReportError::Io`] and [`ReportError::File`].
     pub fn read(root: &Path) -> Result<Self, ReportError> {
         match Self::so_far(root)? {
             run if run.epochs.is_empty() => Err(ReportError::NoEpochs(root.into())),
@@ -98,7 +98,7 @@ impl Run {
     /// Reads the folder of a run that may have no finished epoch yet.
     ///
     /// # Errors
-    /// [`ReportError::NoRun`], and what cannot be read.
+    /// [`ReportError::NoRun`], [`ReportError::Io`] and [`ReportError::File`].
     pub fn so_far(root: &Path) -> Result<Self, ReportError> {
         let path = root.join("run.toml");
         if !path.is_file() {
@@ -116,7 +116,7 @@ impl Run {
         Ok(Self { root: root.into(), settings, epochs, evaluations })
     }
 
-    /// A setting as text; empty where it is not set.
+    /// Returns a setting as text; empty if it is not set.
     #[must_use]
     pub fn setting(&self, key: &str) -> String {
         match self.settings.get(key) {
@@ -126,14 +126,14 @@ impl Run {
         }
     }
 
-    /// A setting that is a number.
+    /// Returns a numeric setting.
     #[must_use]
     pub fn number(&self, key: &str) -> Option<f64> {
         let value = self.settings.get(key)?;
         value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
     }
 
-    /// What the run maximises, as the run's files call it.
+    /// Returns the reward expression, or the task if there is none.
     #[must_use]
     pub fn reward(&self) -> String {
         match self.setting("reward") {
@@ -142,7 +142,24 @@ impl Run {
         }
     }
 
-    /// The table of the evaluation after `epoch` epochs.
+    /// Returns the unit of the reward.
+    #[must_use]
+    pub fn reward_unit(&self) -> &'static str {
+        match self.reward().as_str() {
+            "jpeg compressibility" => "\u{2212}kB",
+            "jpeg incompressibility" => "kB",
+            "aesthetic score" => "score",
+            "over50 years old" | "under30 years old" => match self.setting("age_reward").as_str() {
+                "probability" => "probability",
+                "log-odds" => "nats",
+                _ => "logits",
+            },
+            reward if reward.contains([' ', '*']) => "weighted sum",
+            _ => "its own unit",
+        }
+    }
+
+    /// Reads the table of the evaluation after `epoch` epochs.
     ///
     /// # Errors
     /// As [`Table::read`].
@@ -150,13 +167,13 @@ impl Run {
         Table::read(&self.root.join(format!("eval/epoch-{epoch:06}.csv")))
     }
 
-    /// The grid of the evaluation after `epoch` epochs.
+    /// Returns the path of the grid of the evaluation after `epoch` epochs.
     #[must_use]
     pub fn evaluation_grid(&self, epoch: u32) -> PathBuf {
         self.root.join(format!("eval/epoch-{epoch:06}.png"))
     }
 
-    /// The last name of the folder.
+    /// Returns the name of the folder.
     #[must_use]
     pub fn name(&self) -> String {
         let whole = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());

@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Resamples of the bootstrap.
+/// Number of resamples of the bootstrap.
 pub const RESAMPLES: usize = 10_000;
 
-/// Share of the resampled means that the interval holds.
+/// Confidence level of the interval.
 pub const LEVEL: f64 = 0.95;
 
-/// Mean; 0 of nothing.
+/// Returns the mean; 0 for no values.
 #[must_use]
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Unbiased standard deviation (n - 1); 0 of a single value.
+/// Returns the unbiased standard deviation (n - 1); 0 for a single value.
 #[must_use]
 pub fn deviation(values: &[f64]) -> f64 {
     let centre = mean(values);
@@ -22,7 +22,7 @@ pub fn deviation(values: &[f64]) -> f64 {
     (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt()
 }
 
-/// The quantile `share` of sorted values, linear between neighbours, as numpy's default.
+/// Returns the quantile `share` of sorted values with linear interpolation, numpy's default.
 #[must_use]
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
@@ -32,7 +32,7 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
 }
 
-/// The values in ascending order.
+/// Returns the values in ascending order.
 #[must_use]
 pub fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
@@ -40,7 +40,7 @@ pub fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// A mean difference and the interval that the bootstrap gives it.
+/// A mean difference with its bootstrap interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// Mean of the differences.
@@ -51,7 +51,7 @@ pub struct Difference {
     pub high: f64,
 }
 
-/// Percentile bootstrap of the mean of paired differences (Efron & Tibshirani 1993, section 13.3).
+/// Computes the percentile bootstrap of the mean of paired differences (Efron & Tibshirani 1993, section 13.3).
 ///
 /// Draw `i` of all draws, counted through every resample, is the word `i` of SplitMix64 with state
 /// `seed`; it picks the difference at `(word >> 32) * n >> 32`. The ends are the quantiles
@@ -75,7 +75,7 @@ pub fn bootstrap(differences: &[f64], seed: u64) -> Difference {
     }
 }
 
-/// The next word of SplitMix64 (Steele, Lea & Flood 2014).
+/// Returns the next word of SplitMix64 (Steele, Lea & Flood 2014).
 fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut word = *state;
@@ -89,14 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_lie_between_their_neighbours() {
+    fn quantiles_interpolate_between_neighbours() {
         let values = sorted(&[3.0, 1.0, 2.0, 10.0]);
         assert_eq!([0.0, 0.5, 0.75, 1.0].map(|q| quantile(&values, q)), [1.0, 2.5, 4.75, 10.0]);
         assert_eq!(quantile(&[], 0.5), 0.0);
     }
 
     #[test]
-    fn the_interval_is_about_two_standard_errors_and_the_same_every_time() {
+    fn intervals_span_about_two_standard_errors_and_are_deterministic() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();
         let found = bootstrap(&values, 0);
         let error = deviation(&values) / 20.0;
@@ -107,9 +107,9 @@ mod tests {
         assert_ne!(found, bootstrap(&values, 1));
     }
 
-    /// The published first words of the generator for the state 1234567.
+    /// Expected values are the published first words for the state 1234567.
     #[test]
-    fn the_generator_is_split_mix() {
+    fn generator_matches_split_mix() {
         let mut state = 1_234_567;
         let words = [(); 3].map(|()| split_mix(&mut state));
         assert_eq!(

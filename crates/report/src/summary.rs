@@ -1,18 +1,18 @@
-//! `summary.json` of an evaluation: what the rewards of each checkpoint come to, and by how much
-//! they differ from the first checkpoint's on the same noise.
+//! `summary.json` of an evaluation: statistics of the rewards of each checkpoint, and their difference
+//! from the first checkpoint's on the same noise.
 
 use crate::statistics::{
     Difference, LEVEL, RESAMPLES, bootstrap, deviation, mean, quantile, sorted,
 };
 use serde::{Deserialize, Serialize};
 
-/// The quantiles that are told.
+/// The quantiles in the summary.
 pub const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
-/// What the name of the component with the likeliest class ends with.
+/// Suffix of the component with the most likely class.
 const PREDICTED: &str = "predicted_class";
 
-/// What the name of a class's probability begins with.
+/// Prefix of the components with the probabilities of the classes.
 const PROBABILITY: &str = "probability_";
 
 /// One scored image.
@@ -20,7 +20,7 @@ const PROBABILITY: &str = "probability_";
 pub struct ScoredImage {
     /// Name of the checkpoint.
     pub checkpoint: String,
-    /// Stochasticity that it was drawn with.
+    /// Value of eta that it was sampled with.
     pub eta: f64,
     /// Seed of its noise.
     pub seed: u64,
@@ -39,27 +39,27 @@ pub struct ScoreSheet {
     pub images: Vec<ScoredImage>,
 }
 
-/// The file.
+/// The content of `summary.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The rewards that were asked for.
+    /// The requested rewards.
     pub rewards: Vec<String>,
-    /// How the intervals were made.
+    /// Settings of the bootstrap.
     pub bootstrap: BootstrapSettings,
     /// One for each checkpoint and eta, in the order of the table.
     pub results: Vec<GroupSummary>,
 }
 
-/// How the intervals were made.
+/// Settings of the bootstrap.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BootstrapSettings {
-    /// In words.
+    /// Description of the method.
     pub method: String,
     /// Seed of the draws.
     pub seed: u64,
     /// Number of resamples.
     pub resamples: usize,
-    /// Share that an interval holds.
+    /// Confidence level of the intervals.
     pub level: f64,
 }
 
@@ -68,7 +68,7 @@ pub struct BootstrapSettings {
 pub struct GroupSummary {
     /// Name of the checkpoint.
     pub checkpoint: String,
-    /// Stochasticity.
+    /// Value of eta.
     pub eta: f64,
     /// Number of images.
     pub samples: usize,
@@ -82,7 +82,7 @@ pub struct GroupSummary {
 /// One reward or component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColumnSummary {
-    /// Its name, as the table's column.
+    /// Name of its column in the table.
     pub name: String,
     /// Mean.
     pub mean: f64,
@@ -108,11 +108,11 @@ pub struct Quantile {
     pub value: f64,
 }
 
-/// Shares of the images by their likeliest class.
+/// Shares of the images by their most likely class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Classes {
-    /// The reward whose classifier it is, as the prefix of its components; empty for a table
-    /// without prefixes.
+    /// The reward of the classifier, as the prefix of its components; empty for a table without
+    /// prefixes.
     pub reward: String,
     /// Its classes in their order.
     pub classes: Vec<ClassShare>,
@@ -123,14 +123,14 @@ pub struct Classes {
 pub struct ClassShare {
     /// Its label, with underscores for spaces.
     pub class: String,
-    /// Number of images whose likeliest class it is.
+    /// Number of images with this most likely class.
     pub images: usize,
     /// Their share.
     pub share: f64,
 }
 
 impl ScoreSheet {
-    /// The groups in their order: checkpoint, eta and images.
+    /// Returns the groups in their order.
     #[must_use]
     pub fn groups(&self) -> Vec<&[ScoredImage]> {
         let same = |a: &ScoredImage, b: &ScoredImage| {
@@ -139,7 +139,7 @@ impl ScoreSheet {
         self.images.chunk_by(same).collect()
     }
 
-    /// Sums everything up. `seed` is the bootstrap's.
+    /// Computes the summary with the bootstrap seed `seed`.
     #[must_use]
     pub fn summary(&self, rewards: &[String], seed: u64) -> Summary {
         let groups = self.groups();
@@ -190,7 +190,7 @@ impl ScoreSheet {
         }
     }
 
-    /// Shares by class of each classifier among the columns.
+    /// Computes the shares by class of each classifier among the columns.
     #[must_use]
     pub fn classifiers(&self, group: &[ScoredImage]) -> Vec<Classes> {
         let predicted = self.columns.iter().enumerate();
@@ -212,13 +212,13 @@ impl ScoreSheet {
     }
 }
 
-/// One column of a group.
+/// Returns one column of a group.
 #[must_use]
 pub fn column(group: &[ScoredImage], at: usize) -> Vec<f64> {
     group.iter().map(|image| f64::from(image.values[at])).collect()
 }
 
-/// The differences on the same noise, in the order of `group`; noise that `base` lacks is left out.
+/// Returns the differences on the same noise, in the order of `group`; skips noise that `base` lacks.
 pub(crate) fn differences(group: &[ScoredImage], base: &[ScoredImage], at: usize) -> Vec<f64> {
     let key = |image: &ScoredImage| (image.seed, image.sample);
     let before: std::collections::BTreeMap<_, f64> =
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_counted_by_the_likeliest() {
+    fn images_count_for_their_most_likely_class() {
         let names = ["r", "r/probability_0-9", "r/probability_10+", "r/predicted_class"];
         let sheet = ScoreSheet {
             columns: names.map(str::to_owned).to_vec(),

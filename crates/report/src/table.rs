@@ -75,7 +75,8 @@ mod tests {
             rows: vec![row(["0", "1.5"]), row(["say \"x\"", "two\nlines"]), row(["", "\r"])],
         };
         let text = table.to_csv();
-        let expected = "sample,\"grpc://a:1,b:2\"\n0,1.5\n\"say \"\"x\"\"\",\"two\nlines\"\n,\"\r\"\n";
+        let expected =
+            "sample,\"grpc://a:1,b:2\"\n0,1.5\n\"say \"\"x\"\"\",\"two\nlines\"\n,\"\r\"\n";
         assert_eq!(text, expected);
         assert_eq!(write_and_read(&text).unwrap(), table);
     }

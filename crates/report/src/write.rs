@@ -1,29 +1,30 @@
-//! The folder of a report: the page, its plots as SVG and PNG, pictures, and the numbers.
+//! Writes the folder of a report: the page, its plots as SVG and PNG, pictures, and the numbers.
 
 use crate::analysis::Analysis;
 use crate::error::ReportError;
+use crate::figures::Figures;
 use crate::files;
 use crate::gallery::Gallery;
-use crate::page::{Material, page};
+use crate::number::number;
+use crate::page::report::page;
 use crate::pictures::{enlarge, shrink, write_gif};
-use crate::plot::frame::number;
 use crate::plot::{raster, svg};
 use crate::run::Run;
 use ddpo_picture::{Cell, encode_png, grid};
 use ddpo_rollout::image::RgbImage;
 use std::path::{Path, PathBuf};
 
-/// Pairs in the picture of before and after.
+/// Number of pairs in `before-after.png`.
 const PAIRS: usize = 16;
 
-/// Checkpoints in the moving picture at most, and hundredths of a second that each stays.
+/// Maximum number of checkpoints in `seed.gif`, and the hundredths of a second of each.
 const FRAMES: usize = 60;
 const HUNDREDTHS: u16 = 60;
 
-/// Side of the pictures in the files, about.
+/// Approximate side of the pictures in pixels.
 const SIDE: usize = 192;
 
-/// What a report came to.
+/// A report that was written.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// The page.
@@ -32,17 +33,17 @@ pub struct Written {
     pub analysis: Analysis,
 }
 
-/// Writes the report of `run` into `out`: `report.html`, `report.json`, `plots/`, and where there
-/// are images `before-after.png` and `seed.gif`.
+/// Writes the report of `run` into `out`: `report.html`, `report.json`, `plots/`, and, if there
+/// are images of two checkpoints, `before-after.png` and `seed.gif`.
 ///
 /// # Errors
 /// [`ReportError`] names the file.
 pub fn write(run: &Run, gallery: Option<&Gallery>, out: &Path) -> Result<Written, ReportError> {
     let analysis = Analysis::of(run, gallery);
-    let (html, figures) = page(&Material { run, gallery, analysis: &analysis })?;
-    for figure in &figures {
+    let figures = Figures::of(run, gallery, &analysis);
+    for figure in figures.all() {
         let path = out.join("plots").join(figure.name);
-        files::write(&path.with_extension("svg"), svg::file(&figure.wide).as_bytes())?;
+        files::write(&path.with_extension("svg"), svg::file(&figure.wide)?.as_bytes())?;
         if let Some(image) = raster::image(&figure.wide) {
             files::write(&path.with_extension("png"), &encode_png(&image)?)?;
         }
@@ -55,17 +56,17 @@ pub fn write(run: &Run, gallery: Option<&Gallery>, out: &Path) -> Result<Written
         .map_err(|error| ReportError::file(&out.join("report.json"), error.to_string()))?;
     files::write(&out.join("report.json"), (numbers + "\n").as_bytes())?;
     let path = out.join("report.html");
-    files::write(&path, html.as_bytes())?;
+    files::write(&path, page(run, gallery, &analysis, &figures)?.as_bytes())?;
     Ok(Written { page: path, analysis })
 }
 
-/// An image at about [`SIDE`] pixels.
+/// Scales an image to about [`SIDE`] pixels.
 fn shown(image: &RgbImage) -> RgbImage {
     let side = image.width().max(image.height()).max(1);
     if side > SIDE { shrink(image, side.div_ceil(SIDE)) } else { enlarge(image, SIDE / side) }
 }
 
-/// Pairs of the same noise, each with its rewards.
+/// Draws pairs of images of the same noise with their rewards.
 fn before_after(gallery: &Gallery) -> RgbImage {
     let Some((first, last)) = gallery.ends() else { return grid(&[], 1, 1, "") };
     let count = first.images.len().min(last.images.len()).min(PAIRS);
@@ -79,7 +80,7 @@ fn before_after(gallery: &Gallery) -> RgbImage {
     grid(&cells, 8, 1, "the same noise, before | after")
 }
 
-/// The first seed over the checkpoints, each with what it is and its reward.
+/// Draws the first sample of each checkpoint with its epoch and reward.
 fn frames(gallery: &Gallery) -> Vec<RgbImage> {
     let all = gallery.checkpoints.len();
     let every = all.div_ceil(FRAMES).max(1);

@@ -175,7 +175,7 @@ pub fn wandb_run(settings: &Settings, root: &Path) -> Result<WandbRun, RunError>
 
 /// Returns the settings as checkpoints record them.
 fn recorded(settings: &Settings) -> Result<Map<String, Value>, RunError> {
-    Ok(serde_json::from_value(serde_json::to_value(placeless(settings))?)?)
+    Ok(serde_json::from_value(serde_json::to_value(without_paths(settings))?)?)
 }
 
 /// Says what Weights & Biases has to say.

@@ -1,38 +1,49 @@
-//! The parts of a page that is shown while the run goes on: the same views as the report's, out of the
-//! files that are there by now.
+//! Parts of a page that is shown during the run: the same views as the report's, of the files written
+//! so far.
 
 use crate::analysis::Analysis;
 use crate::error::ReportError;
-use crate::figures::{self, Figure};
+use crate::figures;
 use crate::gallery::Gallery;
-use crate::page::html::{quiet, section};
-use crate::page::{capital, figure_html, pairs, sections, subtitle, tiles};
+use crate::page::over_optimisation::OverOptimisation;
+use crate::page::pairs::Pairs;
+use crate::page::plots::Plots;
+use crate::page::tiles::Tiles;
+use crate::page::title::{capital, subtitle};
 use crate::run::Run;
+use askama::Template;
 
-/// What the page shows of the run's files.
+/// The views of the run's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// What the run is for, as text.
+    /// The reward, as text.
     pub title: String,
-    /// What is finetuned, as text.
+    /// Model and progress, as text.
     pub sub: String,
-    /// Figures in a row, and the curve of the reward.
+    /// The main numbers and the reward curve, as HTML.
     pub head: String,
-    /// The same noise before and after, and what became of the diversity.
+    /// Images of the same noise before and after, and the change of diversity, as HTML.
     pub images: String,
-    /// The curves of the updates.
+    /// The curves of the updates, as HTML.
     pub training: String,
 }
 
-/// Evaluations of a run with what they come to, which takes longer than all else.
+/// The evaluations of a run with their analysis, which takes longer than everything else.
 #[derive(Clone, Debug)]
 pub struct Images {
     gallery: Gallery,
     analysis: Analysis,
 }
 
+#[derive(Template)]
+#[template(path = "live_head.html")]
+struct Head<'a> {
+    tiles: Option<Tiles>,
+    reward: Option<Plots<'a>>,
+}
+
 impl Images {
-    /// The evaluations of `run`, cut out of its grids.
+    /// Reads and analyses the evaluations of `run`, cut out of its grids.
     ///
     /// # Errors
     /// As [`Gallery::of_grids`].
@@ -43,10 +54,10 @@ impl Images {
     }
 }
 
-/// The parts of `run`; `images` holds its first evaluation and its last.
+/// Returns the parts of `run`; `images` holds its first evaluation and its last.
 ///
 /// # Errors
-/// [`ReportError::Picture`] if a picture cannot be encoded.
+/// [`ReportError::Picture`] and [`ReportError::Template`].
 pub fn parts(run: &Run, images: Option<&Images>) -> Result<Parts, ReportError> {
     let latest = Analysis::of(run, None);
     let analysis = match images {
@@ -55,42 +66,36 @@ pub fn parts(run: &Run, images: Option<&Images>) -> Result<Parts, ReportError> {
             Analysis { epochs: latest.epochs, kl: latest.kl, ..analysis.clone() }
         }
     };
-    let shown = images.map(|images| shown(run, &images.gallery, &analysis)).transpose()?;
+    let epochs = format!("{} of {}", analysis.epochs, run.setting("num_epochs"));
     Ok(Parts {
         title: capital(&analysis.reward),
-        sub: subtitle(
-            run,
-            &analysis,
-            &format!("{} of {}", analysis.epochs, run.setting("num_epochs")),
-        ),
-        head: head(run, &analysis),
-        images: shown.unwrap_or_default(),
-        training: match run.epochs.is_empty() {
-            true => String::new(),
-            false => section("training", "Training", &plots(figures::training(run))),
+        sub: subtitle(run, &analysis, &epochs),
+        head: head(run, &analysis)?,
+        images: match images {
+            Some(images) => comparison(run, &images.gallery, &analysis)?,
+            None => String::new(),
+        },
+        training: if run.epochs.is_empty() {
+            String::new()
+        } else {
+            Plots::columns("training", "Training", &figures::training(run)).render()?
         },
     })
 }
 
-fn head(run: &Run, analysis: &Analysis) -> String {
-    let tiles = match run.epochs.is_empty() {
-        true => quiet("The first epoch is under way: the curves begin with its end."),
-        false => tiles::tiles(run, analysis),
+fn head(run: &Run, analysis: &Analysis) -> askama::Result<String> {
+    let has_points = !(run.epochs.is_empty() && run.evaluations.is_empty());
+    let figure = figures::reward(run);
+    let head = Head {
+        tiles: (!run.epochs.is_empty()).then(|| Tiles::of(run, analysis)),
+        reward: has_points.then(|| Plots::wide("reward", "Reward", &figure, Vec::new())),
     };
-    if run.epochs.is_empty() && run.evaluations.is_empty() {
-        return tiles;
-    }
-    let reward = figure_html(&figures::reward(run));
-    tiles + &section("reward", "Reward", &format!("<div class=\"plots one\">{reward}</div>"))
+    head.render()
 }
 
-fn shown(run: &Run, gallery: &Gallery, analysis: &Analysis) -> Result<String, ReportError> {
-    let plots = figures::reward_against_kl(run).as_ref().map(figure_html).unwrap_or_default();
-    let over = sections::over_optimisation(analysis, &plots);
-    Ok(pairs::section(gallery, analysis)? + &over)
-}
-
-fn plots(figures: Vec<Figure>) -> String {
-    let figures: String = figures.iter().map(figure_html).collect();
-    format!("<div class=\"plots\">{figures}</div>")
+fn comparison(run: &Run, gallery: &Gallery, analysis: &Analysis) -> Result<String, ReportError> {
+    let figures = Vec::from_iter(figures::reward_against_kl(run));
+    let over = OverOptimisation::of(analysis, &figures).render()?;
+    let pairs = Pairs::of(gallery, analysis)?.map(|pairs| pairs.render()).transpose()?;
+    Ok(pairs.unwrap_or_default() + &over)
 }

@@ -1,99 +1,92 @@
-//! What it came to, in four figures.
+//! The main results in four numbers.
 
 use crate::analysis::Analysis;
 use crate::diversity::Verdict;
-use crate::figures::unit;
-use crate::page::html::escape;
-use crate::plot::frame::number;
+use crate::number::{number, signed};
 use crate::run::Run;
+use askama::Template;
 
-/// The row of figures.
-#[must_use]
-pub fn tiles(run: &Run, analysis: &Analysis) -> String {
-    let tiles = [reward(run, analysis), drift(analysis), diversity(analysis), time(run)];
-    format!("<div class=\"tiles\">{}</div>\n", tiles.concat())
+/// The row of numbers.
+#[derive(Template)]
+#[template(path = "tiles.html")]
+pub struct Tiles {
+    tiles: [Tile; 4],
 }
 
-fn tile(name: &str, figure: &str, class: &str, note: &str) -> String {
-    format!(
-        "<div class=\"tile\"><div class=\"name\">{}</div><div class=\"figure {class}\">{}</div>\
-         <div class=\"note\">{}</div></div>",
-        escape(name),
-        escape(figure),
-        escape(note)
-    )
+struct Tile {
+    name: String,
+    figure: String,
+    class: &'static str,
+    note: String,
 }
 
-/// The number, with a sign in any case.
-#[must_use]
-pub fn signed(value: f64) -> String {
-    if value > 0.0 { format!("+{}", number(value)) } else { number(value) }
-}
-
-fn reward(run: &Run, analysis: &Analysis) -> String {
-    let name = format!("Mean reward ({})", unit(run));
-    let main = analysis.rewards.first();
-    let ends = main.and_then(|line| Some((line.checkpoints.first()?, line.checkpoints.last()?)));
-    match (ends, main.and_then(|line| line.difference)) {
-        (Some((before, after)), Some(difference)) => {
-            let figure = format!("{} \u{2192} {}", number(before.mean), number(after.mean));
-            let note = format!(
-                "{} (95 % interval {} to {}) over {} fixed seeds",
-                signed(difference.mean),
-                signed(difference.low),
-                signed(difference.high),
-                after.samples
-            );
-            tile(&name, &figure, "", &note)
-        }
-        _ => {
-            let (first, last) = (run.epochs.first(), run.epochs.last());
-            let mean = |line: Option<&crate::run::Epoch>| line.map_or(0.0, |line| line.reward_mean);
-            let figure = format!("{} \u{2192} {}", number(mean(first)), number(mean(last)));
-            tile(&name, &figure, "", "training samples of the first and the last epoch")
-        }
+impl Tiles {
+    /// Collects the numbers.
+    pub fn of(run: &Run, analysis: &Analysis) -> Self {
+        Self { tiles: [reward(run, analysis), drift(analysis), diversity(analysis), time(run)] }
     }
 }
 
-fn drift(analysis: &Analysis) -> String {
+fn tile(name: &str, figure: String, note: impl Into<String>) -> Tile {
+    Tile { name: name.to_owned(), figure, class: "", note: note.into() }
+}
+
+fn arrow(before: f64, after: f64) -> String {
+    format!("{} \u{2192} {}", number(before), number(after))
+}
+
+fn reward(run: &Run, analysis: &Analysis) -> Tile {
+    let name = format!("Mean reward ({})", run.reward_unit());
+    let evaluated = analysis.rewards.first().and_then(|line| {
+        Some((line.checkpoints.first()?, line.checkpoints.last()?, line.difference?))
+    });
+    if let Some((before, after, difference)) = evaluated {
+        let note = format!(
+            "{} (95 % interval {} to {}) over {} fixed seeds",
+            signed(difference.mean),
+            signed(difference.low),
+            signed(difference.high),
+            after.samples
+        );
+        tile(&name, arrow(before.mean, after.mean), note)
+    } else {
+        let [before, after] = [run.epochs.first(), run.epochs.last()]
+            .map(|line| line.map_or(0.0, |line| line.reward_mean));
+        tile(&name, arrow(before, after), "training samples, first and last epoch")
+    }
+}
+
+fn drift(analysis: &Analysis) -> Tile {
     match analysis.kl {
-        Some(kl) => {
-            let figure = format!("{} nats", number(kl));
-            tile(
-                "Divergence",
-                &figure,
-                "",
-                "from the pretrained model, a transition, in the last epoch",
-            )
-        }
-        None => tile("Divergence", "not measured", "", "kl_coef or kl_stop has the run measure it"),
+        Some(kl) => tile(
+            "Divergence",
+            format!("{} nats", number(kl)),
+            "from the pretrained model, per transition, in the last epoch",
+        ),
+        None => tile("Divergence", "not measured".into(), "set kl_coef or kl_stop to measure it"),
     }
 }
 
-fn diversity(analysis: &Analysis) -> String {
-    let Some(line) = analysis.verdict() else {
-        return tile("Diversity", "not measured", "", "there are no images to compare");
+fn diversity(analysis: &Analysis) -> Tile {
+    let line = analysis.verdict();
+    let ends =
+        line.and_then(|line| Some((line, line.checkpoints.first()?, line.checkpoints.last()?)));
+    let Some((line, before, after)) = ends else {
+        return tile("Diversity", "not measured".into(), "no images to compare");
     };
     let class = match line.verdict {
         Verdict::Collapsed => "bad",
         Verdict::Narrowed => "",
         Verdict::Kept => "good",
     };
-    let ends = line.checkpoints.first().zip(line.checkpoints.last());
-    let (before, after) = ends.map_or((0.0, 0.0), |(b, a)| (b.diversity.vendi, a.diversity.vendi));
-    let note = format!(
-        "Vendi score {} \u{2192} {}; {:.0} % of the diversity is left",
-        number(before),
-        number(after),
-        line.left * 100.0
-    );
-    tile("Diversity", line.verdict.word(), class, &note)
+    let vendi = arrow(before.diversity.vendi, after.diversity.vendi);
+    let note = format!("Vendi score {vendi}; {:.0} % of the diversity remains", line.left * 100.0);
+    Tile { class, ..tile("Diversity", line.verdict.word().into(), note) }
 }
 
-fn time(run: &Run) -> String {
-    let seconds: f64 = run
-        .epochs
-        .iter()
+fn time(run: &Run) -> Tile {
+    let epochs = run.epochs.iter();
+    let seconds: f64 = epochs
         .map(|line| line.seconds_sampling.max(line.seconds_scoring) + line.seconds_training)
         .sum();
     let shown = match seconds {
@@ -102,11 +95,9 @@ fn time(run: &Run) -> String {
         long => format!("{:.1} h", long / 3600.0),
     };
     let last = run.epochs.last();
-    let rate = last.map_or(0.0, |line| line.samples_per_second);
+    let rate = number(last.map_or(0.0, |line| line.samples_per_second));
     let memory = last.map_or(0.0, |line| line.peak_memory_bytes as f64 / 1e9);
-    let note = format!(
-        "of sampling and updating; {} trajectories a second, {memory:.1} GB at most",
-        number(rate)
-    );
-    tile("Time", &shown, "", &note)
+    let note =
+        format!("sampling and updates; {rate} trajectories per second, peak memory {memory:.1} GB");
+    tile("Time", shown, note)
 }

@@ -1,23 +1,24 @@
-//! Shares by class before and after, as bars that lie: a label of any length has room.
+//! Horizontal bars: shares by class before and after finetuning.
 
+use crate::plot::drawing::{Anchor, Drawing};
 use crate::plot::frame::legend;
-use crate::plot::{Anchor, Drawing, Ink};
+use crate::plot::ink::Ink;
 
 /// One class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
     /// Its label.
     pub label: String,
-    /// Share before, 0 to 1.
+    /// Share before finetuning, 0 to 1.
     pub before: f64,
-    /// Share after.
+    /// Share after finetuning, 0 to 1.
     pub after: f64,
 }
 
 const ROW: f64 = 34.0;
 const BAR: f64 = 11.0;
 
-/// Draws the classes in their order.
+/// Draws the classes in the given order.
 #[must_use]
 pub fn draw(title: &str, pairs: &[Pair], width: f64) -> Drawing {
     let mut drawing = Drawing::new(width, pairs.len() as f64 * ROW + 40.0, title);

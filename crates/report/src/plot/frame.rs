@@ -1,6 +1,8 @@
-//! Axes: round ticks, numbers that fit them, and the way from values to pixels.
+//! Axes with round ticks, and the mapping from values to pixels.
 
-use crate::plot::{Anchor, Drawing, Ink, Place, TEXT};
+use crate::number::minus;
+use crate::plot::drawing::{Anchor, Drawing, Place, Shape, TEXT};
+use crate::plot::ink::Ink;
 
 /// One axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,13 +11,13 @@ pub struct Axis {
     pub low: f64,
     /// Highest value shown.
     pub high: f64,
-    /// Where the numbers stand.
+    /// Values of the ticks.
     pub ticks: Vec<f64>,
     step: f64,
 }
 
 impl Axis {
-    /// An axis over `values` with about `count` round ticks, which reach to both ends.
+    /// Creates an axis over `values` with about `count` round ticks; the first and last tick are its ends.
     #[must_use]
     pub fn over(values: impl Iterator<Item = f64>, count: usize) -> Self {
         let finite = values.filter(|value| value.is_finite());
@@ -25,7 +27,7 @@ impl Axis {
         });
         let (mut low, mut high) = ends.unwrap_or((0.0, 1.0));
         if high - low <= 1e-12 * high.abs().max(low.abs()) {
-            // A flat line stands in the middle.
+            // A constant line is centred.
             let around = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
             (low, high) = (low - around, high + around);
         }
@@ -36,7 +38,7 @@ impl Axis {
         Self { low: first * step, high: last * step, ticks, step }
     }
 
-    /// An axis over whole numbers, such as epochs, that ends where they end.
+    /// Creates an axis over whole numbers, such as epochs, that ends where the values end.
     #[must_use]
     pub fn whole(values: impl Iterator<Item = f64> + Clone, count: usize) -> Self {
         let low = values.clone().fold(f64::INFINITY, f64::min);
@@ -52,13 +54,13 @@ impl Axis {
         axis
     }
 
-    /// Where a value lies, 0 at the low end and 1 at the high end.
+    /// Returns the position of a value, 0 at the low end and 1 at the high end.
     #[must_use]
     pub fn share(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
-    /// The text of a tick.
+    /// Returns the label of a tick.
     #[must_use]
     pub fn label(&self, tick: f64) -> String {
         let largest = self.low.abs().max(self.high.abs());
@@ -77,36 +79,17 @@ impl Axis {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at least `least`.
+/// Returns the smallest 1, 2 or 5 times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let found = [1.0, 2.0, 5.0, 10.0].into_iter().find(|step| step * power >= least * (1.0 - 1e-9));
     found.unwrap_or(10.0) * power
 }
 
-/// A number for people: four digits that count.
-#[must_use]
-pub fn number(value: f64) -> String {
-    let size = value.abs();
-    minus(match size {
-        0.0 => "0".into(),
-        _ if !(1e-3..1e6).contains(&size) => format!("{value:.2e}"),
-        _ => {
-            let digits = (3.0 - size.log10().floor()).clamp(0.0, 6.0) as usize;
-            format!("{value:.digits$}")
-        }
-    })
-}
-
-/// The number with a proper minus sign.
-fn minus(text: String) -> String {
-    text.replacen('-', "\u{2212}", usize::from(text.starts_with('-')))
-}
-
-/// The place of a plot within its drawing.
+/// The area of a plot within its drawing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
-    /// Left, top, right and foot in pixels.
+    /// Left, top, right and bottom in pixels.
     pub edges: [f64; 4],
     /// The horizontal axis.
     pub x: Axis,
@@ -140,7 +123,7 @@ impl Frame {
         frame
     }
 
-    /// Where a value lies.
+    /// Returns the position of a value in pixels.
     #[must_use]
     pub fn place(&self, (x, y): (f64, f64)) -> Place {
         let [left, top, right, foot] = self.edges;
@@ -148,7 +131,7 @@ impl Frame {
     }
 }
 
-/// Draws names with their colours in a row, wrapped; gives the height that they take.
+/// Draws names with their colours in a row, wrapped; returns their total height.
 pub fn legend(drawing: &mut Drawing, entries: &[(String, Ink, bool)]) -> f64 {
     let (mut left, mut line) = (0.0, 0.0);
     for (name, ink, filled) in entries {
@@ -158,7 +141,7 @@ pub fn legend(drawing: &mut Drawing, entries: &[(String, Ink, bool)]) -> f64 {
         }
         let foot = line * 18.0 + TEXT;
         let (centre, filled) = ((left + 6.0, foot - 4.0), *filled);
-        drawing.shapes.push(crate::plot::Shape::Dot { centre, radius: 4.5, ink: *ink, filled });
+        drawing.shapes.push(Shape::Dot { centre, radius: 4.5, ink: *ink, filled });
         drawing.text((left + 16.0, foot), name.clone(), Ink::Text, Anchor::Start);
         left += wide;
     }
@@ -190,18 +173,5 @@ mod tests {
         assert_eq!((axis.low, axis.high, axis.ticks[0]), (1.0, 22.0, 5.0));
         let one = Axis::whole(std::iter::once(1.0), 6);
         assert!(one.low < 1.0 && one.high > 1.0 && one.ticks == [1.0]);
-    }
-
-    #[test]
-    fn numbers_have_four_digits_that_count() {
-        for (value, text) in [
-            (0.0, "0"),
-            (-1.43219, "\u{2212}1.432"),
-            (123.456, "123.5"),
-            (1.2e-5, "1.20e-5"),
-            (0.07361, "0.07361"),
-        ] {
-            assert_eq!(number(value), text);
-        }
     }
 }

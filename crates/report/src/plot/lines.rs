@@ -1,30 +1,31 @@
-//! Curves over epochs or over each other, with bands of spread and points that tell their numbers.
+//! Line plots with bands or whiskers of spread, and a tooltip at each point.
 
+use crate::plot::drawing::{Drawing, Place, Shape};
 use crate::plot::frame::{Axis, Frame, legend};
-use crate::plot::{Drawing, Ink, Place, Shape};
+use crate::plot::ink::Ink;
 
-/// Points that a curve tells of at most; a longer one tells of every so many.
+/// Maximum number of tooltips of a series; a longer one has a tooltip at every n-th point.
 const MOST_HINTS: usize = 250;
 
 /// One point of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Where it is.
+    /// Horizontal coordinate.
     pub x: f64,
-    /// How high.
+    /// Vertical coordinate.
     pub y: f64,
-    /// Half the height of the band, or of the whisker.
+    /// Half the height of the band or whisker.
     pub spread: f64,
-    /// What it tells, line by line.
+    /// Text of its tooltip, line by line.
     pub hint: String,
 }
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// A line, with a band where there is spread.
+    /// A line, with a band if there is spread.
     Line,
-    /// A line through dots, with whiskers where there is spread.
+    /// A line through dots, with whiskers if there is spread.
     Dots,
 }
 
@@ -41,25 +42,25 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
-/// What a plot of series shows.
+/// A plot of series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lines {
-    /// For those who do not see it.
+    /// Title for screen readers.
     pub title: String,
     /// Name and unit of the horizontal axis.
     pub x_label: String,
     /// Name and unit of the vertical axis.
     pub y_label: String,
-    /// Whether the horizontal axis counts.
+    /// Whether the horizontal axis has whole numbers only.
     pub whole: bool,
-    /// Whether the vertical axis begins at zero.
+    /// Whether the vertical axis includes zero.
     pub from_zero: bool,
     /// The series.
     pub series: Vec<Series>,
 }
 
 impl Lines {
-    /// Draws it.
+    /// Draws the plot.
     #[must_use]
     pub fn draw(&self, width: f64, height: f64) -> Drawing {
         let mut drawing = Drawing::new(width, height, &self.title);

@@ -1,6 +1,7 @@
-//! A drawing as an image, at twice its size, on light paper.
+//! Renders a drawing as an image, at twice its size, on a light background.
 
-use crate::plot::{Anchor, Drawing, Ink, Place, Shape};
+use crate::plot::drawing::{Anchor, Drawing, Place, Shape};
+use crate::plot::ink::Ink;
 use ddpo_picture::AXIS;
 use ddpo_rollout::image::RgbImage;
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Stroke, Transform};
@@ -8,14 +9,14 @@ use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Stroke, Transform};
 const SCALE: f32 = 2.0;
 const MARGIN: f32 = 12.0;
 
-/// Draws it; none for a drawing that is too large to be one.
+/// Renders a drawing; returns `None` if it is too large.
 #[must_use]
 pub fn image(drawing: &Drawing) -> Option<RgbImage> {
     let side = |length: f64| ((length as f32 + 2.0 * MARGIN) * SCALE).ceil() as u32;
     let mut sheet = Pixmap::new(side(drawing.width), side(drawing.height))?;
     sheet.fill(Color::WHITE);
     drawing.shapes.iter().for_each(|shape| draw(&mut sheet, shape));
-    // The paper is opaque, so the colours are not multiplied by anything.
+    // The background is opaque, so premultiplied colours are the colours.
     let pixels = sheet.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
     RgbImage::new(sheet.width() as usize, sheet.height() as usize, pixels.collect()).ok()
 }
@@ -75,14 +76,14 @@ fn paint(ink: Ink, opacity: f64) -> Paint<'static> {
     paint
 }
 
-/// The levels of `#rrggbb`.
+/// Returns the levels of `#rrggbb`.
 fn colour(ink: Ink) -> [u8; 3] {
     let value = u32::from_str_radix(&ink.colours()[0][1..], 16).unwrap_or(0);
     [(value >> 16) as u8, (value >> 8) as u8, value as u8]
 }
 
 fn write(sheet: &mut Pixmap, (x, y): Place, text: &str, ink: Ink, anchor: Anchor) {
-    // The bitmap font has few signs beyond Latin ones.
+    // The bitmap font lacks the minus sign.
     let text = text.replace('\u{2212}', "-");
     let wide = AXIS.width(text.chars().count()) as f32;
     let start = (x as f32 + MARGIN) * SCALE
@@ -91,7 +92,7 @@ fn write(sheet: &mut Pixmap, (x, y): Place, text: &str, ink: Ink, anchor: Anchor
             Anchor::Middle => wide / 2.0,
             Anchor::End => wide,
         };
-    // The foot of the letters stands at four fifths of the line.
+    // The baseline is at four fifths of the line height.
     let top = (y as f32 + MARGIN) * SCALE - AXIS.line() as f32 * 0.8;
     let (left, top) = (start.round() as i64, top.round() as i64);
     let (width, height) = (i64::from(sheet.width()), i64::from(sheet.height()));

@@ -1,18 +1,19 @@
-//! Images as points: hollow before, filled after.
+//! Scatter plots of images: hollow points before finetuning, filled ones after.
 
+use crate::plot::drawing::{Drawing, Shape};
 use crate::plot::frame::{Axis, Frame, legend};
-use crate::plot::{Drawing, Ink, Shape};
+use crate::plot::ink::Ink;
 
 /// One image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spot {
-    /// Where it lies.
+    /// Its coordinates.
     pub at: [f64; 2],
-    /// Whether it is of after the finetuning.
+    /// Whether it was sampled after finetuning.
     pub after: bool,
-    /// What it tells.
+    /// Text of its tooltip.
     pub hint: String,
-    /// The number of its picture.
+    /// Index of its picture.
     pub picture: usize,
 }
 
@@ -24,7 +25,7 @@ pub fn draw(title: &str, labels: [&str; 2], spots: &[Spot], width: f64, height: 
     let above = legend(&mut drawing, &names);
     let axis = |side: usize| Axis::over(spots.iter().map(move |spot| spot.at[side]), 6);
     let frame = Frame::draw(&mut drawing, above, axis(0), axis(1), labels);
-    // Those before lie under those after, and can be pointed at all the same: hints are on top.
+    // Tooltips are on top, so that covered points have theirs too.
     for after in [false, true] {
         for spot in spots.iter().filter(|spot| spot.after == after) {
             let ink = if after { Ink::After } else { Ink::Before };

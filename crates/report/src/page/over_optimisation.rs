@@ -1,0 +1,121 @@
+//! Signs of over-optimisation: lost diversity, distance from the pretrained model, held-out rewards.
+
+use crate::analysis::{Analysis, DiversityLine, RewardLine};
+use crate::diversity::{Diversity, Verdict};
+use crate::figures::Figure;
+use crate::number::{number, signed};
+use crate::page::table::Table;
+use crate::plot::svg::Inline;
+use askama::Template;
+
+/// The section.
+#[derive(Template)]
+#[template(path = "over_optimisation.html")]
+pub struct OverOptimisation<'a> {
+    change: Option<Change>,
+    rewards: Option<Table>,
+    any_held_out: bool,
+    one: bool,
+    figures: &'a [Figure],
+    kl_measured: bool,
+    diversity: Option<Table>,
+}
+
+/// Change of the diversity from the first to the last checkpoint, as text.
+struct Change {
+    verdict: Verdict,
+    distance: [String; 2],
+    look_alike_distance: String,
+    vendi: [String; 2],
+    left: String,
+    similarity: [String; 2],
+    features: &'static str,
+    samples: usize,
+    /// Epoch and remaining diversity of the last checkpoint that had not collapsed.
+    last_diverse: Option<(u32, String)>,
+}
+
+impl<'a> OverOptimisation<'a> {
+    /// Collects the numbers of `analysis`.
+    pub fn of(analysis: &Analysis, figures: &'a [Figure]) -> Self {
+        Self {
+            change: analysis.verdict().and_then(Change::of),
+            rewards: rewards(&analysis.rewards),
+            any_held_out: analysis.rewards.iter().any(|line| line.held_out),
+            one: false,
+            figures,
+            kl_measured: analysis.kl.is_some(),
+            diversity: diversity(&analysis.diversity),
+        }
+    }
+}
+
+impl Change {
+    fn of(line: &DiversityLine) -> Option<Self> {
+        let ends = [line.checkpoints.first()?.diversity, line.checkpoints.last()?.diversity];
+        let both =
+            |value: fn(&Diversity) -> f64| [number(value(&ends[0])), number(value(&ends[1]))];
+        Some(Self {
+            verdict: line.verdict,
+            distance: both(|one| one.distance),
+            look_alike_distance: number(line.look_alike_distance),
+            vendi: both(|one| one.vendi),
+            left: percent(line.left),
+            similarity: both(|one| one.similarity),
+            features: features(&line.features),
+            samples: line.samples,
+            last_diverse: last_diverse(line, &ends[0]),
+        })
+    }
+}
+
+fn last_diverse(line: &DiversityLine, before: &Diversity) -> Option<(u32, String)> {
+    let diverse = line.checkpoints.iter().skip(1).rev().find(|point| {
+        point.diversity.verdict(before, line.look_alike_distance) != Verdict::Collapsed
+    })?;
+    Some((diverse.epoch?, percent(diverse.diversity.left_of(before))))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0}", share * 100.0)
+}
+
+fn features(name: &str) -> &'static str {
+    if name == "pixels" { "the pixels" } else { "the features of the reward's network" }
+}
+
+fn rewards(lines: &[RewardLine]) -> Option<Table> {
+    let row = |line: &RewardLine| {
+        let (first, last) = (line.checkpoints.first()?, line.checkpoints.last()?);
+        let role = if line.held_out { "held out" } else { "trained" };
+        let change = line.difference.map_or_else(String::new, |change| {
+            format!("{} ({} to {})", signed(change.mean), signed(change.low), signed(change.high))
+        });
+        Some(vec![format!("{} ({role})", line.name), number(first.mean), number(last.mean), change])
+    };
+    let rows: Vec<_> = lines.iter().filter_map(row).collect();
+    let headings = vec!["reward", "before", "after", "change, 95 % interval"];
+    (!rows.is_empty()).then_some(Table { class: "rewards", headings, rows })
+}
+
+fn diversity(lines: &[DiversityLine]) -> Option<Table> {
+    let rows = lines.iter().flat_map(|line| {
+        line.checkpoints.iter().map(|point| {
+            let Diversity { vendi, similarity, distance } = point.diversity;
+            let epoch = point.epoch.map(|epoch| epoch.to_string());
+            let [vendi, similarity, distance] = [vendi, similarity, distance].map(number);
+            let features = features(&line.features).to_owned();
+            vec![
+                epoch.unwrap_or_else(|| point.checkpoint.clone()),
+                features,
+                vendi,
+                similarity,
+                distance,
+            ]
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    let headings =
+        vec!["epoch", "measured on", "Vendi score", "mean similarity", "typical distance"];
+    (!rows.is_empty()).then_some(Table { class: "diversity", headings, rows })
+}
