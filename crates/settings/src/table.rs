@@ -185,7 +185,7 @@ macro_rules! settings {
         pub struct $Settings {
             $( $( $(#[doc = $help])+ pub $name: $type, )* )?
             $( $( $(#[doc = $shelp])+ pub $sname: bool, )* )?
-            $( $( $(#[doc = $uhelp])+ pub $uname: $crate::SecretUrl, )* )?
+            $( $( $(#[doc = $uhelp])+ pub $uname: $crate::secret::SecretUrl, )* )?
             $( $(
                 $(#[doc = $ohelp])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,7 +194,7 @@ macro_rules! settings {
             $( $(
                 $(#[doc = $xhelp])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                pub $xname: Option<$crate::Secret>,
+                pub $xname: Option<$crate::secret::Secret>,
             )* )?
         }
 
@@ -246,7 +246,7 @@ macro_rules! settings {
             fn example() -> Self {
                 Self {
                     $( $( $oname: Some($example), )* )?
-                    $( $( $xname: Some($crate::Secret::new("")), )* )?
+                    $( $( $xname: Some($crate::secret::Secret::new("")), )* )?
                     ..Self::default()
                 }
             }
