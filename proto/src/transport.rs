@@ -1,11 +1,9 @@
 //! HTTP/2 as it measured best for states of about a megabyte: large windows against round trips,
 //! frames of 256 KiB, no delayed packets.
 //!
-//! `ddpo_service::doors` has the same windows and frames for the services' ports and for calls with
-//! an answer; neither crate depends on the other, and who changes a size here changes it there. The
-//! pings differ: an uplink's peer holds credits and trajectories without receipts, so its silence is
-//! found out sooner, and also while there is no stream. The doors, which only have to let dead peers
-//! go, take longer.
+//! `ddpo_service::auth` uses the same settings for the services' ports and unary calls, with slower
+//! pings: the peer of an uplink holds credits and trajectories without receipts, so that its silence
+//! has to be found sooner, and also while there is no stream.
 
 use std::time::Duration;
 use tonic::transport::{ClientTlsConfig, Endpoint, Error, Server};

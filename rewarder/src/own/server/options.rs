@@ -3,10 +3,9 @@
 use super::error::ServerError;
 use ddpo_proto::transport::{KeepAlive, endpoint};
 use ddpo_proto::uplink::Backoff;
-use ddpo_service::auth::{AuthError, ClientAuthSettings, install_crypto_provider};
+use ddpo_service::auth::{AuthError, ClientAuthSettings, install_crypto_provider, is_local_host};
 use ddpo_settings::Secret;
 use ddpo_settings::environment::{REWARD_CA, REWARD_TOKEN};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -158,8 +157,7 @@ impl Address {
     /// Whether it stays on this machine.
     fn is_local(&self) -> bool {
         let host = self.place.rsplit_once(':').map_or(self.place.as_str(), |(host, _)| host);
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
+        is_local_host(host)
     }
 }
 
