@@ -1,10 +1,9 @@
 //! HTTP/2 settings that measured best for states of about a megabyte: large windows, frames of
 //! 256 KiB, TCP_NODELAY.
 //!
-//! `ddpo-service` uses the same windows and frames for the ports of services and for unary calls;
-//! neither crate depends on the other, so change a size in both. The pings differ: the peer of an
-//! uplink holds credits and trajectories without receipts, so its silence is noticed sooner, and
-//! also while no stream is open.
+//! `ddpo_service::auth` uses the same settings for the services' ports and unary calls, with slower
+//! pings: the peer of an uplink holds credits and trajectories without receipts, so that its silence
+//! has to be found sooner, and also while there is no stream.
 
 use std::time::Duration;
 use tonic::transport::{ClientTlsConfig, Endpoint, Error, Server};

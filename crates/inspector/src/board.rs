@@ -1,4 +1,4 @@
-//! The trajectories that a service knows of, and the news of them.
+//! The trajectories of a process, and changes of them.
 
 use crate::clock::now_unix_ms;
 use crate::record::{Record, Stage};
@@ -9,14 +9,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
-/// How much a board keeps.
+/// Limits of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoardLimits {
-    /// Trajectories whose course has ended here that stay listed.
+    /// Finished trajectories that stay listed.
     pub finished: usize,
-    /// Of those, how many keep their latest state, for a picture.
+    /// Finished trajectories that keep their latest state, for a picture.
     pub pictures: usize,
-    /// News that may wait for a watcher; beyond it the watcher is cut off.
+    /// Changes that wait for a watcher; a watcher with more is disconnected.
     pub news: usize,
 }
 
@@ -37,19 +37,19 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct Shelves {
     records: HashMap<Arc<str>, Record>,
-    /// Ids whose course has ended, the oldest first.
+    /// Ids of finished trajectories, the oldest first.
     finished: VecDeque<Arc<str>>,
 }
 
 impl Board {
-    /// An empty board.
+    /// Creates an empty board.
     #[must_use]
     pub fn new(limits: BoardLimits) -> Self {
         let (news, _) = broadcast::channel(limits.news.max(1));
         Self { limits, shelves: Arc::default(), news }
     }
 
-    /// Notes a trajectory that begins, or begins again.
+    /// Adds a trajectory, or starts it again.
     pub fn open(&self, record: Record) {
         let news = {
             let mut shelves = self.lock();
@@ -61,7 +61,7 @@ impl Board {
         self.tell(news);
     }
 
-    /// Notes a state: `step` steps are done.
+    /// Records a state after `step` steps.
     pub fn state(&self, trajectory_id: &str, step: usize, state: Bytes) {
         self.change(trajectory_id, |record| {
             record.steps_done = step;
@@ -69,7 +69,7 @@ impl Board {
         });
     }
 
-    /// Notes that all states are there.
+    /// Records that all states have arrived.
     pub fn complete(&self, trajectory_id: &str, log_probs: &[f32]) {
         self.change(trajectory_id, |record| {
             record.stage = Stage::Complete;
@@ -77,7 +77,7 @@ impl Board {
         });
     }
 
-    /// Notes a score.
+    /// Records a score.
     pub fn scored(&self, trajectory_id: &str, score: &Score) {
         self.change(trajectory_id, |record| {
             record.stage = Stage::Scored;
@@ -85,17 +85,17 @@ impl Board {
         });
     }
 
-    /// Notes that the learner has it.
+    /// Records that the learner has accepted it.
     pub fn accepted(&self, trajectory_id: &str) {
         self.change(trajectory_id, |record| record.stage = Stage::Accepted);
     }
 
-    /// Notes that an update has used it.
+    /// Records that an update has used it.
     pub fn trained(&self, trajectory_id: &str) {
         self.change(trajectory_id, |record| record.stage = Stage::Trained);
     }
 
-    /// Notes that updates have used the accepted rollouts of all epochs before `epoch`.
+    /// Records that updates have used the accepted rollouts of all epochs before `epoch`.
     pub fn trained_before(&self, epoch: u32) {
         let done = |record: &&Record| {
             let accepted = record.stage == Stage::Accepted;
@@ -113,7 +113,7 @@ impl Board {
         ids.iter().for_each(|id| self.trained(id));
     }
 
-    /// Notes that it was refused or given up.
+    /// Records that it was rejected or abandoned.
     pub fn rejected(&self, trajectory_id: &str, reason: &str) {
         self.change(trajectory_id, |record| {
             record.stage = Stage::Rejected;
@@ -121,7 +121,7 @@ impl Board {
         });
     }
 
-    /// All that is listed, the latest change first, at most `limit`.
+    /// Returns at most `limit` records, the latest change first.
     #[must_use]
     pub fn list(&self, limit: usize) -> Vec<Record> {
         let mut records: Vec<Record> = self.lock().records.values().cloned().collect();
@@ -133,20 +133,20 @@ impl Board {
         records
     }
 
-    /// One trajectory.
+    /// Returns one record.
     #[must_use]
     pub fn get(&self, trajectory_id: &str) -> Option<Record> {
         self.lock().records.get(trajectory_id).cloned()
     }
 
-    /// How many are under way here.
+    /// Returns the number of unfinished trajectories.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         let shelves = self.lock();
         shelves.records.len() - shelves.finished.len()
     }
 
-    /// Every change from now on.
+    /// Returns a receiver of all changes from now on.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Arc<Record>> {
         self.news.subscribe()
@@ -170,13 +170,13 @@ impl Board {
 
     fn tell(&self, record: Record) {
         if self.news.receiver_count() > 0 {
-            // An error says that the last watcher has just gone.
+            // An error means that the last watcher has just left.
             let _ = self.news.send(Arc::new(record));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelves> {
-        // A panic while the lock was held can have left one record half changed; it is for show only.
+        // A panic while the lock was held may have left one record half changed, which is only displayed.
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_keeps_to_its_limits() {
+    fn keeps_its_limits() {
         let board = Board::new(BoardLimits { finished: 3, pictures: 1, news: 4 });
         for sample in 0..10 {
             board.open(record(sample));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trajectory_that_is_sent_again_is_under_way_again() {
+    fn a_trajectory_that_is_sent_again_is_unfinished_again() {
         let board = Board::new(BoardLimits::default());
         board.open(record(1));
         board.rejected("t1", "cut off");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watcher_sees_each_change_and_is_told_when_it_missed_some() {
+    async fn a_watcher_gets_each_change_or_an_error_when_it_lags() {
         let board = Board::new(BoardLimits { news: 2, ..BoardLimits::default() });
         let mut watcher = board.watch();
         board.open(record(1));

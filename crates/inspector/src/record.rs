@@ -1,4 +1,4 @@
-//! What the board holds of one trajectory.
+//! The record of one trajectory on the board.
 
 use crate::clock::now_unix_ms;
 use bytes::Bytes;
@@ -7,41 +7,41 @@ use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::{StateDtype, StateShape, TrajectoryHeader};
 use std::sync::Arc;
 
-/// Where a trajectory is, seen from this service.
+/// The stage of a trajectory, seen from this service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Its states are still being made, or still arriving.
+    /// States are still to come.
     Growing,
-    /// All its states are there.
+    /// All states have arrived.
     Complete,
     /// It has a score.
     Scored,
-    /// The learner has it.
+    /// The learner has accepted it.
     Accepted,
     /// An update has used it.
     Trained,
-    /// It was refused or given up.
+    /// It was rejected or abandoned.
     Rejected,
 }
 
 impl Stage {
-    /// Whether nothing more will become of it here.
+    /// Returns whether this service has finished with it.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Accepted | Self::Trained | Self::Rejected)
     }
 }
 
-/// One trajectory as it is now. Cloning shares the state's bytes.
+/// One trajectory. Cloning shares the state's bytes.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its id.
     pub trajectory_id: Arc<str>,
     /// The run.
     pub run_id: Arc<str>,
-    /// Who made it.
+    /// The worker that draws it.
     pub worker_id: Arc<str>,
-    /// What its noise was drawn for.
+    /// Purpose of its noise.
     pub purpose: Purpose,
     /// Epoch, from 0.
     pub epoch: u32,
@@ -49,30 +49,30 @@ pub struct Record {
     pub sample: u32,
     /// Version of its weights.
     pub policy_version: u64,
-    /// Timesteps visited.
+    /// Its timesteps.
     pub timesteps: Arc<[i64]>,
     /// Type of its states.
     pub dtype: StateDtype,
     /// Shape of its states.
     pub shape: StateShape,
-    /// Where it is.
+    /// Its stage.
     pub stage: Stage,
     /// States seen so far, less one; 0 until the second.
     pub steps_done: usize,
-    /// The latest state; gone once pictures are no longer kept.
+    /// The latest state, while pictures are kept.
     pub state: Option<Bytes>,
     /// Log-probabilities, once complete.
     pub log_probs: Vec<f32>,
     /// Its score, once scored.
     pub score: Option<Score>,
-    /// Why it was rejected.
+    /// Reason of the rejection.
     pub reason: String,
     /// Last change, in milliseconds since 1970.
     pub updated_unix_ms: u64,
 }
 
 impl Record {
-    /// A trajectory of which only the header is known.
+    /// Creates a record from a header.
     #[must_use]
     pub fn new(trajectory_id: &str, run_id: &str, worker_id: &str, of: &TrajectoryHeader) -> Self {
         Self {

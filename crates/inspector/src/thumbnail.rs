@@ -6,13 +6,13 @@ use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
 use ddpo_rollout::trajectory::decode;
 use thiserror::Error;
 
-/// Why there is no picture.
+/// Errors from rendering a thumbnail.
 #[derive(Debug, Error)]
 pub enum ThumbnailError {
-    /// The trajectory has no state here, or no longer.
+    /// No state is kept.
     #[error("trajectory {0}: its states are no longer kept here")]
     Gone(String),
-    /// The state is no image.
+    /// The state is not an image.
     #[error("{0}")]
     Image(#[from] ImageError),
     /// The picture cannot be encoded.
@@ -20,11 +20,11 @@ pub enum ThumbnailError {
     Picture(#[from] PictureError),
 }
 
-/// The latest state of a trajectory as a PNG whose sides are at most `side` pixels; values outside
+/// Renders the latest state of a trajectory as a PNG whose sides are at most `side` pixels; values outside
 /// [-1, 1], as noise has them, are clamped.
 ///
 /// # Errors
-/// [`ThumbnailError::Gone`] if the state is not kept, the others if it is no image.
+/// [`ThumbnailError::Gone`] if no state is kept, the others if it is not an image.
 pub fn png(record: &Record, side: usize) -> Result<Vec<u8>, ThumbnailError> {
     let gone = || ThumbnailError::Gone(record.trajectory_id.to_string());
     let state = record.state.as_ref().ok_or_else(gone)?;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn squares_are_averaged_and_a_small_image_stays() -> Result<(), ImageError> {
+    fn averages_squares_and_keeps_small_images() -> Result<(), ImageError> {
         let levels: Vec<u8> = (0..16).flat_map(|i| [i * 10; 3]).collect();
         let image = RgbImage::new(4, 4, levels)?;
         let half = smaller(&image, 2)?;

@@ -1,4 +1,4 @@
-//! Who a process is: its name, and which start of it this is.
+//! The identity of a process: its name and its start.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
@@ -6,16 +6,16 @@ use thiserror::Error;
 /// Longest worker id.
 const LONGEST: usize = 128;
 
-/// A process among its kind.
+/// A process of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker {
-    /// Its name: the setting, or host name and process id.
+    /// Name: the setting, or host name and process id.
     pub id: String,
-    /// When it started, in milliseconds since 1970: a restart under the same name has a later one.
+    /// Start in milliseconds since 1970: a restart with the same name has a later one.
     pub incarnation: u64,
 }
 
-/// A worker id that cannot be part of a key.
+/// The worker id cannot be part of a key.
 #[derive(Debug, Error)]
 #[error(
     "worker_id = {found:?}: expected 1 to {LONGEST} letters, digits, dots, hyphens and underscores"
@@ -25,17 +25,19 @@ pub struct WorkerIdError {
 }
 
 impl Worker {
-    /// This process.
+    /// Creates the identity of this process.
     ///
     /// # Errors
-    /// A name that cannot be part of a key.
+    /// The id cannot be part of a key.
     pub fn new(id: Option<&str>) -> Result<Self, WorkerIdError> {
         let id = id.map_or_else(default_id, str::to_owned);
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        match !id.is_empty() && id.len() <= LONGEST && id.chars().all(fits) {
-            true => Ok(Self { id, incarnation: now_unix_ms() }),
-            false => Err(WorkerIdError { found: id }),
+        if id.is_empty() || id.len() > LONGEST || !id.chars().all(fits) {
+            return Err(WorkerIdError { found: id });
         }
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let incarnation = u64::try_from(started.as_millis()).unwrap_or(u64::MAX);
+        Ok(Self { id, incarnation })
     }
 }
 
@@ -45,13 +47,6 @@ fn default_id() -> String {
     let host: String = host.trim().chars().filter(fits).take(LONGEST / 2).collect();
     let host = if host.is_empty() { "host" } else { &host };
     format!("{host}-{}", std::process::id())
-}
-
-/// Milliseconds since 1970; 0 where the clock stands before it.
-#[must_use]
-pub fn now_unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -66,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_would_break_a_key_is_refused() {
+    fn rejects_an_id_that_cannot_be_part_of_a_key() {
         assert_eq!(Worker::new(Some("sampler-0")).unwrap().id, "sampler-0");
         let message = Worker::new(Some("a:b")).unwrap_err().to_string();
         assert!(message.starts_with("worker_id = \"a:b\": expected"), "{message}");

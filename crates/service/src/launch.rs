@@ -1,4 +1,4 @@
-//! From a service's command line to its running [`Host`]: what the three `main`s have in common.
+//! From the command line of a service to its running [`Host`].
 
 use crate::host::{Host, HostError};
 use crate::memory::keep_freed_memory;
@@ -12,14 +12,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What tells one service from another.
+/// The description of a service.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// Name of the binary.
     pub name: &'static str,
-    /// Its version.
+    /// Version of the binary.
     pub version: &'static str,
-    /// Name of its table of settings.
+    /// Name of its settings table.
     pub table: &'static str,
     /// Default port of its gRPC services, on loopback.
     pub port: u16,
@@ -47,12 +47,11 @@ pub struct LaunchFlags {
 pub struct Launch {
     about: About,
     service: ServiceSettings,
-    /// All its settings.
+    /// All settings.
     pub layers: Layers,
 }
 
-/// All of a service's `main`: tunes the allocator, runs `start`, and says in one line what went
-/// wrong.
+/// The `main` of a service: tunes the allocator, runs `start`, and prints an error in one line.
 #[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
 pub fn main<E: Display>(start: impl FnOnce() -> Result<(), E>) -> ExitCode {
     keep_freed_memory();
@@ -66,9 +65,8 @@ pub fn main<E: Display>(start: impl FnOnce() -> Result<(), E>) -> ExitCode {
 }
 
 impl LaunchFlags {
-    /// Adds the table `[service]` and the service's own table `T` to `layers`, and lays file,
-    /// environment and flags over them; `own` are the flags besides these. `None` where the settings
-    /// were only to be printed.
+    /// Adds the table `[service]` and the service's table `T` to `layers`, and applies file, environment
+    /// and flags; `own` are the flags of `T`. Returns `None` after a dry run.
     ///
     /// # Errors
     /// [`SettingsError`] names the source, the key and the value.
@@ -99,10 +97,10 @@ impl LaunchFlags {
 }
 
 impl Launch {
-    /// Starts the host inside a runtime of its own, and has `work` run on it to its end.
+    /// Starts the host in a new runtime, and runs `work` on it.
     ///
     /// # Errors
-    /// What kept the host from starting, or what `work` gives.
+    /// The host cannot start, or `work` fails.
     pub fn run<F, E>(self, work: impl FnOnce(Host) -> F) -> Result<(), E>
     where
         F: Future<Output = Result<(), E>>,

@@ -1,11 +1,11 @@
-//! Memory: the C library's allocator, tuned for tensors, and how much the process has.
+//! Memory: the allocator of the C library, tuned for tensors, and the memory of the process.
 
-/// Has the allocator keep freed memory and give it out again.
+/// Makes the allocator keep freed memory for reuse.
 ///
 /// glibc takes every block above a threshold straight from the kernel and gives it straight back,
 /// so each activation of a large model costs page faults and the kernel's zeroing anew: a sixth of
 /// the time of a forward pass at 256x256. Called first thing in `main`, before there are threads.
-/// Does nothing where the C library is another one.
+/// Does nothing with other C libraries.
 #[allow(unsafe_code)]
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -18,13 +18,13 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Memory of this process that is in RAM (bytes); none where the system does not tell.
+/// Returns the resident memory of the process (bytes); `None` if the system does not report it.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
     of_status("VmRSS:")
 }
 
-/// The largest that [`resident_bytes`] has been.
+/// Returns the largest resident memory so far (bytes).
 #[must_use]
 pub fn peak_bytes() -> Option<u64> {
     of_status("VmHWM:")

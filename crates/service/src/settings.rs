@@ -1,4 +1,4 @@
-//! The table `[service]`: what the three services have in common.
+//! The table `[service]`: settings that the three services share.
 
 use ddpo_settings::SecretUrl;
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How logs are written.
+/// Format of the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Text lines.
     #[default]
     Text,
     /// One JSON object a line.
@@ -18,7 +18,7 @@ pub enum LogFormat {
 }
 
 ddpo_settings::settings! {
-    /// What the three services have in common. A binary gives its own default ports.
+    /// Settings that the three services share. A binary sets its own default ports.
     pub struct ServiceSettings;
     values {
         /// Address that gRPC is served on
@@ -69,7 +69,7 @@ ddpo_settings::settings! {
 }
 
 impl ServiceSettings {
-    /// Longest time that finishing may take.
+    /// Returns the longest time of the drain.
     #[must_use]
     pub fn grace_period(&self) -> Duration {
         Duration::from_secs(self.grace_period_seconds.into())

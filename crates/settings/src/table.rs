@@ -200,7 +200,7 @@ macro_rules! settings {
         pub struct $Settings {
             $( $( $(#[doc = $help])+ pub $name: $type, )* )?
             $( $( $(#[doc = $shelp])+ pub $sname: bool, )* )?
-            $( $( $(#[doc = $uhelp])+ pub $uname: $crate::SecretUrl, )* )?
+            $( $( $(#[doc = $uhelp])+ pub $uname: $crate::secret::SecretUrl, )* )?
             $( $(
                 $(#[doc = $ohelp])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +209,7 @@ macro_rules! settings {
             $( $(
                 $(#[doc = $xhelp])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                pub $xname: Option<$crate::Secret>,
+                pub $xname: Option<$crate::secret::Secret>,
             )* )?
         }
 
@@ -264,7 +264,7 @@ macro_rules! settings {
             fn example() -> Self {
                 Self {
                     $( $( $oname: Some($example), )* )?
-                    $( $( $xname: Some($crate::Secret::new("")), )* )?
+                    $( $( $xname: Some($crate::secret::Secret::new("")), )* )?
                     ..Self::default()
                 }
             }

@@ -106,10 +106,7 @@ fn certificates(
     text: &str,
 ) -> Result<Vec<CertificateDer<'static>>, AuthError> {
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let found = match text.contains("PRIVATE KEY-----") {
-        true => "a private key",
-        false => "none",
-    };
+    let found = if text.contains("PRIVATE KEY-----") { "a private key" } else { "none" };
     match parsed {
         Ok(parsed) if !parsed.is_empty() => Ok(parsed),
         Ok(_) => Err(wrong(setting, path, format!("expected PEM certificates, found {found}"))),

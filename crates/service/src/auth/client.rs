@@ -2,12 +2,11 @@
 
 use crate::auth::certificates;
 use crate::auth::error::AuthError;
-use crate::auth::http2::{
-    CONNECTION_WINDOW, FRAME, HANDSHAKE, HEADERS, PING_AFTER, PING_ANSWER, STREAM_WINDOW,
-};
+use crate::auth::http2::{HANDSHAKE, HEADERS, KEEP_ALIVE};
 use crate::auth::server::tls_error;
 use crate::auth::token::{self, Bearer};
 use crate::settings::ServiceSettings;
+use ddpo_proto::transport;
 use ddpo_settings::Secret;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -116,20 +115,17 @@ impl ClientAuth {
         };
         let uri: Uri = address.parse().map_err(|_| refused("expected http(s)://host:port"))?;
         let host = uri.host().ok_or_else(|| refused("expected http(s)://host:port"))?;
-        let endpoint = Endpoint::from(uri.clone())
-            .tcp_nodelay(true)
-            .connect_timeout(HANDSHAKE)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_frame_size(FRAME)
+        let endpoint = transport::endpoint(address, None, HANDSHAKE, KEEP_ALIVE)
+            .map_err(tls_error)?
             .http2_max_header_list_size(HEADERS)
-            .http2_keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PING_ANSWER);
+            .keep_alive_while_idle(false);
         match (uri.scheme_str(), &self.tls) {
             (Some("https"), Some(tls)) => endpoint.tls_config(tls.clone()).map_err(tls_error),
             (Some("https"), None) => Err(refused("https needs tls_ca")),
             (Some("http"), Some(_)) => Err(refused("tls_ca needs https")),
-            (Some("http"), None) if self.token.is_some() && !self.insecure && !is_local(host) => {
+            (Some("http"), None)
+                if self.token.is_some() && !self.insecure && !is_local_host(host) =>
+            {
                 Err(refused(
                     "the token would cross the network without TLS; \
                      hint: use https and tls_ca, or set insecure where the network itself is closed",
@@ -169,7 +165,9 @@ impl ClientAuth {
     }
 }
 
-fn is_local(host: &str) -> bool {
+/// Returns whether a host of a URL is this machine: `localhost` or a loopback address.
+#[must_use]
+pub fn is_local_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }

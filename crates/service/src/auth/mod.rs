@@ -14,7 +14,7 @@ pub mod token;
 pub mod web;
 
 pub use certificates::install_crypto_provider;
-pub use client::{AuthChannel, ClientAuth, ClientAuthSettings};
+pub use client::{AuthChannel, ClientAuth, ClientAuthSettings, is_local_host};
 pub use error::AuthError;
 pub use password::redis_password;
 pub use server::{ServerAuth, ServerAuthSettings};

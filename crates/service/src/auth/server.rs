@@ -2,12 +2,11 @@
 
 use crate::auth::certificates::{self, Pair};
 use crate::auth::error::AuthError;
-use crate::auth::http2::{
-    CONNECTION_WINDOW, FRAME, HANDSHAKE, HEADERS, PING_AFTER, PING_ANSWER, STREAM_WINDOW,
-};
+use crate::auth::http2::{HANDSHAKE, HEADERS, KEEP_ALIVE};
 use crate::auth::token::{self, TokenCheck};
 use crate::metrics::Metrics;
 use crate::settings::ServiceSettings;
+use ddpo_proto::transport;
 use ddpo_settings::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -150,14 +149,7 @@ impl ServerAuth {
     /// # Errors
     /// [`AuthError::Tls`].
     pub fn server(&self) -> Result<GuardedServer, AuthError> {
-        let mut server = Server::builder()
-            .tcp_nodelay(true)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_frame_size(FRAME)
-            .http2_max_header_list_size(HEADERS)
-            .http2_keepalive_interval(Some(PING_AFTER))
-            .http2_keepalive_timeout(Some(PING_ANSWER));
+        let mut server = transport::server(KEEP_ALIVE).http2_max_header_list_size(HEADERS);
         if let Some(tls) = &self.tls {
             server = server.tls_config(tls.clone()).map_err(tls_error)?;
         }

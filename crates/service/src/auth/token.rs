@@ -47,10 +47,7 @@ fn judge(token: &str) -> Result<(), String> {
         let hint = "hint: openssl rand -hex 32 makes one";
         return Err(format!("{length} characters, expected at least {SHORTEST}; {hint}"));
     }
-    match token.chars().all(|c| c.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(UNFIT.into()),
-    }
+    if token.chars().all(|c| c.is_ascii_graphic()) { Ok(()) } else { Err(UNFIT.into()) }
 }
 
 /// Rejects requests without the token; passes all if there is no token.

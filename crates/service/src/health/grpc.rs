@@ -1,10 +1,9 @@
-//! grpc.health.v1 over the state of [`Health`](crate::health::Health).
+//! grpc.health.v1.
 //!
-//! The generated trait is implemented here rather than fed through tonic-health's reporter: an
-//! answer is never behind the state, and watch streams end when the service drains, so that they
-//! do not hold up the server's end.
+//! Implements the generated trait in place of tonic-health's reporter: an answer is never behind the
+//! state, and watch streams end with the drain, so that they do not delay the end of the server.
 
-use crate::health::Report;
+use crate::health::report::Report;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::collections::BTreeSet;
 use tokio::sync::watch;
@@ -29,10 +28,7 @@ impl HealthService {
 }
 
 fn status(report: &Report) -> ServingStatus {
-    match report.serving() {
-        true => ServingStatus::Serving,
-        false => ServingStatus::NotServing,
-    }
+    if report.serving() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {
@@ -45,9 +41,10 @@ impl Health for HealthService {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        match self.services.contains(&request.get_ref().service) {
-            true => Ok(Response::new(answer(status(&self.state.borrow())))),
-            false => Err(Status::not_found("no such service")),
+        if self.services.contains(&request.get_ref().service) {
+            Ok(Response::new(answer(status(&self.state.borrow()))))
+        } else {
+            Err(Status::not_found("no such service"))
         }
     }
 
@@ -74,7 +71,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next status that differs from the last; none once the service drains.
+    /// Waits for a status that differs from the last; `None` when the service drains.
     async fn next(&mut self) -> Option<ServingStatus> {
         loop {
             let (now, draining) = {

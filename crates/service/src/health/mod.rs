@@ -1,43 +1,17 @@
-//! Health follows what is true: named conditions, each met or not, with a reason.
+//! Health: named conditions, each met or not, with a reason.
 //!
 //! A service is serving when all conditions are met and it is not draining. The same state answers
 //! grpc.health.v1 and /readyz, and each change of a condition is logged once.
 
 mod grpc;
+mod report;
 
 pub use grpc::HealthService;
+pub use report::{Condition, Report};
 
 use std::sync::Arc;
 use tokio::sync::watch;
 use tonic_health::pb::health_server::HealthServer;
-
-/// What has to be true for a service to serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// Its name: `weights`, `rewarder`, `learner`, `model`.
-    pub name: &'static str,
-    /// Whether it is met.
-    pub met: bool,
-    /// Why it is, or is not.
-    pub reason: String,
-}
-
-/// All that is known of a service's health.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// The conditions, in the order of their declaration.
-    pub conditions: Vec<Condition>,
-    /// Whether the service is finishing.
-    pub draining: bool,
-}
-
-impl Report {
-    /// Whether the service serves.
-    #[must_use]
-    pub fn serving(&self) -> bool {
-        !self.draining && self.conditions.iter().all(|condition| condition.met)
-    }
-}
 
 /// A service's health. Clones share it.
 #[derive(Clone, Debug)]
@@ -45,11 +19,11 @@ pub struct Health {
     state: Arc<watch::Sender<Report>>,
 }
 
-/// What a condition says before anybody has set it.
+/// The reason before the first update.
 const UNSET: &str = "not yet";
 
 impl Health {
-    /// None of the conditions is met yet.
+    /// Creates the conditions, none of which is met.
     #[must_use]
     pub fn new(conditions: &[&'static str]) -> Self {
         let unset = |name: &&'static str| Condition { name, met: false, reason: UNSET.into() };
@@ -57,12 +31,12 @@ impl Health {
         Self { state: Arc::new(watch::Sender::new(Report { conditions, draining: false })) }
     }
 
-    /// The condition is met.
+    /// Marks a condition as met.
     pub fn met(&self, name: &'static str, reason: impl Into<String>) {
         self.set(name, true, reason.into());
     }
 
-    /// The condition is not met.
+    /// Marks a condition as not met.
     pub fn unmet(&self, name: &'static str, reason: impl Into<String>) {
         self.set(name, false, reason.into());
     }
@@ -84,14 +58,14 @@ impl Health {
             }
             true
         });
-        match (news, met) {
-            (false, _) => {}
-            (true, true) => tracing::info!(condition = name, %reason, "condition met"),
-            (true, false) => tracing::warn!(condition = name, %reason, "condition not met"),
+        if news && met {
+            tracing::info!(condition = name, %reason, "condition met");
+        } else if news {
+            tracing::warn!(condition = name, %reason, "condition not met");
         }
     }
 
-    /// The service finishes: it is not serving from here on, whatever its conditions.
+    /// Begins the drain: the service does not serve any more.
     pub fn drain(&self) {
         let changed = self.state.send_if_modified(|report| {
             let changed = !report.draining;
@@ -103,25 +77,25 @@ impl Health {
         }
     }
 
-    /// Whether the service serves.
+    /// Returns whether the service serves.
     #[must_use]
     pub fn serving(&self) -> bool {
         self.state.borrow().serving()
     }
 
-    /// The whole state.
+    /// Returns the state.
     #[must_use]
     pub fn report(&self) -> Report {
         self.state.borrow().clone()
     }
 
-    /// Follows the state.
+    /// Returns a receiver of changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Report> {
         self.state.subscribe()
     }
 
-    /// grpc.health.v1 for these services, by their full names, and for the server as a whole.
+    /// Returns grpc.health.v1 for these services, by their full names, and for the server as a whole.
     #[must_use]
     pub fn grpc(&self, services: &[&str]) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::new(self.watch(), services))
@@ -155,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn watchers_wake_only_at_changes() {
+    fn watchers_wake_at_changes_only() {
         let health = Health::new(&["weights"]);
         let mut watch = health.watch();
         health.met("weights", "version 3");

@@ -4,10 +4,9 @@ use crate::external::server::error::ServerError;
 use ddpo_delivery::transport::{KeepAlive, endpoint};
 use ddpo_delivery::uplink::Backoff;
 use ddpo_rollout::reward::{ServerAddress, Servers};
-use ddpo_service::auth::{AuthError, ClientAuthSettings, install_crypto_provider};
+use ddpo_service::auth::{AuthError, ClientAuthSettings, install_crypto_provider, is_local_host};
 use ddpo_settings::Secret;
 use ddpo_settings::environment::{REWARD_CA, REWARD_TOKEN};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -63,7 +62,7 @@ impl ServerOptions {
             let scheme = if servers.tls { "grpcs" } else { "grpc" };
             format!("{scheme}://{address}")
         };
-        if let Some(open) = servers.addresses.iter().find(|address| !is_local(address))
+        if let Some(open) = servers.addresses.iter().find(|address| !is_local_host(address.host()))
             && !servers.tls
             && self.token.is_some()
         {
@@ -119,11 +118,6 @@ pub(super) struct Ways {
     pub(super) authorization: Authorization,
 }
 
-/// Returns whether connections to an address stay on this machine.
-fn is_local(address: &ServerAddress) -> bool {
-    let host = address.host();
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
