@@ -1,6 +1,9 @@
 //! What dies is missed for seconds only, and what is lost is put back: samplers, rewarders, Redis,
 //! the learner.
 
+use ddpo_rollout::order::{Track, WeightsId};
+use ddpo_rollout::trajectory::PolicyVersion;
+use ddpo_tests::services::fleet::RUN_ID;
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig, Inspector, PATIENCE, toy, until, within};
 use ddpo_tests::tree;
@@ -83,14 +86,20 @@ fn with_open_orders() -> Fleet {
     fleet
 }
 
+/// Returns the weights that Redis names as current.
+fn current_weights(fleet: &Fleet) -> Option<WeightsId> {
+    let id = fleet.redis.command(&["HGET", &format!("ddpo:{{{RUN_ID}}}:current"), "id"]);
+    let version = PolicyVersion(id.strip_prefix('v')?.parse().ok()?);
+    Some(WeightsId { version, track: Track::Policy })
+}
+
 /// Waits until an empty Redis holds all again that samplers need; lets the run finish, and compares.
 fn put_back_and_finished(mut fleet: Fleet, since: Instant) {
     let store = fleet.store();
     within("run, weights and orders are put back", since, PUT_BACK, || {
         block_on(async {
             store.run_spec().await.ok()??;
-            let current = store.current().await.ok()??;
-            let present = store.is_present(current.id).await.ok()?;
+            let present = store.is_present(current_weights(&fleet)?).await.ok()?;
             let orders = store.pending().await.ok()?;
             (present && !orders.is_empty()).then_some(())
         })
