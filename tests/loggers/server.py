@@ -133,7 +133,9 @@ def resume_status(asked, arrived, _):
 
 
 def create_artifact(asked, *_):
-    artifact = {"id": str(asked["input"]["aliases"][0]["alias"]), "state": "PENDING", "artifactSequence": {"id": "sequence"}}
+    # "latest" where one checkpoint is both.
+    alias = max(alias["alias"] for alias in asked["input"]["aliases"])
+    artifact = {"id": alias, "state": "PENDING", "artifactSequence": {"id": "sequence"}}
     return {"createArtifact": {"artifact": artifact}}
 
 

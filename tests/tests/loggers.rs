@@ -145,7 +145,7 @@ fn a_run_without_wandb_says_so_in_one_line_and_saves_the_same_checkpoints() {
 #[test]
 fn logs_a_run_that_began_without_wandb_and_follows_it_to_its_end() {
     let workshop = Workshop::new();
-    let mut command = process::command(&workshop.path(""), &logged(&["--num-epochs=6"]));
+    let mut command = process::command(&workshop.path(""), &logged(&["--num-epochs=20"]));
     command.env("DDPO_PYTHON", "no-such-python");
     let mut running = Running::start(command);
     assert!(running.reaches(|| workshop.path("run/samples/epoch-000001.png").exists()));

@@ -73,6 +73,8 @@ class Folder:
     def __init__(self, root):
         self.root = pathlib.Path(root).resolve()
         self.wandb = self.root / "wandb"
+        # Where wandb keeps copies of checkpoints until they are uploaded.
+        self.copies = self.wandb / "artifacts"
 
     def lines_after(self, name, epoch):
         """Returns the lines of a file that belong to later epochs, by epoch."""
@@ -136,8 +138,8 @@ class Session:
         self.state.update(end=None)
         offline = self.mode == "offline"
         if offline:
-            for earlier in self.folder.wandb.glob(f"offline-run-*-{run_id}"):
-                shutil.rmtree(earlier)
+            for earlier in [*self.folder.wandb.glob(f"offline-run-*-{run_id}"), self.folder.copies]:
+                shutil.rmtree(earlier, ignore_errors=True)
         self.run = wandb.init(
             dir=self.folder.root,
             id=run_id,
@@ -194,8 +196,8 @@ class Session:
         if end["code"] == 0 and self.request["save_model"]:
             for epoch, aliases in self.folder.checkpoints(end["epoch"]).items():
                 artifact = wandb.Artifact(f"checkpoint-{self.run.id}", "model", metadata={"epoch": epoch})
-                # A checkpoint never changes, so it is uploaded from where it is.
-                artifact.add_dir(str(self.folder.checkpoint(epoch)), policy="immutable")
+                # wandb removes files that it has uploaded: it gets copies.
+                artifact.add_dir(str(self.folder.checkpoint(epoch)), policy="mutable", skip_cache=True)
                 self.run.log_artifact(artifact, aliases=aliases)
         self.run.finish(exit_code=end["code"])
         self.state.update(end=end | {"mode": self.mode})
@@ -242,9 +244,10 @@ def main():
         if importlib.util.find_spec(module) is None:
             sys.exit(f"{sys.executable} has no module {module}; hint: pip install wandb pillow")
     tell()
-    os.environ["WANDB_SILENT"] = "true"
     request = json.loads(sys.argv[1])
-    held = lock(Folder(request["run"]).wandb)
+    folder = Folder(request["run"]).wandb
+    os.environ |= {"WANDB_SILENT": "true", "WANDB_DATA_DIR": str(folder)}
+    held = lock(folder)
     session = Session(request)
     for line in sys.stdin:
         message = json.loads(line)
