@@ -1,4 +1,4 @@
-"""`docker compose up` as a user would have it: to the end of its run, whatever dies on the way."""
+"""`docker compose up` as a user runs it, to the end of its run, with services that die and restart."""
 
 import os
 import pathlib
@@ -6,8 +6,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
-import unittest
+from contextlib import ExitStack, closing
+
+import pytest
 
 from engine import compose_command, docker, inspect, why_not
 from folders import last_checkpoint
@@ -23,183 +24,187 @@ FIRST_UPDATE_SECONDS = 60
 ROUGH = pathlib.Path(__file__).with_name("rough.toml")
 
 
-
 def volumes():
-    """The names of all volumes there are."""
+    """Returns the names of all volumes of the engine."""
     return set(docker("volume", "ls", "--quiet").split())
 
 
 def ending(line):
-    """A line of the README that ends. What watches does so until it is interrupted: here, until it has
-    shown a trajectory that grows."""
+    """Returns a line of the README as one that ends: a watch ends once it has shown a growing trajectory."""
     if "WatchTrajectories" not in line:
         return line
     return f"{line} | grep --max-count=1 STAGE_GROWING || [ ${{PIPESTATUS[1]}} = 0 ]"
 
 
-class Compose(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        if reason := why_not():
-            raise unittest.SkipTest(reason)
-        subprocess.run([ROOT / "deploy/docker/stand-ins"], check=True)
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="ddpo-stack-"))
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder for what runs leave, once the images are built."""
+    if reason := why_not():
+        pytest.skip(reason)
+    subprocess.run([ROOT / "deploy/docker/stand-ins"], check=True)
+    return tmp_path_factory.mktemp("ddpo-stack")
 
-    def stack(self, project, **settings):
-        stack = Stack(project, **settings)
-        stack.close()
-        self.volumes_before = volumes()
-        self.addCleanup(stack.close)
-        return stack
 
-    def taken(self, stack):
-        """The last checkpoint of a stack's run."""
-        folder = self.folder / stack.project
-        folder.mkdir()
-        return last_checkpoint(stack.take_run(folder))
+@pytest.fixture
+def stack(folder):
+    """Makes a stack that has not been started, and removes it at the end."""
+    with ExitStack() as made:
 
-    def is_gone(self, stack):
-        """Takes the stack down, which has to leave its volumes and nothing else."""
-        stack.down()
-        self.assertEqual((stack.containers(), stack.networks()), ([], []))
-        left = volumes() - self.volumes_before
-        self.assertTrue(left)
-        for volume in left:
-            self.assertTrue(volume.startswith(f"{stack.project}_"), f"{volume} is left")
-        stack.close()
-        self.assertEqual(volumes(), self.volumes_before)
+        def make(project, **settings):
+            one = Stack(project, **settings)
+            one.close()
+            one.volumes_before = volumes()
+            return made.enter_context(closing(one))
 
-    def test_up_without_a_word_trains_and_leaves_nothing(self):
-        stack = self.stack("ddpo-test-plain")
-        stack.up("--scale=sampler=2")
-        took = (stack.epoch(1) - stack.started()).total_seconds()
-        print(f"measured: the first update after {took:.1f} s of {FIRST_UPDATE_SECONDS}", flush=True)
-        self.assertLessEqual(took, FIRST_UPDATE_SECONDS)
-        whole = (stack.finishes() - stack.started()).total_seconds()
-        print(f"measured: the whole run after {whole:.1f} s", flush=True)
-        self.confined(stack)
-        self.is_gone(stack)
+        yield make
 
-    def test_deaths_and_restarts_change_no_byte(self):
-        expected = self.undisturbed()
-        self.assertEqual(self.disturbed(), expected)
-        self.assertEqual(self.run_of_one_process(), expected)
-        name, files = expected
-        print(f"measured: {name}: {len(files)} files the same in all three runs", flush=True)
 
-    def undisturbed(self):
-        stack = self.stack("ddpo-test-calm", SETTINGS=str(ROUGH))
-        stack.up("--scale=sampler=2")
-        whole = (stack.finishes() - stack.started()).total_seconds()
-        print(f"measured: undisturbed: {whole:.1f} s", flush=True)
-        taken = self.taken(stack)
-        stack.close()
-        return taken
+def taken(stack, folder):
+    """Returns the last checkpoint of a stack's run."""
+    folder = folder / stack.project
+    folder.mkdir()
+    return last_checkpoint(stack.take_run(folder))
 
-    def disturbed(self):
-        """A sampler is killed, Redis and the learner are restarted, each while trajectories are drawn."""
-        stack = self.stack("ddpo-test-rough", SETTINGS=str(ROUGH))
-        stack.up("--scale=sampler=2")
-        token = stack.token()
-        one, other = (Service(stack.address("sampler", 50051, index), token) for index in (1, 2))
-        self.during(stack, 2, one)
-        victim = stack.one("sampler", number=1)
-        docker("kill", victim)
-        self.during(stack, 3, other)
-        docker("restart", stack.one("redis"))
-        self.during(stack, 4, other)
-        docker("restart", "--time=30", stack.one("learner"))
-        second = time_of(inspect(stack.one("learner"))["State"]["StartedAt"])
-        whole = (stack.finishes() - stack.started()).total_seconds()
-        print(f"measured: a sampler killed, Redis and the learner restarted: {whole:.1f} s", flush=True)
-        # The second learner has trained, and the dead sampler has stayed dead.
-        self.assertGreater(stack.epoch(20), second)
-        self.assertFalse(inspect(victim)["State"]["Running"])
-        taken = self.taken(stack)
-        self.is_gone(stack)
-        return taken
 
-    def during(self, stack, epoch, sampler):
-        """Waits until a sampler draws, in that epoch or a later one."""
-        stack.epoch(epoch - 1)
+def remove(stack):
+    """Takes the stack down, which leaves its volumes and nothing else; then removes the volumes."""
+    stack.down()
+    assert (stack.containers(), stack.networks()) == ([], [])
+    left = volumes() - stack.volumes_before
+    assert left
+    assert all(volume.startswith(f"{stack.project}_") for volume in left), left
+    stack.close()
+    assert volumes() == stack.volumes_before
 
-        def draws():
-            self.assertTrue(inspect(stack.one("learner"))["State"]["Running"], "the run is over already")
-            return sampler.is_busy()
 
-        until(f"work from epoch {epoch} on", draws)
+def test_up_without_settings_trains_and_leaves_nothing(stack):
+    plain = stack("ddpo-test-plain")
+    plain.up("--scale=sampler=2")
+    took = (plain.epoch(1) - plain.started()).total_seconds()
+    print(f"measured: the first update after {took:.1f} s of {FIRST_UPDATE_SECONDS}")
+    assert took <= FIRST_UPDATE_SECONDS
+    whole = (plain.finishes() - plain.started()).total_seconds()
+    print(f"measured: the whole run after {whole:.1f} s")
+    check_confined(plain)
+    remove(plain)
 
-    def run_of_one_process(self):
-        """The same run by `ddpo train`, in the same image."""
-        name = f"ddpo-test-alone-{os.getpid()}"
-        self.addCleanup(subprocess.run, ["docker", "rm", "--force", name], capture_output=True)
-        settings = f"{ROUGH}:/etc/ddpo/settings.toml:ro"
+
+def check_confined(stack):
+    """Checks that no container has more rights than it needs."""
+    for container in stack.containers():
+        known = inspect(container)
+        host, name = known["HostConfig"], known["Name"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert known["Config"]["User"].split(":")[0] not in ["", "0", "root"], name
+        bound = {one["HostIp"] for all_ in host["PortBindings"].values() for one in all_}
+        assert bound <= {"127.0.0.1"}, name
+    assert inspect(stack.one("redis"))["HostConfig"]["PortBindings"] == {}
+
+
+def test_deaths_and_restarts_change_no_byte(stack, folder):
+    expected = undisturbed(stack("ddpo-test-calm", SETTINGS=str(ROUGH)), folder)
+    assert disturbed(stack("ddpo-test-rough", SETTINGS=str(ROUGH)), folder) == expected
+    assert run_of_one_process(folder) == expected
+    name, files = expected
+    print(f"measured: {name}: {len(files)} files the same in all three runs")
+
+
+def undisturbed(stack, folder):
+    stack.up("--scale=sampler=2")
+    whole = (stack.finishes() - stack.started()).total_seconds()
+    print(f"measured: undisturbed: {whole:.1f} s")
+    found = taken(stack, folder)
+    stack.close()
+    return found
+
+
+def disturbed(stack, folder):
+    """Kills a sampler and restarts Redis and the learner, each while trajectories are drawn."""
+    stack.up("--scale=sampler=2")
+    token = stack.token()
+    one, other = (Service(stack.address("sampler", 50051, index), token) for index in (1, 2))
+    wait_for_work(stack, 2, one)
+    victim = stack.one("sampler", number=1)
+    docker("kill", victim)
+    wait_for_work(stack, 3, other)
+    docker("restart", stack.one("redis"))
+    wait_for_work(stack, 4, other)
+    docker("restart", "--time=30", stack.one("learner"))
+    second = time_of(inspect(stack.one("learner"))["State"]["StartedAt"])
+    whole = (stack.finishes() - stack.started()).total_seconds()
+    print(f"measured: a sampler killed, Redis and the learner restarted: {whole:.1f} s")
+    # The second learner has trained, and the dead sampler has stayed dead.
+    assert stack.epoch(20) > second
+    assert not inspect(victim)["State"]["Running"]
+    found = taken(stack, folder)
+    remove(stack)
+    return found
+
+
+def wait_for_work(stack, epoch, sampler):
+    """Waits until a sampler draws, in that epoch or a later one."""
+    stack.epoch(epoch - 1)
+
+    def draws():
+        assert inspect(stack.one("learner"))["State"]["Running"], "the run is over already"
+        return sampler.is_busy()
+
+    until(f"work from epoch {epoch} on", draws)
+
+
+def run_of_one_process(folder):
+    """Returns the last checkpoint of the same run by `ddpo train`, in the same image."""
+    name = f"ddpo-test-alone-{os.getpid()}"
+    settings = f"{ROUGH}:/etc/ddpo/settings.toml:ro"
+    folder = folder / "alone"
+    folder.mkdir()
+    try:
         docker("run", "--name", name, "--network=none", "--volume", settings, "ddpo:cpu",
-               "ddpo", "train", "--config=/etc/ddpo/settings.toml")
-        folder = self.folder / "alone"
-        folder.mkdir()
+               "ddpo", "train", "--config=/etc/ddpo/settings.toml")  # fmt: skip
         docker("cp", f"{name}:{RUN}", str(folder))
-        return last_checkpoint(folder / pathlib.PurePosixPath(RUN).name)
-
-    def confined(self, stack):
-        """No service may do more than it has to."""
-        for container in stack.containers():
-            known = inspect(container)
-            host, name = known["HostConfig"], known["Name"]
-            self.assertTrue(host["ReadonlyRootfs"], name)
-            self.assertEqual(host["CapDrop"], ["ALL"], name)
-            self.assertNotIn(known["Config"]["User"].split(":")[0], ["", "0", "root"], name)
-            bound = [one["HostIp"] for all_ in host["PortBindings"].values() for one in all_]
-            self.assertLessEqual(set(bound), {"127.0.0.1"}, name)
-        self.assertEqual(inspect(stack.one("redis"))["HostConfig"]["PortBindings"], {})
-
-    def test_the_lines_of_the_readme_do_what_it_says(self):
-        """Each line about grpcurl, in their order and in one shell, while a run goes on."""
-        stack = self.stack("ddpo-test-watched", DDPO_NUM_EPOCHS="1000")
-        stack.up()
-        stack.epoch(1)
-        folder = self.folder / "readme"
-        folder.mkdir()
-        lines = commands_with("grpcurl")
-        script = folder / "lines.sh"
-        script.write_text("".join(f"echo ==== {shlex.quote(line)}\n{ending(line)}\n" for line in lines))
-        environment = self.with_tools(stack, folder)
-        try:
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", script], cwd=folder, env=environment, text=True, check=False,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                timeout=PATIENCE_SECONDS,
-            )
-        except subprocess.TimeoutExpired as late:
-            self.fail(f"a line of the README did not end:\n{late.stdout}")
-        self.assertEqual(done.returncode, 0, done.stdout)
-        for expected in [
-            "ddpo.v1.Inspector", "message TrajectoryHeader {", '"status": "SERVING"',
-            '"service": "sampler"', '"stage": "STAGE_GROWING"',
-        ]:
-            self.assertIn(expected, done.stdout)
-        picture = (folder / "trajectory.png").read_bytes()
-        self.assertTrue(picture.startswith(b"\x89PNG\r\n\x1a\n"), done.stdout)
-        self.is_gone(stack)
-        print(f"measured: {len(lines)} lines of the README end well", flush=True)
-
-    def with_tools(self, stack, folder):
-        """An environment in which `docker compose` is what this machine has of it, and grpcurl too."""
-        tools = {}
-        if compose_command() != ["docker", "compose"]:
-            tools["docker"] = (
-                '#!/bin/sh\nif [ "$1" = compose ]; then shift; exec docker-compose "$@"; fi\n'
-                f'exec {shutil.which("docker")} "$@"\n'
-            )
-        if not shutil.which("grpcurl"):
-            tools["grpcurl"] = f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/clients/grpcurl "$@"\n'
-        for name, text in tools.items():
-            (folder / name).write_text(text)
-            (folder / name).chmod(0o755)
-        path = f"{folder}:{os.environ['PATH']}"
-        return {**stack.environment, "COMPOSE_FILE": str(ROOT / "docker-compose.yml"), "PATH": path}
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+    return last_checkpoint(folder / pathlib.PurePosixPath(RUN).name)
 
 
-if __name__ == "__main__":
-    unittest.main()
+def test_the_grpcurl_lines_of_the_readme_work(stack, tmp_path):
+    """Each line about grpcurl, in order and in one shell, while a run goes on."""
+    watched = stack("ddpo-test-watched", DDPO_NUM_EPOCHS="1000")
+    watched.up()
+    watched.epoch(1)
+    lines = commands_with("grpcurl")
+    script = tmp_path / "lines.sh"
+    script.write_text("".join(f"echo ==== {shlex.quote(line)}\n{ending(line)}\n" for line in lines))
+    done = subprocess.run(
+        ["timeout", str(PATIENCE_SECONDS), "bash", "-euo", "pipefail", script],
+        cwd=tmp_path, env=with_tools(watched, tmp_path), text=True, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    for expected in [
+        "ddpo.v1.Inspector", "message TrajectoryHeader {", '"status": "SERVING"',
+        '"service": "sampler"', '"stage": "STAGE_GROWING"',
+    ]:  # fmt: skip
+        assert expected in done.stdout
+    picture = (tmp_path / "trajectory.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n"), done.stdout
+    remove(watched)
+    print(f"measured: {len(lines)} lines of the README end with status 0")
+
+
+def with_tools(stack, folder):
+    """Returns an environment in which `docker compose` is this machine's Compose, and grpcurl exists."""
+    tools = {}
+    if compose_command() != ["docker", "compose"]:
+        tools["docker"] = (
+            '#!/bin/sh\nif [ "$1" = compose ]; then shift; exec docker-compose "$@"; fi\n'
+            f'exec {shutil.which("docker")} "$@"\n'
+        )
+    if not shutil.which("grpcurl"):
+        tools["grpcurl"] = f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/clients/grpcurl "$@"\n'
+    for name, text in tools.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    return {**stack.environment, "COMPOSE_FILE": str(ROOT / "docker-compose.yml"), "PATH": path}

@@ -1,13 +1,13 @@
-"""A sampler and a learner on two hosts, a slow link between them, which is cut for 20 s in mid-batch."""
+"""A sampler and a learner on two hosts, a slow link between them, which is cut for 20 s in the middle of a batch."""
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-import unittest
+from contextlib import closing
+
+import pytest
 
 from engine import plain_environment
 from folders import last_checkpoint
@@ -48,27 +48,28 @@ peer.sendall(b"!")
 """
 
 
-class TwoHosts(unittest.TestCase):
-    def setUp(self):
-        if reason := why_not():
-            self.skipTest(reason)
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ddpo-two-hosts-"))
-        self.addCleanup(shutil.rmtree, self.folder)
-        # Names of devices have 15 characters at most.
-        mine = os.getpid()
-        devices = [f"ddpo{mine}a", f"ddpo{mine}b"]
-        self.cable = Cable(devices, MEGABITS, DELAY_MS)
-        self.addCleanup(self.cable.close)
-        self.far, self.near = (
-            self.host(f"ddpo-{mine}-{place}", device, f"10.77.0.{number}")
-            for number, (place, device) in enumerate(zip(["far", "near"], devices), 1)
-        )
+@pytest.fixture
+def link(tmp_path):
+    if reason := why_not():
+        pytest.skip(reason)
+    # Names of devices have 15 characters at most.
+    mine = os.getpid()
+    names = [f"ddpo{mine}a", f"ddpo{mine}b"]
+    with (
+        closing(Cable(names, MEGABITS, DELAY_MS)) as cable,
+        closing(Host(f"ddpo-{mine}-far", names[0], "10.77.0.1")) as far,
+        closing(Host(f"ddpo-{mine}-near", names[1], "10.77.0.2")) as near,
+    ):
+        for host in (far, near):
+            host.connect()
+        yield Link(tmp_path, cable, far, near)
 
-    def host(self, name, device, address):
-        host = Host(name, device, address)
-        self.addCleanup(host.close)
-        host.connect()
-        return host
+
+class Link:
+    """Two hosts, the cable between them, and the processes of a run."""
+
+    def __init__(self, folder, cable, far, near):
+        self.folder, self.cable, self.far, self.near = folder, cable, far, near
 
     def service(self, host, name, port, *more):
         environment = {
@@ -108,52 +109,45 @@ class TwoHosts(unittest.TestCase):
         metrics = self.folder / "run/metrics.jsonl"
         return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
-    def test_the_link_is_what_it_says(self):
-        log = self.folder / "receiver.log"
-        self.near.start(log, sys.executable, "-c", RECEIVER, self.near.address)
-        until("the receiver", lambda: b"listening" in log.read_bytes())
-        sender = self.far.inside(sys.executable, "-c", SENDER, self.near.address)
-        connecting, sending = map(
-            float, subprocess.run(sender, check=True, capture_output=True, text=True).stdout.split()
-        )
-        rate = 80 / sending
-        print(f"measured: connecting {connecting * 1e3:.0f} ms, {rate:.0f} Mbit/s", flush=True)
-        self.assertGreaterEqual(connecting, 2 * DELAY_MS / 1e3)
-        self.assertLessEqual(rate, MEGABITS)
 
-    def test_a_cut_costs_time_and_nothing_else(self):
-        name, expected = self.trained()
-        self.redis()
-        learner = self.service(self.near, "learner", 50053)
-        self.service(self.near, "rewarder", 50052, f"--learners=http://{self.near.address}:50053")
-        sampler = self.service(
-            self.far, "sampler", 50051, f"--rewarders=http://{self.near.address}:50052"
-        )
-        began = time.monotonic()
-        until("the first epoch", lambda: learner.poll() is not None or self.epochs() >= 1)
-        # A trajectory is 135 kB: the cut comes while a batch of the next epoch is on the link.
-        self.cable.cut(CUT_SECONDS, 300_000)
-        self.cable.hears("cut")
-        cut, reached = time.monotonic(), self.epochs()
-        self.cable.hears("mended")
-        self.assertGreaterEqual(time.monotonic() - cut, CUT_SECONDS - 0.1)
-        self.assertEqual(self.epochs(), reached, "the learner went on without its sampler")
-        self.assertEqual((learner.poll(), sampler.poll()), (None, None), self.logs())
-        mended = time.monotonic()
-        until("the learner", lambda: learner.poll() is not None)
-        ended = time.monotonic()
-        self.assertEqual(learner.returncode, 0, self.logs())
-        ways = self.cable.sum()
-        self.assertGreater(ways[0]["dropped"], 0, "the cut hit nothing")
-        found = last_checkpoint(self.folder / "run")
-        self.assertEqual(found, (name, expected), self.logs())
-        print(
-            f"measured: {ended - began:.0f} s in all, {ended - mended:.0f} s of them after the cut of "
-            f"{CUT_SECONDS} s; {ways[0]['bytes'] >> 20} MiB there, {ways[1]['bytes'] >> 20} MiB back, "
-            f"{ways[0]['dropped'] + ways[1]['dropped']} packets lost; {len(expected)} files the same",
-            flush=True,
-        )
+def test_the_link_has_the_stated_delay_and_rate(link):
+    log = link.folder / "receiver.log"
+    link.near.start(log, sys.executable, "-c", RECEIVER, link.near.address)
+    until("the receiver", lambda: b"listening" in log.read_bytes())
+    sender = link.far.inside(sys.executable, "-c", SENDER, link.near.address)
+    done = subprocess.run(sender, check=True, capture_output=True, text=True)
+    connecting, sending = map(float, done.stdout.split())
+    rate = 80 / sending
+    print(f"measured: connecting {connecting * 1e3:.0f} ms, {rate:.0f} Mbit/s")
+    assert connecting >= 2 * DELAY_MS / 1e3
+    assert rate <= MEGABITS
 
 
-if __name__ == "__main__":
-    unittest.main()
+def test_a_cut_delays_the_run_and_changes_no_byte(link):
+    name, expected = link.trained()
+    link.redis()
+    learner = link.service(link.near, "learner", 50053)
+    link.service(link.near, "rewarder", 50052, f"--learners=http://{link.near.address}:50053")
+    sampler = link.service(link.far, "sampler", 50051, f"--rewarders=http://{link.near.address}:50052")
+    began = time.monotonic()
+    until("the first epoch", lambda: learner.poll() is not None or link.epochs() >= 1)
+    # A trajectory is 135 kB: the cut comes while a batch of the next epoch is on the link.
+    link.cable.cut(CUT_SECONDS, 300_000)
+    link.cable.hears("cut")
+    cut, reached = time.monotonic(), link.epochs()
+    link.cable.hears("mended")
+    assert time.monotonic() - cut >= CUT_SECONDS - 0.1
+    assert link.epochs() == reached, "the learner continued without its sampler"
+    assert (learner.poll(), sampler.poll()) == (None, None), link.logs()
+    mended = time.monotonic()
+    until("the learner", lambda: learner.poll() is not None)
+    ended = time.monotonic()
+    assert learner.returncode == 0, link.logs()
+    ways = link.cable.sum()
+    assert ways[0]["dropped"] > 0, "the cut dropped no packet"
+    assert last_checkpoint(link.folder / "run") == (name, expected), link.logs()
+    print(
+        f"measured: {ended - began:.0f} s in all, {ended - mended:.0f} s of them after the cut of "
+        f"{CUT_SECONDS} s; {ways[0]['bytes'] >> 20} MiB there, {ways[1]['bytes'] >> 20} MiB back, "
+        f"{ways[0]['dropped'] + ways[1]['dropped']} packets lost; {len(expected)} files the same"
+    )

@@ -1,4 +1,4 @@
-"""Things to break, one at a time, and the check that has to find each. A check that lets one pass is none."""
+"""Changes that break one thing, each with the check that must find it."""
 
 import re
 
@@ -65,16 +65,16 @@ def other_selector(selector):
 
 # (what is broken, the check that finds it, how)
 MUTATIONS = [
-    ("a setting that there is not", "binaries", lambda s: settings(s, "^run_id", "run_name")),
+    ("an unknown setting", "binaries", lambda s: settings(s, "^run_id", "run_name")),
     ("a setting of another type", "binaries", lambda s: settings(s, "^num_epochs = .*", 'num_epochs = "many"')),
-    ("a table that there is not", "binaries", lambda s: settings(s, r"^\[sampler\]", "[drawer]")),
-    ("a flag that there is not", "binaries", lambda s: argument(sampler(s), "--listen=0.0.0.0:50051", "--port=50051")),
-    ("a variable that there is not", "binaries",
+    ("an unknown table", "binaries", lambda s: settings(s, r"^\[sampler\]", "[drawer]")),
+    ("an unknown flag", "binaries", lambda s: argument(sampler(s), "--listen=0.0.0.0:50051", "--port=50051")),
+    ("an unknown variable", "binaries",
      lambda s: container(sampler(s))["env"].append({"name": "DDPO_SERVICE_TOCKEN", "value": "x"})),
-    ("a program that there is not", "binaries", lambda s: container(learner(s)).update(command=["ddpo-trainer"])),
-    ("another port is listened on", "binaries",
+    ("an unknown program", "binaries", lambda s: container(learner(s)).update(command=["ddpo-trainer"])),
+    ("listening on another port", "binaries",
      lambda s: argument(rewarder(s), "--listen=0.0.0.0:50052", "--listen=0.0.0.0:50062")),
-    ("loopback is listened on", "binaries",
+    ("listening on loopback", "binaries",
      lambda s: argument(rewarder(s), "--listen=0.0.0.0:50052", "--listen=127.0.0.1:50052")),
     ("a containerPort", "binaries", lambda s: container(learner(s))["ports"][0].update(containerPort=50054)),
     ("a probe asks another port", "binaries",
@@ -90,7 +90,7 @@ MUTATIONS = [
     ("a Secret's variable", "workloads",
      lambda s: container(s.get("Deployment", "ddpo-redis"))["env"][0]["valueFrom"]["secretKeyRef"].update(key="key")),
     ("a ConfigMap's name", "workloads", lambda s: s.of("ConfigMap")[0]["metadata"].update(name="ddpo-settings")),
-    ("a variable before what it is made of", "workloads",
+    ("a variable before the one that it refers to", "workloads",
      lambda s: container(s.get("Deployment", "ddpo-redis"))["env"].reverse()),
     ("a volume is not mounted", "workloads", lambda s: container(learner(s))["volumeMounts"].pop()),
     ("the run's folder dies with the pod", "workloads", lambda s: settings(s, '"/runs/', '"/tmp/')),
@@ -140,9 +140,9 @@ MUTATIONS = [
     ("the node's network", "restricted", lambda s: pod(sampler(s)).update(hostNetwork=True)),
     ("a namespace that allows more", "restricted",
      lambda s: s.of("Namespace")[0]["metadata"]["labels"].clear()),
-    ("a field that there is not", "schemas", lambda s: pod(learner(s)).update(terminationGraceSeconds=5)),
+    ("an unknown field", "schemas", lambda s: pod(learner(s)).update(terminationGraceSeconds=5)),
     ("a field of another type", "schemas", lambda s: container(learner(s))["ports"][0].update(containerPort="50053")),
-    ("a version that there is not", "schemas",
+    ("an unknown API version", "schemas",
      lambda s: s.of("HorizontalPodAutoscaler")[0].update(apiVersion="autoscaling/v2beta2")),
 ]
 
@@ -155,10 +155,10 @@ WITH_COMPONENTS = [
     (("keda",), "no authentication", "scaling",
      lambda s: s.objects.remove(s.get("TriggerAuthentication", "ddpo-redis"))),
     (("keda",), "a trigger of both kinds", "schemas", lambda s: trigger(s, 0).update(pendingEntriesCount="2")),
-    (("keda",), "a kind that nobody has stated", "schemas", lambda s: s.of("ScaledObject")[0].update(kind="ScaledJob")),
+    (("keda",), "a kind without a schema", "schemas", lambda s: s.of("ScaledObject")[0].update(kind="ScaledJob")),
     (("tls",), "an address without TLS", "network",
      lambda s: variable(sampler(s), "DDPO_SAMPLER_REWARDERS", "http://ddpo-rewarder:50052")),
-    (("tls",), "TLS and the word insecure", "network",
+    (("tls",), "TLS and insecure", "network",
      lambda s: variable(sampler(s), "DDPO_SERVICE_INSECURE", "true")),
     (("telemetry",), "a monitor's port", "network",
      lambda s: s.of("PodMonitor")[0]["spec"]["podMetricsEndpoints"][0].update(port="http")),

@@ -109,4 +109,4 @@ def pytest_terminal_summary(terminalreporter):
     for key, over_all in [("log_prob", max), ("mean", max), ("cosine", min)]:
         found = [dict(report.user_properties)[key] for report in reports if key in dict(report.user_properties)]
         if found:
-            terminalreporter.line(f"{over_all.__name__} of {key} over {len(found)} comparisons: {over_all(found):.3g}")
+            terminalreporter.line(f"{over_all.__name__} of {key} over {len(found)} comparisons: {cell(over_all(found))}")

@@ -1,12 +1,13 @@
-"""The manifests against docker-compose.yml: the same programs, ports, images, users, probes and patience."""
+"""The manifests against docker-compose.yml: the same programs, ports, images, users, probes and grace periods."""
 
-import copy
 import re
 import tempfile
 from pathlib import Path
 
-import environment
+import pytest
 import yaml
+
+import environment
 from stacks import ROOT, container, pod
 
 FILE = ROOT / "docker-compose.yml"
@@ -15,34 +16,18 @@ DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 
 SERVICES = ["learner", "rewarder", "sampler"]
 
-# What both say of a service in its environment, whatever it says of the rest.
+# Variables of a service that both files set.
 SAID_BY_BOTH = {"DDPO_SERVICE_TOKEN_FILE", "DDPO_SERVICE_INSECURE", "DDPO_SERVICE_REDIS_PASSWORD_FILE"}
 
 
-def check(tally, rendered, programs):
-    """Compares, and breaks a copy of the file to see that it would be found."""
-    if not FILE.exists():
-        tally.skip("docker-compose.yml", "there is none yet")
-        return
-    by_name = {stack.name: stack for stack in rendered}
-    stacks = by_name["overlays/cpu-smoke"], by_name["overlays/multi-gpu"]
-    files = load(FILE), load(GPU_FILE)
-    tally.tell("docker-compose.yml", compare(*files, *stacks, programs))
-    for what, change in MUTATIONS:
-        broken = copy.deepcopy(files[0])
-        change(broken["services"])
-        after = compare(broken, files[1], *stacks, programs)
-        tally.tell(f"broken: docker-compose.yml: {what}", [] if after else ["nothing found"], "; ".join(after[:1])[:160])
-
-
 def load(path):
-    """The file, with every `${NAME:-default}` as its default."""
+    """Returns the file with the default in place of every `${NAME:-default}`."""
     text = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", path.read_text())
     return yaml.safe_load(text)
 
 
 def compare(file, gpu_file, smoke, gpu, programs):
-    """What differs."""
+    """Returns what differs."""
     problems = []
     for name in SERVICES:
         service, workload = file["services"][name], smoke.services()[name]
@@ -141,3 +126,20 @@ MUTATIONS = [
     ("Redis may evict", lambda s: s["redis"].update(command=["redis-server"])),
     ("a volume", lambda s: s["learner"]["volumes"].remove("runs:/runs")),
 ]
+
+
+@pytest.fixture
+def stacks(rendered):
+    return rendered["overlays/cpu-smoke"], rendered["overlays/multi-gpu"]
+
+
+def test_compose_and_manifests_agree(stacks, programs):
+    problems = compare(load(FILE), load(GPU_FILE), *stacks, programs)
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("change", [pytest.param(change, id=what) for what, change in MUTATIONS])
+def test_finds_in_compose(change, stacks, programs):
+    broken = load(FILE)
+    change(broken["services"])
+    assert compare(broken, load(GPU_FILE), *stacks, programs)
