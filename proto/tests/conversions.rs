@@ -9,6 +9,7 @@ use ddpo_proto::stream::{Opening, Receipt, GivenScore, TrajectoryIdentity, Verdi
 use ddpo_proto::wire;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
+use ddpo_rollout::reward::RewardId;
 use ddpo_rollout::score::{Component, Score};
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,

@@ -14,6 +14,7 @@
 //! - [`intake`]: the receiver. Grants credits and answers with receipts.
 //! - [`assembler`]: turns frames into trajectories; a state machine without input or output.
 //! - [`reward`]: the client of a reward server that the user runs.
+//! - [`run`]: the client that asks the learner for the run's reward.
 //! - [`transport`]: HTTP/2 settings of servers and clients.
 
 pub mod assembler;
@@ -21,6 +22,7 @@ pub mod destination;
 pub mod incoming;
 pub mod intake;
 pub mod reward;
+pub mod run;
 pub mod transport;
 pub mod uplink;
 

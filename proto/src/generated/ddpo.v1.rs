@@ -115,9 +115,12 @@ pub struct TrajectoryScore {
     /// Its parts.
     #[prost(message, repeated, tag = "2")]
     pub components: ::prost::alloc::vec::Vec<ScoreComponent>,
-    /// The task that it was scored for.
+    /// Label of the reward that it was scored for, for messages.
     #[prost(string, tag = "3")]
-    pub task: ::prost::alloc::string::String,
+    pub reward_label: ::prost::alloc::string::String,
+    /// BLAKE3 digest of the reward's specification, 32 bytes: the learner refuses any other.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub reward_digest: ::prost::bytes::Bytes,
 }
 /// Gives a trajectory up before its last frame; its slot is free again, and no receipt follows.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -345,6 +348,161 @@ impl Verdict {
             "VERDICT_STALE" => Some(Self::Stale),
             "VERDICT_INVALID" => Some(Self::Invalid),
             "VERDICT_RETRY_LATER" => Some(Self::RetryLater),
+            _ => None,
+        }
+    }
+}
+/// Asks for the run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescribeRunRequest {}
+/// What a rewarder has to know of a run.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DescribeRunResponse {
+    /// The run.
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    /// The specification of its reward.
+    #[prost(message, optional, tag = "2")]
+    pub reward: ::core::option::Option<RewardSpec>,
+}
+/// Everything that the score of an image depends on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RewardSpec {
+    /// The reward that the run maximises, as a weighted sum such as
+    /// "0.7*aesthetic score + 0.3*jpeg compressibility".
+    #[prost(string, tag = "1")]
+    pub reward: ::prost::alloc::string::String,
+    /// Rewards that only the images of evaluations are scored with.
+    #[prost(string, repeated, tag = "2")]
+    pub held_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The map from states to images.
+    #[prost(enumeration = "PixelMap", tag = "3")]
+    pub pixel_map: i32,
+    /// The type that networks run in: DTYPE_F32 or DTYPE_BF16.
+    #[prost(enumeration = "Dtype", tag = "4")]
+    pub dtype: i32,
+    /// The files of the TorchScript rewards, in the order of their terms.
+    #[prost(message, repeated, tag = "5")]
+    pub scripts: ::prost::alloc::vec::Vec<Pinned>,
+    /// The classifier of the age rewards; absent where the run has none.
+    #[prost(message, optional, tag = "6")]
+    pub age: ::core::option::Option<AgeSpec>,
+    /// The networks of the aesthetic score; absent where the run does not have it.
+    #[prost(message, optional, tag = "7")]
+    pub aesthetic: ::core::option::Option<AestheticSpec>,
+}
+/// A model or a file, and the content that its name stands for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pinned {
+    /// A path, a name on the Hub, or the name of an embedded model.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its content.
+    #[prost(oneof = "pinned::Pin", tags = "2, 3")]
+    pub pin: ::core::option::Option<pinned::Pin>,
+}
+/// Nested message and enum types in `Pinned`.
+pub mod pinned {
+    /// Its content.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Pin {
+        /// A commit of the Hub: 40 hexadecimal digits.
+        #[prost(string, tag = "2")]
+        Revision(::prost::alloc::string::String),
+        /// The BLAKE3 digest of the files that are read, 32 bytes.
+        #[prost(bytes, tag = "3")]
+        Digest(::prost::bytes::Bytes),
+    }
+}
+/// The classifier of the age rewards.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgeSpec {
+    /// How logits become a reward.
+    #[prost(enumeration = "AgeReward", tag = "1")]
+    pub reward: i32,
+    /// Labels of the classes, in the order of the logits.
+    #[prost(string, repeated, tag = "2")]
+    pub classes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The network.
+    #[prost(message, optional, tag = "3")]
+    pub model: ::core::option::Option<Pinned>,
+}
+/// The networks of the aesthetic score.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AestheticSpec {
+    /// CLIP.
+    #[prost(message, optional, tag = "1")]
+    pub model: ::core::option::Option<Pinned>,
+    /// The head on its embedding.
+    #[prost(message, optional, tag = "2")]
+    pub head: ::core::option::Option<Pinned>,
+}
+/// The map from the values of a state to 8-bit levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PixelMap {
+    /// Never sent.
+    Unspecified = 0,
+    /// From \[-1, 1\], with rounding.
+    Signed = 1,
+    /// From \[0, 1\], as in alcazar90/ddpo-celebahq.
+    Unit = 2,
+}
+impl PixelMap {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PIXEL_MAP_UNSPECIFIED",
+            Self::Signed => "PIXEL_MAP_SIGNED",
+            Self::Unit => "PIXEL_MAP_UNIT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PIXEL_MAP_UNSPECIFIED" => Some(Self::Unspecified),
+            "PIXEL_MAP_SIGNED" => Some(Self::Signed),
+            "PIXEL_MAP_UNIT" => Some(Self::Unit),
+            _ => None,
+        }
+    }
+}
+/// The form of an age reward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AgeReward {
+    /// Never sent.
+    Unspecified = 0,
+    /// Sum of the wanted classes' logits.
+    Logits = 1,
+    /// Sum of their probabilities.
+    Probability = 2,
+    /// ln(p / (1 - p)) of that sum, in nats.
+    LogOdds = 3,
+}
+impl AgeReward {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AGE_REWARD_UNSPECIFIED",
+            Self::Logits => "AGE_REWARD_LOGITS",
+            Self::Probability => "AGE_REWARD_PROBABILITY",
+            Self::LogOdds => "AGE_REWARD_LOG_ODDS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AGE_REWARD_UNSPECIFIED" => Some(Self::Unspecified),
+            "AGE_REWARD_LOGITS" => Some(Self::Logits),
+            "AGE_REWARD_PROBABILITY" => Some(Self::Probability),
+            "AGE_REWARD_LOG_ODDS" => Some(Self::LogOdds),
             _ => None,
         }
     }
@@ -778,6 +936,31 @@ pub mod learner_client {
                 .insert(GrpcMethod::new("ddpo.v1.Learner", "SubmitScoredTrajectories"));
             self.inner.streaming(req, path, codec).await
         }
+        /// What the run's images are scored with. UNAVAILABLE until the run is open.
+        pub async fn describe_run(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DescribeRunRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DescribeRunResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ddpo.v1.Learner/DescribeRun",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ddpo.v1.Learner", "DescribeRun"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -805,6 +988,14 @@ pub mod learner_server {
             request: tonic::Request<tonic::Streaming<super::TrajectoryFrame>>,
         ) -> std::result::Result<
             tonic::Response<Self::SubmitScoredTrajectoriesStream>,
+            tonic::Status,
+        >;
+        /// What the run's images are scored with. UNAVAILABLE until the run is open.
+        async fn describe_run(
+            &self,
+            request: tonic::Request<super::DescribeRunRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DescribeRunResponse>,
             tonic::Status,
         >;
     }
@@ -930,6 +1121,51 @@ pub mod learner_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ddpo.v1.Learner/DescribeRun" => {
+                    #[allow(non_camel_case_types)]
+                    struct DescribeRunSvc<T: Learner>(pub Arc<T>);
+                    impl<
+                        T: Learner,
+                    > tonic::server::UnaryService<super::DescribeRunRequest>
+                    for DescribeRunSvc<T> {
+                        type Response = super::DescribeRunResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DescribeRunRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Learner>::describe_run(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DescribeRunSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

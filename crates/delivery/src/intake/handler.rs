@@ -3,6 +3,7 @@
 use crate::assembler::Ticket;
 use crate::incoming::IncomingTrajectory;
 use bytes::Bytes;
+use ddpo_proto::convert::run::RunDescription;
 use ddpo_proto::malformed::Malformed;
 use ddpo_proto::stream::{Opening, Receipt, Verdict};
 use std::future::Future;
@@ -73,6 +74,12 @@ pub trait IntakeHandler: Send + Sync + 'static {
     /// The answer for an unwanted trajectory; none of its states is read.
     fn admit(&self, _opening: &Opening) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// Returns the run that trajectories are taken for; `None` while there is none. The learner's
+    /// answer to rewarders.
+    fn describe(&self) -> Option<RunDescription> {
+        None
     }
 
     /// For inspection, and for passing states on as they come. Must not block.

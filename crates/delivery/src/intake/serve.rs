@@ -4,8 +4,9 @@ use super::handler::IntakeHandler;
 use super::session::Session;
 use super::shared::Shared;
 use crate::destination::Destination;
+use ddpo_proto::convert::run::to_wire;
 use ddpo_proto::wire::{
-    SubmitReply, TrajectoryFrame, learner_server::Learner, rewarder_server::Rewarder,
+    DescribeRunRequest, DescribeRunResponse, SubmitReply, TrajectoryFrame, learner_server::Learner, rewarder_server::Rewarder,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,6 +46,15 @@ impl<H: IntakeHandler> Learner for LearnerIntake<H> {
         request: Request<Streaming<TrajectoryFrame>>,
     ) -> Result<Response<Replies>, Status> {
         accept(&self.0, request.into_inner(), Destination::Learner)
+    }
+
+    async fn describe_run(
+        &self,
+        _: Request<DescribeRunRequest>,
+    ) -> Result<Response<DescribeRunResponse>, Status> {
+        let run = self.0.handler.describe();
+        let run = run.ok_or_else(|| Status::unavailable("the learner has not opened its run yet"))?;
+        Ok(Response::new(to_wire(&run)))
     }
 }
 

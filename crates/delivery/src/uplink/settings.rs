@@ -54,7 +54,7 @@ impl UplinkSettings {
         }
     }
 
-    pub(super) fn endpoints(&self) -> Result<Vec<Endpoint>, NotAnUplink> {
+    pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, NotAnUplink> {
         if self.addresses.is_empty() {
             return Err(NotAnUplink::NoAddress(self.destination));
         }
@@ -65,7 +65,7 @@ impl UplinkSettings {
         endpoints.collect()
     }
 
-    pub(super) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, NotAnUplink> {
+    pub(crate) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, NotAnUplink> {
         let Some(token) = &self.bearer_token else { return Ok(None) };
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {token}").parse().map_err(|_| NotAnUplink::Token)?;

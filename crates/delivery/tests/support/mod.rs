@@ -15,6 +15,7 @@ use ddpo_proto::stream::{Opening, GivenScore, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire::{self, trajectory_frame::Content};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
+use ddpo_rollout::reward::RewardId;
 use ddpo_rollout::score::{Component, Score};
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,

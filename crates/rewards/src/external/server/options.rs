@@ -118,8 +118,6 @@ pub(super) struct Ways {
     pub(super) authorization: Authorization,
 }
 
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

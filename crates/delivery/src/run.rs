@@ -1,0 +1,123 @@
+//! The client of `DescribeRun`: asks the learner what the run's images are scored with.
+
+use crate::uplink::{NotAnUplink, UplinkSettings};
+use ddpo_proto::convert::run::{RunDescription, from_wire};
+use ddpo_proto::limits::Limits;
+use ddpo_proto::malformed::Malformed;
+use ddpo_proto::wire::DescribeRunRequest;
+use ddpo_proto::wire::learner_client::LearnerClient;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::timeout;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Endpoint;
+use tonic::{Request, Status};
+
+/// Errors from asking a learner for its run.
+#[derive(Debug, Error)]
+pub enum DescribeError {
+    /// The learner cannot be reached.
+    #[error("learner {address}: {reason}")]
+    Connect {
+        /// Its address.
+        address: String,
+        /// The error of the connection.
+        reason: String,
+    },
+    /// The learner does not answer in time.
+    #[error("learner {address}: expected an answer within {limit:?}")]
+    Overdue {
+        /// Its address.
+        address: String,
+        /// The deadline.
+        limit: Duration,
+    },
+    /// The learner refuses.
+    #[error("learner {address}: {}: {}", status.code(), status.message())]
+    Status {
+        /// Its address.
+        address: String,
+        /// Its answer.
+        status: Box<Status>,
+    },
+    /// The answer is malformed.
+    #[error("learner {address}: {source}")]
+    Malformed {
+        /// Its address.
+        address: String,
+        /// The first malformed field.
+        source: Malformed,
+    },
+}
+
+/// Asks one of several learners for the run; all but one of them are standbys, which refuse.
+#[derive(Clone, Debug)]
+pub struct RunClient {
+    learners: Vec<(String, Endpoint)>,
+    authorization: Option<MetadataValue<Ascii>>,
+    limit: Duration,
+    limits: Limits,
+}
+
+impl RunClient {
+    /// Makes a client with the addresses and credentials of an uplink to the learner.
+    ///
+    /// # Errors
+    /// [`NotAnUplink`].
+    pub fn new(settings: &UplinkSettings) -> Result<Self, NotAnUplink> {
+        let endpoints = settings.endpoints()?;
+        let learners = settings.addresses.iter().cloned().zip(endpoints).collect();
+        let authorization = settings.authorization()?;
+        let (limit, limits) = (settings.connect_timeout, settings.limits.clone());
+        Ok(Self { learners, authorization, limit, limits })
+    }
+
+    /// Returns the description by the first learner that gives one.
+    ///
+    /// # Errors
+    /// [`DescribeError`] of the last learner, if none gives one.
+    pub async fn describe(&self) -> Result<RunDescription, DescribeError> {
+        let mut last = None;
+        for (address, endpoint) in &self.learners {
+            match timeout(self.limit, self.ask(address, endpoint)).await {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => {
+                    let (address, limit) = (address.clone(), self.limit);
+                    last = Some(DescribeError::Overdue { address, limit });
+                }
+            }
+        }
+        // The settings of an uplink have an address.
+        let reason = "expected an address, found none".to_owned();
+        Err(last.unwrap_or(DescribeError::Connect { address: String::new(), reason }))
+    }
+
+    async fn ask(&self, address: &str, endpoint: &Endpoint) -> Result<RunDescription, DescribeError> {
+        let address = || address.to_owned();
+        let channel = endpoint.connect().await.map_err(|error| DescribeError::Connect {
+            address: address(),
+            reason: innermost(&error),
+        })?;
+        let mut request = Request::new(DescribeRunRequest {});
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        let answer = LearnerClient::new(channel).describe_run(request).await;
+        let answer = answer.map_err(|status| DescribeError::Status {
+            address: address(),
+            status: Box::new(status),
+        })?;
+        from_wire(answer.into_inner(), &self.limits)
+            .map_err(|source| DescribeError::Malformed { address: address(), source })
+    }
+}
+
+/// The innermost error, which names the cause; tonic's own says "transport error".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
