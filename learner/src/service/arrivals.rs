@@ -4,6 +4,7 @@ use crate::service::ledger::{Counts, Decision, Ledger, Offer};
 use ddpo_delivery::incoming::IncomingTrajectory;
 use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
 use ddpo_inspector::board::Board;
+use ddpo_proto::convert::run::RunDescription;
 use ddpo_proto::stream::{Opening, Verdict};
 use ddpo_rollout::order::WeightsId;
 use ddpo_service::intake::note;
@@ -72,11 +73,21 @@ impl Arrivals {
 }
 
 impl IntakeHandler for Arrivals {
-    fn admit(&self, _: &Opening) -> Result<(), Refusal> {
-        match self.ledger.get() {
-            Some(_) => Ok(()),
-            None => Err(Refusal { verdict: Verdict::RetryLater, reason: NOT_READY.to_owned() }),
-        }
+    fn admit(&self, opening: &Opening) -> Result<(), Refusal> {
+        let Some(ledger) = self.ledger.get() else {
+            return Err(Refusal { verdict: Verdict::RetryLater, reason: NOT_READY.to_owned() });
+        };
+        ledger.run().check_header(&opening.identity.run_id, &opening.header).map_err(|reason| {
+            let id = &opening.identity.trajectory_id;
+            tracing::warn!(trajectory.id = id, %reason, "a trajectory does not fit the run");
+            ledger.refuse();
+            Refusal { verdict: Verdict::Invalid, reason }
+        })
+    }
+
+    fn describe(&self) -> Option<RunDescription> {
+        let run = self.ledger.get()?.run();
+        Some(RunDescription { run_id: run.run_id.clone(), reward: run.reward.clone() })
     }
 
     fn on_event(&self, _: IntakeKey, event: IntakeEvent<'_>) {
@@ -115,9 +126,11 @@ fn decide(ledger: &Ledger, trajectory: IncomingTrajectory) -> Decision {
     let version = trajectory.header.policy_version;
     let weights = WeightsId { version, track: identity.track };
     let run_id = identity.run_id.clone();
-    let task = trajectory.task.clone().unwrap_or_default();
+    let Some(reward) = trajectory.reward.clone() else {
+        return Decision::Invalid("score: expected one, found none".to_owned());
+    };
     match trajectory.into_scored() {
-        Ok(scored) => ledger.offer(Offer { run_id, weights, task, scored }),
+        Ok(scored) => ledger.offer(Offer { run_id, weights, reward, scored }),
         Err(error) => Decision::Invalid(error.to_string()),
     }
 }

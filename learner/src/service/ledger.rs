@@ -3,25 +3,89 @@
 
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WeightsId;
-use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::reward::{RewardId, RewardSpec};
+use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, StateDtype, StateShape, TrajectoryHeader};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What all trajectories of a run have in common.
+/// The facts that every header and every score of a run has to agree with.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RunShape {
+pub struct RunFacts {
     /// The run.
     pub run_id: String,
-    /// The reward that they must be scored with.
-    pub task: String,
+    /// What its images are scored with.
+    pub reward: RewardSpec,
     /// Digest of the transitions.
     pub scheduler_digest: Digest,
     /// Type of the states.
     pub dtype: StateDtype,
-    /// Shape of the states; `None` takes any, for runs without a model.
-    pub shape: Option<StateShape>,
+    /// Shape and steps of the trajectories; `None` accepts any, for runs without a model.
+    pub trajectory: Option<TrajectoryFacts>,
+}
+
+/// The shape and the steps of a run's trajectories.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrajectoryFacts {
+    /// Shape of the states.
+    pub shape: StateShape,
+    /// Timesteps visited, from high to low.
+    pub timesteps: Vec<i64>,
+    /// Positions in `timesteps` whose transition is random.
+    pub random_steps: Vec<usize>,
+}
+
+impl RunFacts {
+    /// Checks a header, before or after its states have arrived.
+    ///
+    /// # Errors
+    /// The first fact that differs, with what was expected and found.
+    pub fn check_header(&self, run_id: &str, header: &TrajectoryHeader) -> Result<(), String> {
+        same("run", &self.run_id.as_str(), &run_id)?;
+        same("scheduler digest", &self.scheduler_digest, &header.scheduler_digest)?;
+        same("state dtype", &Shown(self.dtype), &Shown(header.dtype))?;
+        let Some(expected) = &self.trajectory else { return Ok(()) };
+        same("state shape", &Shown(expected.shape), &Shown(header.shape))?;
+        same("timesteps", &Shown(&expected.timesteps[..]), &Shown(&header.timesteps[..]))?;
+        let random = (&expected.random_steps[..], &header.random_steps[..]);
+        same("random steps", &Shown(random.0), &Shown(random.1))
+    }
+
+    fn check_score(
+        &self,
+        purpose: Purpose,
+        given: &RewardId,
+        score: &Score,
+    ) -> Result<(), String> {
+        same("reward", &self.reward.id(), given)?;
+        let names = score.components.iter().map(|component| component.name.as_str());
+        self.reward.check_components(purpose, names).map_err(|error| error.to_string())?;
+        if score.reward.is_finite() {
+            Ok(())
+        } else {
+            Err(format!("reward: expected a finite number, found {}", score.reward))
+        }
+    }
+}
+
+/// A value that messages show by its debug text.
+#[derive(PartialEq)]
+struct Shown<T>(T);
+
+impl<T: fmt::Debug> fmt::Display for Shown<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.0)
+    }
+}
+
+fn same<T: PartialEq + fmt::Display>(fact: &str, expected: &T, found: &T) -> Result<(), String> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(format!("{fact}: expected {expected}, found {found}"))
+    }
 }
 
 /// Names a batch: all samples of an epoch, or of an evaluation of one version.
@@ -55,8 +119,8 @@ pub struct Offer {
     pub run_id: String,
     /// The weights that it names.
     pub weights: WeightsId,
-    /// The task that it was scored for.
-    pub task: String,
+    /// The reward that it was scored for.
+    pub reward: RewardId,
     /// The trajectory and its score.
     pub scored: ScoredTrajectory,
 }
@@ -90,7 +154,7 @@ pub struct Counts {
 /// The ledger, shared by the streams and the thread that trains.
 #[derive(Debug)]
 pub struct Ledger {
-    run: RunShape,
+    run: RunFacts,
     state: Mutex<State>,
     complete: Condvar,
 }
@@ -101,6 +165,8 @@ struct State {
     /// Epochs below this one have been trained.
     next_epoch: u32,
     evaluated: BTreeSet<WeightsId>,
+    /// Component names of the first accepted score of each purpose: a reward server chooses them once.
+    components: Vec<(Purpose, Vec<String>)>,
     counts: Counts,
 }
 
@@ -114,9 +180,15 @@ struct Batch {
 impl Ledger {
     /// An empty ledger of a run whose epochs below `next_epoch` have been trained.
     #[must_use]
-    pub fn new(run: RunShape, next_epoch: u32) -> Self {
+    pub fn new(run: RunFacts, next_epoch: u32) -> Self {
         let state = State { next_epoch, ..State::default() };
         Self { run, state: Mutex::new(state), complete: Condvar::new() }
+    }
+
+    /// Returns the facts of the run.
+    #[must_use]
+    pub fn run(&self) -> &RunFacts {
+        &self.run
     }
 
     /// Waits for a batch from now on; one that is waited for already with the same weights stays.
@@ -153,6 +225,11 @@ impl Ledger {
         decision
     }
 
+    /// Counts a trajectory that was refused by its header.
+    pub fn refuse(&self) {
+        self.lock().counts.invalid += 1;
+    }
+
     fn decide(&self, state: &mut State, offer: Offer) -> Decision {
         let header = offer.scored.trajectory.header();
         if let Err(reason) = self.fits_run(&offer, header) {
@@ -176,29 +253,24 @@ impl Ledger {
         if place.is_some() {
             return Decision::Duplicate;
         }
+        let names: Vec<String> =
+            offer.scored.score.components.iter().map(|component| component.name.clone()).collect();
+        match state.components.iter().find(|(purpose, _)| *purpose == header.purpose) {
+            Some((_, expected)) if *expected != names => {
+                let reason = format!("components of a score: expected {expected:?}, found {names:?}");
+                return Decision::Invalid(reason);
+            }
+            Some(_) => {}
+            None => state.components.push((header.purpose, names)),
+        }
         *place = Some(offer.scored);
         batch.missing -= 1;
         Decision::Accepted
     }
 
     fn fits_run(&self, offer: &Offer, header: &TrajectoryHeader) -> Result<(), String> {
-        let run = &self.run;
-        let same = |what: &str, expected: String, found: String| match expected == found {
-            true => Ok(()),
-            false => Err(format!("{what}: expected {expected}, found {found}")),
-        };
-        same("run", run.run_id.clone(), offer.run_id.clone())?;
-        same("task", run.task.clone(), offer.task.clone())?;
-        let scheduler = (run.scheduler_digest, header.scheduler_digest);
-        same("scheduler digest", scheduler.0.to_string(), scheduler.1.to_string())?;
-        same("state dtype", format!("{:?}", run.dtype), format!("{:?}", header.dtype))?;
-        if let Some(shape) = run.shape {
-            same("state shape", format!("{shape:?}"), format!("{:?}", header.shape))?;
-        }
-        match offer.scored.score.reward.is_finite() {
-            true => Ok(()),
-            false => Err(format!("reward: expected a number, found {}", offer.scored.score.reward)),
-        }
+        self.run.check_header(&offer.run_id, header)?;
+        self.run.check_score(header.purpose, &offer.reward, &offer.scored.score)
     }
 
     /// Waits until all of a batch has come, for at most `patience`.
@@ -321,18 +393,25 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use ddpo_rollout::order::Track;
-    use ddpo_rollout::score::Score;
+    use ddpo_rollout::dtype::Dtype;
+    use ddpo_rollout::score::Component;
     use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, Trajectory};
 
     const SHAPE: StateShape = StateShape { channels: 1, height: 1, width: 1 };
 
+    fn reward() -> RewardSpec {
+        RewardSpec::plain("torchscript:smile.pt".parse().unwrap())
+    }
+
     fn ledger() -> Ledger {
-        let run = RunShape {
+        let trajectory =
+            TrajectoryFacts { shape: SHAPE, timesteps: vec![9], random_steps: Vec::new() };
+        let run = RunFacts {
             run_id: "run".into(),
-            task: "task".into(),
+            reward: reward(),
             scheduler_digest: Digest([1; 32]),
             dtype: StateDtype::F32,
-            shape: Some(SHAPE),
+            trajectory: Some(trajectory),
         };
         Ledger::new(run, 3)
     }
@@ -366,9 +445,10 @@ mod tests {
         change(&mut header);
         let weights = version(header.policy_version.0);
         let states = vec![Bytes::from_static(&[0; 4]); 2];
-        let trajectory = Trajectory::new(header, states, Vec::new()).unwrap();
+        let log_probs = vec![0.0; header.random_steps.len()];
+        let trajectory = Trajectory::new(header, states, log_probs).unwrap();
         let scored = ScoredTrajectory { trajectory, score: Score::plain(sample as f32) };
-        Offer { run_id: "run".into(), weights, task: "task".into(), scored }
+        Offer { run_id: "run".into(), weights, reward: reward().id(), scored }
     }
 
     #[test]
@@ -403,8 +483,18 @@ mod tests {
         };
         let other_run = Offer { run_id: "walk".into(), ..offer(0, |_| {}) };
         assert_eq!(invalid(other_run), "run: expected run, found walk");
-        let other_task = Offer { task: "chore".into(), ..offer(0, |_| {}) };
-        assert_eq!(invalid(other_task), "task: expected task, found chore");
+        let other = RewardSpec { dtype: Dtype::Bf16, ..reward() };
+        let (expected, found) = (reward().id(), other.id());
+        let other_reward = Offer { reward: other.id(), ..offer(0, |_| {}) };
+        assert_eq!(invalid(other_reward), format!("reward: expected {expected}, found {found}"));
+        let mut invented = offer(0, |_| {});
+        invented.scored.score.components =
+            vec![Component { name: "invented".into(), value: 1.0 }; 200];
+        assert!(invalid(invented).contains("expected 0, found 200; \"invented\""));
+        let shifted = offer(0, |header| header.timesteps = [8].into());
+        assert_eq!(invalid(shifted), "timesteps: expected [9], found [8]");
+        let random = offer(0, |header| header.random_steps = [0].into());
+        assert_eq!(invalid(random), "random steps: expected [], found [0]");
         let digest = offer(0, |header| header.weights_digest = Digest([3; 32]));
         assert!(invalid(digest).starts_with("weights digest: expected 0202"));
         let scheduler = offer(0, |header| header.scheduler_digest = Digest([3; 32]));

@@ -5,7 +5,7 @@ use crate::service::arrivals::{Arrivals, NOT_READY};
 use crate::service::desk::{Desk, DeskConfig};
 use crate::service::fake::{FakeRun, state_of};
 use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
-use crate::service::ledger::{Ledger, RunShape};
+use crate::service::ledger::{Ledger, RunFacts, TrajectoryFacts};
 use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
@@ -19,8 +19,11 @@ use ddpo_dashboard::now::Live;
 use ddpo_delivery::intake::{Intake, IntakeCounters, IntakeSettings};
 use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::Dtype;
+use ddpo_diffusion::scheduler::Transitions;
 use ddpo_inspector::board::{Board, BoardLimits};
+use ddpo_rewards::resolve;
 use ddpo_rollout::order::RunSpec;
+use ddpo_rollout::reward::RewardSpec;
 use ddpo_rollout::trajectory::{Digest, StateDtype};
 use ddpo_run::error::{FolderError, RunError};
 use ddpo_run::folder::RunFolder;
@@ -28,7 +31,7 @@ use ddpo_run::host::{Host as RunHost, Outcome};
 use ddpo_run::open::OpenRun;
 use ddpo_run::plan::Plan;
 use ddpo_run::progress::Progress;
-use ddpo_run::resume::settings_of_run;
+use ddpo_run::resume::{reward_of_run, settings_of_run};
 use ddpo_run::settings::{Resolved, Settings};
 use ddpo_run::train::train;
 use ddpo_run::watched::{Watched, tell_end};
@@ -41,6 +44,7 @@ use ddpo_service::metrics::Metrics;
 use ddpo_service::serve::serve;
 use ddpo_service::shutdown::Shutdown;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -236,6 +240,17 @@ struct TrainingThread {
     live: Option<Live>,
 }
 
+/// Returns what the run is scored with: as `run.toml` records it for a run that resumes, otherwise made
+/// from the settings.
+fn reward_spec(plan: &Plan, root: &Path, progress: &dyn Progress) -> Result<RewardSpec> {
+    let recorded =
+        if RunFolder::settings_file(root).is_file() { reward_of_run(root)? } else { None };
+    match recorded {
+        Some(spec) => Ok(spec),
+        None => Ok(resolve(&plan.rewards, &mut |line| progress.aside(line))?),
+    }
+}
+
 /// Renews the lease while the run is opened, which can take longer than it lasts. What goes wrong here,
 /// the keeper finds when it starts.
 async fn renew(store: Arc<RedisBroadcast>, lease: Lease, keeping: CancellationToken) {
@@ -280,16 +295,23 @@ impl TrainingThread {
         };
         let progress = LogProgress { metrics: self.metrics.clone() };
         let progress = Watched { inner: &progress, live: self.live.as_ref() };
-        let Some(open) = self.open(&folder, &progress)? else { return Ok(()) };
-        let spec = self.spec(&open)?;
-        let shape = RunShape {
+        let reward = reward_spec(plan, &root, &progress)?;
+        let Some(open) = self.open(&reward, &folder, &progress)? else { return Ok(()) };
+        let transitions =
+            plan.transitions(&open.model().scheduler, plan.settings.num_inference_steps)?;
+        let spec = self.spec(&open, &transitions)?;
+        let facts = RunFacts {
             run_id: self.run_id.clone(),
-            task: spec.task.clone(),
+            reward: reward.clone(),
             scheduler_digest: spec.scheduler_digest,
             dtype: spec.state_dtype,
-            shape: Some(open.model().shape),
+            trajectory: Some(TrajectoryFacts {
+                shape: open.model().shape,
+                timesteps: transitions.timesteps().to_vec(),
+                random_steps: transitions.random_steps().to_vec(),
+            }),
         };
-        let desk = self.desk(spec, shape, open.epoch(), plan.sample_batch)?;
+        let desk = self.desk(spec, facts, open.epoch(), plan.sample_batch)?;
         let keeper = desk.keeper().clone();
         let stop = || self.shutdown.requested();
         let mut rollouts = RemoteRollouts {
@@ -324,13 +346,14 @@ impl TrainingThread {
     /// lease that this learner holds it can do no harm meanwhile.
     fn open<'a>(
         &'a self,
+        reward: &'a RewardSpec,
         folder: &'a RunFolder,
         progress: &dyn Progress,
     ) -> Result<Option<OpenRun<'a>>> {
         const LOOK: Duration = Duration::from_millis(250);
         let deadline = Instant::now() + self.own.patience();
         loop {
-            let error = match OpenRun::open(&self.plan, folder, progress) {
+            let error = match OpenRun::open(&self.plan, reward, folder, progress) {
                 Err(RunError::Folder(error @ FolderError::InUse(_))) => error,
                 opened => return Ok(Some(opened?)),
             };
@@ -363,16 +386,16 @@ impl TrainingThread {
             scheduler_digest,
             dtype: "f32".into(),
             state_dtype: StateDtype::F32,
-            task: self.plan.reward.label(),
+            task: self.plan.rewards.reward.label(),
         };
-        let shape = RunShape {
+        let facts = RunFacts {
             run_id: self.run_id.clone(),
-            task: self.plan.reward.label(),
+            reward: RewardSpec::plain(self.plan.rewards.reward.clone()),
             scheduler_digest,
             dtype: StateDtype::F32,
-            shape: None,
+            trajectory: None,
         };
-        let desk = self.desk(spec, shape, state.epoch, self.plan.sample_batch)?;
+        let desk = self.desk(spec, facts, state.epoch, self.plan.sample_batch)?;
         let keeper = desk.keeper().clone();
         let ended = FakeRun {
             desk,
@@ -394,11 +417,11 @@ impl TrainingThread {
     fn desk(
         &self,
         spec: RunSpec,
-        shape: RunShape,
+        facts: RunFacts,
         epoch: u32,
         sample_batch: usize,
     ) -> Result<Desk> {
-        let ledger = Arc::new(Ledger::new(shape, epoch));
+        let ledger = Arc::new(Ledger::new(facts, epoch));
         let keeper = self.keeper(spec, &ledger)?;
         self.arrivals.begin(Arc::clone(&ledger));
         self.health.met("run", format!("epoch {epoch}"));
@@ -418,11 +441,10 @@ impl TrainingThread {
         Ok(self.runtime.block_on(Keeper::start(config, store, ledger, spec, lease, metrics))?)
     }
 
-    fn spec(&self, open: &OpenRun<'_>) -> Result<RunSpec> {
+    fn spec(&self, open: &OpenRun<'_>, transitions: &Transitions) -> Result<RunSpec> {
         let settings = &self.plan.settings;
         let model = open.model();
         let steps = settings.num_inference_steps;
-        let transitions = self.plan.transitions(&model.scheduler, steps)?;
         device::parse(&settings.device)?;
         Ok(RunSpec {
             run_id: self.run_id.clone(),
@@ -434,7 +456,7 @@ impl TrainingThread {
             scheduler_digest: transitions.digest(),
             dtype: settings.dtype.name().into(),
             state_dtype: settings.state_dtype,
-            task: self.plan.reward.label(),
+            task: self.plan.rewards.reward.label(),
         })
     }
 }

@@ -1,8 +1,7 @@
 //! Dynamic batching: images that arrive one by one, from any sampler, are scored together. The model
 //! lives on a thread of its own; the queue before it is bounded.
 
-use crate::error::RewardError;
-use crate::rewards::Rewards;
+use ddpo_rewards::{RewardError, Rewards};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
@@ -178,8 +177,8 @@ fn score(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RewardDescription, RewardModel};
-    use crate::own::server::ServerError;
+    use ddpo_rewards::model::{RewardDescription, RewardModel};
+    use ddpo_rewards::external::server::error::ServerError;
     use std::sync::Mutex;
 
     /// Scores an image by its first level; 13 is no number, and nobody is there to score 14. Notes the

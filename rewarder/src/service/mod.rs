@@ -8,7 +8,7 @@
 //! ```
 
 pub mod batcher;
-pub mod fake;
 pub mod relay;
 pub mod run;
+pub mod scoring;
 pub mod settings;

@@ -1,7 +1,8 @@
 //! The way through the rewarder: a trajectory comes in, its image is scored, and all of it goes on to
 //! the learner; the learner's receipt goes back. States but the last are passed on as they came.
 
-use crate::service::batcher::{Batcher, ScoringError};
+use crate::service::batcher::ScoringError;
+use crate::service::scoring::{CurrentScoring, Scoring};
 use ddpo_delivery::incoming::IncomingTrajectory;
 use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
 use ddpo_delivery::uplink::Uplink;
@@ -40,6 +41,12 @@ enum NotScored {
     /// Its last state is no image.
     #[error("trajectory {id}: x_0: {source}")]
     Image { id: String, source: ImageError },
+    /// The learner has not described its reward yet.
+    #[error("the rewarder waits for the learner to describe the run's reward")]
+    NoReward,
+    /// It belongs to another run than the rewarder scores for.
+    #[error("run: expected {expected}, which this rewarder scores for, found {found}")]
+    OtherRun { expected: String, found: String },
     /// The reward model did not score it.
     #[error("trajectory {id}: {source}")]
     Model { id: String, source: ScoringError },
@@ -50,6 +57,7 @@ impl NotScored {
     fn is_final(&self) -> bool {
         match self {
             Self::Image { .. } => true,
+            Self::NoReward | Self::OtherRun { .. } => false,
             Self::Model { source, .. } => matches!(source, ScoringError::Refused(_)),
         }
     }
@@ -64,36 +72,29 @@ impl NotScored {
 
 /// The handler of incoming trajectories.
 pub struct Relay {
-    task: String,
-    pixel_map: PixelMap,
-    batcher: Batcher,
+    current: CurrentScoring,
     uplink: Uplink,
     board: Board,
     counters: Arc<RelayCounters>,
     running: TaskTracker,
 }
 
-/// What a relay is made of.
-pub struct RelayParts {
-    /// The task, as the learner names it.
-    pub task: String,
-    /// How states become 8-bit images.
-    pub pixel_map: PixelMap,
-    /// The queue before the reward model.
-    pub batcher: Batcher,
-    /// The way to the learner.
-    pub uplink: Uplink,
-    /// Where trajectories are shown.
-    pub board: Board,
-}
-
 impl Relay {
-    /// A relay.
+    /// Makes a relay that scores with the models of `current` and sends to `uplink`.
     #[must_use]
-    pub fn new(parts: RelayParts) -> Self {
-        let RelayParts { task, pixel_map, batcher, uplink, board } = parts;
-        let (counters, running) = (Arc::default(), TaskTracker::new());
-        Self { task, pixel_map, batcher, uplink, board, counters, running }
+    pub fn new(current: CurrentScoring, uplink: Uplink, board: Board) -> Self {
+        Self { current, uplink, board, counters: Arc::default(), running: TaskTracker::new() }
+    }
+
+    /// Returns the models for trajectories of a run.
+    fn scoring(&self, run_id: &str) -> Result<Arc<Scoring>, NotScored> {
+        let current = self.current.borrow().clone().ok_or(NotScored::NoReward)?;
+        if current.run_id == run_id {
+            Ok(current)
+        } else {
+            let (expected, found) = (current.run_id.clone(), run_id.to_owned());
+            Err(NotScored::OtherRun { expected, found })
+        }
     }
 
     /// Counts since the start.
@@ -108,21 +109,25 @@ impl Relay {
         self.running.wait().await;
     }
 
-    fn image(&self, trajectory: &IncomingTrajectory) -> Result<RgbImage, NotScored> {
+    async fn score(
+        &self,
+        scoring: &Scoring,
+        trajectory: &IncomingTrajectory,
+    ) -> Result<Score, NotScored> {
+        let image = image(trajectory, scoring.pixel_map)?;
         let id = || trajectory.identity.trajectory_id.clone();
-        let shape = trajectory.header.shape;
-        let last = trajectory.states.last().map_or(&[][..], |state| state);
-        let state = decode(last, trajectory.header.dtype);
-        RgbImage::from_state(&state, (shape.channels, shape.height, shape.width), self.pixel_map)
-            .map_err(|source| NotScored::Image { id: id(), source })
-    }
-
-    async fn score(&self, trajectory: &IncomingTrajectory) -> Result<Score, NotScored> {
-        let image = self.image(trajectory)?;
-        let id = || trajectory.identity.trajectory_id.clone();
-        let score = self.batcher.score(image, trajectory.header.purpose).await;
+        let score = scoring.batcher.score(image, trajectory.header.purpose).await;
         score.map_err(|source| NotScored::Model { id: id(), source })
     }
+}
+
+fn image(trajectory: &IncomingTrajectory, map: PixelMap) -> Result<RgbImage, NotScored> {
+    let id = || trajectory.identity.trajectory_id.clone();
+    let shape = trajectory.header.shape;
+    let last = trajectory.states.last().map_or(&[][..], |state| state);
+    let state = decode(last, trajectory.header.dtype);
+    RgbImage::from_state(&state, (shape.channels, shape.height, shape.width), map)
+        .map_err(|source| NotScored::Image { id: id(), source })
 }
 
 /// The relay as the intake holds it.
@@ -130,6 +135,10 @@ pub struct RelayHandler(pub Arc<Relay>);
 
 impl IntakeHandler for RelayHandler {
     fn admit(&self, opening: &Opening) -> Result<(), Refusal> {
+        if let Err(error) = self.0.scoring(&opening.identity.run_id) {
+            let reason = error.to_string();
+            return Err(Refusal { verdict: Verdict::RetryLater, reason });
+        }
         match opening.header.shape.channels {
             1 | 3 => Ok(()),
             found => {
@@ -169,8 +178,13 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
     let id = trajectory.identity.trajectory_id.clone();
     relay.board.complete(&id, &trajectory.log_probs);
     let span = tracing::info_span!("score", trajectory.id = id, reward = field::Empty);
-    let score = match relay.score(&trajectory).instrument(span.clone()).await {
-        Ok(score) => score,
+    let scored = async {
+        let scoring = relay.scoring(&trajectory.identity.run_id)?;
+        let score = relay.score(&scoring, &trajectory).await?;
+        Ok::<_, NotScored>(GivenScore { score, reward: scoring.reward.clone() })
+    };
+    let given = match scored.instrument(span.clone()).await {
+        Ok(given) => given,
         Err(error) => {
             relay.counters.failed.fetch_add(1, Ordering::Relaxed);
             let not_finite = u64::from(error.is_not_finite());
@@ -186,12 +200,11 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
             return receipt.answer(Verdict::Invalid, error.to_string());
         }
     };
-    span.record("reward", score.reward);
+    span.record("reward", given.score.reward);
     drop(span);
     relay.counters.scored.fetch_add(1, Ordering::Relaxed);
-    relay.board.scored(&id, &score);
-    let score = GivenScore { score, task: relay.task.clone() };
-    let pending = match relay.uplink.send(trajectory, Some(score)) {
+    relay.board.scored(&id, &given.score);
+    let pending = match relay.uplink.send(trajectory, Some(given)) {
         Ok(pending) => pending,
         Err(error) => {
             relay.board.rejected(&id, &error.to_string());

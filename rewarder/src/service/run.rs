@@ -1,17 +1,17 @@
-//! The service as a whole: loads the reward model, takes trajectories, and drains.
+//! The service as a whole: opens the reward that the learner describes, takes trajectories, and drains.
 
-use crate::own::waiting::{Reach, Waiting};
-use crate::rewards::Rewards;
-use crate::service::batcher::Batcher;
-use crate::service::fake::MeanLevel;
-use crate::service::relay::{Relay, RelayCounters, RelayHandler, RelayParts};
+use crate::service::relay::{Relay, RelayCounters, RelayHandler};
+use crate::service::scoring::{self, CurrentScoring, ScoringParts};
 use crate::service::settings::RewarderSettings;
 use anyhow::{Context, Result};
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::intake::{Intake, IntakeCounters, IntakeSettings};
+use ddpo_delivery::run::RunClient;
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
 use ddpo_diffusion::device;
 use ddpo_inspector::board::{Board, BoardLimits};
+use ddpo_rewards::{RewardRuntime, Rewards};
+use ddpo_rollout::reward::RewardSpec;
 use ddpo_service::host::Host;
 use ddpo_service::inspector::{ServiceInfo, Status, StatusSource};
 use ddpo_service::metrics::Metrics;
@@ -21,41 +21,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::service::RoutesBuilder;
 
 /// Names of the health conditions.
 pub const CONDITIONS: [&str; 2] = ["model", "learner"];
 
-/// How long trajectories are held for a reward server that does not answer, before they are sent back
-/// to where they came from.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Runs the service until somebody asks to stop.
+/// Runs the service until shutdown is requested. `open` opens the models of a specification.
 ///
 /// # Errors
-/// What kept it from starting.
-pub async fn run(host: Host, settings: RewarderSettings) -> Result<()> {
-    let uplink = uplink(&host, &settings)?;
-    let task = settings.reward()?.label();
-    let rewards = match rewards(&settings, waiting(&host, &task)) {
-        // Asked to stop while it waited for a reward server.
-        Err(_) if host.shutdown.requested() => {
-            host.close().await;
-            return Ok(());
-        }
-        opened => opened?,
-    };
-    let batcher = Batcher::start(rewards, settings.batcher(), host.metrics.clone())?;
-    host.health.met("model", task.clone());
+/// Settings, ports or reward models that cannot be used.
+pub async fn run<O>(host: Host, settings: RewarderSettings, open: O) -> Result<()>
+where
+    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
+{
+    let to_learner = uplink_settings(&host, &settings)?;
+    let client = RunClient::new(&to_learner).context("rewarder.learners")?;
+    let uplink = Uplink::start(to_learner, &Handle::current()).context("rewarder.learners")?;
+    let runtime = settings.runtime(scoring::waiting(&host.health, &host.shutdown))?;
+    let (opened, current) = watch::channel(None);
     let board = Board::new(BoardLimits::default());
-    let relay = Arc::new(Relay::new(RelayParts {
-        task,
-        pixel_map: settings.pixel_map(),
-        batcher: batcher.clone(),
-        uplink: uplink.clone(),
-        board: board.clone(),
-    }));
+    let relay = Arc::new(Relay::new(current.clone(), uplink.clone(), board.clone()));
     let intake = Intake::new(
         Arc::new(RelayHandler(Arc::clone(&relay))),
         IntakeSettings {
@@ -67,7 +54,7 @@ pub async fn run(host: Host, settings: RewarderSettings) -> Result<()> {
     let source = Source {
         info: host.info(),
         uplink: uplink.clone(),
-        batcher,
+        current,
         relay: Arc::clone(relay.counters()),
         intake: Arc::clone(intake.counters()),
     };
@@ -75,37 +62,25 @@ pub async fn run(host: Host, settings: RewarderSettings) -> Result<()> {
     own.add_service(intake.rewarder_service());
     serve(&host, &board, source, &["ddpo.v1.Rewarder", "ddpo.v1.Inspector"], own).await?;
     tokio::spawn(link::follow(host.health.clone(), "learner", uplink.link()));
-    host.shutdown.wait().await;
+    let parts = ScoringParts {
+        client,
+        runtime,
+        batcher: settings.batcher(),
+        open: Arc::new(open),
+        health: host.health.clone(),
+        metrics: host.metrics.clone(),
+        shutdown: host.shutdown.clone(),
+    };
+    let followed = scoring::follow(parts, opened).await;
     drain(&host, &intake, &relay, &uplink).await;
     host.close().await;
-    Ok(())
+    followed
 }
 
-/// While no reward server answers, the model's condition is not met, and samplers are told to come
-/// again.
-fn waiting(host: &Host, task: &str) -> Waiting {
-    let (health, shutdown, task) = (host.health.clone(), host.shutdown.clone(), task.to_owned());
-    let tell = move |reach: &Reach| match reach {
-        Reach::Lost(line) => health.unmet("model", line.clone()),
-        Reach::Found(_) => health.met("model", task.clone()),
-    };
-    Waiting::new(tell, move || shutdown.requested()).patient_for(PATIENCE)
-}
-
-fn rewards(settings: &RewarderSettings, waiting: Waiting) -> Result<Rewards> {
-    let (reward, held_out) = (settings.reward()?, settings.held_out()?);
-    if settings.fake_reward {
-        return Ok(Rewards::alone(Box::new(MeanLevel)));
-    }
-    let options = settings.reward_options(waiting)?;
-    Ok(Rewards::open(&reward, &held_out, &options, &mut |line| tracing::info!("{line}"))?)
-}
-
-fn uplink(host: &Host, settings: &RewarderSettings) -> Result<Uplink> {
+fn uplink_settings(host: &Host, settings: &RewarderSettings) -> Result<UplinkSettings> {
     let own = link::uplink_settings(&host.client_auth, Destination::Learner, &settings.learners)
         .context("rewarder.learners")?;
-    let settings = UplinkSettings { receipt_timeout: Duration::from_secs(30), ..own };
-    Uplink::start(settings, &Handle::current()).context("rewarder.learners")
+    Ok(UplinkSettings { receipt_timeout: Duration::from_secs(30), ..own })
 }
 
 /// Takes nothing more, finishes what is here, and passes the last receipts back.
@@ -127,7 +102,7 @@ async fn drain(host: &Host, intake: &Intake<RelayHandler>, relay: &Relay, uplink
 struct Source {
     info: ServiceInfo,
     uplink: Uplink,
-    batcher: Batcher,
+    current: CurrentScoring,
     relay: Arc<RelayCounters>,
     intake: Arc<IntakeCounters>,
 }
@@ -155,7 +130,8 @@ impl StatusSource for Source {
 
     fn measure(&self, metrics: &Metrics) {
         link::measure(metrics, "rewarder", &self.uplink);
-        metrics.queue_depth.set(["reward_model"], self.batcher.waiting() as f64);
+        let waiting = self.current.borrow().as_ref().map_or(0, |scoring| scoring.batcher.waiting());
+        metrics.queue_depth.set(["reward_model"], waiting as f64);
         metrics.devices(device::memory());
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP/2 settings besides those of [`ddpo_proto::transport`].
 
-use ddpo_proto::transport::KeepAlive;
+use ddpo_delivery::transport::KeepAlive;
 use std::time::Duration;
 
 /// Largest list of headers (bytes).

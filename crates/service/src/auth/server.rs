@@ -6,7 +6,7 @@ use crate::auth::http2::{HANDSHAKE, HEADERS, KEEP_ALIVE};
 use crate::auth::token::{self, TokenCheck};
 use crate::metrics::Metrics;
 use crate::settings::ServiceSettings;
-use ddpo_proto::transport;
+use ddpo_delivery::transport;
 use ddpo_settings::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Conversion of the board's records to the messages of `ddpo.v1`.
 
+use bytes::Bytes;
 use ddpo_inspector::record::{Record, Stage};
 use ddpo_inspector::thumbnail;
 use ddpo_proto::wire;
@@ -42,7 +43,8 @@ pub fn full(record: &Record, image_png: Vec<u8>) -> wire::GetTrajectoryResponse 
             .iter()
             .map(|part| wire::ScoreComponent { name: part.name.clone(), value: part.value })
             .collect(),
-        task: String::new(),
+        reward_label: String::new(),
+        reward_digest: Bytes::new(),
     });
     wire::GetTrajectoryResponse {
         trajectory: Some(summary(record)),
