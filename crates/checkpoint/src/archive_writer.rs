@@ -29,7 +29,7 @@ const LARGE_BYTES: usize = 0xffff_0000;
 /// No more than one tensor is copied at a time.
 ///
 /// # Errors
-/// When a tensor's type has no place in the format, a value cannot be fetched from its device, or
+/// If a tensor's type has no place in the format, a value cannot be fetched from its device, or
 /// the file cannot be written; `path` is then as it was.
 pub fn write_archive(path: &Path, root: &PickleItem) -> Result<(), WriteError> {
     let emitted = emit(root).map_err(|Unsupported(tensor, found)| WriteError::UnsupportedKind {

@@ -63,8 +63,7 @@ impl FrontMatter {
     }
 
     /// Reads the text of a card. Invalid YAML gives an empty front matter.
-    #[must_use]
-    pub fn of_text(text: &str) -> Self {
+    fn of_text(text: &str) -> Self {
         let mut lines = text.trim_start_matches('\u{feff}').split_inclusive('\n');
         if lines.next().map(str::trim_end) != Some("---") {
             return Self::default();

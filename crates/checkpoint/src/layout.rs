@@ -19,7 +19,7 @@ pub(crate) const SCHEDULER_CONFIG: &str = "scheduler_config.json";
 pub(crate) const WEIGHTS_SAFETENSORS: &str = "diffusion_pytorch_model.safetensors";
 pub(crate) const WEIGHTS_BIN: &str = "diffusion_pytorch_model.bin";
 
-/// Where the parts of a pipeline are.
+/// The parts of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineFolder {
     /// JSON of the UNet's config.
@@ -32,7 +32,7 @@ pub struct PipelineFolder {
     pub root: PathBuf,
 }
 
-/// Why a folder is not a pipeline that can be opened.
+/// Errors from opening a pipeline or a model.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// There is no such folder.
@@ -42,7 +42,7 @@ pub enum LayoutError {
         path: PathBuf,
         /// What the folder should hold.
         what: &'static str,
-        /// What is there instead.
+        /// What was found instead.
         found: &'static str,
     },
     /// A file that every pipeline or model has is missing.
@@ -62,7 +62,7 @@ pub enum LayoutError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A config is not a JSON object.
@@ -92,7 +92,7 @@ pub enum LayoutError {
 /// Finds the configs and the weights of a pipeline in either layout.
 ///
 /// # Errors
-/// When a part is missing or unreadable, or the pipeline or its UNet is of a class that is not
+/// If a part is missing or unreadable, or the pipeline or its UNet is of a class that is not
 /// supported.
 pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
     check_folder(root, PIPELINE)?;

@@ -1,12 +1,12 @@
 //! Checkpoints in diffusers' layout: reading, strict loading, writing, and the Hugging Face Hub.
 //!
-//! Where it stands in the flow: the command line names a folder or a repository, [`resolve()`] turns
-//! that name into a folder, [`open_pipeline`] finds the configs and the weights in it, and
+//! The command line names a folder or a repository, [`resolve()`] turns that name into a
+//! folder, [`open_pipeline`] finds the configs and the weights in it, and
 //! [`load_into`] fills the tensors of a network. On the way out [`save_pipeline`] writes the same
 //! layout into a folder that [`ddpo_files::publish_folder`] publishes atomically.
 //!
 //! The crate knows nothing of any network: it deals in JSON texts and tensors. No pickle is ever
-//! executed: [`pickle`] parses the few opcodes that describe tensors and refuses everything else.
+//! executed: the parser knows the few opcodes that describe tensors and refuses everything else.
 //!
 //! Sources: diffusers 0.35 (`pipelines/pipeline_utils.py`, `models/modeling_utils.py`), the
 //! safetensors format, PyTorch 2.11 (`torch/serialization.py`, `torch/_utils.py`) and
@@ -17,17 +17,17 @@ mod dtype;
 mod names;
 mod write_error;
 
-pub mod front_matter;
+mod front_matter;
 pub mod hub;
-pub mod layout;
-pub mod model_folder;
-pub mod pickle;
-pub mod resolve;
-pub mod save;
-pub mod strict;
-pub mod tensors;
-pub mod unpack;
-pub mod writer;
+mod layout;
+mod model_folder;
+mod pickle;
+mod resolve;
+mod save;
+mod strict;
+mod tensors;
+mod unpack;
+mod writer;
 
 pub use archive_writer::write_archive;
 pub use front_matter::{FrontMatter, MODEL_CARD};

@@ -11,7 +11,7 @@ const MODEL: &str = "transformers image model";
 pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 pub(crate) const MODEL_WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
-/// Where the parts of an image model are.
+/// The parts of an image model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelFolder {
     /// JSON of the network's config.
@@ -27,7 +27,7 @@ pub struct ModelFolder {
 /// Finds the configs and the weights of an image model.
 ///
 /// # Errors
-/// When a part is missing or unreadable, or a config is no JSON object.
+/// If a part is missing or unreadable, or a config is no JSON object.
 pub fn open_model(root: &Path) -> Result<ModelFolder, LayoutError> {
     check_folder(root, MODEL)?;
     let (config, _) = read_config(&part(root, &[CONFIG])?)?;

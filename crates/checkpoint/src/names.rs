@@ -1,6 +1,6 @@
 //! Names that a repository, a revision or a file on the Hub may have.
 
-/// Whether a name could be that of a repository: `owner/name`, of letters, digits, `-`, `_`, `.`.
+/// Returns whether a name could be that of a repository: `owner/name`, of letters, digits, `-`, `_`, `.`.
 pub(crate) fn is_repository_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let part = |part: &str| {
@@ -9,14 +9,14 @@ pub(crate) fn is_repository_name(name: &str) -> bool {
     name.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
-/// Whether a path could be that of a file in a repository, and stays in its snapshot.
+/// Returns whether a path could be that of a file in a repository, and stays in its snapshot.
 pub(crate) fn is_file_name(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
     path.len() <= 256 && path.split('/').all(part)
 }
 
-/// Whether a revision could be one, and could be the name of a file.
+/// Returns whether a revision could be one, and could be the name of a file.
 pub(crate) fn is_revision(revision: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);

@@ -1,4 +1,4 @@
-//! From what a user writes to a folder: a path, or a repository on the Hub.
+//! Resolving a name to a folder: a path, or a repository on the Hub.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use crate::hub::{Hub, HubError};
 use crate::names::{is_file_name, is_repository_name};
 use crate::layout::CONFIG;
 
-/// Why a name leads to no folder.
+/// Errors from resolving a name.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// There is no such folder, and the name is not one that a repository could have.
@@ -15,17 +15,17 @@ pub enum ResolveError {
          found {found}"
     )]
     NoFolder {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What is there instead.
+        /// What was found instead.
         found: &'static str,
     },
     /// There is no such file, and the name is not one that a file of a repository could have.
     #[error("`{name}`: expected a file, or one on the hub as `owner/name/file`, found {found}")]
     NoFile {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What is there instead.
+        /// What was found instead.
         found: &'static str,
     },
     /// There is no such folder, and the Hub could not give a repository of that name.
@@ -33,7 +33,7 @@ pub enum ResolveError {
         "checkpoint `{name}`: there is no such folder, and the hub could not give it: {source}"
     )]
     Hub {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// What the Hub said.
         source: Box<HubError>,
@@ -44,7 +44,7 @@ pub enum ResolveError {
 /// the Hub that the environment names.
 ///
 /// # Errors
-/// When there is no such folder and no such repository, or it cannot be fetched.
+/// If there is no such folder and no such repository, or it cannot be fetched.
 pub fn resolve(name_or_path: &str) -> Result<PathBuf, ResolveError> {
     resolve_with_progress(name_or_path, &mut |_| {})
 }

@@ -36,7 +36,7 @@ pub struct PipelineToSave<'a> {
 /// To replace a pipeline atomically, call it inside [`ddpo_files::publish_folder`].
 ///
 /// # Errors
-/// When a config is not a JSON object or a file cannot be written.
+/// If a config is not a JSON object or a file cannot be written.
 pub fn save_pipeline(root: &Path, pipeline: &PipelineToSave<'_>) -> Result<(), WriteError> {
     let (unet, scheduler) = (root.join("unet"), root.join("scheduler"));
     for folder in [root, &unet, &scheduler] {

@@ -25,7 +25,7 @@ pub enum LoadError {
     Copy {
         /// The target.
         tensor: String,
-        /// What libtorch said.
+        /// libtorch's error.
         source: TchError,
     },
 }

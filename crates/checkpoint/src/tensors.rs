@@ -45,7 +45,7 @@ impl TensorFile {
     /// Opens a safetensors file or a torch zip archive (`.bin`, `.pt`, `.pth`), told by content.
     ///
     /// # Errors
-    /// When the file cannot be read, is of another format, is shorter or longer than it says, has
+    /// If the file cannot be read, is of another format, is shorter or longer than it says, has
     /// tensors outside its bounds or of a type that is not read, or is a pickle that asks for
     /// anything but tensors.
     pub fn open(path: &Path) -> Result<Self, TensorFileError> {
@@ -92,17 +92,17 @@ impl TensorFile {
     /// Reads one tensor: on the CPU, contiguous, in storage of its own, of the file's type.
     ///
     /// # Errors
-    /// When there is no such tensor, or the file can no longer be read.
+    /// If there is no such tensor, or the file can no longer be read.
     pub fn read(&self, name: &str) -> Result<Tensor, TensorFileError> {
         let at = self.position(name)?;
         let tensor = self.spans[at].read(&self.file, &self.infos[at]);
         tensor.map_err(|error| self.span_error(name, error))
     }
 
-    /// Whether every value of a tensor is finite, without making the tensor.
+    /// Returns whether every value of a tensor is finite, without making the tensor.
     ///
     /// # Errors
-    /// When there is no such tensor, or the file can no longer be read.
+    /// If there is no such tensor, or the file can no longer be read.
     pub fn is_finite(&self, name: &str) -> Result<bool, TensorFileError> {
         let at = self.position(name)?;
         let finite = self.spans[at].is_finite(&self.file, &self.infos[at]);

@@ -1,14 +1,14 @@
-//! Laying out a checkpoint that is part of a program, so that it is read as any other.
+//! Unpacking a checkpoint that is embedded in a program.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// Why the files could not be laid out.
+/// Errors from unpacking.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// There is no place for a temporary folder.
+    /// The temporary folder could not be created.
     #[error("could not create a temporary folder: {0}")]
     Folder(#[source] io::Error),
     /// A file could not be written there.
@@ -16,12 +16,13 @@ pub enum UnpackError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Writes files, each a path and its bytes, into a temporary folder, which goes when it is dropped.
+/// Writes files, each a path and its bytes, into a temporary folder, which is removed when the
+/// returned value is dropped.
 ///
 /// # Errors
 /// [`UnpackError`].

@@ -57,7 +57,7 @@ impl Serialize for Header<'_> {
 /// contiguous in their own type. No more than one tensor is copied at a time.
 ///
 /// # Errors
-/// When a name comes twice, a type has no place in the format, a value cannot be fetched from its
+/// If a name comes twice, a type has no place in the format, a value cannot be fetched from its
 /// device, or the file cannot be written; `path` is then as it was.
 pub fn write_tensors(
     path: &Path,

@@ -175,7 +175,7 @@ impl GroupNorm {
 
     /// `silu(forward(x + shift))` with `shift` `[B, channels]`, in one operator where there is one
     /// for the model's layout, type and device; otherwise step by step.
-    pub fn forward_silu(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+    pub(crate) fn forward_silu(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
         if self.fuses_silu {
             let Self { groups, eps, weight, bias, .. } = self;
             let norm = GroupNormSilu { groups: *groups, weight, bias, eps: *eps, shift };
@@ -185,7 +185,7 @@ impl GroupNorm {
     }
 
     /// `forward(x + shift)` with `shift` `[B, channels]`.
-    pub fn forward_shifted(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+    pub(crate) fn forward_shifted(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
         match shift {
             Some(shift) => self.forward(&(x + shift.unsqueeze(-1).unsqueeze(-1))),
             None => self.forward(x),

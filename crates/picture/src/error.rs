@@ -1,4 +1,4 @@
-//! What can go wrong between a picture and its file.
+//! Errors of reading and writing pictures.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use ddpo_rollout::image::ImageError;
 use thiserror::Error;
 
-/// Largest picture that is read, in pixels; a header that promises more is refused unread.
+/// Largest image, in pixels. An image whose header states more is refused before decoding.
 pub const MAX_PIXELS: usize = 1 << 27;
 
-/// Why a picture could not be read or written.
+/// Errors from reading and writing pictures.
 #[derive(Debug, Error)]
 pub enum PictureError {
     /// A file or folder could not be opened, read or written.
@@ -17,7 +17,7 @@ pub enum PictureError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The picture in a file is wrong.

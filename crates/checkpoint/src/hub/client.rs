@@ -188,7 +188,7 @@ fn remote(headers: &HeaderMap, has_body: bool) -> Result<Remote, Failure> {
     })
 }
 
-/// Whether a name from the network may be the name of a file.
+/// Returns whether a name from the network may be the name of a file.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     !name.is_empty() && name.len() <= 128 && name.bytes().all(plain)

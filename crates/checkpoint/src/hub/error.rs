@@ -7,13 +7,13 @@ use ddpo_files::WriteFileError;
 
 use crate::layout::LayoutError;
 
-/// Why the Hub could not give a pipeline.
+/// Errors from fetching a repository.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// No folder for the cache is named.
+    /// No folder is set for the cache.
     #[error("no folder for fetched models: hint: set HF_HOME or HOME")]
     NoCache,
-    /// The name is not one that a repository could have.
+    /// The name is not a valid repository name.
     #[error("expected a repository `owner/name`, found `{name}`")]
     BadName {
         /// The name.
@@ -31,7 +31,7 @@ pub enum HubError {
         /// Its folder in the cache.
         cache: PathBuf,
     },
-    /// There is no such repository, or it is private.
+    /// The repository does not exist or is private.
     #[error(
         "there is no repository `{repository}` at {endpoint}; \
          hint: check the spelling; for a private one set HF_TOKEN"
@@ -42,7 +42,7 @@ pub enum HubError {
         /// The Hub.
         endpoint: String,
     },
-    /// There is no such revision.
+    /// The revision does not exist.
     #[error("repository `{repository}` has no revision `{revision}`")]
     NoRevision {
         /// The repository.
@@ -70,7 +70,7 @@ pub enum HubError {
         /// A way out.
         hint: &'static str,
     },
-    /// The Hub could not be reached, gave up half-way, or sent something else than promised.
+    /// The Hub could not be reached, closed the connection early, or sent wrong data.
     #[error("could not fetch `{file}` of `{repository}` from {endpoint}: {reason}")]
     Fetch {
         /// The repository.
@@ -81,7 +81,7 @@ pub enum HubError {
         endpoint: String,
         /// What went wrong.
         reason: String,
-        /// Whether the cache may stand in.
+        /// Whether the cached snapshot may be used instead.
         unreachable: bool,
     },
     /// The cache could not be written.
@@ -89,7 +89,7 @@ pub enum HubError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file of the cache could not be written.
@@ -111,19 +111,19 @@ pub enum HubError {
         /// What is wrong.
         reason: String,
     },
-    /// Everything was fetched, and it is no pipeline that can be opened.
+    /// The fetched files are not a pipeline that can be opened.
     #[error(transparent)]
     Layout(Box<LayoutError>),
 }
 
-/// Why one request failed.
+/// The failure of one request.
 #[derive(Debug)]
 pub(crate) enum Failure {
     NoFile,
     NoRepository,
     NoRevision,
     Denied(u16),
-    /// The server asks to come back later.
+    /// The server is busy.
     Busy(u16),
     Unreachable(String),
     Short {

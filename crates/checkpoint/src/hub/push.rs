@@ -1,9 +1,9 @@
 //! Pushing a folder to a repository on the Hub, as one commit.
 //!
-//! The Hub is asked in four steps: the repository is made, or found; for each file it says whether
-//! it wants it within the commit or in large storage (Git LFS); what large storage lacks is sent
-//! there; the commit names all of it. A push that broke off is simply made again: what large storage
-//! has by then is not sent a second time, and until the commit nothing of it is to be seen.
+//! A push has four steps: create or find the repository; ask for each file whether it belongs in the
+//! commit or in large storage (Git LFS); send the files that large storage lacks; make the commit. An
+//! interrupted push can be repeated: files that large storage already has are not sent again, and
+//! nothing is visible before the commit.
 //!
 //! Source: huggingface_hub 1.x, `_commit_api.py`, `lfs.py` and `hf_api.py` (`create_repo`,
 //! `create_branch`, `create_commit`); git-lfs, `docs/api/batch.md`.
@@ -24,24 +24,24 @@ use api::Api;
 use local::LocalFile;
 use sender::Sender;
 
-/// What came of a push.
+/// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
     /// The commit.
     pub commit: String,
-    /// The repository's page.
+    /// Address of the repository's page.
     pub page: String,
     /// Files in the commit.
     pub files: usize,
-    /// Bytes that were sent to large storage.
+    /// Bytes sent to large storage.
     pub sent_bytes: u64,
 }
 
-/// Pushes a folder to the Hub of these settings. `progress` gets a line for each large file, and one
-/// where something is tried again.
+/// Pushes a folder to the Hub of these settings. `progress` receives a line for each large file and
+/// for each retry.
 ///
 /// # Errors
-/// [`PushError`]; nothing of the push is in the repository then, unless only the last answer was lost.
+/// [`PushError`]. The repository is then unchanged, unless only the answer to the commit was lost.
 pub fn push(
     settings: &HubSettings,
     push: &Push<'_>,

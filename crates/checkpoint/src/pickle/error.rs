@@ -1,6 +1,6 @@
 //! The error of parsing a pickle.
 
-/// Why a pickle is refused.
+/// Errors from parsing a pickle.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PickleError {
     /// The pickle names a function or class that is none of torch's tensor constructors.
@@ -47,7 +47,7 @@ pub enum PickleError {
     /// The outermost value is no dictionary.
     #[error("expected a dictionary of tensors at the root of the pickle, found {found}")]
     NotADictionary {
-        /// What is there instead.
+        /// What was found instead.
         found: &'static str,
     },
     /// Two values have one name once the levels are joined by dots.

@@ -7,7 +7,7 @@ use tch::TchError;
 
 use crate::pickle::PickleError;
 
-/// Why a file of tensors could not be opened or read.
+/// Errors from opening or reading a file of tensors.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorFileError {
     /// The file could not be read.
@@ -15,7 +15,7 @@ pub enum TensorFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The content is of no known format.
@@ -105,7 +105,7 @@ pub enum TensorFileError {
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// What libtorch said.
+        /// libtorch's error.
         source: TchError,
     },
 }

@@ -67,7 +67,7 @@ impl Span {
         Ok(flat.f_as_strided(&info.shape, strides, Some(0))?.f_contiguous()?)
     }
 
-    /// Whether every value is finite; integers always are.
+    /// Returns whether every value is finite; integers always are.
     pub(crate) fn is_finite(&self, file: &File, info: &TensorInfo) -> Result<bool, SpanError> {
         let Some(all_finite) = finite_test(info.kind) else {
             return Ok(true);

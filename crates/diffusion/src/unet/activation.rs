@@ -41,7 +41,7 @@ impl Activation {
 
     /// Applies it to `norm(x + shift)`, `shift` `[B, C]`: the pair that stands before every
     /// convolution of a residual block.
-    pub fn after_norm(self, norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+    pub(crate) fn after_norm(self, norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
         match self {
             Self::Silu => norm.forward_silu(x, shift),
             _ => self.forward(&norm.forward_shifted(x, shift)),

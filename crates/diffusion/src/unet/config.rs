@@ -191,7 +191,7 @@ impl UNetConfig {
 
     /// Channels of the time embedding.
     #[must_use]
-    pub fn time_channels(&self) -> i64 {
+    pub(crate) fn time_channels(&self) -> i64 {
         self.time_embedding_dim.unwrap_or(self.block_out_channels[0] * 4)
     }
 

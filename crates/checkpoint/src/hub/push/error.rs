@@ -1,11 +1,11 @@
-//! Why a folder was not pushed.
+//! Errors of pushing.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::hub::error::HubError;
 
-/// Why a folder was not pushed. No message has the token, or an address that large storage signed.
+/// Errors from pushing a folder. No message contains the token or a signed storage address.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// The names are not those of a repository and a branch.
@@ -17,7 +17,7 @@ pub enum PushError {
     /// The network may not be used.
     #[error("HF_HUB_OFFLINE forbids to push; hint: unset it")]
     Offline,
-    /// Nobody says who pushes.
+    /// No token is set.
     #[error("pushing takes a token, found none; hint: set HF_TOKEN to one that may write")]
     NoToken,
     /// A file or folder cannot be read.
@@ -25,28 +25,28 @@ pub enum PushError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The folder has nothing to push.
+    /// The folder has no files to push.
     #[error("`{}`: expected files to push, found none", .0.display())]
     Empty(PathBuf),
     /// A file's name cannot be that of a file in a repository.
     #[error("`{}`: expected a name of letters, digits, `-`, `_` and `.`", .0.display())]
     FileName(PathBuf),
-    /// The token is not one (status 401).
+    /// The Hub does not know the token (status 401).
     #[error(
         "{endpoint} does not know the token ({action} `{repository}`: status 401{reason}); \
          hint: HF_TOKEN may be misspelt or expired"
     )]
     Unauthorized {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,
         /// The Hub.
         endpoint: String,
-        /// What the Hub says of it.
+        /// The Hub's reason.
         reason: String,
     },
     /// The token may not do that (status 403).
@@ -55,61 +55,61 @@ pub enum PushError {
          hint: it has to be one that may write there"
     )]
     Forbidden {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,
-        /// What the Hub says of it.
+        /// The Hub's reason.
         reason: String,
     },
-    /// There is no such repository or branch (status 404).
+    /// The repository or the branch does not exist (status 404).
     #[error(
         "could not {action} `{repository}`: there is no such thing at {endpoint} (status 404{reason})"
     )]
     NotFound {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,
         /// The Hub.
         endpoint: String,
-        /// What the Hub says of it.
+        /// The Hub's reason.
         reason: String,
     },
-    /// Somebody else was quicker (status 409 or 412).
+    /// The repository changed during the push (status 409 or 412).
     #[error(
         "could not {action} `{repository}`: it changed meanwhile (status {status}{reason}); \
          hint: push again"
     )]
     Conflict {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,
         /// The status.
         status: u16,
-        /// What the Hub says of it.
+        /// The Hub's reason.
         reason: String,
     },
     /// The Hub refuses for another reason.
     #[error("could not {action} `{repository}`: status {status}{reason}")]
     Refused {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,
         /// The status.
         status: u16,
-        /// What the Hub says of it.
+        /// The Hub's reason.
         reason: String,
     },
-    /// The Hub cannot be reached, or broke off every time.
+    /// The Hub could not be reached, or every attempt failed.
     #[error(
         "could not {action} `{repository}`: {reason} ({attempts} attempts); \
          hint: push again, what has been sent is not sent a second time"
     )]
     Unreachable {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,
@@ -118,10 +118,10 @@ pub enum PushError {
         /// How often it was tried.
         attempts: u32,
     },
-    /// The Hub gives an answer that cannot be right.
+    /// The Hub sent an invalid answer.
     #[error("could not {action} `{repository}`: the answer {reason}")]
     Protocol {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,

@@ -2,29 +2,29 @@
 
 use std::path::Path;
 
-/// What is pushed where.
+/// The folder to push and its destination.
 #[derive(Debug, Clone, Copy)]
 pub struct Push<'a> {
-    /// The repository, `owner/name`; it is made if it is not there.
+    /// The repository, `owner/name`; it is created if it does not exist.
     pub repository: &'a str,
-    /// The branch; it is made if it is not there.
+    /// The branch; it is created if it does not exist.
     pub branch: &'a str,
-    /// Whether the repository is private, if it is made.
+    /// The visibility of the repository, if it is created.
     pub visibility: Visibility,
     /// The first line of the commit's message.
     pub message: &'a str,
-    /// The folder whose files are pushed, by their paths in it. Files of the repository that the
-    /// folder does not have stay.
+    /// The folder whose files are pushed, named by their paths in it. Other files of the
+    /// repository are kept.
     pub folder: &'a Path,
-    /// Paths in the folder that are left out.
+    /// Paths in the folder that are not pushed.
     pub leave_out: &'a [&'a str],
 }
 
-/// Who sees a repository that is made.
+/// The visibility of a new repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
-    /// Everybody; or as the owner's settings have it.
+    /// The default of the owner's settings, usually public.
     Usual,
-    /// Nobody else.
+    /// Only the owner can see it.
     Private,
 }

@@ -1,4 +1,4 @@
-//! Requests that are tried again where another attempt may help.
+//! Requests with retries.
 
 use std::thread;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const MOST_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are read.
 const MOST_ANSWER_BYTES: u64 = 4 << 20;
 
-/// Characters of a server's words that are told.
+/// Characters of a server's reason that are reported.
 const MOST_REASON: usize = 300;
 
 /// What a request is for.
@@ -29,7 +29,7 @@ const MOST_REASON: usize = 300;
 pub(super) struct Purpose {
     /// What it does to the repository, for messages.
     pub(super) action: &'static str,
-    /// A status that is as good as success.
+    /// A status that counts as success.
     pub(super) content_with: Option<u16>,
 }
 
@@ -48,7 +48,7 @@ impl Answer {
     }
 }
 
-/// Why one attempt failed.
+/// The failure of one attempt.
 enum Trouble {
     Status {
         status: u16,
@@ -56,11 +56,11 @@ enum Trouble {
         wait: Option<Duration>,
     },
     Unreachable(String),
-    /// A file that cannot be read does not get better.
+    /// A local file could not be read.
     Local(PushError),
 }
 
-/// The connections to a Hub, and whose they are.
+/// The connections to a Hub and its token.
 #[derive(Debug)]
 pub(super) struct Sender {
     /// The Hub.
@@ -99,7 +99,7 @@ impl Sender {
         self.agent.put(url)
     }
 
-    /// Whether the Hub has the repository, for one that may not make it.
+    /// Returns whether the Hub has the repository, for one that may not make it.
     pub(super) fn has_repository(&self, progress: &mut dyn FnMut(&str)) -> bool {
         let url = format!("{}/api/models/{}", self.endpoint, self.repository);
         let purpose = Purpose { action: "look at", content_with: None };
@@ -202,7 +202,7 @@ impl Sender {
     /// A failure of the connection, without the address: it may be a signed one.
     fn unreachable(&self, error: &ureq::Error) -> String {
         match error {
-            ureq::Error::BadUri(_) => "it gave an address that is none".into(),
+            ureq::Error::BadUri(_) => "it sent an invalid address".into(),
             error => self.clean(&error.to_string()),
         }
     }
@@ -239,7 +239,7 @@ impl Trouble {
     }
 }
 
-/// Whether a status may be another one the next time.
+/// Returns whether a status may be another one the next time.
 fn passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
