@@ -9,14 +9,15 @@ use ddpo_algorithm::learner::Learner;
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_checkpoint::open_model;
 use ddpo_diffusion::device::set_threads;
-use ddpo_diffusion::dtype::Dtype;
+use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
-use ddpo_rewarder::vision::preprocess::ImageProcessor;
-use ddpo_rewarder::vision::preprocess::config::{Family, PreprocessorConfig};
-use ddpo_rewarder::{RewardModel, RewardOptions, RewardSource, Task};
+use ddpo_rewards::vision::preprocess::ImageProcessor;
+use ddpo_rewards::vision::preprocess::config::{Family, PreprocessorConfig};
+use ddpo_rewards::{RewardModel, RewardRuntime};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::reward::{RewardSettings, Task};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype, Trajectory};
 use ddpo_run::model::Model;
@@ -68,16 +69,17 @@ pub fn run() -> Result<()> {
             }
             Request::Jpeg { size, count, threads } => jpeg(size, count, threads)?,
             Request::Reward { task, model, head, dtype, threads } => {
-                let options = RewardOptions {
+                let settings = RewardSettings {
                     model: Some(model),
                     aesthetic_head: head,
-                    kind: named::<Dtype>("dtype", &dtype)?.kind(),
-                    device: Device::cuda_if_available(),
-                    threads: set_threads(Some(threads))?,
-                    ..RewardOptions::default()
+                    dtype: named("dtype", &dtype)?,
+                    ..RewardSettings::new(named::<Task>("task", &task)?)
                 };
-                let source = RewardSource::Task(task.parse()?);
-                reward = Some(source.open(&options, &mut |_| {})?);
+                let runtime = RewardRuntime {
+                    device: Device::cuda_if_available(),
+                    ..RewardRuntime::on_threads(set_threads(Some(threads))?)
+                };
+                reward = Some(ddpo_rewards::open(&settings, &runtime, &mut |_| {})?);
                 json!({ "ok": true })
             }
             Request::Score { size, count } => {
@@ -209,9 +211,9 @@ fn preprocess(model: &str, family: &str, images: &[RgbImage], threads: usize) ->
 
 fn jpeg(size: usize, count: usize, threads: usize) -> Result<Value> {
     let images = images(size, count)?;
-    let options = RewardOptions::on_threads(threads);
-    let source = RewardSource::Task(Task::JpegIncompressibility);
-    let mut reward = source.open(&options, &mut |_| {})?;
+    let settings = RewardSettings::new(Task::JpegIncompressibility);
+    let runtime = RewardRuntime::on_threads(threads);
+    let mut reward = ddpo_rewards::open(&settings, &runtime, &mut |_| {})?;
     let start = Instant::now();
     let scores = reward.score(&images)?;
     let seconds = start.elapsed().as_secs_f64();

@@ -6,7 +6,6 @@ use ddpo_algorithm::learner::Learner;
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::device;
 use ddpo_files::write_file;
-use ddpo_rewarder::Task;
 use ddpo_run::batch_file::BatchFile;
 use ddpo_run::card::base::BaseModel;
 use ddpo_run::card::finetuning::{Command, Finetuning};
@@ -29,9 +28,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     settings.num_samples_per_epoch = samples;
     settings.num_inference_steps = batch.steps();
     settings.num_epochs = 1;
-    settings.task.parse::<Task>()?;
     let plan = Plan::new(settings)?;
-    crate::reward::check(&plan)?;
     let device = device::parse(&plan.settings.device)?;
     let threads = device::set_threads(plan.settings.threads)?;
     let model = Model::open(&plan.settings.ddpm_ckpt, &mut crate::output::aside)?;
@@ -68,8 +65,8 @@ fn card(plan: &Plan, model: &Model) -> ModelCard {
     let finetuning = Finetuning {
         base: &BaseModel::of(model),
         settings: &without_paths(&plan.settings),
-        reward: &plan.reward,
-        held_out: &plan.held_out,
+        reward: &plan.rewards.reward,
+        held_out: &plan.rewards.held_out,
         shape: model.shape,
         epoch: 1,
         command: Command::Replay,

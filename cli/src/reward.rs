@@ -1,37 +1,33 @@
-//! From settings to the models of the rewards.
+//! From settings to reward models.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ddpo_diffusion::device;
-use ddpo_rewarder::own::waiting::{Reach, Waiting};
-use ddpo_rewarder::{RewardOptions, RewardSource, Rewards};
+use ddpo_rewards::external::waiting::{Reach, Waiting};
+use ddpo_rewards::{RewardRuntime, resolve};
+use ddpo_rollout::reward::RewardSpec;
 use ddpo_run::plan::Plan;
+use ddpo_run::resume::reward_of_run;
 
-/// Checks that there are all rewards that a run asks for, by their names.
-pub fn check(plan: &Plan) -> Result<()> {
-    let setting = if plan.settings.reward.is_some() { "reward" } else { "task" };
-    RewardSource::of(&plan.reward).with_context(|| format!("{setting} = {}", plan.reward))?;
-    for reward in &plan.held_out {
-        RewardSource::of(reward).with_context(|| format!("eval_reward = {reward}"))?;
+/// Returns what a run is scored with: as `run.toml` records it for a run that resumes, otherwise made
+/// from the settings.
+pub fn spec(plan: &Plan, resume: bool) -> Result<RewardSpec> {
+    let recorded = if resume { reward_of_run(&plan.folder())? } else { None };
+    match recorded {
+        Some(spec) => Ok(spec),
+        None => Ok(resolve(&plan.rewards, &mut crate::output::aside)?),
     }
-    Ok(())
 }
 
-/// The reward models of a run. They are opened before anything of the run is read or written.
-pub fn open(plan: &Plan) -> Result<Rewards> {
-    let settings = &plan.settings;
-    let options = RewardOptions {
-        model: settings.reward_model.clone(),
-        aesthetic_head: settings.aesthetic_head.clone(),
-        age_reward: settings.age_reward.parse()?,
-        device: device::parse(&settings.device)?,
-        kind: settings.reward_dtype.kind(),
-        threads: device::set_threads(settings.threads)?,
+/// Returns where the reward models run. Sets libtorch's threads.
+pub fn runtime(device: &str, threads: Option<usize>) -> Result<RewardRuntime> {
+    Ok(RewardRuntime {
+        device: device::parse(device)?,
+        threads: device::set_threads(threads)?,
         waiting: waiting(),
-    };
-    Ok(Rewards::open(&plan.reward, &plan.held_out, &options, &mut crate::output::aside)?)
+    })
 }
 
-/// A reward server that does not answer is waited for, with a line that says so, until Ctrl-C.
+/// Waits for a reward server that does not answer, with one line, until Ctrl-C.
 #[must_use]
 pub fn waiting() -> Waiting {
     let tell = |reach: &Reach| match reach {

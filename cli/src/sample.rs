@@ -4,7 +4,7 @@ use crate::arguments::SampleCommand;
 use crate::named::named;
 use anyhow::{Context, Result, bail};
 use ddpo_diffusion::device;
-use ddpo_diffusion::dtype::Dtype;
+use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_picture::write_png;
 use ddpo_rollout::image::PixelMap;

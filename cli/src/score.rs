@@ -2,15 +2,12 @@
 
 use crate::arguments::ScoreCommand;
 use crate::named::named;
-use anyhow::{Context, Result, anyhow, bail};
-use ddpo_diffusion::device;
-use ddpo_diffusion::dtype::Dtype;
+use anyhow::{Result, anyhow, bail};
 use ddpo_picture::{images_under, read_image};
-use ddpo_rewarder::{RewardOptions, RewardSource, Rewards, Task};
+use ddpo_rewards::{Rewards, resolve};
 use ddpo_rollout::noise::Purpose;
-use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::reward::{ExpressionError, RewardExpression, RewardSettings, Task};
 use ddpo_run::table::Columns;
-use std::io::Write;
 
 /// Images read and scored together.
 const BATCH: usize = 256;
@@ -25,7 +22,7 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
     if paths.is_empty() {
         bail!("no images to score");
     }
-    let mut rewards = Rewards::open(&reward, &[], &options(command)?, &mut crate::output::aside)?;
+    let mut rewards = open(command, reward)?;
     let mut out = csv::Writer::from_writer(std::io::stdout().lock());
     let mut columns = None;
     for chunk in paths.chunks(BATCH) {
@@ -44,23 +41,23 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
 }
 
 fn reward(command: &ScoreCommand) -> Result<RewardExpression> {
-    let Some(text) = &command.reward else {
-        return Ok(command.task.parse::<Task>()?.name().parse()?);
-    };
-    let told = |error| anyhow!("--reward = {text}: expected {error}");
-    let reward: RewardExpression = text.parse().map_err(told)?;
-    RewardSource::of(&reward).with_context(|| format!("--reward = {text}"))?;
-    Ok(reward)
+    match &command.reward {
+        None => Ok(command.task.parse::<Task>().map_err(|error| anyhow!("--task: {error}"))?.into()),
+        Some(text) => text.parse().map_err(|error: ExpressionError| {
+            anyhow!("--reward = {text}: expected {error}")
+        }),
+    }
 }
 
-fn options(command: &ScoreCommand) -> Result<RewardOptions> {
-    Ok(RewardOptions {
+fn open(command: &ScoreCommand, reward: RewardExpression) -> Result<Rewards> {
+    let settings = RewardSettings {
         model: command.reward_model.clone(),
         aesthetic_head: command.aesthetic_head.clone(),
-        age_reward: command.age_reward.parse()?,
-        device: device::parse(&command.device)?,
-        kind: named::<Dtype>("--dtype", &command.dtype)?.kind(),
-        threads: device::set_threads(command.threads)?,
-        waiting: crate::reward::waiting(),
-    })
+        age_reward: named("--age-reward", &command.age_reward)?,
+        dtype: named("--dtype", &command.dtype)?,
+        ..RewardSettings::new(reward)
+    };
+    let runtime = crate::reward::runtime(&command.device, command.threads)?;
+    let spec = resolve(&settings, &mut crate::output::aside)?;
+    Ok(Rewards::open(&spec, &runtime, &mut crate::output::aside)?)
 }

@@ -5,7 +5,8 @@ use crate::train::{InProcess, Page, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
-use ddpo_rewarder::{Rewards, Task};
+use ddpo_rewards::Rewards;
+use ddpo_rollout::reward::RewardSpec;
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host, Outcome};
 use ddpo_run::open::OpenRun;
@@ -25,15 +26,15 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
         true => settings_of_run(&asked)?,
         false => asked.settings,
     };
-    settings.task.parse::<Task>()?;
     let plan = Plan::new(settings)?;
-    reward::check(&plan)?;
     if command.dry_run {
         return print(&plan.settings).map(|()| ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
-    // A reward that cannot be had is refused before anything is loaded or written.
-    let rewards = reward::open(&plan)?;
+    // A reward that cannot be opened is an error before anything is loaded or written.
+    let spec = reward::spec(&plan, command.resume)?;
+    let runtime = reward::runtime(&plan.settings.device, plan.settings.threads)?;
+    let rewards = Rewards::open(&spec, &runtime, &mut crate::output::aside)?;
     interrupt::install()?;
     let folder = match command.resume {
         true => RunFolder::existing(&plan.folder()),
@@ -41,7 +42,7 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     };
     let page =
         command.dashboard.map(|listen| Page::serve(listen, folder.root().into())).transpose()?;
-    match train(&plan, rewards, &folder, page.as_ref())? {
+    match train(&plan, (&spec, rewards), &folder, page.as_ref())? {
         Outcome::Finished => Ok(ExitCode::SUCCESS),
         Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
     }
@@ -59,7 +60,7 @@ fn check_staleness(settings: &Settings) -> Result<(), InvalidSetting> {
 
 fn train(
     plan: &Plan,
-    rewards: Rewards,
+    (spec, rewards): (&RewardSpec, Rewards),
     folder: &RunFolder,
     page: Option<&Page>,
 ) -> Result<Outcome> {
@@ -69,7 +70,7 @@ fn train(
     if let Some(page) = page {
         progress.say(&format!("the run live: {}", page.address));
     }
-    let open = OpenRun::open(plan, folder, &progress)?;
+    let open = OpenRun::open(plan, spec, folder, &progress)?;
     let rollouts = InProcess::new(plan, rewards, &open)?;
     let mut rollouts = rollouts.shown_on(page.map(|page| page.board.clone()));
     let host = Host { progress: &progress, stop: &interrupt::requested, command: "ddpo train" };

@@ -3,7 +3,7 @@
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Observer, Provenance, Sampler};
-use ddpo_diffusion::dtype::Dtype;
+use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::config::UNetConfig;

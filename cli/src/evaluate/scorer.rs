@@ -2,11 +2,10 @@
 
 use crate::evaluate::settings::Settings;
 use anyhow::{Result, bail};
-use ddpo_rewarder::learned::Features;
-use ddpo_rewarder::part::Part;
-use ddpo_rewarder::{RewardSource, reward_for};
+use ddpo_rewards::learned::Features;
+use ddpo_rewards::part::Part;
+use ddpo_rewards::{open_expression, resolve};
 use ddpo_rollout::image::RgbImage;
-use ddpo_rollout::reward::RewardExpression;
 
 /// The models.
 pub struct Scorer {
@@ -23,28 +22,21 @@ pub struct Values {
     pub rows: Vec<Vec<f32>>,
 }
 
-/// Whether the first reward is a network's, so that its features can be kept.
-pub fn has_network(rewards: &[RewardExpression]) -> Result<bool> {
-    let Some(first) = rewards.first() else { return Ok(false) };
-    Ok(RewardSource::of(first)?.iter().any(|source| source.family().is_some()))
-}
-
 impl Scorer {
     /// Opens everything, before anything is drawn.
     pub fn open(settings: &Settings) -> Result<Self> {
-        let (options, aside) = (&settings.reward_options, &mut crate::output::aside);
-        let mut sources = Vec::new();
-        for reward in &settings.rewards {
-            sources.extend(RewardSource::of(reward)?);
-        }
-        RewardSource::share_network(&sources, options)?;
+        let aside = &mut crate::output::aside;
+        let spec = resolve(&settings.rewards, aside)?;
+        let runtime = &settings.runtime;
+        let first = &spec.reward;
         let mut rewards = Vec::new();
-        for reward in &settings.rewards {
-            rewards.push(Part::new(reward.label(), reward_for(reward, options, aside)?));
+        for reward in std::iter::once(first).chain(&spec.held_out) {
+            let model = open_expression(&spec, reward, runtime, aside)?;
+            rewards.push(Part::new(reward.label(), model));
         }
-        let features = match (settings.asked.features, settings.rewards.first()) {
-            (true, Some(first)) => Features::of(first, options, aside)?,
-            _ => None,
+        let features = match settings.asked.features {
+            true => Features::of(first, &spec, runtime, aside)?,
+            false => None,
         };
         Ok(Self { rewards, features })
     }

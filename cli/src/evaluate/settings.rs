@@ -6,11 +6,12 @@ use crate::evaluate::seeds;
 use crate::named::named;
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_diffusion::device;
-use ddpo_diffusion::dtype::Dtype;
+use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_report::evaluation::Asked;
-use ddpo_rewarder::{RewardOptions, RewardSource};
-use ddpo_rollout::reward::RewardExpression;
+use ddpo_rewards::RewardRuntime;
+use ddpo_rewards::learned::Features;
+use ddpo_rollout::reward::{RewardExpression, RewardSettings};
 use ddpo_run::plan::Plan;
 use ddpo_run::settings as run_settings;
 use tch::{Device, Kind};
@@ -23,10 +24,10 @@ const STEPS: usize = 40;
 pub struct Settings {
     /// What decides the result.
     pub asked: Asked,
-    /// The rewards, in order.
-    pub rewards: Vec<RewardExpression>,
-    /// How they are opened.
-    pub reward_options: RewardOptions,
+    /// The rewards: the first as the reward, the others as held out.
+    pub rewards: RewardSettings,
+    /// Where they run.
+    pub runtime: RewardRuntime,
     /// The checkpoints, in order.
     pub checkpoints: Vec<Checkpoint>,
     /// The scheduler.
@@ -55,20 +56,27 @@ impl Settings {
         let device = device::parse(&flag(&command.device, &of_run.device))?;
         let threads = device::set_threads(command.threads.or(of_run.threads))?;
         let dtype = kind("--dtype", command.dtype.as_deref(), plan.as_ref().map(Plan::kind))?;
-        let reward_kind = run.as_ref().map(|run| run.reward_dtype.kind());
-        let reward_kind = kind("--reward-dtype", command.reward_dtype.as_deref(), reward_kind)?;
+        let reward_dtype = match &command.reward_dtype {
+            Some(text) => named("--reward-dtype", text)?,
+            None => of_run.reward_dtype,
+        };
+        let age_reward = match &command.age_reward {
+            Some(text) => named("--age-reward", text)?,
+            None => of_run.age_reward,
+        };
         let scheduler = match &command.scheduler {
             Some(text) => named("--scheduler", text)?,
             None => of_run.scheduler,
         };
-        let reward_options = RewardOptions {
+        let runtime = RewardRuntime { device, threads, waiting: crate::reward::waiting() };
+        let (first, others) = rewards.split_first().context("expected --reward, found none")?;
+        let reward_settings = RewardSettings {
+            held_out: others.to_vec(),
             model: command.reward_model.clone().or_else(|| of_run.reward_model.clone()),
             aesthetic_head: command.aesthetic_head.clone().or(of_run.aesthetic_head.clone()),
-            age_reward: flag(&command.age_reward, &of_run.age_reward).parse()?,
-            device,
-            kind: reward_kind,
-            threads,
-            waiting: crate::reward::waiting(),
+            age_reward,
+            dtype: reward_dtype,
+            ..RewardSettings::new(first.clone())
         };
         let with_run = run.is_some();
         let samples = command.num_samples.unwrap_or(match with_run {
@@ -83,21 +91,21 @@ impl Settings {
             scheduler: scheduler.name().into(),
             eta: etas(&command.eta)?,
             rewards: rewards.iter().map(RewardExpression::label).collect(),
-            reward_settings: reward_settings(&rewards, &reward_options),
+            reward_settings: described(&rewards, &reward_settings),
             noise: seeds::noise(command, seed, samples)?,
             path_samples: command.path_samples,
             batch_size: command.batch_size.unwrap_or(batch),
             dtype: format!("{dtype:?}").to_lowercase(),
             bootstrap_seed: command.bootstrap_seed,
-            features: crate::evaluate::scorer::has_network(&rewards)?,
+            features: Features::exist(first),
         };
         if asked.batch_size == 0 {
             bail!("--batch-size = 0: expected at least 1");
         }
         Ok(Self {
             asked,
-            rewards,
-            reward_options,
+            rewards: reward_settings,
+            runtime,
             checkpoints: checkpoints::expand(&command.checkpoints)?,
             scheduler,
             device,
@@ -110,38 +118,35 @@ impl Settings {
 
 /// The rewards that the command names, or the run's with those that it holds out.
 fn rewards(command: &EvaluateCommand, plan: Option<&Plan>) -> Result<Vec<RewardExpression>> {
-    let rewards = match (command.reward.is_empty(), plan) {
+    Ok(match (command.reward.is_empty(), plan) {
         (false, _) => {
             let told =
                 |error| anyhow!("--reward = {}: expected {error}", command.reward.join(", "));
             RewardExpression::list(&command.reward).map_err(told)?
         }
         (true, Some(plan)) => {
-            let held_out = plan.held_out.iter().filter(|held| held.label() != plan.reward.label());
-            std::iter::once(&plan.reward).chain(held_out).cloned().collect()
+            let (reward, held_out) = (&plan.rewards.reward, plan.rewards.held_out.iter());
+            let held_out = held_out.filter(|held| held.label() != reward.label());
+            std::iter::once(reward).chain(held_out).cloned().collect()
         }
         (true, None) => bail!(
             "expected --reward, found none; hint: a run's folder brings its own, such as \
              --reward \"jpeg compressibility\""
         ),
-    };
-    for reward in &rewards {
-        RewardSource::of(reward).with_context(|| format!("--reward = {reward}"))?;
-    }
-    Ok(rewards)
+    })
 }
 
-/// What scores depend on besides the rewards' labels.
-fn reward_settings(rewards: &[RewardExpression], options: &RewardOptions) -> Vec<String> {
+/// Everything that scores depend on besides the labels of the rewards.
+fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<String> {
     let unset = || "default".to_owned();
     rewards
         .iter()
         .map(ToString::to_string)
         .chain([
-            format!("model = {}", options.model.clone().unwrap_or_else(unset)),
-            format!("aesthetic_head = {}", options.aesthetic_head.clone().unwrap_or_else(unset)),
-            format!("age_reward = {}", options.age_reward),
-            format!("dtype = {:?}", options.kind).to_lowercase(),
+            format!("model = {}", settings.model.clone().unwrap_or_else(unset)),
+            format!("aesthetic_head = {}", settings.aesthetic_head.clone().unwrap_or_else(unset)),
+            format!("age_reward = {}", settings.age_reward),
+            format!("dtype = {:?}", settings.dtype.kind()).to_lowercase(),
         ])
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::pretrain_ages::data::{SIDE, planes};
 use ddpo_faces::{AgeClass, draw_face, draw_face_of};
-use ddpo_rewarder::vision::vit::VitClassifier;
+use ddpo_rewards::vision::vit::VitClassifier;
 use ddpo_rollout::image::RgbImage;
 use tch::{Kind, Tensor};
 

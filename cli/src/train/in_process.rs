@@ -5,9 +5,10 @@ use crate::interrupt;
 use crate::train::shown::Shown;
 use anyhow::{Context, Result, anyhow};
 use ddpo_inspector::board::Board;
-use ddpo_rewarder::{RewardError, Rewards, Task};
+use ddpo_rewards::{RewardError, Rewards};
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::reward::{RewardSource, Task};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{SampleCoordinates, StateShape, Trajectory};
 use ddpo_run::error::RolloutsError;
@@ -48,9 +49,10 @@ impl InProcess {
         Ok(Self {
             sampler: sampler.with_lanes(lanes),
             rewards,
-            has_floor: plan.reward.plain() == Some(Task::JpegCompressibility.name()),
+            has_floor: plan.rewards.reward.plain().and_then(RewardSource::task)
+                == Some(Task::JpegCompressibility),
             shape,
-            pixel_map: plan.pixel_map,
+            pixel_map: plan.rewards.pixel_map,
             sample_batch: plan.sample_batch,
             board: None,
         })

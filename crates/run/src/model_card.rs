@@ -1,7 +1,8 @@
 //! The files of a model card: `README.md`, which the Hugging Face Hub shows as the page of a
 //! repository, and the picture beside it. [`crate::card`] writes the text.
 
-use ddpo_checkpoint::{MODEL_CARD, WriteError, write_file};
+use ddpo_checkpoint::MODEL_CARD;
+use ddpo_files::{WriteFileError, write_file};
 use ddpo_picture::{PictureError, write_png};
 use ddpo_rollout::image::RgbImage;
 use std::path::Path;
@@ -24,7 +25,7 @@ pub struct ModelCard {
 pub enum ModelCardError {
     /// The text could not be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] WriteFileError),
     /// The picture could not be written.
     #[error(transparent)]
     Picture(#[from] PictureError),

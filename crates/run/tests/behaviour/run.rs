@@ -5,6 +5,7 @@ use ddpo_algorithm::config::Objective;
 use ddpo_algorithm::error::LearnError;
 use ddpo_checkpoint::{PipelineToSave, save_pipeline};
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::reward::{RewardSpec, Task};
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, Trajectory, TrajectoryHeader};
 use ddpo_run::error::{RolloutsError, RunError};
@@ -149,6 +150,7 @@ fn workshop() -> (tempfile::TempDir, Settings) {
 fn run(settings: &Settings, rollouts: &mut Fake) -> Result<Outcome, RunError> {
     let plan = Plan::new(settings.clone()).unwrap();
     let folder = RunFolder::existing(&plan.folder());
+    let spec = RewardSpec::plain(plan.rewards.reward.clone());
     let open = OpenRun::open(&plan, &spec, &folder, &Silence)?;
     assert_eq!(open.model().shape, SHAPE);
     let host = Host { progress: &Silence, stop: &|| false, command: "test" };
@@ -290,7 +292,8 @@ fn other_samples_than_were_asked_for_are_refused() {
         let (_folder, settings) = workshop();
         let plan = Plan::new(settings).unwrap();
         let folder = RunFolder::new(&plan.folder()).unwrap();
-        let open = OpenRun::open(&plan, &spec, &folder, &Silence).unwrap();
+        let spec = RewardSpec::plain(plan.rewards.reward.clone());
+    let open = OpenRun::open(&plan, &spec, &folder, &Silence).unwrap();
         let host = Host { progress: &Silence, stop: &|| false, command: "test" };
         let error = train(open, &mut Wrong(spoil), &host).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
