@@ -151,7 +151,7 @@ fn a_run_that_is_driven_into_one_picture_is_called_collapsed() {
 
 #[test]
 fn a_run_of_services_has_a_page_too() {
-    let rewarder = "reward_threads = 1\nreward_task = \"jpeg compressibility\"".to_owned();
+    let rewarder = "reward_threads = 1".to_owned();
     let mut fleet =
         Fleet::new(FleetConfig { run: toy::RUN.to_owned(), rewarder, ..FleetConfig::default() });
     fleet.one_of_each();

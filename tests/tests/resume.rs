@@ -246,6 +246,22 @@ fn a_run_goes_on_from_another_working_folder() {
     workshop.ddpo(&again).succeeded();
 }
 
+/// A run from before rewards had specifications differs in `run.toml` only.
+#[test]
+fn a_run_without_a_recorded_reward_specification_resumes() {
+    let workshop = with_whole_run(&[]);
+    let mut running = train(&workshop, "old", &[]);
+    appears(&mut running, &workshop.path("old"), "checkpoints/epoch-000001");
+    running.kill();
+    let path = workshop.path("old/run.toml");
+    let recorded = fs::read_to_string(&path).unwrap();
+    let (old, spec) = recorded.split_once("[reward_spec]").unwrap();
+    assert!(spec.contains("reward = \"jpeg compressibility\""), "{spec}");
+    fs::write(&path, old).unwrap();
+    resume(&workshop, "old").end().succeeded();
+    run::assert_same(&workshop.path("whole"), &workshop.path("old"));
+}
+
 #[test]
 fn a_folder_without_a_run_is_refused() {
     let workshop = Workshop::new();

@@ -1,0 +1,90 @@
+//! The reward belongs to the run: the learner's settings decide every part of it, rewarders receive it,
+//! and the settings that rewarders had for it are refused.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+use ddpo_delivery::destination::Destination;
+use ddpo_delivery::run::RunClient;
+use ddpo_delivery::uplink::UplinkSettings;
+use ddpo_rollout::reward::RewardSpec;
+use ddpo_tests::services::{Fleet, FleetConfig, toy};
+use ddpo_tests::{binary, process, tree};
+use std::process::Command;
+
+/// Every part of a reward differs from its default: expression, held-out reward, form of the age
+/// reward, network, dtype and pixel map.
+fn run() -> String {
+    let more = "reward = \"over50 - 0.01*jpeg compressibility\"\nreward_model = \"toy-ages-32\"\n\
+                age_reward = \"log-odds\"\nreward_dtype = \"bf16\"\nreward_compat = \"seed\"\n\
+                eval_reward = [\"under30\"]\n";
+    toy::RUN.to_owned() + more
+}
+
+fn recorded(run_toml: &[u8]) -> RewardSpec {
+    let table: toml::Table = std::str::from_utf8(run_toml).unwrap().parse().unwrap();
+    table[RewardSpec::TABLE].clone().try_into().unwrap()
+}
+
+#[test]
+fn services_score_with_every_part_of_the_reward_as_one_process_does() {
+    let rewarder = "reward_threads = 1".to_owned();
+    let mut fleet = Fleet::new(FleetConfig { run: run(), rewarder, ..FleetConfig::default() });
+    fleet.one_of_each();
+    fleet.finishes("learner");
+    let expected = toy::trained(&run());
+    let found = tree::read(&fleet.folder().join("run"));
+    for part in [format!("checkpoints/epoch-{:06}/", toy::EPOCHS).as_str(), "eval/"] {
+        tree::assert_same(&tree::below(&expected, part), &tree::below(&found, part));
+    }
+    assert_eq!(recorded(&found["run.toml"]), recorded(&expected["run.toml"]));
+}
+
+#[test]
+fn the_learner_describes_the_reward_that_run_toml_records() {
+    let mut fleet = Fleet::new(FleetConfig { run: run(), ..FleetConfig::default() });
+    fleet.learner("learner", &[]);
+    let address = fleet.address("learner");
+    let url = fleet.url(address);
+    let settings = UplinkSettings::new(Destination::Learner, vec![url]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let client = RunClient::new(&settings).unwrap();
+    let described = ddpo_tests::services::wait::until("the learner describes its run", || {
+        runtime.block_on(client.describe()).ok()
+    });
+    let path = fleet.folder().join("run/run.toml");
+    let text = ddpo_tests::services::wait::until("run.toml", || std::fs::read(&path).ok());
+    assert_eq!(described.reward, recorded(&text));
+    assert_eq!(described.reward.digest(), recorded(&text).digest());
+}
+
+#[test]
+fn settings_of_the_reward_are_refused_by_the_rewarder_with_their_new_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for key in [
+        "reward_task",
+        "eval_rewards",
+        "pixels",
+        "age_reward",
+        "reward_model",
+        "aesthetic_head",
+        "reward_dtype",
+    ] {
+        let file = folder.path().join("old.toml");
+        std::fs::write(&file, format!("[rewarder]\n{key} = \"x\"\n")).unwrap();
+        let in_file = vec!["--config".to_owned(), file.display().to_string()];
+        let as_flag = vec![format!("--{}", key.replace('_', "-")), "x".to_owned()];
+        let variable = format!("DDPO_REWARDER_{}", key.to_uppercase());
+        for (arguments, variables) in
+            [(in_file, None), (as_flag, None), (Vec::new(), Some((variable, "x")))]
+        {
+            let mut command = Command::new(binary::named("ddpo-rewarder"));
+            process::prepare(&mut command, folder.path());
+            command.args(&arguments).arg("--dry-run").envs(variables);
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{arguments:?}: {said}");
+            let expected = format!("{key} is no longer a setting of this program; hint: set ");
+            assert!(said.contains(&expected) && said.contains("at the learner"), "{said}");
+        }
+    }
+}
