@@ -67,7 +67,8 @@ def main():
     same("exit", arrived.exit, 0)
     latest = run.root / f"checkpoints/epoch-{max(run.metrics):06}"
     expected = {path.relative_to(latest).as_posix(): path.read_bytes() for path in latest.rglob("*") if path.is_file()}
-    found = {name.removeprefix("latest/"): data for name, data in arrived.artifacts.items() if name.startswith("latest/")}
+    alias = "best/" if run.best() == max(run.metrics) else "latest/"
+    found = {name.removeprefix(alias): data for name, data in arrived.artifacts.items() if name.startswith(alias)}
     same("last checkpoint", found, expected)
     same("faults of the server", faults, [])
     print("\n".join(failures))

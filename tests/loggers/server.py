@@ -133,8 +133,8 @@ def resume_status(asked, arrived, _):
 
 
 def create_artifact(asked, *_):
-    # "latest" where one checkpoint is both.
-    alias = max(alias["alias"] for alias in asked["input"]["aliases"])
+    # wandb adds "latest" to every artifact.
+    alias = min(alias["alias"] for alias in asked["input"]["aliases"])
     artifact = {"id": alias, "state": "PENDING", "artifactSequence": {"id": "sequence"}}
     return {"createArtifact": {"artifact": artifact}}
 

@@ -64,8 +64,9 @@ def main():
     same("pictures", {name: data for name, data in arrived.files.items() if name.endswith(".png")}, files)
     same("exit", arrived.exit, 0)
     of = lambda epoch: {name.split("/", 1)[1]: data for name, (data, _) in checkpoints.items() if name.startswith(f"epoch-{epoch:06}/")}
-    # The server names an artifact by its alias, "latest" where one checkpoint is both.
-    kept = {"latest": max(run.metrics)} | ({"best": run.best()} if run.best() != max(run.metrics) else {})
+    # The server names an artifact by its alias, "best" where one checkpoint is both.
+    kept = {"latest": max(run.metrics)} if run.best() != max(run.metrics) else {}
+    kept["best"] = run.best()
     expected = {f"{alias}/{name}": data for alias, epoch in kept.items() for name, data in of(epoch).items()}
     same("checkpoints", {name: data for name, data in arrived.artifacts.items() if "/" in name}, expected)
     # wandb removes copies that it has made and uploaded, but no file of the run.
