@@ -13,12 +13,12 @@ pub enum WandbError {
     #[error(transparent)]
     File(#[from] LogError),
     /// No Python was found.
-    #[error("could not start `{python}`: {source}; hint: set DDPO_PYTHON to a Python with wandb")]
+    #[error("could not start `{python}`: {cause}; hint: set DDPO_PYTHON to a Python with wandb")]
     Start {
         /// The interpreter.
         python: String,
         /// The system's error.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The Python program has failed. Its message has a hint.
     #[error("{0}")]

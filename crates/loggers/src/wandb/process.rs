@@ -41,7 +41,7 @@ impl Helper {
         // Ctrl-C is for the run: the program ends after it.
         command.process_group(0);
         let started = command.spawn();
-        let mut child = started.map_err(|source| WandbError::Start { python, source })?;
+        let mut child = started.map_err(|cause| WandbError::Start { python, cause })?;
         let messages = Some(writer(&mut child));
         let lines = reader(&mut child);
         let mut helper = Self { child, messages, lines, run: run.into() };
