@@ -100,6 +100,7 @@ parity: build python ## compare with the real diffusers, transformers, Pillow an
 
 .PHONY: bench
 bench: build python ## time ours against Python, interleaved; writes bench/results.json
+	$(CARGO) build --release --locked -p ddpo-bench-worker
 	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
 
 .PHONY: fuzz

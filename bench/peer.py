@@ -1,6 +1,6 @@
 """The Python peer: diffusers, PyTorch and Pillow as an ordinary user would call them.
 
-Speaks the protocol of `ddpo bench-worker`: one JSON request a line on standard input, one JSON
+Speaks the protocol of `ddpo-bench-worker`: one JSON request a line on standard input, one JSON
 answer a line on standard output. Times itself, so that imports and reading weights stay out.
 
     {"op": "load", "ckpt": PATH, "dtype": "f32" | "bf16", "threads": N}
@@ -202,7 +202,7 @@ def jpeg_kilobytes(pixels):
 
 
 def test_images(size, count):
-    """The images of `ddpo bench-worker`: a slope with noise from a linear congruential generator."""
+    """The images of `ddpo-bench-worker`: a slope with noise from a linear congruential generator."""
     per_image = size * size * 3
     powers = np.multiply.accumulate(np.full(per_image * count, 1664525, np.uint32), dtype=np.uint32)
     sums = np.cumsum(np.append(np.uint32(1), powers[:-1]), dtype=np.uint32)

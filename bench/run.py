@@ -69,7 +69,7 @@ class Bench:
 
     def commands(self):
         """Ours, then Python's."""
-        return [self.ddpo, "bench-worker"], [sys.executable, str(HERE / "peer.py")]
+        return [pathlib.Path(self.ddpo).with_name("ddpo-bench-worker")], [sys.executable, str(HERE / "peer.py")]
 
     def checkpoint(self, name):
         """The folder of a checkpoint with random weights, written when it is first asked for."""

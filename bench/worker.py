@@ -1,4 +1,4 @@
-"""A process that answers one JSON request a line: `ddpo bench-worker`, or the Python peer."""
+"""A process that answers one JSON request a line: `ddpo-bench-worker`, or the Python peer."""
 
 import json
 import subprocess

@@ -48,9 +48,6 @@ pub enum Command {
     Inspect(InspectCommand),
     /// Say by the exit status whether a running service serves: a health check for containers
     Health(HealthCommand),
-    /// Answer a benchmark driver over standard input and output
-    #[command(hide = true)]
-    BenchWorker,
 }
 
 /// Flags of `ddpo train`.

@@ -1,7 +1,6 @@
 //! The command line `ddpo`: parses, runs, and says in one line what went wrong.
 
 mod arguments;
-mod bench_worker;
 mod convert;
 mod door;
 mod evaluate;
@@ -54,7 +53,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::PretrainAges(command) => pretrain_ages::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => inspect::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Health(command) => health::run(&command).map(|()| ExitCode::SUCCESS),
-        Command::BenchWorker => bench_worker::run().map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -82,7 +82,4 @@ pub enum BackendError {
     /// The draw failed.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// The stand-in was told to fail.
-    #[error("sampler: a failure was asked for")]
-    Asked,
 }

@@ -7,7 +7,6 @@
 
 pub mod backend;
 pub mod engine;
-pub mod fake;
 pub mod model;
 pub mod service;
 mod states;

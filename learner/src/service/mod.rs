@@ -7,8 +7,8 @@
 //! ```
 
 pub mod arrivals;
+pub mod command;
 pub mod desk;
-pub mod fake;
 pub mod keeper;
 pub mod ledger;
 pub mod page;

@@ -3,13 +3,12 @@
 
 use crate::service::arrivals::{Arrivals, NOT_READY};
 use crate::service::desk::{Desk, DeskConfig};
-use crate::service::fake::{FakeRun, state_of};
 use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
 use crate::service::ledger::{Ledger, RunFacts, TrajectoryFacts};
 use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
-use crate::service::settings::{LearnerSettings, Training};
+use crate::service::settings::LearnerSettings;
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
@@ -24,7 +23,6 @@ use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_rewards::resolve;
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::reward::RewardSpec;
-use ddpo_rollout::trajectory::{Digest, StateDtype};
 use ddpo_run::error::{FolderError, RunError};
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host as RunHost, Outcome};
@@ -58,11 +56,15 @@ use tonic::service::interceptor::InterceptedService;
 /// Names of the health conditions.
 pub const CONDITIONS: [&str; 2] = ["lease", "run"];
 
-/// Runs the service to the end of the run, or until somebody asks to stop.
+/// Runs the service to the end of the run, or until shutdown is requested. `work` is the work of the
+/// run's thread, such as [`TrainingThread::train`].
 ///
 /// # Errors
-/// What kept it from starting or going on.
-pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()> {
+/// Settings, ports or Redis that cannot be used, and failures of `work`.
+pub async fn run<W>(host: Host, own: LearnerSettings, asked: Resolved, work: W) -> Result<()>
+where
+    W: FnOnce(&TrainingThread) -> Result<()> + Send + 'static,
+{
     let plan = plan_of(&asked, &own)?;
     let board = Board::new(BoardLimits::default());
     let arrivals = Arc::new(Arrivals::new(board.clone()));
@@ -126,7 +128,7 @@ pub async fn run(host: Host, own: LearnerSettings, asked: Resolved) -> Result<()
                 keeping: CancellationToken::new(),
                 live: page.as_ref().map(|page| page.live.clone()),
             };
-            training.start().await
+            training.start(work).await
         }
     };
     if stay && trained.is_ok() {
@@ -220,19 +222,24 @@ fn routes(intake: &Intake<Arrivals>, arrivals: &Arc<Arrivals>) -> RoutesBuilder 
     routes
 }
 
-/// What the run's thread takes with it.
-struct TrainingThread {
-    plan: Plan,
+/// What the run's thread works with.
+pub struct TrainingThread {
+    /// The run's settings.
+    pub plan: Plan,
     own: LearnerSettings,
-    run_id: String,
+    /// Name of the run.
+    pub run_id: String,
     store: Arc<RedisBroadcast>,
     lease: Lease,
     arrivals: Arc<Arrivals>,
     board: Board,
-    reached: watch::Sender<Reached>,
-    health: Health,
+    /// The weights and the epoch that the status shows.
+    pub reached: watch::Sender<Reached>,
+    /// The health conditions.
+    pub health: Health,
     metrics: Metrics,
-    shutdown: Shutdown,
+    /// The request to stop.
+    pub shutdown: Shutdown,
     runtime: Handle,
     /// Cancelled when the keeper renews the lease.
     keeping: CancellationToken,
@@ -267,14 +274,11 @@ async fn renew(store: Arc<RedisBroadcast>, lease: Lease, keeping: CancellationTo
 
 impl TrainingThread {
     /// Runs the thread to its end.
-    async fn start(self) -> Result<()> {
+    async fn start(self, work: impl FnOnce(&Self) -> Result<()> + Send + 'static) -> Result<()> {
         let (done, ended) = oneshot::channel();
         tokio::spawn(renew(Arc::clone(&self.store), self.lease.clone(), self.keeping.clone()));
         let work = move || {
-            let result = match self.own.training {
-                Training::Model => self.train(),
-                Training::Fake => self.pretend(),
-            };
+            let result = work(&self);
             // The runtime waits for it, and for nothing else.
             let _ = done.send(result);
         };
@@ -286,7 +290,10 @@ impl TrainingThread {
     }
 
     /// Trains the model.
-    fn train(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Failures of the run, its folder, its rewards and Redis.
+    pub fn train(&self) -> Result<()> {
         let plan = &self.plan;
         let root = plan.folder();
         let folder = match RunFolder::settings_file(&root).is_file() {
@@ -368,53 +375,11 @@ impl TrainingThread {
         }
     }
 
-    /// Counts and hashes instead of training.
-    fn pretend(&self) -> Result<()> {
-        let settings = &self.plan.settings;
-        let folder = self.plan.folder();
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("could not create {}", folder.display()))?;
-        let state = state_of(&folder)?;
-        let scheduler_digest = Digest::of(b"fake");
-        let spec = RunSpec {
-            run_id: self.run_id.clone(),
-            unet_config: String::new(),
-            scheduler_config: String::new(),
-            scheduler: "ddim".into(),
-            num_inference_steps: settings.num_inference_steps,
-            eta: settings.eta,
-            scheduler_digest,
-            dtype: "f32".into(),
-            state_dtype: StateDtype::F32,
-            task: self.plan.rewards.reward.label(),
-        };
-        let facts = RunFacts {
-            run_id: self.run_id.clone(),
-            reward: RewardSpec::plain(self.plan.rewards.reward.clone()),
-            scheduler_digest,
-            dtype: StateDtype::F32,
-            trajectory: None,
-        };
-        let desk = self.desk(spec, facts, state.epoch, self.plan.sample_batch)?;
-        let keeper = desk.keeper().clone();
-        let ended = FakeRun {
-            desk,
-            folder: &folder,
-            run_seed: settings.run_seed,
-            epochs: settings.num_epochs,
-            samples: settings.num_samples_per_epoch as u32,
-            reached: self.reached.clone(),
-            stop: &|| self.shutdown.requested(),
-        };
-        if let Some(state) = ended.run(state)? {
-            tracing::info!(trained = state.trained, digest = %state.digest, "finished");
-            self.health.unmet("run", "the run is finished");
-        }
-        Ok(keeper.release()?)
-    }
-
-    /// Sets up keeper, ledger and desk; trajectories are taken from here on.
-    fn desk(
+    /// Sets up keeper, ledger and desk. The service accepts trajectories from then on.
+    ///
+    /// # Errors
+    /// [`KeeperError`](crate::service::keeper::KeeperError).
+    pub fn desk(
         &self,
         spec: RunSpec,
         facts: RunFacts,

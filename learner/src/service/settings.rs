@@ -2,20 +2,8 @@
 
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_dashboard::PORT;
-use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// What is trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Training {
-    /// The model.
-    #[default]
-    Model,
-    /// Nothing: batches are counted and hashed, for tests under load.
-    Fake,
-}
 
 ddpo_settings::settings! {
     /// What the learner alone has, besides the run's settings.
@@ -35,8 +23,6 @@ ddpo_settings::settings! {
         max_rewarders: usize = 64;
         /// Services that the live page asks and watches, as http://host:port; a name stands for all its addresses
         dashboard_watch: Vec<String> = Vec::new();
-        /// model, or fake: nothing is trained, for tests under load
-        training: Training = Training::Model;
     }
     optional {
         /// Address that the live page of the run is served on, with the same token and TLS; none without it

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod batcher;
+pub mod command;
 pub mod relay;
 pub mod run;
 pub mod scoring;

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod batch;
+pub mod command;
 pub mod device;
 pub mod run;
 pub mod settings;

@@ -1,11 +1,10 @@
 //! The service as a whole: waits for a run, sets the device up for it, works, and drains.
 
 use crate::backend::{Backend, BackendError};
-use crate::fake::FakeBackend;
 use crate::model::ModelBackend;
 use crate::service::batch::Worker;
 use crate::service::device::Device;
-use crate::service::settings::{BackendKind, SamplerSettings};
+use crate::service::settings::SamplerSettings;
 use crate::service::worker::{Ended, Tools, WorkerConfig, WorkerCounters, work};
 use anyhow::{Context, Result, bail};
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
@@ -32,11 +31,32 @@ use tonic::service::RoutesBuilder;
 /// Names of the health conditions.
 pub const CONDITIONS: [&str; 2] = ["weights", "rewarder"];
 
-/// Runs the service until somebody asks to stop.
+/// Opens the backend of a run on the device's thread.
+pub type OpenBackend =
+    dyn Fn(&RunSpec, &SamplerSettings) -> Result<Box<dyn Backend>, BackendError> + Send + Sync;
+
+/// Opens the model that the learner publishes.
 ///
 /// # Errors
-/// What kept it from starting or going on.
-pub async fn run(host: Host, settings: SamplerSettings) -> Result<()> {
+/// [`BackendError::Run`] if the device or a config cannot be used, and as [`ModelBackend::new`].
+pub fn open_model(
+    spec: &RunSpec,
+    settings: &SamplerSettings,
+) -> Result<Box<dyn Backend>, BackendError> {
+    let refused = |error: device::DeviceError| BackendError::Run {
+        run_id: spec.run_id.clone(),
+        reason: error.to_string(),
+    };
+    let device = device::parse(&settings.sampler_device).map_err(refused)?;
+    let threads = device::set_threads(settings.sampler_threads).map_err(refused)?;
+    Ok(Box::new(ModelBackend::new(spec, device, threads)?))
+}
+
+/// Runs the service until shutdown is requested. `open` opens the backend of each run.
+///
+/// # Errors
+/// Settings, ports or Redis that cannot be used, and failures of the device.
+pub async fn run(host: Host, settings: SamplerSettings, open: Arc<OpenBackend>) -> Result<()> {
     let uplink = uplink(&host, &settings)?;
     let board = Board::new(BoardLimits::default());
     let (counters, loaded) = (Arc::<WorkerCounters>::default(), watch::Sender::new(None));
@@ -56,7 +76,8 @@ pub async fn run(host: Host, settings: SamplerSettings) -> Result<()> {
     };
     tokio::spawn(link::follow(host.health.clone(), "rewarder", uplink.link()));
     tokio::spawn(report(Arc::clone(&store), host.worker.id.clone(), loaded.subscribe()));
-    let worked = work_until_drained(&host, &settings, &store, &uplink, &board, &counters, loaded);
+    let backends = Backends { settings, open };
+    let worked = work_until_drained(&host, &backends, &store, &uplink, &board, &counters, loaded);
     let worked = tokio::select! {
         worked = worked => worked,
         () = past_grace(&host) => {
@@ -83,9 +104,23 @@ async fn past_grace(host: &Host) {
     sleep(host.settings.grace_period() - margin).await;
 }
 
+/// The settings of the sampler, and how it opens a backend with them.
+struct Backends {
+    settings: SamplerSettings,
+    open: Arc<OpenBackend>,
+}
+
+impl Backends {
+    /// Starts the device's thread with the backend of a run.
+    async fn device(&self, spec: &RunSpec) -> Result<Device> {
+        let (spec, settings, open) = (spec.clone(), self.settings.clone(), Arc::clone(&self.open));
+        Ok(Device::start(move || open(&spec, &settings)).await?)
+    }
+}
+
 async fn work_until_drained(
     host: &Host,
-    settings: &SamplerSettings,
+    backends: &Backends,
     store: &Arc<RedisBroadcast>,
     uplink: &Uplink,
     board: &Board,
@@ -95,8 +130,8 @@ async fn work_until_drained(
     let drain = host.shutdown.token();
     let config = WorkerConfig {
         worker: Worker { id: host.worker.id.clone(), incarnation: host.worker.incarnation },
-        batches_in_flight: settings.batches_in_flight.max(1),
-        keep_alive: Duration::from_secs_f64(settings.claim_after_seconds / 3.0),
+        batches_in_flight: backends.settings.batches_in_flight.max(1),
+        keep_alive: Duration::from_secs_f64(backends.settings.claim_after_seconds / 3.0),
         block: Duration::from_secs(1),
     };
     // A count that is not there cannot be seen to rise.
@@ -106,7 +141,7 @@ async fn work_until_drained(
         let tools = Tools {
             store: Arc::clone(store),
             uplink: uplink.clone(),
-            device: device(&spec, settings).await?,
+            device: backends.device(&spec).await?,
             board: board.clone(),
             health: host.health.clone(),
             counters: Arc::clone(counters),
@@ -157,25 +192,6 @@ async fn wait_for_run(host: &Host, store: &Arc<RedisBroadcast>) -> Result<Option
             () = sleep(LOOK) => {}
         }
     }
-}
-
-async fn device(spec: &RunSpec, settings: &SamplerSettings) -> Result<Device> {
-    let (spec, settings) = (spec.clone(), settings.clone());
-    let make = move || -> Result<Box<dyn Backend>, BackendError> {
-        let refused = |error: device::DeviceError| BackendError::Run {
-            run_id: spec.run_id.clone(),
-            reason: error.to_string(),
-        };
-        Ok(match settings.backend {
-            BackendKind::Fake => Box::new(FakeBackend::new(settings.fake(), spec.scheduler_digest)),
-            BackendKind::Model => {
-                let device = device::parse(&settings.sampler_device).map_err(refused)?;
-                let threads = device::set_threads(settings.sampler_threads).map_err(refused)?;
-                Box::new(ModelBackend::new(&spec, device, threads)?)
-            }
-        })
-    };
-    Ok(Device::start(make).await?)
 }
 
 fn uplink(host: &Host, settings: &SamplerSettings) -> Result<Uplink> {

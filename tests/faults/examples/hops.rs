@@ -16,15 +16,17 @@ use ddpo_delivery::incoming::IncomingTrajectory;
 use ddpo_delivery::intake::{Intake, IntakeHandler, IntakeKey, IntakeSettings, ReceiptSender};
 use ddpo_delivery::transport::{KeepAlive, server};
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
+use ddpo_doubles::mean_level::MeanLevel;
 use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_proto::stream::{Opening, TrajectoryIdentity, Verdict};
-use ddpo_rewarder::Rewards;
 use ddpo_rewarder::service::batcher::{Batcher, BatcherConfig};
-use ddpo_rewarder::service::fake::MeanLevel;
-use ddpo_rewarder::service::relay::{Relay, RelayHandler, RelayParts};
+use ddpo_rewarder::service::relay::{Relay, RelayHandler};
+use ddpo_rewarder::service::scoring::Scoring;
+use ddpo_rewards::Rewards;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
+use ddpo_rollout::reward::{RewardSpec, Task};
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
 };
@@ -36,10 +38,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
 
 const SHAPE: StateShape = StateShape { channels: 3, height: 256, width: 256 };
 const STEPS: usize = 40;
+/// Name of the run.
+const RUN: &str = "hops";
 /// Trajectories without a receipt, at the sender and at each receiver.
 const CREDITS: u32 = 4;
 
@@ -150,13 +155,15 @@ impl Way {
         let learner = serve(Intake::new(Arc::clone(&sink), intake()), Destination::Learner);
         let batcher = BatcherConfig { max_wait: Duration::from_millis(1), ..Default::default() };
         let model = Rewards::alone(Box::new(MeanLevel));
-        let relay = Relay::new(RelayParts {
-            task: "mean level".to_owned(),
+        let scoring = Scoring {
+            run_id: RUN.to_owned(),
+            reward: RewardSpec::plain(Task::JpegCompressibility.into()).id(),
             pixel_map: PixelMap::Signed,
             batcher: Batcher::start(model, batcher, Metrics::new().unwrap()).unwrap(),
-            uplink: uplink(Destination::Learner, learner),
-            board: Board::new(BoardLimits::default()),
-        });
+        };
+        let (_, current) = watch::channel(Some(Arc::new(scoring)));
+        let board = Board::new(BoardLimits::default());
+        let relay = Relay::new(current, uplink(Destination::Learner, learner), board);
         let relay = Intake::new(Arc::new(RelayHandler(Arc::new(relay))), intake());
         let rewarder = serve(relay, Destination::Rewarder);
         Self { uplink: uplink(Destination::Rewarder, rewarder), sink }
@@ -219,7 +226,7 @@ fn opening(sample: u32) -> Opening {
     Opening {
         identity: TrajectoryIdentity {
             trajectory_id: format!("hops/{sample}"),
-            run_id: "hops".to_owned(),
+            run_id: RUN.to_owned(),
             order_id: "order".to_owned(),
             attempt: 1,
             worker_id: "worker".to_owned(),

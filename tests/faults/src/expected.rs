@@ -1,8 +1,10 @@
 //! What an undisturbed run comes to: the same noise, the same reward, nothing in between.
 
-use ddpo_learner::service::fake::{FakeState, weights_digest};
-use ddpo_rewarder::model::RewardModel;
-use ddpo_rewarder::service::fake::MeanLevel;
+use ddpo_doubles::SCHEDULER;
+use ddpo_doubles::counting::{CountingState, weights_digest};
+use ddpo_doubles::mean_level::MeanLevel;
+use ddpo_doubles::noise_backend::NoiseBackend;
+use ddpo_rewards::RewardModel;
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{Track, WeightsId};
@@ -10,7 +12,6 @@ use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates};
 use ddpo_sampler::backend::{Backend, ReceivedWeights};
 use ddpo_sampler::engine::Provenance;
-use ddpo_sampler::fake::{FakeBackend, FakeConfig};
 use std::time::Duration;
 
 /// The seed of the run's noise.
@@ -19,13 +20,12 @@ pub const RUN_SEED: u64 = 7;
 /// Draws and scores as sampler and rewarder together do.
 #[derive(Debug)]
 pub struct Undisturbed {
-    backend: FakeBackend,
+    backend: NoiseBackend,
 }
 
 impl Default for Undisturbed {
     fn default() -> Self {
-        let config = FakeConfig { latency: Duration::ZERO, ..FakeConfig::default() };
-        Self { backend: FakeBackend::new(config, Digest::of(b"fake")) }
+        Self { backend: NoiseBackend::new(Duration::ZERO, Digest::of(SCHEDULER)) }
     }
 }
 
@@ -33,22 +33,22 @@ impl Undisturbed {
     /// The scored trajectories of these samples of an epoch.
     ///
     /// # Panics
-    /// When the stand-ins fail, which they are not asked to.
+    /// If the test doubles fail.
     #[must_use]
     pub fn draw(&mut self, epoch: u32, samples: &[u32]) -> Vec<ScoredTrajectory> {
         let version = PolicyVersion(u64::from(epoch));
         let (id, digest) = (WeightsId { version, track: Track::Policy }, weights_digest(version));
         let weights = ReceivedWeights { id, digest, tensors: Vec::new() };
-        self.backend.load(&weights).expect("the stand-in takes any weights");
+        self.backend.load(&weights).expect("the double takes any weights");
         let coordinates = |&sample: &u32| SampleCoordinates { run_seed: RUN_SEED, epoch, sample };
         let samples: Vec<SampleCoordinates> = samples.iter().map(coordinates).collect();
         let provenance = Provenance { policy_version: version, weights_digest: digest };
         let drawn = self.backend.generate(&samples, Purpose::Rollout, provenance, &|_| {});
-        let scored = drawn.expect("the stand-in draws").into_iter().map(|trajectory| {
+        let scored = drawn.expect("the double draws").into_iter().map(|trajectory| {
             let shape = trajectory.header().shape;
             let shape = (shape.channels, shape.height, shape.width);
             let image = RgbImage::from_state(&trajectory.final_state(), shape, PixelMap::Signed);
-            let image = image.expect("the stand-in draws images");
+            let image = image.expect("the double draws images");
             let score = MeanLevel.score(&[image]).expect("any image has a mean").remove(0);
             ScoredTrajectory { trajectory, score }
         });
@@ -57,7 +57,7 @@ impl Undisturbed {
 
     /// What `fake.json` says after so many epochs of so many samples.
     #[must_use]
-    pub fn run(&mut self, epochs: u32, samples: u32) -> FakeState {
+    pub fn run(&mut self, epochs: u32, samples: u32) -> CountingState {
         let all: Vec<u32> = (0..samples).collect();
         let mut digest = Digest([0; 32]);
         for epoch in 0..epochs {
@@ -69,6 +69,6 @@ impl Undisturbed {
             }
             digest = Digest::of(&bytes);
         }
-        FakeState { epoch: epochs, trained: u64::from(epochs) * u64::from(samples), digest }
+        CountingState { epoch: epochs, trained: u64::from(epochs) * u64::from(samples), digest }
     }
 }

@@ -5,7 +5,7 @@ use crate::inspect::{Counters, counters};
 use crate::process::Process;
 use crate::proxy::Proxy;
 use crate::rogue::{RUN, TASK};
-use ddpo_learner::service::fake::{FakeState, state_of};
+use ddpo_doubles::counting::{CountingState, state_of};
 use ddpo_tests::services::redis_server::RedisServer;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,14 +60,14 @@ impl Fleet {
         let settings = path.display().to_string();
         let config = ["--config", &settings];
         let process = |name: String, program| Process::new(&name, program, &config, folder);
-        let mut learner = process("learner".into(), "ddpo-learner");
+        let mut learner = process("learner".into(), "double-learner");
         learner
             .set_arguments(&learner_arguments(&settings, ENDLESS).each_ref().map(String::as_str));
         let named = |kind: &str, count: usize, program: &'static str| -> Vec<Process> {
             (0..count).map(|index| process(format!("{kind}-{index}"), program)).collect()
         };
-        let rewarders = named("rewarder", 2, "ddpo-rewarder");
-        let samplers = named("sampler", 4, "ddpo-sampler");
+        let rewarders = named("rewarder", 2, "double-rewarder");
+        let samplers = named("sampler", 4, "double-sampler");
         Self {
             redis,
             learner,
@@ -152,7 +152,7 @@ impl Fleet {
     /// # Panics
     /// When it cannot be read: it is always whole.
     #[must_use]
-    pub fn state(&self) -> FakeState {
+    pub fn state(&self) -> CountingState {
         state_of(&self.folder.join("run")).expect("fake.json is whole at any time")
     }
 
@@ -175,7 +175,7 @@ fn settings(redis: &str, rewarders: &[Proxy], learner: &Proxy) -> String {
     let rewarders: Vec<String> = rewarders.iter().map(Proxy::uri).collect();
     let grace = GRACE.as_secs();
     format!(
-        "task = {TASK:?}
+        "task = {task:?}
 ddpm_ckpt = \"toy-faces-32\"
 output_dir = \"run\"
 num_samples_per_epoch = {SAMPLES}
@@ -195,19 +195,15 @@ grace_period_seconds = {grace}
 [sampler]
 rewarders = {rewarders:?}
 claim_after_seconds = 1.0
-backend = \"fake\"
-fake_latency_ms = 30
 
 [rewarder]
 learners = [\"{learner}\"]
-reward_task = {TASK:?}
-fake_reward = true
 max_wait_ms = 2
 
 [learner]
-training = \"fake\"
 lease_seconds = 2.0
 ",
+        task = TASK.name(),
         learner = learner.uri(),
     )
 }

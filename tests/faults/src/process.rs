@@ -61,7 +61,7 @@ impl Process {
                 command.env_remove(&name);
             }
         }
-        command.current_dir(&self.folder);
+        command.current_dir(&self.folder).env("DOUBLE_LATENCY_MS", "30");
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         self.child = Some(command.spawn().expect("the service starts"));
         (self.address, self.stopped, self.asked) = (None, false, false);

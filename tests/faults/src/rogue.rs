@@ -6,12 +6,13 @@ use ddpo_delivery::destination::Destination;
 use ddpo_proto::convert::reply::{self, Reply};
 use ddpo_proto::convert::{header, score};
 use ddpo_proto::limits::Limits;
-use ddpo_proto::stream::{Opening, GivenScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::stream::{GivenScore, Opening, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire::learner_client::LearnerClient;
 use ddpo_proto::wire::rewarder_client::RewarderClient;
 use ddpo_proto::wire::trajectory_frame::Content;
 use ddpo_proto::wire::{StateChunk, SubmitReply, TrajectoryFooter, TrajectoryFrame};
 use ddpo_rollout::order::Track;
+use ddpo_rollout::reward::{RewardId, RewardSpec, Task};
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::Digest;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 /// The task of the test's run.
-pub const TASK: &str = "jpeg compressibility";
+pub const TASK: Task = Task::JpegCompressibility;
 /// The name of the test's run.
 pub const RUN: &str = "faults";
 /// How long an answer may take: what is asked may be stopped or gone.
@@ -114,7 +115,7 @@ impl Rogue {
         let log_probs = scored.trajectory.log_probs().to_vec();
         frames.push(frame(Content::Footer(TrajectoryFooter { log_probs })));
         if self.destination == Destination::Learner {
-            let scored = GivenScore { score: scored.score.clone(), task: TASK.to_owned() };
+            let scored = GivenScore { score: scored.score.clone(), reward: reward() };
             let score = score::to_wire(&scored, &limits).expect("the stand-in's scores are valid");
             frames.push(frame(Content::Score(score)));
         }
@@ -190,6 +191,11 @@ async fn open(destination: Destination, address: SocketAddr) -> Result<Opened, S
         }
     };
     Ok((frames, response.into_inner()))
+}
+
+/// Returns the reward that the run's scores carry.
+fn reward() -> RewardId {
+    RewardSpec::plain(TASK.into()).id()
 }
 
 /// Sends a frame for a slot that nobody opened: the stream has to be closed for it.

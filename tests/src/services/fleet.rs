@@ -34,6 +34,10 @@ pub struct FleetConfig {
     pub rewarder: String,
     /// Lines of `[sampler]`.
     pub sampler: String,
+    /// Prefix of the binaries: `ddpo`, or `double` for the test doubles.
+    pub prefix: &'static str,
+    /// Milliseconds that a batch of `double-sampler` takes.
+    pub latency_ms: u64,
     /// Variables of the processes' environment.
     pub environment: Vec<(String, String)>,
     /// What the tests' own clients present; TLS if it has authorities.
@@ -49,6 +53,8 @@ impl Default for FleetConfig {
             learner: "lease_seconds = 2.0".into(),
             rewarder: "reward_threads = 1".into(),
             sampler: "sampler_threads = 1\nsampler_device = \"cpu\"".into(),
+            prefix: "ddpo",
+            latency_ms: 0,
             environment: Vec::new(),
             key: ClientAuthSettings::default(),
         }
@@ -56,8 +62,8 @@ impl Default for FleetConfig {
 }
 
 impl FleetConfig {
-    /// A run without models: `epochs` of `samples` in orders of four; a batch takes the stand-in for
-    /// a sampler `latency_ms` milliseconds.
+    /// Runs the test doubles: `epochs` of `samples` in orders of four; a batch takes the sampler
+    /// `latency_ms` milliseconds.
     #[must_use]
     pub fn fake(epochs: u32, samples: u32, latency_ms: u64) -> Self {
         Self {
@@ -65,9 +71,10 @@ impl FleetConfig {
                 "num_epochs = {epochs}\nnum_samples_per_epoch = {samples}\nbatch_size = 4\n\
                  sample_batch_size = 4\noutput_dir = \"run\"\ntask = \"jpeg compressibility\"\n"
             ),
-            learner: "lease_seconds = 2.0\ntraining = \"fake\"".into(),
-            rewarder: "fake_reward = true".into(),
-            sampler: format!("backend = \"fake\"\nfake_latency_ms = {latency_ms}"),
+            rewarder: String::new(),
+            sampler: String::new(),
+            prefix: "double",
+            latency_ms,
             ..Self::default()
         }
     }
@@ -184,8 +191,11 @@ impl Fleet {
     fn launch(&mut self, role: Role, name: &str, arguments: Vec<String>) {
         self.starts += 1;
         let log = self.folder.path().join(format!("{:02}-{name}.log", self.starts));
-        let environment = &self.config.environment;
-        let service = Service::start(role, self.folder.path(), log, arguments, environment);
+        let FleetConfig { prefix, latency_ms, environment, .. } = &self.config;
+        let mut environment = environment.clone();
+        environment.push(("DOUBLE_LATENCY_MS".into(), latency_ms.to_string()));
+        let program = (*prefix, role);
+        let service = Service::start(program, self.folder.path(), log, arguments, &environment);
         self.services.insert(name.to_owned(), service);
     }
 

@@ -22,12 +22,14 @@ pub enum Role {
 }
 
 impl Role {
-    fn binary(self) -> PathBuf {
-        binary::named(match self {
-            Self::Learner => "ddpo-learner",
-            Self::Rewarder => "ddpo-rewarder",
-            Self::Sampler => "ddpo-sampler",
-        })
+    /// Returns its binary: `ddpo` is the prefix of the services, `double` that of their test doubles.
+    fn binary(self, prefix: &str) -> PathBuf {
+        let name = match self {
+            Self::Learner => "learner",
+            Self::Rewarder => "rewarder",
+            Self::Sampler => "sampler",
+        };
+        binary::named(&format!("{prefix}-{name}"))
     }
 }
 
@@ -61,13 +63,13 @@ impl Service {
     /// When it cannot be started.
     #[must_use]
     pub fn start(
-        role: Role,
+        (prefix, role): (&str, Role),
         folder: &Path,
         log: PathBuf,
         arguments: Vec<String>,
         environment: &[(String, String)],
     ) -> Self {
-        let mut command = Command::new(role.binary());
+        let mut command = Command::new(role.binary(prefix));
         process::prepare(&mut command, folder);
         command.args(&arguments).envs(environment.iter().cloned());
         let file = std::fs::File::create(&log).expect("a log can be written");

@@ -1,8 +1,7 @@
-//! `ddpo bench-worker`: the benchmark driver's other end. One JSON request a line on standard
+//! `ddpo-bench-worker`: the other end of `bench/run.py`. One JSON request a line on standard
 //! input, one JSON answer a line on standard output; what is timed is timed here, so that starting
 //! a process and reading weights stay out of it.
 
-use crate::named::named;
 use anyhow::{Context, Result, bail};
 use ddpo_algorithm::config::LearnerConfig;
 use ddpo_algorithm::learner::Learner;
@@ -22,7 +21,7 @@ use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype, Trajectory};
 use ddpo_run::model::Model;
 use ddpo_sampler::engine::{Provenance, Sampler};
-use ddpo_service::memory::peak_bytes;
+use ddpo_service::memory::{keep_freed_memory, peak_bytes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
@@ -50,7 +49,8 @@ struct Loaded {
 }
 
 /// Answers requests until standard input ends.
-pub fn run() -> Result<()> {
+fn main() -> Result<()> {
+    keep_freed_memory();
     let (mut loaded, mut reward) = (None, None);
     for line in std::io::stdin().lock().lines() {
         let request: Request = serde_json::from_str(&line?).context("request")?;
@@ -72,8 +72,8 @@ pub fn run() -> Result<()> {
                 let settings = RewardSettings {
                     model: Some(model),
                     aesthetic_head: head,
-                    dtype: named("dtype", &dtype)?,
-                    ..RewardSettings::new(named::<Task>("task", &task)?)
+                    dtype: dtype.parse()?,
+                    ..RewardSettings::new(task.parse::<Task>()?)
                 };
                 let runtime = RewardRuntime {
                     device: Device::cuda_if_available(),
@@ -98,10 +98,10 @@ pub fn run() -> Result<()> {
 }
 
 fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
-    let kind = named::<Dtype>("dtype", dtype)?.kind();
+    let kind = dtype.parse::<Dtype>()?.kind();
     set_threads(Some(threads))?;
     let device = Device::cuda_if_available();
-    let model = Model::open(name, &mut crate::output::aside)?;
+    let model = Model::open(name, &mut |_| {})?;
     let unet = model.load(kind, device)?;
     Ok(Loaded { model, kind, device, unet, threads })
 }

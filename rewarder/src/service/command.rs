@@ -1,0 +1,50 @@
+//! The command line of `ddpo-rewarder`: parses, loads settings, runs, drains.
+
+use crate::service::run::{CONDITIONS, run};
+use crate::service::settings::RewarderSettings;
+use anyhow::Result;
+use clap::Parser;
+use ddpo_rewards::{RewardRuntime, Rewards};
+use ddpo_rollout::reward::RewardSpec;
+use ddpo_service::launch::{self, About, LaunchFlags};
+use ddpo_settings::Layers;
+use ddpo_settings::table::Flags;
+use std::process::ExitCode;
+
+const ABOUT: About = About {
+    name: "ddpo-rewarder",
+    version: env!("CARGO_PKG_VERSION"),
+    table: "rewarder",
+    port: 50052,
+    metrics_port: 9465,
+    conditions: &CONDITIONS,
+};
+
+/// Scores the images of trajectories and passes them on to the learner
+#[derive(Debug, Parser)]
+#[command(name = "ddpo-rewarder", version)]
+struct Cli {
+    #[command(flatten)]
+    launch: LaunchFlags,
+    #[command(flatten)]
+    own: Flags<RewarderSettings>,
+}
+
+/// Runs the service as a program. `open` opens the models of a specification.
+pub fn main<O>(open: O) -> ExitCode
+where
+    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
+{
+    launch::main(|| start(&Cli::parse(), open))
+}
+
+fn start<O>(cli: &Cli, open: O) -> Result<()>
+where
+    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
+{
+    let (layers, flags) = (Layers::of_tables(), cli.own.given());
+    let resolved = cli.launch.resolve::<RewarderSettings>(&ABOUT, layers, flags)?;
+    let Some(launch) = resolved else { return Ok(()) };
+    let own = launch.layers.finish_table(ABOUT.table)?;
+    launch.run(|host| run(host, own, open))
+}
