@@ -3,12 +3,12 @@
 use crate::arguments::{LogCommand, LogTarget, WandbCommand};
 use crate::output::aside;
 use anyhow::{Context, Result, bail};
+use ddpo_loggers::WeightsAndBiases;
 use ddpo_run::error::FolderError;
 use ddpo_run::folder::RunFolder;
 use ddpo_run::lock::RunLock;
 use ddpo_run::logging::wandb_run;
 use ddpo_run::settings::{self, SettingFlags, Settings};
-use ddpo_loggers::WeightsAndBiases;
 use std::path::Path;
 use std::time::Duration;
 

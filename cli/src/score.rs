@@ -42,10 +42,12 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
 
 fn reward(command: &ScoreCommand) -> Result<RewardExpression> {
     match &command.reward {
-        None => Ok(command.task.parse::<Task>().map_err(|error| anyhow!("--task: {error}"))?.into()),
-        Some(text) => text.parse().map_err(|error: ExpressionError| {
-            anyhow!("--reward = {text}: expected {error}")
-        }),
+        None => {
+            Ok(command.task.parse::<Task>().map_err(|error| anyhow!("--task: {error}"))?.into())
+        }
+        Some(text) => text
+            .parse()
+            .map_err(|error: ExpressionError| anyhow!("--reward = {text}: expected {error}")),
     }
 }
 

@@ -5,7 +5,7 @@ use ddpo_proto::convert::header::UnsendableHeader;
 use ddpo_proto::convert::{header, reply, score};
 use ddpo_proto::limits::Limits;
 use ddpo_proto::malformed::Malformed;
-use ddpo_proto::stream::{Opening, Receipt, GivenScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::stream::{GivenScore, Opening, Receipt, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;

@@ -225,9 +225,15 @@ fn rewards_that_cannot_be_read() {
         }
     }
     for (flag, part) in [
-        ("--eval-reward=over50,over50 years old", "eval_reward = [\"over50\", \"over50 years old\"]: "),
+        (
+            "--eval-reward=over50,over50 years old",
+            "eval_reward = [\"over50\", \"over50 years old\"]: ",
+        ),
         ("--reward-scale=big", "--reward-scale: reward_scale = \"big\""),
-        ("--task=0.5*over50 years old", "task = \"0.5*over50 years old\": expected one of \"aesthetic score\""),
+        (
+            "--task=0.5*over50 years old",
+            "task = \"0.5*over50 years old\": expected one of \"aesthetic score\"",
+        ),
     ] {
         refuses(&workshop, &run::short(&[flag]), &[part]);
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::hub::{Hub, HubError};
-use crate::names::{is_file_name, is_repository_name};
 use crate::layout::CONFIG;
+use crate::names::{is_file_name, is_repository_name};
 
 /// Errors from resolving a name.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +82,9 @@ pub fn resolve_model(
 ) -> Result<PathBuf, ResolveError> {
     match revision {
         None => resolve_by(name_or_path, &mut |hub| hub.fetch_model(name_or_path, None, progress)),
-        Some(_) => of_hub(name_or_path, &mut |hub| {
-            hub.fetch_model(name_or_path, revision, progress)
-        }),
+        Some(_) => {
+            of_hub(name_or_path, &mut |hub| hub.fetch_model(name_or_path, revision, progress))
+        }
     }
 }
 
@@ -122,7 +122,9 @@ pub fn locate_file(
     let slash = name.match_indices('/').nth(1).map(|(at, _)| at);
     let parts = slash.map(|at| (&name[..at], &name[at + 1..]));
     let Some((repository, file)) = parts.filter(|(repository, file)| {
-        is_repository_name(repository) && is_file_name(file) && (revision.is_some() || !path.exists())
+        is_repository_name(repository)
+            && is_file_name(file)
+            && (revision.is_some() || !path.exists())
     }) else {
         let found = if path.exists() { "a folder" } else { "nothing of that name" };
         return Err(ResolveError::NoFile { name, found });

@@ -93,7 +93,11 @@ impl RunClient {
         Err(last.unwrap_or(DescribeError::Connect { address: String::new(), reason }))
     }
 
-    async fn ask(&self, address: &str, endpoint: &Endpoint) -> Result<RunDescription, DescribeError> {
+    async fn ask(
+        &self,
+        address: &str,
+        endpoint: &Endpoint,
+    ) -> Result<RunDescription, DescribeError> {
         let address = || address.to_owned();
         let channel = endpoint.connect().await.map_err(|error| DescribeError::Connect {
             address: address(),

@@ -3,9 +3,9 @@
 use crate::error::ReportError;
 use crate::files::read_text;
 use crate::table::Table;
+use ddpo_rollout::reward::RewardSpec;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ddpo_rollout::reward::RewardSpec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

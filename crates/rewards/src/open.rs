@@ -11,7 +11,8 @@ use crate::pinned::check_file;
 use crate::resolve::resolve;
 use crate::runtime::RewardRuntime;
 use ddpo_rollout::reward::{
-    AestheticSpec, AgeSpec, RewardExpression, RewardSettings, RewardSource, RewardSpec, Script, Task,
+    AestheticSpec, AgeSpec, RewardExpression, RewardSettings, RewardSource, RewardSpec, Script,
+    Task,
 };
 
 /// Resolves the settings and opens the model of their reward, without those that are held out.

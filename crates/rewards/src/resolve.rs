@@ -32,7 +32,11 @@ pub fn resolve(
         held_out: settings.held_out.clone(),
         pixel_map: settings.pixel_map,
         dtype: settings.dtype,
-        scripts: settings.sources().filter_map(script).map(pinned_script).collect::<Result<_, _>>()?,
+        scripts: settings
+            .sources()
+            .filter_map(script)
+            .map(pinned_script)
+            .collect::<Result<_, _>>()?,
         age: age.then(|| self::age(settings, progress)).transpose()?,
         aesthetic: aesthetic.then(|| self::aesthetic(settings, progress)).transpose()?,
     })
@@ -51,10 +55,7 @@ fn pinned_script(script: &Script) -> Result<Pinned, RewardError> {
     Ok(Pinned { name: script.path.clone(), pin: Pin::Digest(digest_of_file(path)?) })
 }
 
-fn age(
-    settings: &RewardSettings,
-    progress: &mut dyn FnMut(&str),
-) -> Result<AgeSpec, RewardError> {
+fn age(settings: &RewardSettings, progress: &mut dyn FnMut(&str)) -> Result<AgeSpec, RewardError> {
     let name = settings.model.as_deref().unwrap_or(AGE_MODEL);
     let (model, config) = pinned_model(name, progress)?;
     let config = VitConfig::from_json(&config).map_err(|source| VisionError::Config {

@@ -7,8 +7,8 @@ use std::path::Path;
 use ddpo_picture::read_image;
 use ddpo_rewards::jpeg::JpegEncoder;
 use ddpo_rewards::{RewardError, RewardModel, RewardRuntime, check};
-use ddpo_rollout::reward::{RewardSettings, Task};
 use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::reward::{RewardSettings, Task};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -92,8 +92,7 @@ fn the_rewards_are_kilobytes_whatever_the_threads() {
     for threads in [0, 1, 2, 3, 16] {
         for (task, sign) in [(Task::JpegCompressibility, -1.0), (Task::JpegIncompressibility, 1.0)]
         {
-            let mut reward = open(task, threads)
-                .unwrap();
+            let mut reward = open(task, threads).unwrap();
             for _ in 0..2 {
                 let scores = reward.score(&images).unwrap();
                 check(&images, &scores).unwrap();
@@ -110,8 +109,7 @@ fn the_rewards_are_kilobytes_whatever_the_threads() {
 
 #[test]
 fn the_description_names_the_task_and_the_component() {
-    let reward = open(Task::JpegCompressibility, 1)
-        .unwrap();
+    let reward = open(Task::JpegCompressibility, 1).unwrap();
     let description = reward.describe();
     assert_eq!(description.name, "jpeg compressibility");
     assert_eq!(description.unit, "kilobytes");
@@ -120,15 +118,13 @@ fn the_description_names_the_task_and_the_component() {
 
 #[test]
 fn no_images_have_no_scores() {
-    let mut reward = open(Task::JpegCompressibility, 2)
-        .unwrap();
+    let mut reward = open(Task::JpegCompressibility, 2).unwrap();
     assert!(reward.score(&[]).unwrap().is_empty());
 }
 
 #[test]
 fn an_image_without_pixels_is_named_and_the_model_goes_on() {
-    let mut reward = open(Task::JpegIncompressibility, 2)
-        .unwrap();
+    let mut reward = open(Task::JpegIncompressibility, 2).unwrap();
     let good = draw("ramp", 8, 8);
     let empty = RgbImage::new(0, 3, Vec::new()).unwrap();
     let found = reward.score(&[good.clone(), empty, good.clone()]).unwrap_err();
@@ -138,8 +134,7 @@ fn an_image_without_pixels_is_named_and_the_model_goes_on() {
 
 #[test]
 fn a_side_beyond_jpegs_limit_is_named() {
-    let mut reward = open(Task::JpegCompressibility, 1)
-        .unwrap();
+    let mut reward = open(Task::JpegCompressibility, 1).unwrap();
     let long = RgbImage::new(65_501, 1, vec![0; 65_501 * 3]).unwrap();
     let found = reward.score(&[long]).unwrap_err().to_string();
     assert_eq!(found, "image 0: expected sides of 1 to 65500 pixels, found 65501x1");

@@ -50,12 +50,12 @@ fn ages_are_rewarded_in_three_ways() {
     let pictures = model.pictures("picture");
     for (task, name) in [(Task::Over50, "over50"), (Task::Under30, "under30")] {
         for age_reward in [AgeReward::Logits, AgeReward::Probability, AgeReward::LogOdds] {
-            let options = RewardOptions {
+            let settings = RewardSettings {
                 model: Some(model.path()),
                 age_reward,
-                ..RewardOptions::on_threads(2)
+                ..RewardSettings::new(task)
             };
-            let mut reward = open(task, &options);
+            let mut reward = open(&settings);
             let scores = reward.score(&pictures).unwrap();
             check(&pictures, &scores).unwrap();
             let expected = model.numbers(&format!("reward.{name}.{age_reward}"));
@@ -70,8 +70,9 @@ fn ages_are_rewarded_in_three_ways() {
 #[test]
 fn the_components_are_probabilities_and_the_likeliest_class() {
     let model = SmallModel::write("vit");
-    let options = RewardOptions { model: Some(model.path()), ..RewardOptions::default() };
-    let mut reward = open(Task::Over50, &options);
+    let settings =
+        RewardSettings { model: Some(model.path()), ..RewardSettings::new(Task::Over50) };
+    let mut reward = open(&settings);
     let names = reward.describe().components;
     assert_eq!(names[0], "probability_0-2");
     assert_eq!(
@@ -97,8 +98,9 @@ fn the_components_are_probabilities_and_the_likeliest_class() {
 #[test]
 fn a_picture_has_the_same_bits_in_any_batch() {
     let model = SmallModel::write("vit");
-    let options = RewardOptions { model: Some(model.path()), ..RewardOptions::on_threads(3) };
-    let mut reward = open(Task::Under30, &options);
+    let settings =
+        RewardSettings { model: Some(model.path()), ..RewardSettings::new(Task::Under30) };
+    let mut reward = open(&settings);
     let pictures: Vec<_> = model.pictures("picture").into_iter().cycle().take(40).collect();
     let together = reward.score(&pictures).unwrap();
     for (picture, score) in pictures.iter().zip(&together).rev() {
@@ -133,12 +135,12 @@ fn a_tower_of_another_width_than_the_heads_is_refused() {
     let model = SmallModel::write("clip");
     let path = model.folder.path().join("head.safetensors");
     write_head(&path);
-    let options = RewardOptions {
+    let settings = RewardSettings {
         model: Some(model.path()),
         aesthetic_head: Some(path.to_str().unwrap().to_owned()),
-        ..RewardOptions::default()
+        ..RewardSettings::new(Task::AestheticScore)
     };
-    let found = refusal(Task::AestheticScore, &options);
+    let found = refusal(&settings);
     assert!(found.ends_with("expected embeddings of 768 values, found 6 in the model"), "{found}");
 }
 
@@ -156,12 +158,12 @@ fn the_aesthetic_score_is_the_heads_of_the_unit_embedding() {
     });
     let path = model.folder.path().join("head.safetensors");
     write_head(&path);
-    let options = RewardOptions {
+    let settings = RewardSettings {
         model: Some(model.path()),
         aesthetic_head: Some(path.to_str().unwrap().to_owned()),
-        ..RewardOptions::default()
+        ..RewardSettings::new(Task::AestheticScore)
     };
-    let mut reward = open(Task::AestheticScore, &options);
+    let mut reward = open(&settings);
     assert_eq!(reward.describe().components, ["aesthetic_score"]);
     let network =
         ddpo_rewards::vision::clip::ClipVision::open(&model.open(), Kind::Float, Device::Cpu);

@@ -48,7 +48,12 @@ fn a_sum_is_that_by_hand_and_names_its_parts() {
     let mut sum = Mixture::new(&expression("0.5*over50 - 2*torchscript:x/b.pt"), models);
     let described = sum.describe();
     assert_eq!(described.name, "0.5*over50 years old - 2*torchscript:b.pt");
-    let names = ["over50 years old", "over50 years old/level", "torchscript:b.pt", "torchscript:b.pt/level"];
+    let names = [
+        "over50 years old",
+        "over50 years old/level",
+        "torchscript:b.pt",
+        "torchscript:b.pt/level",
+    ];
     assert_eq!(described.components, names);
     let scores = sum.score(&[image(4), image(10)]).unwrap();
     assert_eq!(scores[0].reward, 0.5 * 4.0 + 2.0 * 12.0);
@@ -93,8 +98,7 @@ fn one_reward_as_it_is_is_its_own_model() {
 
 #[test]
 fn what_is_held_out_is_scored_in_evaluations_alone_and_adds_nothing() {
-    let held_out =
-        vec![expression("2*jpeg incompressibility"), expression("jpeg compressibility")];
+    let held_out = vec![expression("2*jpeg incompressibility"), expression("jpeg compressibility")];
     let spec = RewardSpec { held_out, ..RewardSpec::plain(expression("jpeg compressibility")) };
     let mut rewards = Rewards::open(&spec, &RewardRuntime::on_threads(1), &mut |_| {}).unwrap();
     let trained = rewards.score(&[image(200)], Purpose::Rollout).unwrap();

@@ -81,7 +81,13 @@ impl Evaluations {
     ) -> Result<Evaluation, RunError> {
         check_held_out(plan, scored)?;
         let title = format!("after {epoch} epochs");
-        pictures::write(&folder.eval(epoch, "png"), &plan.rewards.reward.label(), shape, scored, &title)?;
+        pictures::write(
+            &folder.eval(epoch, "png"),
+            &plan.rewards.reward.label(),
+            shape,
+            scored,
+            &title,
+        )?;
         let columns = Columns::of(scored.iter().map(|one| &one.score));
         let row = |one: &ScoredTrajectory| {
             let sample = one.trajectory.header().coordinates.sample;

@@ -90,7 +90,8 @@ mod tests {
         let written = |reward: &str| Settings {
             reward: Some(reward.parse().unwrap()),
             eval_reward: Some(RewardList(
-                RewardExpression::list(&["over50", "grpc://a:1", "b:2"].map(str::to_owned)).unwrap(),
+                RewardExpression::list(&["over50", "grpc://a:1", "b:2"].map(str::to_owned))
+                    .unwrap(),
             )),
             output_dir: ".".into(),
             ..Settings::default()

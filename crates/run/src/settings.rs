@@ -207,7 +207,8 @@ pub fn resolve(
     flags: &SettingFlags,
 ) -> Result<Resolved, SettingsError> {
     // One file may serve this and the services.
-    let mut layers = layers()?.leave(&["service", "sampler", "rewarder", "learner", RewardSpec::TABLE]);
+    let mut layers =
+        layers()?.leave(&["service", "sampler", "rewarder", "learner", RewardSpec::TABLE]);
     if let Some(path) = file {
         layers.file(path)?;
         layers.finish::<Settings>()?;

@@ -1,10 +1,10 @@
 //! The link of a service to the next one: settings, health and metrics of its uplink.
 
-use ddpo_delivery::destination::Destination;
-use ddpo_delivery::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
 use crate::auth::{AuthError, ClientAuth};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use ddpo_delivery::destination::Destination;
+use ddpo_delivery::uplink::{Backoff, LinkState, Uplink, UplinkSettings};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;

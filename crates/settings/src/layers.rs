@@ -254,8 +254,8 @@ impl Layers {
 
     fn owner_of_variable(&self, name: &str) -> Owner {
         for (index, part) in self.parts.iter().enumerate() {
-            if let Some(key) = within(&part.name, name)
-                .filter(|key| part.has(key) || part.moved(key).is_some())
+            if let Some(key) =
+                within(&part.name, name).filter(|key| part.has(key) || part.moved(key).is_some())
             {
                 return Owner::Part(index, key.to_owned());
             }

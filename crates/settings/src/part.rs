@@ -134,7 +134,9 @@ impl Part {
             let (from, qualified) = (from.clone(), self.qualified(key));
             match self.moved(key) {
                 Some(hint) => SettingsError::Moved { from, key: qualified, hint },
-                None => SettingsError::Unknown { from, key: qualified, hint: hint(key, self.keys()) },
+                None => {
+                    SettingsError::Unknown { from, key: qualified, hint: hint(key, self.keys()) }
+                }
             }
         })
     }

@@ -53,12 +53,7 @@ impl RunFacts {
         same("random steps", &Shown(random.0), &Shown(random.1))
     }
 
-    fn check_score(
-        &self,
-        purpose: Purpose,
-        given: &RewardId,
-        score: &Score,
-    ) -> Result<(), String> {
+    fn check_score(&self, purpose: Purpose, given: &RewardId, score: &Score) -> Result<(), String> {
         same("reward", &self.reward.id(), given)?;
         let names = score.components.iter().map(|component| component.name.as_str());
         self.reward.check_components(purpose, names).map_err(|error| error.to_string())?;
@@ -257,7 +252,8 @@ impl Ledger {
             offer.scored.score.components.iter().map(|component| component.name.clone()).collect();
         match state.components.iter().find(|(purpose, _)| *purpose == header.purpose) {
             Some((_, expected)) if *expected != names => {
-                let reason = format!("components of a score: expected {expected:?}, found {names:?}");
+                let reason =
+                    format!("components of a score: expected {expected:?}, found {names:?}");
                 return Decision::Invalid(reason);
             }
             Some(_) => {}
@@ -392,8 +388,8 @@ fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Re
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use ddpo_rollout::order::Track;
     use ddpo_rollout::dtype::Dtype;
+    use ddpo_rollout::order::Track;
     use ddpo_rollout::score::Component;
     use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, Trajectory};
 

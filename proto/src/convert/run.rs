@@ -36,7 +36,10 @@ pub fn from_wire(
 /// Writes a description.
 #[must_use]
 pub fn to_wire(run: &RunDescription) -> wire::DescribeRunResponse {
-    wire::DescribeRunResponse { run_id: run.run_id.clone(), reward: Some(spec_to_wire(&run.reward)) }
+    wire::DescribeRunResponse {
+        run_id: run.run_id.clone(),
+        reward: Some(spec_to_wire(&run.reward)),
+    }
 }
 
 fn spec_from_wire(message: wire::RewardSpec, limits: &Limits) -> Result<RewardSpec, Malformed> {
@@ -46,10 +49,14 @@ fn spec_from_wire(message: wire::RewardSpec, limits: &Limits) -> Result<RewardSp
     let scripts = message.scripts.into_iter();
     Ok(RewardSpec {
         reward: expression("reward", message.reward, limits)?,
-        held_out: held_out.map(|text| expression("held_out", text, limits)).collect::<Result<_, _>>()?,
+        held_out: held_out
+            .map(|text| expression("held_out", text, limits))
+            .collect::<Result<_, _>>()?,
         pixel_map: pixel_map_from_wire(message.pixel_map)?,
         dtype: dtype_from_wire(message.dtype)?,
-        scripts: scripts.map(|one| pinned_from_wire("scripts", one, limits)).collect::<Result<_, _>>()?,
+        scripts: scripts
+            .map(|one| pinned_from_wire("scripts", one, limits))
+            .collect::<Result<_, _>>()?,
         age: message.age.map(|age| age_from_wire(age, limits)).transpose()?,
         aesthetic: message.aesthetic.map(|one| aesthetic_from_wire(one, limits)).transpose()?,
     })

@@ -177,8 +177,8 @@ fn score(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ddpo_rewards::model::{RewardDescription, RewardModel};
     use ddpo_rewards::external::server::error::ServerError;
+    use ddpo_rewards::model::{RewardDescription, RewardModel};
     use std::sync::Mutex;
 
     /// Scores an image by its first level; 13 is no number, and nobody is there to score 14. Notes the

@@ -7,7 +7,7 @@ use ddpo_delivery::incoming::IncomingTrajectory;
 use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
 use ddpo_delivery::uplink::Uplink;
 use ddpo_inspector::board::Board;
-use ddpo_proto::stream::{Opening, GivenScore, Verdict};
+use ddpo_proto::stream::{GivenScore, Opening, Verdict};
 use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::decode;

@@ -101,7 +101,9 @@ where
                 }
             }
             // The models stay: the learner may be back with the same run.
-            Err(error) if is_open => tracing::debug!(%error, "the learner does not describe its run"),
+            Err(error) if is_open => {
+                tracing::debug!(%error, "the learner does not describe its run")
+            }
             Err(error) => parts.health.unmet("model", format!("the run's reward: {error}")),
         }
         let pause = if current.borrow().is_some() { PAUSE } else { FIRST_PAUSE };
@@ -114,9 +116,9 @@ where
 
 fn is_same(current: &watch::Sender<Option<Arc<Scoring>>>, run: &RunDescription) -> bool {
     let current = current.borrow();
-    current.as_ref().is_some_and(|scoring| {
-        scoring.run_id == run.run_id && scoring.reward == run.reward.id()
-    })
+    current
+        .as_ref()
+        .is_some_and(|scoring| scoring.run_id == run.run_id && scoring.reward == run.reward.id())
 }
 
 async fn open<O>(parts: &ScoringParts<O>, run: RunDescription) -> Result<Scoring>
@@ -127,7 +129,8 @@ where
     let id = spec.id();
     parts.health.unmet("model", format!("opening {}", id.label));
     tracing::info!(run.id = run_id, reward = %id, "opening the run's reward");
-    let (pixel_map, opener, runtime) = (spec.pixel_map, Arc::clone(&parts.open), parts.runtime.clone());
+    let (pixel_map, opener, runtime) =
+        (spec.pixel_map, Arc::clone(&parts.open), parts.runtime.clone());
     let opened = tokio::task::spawn_blocking(move || opener(&spec, &runtime));
     let rewards = opened.await.context("the thread that opens the reward")??;
     let batcher = Batcher::start(rewards, parts.batcher, parts.metrics.clone())?;

@@ -4,7 +4,7 @@ use crate::incoming::IncomingTrajectory;
 use bytes::{Bytes, BytesMut};
 use ddpo_proto::limits::Limits;
 use ddpo_proto::malformed::Malformed;
-use ddpo_proto::stream::{Opening, GivenScore};
+use ddpo_proto::stream::{GivenScore, Opening};
 use ddpo_proto::wire;
 use std::sync::Arc;
 

@@ -6,7 +6,8 @@ use super::shared::Shared;
 use crate::destination::Destination;
 use ddpo_proto::convert::run::to_wire;
 use ddpo_proto::wire::{
-    DescribeRunRequest, DescribeRunResponse, SubmitReply, TrajectoryFrame, learner_server::Learner, rewarder_server::Rewarder,
+    DescribeRunRequest, DescribeRunResponse, SubmitReply, TrajectoryFrame, learner_server::Learner,
+    rewarder_server::Rewarder,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,7 +54,8 @@ impl<H: IntakeHandler> Learner for LearnerIntake<H> {
         _: Request<DescribeRunRequest>,
     ) -> Result<Response<DescribeRunResponse>, Status> {
         let run = self.0.handler.describe();
-        let run = run.ok_or_else(|| Status::unavailable("the learner has not opened its run yet"))?;
+        let run =
+            run.ok_or_else(|| Status::unavailable("the learner has not opened its run yet"))?;
         Ok(Response::new(to_wire(&run)))
     }
 }

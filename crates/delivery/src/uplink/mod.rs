@@ -26,7 +26,7 @@ pub use settings::{NotAnUplink, UplinkSettings};
 
 use crate::incoming::IncomingTrajectory;
 use ddpo_proto::convert::header;
-use ddpo_proto::stream::{Opening, GivenScore};
+use ddpo_proto::stream::{GivenScore, Opening};
 use shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;

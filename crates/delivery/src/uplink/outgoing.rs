@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ddpo_proto::convert::header::UnsendableHeader;
 use ddpo_proto::convert::score;
 use ddpo_proto::malformed::Malformed;
-use ddpo_proto::stream::{Opening, Receipt, GivenScore};
+use ddpo_proto::stream::{GivenScore, Opening, Receipt};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -11,7 +11,7 @@ use ddpo_delivery::transport::{KeepAlive, server};
 use ddpo_delivery::uplink::{Backoff, UplinkSettings};
 use ddpo_proto::convert::{header, score};
 use ddpo_proto::limits::Limits;
-use ddpo_proto::stream::{Opening, GivenScore, TrajectoryIdentity, Verdict};
+use ddpo_proto::stream::{GivenScore, Opening, TrajectoryIdentity, Verdict};
 use ddpo_proto::wire::{self, trajectory_frame::Content};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;

@@ -44,7 +44,8 @@ impl AestheticReward {
         if tower != WIDTH {
             return Err(VisionError::HeadWidth { path, head: WIDTH, tower }.into());
         }
-        let input = ImageInput::open(&model.folder, Family::Clip, &network.config().tower, runtime)?;
+        let input =
+            ImageInput::open(&model.folder, Family::Clip, &network.config().tower, runtime)?;
         Ok(Self { network, head, input })
     }
 }
@@ -59,9 +60,9 @@ impl RewardModel for AestheticReward {
     }
 
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
-        let scores = self.input.run(images, |pixels| {
-            self.head.forward(&unit_length(&self.network.forward(pixels)))
-        })?;
+        let scores = self
+            .input
+            .run(images, |pixels| self.head.forward(&unit_length(&self.network.forward(pixels))))?;
         let score = |value: f32| Score {
             reward: value,
             components: vec![Component { name: COMPONENT.to_owned(), value }],

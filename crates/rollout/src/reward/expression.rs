@@ -407,7 +407,10 @@ mod tests {
                 "- under30 + -2*grpc://x:1",
                 named(&[(-1.0, "under30 years old"), (-2.0, "grpc://x:1")]),
             ),
-            ("over50 - -2e-1*aesthetic", named(&[(1.0, "over50 years old"), (0.2, "aesthetic score")])),
+            (
+                "over50 - -2e-1*aesthetic",
+                named(&[(1.0, "over50 years old"), (0.2, "aesthetic score")]),
+            ),
             (
                 "torchscript:a+b-c*d.pt - 3*torchscript:my model.pt",
                 named(&[(1.0, "torchscript:a+b-c*d.pt"), (-3.0, "torchscript:my model.pt")]),

@@ -61,7 +61,8 @@ pub struct ServerAddress {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "one of {}, torchscript:PATH, grpc://HOST:PORT or grpcs://HOST:PORT (more after commas), \
-     found \"{found}\"", Task::listing()
+     found \"{found}\"",
+    Task::listing()
 )]
 pub struct UnknownSource {
     /// The text.
@@ -115,7 +116,8 @@ impl ServerAddress {
                 || matches!(character, '.' | '-' | '_')
                 || (bracketed && matches!(character, ':' | '[' | ']' | '%'))
         };
-        let port = port.parse::<u16>().ok().filter(|number| *number > 0 && !port.starts_with('+'))?;
+        let port =
+            port.parse::<u16>().ok().filter(|number| *number > 0 && !port.starts_with('+'))?;
         (!host.is_empty() && host.chars().all(plain)).then(|| Self { host: host.to_owned(), port })
     }
 }
@@ -227,7 +229,10 @@ mod tests {
         ] {
             assert_eq!(parsed(text).to_string(), text);
         }
-        assert_eq!(parsed("torchscript:/a/b.pt?input=float").label(), "torchscript:b.pt?input=float");
+        assert_eq!(
+            parsed("torchscript:/a/b.pt?input=float").label(),
+            "torchscript:b.pt?input=float"
+        );
     }
 
     #[test]

@@ -96,7 +96,9 @@ pub enum ComponentError {
         found: String,
     },
     /// There are more components than the reward has.
-    #[error("components of a score: expected {expected}, found {found}; \"{name}\" is not expected")]
+    #[error(
+        "components of a score: expected {expected}, found {found}; \"{name}\" is not expected"
+    )]
     More {
         /// How many the reward has.
         expected: usize,
@@ -220,7 +222,9 @@ impl RewardSpec {
         let mut position = 0;
         for (index, next) in expected.iter().enumerate() {
             match next {
-                Expected::Name(name) if names.get(position) == Some(&name.as_str()) => position += 1,
+                Expected::Name(name) if names.get(position) == Some(&name.as_str()) => {
+                    position += 1
+                }
                 Expected::Name(name) => {
                     let found = names.get(position).map(|found| format!("\"{found}\""));
                     let found = found.unwrap_or_else(|| "none".to_owned());
@@ -232,7 +236,8 @@ impl RewardSpec {
                         let is_next = matches!(after, Some(Expected::Name(next)) if next == **name);
                         name.starts_with(prefix.as_str()) && !is_next
                     };
-                    position += names[position..].iter().take_while(free).take(MOST_COMPONENTS).count();
+                    position +=
+                        names[position..].iter().take_while(free).take(MOST_COMPONENTS).count();
                 }
             }
         }

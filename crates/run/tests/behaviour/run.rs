@@ -293,7 +293,7 @@ fn other_samples_than_were_asked_for_are_refused() {
         let plan = Plan::new(settings).unwrap();
         let folder = RunFolder::new(&plan.folder()).unwrap();
         let spec = RewardSpec::plain(plan.rewards.reward.clone());
-    let open = OpenRun::open(&plan, &spec, &folder, &Silence).unwrap();
+        let open = OpenRun::open(&plan, &spec, &folder, &Silence).unwrap();
         let host = Host { progress: &Silence, stop: &|| false, command: "test" };
         let error = train(open, &mut Wrong(spoil), &host).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");

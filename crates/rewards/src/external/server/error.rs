@@ -3,8 +3,8 @@
 use ddpo_delivery::reward::RewardCallError;
 use ddpo_proto::convert::reward::MalformedReward;
 use ddpo_proto::reward::Description;
-use ddpo_settings::environment::REWARD_CA;
 use ddpo_service::auth::AuthError;
+use ddpo_settings::environment::REWARD_CA;
 use std::time::Duration;
 use thiserror::Error;
 
