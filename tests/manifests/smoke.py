@@ -49,7 +49,8 @@ def plan(folder, stack, keda, programs):
         }
     triggers = keda.get("ScaledObject", "ddpo-sampler")["spec"]["triggers"]
     libraries = subprocess.run(["ldd", programs.folder / "ddpo"], capture_output=True, text=True).stdout
-    libtorch = {str(Path(path).resolve().parent) for path in re.findall(r"=> (\S*libtorch\S*)", libraries)}
+    # The path that the programs search, which may be a link.
+    libtorch = {os.path.normpath(os.path.dirname(path)) for path in re.findall(r"=> (\S*libtorch\S*)", libraries)}
     written = {
         "folder": str(folder),
         "pods": pods,
