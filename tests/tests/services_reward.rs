@@ -1,5 +1,5 @@
-//! The reward belongs to the run: the learner's settings decide every part of it, rewarders receive it,
-//! and the settings that rewarders had for it are refused.
+//! The reward belongs to the run: the learner's settings decide every part of it, and rewarders receive
+//! it from the learner.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -7,9 +7,9 @@ use ddpo_delivery::destination::Destination;
 use ddpo_delivery::run::RunClient;
 use ddpo_delivery::uplink::UplinkSettings;
 use ddpo_rollout::reward::RewardSpec;
+use ddpo_tests::services::wait::until;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
-use ddpo_tests::{binary, process, tree};
-use std::process::Command;
+use ddpo_tests::tree;
 
 /// Every part of a reward differs from its default: expression, held-out reward, form of the age
 /// reward, network, dtype and pixel map.
@@ -48,43 +48,10 @@ fn the_learner_describes_the_reward_that_run_toml_records() {
     let settings = UplinkSettings::new(Destination::Learner, vec![url]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let client = RunClient::new(&settings).unwrap();
-    let described = ddpo_tests::services::wait::until("the learner describes its run", || {
-        runtime.block_on(client.describe()).ok()
-    });
+    let described =
+        until("the learner describes its run", || runtime.block_on(client.describe()).ok());
     let path = fleet.folder().join("run/run.toml");
-    let text = ddpo_tests::services::wait::until("run.toml", || std::fs::read(&path).ok());
+    let text = until("run.toml", || std::fs::read(&path).ok());
     assert_eq!(described.reward, recorded(&text));
     assert_eq!(described.reward.digest(), recorded(&text).digest());
-}
-
-#[test]
-fn settings_of_the_reward_are_refused_by_the_rewarder_with_their_new_place() {
-    let folder = tempfile::tempdir().unwrap();
-    for key in [
-        "reward_task",
-        "eval_rewards",
-        "pixels",
-        "age_reward",
-        "reward_model",
-        "aesthetic_head",
-        "reward_dtype",
-    ] {
-        let file = folder.path().join("old.toml");
-        std::fs::write(&file, format!("[rewarder]\n{key} = \"x\"\n")).unwrap();
-        let in_file = vec!["--config".to_owned(), file.display().to_string()];
-        let as_flag = vec![format!("--{}", key.replace('_', "-")), "x".to_owned()];
-        let variable = format!("DDPO_REWARDER_{}", key.to_uppercase());
-        for (arguments, variables) in
-            [(in_file, None), (as_flag, None), (Vec::new(), Some((variable, "x")))]
-        {
-            let mut command = Command::new(binary::named("ddpo-rewarder"));
-            process::prepare(&mut command, folder.path());
-            command.args(&arguments).arg("--dry-run").envs(variables);
-            let output = command.output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(!output.status.success(), "{arguments:?}: {said}");
-            let expected = format!("{key} is no longer a setting of this program; hint: set ");
-            assert!(said.contains(&expected) && said.contains("at the learner"), "{said}");
-        }
-    }
 }
