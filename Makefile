@@ -76,7 +76,7 @@ test-slow: setup ## run the tests of minutes: five hundred faults over all servi
 
 .PHONY: test-deploy
 test-deploy: build ## run the tests of image, Compose and two hosts; some need a Docker engine or root
-	"$$(scripts/setup-clients tests/deploy/requirements.txt)" -m pytest tests/deploy $(ARGS)
+	"$$(scripts/setup-clients tests/deploy/requirements.txt)" -m pytest tests/deploy -raP $(ARGS)
 
 .PHONY: test-manifests
 test-manifests: build ## check deploy/kubernetes/ against Kubernetes' schemas, itself and the binaries
