@@ -216,7 +216,7 @@ fn what_is_not_there_or_too_much_is_refused_in_a_line() {
     for method in ["POST", "PUT", "DELETE"] {
         let refused = ask(&address, &format!("{method} /"), "", "");
         assert_eq!(refused.status, 405);
-        assert!(refused.head.contains("\r\nallow: get, head\r\n"), "{}", refused.head);
+        assert!(refused.head.contains("\r\nallow: get,head\r\n"), "{}", refused.head);
         assert_eq!(refused.body, "GET only: the page changes nothing\n");
     }
     assert_eq!(other_host(&address, "rebound.example"), 421);

@@ -245,8 +245,8 @@ fn resumes_a_run_whose_logs_had_no_room() {
         Running::start(offline(with_files_of_at_most(bytes, &workshop.path(""), flags))).end()
     };
     let flags = logged(&long);
-    let whole = [&flags[..], &["--output-dir=whole"]].concat();
-    start(&workshop, &whole).end().succeeded();
+    let in_whole = [&long[..], &["--output-dir=whole"]].concat();
+    start(&workshop, &logged(&in_whole)).end().succeeded();
     let bytes = event_file(&workshop.path("whole")).metadata().unwrap().len();
     let stopped = limited(bytes / 2, &flags);
     let message = stopped.stderr.lines().find(|line| line.starts_with("error: "));

@@ -196,7 +196,7 @@ fn a_dry_run_shows_the_rewards_and_writes_nothing() {
     let flags = sum(&["--eval-reward=over50,aesthetic", "--dry-run"]);
     let ended = start(&workshop, &flags).end().succeeded();
     let reward = format!("reward = \"{SUM}\"");
-    for part in [reward.as_str(), "eval_reward = [\"over50\", \"aesthetic\"]"] {
+    for part in [reward.as_str(), "eval_reward = [\"over50 years old\", \"aesthetic score\"]"] {
         assert!(ended.stdout.contains(part), "{}", ended.stdout);
     }
     tree::assert_same(&before, &tree::read(&workshop.path("")));

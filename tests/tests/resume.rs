@@ -259,6 +259,8 @@ fn a_run_without_a_recorded_reward_specification_resumes() {
     assert!(spec.contains("reward = \"jpeg compressibility\""), "{spec}");
     fs::write(&path, old).unwrap();
     resume(&workshop, "old").end().succeeded();
+    assert_eq!(fs::read_to_string(&path).unwrap(), old, "a resumed run does not rewrite run.toml");
+    fs::write(&path, recorded).unwrap();
     run::assert_same(&workshop.path("whole"), &workshop.path("old"));
 }
 

@@ -170,12 +170,12 @@ fn transitions(eta: f64) -> Transitions {
 /// before anything changes.
 #[test]
 fn normalised_terms_are_the_components_of_the_scores() {
-    let reward: RewardExpression = "2*a - b".parse().unwrap();
+    let reward: RewardExpression = "2*torchscript:a - torchscript:b".parse().unwrap();
     let config = LearnerConfig { normalised_reward: Some(reward), ..settings() };
     let mut batch = rollouts(&unet(1), 0, 8);
     for (index, scored) in batch.iter_mut().enumerate() {
         let part = |name: &str, value: f32| Component { name: name.into(), value };
-        scored.score.components = vec![part("b", 5.0), part("a", (index * index) as f32)];
+        scored.score.components = vec![part("torchscript:b", 5.0), part("torchscript:a", (index * index) as f32)];
     }
     // What never changes adds nothing, and nobody looks at the reward itself.
     let (report, trained) = train(config.clone(), &batch);
@@ -188,8 +188,8 @@ fn normalised_terms_are_the_components_of_the_scores() {
     let mut learner = learner(config);
     let before = learner.position();
     let found = learner.update(&batch, &mut |_, _| {}).unwrap_err();
-    let text = "learner: sample 3: expected a component \"a\" that is a number, for \
-                reward_scale = normalised, found none";
+    let text = "learner: sample 3: expected a component \"torchscript:a\" that is a \
+                number, for reward_scale = normalised, found none";
     assert_eq!(found.to_string(), text);
     assert_eq!(learner.position(), before);
 }
