@@ -175,7 +175,8 @@ fn normalised_terms_are_the_components_of_the_scores() {
     let mut batch = rollouts(&unet(1), 0, 8);
     for (index, scored) in batch.iter_mut().enumerate() {
         let part = |name: &str, value: f32| Component { name: name.into(), value };
-        scored.score.components = vec![part("torchscript:b", 5.0), part("torchscript:a", (index * index) as f32)];
+        scored.score.components =
+            vec![part("torchscript:b", 5.0), part("torchscript:a", (index * index) as f32)];
     }
     // What never changes adds nothing, and nobody looks at the reward itself.
     let (report, trained) = train(config.clone(), &batch);
