@@ -4,7 +4,7 @@
 //!   RewardSettings --resolve--> RewardSpec --Rewards::open--> Rewards --score--> Score
 //! ```
 //!
-//! - [`resolve`] pins the models that the settings name, and [`Rewards`] opens them.
+//! - [`fn@resolve`] pins the models that the settings name, and [`Rewards`] opens them.
 //! - [`jpeg`] measures file sizes, [`learned`] asks the networks of [`vision`], [`external`] runs
 //!   TorchScript files and calls reward servers, [`mixture`] adds rewards up.
 //! - [`model`] has the trait of all reward models.

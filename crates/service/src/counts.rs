@@ -1,4 +1,4 @@
-//! Counters under their names in a status, from which [`export`](crate::export) makes metrics.
+//! Counters under their names in a status, from which `export` makes metrics.
 
 use ddpo_delivery::intake::IntakeCounters;
 use ddpo_delivery::uplink::UplinkCounters;
