@@ -1,87 +1,15 @@
 //! What the learner waits for, and what has come: the one place that decides what becomes of a
 //! trajectory. Each sample of an awaited batch is taken once, whoever sends it and how often.
 
+use crate::service::facts::{RunFacts, same};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WeightsId;
-use ddpo_rollout::reward::{RewardId, RewardSpec};
-use ddpo_rollout::score::{Score, ScoredTrajectory};
-use ddpo_rollout::trajectory::{Digest, StateDtype, StateShape, TrajectoryHeader};
+use ddpo_rollout::reward::RewardId;
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::{Digest, TrajectoryHeader};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// The facts that every header and every score of a run has to agree with.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunFacts {
-    /// The run.
-    pub run_id: String,
-    /// What its images are scored with.
-    pub reward: RewardSpec,
-    /// Digest of the transitions.
-    pub scheduler_digest: Digest,
-    /// Type of the states.
-    pub dtype: StateDtype,
-    /// Shape and steps of the trajectories; `None` accepts any, for runs without a model.
-    pub trajectory: Option<TrajectoryFacts>,
-}
-
-/// The shape and the steps of a run's trajectories.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrajectoryFacts {
-    /// Shape of the states.
-    pub shape: StateShape,
-    /// Timesteps visited, from high to low.
-    pub timesteps: Vec<i64>,
-    /// Positions in `timesteps` whose transition is random.
-    pub random_steps: Vec<usize>,
-}
-
-impl RunFacts {
-    /// Checks a header, before or after its states have arrived.
-    ///
-    /// # Errors
-    /// The first fact that differs, with what was expected and found.
-    pub fn check_header(&self, run_id: &str, header: &TrajectoryHeader) -> Result<(), String> {
-        same("run", &self.run_id.as_str(), &run_id)?;
-        same("scheduler digest", &self.scheduler_digest, &header.scheduler_digest)?;
-        same("state dtype", &Shown(self.dtype), &Shown(header.dtype))?;
-        let Some(expected) = &self.trajectory else { return Ok(()) };
-        same("state shape", &Shown(expected.shape), &Shown(header.shape))?;
-        same("timesteps", &Shown(&expected.timesteps[..]), &Shown(&header.timesteps[..]))?;
-        let random = (&expected.random_steps[..], &header.random_steps[..]);
-        same("random steps", &Shown(random.0), &Shown(random.1))
-    }
-
-    fn check_score(&self, purpose: Purpose, given: &RewardId, score: &Score) -> Result<(), String> {
-        same("reward", &self.reward.id(), given)?;
-        let names = score.components.iter().map(|component| component.name.as_str());
-        self.reward.check_components(purpose, names).map_err(|error| error.to_string())?;
-        if score.reward.is_finite() {
-            Ok(())
-        } else {
-            Err(format!("reward: expected a finite number, found {}", score.reward))
-        }
-    }
-}
-
-/// A value that messages show by its debug text.
-#[derive(PartialEq)]
-struct Shown<T>(T);
-
-impl<T: fmt::Debug> fmt::Display for Shown<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}", self.0)
-    }
-}
-
-fn same<T: PartialEq + fmt::Display>(fact: &str, expected: &T, found: &T) -> Result<(), String> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(format!("{fact}: expected {expected}, found {found}"))
-    }
-}
 
 /// Names a batch: all samples of an epoch, or of an evaluation of one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,6 +78,8 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Ledger {
     run: RunFacts,
+    /// The name of the run's reward, which every score has to carry.
+    reward: RewardId,
     state: Mutex<State>,
     complete: Condvar,
 }
@@ -177,7 +107,8 @@ impl Ledger {
     #[must_use]
     pub fn new(run: RunFacts, next_epoch: u32) -> Self {
         let state = State { next_epoch, ..State::default() };
-        Self { run, state: Mutex::new(state), complete: Condvar::new() }
+        let reward = run.reward.id();
+        Self { run, reward, state: Mutex::new(state), complete: Condvar::new() }
     }
 
     /// Returns the facts of the run.
@@ -266,7 +197,8 @@ impl Ledger {
 
     fn fits_run(&self, offer: &Offer, header: &TrajectoryHeader) -> Result<(), String> {
         self.run.check_header(&offer.run_id, header)?;
-        self.run.check_score(header.purpose, &offer.reward, &offer.scored.score)
+        same("reward", &self.reward, &offer.reward)?;
+        self.run.check_score(header.purpose, &offer.scored.score)
     }
 
     /// Waits until all of a batch has come, for at most `patience`.
@@ -387,11 +319,14 @@ fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::facts::TrajectoryFacts;
     use bytes::Bytes;
     use ddpo_rollout::dtype::Dtype;
     use ddpo_rollout::order::Track;
-    use ddpo_rollout::score::Component;
+    use ddpo_rollout::reward::RewardSpec;
+    use ddpo_rollout::score::{Component, Score};
     use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, Trajectory};
+    use ddpo_rollout::trajectory::{StateDtype, StateShape};
 
     const SHAPE: StateShape = StateShape { channels: 1, height: 1, width: 1 };
 

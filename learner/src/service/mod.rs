@@ -9,6 +9,7 @@
 pub mod arrivals;
 pub mod command;
 pub mod desk;
+pub mod facts;
 pub mod keeper;
 pub mod ledger;
 pub mod page;

@@ -3,8 +3,9 @@
 
 use crate::service::arrivals::{Arrivals, NOT_READY};
 use crate::service::desk::{Desk, DeskConfig};
+use crate::service::facts::{RunFacts, TrajectoryFacts};
 use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
-use crate::service::ledger::{Ledger, RunFacts, TrajectoryFacts};
+use crate::service::ledger::Ledger;
 use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
