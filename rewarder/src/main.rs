@@ -5,9 +5,10 @@ use ddpo_rewarder::service::command;
 use ddpo_rewards::{RewardRuntime, Rewards};
 use ddpo_rollout::reward::RewardSpec;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 fn main() -> ExitCode {
-    command::main(open)
+    command::main(Arc::new(open))
 }
 
 /// Opens the reward models; downloads report to the log.

@@ -55,7 +55,7 @@ impl AdamW {
     }
 
     /// Takes one step with the learning rate `rate`. `gradients` are f32, in the order of
-    /// `parameters`; a parameter whose gradient is undefined stays as it is.
+    /// `parameters`; a parameter with an undefined gradient is not changed.
     ///
     /// With step number t from 1: theta <- theta - rate * `weight_decay` * theta;
     /// m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;

@@ -1,15 +1,15 @@
 //! The command line of `ddpo-rewarder`: parses, loads settings, runs, drains.
 
 use crate::service::run::{CONDITIONS, run};
+use crate::service::scoring::OpenRewards;
 use crate::service::settings::RewarderSettings;
 use anyhow::Result;
 use clap::Parser;
-use ddpo_rewards::{RewardRuntime, Rewards};
-use ddpo_rollout::reward::RewardSpec;
 use ddpo_service::launch::{self, About, LaunchFlags};
 use ddpo_settings::Layers;
 use ddpo_settings::table::Flags;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const ABOUT: About = About {
     name: "ddpo-rewarder",
@@ -31,17 +31,11 @@ struct Cli {
 }
 
 /// Runs the service as a program. `open` opens the models of a specification.
-pub fn main<O>(open: O) -> ExitCode
-where
-    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
-{
+pub fn main(open: Arc<OpenRewards>) -> ExitCode {
     launch::main(|| start(&Cli::parse(), open))
 }
 
-fn start<O>(cli: &Cli, open: O) -> Result<()>
-where
-    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
-{
+fn start(cli: &Cli, open: Arc<OpenRewards>) -> Result<()> {
     let (layers, flags) = (Layers::of_tables(), cli.own.given());
     let resolved = cli.launch.resolve::<RewarderSettings>(&ABOUT, layers, flags)?;
     let Some(launch) = resolved else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! The service as a whole: opens the reward that the learner describes, takes trajectories, and drains.
 
 use crate::service::relay::{Relay, RelayCounters, RelayHandler};
-use crate::service::scoring::{self, CurrentScoring, ScoringParts};
+use crate::service::scoring::{self, CurrentScoring, OpenRewards, ScoringParts};
 use crate::service::settings::RewarderSettings;
 use anyhow::{Context, Result};
 use ddpo_delivery::destination::Destination;
@@ -10,8 +10,6 @@ use ddpo_delivery::run::RunClient;
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
 use ddpo_diffusion::device;
 use ddpo_inspector::board::{Board, BoardLimits};
-use ddpo_rewards::{RewardRuntime, Rewards};
-use ddpo_rollout::reward::RewardSpec;
 use ddpo_service::host::Host;
 use ddpo_service::inspector::{ServiceInfo, Status, StatusSource};
 use ddpo_service::metrics::Metrics;
@@ -32,10 +30,7 @@ pub const CONDITIONS: [&str; 2] = ["model", "learner"];
 ///
 /// # Errors
 /// Settings, ports or reward models that cannot be used.
-pub async fn run<O>(host: Host, settings: RewarderSettings, open: O) -> Result<()>
-where
-    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
-{
+pub async fn run(host: Host, settings: RewarderSettings, open: Arc<OpenRewards>) -> Result<()> {
     let to_learner = uplink_settings(&host, &settings)?;
     let client = RunClient::new(&to_learner).context("rewarder.learners")?;
     let uplink = Uplink::start(to_learner, &Handle::current()).context("rewarder.learners")?;
@@ -66,7 +61,7 @@ where
         client,
         runtime,
         batcher: settings.batcher(),
-        open: Arc::new(open),
+        open,
         health: host.health.clone(),
         metrics: host.metrics.clone(),
         shutdown: host.shutdown.clone(),

@@ -28,7 +28,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The models of one run's reward.
-#[derive(Clone)]
 pub struct Scoring {
     /// The run.
     pub run_id: String,
@@ -43,8 +42,11 @@ pub struct Scoring {
 /// The models in use; `None` until they are open.
 pub type CurrentScoring = watch::Receiver<Option<Arc<Scoring>>>;
 
+/// Opens the models of a specification.
+pub type OpenRewards = dyn Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync;
+
 /// What opening a reward needs.
-pub struct ScoringParts<O> {
+pub struct ScoringParts {
     /// Asks the learner.
     pub client: RunClient,
     /// Where the models run; waits for reward servers with [`waiting`].
@@ -52,7 +54,7 @@ pub struct ScoringParts<O> {
     /// When a batch is scored.
     pub batcher: BatcherConfig,
     /// Opens the models of a specification.
-    pub open: Arc<O>,
+    pub open: Arc<OpenRewards>,
     /// The service's health, whose condition `model` is set here.
     pub health: Health,
     /// Metrics of the batches.
@@ -76,13 +78,10 @@ pub fn waiting(health: &Health, shutdown: &Shutdown) -> Waiting {
 ///
 /// # Errors
 /// Models that cannot be opened.
-pub async fn follow<O>(
-    parts: ScoringParts<O>,
+pub async fn follow(
+    parts: ScoringParts,
     current: watch::Sender<Option<Arc<Scoring>>>,
-) -> Result<()>
-where
-    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
-{
+) -> Result<()> {
     parts.health.unmet("model", "waiting for the learner to describe the run's reward");
     loop {
         let described = tokio::select! {
@@ -121,10 +120,7 @@ fn is_same(current: &watch::Sender<Option<Arc<Scoring>>>, run: &RunDescription) 
         .is_some_and(|scoring| scoring.run_id == run.run_id && scoring.reward == run.reward.id())
 }
 
-async fn open<O>(parts: &ScoringParts<O>, run: RunDescription) -> Result<Scoring>
-where
-    O: Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync + 'static,
-{
+async fn open(parts: &ScoringParts, run: RunDescription) -> Result<Scoring> {
     let RunDescription { run_id, reward: spec } = run;
     let id = spec.id();
     parts.health.unmet("model", format!("opening {}", id.label));

@@ -61,7 +61,7 @@ impl RedisBroadcast {
         Ok(Some(Holder { owner, token: parse_token(&token)? }))
     }
 
-    /// Refuses a caller that is no longer the learner.
+    /// Refuses a caller that has lost the lease.
     pub(super) async fn check_lease(&self, lease: &Lease) -> Result<(), BroadcastError> {
         match self.holder().await? {
             Some(holder) if holder.token == lease.token => Ok(()),

@@ -31,7 +31,7 @@ impl RedisBroadcast {
     /// is, so that issuing again after an unclear failure does no harm.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller is no longer the learner.
+    /// [`BroadcastError::LostLease`] when the caller has lost the lease.
     /// [`BroadcastError::Invalid`] when an order carries another run or another fencing token;
     /// nothing is issued then. Otherwise the store's failures.
     pub async fn issue(&self, lease: &Lease, orders: &[WorkOrder]) -> Result<(), BroadcastError> {
@@ -59,7 +59,7 @@ impl RedisBroadcast {
     /// Removes every order and begins a new queue: what a learner that takes over does first.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller is no longer the learner; otherwise the
+    /// [`BroadcastError::LostLease`] when the caller has lost the lease; otherwise the
     /// store's failures.
     pub async fn clear(&self, lease: &Lease) -> Result<OrdersNonce, BroadcastError> {
         let mut script = self.scripts.clear.key(self.keys.lease());
@@ -110,7 +110,7 @@ impl RedisBroadcast {
     /// such an order is taken over by another like that of a silent worker.
     ///
     /// # Errors
-    /// [`BroadcastError::MalformedOrder`] for an entry that is no order: it was removed, so call
+    /// [`BroadcastError::MalformedOrder`] for a malformed entry: it was removed, so call
     /// again. Otherwise the store's failures.
     pub async fn next(
         &self,
@@ -143,7 +143,7 @@ impl RedisBroadcast {
         self.hold("keep an order", delivery, "keep").await
     }
 
-    /// Removes an order whose trajectories have all arrived, whoever has it by now. Twice is fine.
+    /// Removes an order whose trajectories have all arrived, in any worker's hands. Idempotent.
     ///
     /// # Errors
     /// The store's failures.

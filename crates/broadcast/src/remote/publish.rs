@@ -32,7 +32,7 @@ impl RedisBroadcast {
     /// again. This may take longer than the lease lasts: renew the lease meanwhile.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller is no longer the learner: nothing changed.
+    /// [`BroadcastError::LostLease`] when the caller has lost the lease; nothing is changed then.
     /// [`BroadcastError::NotNewer`] when the same learner has published newer weights.
     /// [`BroadcastError::Source`] when the tensors cannot be read. Otherwise the store's failures.
     pub async fn publish(

@@ -12,7 +12,7 @@ impl RedisBroadcast {
     /// Stores the specification.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller is no longer the learner,
+    /// [`BroadcastError::LostLease`] when the caller has lost the lease,
     /// [`BroadcastError::Invalid`] when it is of another run; otherwise the store's failures.
     pub async fn put_run_spec(&self, lease: &Lease, spec: &RunSpec) -> Result<(), BroadcastError> {
         check_run(&self.run_id, spec)?;

@@ -58,7 +58,7 @@ impl HubSettings {
     /// `HF_HUB_OFFLINE` and `SSL_CERT_FILE`.
     ///
     /// # Errors
-    /// If no folder for the cache is named and there is no home folder.
+    /// If neither a folder for the cache nor a home folder is set.
     pub fn from_env() -> Result<Self, HubError> {
         let home = variable("HF_HOME").map(PathBuf::from).or_else(|| {
             let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
