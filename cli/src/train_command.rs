@@ -7,6 +7,7 @@ use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
 use ddpo_rewards::Rewards;
 use ddpo_rollout::reward::RewardSpec;
+use ddpo_run::batch_size::settle;
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host, Outcome};
 use ddpo_run::open::OpenRun;
@@ -31,6 +32,7 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
         return print(&plan.settings).map(|()| ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
+    let plan = Plan::new(settle(plan.settings, &mut crate::output::aside)?)?;
     // A reward that cannot be opened is an error before anything is loaded or written.
     let spec = reward::spec(&plan, command.resume)?;
     let runtime = reward::runtime(&plan.settings.device, plan.settings.threads, plan.numerics())?;

@@ -29,12 +29,13 @@ pub const SHORT: [&str; 20] = [
 ];
 
 /// Fields of a line of `metrics.jsonl` that tell how long and how much, not what.
-const MEASURED: [&str; 5] = [
+const MEASURED: [&str; 6] = [
     "seconds_sampling",
     "seconds_scoring",
     "seconds_training",
     "samples_per_second",
     "peak_memory_bytes",
+    "peak_device_memory_bytes",
 ];
 
 /// [`SHORT`], with `more` behind it; of a flag that comes twice the last counts.

@@ -44,6 +44,8 @@ unsafe extern "C" {
 
     fn ddpo_libtorch_path(out: *mut c_char, size: usize);
 
+    fn ddpo_free_memory(index: i32, free: *mut u64) -> bool;
+
     fn ddpo_nccl_version() -> i32;
 
     fn ddpo_can_access_peer(from: i32, to: i32) -> bool;
@@ -140,6 +142,14 @@ pub(crate) fn libtorch_path() -> [c_char; 1024] {
     // SAFETY: the call writes at most `size` bytes, the last one zero, into this frame's array.
     unsafe { ddpo_libtorch_path(out.as_mut_ptr(), out.len()) };
     out
+}
+
+pub(crate) fn free_memory(index: i32) -> Option<u64> {
+    let mut free = 0;
+    // SAFETY: the pointer is to a number of this frame. The call is `noexcept` and asks CUDA's runtime,
+    // which checks the index.
+    let known = unsafe { ddpo_free_memory(index, &mut free) };
+    known.then_some(free)
 }
 
 pub(crate) fn nccl_version() -> i32 {

@@ -102,6 +102,9 @@ pub struct EpochMetrics {
     pub seconds: Seconds,
     /// Largest resident memory of the process so far.
     pub peak_memory_bytes: u64,
+    /// Most bytes that tensors have taken on the run's GPU so far; absent on a CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_device_memory_bytes: Option<u64>,
 }
 
 /// The file and its lines.

@@ -117,6 +117,12 @@ impl Model {
         Ok(Self { name: name.into(), folder, _embedded: embedded, unet, scheduler, shape })
     }
 
+    /// The UNet's config.
+    #[must_use]
+    pub fn config(&self) -> &UNetConfig {
+        &self.unet
+    }
+
     /// The name that it was asked for by.
     #[must_use]
     pub fn name(&self) -> &str {

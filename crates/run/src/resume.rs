@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::{Table, Value};
 
+/// Settings whose `auto` was replaced by a number when the run began.
+const SIZES: [&str; 2] = ["micro_batch_size", "sample_batch_size"];
+
 /// Why a run cannot go on with the settings that were asked for.
 #[derive(Debug, Error)]
 pub enum ResumeError {
@@ -63,7 +66,9 @@ pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
     let mut then = Table::try_from(&recorded)?;
     for (key, from) in asked.sources.iter().filter(|(key, _)| *key != "output_dir") {
         let (asked, recorded) = (now.get(key), then.get(key));
-        if asked != recorded {
+        // A size that is to follow from the memory agrees with the one that did.
+        let is_settled = SIZES.contains(&key.as_str()) && asked == Some(&Value::from("auto"));
+        if asked != recorded && !is_settled {
             let (asked, recorded) = (shown(asked), shown(recorded));
             let (from, key) = (from.clone(), key.clone());
             return Err(ResumeError::Differs { from, key, asked, recorded });

@@ -3,6 +3,7 @@
 //! A name is a key in a settings file, a flag (`--batch-size`), and an environment variable
 //! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
 
+use crate::batch_size::BatchSize;
 use ddpo_algorithm::config::{AdvantageScope, Objective, OldLogProbs, RewardScale};
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
@@ -124,10 +125,11 @@ ddpo_settings::settings! {
         reward: RewardExpression = Task::AestheticScore.into();
         /// Rewards that evaluations alone are scored with, with commas between them
         eval_reward: RewardList = RewardList(vec![Task::AestheticScore.into()]);
-        /// (sample, step) pairs in one backward pass; batch_size by default
-        micro_batch_size: usize = 1;
-        /// Samples denoised together; batch_size by default
-        sample_batch_size: usize = 1;
+        /// (sample, step) pairs in one backward pass, or auto: as many as the free memory of device
+        /// takes; batch_size by default
+        micro_batch_size: BatchSize = BatchSize::Auto;
+        /// Samples denoised together, or auto, likewise; batch_size by default
+        sample_batch_size: BatchSize = BatchSize::Auto;
         /// Whose log-probabilities of the sampling policy ratios are taken from: sampler, or learner (one
         /// more forward pass). By default learner where dtype is bf16 or matmul_precision is not highest,
         /// and the shapes of drawn and trained batches differ

@@ -24,6 +24,7 @@ use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_rewards::resolve;
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::reward::RewardSpec;
+use ddpo_run::batch_size::settle;
 use ddpo_run::error::{FolderError, RunError};
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host as RunHost, Outcome};
@@ -157,7 +158,8 @@ fn plan_of(asked: &Resolved, own: &LearnerSettings) -> Result<Plan> {
         let found = own.weights_dtype;
         bail!("learner.weights_dtype = {found}: expected f32 where dtype is f32");
     }
-    Ok(Plan::new(settings)?)
+    let plan = Plan::new(settings)?;
+    Ok(Plan::new(settle(plan.settings, &mut |line| tracing::info!("{line}"))?)?)
 }
 
 async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<RedisBroadcast>> {
