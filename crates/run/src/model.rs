@@ -3,7 +3,7 @@
 use crate::embedded;
 use ddpo_checkpoint::{
     LayoutError, LoadError, PipelineFolder, ResolveError, TensorFile, TensorFileError, UnpackError,
-    load_into, modern_attention_name, open_pipeline, resolve_with_progress,
+    load_into, modern_attention_name, open_pipeline, resolve,
 };
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_diffusion::unet::UNet;
@@ -97,7 +97,7 @@ impl Model {
             .transpose()?;
         let root = match &embedded {
             Some(folder) => folder.path().to_owned(),
-            None => resolve_with_progress(name, progress)?,
+            None => resolve(name, progress)?,
         };
         let folder = open_pipeline(&root)?;
         let in_unet = |source| ModelError::UNet { name: name.into(), source };
