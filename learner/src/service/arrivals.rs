@@ -2,7 +2,7 @@
 
 use crate::service::ledger::{Counts, Decision, Ledger, Offer};
 use ddpo_delivery::incoming::IncomingTrajectory;
-use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, ReceiptSender, Refusal};
 use ddpo_inspector::board::Board;
 use ddpo_proto::convert::run::RunDescription;
 use ddpo_proto::stream::{Opening, Verdict};
@@ -90,13 +90,12 @@ impl IntakeHandler for Arrivals {
         Some(RunDescription { run_id: run.run_id.clone(), reward: run.reward.clone() })
     }
 
-    fn on_event(&self, _: IntakeKey, event: IntakeEvent<'_>) {
+    fn on_event(&self, event: IntakeEvent<'_>) {
         note(&self.board, event);
     }
 
     fn complete(
         &self,
-        _: IntakeKey,
         trajectory: IncomingTrajectory,
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send {

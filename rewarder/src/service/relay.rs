@@ -4,7 +4,7 @@
 use crate::service::batcher::ScoringError;
 use crate::service::scoring::{CurrentScoring, Scoring};
 use ddpo_delivery::incoming::IncomingTrajectory;
-use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, ReceiptSender, Refusal};
 use ddpo_delivery::uplink::Uplink;
 use ddpo_inspector::board::Board;
 use ddpo_proto::stream::{GivenScore, Opening, Verdict};
@@ -149,13 +149,12 @@ impl IntakeHandler for RelayHandler {
         }
     }
 
-    fn on_event(&self, _: IntakeKey, event: IntakeEvent<'_>) {
+    fn on_event(&self, event: IntakeEvent<'_>) {
         note(&self.0.board, event);
     }
 
     fn complete(
         &self,
-        _: IntakeKey,
         mut trajectory: IncomingTrajectory,
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send {

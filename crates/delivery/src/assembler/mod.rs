@@ -45,8 +45,6 @@ pub enum AssemblerEvent {
     },
     /// A state is there in full.
     State {
-        /// Of which trajectory.
-        ticket: Ticket,
         /// Its header.
         opening: Arc<Opening>,
         /// Position of the state, 0 for x_T.
@@ -63,8 +61,6 @@ pub enum AssemblerEvent {
     },
     /// The sender gave a trajectory up. Its slot is free; its credit is to be granted anew.
     Abandoned {
-        /// Which.
-        ticket: Ticket,
         /// Its header.
         opening: Arc<Opening>,
         /// Why.
@@ -208,9 +204,9 @@ impl FrameAssembler {
     }
 
     /// The trajectories that are not complete.
-    pub fn growing(&self) -> impl Iterator<Item = (Ticket, &Arc<Opening>)> {
-        self.slots.iter().filter_map(|(&slot, (number, state))| match state {
-            Slot::Growing(growth) => Some((Ticket { slot, number: *number }, growth.opening())),
+    pub fn growing(&self) -> impl Iterator<Item = &Arc<Opening>> {
+        self.slots.values().filter_map(|(_, state)| match state {
+            Slot::Growing(growth) => Some(growth.opening()),
             Slot::Answering | Slot::Ignoring => None,
         })
     }
@@ -324,7 +320,7 @@ fn feed(
     match content {
         Content::Header(_) => Ok(None),
         Content::Chunk(chunk) => Ok(growth.chunk(chunk, limits)?.map(|(index, state)| {
-            AssemblerEvent::State { ticket, opening: Arc::clone(growth.opening()), index, state }
+            AssemblerEvent::State { opening: Arc::clone(growth.opening()), index, state }
         })),
         Content::Footer(footer) => {
             growth.footer(footer)?;
@@ -339,7 +335,6 @@ fn feed(
             Ok(complete(growth.take(Some(score::from_wire(message, limits)?))))
         }
         Content::Abandoned(message) => Ok(Some(AssemblerEvent::Abandoned {
-            ticket,
             opening: Arc::clone(growth.opening()),
             reason: frame::reason(&message, limits),
         })),

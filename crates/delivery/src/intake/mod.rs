@@ -15,7 +15,7 @@ mod settings;
 mod shared;
 
 pub use counters::IntakeCounters;
-pub use handler::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+pub use handler::{IntakeEvent, IntakeHandler, ReceiptSender, Refusal};
 pub use serve::{LearnerIntake, RewarderIntake};
 pub use settings::IntakeSettings;
 

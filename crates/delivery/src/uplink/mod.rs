@@ -57,9 +57,9 @@ impl Uplink {
     /// Settings that cannot work: no address, one that is no URI, a token that is no header value.
     pub fn start(settings: UplinkSettings, runtime: &Handle) -> Result<Self, NotAnUplink> {
         let endpoints = settings.endpoints()?;
-        let token = settings.authorization()?;
+        let bearer = settings.bearer()?;
         let shared = Arc::new(Shared::new(settings));
-        runtime.spawn(task::run(Arc::clone(&shared), endpoints, token));
+        runtime.spawn(task::run(Arc::clone(&shared), endpoints, bearer));
         Ok(Self { owner: Arc::new(Owner(shared)) })
     }
 

@@ -4,9 +4,9 @@ use crate::auth::certificates;
 use crate::auth::error::AuthError;
 use crate::auth::http2::{HANDSHAKE, HEADERS, KEEP_ALIVE};
 use crate::auth::server::tls_error;
-use crate::auth::token::{self, Bearer};
+use crate::auth::token::{self, UNFIT};
 use crate::settings::ServiceSettings;
-use ddpo_delivery::transport;
+use ddpo_delivery::transport::{self, Bearer};
 use ddpo_settings::Secret;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -59,7 +59,8 @@ impl ClientAuthSettings {
     /// [`AuthError`] names the setting, the file and the mistake.
     pub fn open(&self) -> Result<ClientAuth, AuthError> {
         let token = token::resolve(self.token.as_ref(), self.token_file.as_deref())?;
-        let bearer = Bearer::new(token.as_ref())?;
+        let bearer = Bearer::new(token.as_ref().map(Secret::expose));
+        let bearer = bearer.map_err(|_| AuthError::Token(UNFIT.into()))?;
         Ok(ClientAuth { tls: self.tls()?, bearer, token, insecure: self.insecure })
     }
 
@@ -158,7 +159,7 @@ impl ClientAuth {
         self.token.as_ref()
     }
 
-    /// The interceptor that presents the token.
+    /// Returns the interceptor that presents the token.
     #[must_use]
     pub fn bearer(&self) -> Bearer {
         self.bearer.clone()

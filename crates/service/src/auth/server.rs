@@ -176,7 +176,5 @@ pub(super) async fn bind(
 }
 
 pub(super) fn tls_error(error: tonic::transport::Error) -> AuthError {
-    let error: &dyn std::error::Error = &error;
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    AuthError::Tls(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    AuthError::Tls(transport::chain(&error))
 }
