@@ -5,7 +5,7 @@
 
 use std::f64::consts::PI;
 
-use crate::vision::error::ConfigError;
+use ddpo_diffusion::fields::FieldError;
 
 /// Bits after the point of a weight: 32 without the 8 of a level and 2 to spare.
 pub const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -29,8 +29,8 @@ impl Filter {
     /// The filter of Pillow's code, `PIL.Image.Resampling`.
     ///
     /// # Errors
-    /// [`ConfigError::Unsupported`] for any other number, nearest (0) among them.
-    pub fn of_code(code: i64) -> Result<Self, ConfigError> {
+    /// [`FieldError::Unsupported`] for any other number, nearest (0) among them.
+    pub fn of_code(code: i64) -> Result<Self, FieldError> {
         match code {
             1 => Ok(Self::Lanczos),
             2 => Ok(Self::Bilinear),
@@ -39,7 +39,7 @@ impl Filter {
             5 => Ok(Self::Hamming),
             other => {
                 let expected = "1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming)";
-                Err(ConfigError::unsupported("resample", expected, other))
+                Err(FieldError::unsupported("resample", expected, other))
             }
         }
     }
