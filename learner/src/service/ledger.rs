@@ -227,14 +227,6 @@ impl Ledger {
         open.map(|(index, _)| index as u32).collect()
     }
 
-    /// The batches that are waited for and not complete.
-    #[must_use]
-    pub fn open(&self) -> Vec<Awaited> {
-        let state = self.lock();
-        let open = state.batches.values().filter(|batch| batch.missing > 0);
-        open.map(|batch| batch.awaited).collect()
-    }
-
     /// Takes a complete batch out, in the order of its samples; `None` if it is not complete. From
     /// now on its samples are duplicates.
     #[must_use]
@@ -292,28 +284,17 @@ impl State {
 
 fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Result<(), Decision> {
     let (expected, found) = (awaited.weights, offer.weights);
-    if found != expected {
-        let reason = format!("weights: expected {expected}, found {found}");
-        return Err(match found.version < expected.version {
-            true => Decision::Stale(reason),
-            false => Decision::Invalid(reason),
-        });
-    }
-    if header.policy_version != expected.version {
-        let (expected, found) = (expected.version, header.policy_version);
-        let reason = format!("policy version: expected {expected}, found {found}");
-        return Err(Decision::Invalid(reason));
-    }
-    let (expected, found) = (awaited.weights_digest, header.weights_digest);
-    if found != expected {
-        let reason = format!("weights digest: expected {expected}, found {found}");
-        return Err(Decision::Invalid(reason));
-    }
-    let (expected, found) = (awaited.run_seed, header.coordinates.run_seed);
-    if found != expected {
-        return Err(Decision::Invalid(format!("run seed: expected {expected}, found {found}")));
-    }
-    Ok(())
+    same("weights", &expected, &found).map_err(|reason| {
+        if found.version < expected.version {
+            Decision::Stale(reason)
+        } else {
+            Decision::Invalid(reason)
+        }
+    })?;
+    same("policy version", &expected.version, &header.policy_version)
+        .and_then(|()| same("weights digest", &awaited.weights_digest, &header.weights_digest))
+        .and_then(|()| same("run seed", &awaited.run_seed, &header.coordinates.run_seed))
+        .map_err(Decision::Invalid)
 }
 
 #[cfg(test)]

@@ -9,18 +9,10 @@ use ddpo_proto::stream::{Opening, TrajectoryIdentity};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;
 use ddpo_rollout::trajectory::TrajectoryHeader;
+use ddpo_service::identity::Worker;
 use ddpo_service::telemetry::context::traceparent;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{Span, field};
-
-/// Who draws.
-#[derive(Clone, Debug)]
-pub struct Worker {
-    /// Its name in the run.
-    pub id: String,
-    /// Its start, in milliseconds since 1970.
-    pub incarnation: u64,
-}
 
 /// A trajectory on its way: its receipt to come, and the span of the trace that lasts until then.
 pub struct Sent {
