@@ -1,6 +1,7 @@
 //! `ddpo train`: settles which run is meant (a new one, a resumed one, a dry run) and starts it.
 
 use crate::arguments::TrainCommand;
+use crate::output::show;
 use crate::train::{InProcess, Page, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
@@ -28,7 +29,8 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     };
     let plan = Plan::new(settings)?;
     if command.dry_run {
-        return print(&plan.settings).map(|()| ExitCode::SUCCESS);
+        show(&toml::to_string(&plan.settings)?);
+        return Ok(ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
     // A reward that cannot be opened is an error before anything is loaded or written.
@@ -77,10 +79,4 @@ fn train(
     let outcome = ddpo_run::train::train(open, &mut rollouts, &host);
     tell_end(live, &outcome);
     Ok(outcome?)
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn print(settings: &Settings) -> Result<()> {
-    print!("{}", toml::to_string(settings)?);
-    Ok(())
 }

@@ -179,7 +179,11 @@ impl<'a> OpenRun<'a> {
     }
 }
 
-fn new_learner(
+/// Makes the learner of a run, with the weights of the pretrained `model`.
+///
+/// # Errors
+/// [`RunError`] by what cannot be loaded.
+pub fn new_learner(
     plan: &Plan,
     model: &Model,
     device: Device,
