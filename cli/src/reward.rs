@@ -2,21 +2,8 @@
 
 use anyhow::Result;
 use ddpo_diffusion::device;
+use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::external::waiting::{Reach, Waiting};
-use ddpo_rewards::{RewardRuntime, resolve};
-use ddpo_rollout::reward::RewardSpec;
-use ddpo_run::plan::Plan;
-use ddpo_run::resume::reward_of_run;
-
-/// Returns what a run is scored with: as `run.toml` records it for a run that resumes, otherwise made
-/// from the settings.
-pub fn spec(plan: &Plan, resume: bool) -> Result<RewardSpec> {
-    let recorded = if resume { reward_of_run(&plan.folder())? } else { None };
-    match recorded {
-        Some(spec) => Ok(spec),
-        None => Ok(resolve(&plan.rewards, &mut crate::output::aside)?),
-    }
-}
 
 /// Returns where the reward models run. Sets libtorch's threads.
 pub fn runtime(device: &str, threads: Option<usize>) -> Result<RewardRuntime> {

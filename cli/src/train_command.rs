@@ -6,14 +6,14 @@ use crate::train::{InProcess, Page, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
-use ddpo_rewards::Rewards;
+use ddpo_rewards::{Rewards, resolve};
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host, Outcome};
 use ddpo_run::open::OpenRun;
 use ddpo_run::plan::Plan;
 use ddpo_run::progress::Progress;
-use ddpo_run::resume::settings_of_run;
+use ddpo_run::resume::{reward_spec, settings_of_run};
 use ddpo_run::settings::{self, Settings};
 use ddpo_run::watched::{Watched, tell_end};
 use ddpo_settings::environment::variables;
@@ -34,7 +34,9 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     }
     check_staleness(&plan.settings)?;
     // A reward that cannot be opened is an error before anything is loaded or written.
-    let spec = reward::spec(&plan, command.resume)?;
+    let spec = reward_spec(&plan, command.resume, |settings| {
+        anyhow::Ok(resolve(settings, &mut crate::output::aside)?)
+    })?;
     let runtime = reward::runtime(&plan.settings.device, plan.settings.threads)?;
     let rewards = Rewards::open(&spec, &runtime, &mut crate::output::aside)?;
     interrupt::install()?;
