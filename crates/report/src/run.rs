@@ -6,7 +6,6 @@ use crate::table::Table;
 use ddpo_rollout::reward::RewardSpec;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// File with one line per epoch.
@@ -25,15 +24,6 @@ pub struct Run {
     pub epochs: Vec<Epoch>,
     /// `eval/rewards.jsonl`.
     pub evaluations: Vec<EvaluationLine>,
-}
-
-/// Mean and spread of a component.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Component {
-    /// Mean.
-    pub mean: f64,
-    /// Unbiased standard deviation.
-    pub std: f64,
 }
 
 /// The fields of a line of `metrics.jsonl` that a report uses.
@@ -78,9 +68,6 @@ pub struct EvaluationLine {
     pub reward_mean: f64,
     /// Standard deviation.
     pub reward_std: f64,
-    /// Components, including held-out rewards.
-    #[serde(default)]
-    pub components: BTreeMap<String, Component>,
 }
 
 impl Run {
