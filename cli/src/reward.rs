@@ -15,7 +15,6 @@ pub fn runtime(device: &str, threads: Option<usize>) -> Result<RewardRuntime> {
 }
 
 /// Waits for a reward server that does not answer, with one line, until Ctrl-C.
-#[must_use]
 pub fn waiting() -> Waiting {
     let tell = |reach: &Reach| match reach {
         Reach::Lost(line) | Reach::Found(line) => crate::output::aside(line),

@@ -4,7 +4,6 @@
 use tch::{Kind, Tensor};
 
 /// Returns the Euclidean norm over all tensors of `gradients`. Undefined tensors count as zero.
-#[must_use]
 pub fn gradient_norm(gradients: &[Tensor]) -> f64 {
     let defined = gradients.iter().filter(|gradient| gradient.defined());
     let norms: Vec<Tensor> = defined.map(|gradient| gradient.norm()).collect();

@@ -37,7 +37,6 @@ impl Default for KeepAlive {
 
 /// Returns a server with these settings. `serve(address)` sets TCP_NODELAY; for another listener, use
 /// `TcpIncoming::with_nodelay`.
-#[must_use]
 pub fn server(keep_alive: KeepAlive) -> Server {
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -113,7 +112,6 @@ pub fn causes<'a>(
 }
 
 /// Returns the messages of an error and its causes.
-#[must_use]
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -104,7 +104,6 @@ impl Run {
     }
 
     /// Returns a setting as text; empty if it is not set.
-    #[must_use]
     pub fn setting(&self, key: &str) -> String {
         match self.settings.get(key) {
             Some(toml::Value::String(text)) => text.clone(),
@@ -114,14 +113,12 @@ impl Run {
     }
 
     /// Returns a numeric setting.
-    #[must_use]
     pub fn number(&self, key: &str) -> Option<f64> {
         let value = self.settings.get(key)?;
         value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
     }
 
     /// Returns the reward expression, or the task if there is none.
-    #[must_use]
     pub fn reward(&self) -> String {
         match self.setting("reward") {
             empty if empty.is_empty() => self.setting("task"),
@@ -130,7 +127,6 @@ impl Run {
     }
 
     /// Returns the unit of the reward.
-    #[must_use]
     pub fn reward_unit(&self) -> &'static str {
         match self.reward().as_str() {
             "jpeg compressibility" => "\u{2212}kB",
@@ -155,13 +151,11 @@ impl Run {
     }
 
     /// Returns the path of the grid of the evaluation after `epoch` epochs.
-    #[must_use]
     pub fn evaluation_grid(&self, epoch: u32) -> PathBuf {
         self.root.join(format!("eval/epoch-{epoch:06}.png"))
     }
 
     /// Returns the name of the folder.
-    #[must_use]
     pub fn name(&self) -> String {
         let whole = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
         whole.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())

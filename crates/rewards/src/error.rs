@@ -114,7 +114,6 @@ boxed!(VisionError => Vision, ScriptError => Script, ServerError => Server, PinE
 
 impl RewardError {
     /// Whether it says nothing of the images: they may well be scored later.
-    #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Server(error) => error.is_passing(),
@@ -124,7 +123,6 @@ impl RewardError {
     }
 
     /// Whether a reward or a component came that is no number.
-    #[must_use]
     pub fn is_not_finite(&self) -> bool {
         match self {
             Self::NotFinite { .. } => true,
@@ -135,7 +133,6 @@ impl RewardError {
     }
 
     /// Whether somebody called the scoring off.
-    #[must_use]
     pub fn is_called_off(&self) -> bool {
         match self {
             Self::Server(error) => matches!(**error, ServerError::CalledOff(_)),

@@ -118,13 +118,11 @@ impl Model {
     }
 
     /// The name that it was asked for by.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The folder that it was found in; of a name on the Hub, the commit's in the cache.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.folder.root
     }
@@ -157,13 +155,11 @@ impl Model {
     }
 
     /// The text of `scheduler_config.json`, to be saved again as it was.
-    #[must_use]
     pub fn scheduler_text(&self) -> &str {
         &self.folder.scheduler_config
     }
 
     /// The text of `unet/config.json`, for whoever builds the same network elsewhere.
-    #[must_use]
     pub fn unet_text(&self) -> &str {
         &self.folder.unet_config
     }

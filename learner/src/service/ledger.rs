@@ -104,7 +104,6 @@ struct Batch {
 
 impl Ledger {
     /// An empty ledger of a run whose epochs below `next_epoch` have been trained.
-    #[must_use]
     pub fn new(run: RunFacts, next_epoch: u32) -> Self {
         let state = State { next_epoch, ..State::default() };
         let reward = run.reward.id();
@@ -112,7 +111,6 @@ impl Ledger {
     }
 
     /// Returns the facts of the run.
-    #[must_use]
     pub fn run(&self) -> &RunFacts {
         &self.run
     }
@@ -129,7 +127,6 @@ impl Ledger {
     }
 
     /// Whether a batch is waited for, complete or not.
-    #[must_use]
     pub fn expects(&self, key: BatchKey) -> bool {
         self.lock().batches.contains_key(&key)
     }
@@ -219,7 +216,6 @@ impl Ledger {
     }
 
     /// The samples of a batch that have not come.
-    #[must_use]
     pub fn missing(&self, key: BatchKey) -> Vec<u32> {
         let state = self.lock();
         let Some(batch) = state.batches.get(&key) else { return Vec::new() };
@@ -229,7 +225,6 @@ impl Ledger {
 
     /// Takes a complete batch out, in the order of its samples; `None` if it is not complete. From
     /// now on its samples are duplicates.
-    #[must_use]
     pub fn take(&self, key: BatchKey) -> Option<Vec<ScoredTrajectory>> {
         let mut state = self.lock();
         if state.batches.get(&key).is_none_or(|batch| batch.missing > 0) {
@@ -244,20 +239,17 @@ impl Ledger {
     }
 
     /// Samples that are waited for and have not come.
-    #[must_use]
     pub fn awaited(&self) -> usize {
         self.lock().batches.values().map(|batch| batch.missing).sum()
     }
 
     /// Trajectories that have come and are not taken yet.
-    #[must_use]
     pub fn held(&self) -> usize {
         let state = self.lock();
         state.batches.values().map(|batch| batch.received.len() - batch.missing).sum()
     }
 
     /// Decisions so far.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         self.lock().counts
     }

@@ -52,7 +52,6 @@ pub fn from_wire(message: wire::SubmitReply, limits: &Limits) -> Result<Reply, M
 }
 
 /// Writes a reply; texts beyond `limits` are cut.
-#[must_use]
 pub fn to_wire(reply: &Reply, limits: &Limits) -> wire::SubmitReply {
     let content = match reply {
         Reply::Credit(trajectories) => {

@@ -35,7 +35,6 @@ pub fn from_wire(
 }
 
 /// Writes a description.
-#[must_use]
 pub fn to_wire(run: &RunDescription) -> wire::DescribeRunResponse {
     wire::DescribeRunResponse {
         run_id: run.run_id.clone(),

@@ -81,7 +81,6 @@ pub struct Relay {
 
 impl Relay {
     /// Makes a relay that scores with the models of `current` and sends to `uplink`.
-    #[must_use]
     pub fn new(current: CurrentScoring, uplink: Uplink, board: Board) -> Self {
         Self { current, uplink, board, counters: Arc::default(), running: TaskTracker::new() }
     }
@@ -98,7 +97,6 @@ impl Relay {
     }
 
     /// Counts since the start.
-    #[must_use]
     pub fn counters(&self) -> &Arc<RelayCounters> {
         &self.counters
     }

@@ -43,7 +43,6 @@ struct Places {
 
 impl OutgoingBatch {
     /// The sink of the batch of `order`, drawn in the given attempt and in the current span.
-    #[must_use]
     pub fn new(
         uplink: Uplink,
         board: Board,
@@ -56,7 +55,6 @@ impl OutgoingBatch {
     }
 
     /// The receipts to come, and the first refusal of the uplink if there was one.
-    #[must_use]
     pub fn take_receipts(&self) -> (Vec<Sent>, Option<Unsendable>) {
         let mut places = self.lock();
         (std::mem::take(&mut places.receipts), places.refused.take())
@@ -94,7 +92,6 @@ impl OutgoingBatch {
 }
 
 /// The id of a sample's trajectory: the same whoever draws it.
-#[must_use]
 pub fn trajectory_id(order: &WorkOrder, sample: u32) -> String {
     let purpose = match order.purpose {
         Purpose::Evaluation => "evaluation",

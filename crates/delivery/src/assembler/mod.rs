@@ -147,7 +147,6 @@ pub struct FrameAssembler {
 
 impl FrameAssembler {
     /// An assembler for a fresh stream to `destination`: no slot open, no credit granted.
-    #[must_use]
     pub fn new(destination: Destination, limits: Limits) -> Self {
         Self { destination, limits, credits: 0, next_number: 0, slots: HashMap::new() }
     }
@@ -158,7 +157,6 @@ impl FrameAssembler {
     }
 
     /// How many headers may come.
-    #[must_use]
     pub fn credits(&self) -> u32 {
         self.credits
     }
@@ -212,13 +210,11 @@ impl FrameAssembler {
     }
 
     /// How many trajectories were handed out and not released.
-    #[must_use]
     pub fn answering(&self) -> usize {
         self.slots.values().filter(|(_, slot)| matches!(slot, Slot::Answering)).count()
     }
 
     /// Bytes of states that are held here.
-    #[must_use]
     pub fn held_bytes(&self) -> usize {
         let held = |(_, slot): &(u64, Slot)| match slot {
             Slot::Growing(growth) => growth.held_bytes(),

@@ -117,7 +117,6 @@ impl ReceiptSender {
     }
 
     /// Returns the id of the trajectory.
-    #[must_use]
     pub fn trajectory_id(&self) -> &str {
         &self.trajectory_id
     }

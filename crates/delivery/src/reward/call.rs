@@ -35,7 +35,6 @@ pub enum RewardCallError {
 
 impl RewardCallError {
     /// The server took longer than `limit`.
-    #[must_use]
     pub fn overdue(limit: Duration) -> Self {
         Self::NoAnswer(format!("no answer within {} s", limit.as_secs_f64()))
     }

@@ -31,7 +31,6 @@ impl EncodedImage {
     }
 
     /// Bytes that it takes in a request at most.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         // Two sides, three tags and two lengths.
         self.0.rgb8.len() + 32
@@ -48,7 +47,6 @@ pub struct RewardClient {
 
 impl RewardClient {
     /// A client over `channel` that presents `bearer` with every call.
-    #[must_use]
     pub fn new(channel: Channel, bearer: Bearer, limits: Limits) -> Self {
         let inner = RewardModelClient::new(channel)
             .max_decoding_message_size(limits.max_reward_answer_bytes());

@@ -106,19 +106,16 @@ impl Uplink {
     }
 
     /// How many trajectories are open or without a receipt; changes can be awaited.
-    #[must_use]
     pub fn in_flight(&self) -> watch::Receiver<usize> {
         self.shared().in_flight.subscribe()
     }
 
     /// Whether there is a stream, and why not.
-    #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.shared().link.subscribe()
     }
 
     /// What went out so far.
-    #[must_use]
     pub fn counters(&self) -> &Arc<UplinkCounters> {
         &self.shared().counters
     }

@@ -37,7 +37,6 @@ pub struct UplinkSettings {
 
 impl UplinkSettings {
     /// Defaults for one destination.
-    #[must_use]
     pub fn new(destination: Destination, addresses: Vec<String>) -> Self {
         Self {
             destination,

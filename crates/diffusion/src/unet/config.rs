@@ -168,7 +168,6 @@ impl UNetConfig {
     }
 
     /// Channels of the time embedding.
-    #[must_use]
     pub(crate) fn time_channels(&self) -> i64 {
         self.time_embedding_dim.unwrap_or(self.block_out_channels[0] * 4)
     }

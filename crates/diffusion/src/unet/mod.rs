@@ -27,7 +27,6 @@ pub struct UNet {
 
 impl UNet {
     /// A model with zeroed parameters, for weights to be loaded into.
-    #[must_use]
     pub fn new(config: &UNetConfig, kind: Kind, device: Device) -> Self {
         let mut parameters = Parameters::new(kind, device, layout(config, device));
         let network = Network::new(parameters.root(), config);
@@ -35,7 +34,6 @@ impl UNet {
     }
 
     /// The same model with its parameters copied to another type or device.
-    #[must_use]
     pub fn converted(&self, kind: Kind, device: Device) -> Self {
         let mut copy = Self::new(&self.config, kind, device);
         copy.parameters.copy_from(&self.parameters);
@@ -43,7 +41,6 @@ impl UNet {
     }
 
     /// The same model on the same tensors, for another thread: neither sees a copy.
-    #[must_use]
     pub fn shared(&self) -> Self {
         let mut parameters = Parameters::sharing(&self.parameters);
         let network = Network::new(parameters.root(), &self.config);
@@ -52,7 +49,6 @@ impl UNet {
 
     /// The same model on the same values, but apart for autograd: gradients of the one are not the
     /// other's.
-    #[must_use]
     pub fn detached(&self) -> Self {
         let mut parameters = Parameters::sharing(&self.parameters.detached());
         let network = Network::new(parameters.root(), &self.config);
@@ -60,13 +56,11 @@ impl UNet {
     }
 
     /// The config it was made from.
-    #[must_use]
     pub fn config(&self) -> &UNetConfig {
         &self.config
     }
 
     /// Its parameters, named as in the checkpoint.
-    #[must_use]
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -93,7 +87,6 @@ impl UNet {
 /// The layout of a model of `config` on `device`. Narrow models on a CPU spend their time in group
 /// norms, which libtorch has fast for contiguous tensors only; wide ones and GPUs spend it in
 /// convolutions, which are fastest channels-last.
-#[must_use]
 pub fn layout(config: &UNetConfig, device: Device) -> Layout {
     let narrow = config.block_out_channels[0] < 64;
     if narrow && device == Device::Cpu { Layout::ChannelsFirst } else { Layout::ChannelsLast }

@@ -69,7 +69,6 @@ impl Ink {
     }
 
     /// Returns the CSS declarations of all colours for a theme: 0 is light, 1 is dark.
-    #[must_use]
     pub fn variables(theme: usize) -> String {
         Self::ALL.map(|ink| format!("--{}:{};", ink.name(), ink.colours()[theme])).concat()
     }

@@ -40,19 +40,16 @@ pub struct TowerConfig {
 
 impl TowerConfig {
     /// Rows and columns of patches; what does not fill a patch is left out.
-    #[must_use]
     pub fn grid(&self) -> [i64; 2] {
         [self.image_size[0] / self.patch_size[0], self.image_size[1] / self.patch_size[1]]
     }
 
     /// Tokens: the class's, then one for each patch.
-    #[must_use]
     pub fn tokens(&self) -> i64 {
         1 + self.grid()[0] * self.grid()[1]
     }
 
     /// Values in the network, at least: what a file has to hold before memory is asked for.
-    #[must_use]
     pub fn least_values(&self) -> i64 {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let block = hidden * (4 * hidden + 2 * inner);

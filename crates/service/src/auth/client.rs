@@ -148,26 +148,22 @@ impl ClientAuth {
 
     /// Returns the TLS settings, for clients that build their endpoints themselves. Check each address
     /// with [`endpoint`](Self::endpoint) first.
-    #[must_use]
     pub fn tls(&self) -> Option<&ClientTlsConfig> {
         self.tls.as_ref()
     }
 
     /// Returns the token, for clients that present it themselves.
-    #[must_use]
     pub fn token(&self) -> Option<&Secret> {
         self.token.as_ref()
     }
 
     /// Returns the interceptor that presents the token.
-    #[must_use]
     pub fn bearer(&self) -> Bearer {
         self.bearer.clone()
     }
 }
 
 /// Returns whether a host of a URL is this machine: `localhost` or a loopback address.
-#[must_use]
 pub fn is_local_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())

@@ -138,7 +138,6 @@ impl ServerAuth {
     }
 
     /// Returns whether callers need TLS.
-    #[must_use]
     pub fn has_tls(&self) -> bool {
         self.tls.is_some()
     }

@@ -58,7 +58,6 @@ pub struct TokenCheck {
 
 impl TokenCheck {
     /// Checks for `token`.
-    #[must_use]
     pub fn new(token: Option<Secret>) -> Self {
         Self { expected: token.map(Arc::new), metrics: None }
     }

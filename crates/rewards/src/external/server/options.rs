@@ -48,7 +48,6 @@ impl Default for ServerOptions {
 
 impl ServerOptions {
     /// Token and authorities as the environment has them.
-    #[must_use]
     pub fn from_environment() -> Self {
         let value = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let token = value(REWARD_TOKEN).map(Secret::new);

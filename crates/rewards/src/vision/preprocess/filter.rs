@@ -105,7 +105,6 @@ pub struct Weights {
 
 impl Weights {
     /// The weights by which `from` places become `to`, for the places `places` of the result.
-    #[must_use]
     pub fn new(filter: Filter, from: usize, to: usize, places: std::ops::Range<usize>) -> Self {
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);
@@ -143,7 +142,6 @@ impl Weights {
     }
 
     /// The places that any place of the result is made of.
-    #[must_use]
     pub fn touched(&self) -> std::ops::Range<usize> {
         let start = self.reaches.iter().map(|reach| reach.start).min().unwrap_or(0);
         let end = self.reaches.iter().map(|reach| reach.start + reach.length).max().unwrap_or(0);
