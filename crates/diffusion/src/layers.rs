@@ -111,7 +111,6 @@ impl Linear {
     }
 
     /// The map to the outputs from `start` on, `length` of them, on the same values.
-    #[must_use]
     pub fn narrow(&self, start: i64, length: i64) -> Self {
         let bias = self.bias.as_ref().map(|bias| bias.narrow(0, start, length));
         Self { weight: self.weight.narrow(0, start, length), bias }

@@ -71,7 +71,6 @@ pub fn f_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Te
 /// Bytes that tensors take on the CUDA device of this index, and bytes that libtorch's allocator has
 /// reserved there: what `torch.cuda.memory_allocated` and `memory_reserved` of PyTorch 2.11 say. `None`
 /// before the first tensor is there, or where there is no such device.
-#[must_use]
 pub fn device_memory(index: i8) -> Option<(u64, u64)> {
     ffi::device_memory(index)
 }

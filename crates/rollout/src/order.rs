@@ -67,7 +67,6 @@ pub struct WorkOrder {
 
 impl WorkOrder {
     /// The coordinates of its samples, in the order of the batch.
-    #[must_use]
     pub fn coordinates(&self) -> Vec<SampleCoordinates> {
         let (run_seed, epoch) = (self.run_seed, self.epoch);
         let of = |&sample| SampleCoordinates { run_seed, epoch, sample };

@@ -93,31 +93,26 @@ impl<'a> OpenRun<'a> {
     }
 
     /// The pretrained model.
-    #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
     }
 
     /// The learner, with the weights that the run goes on from.
-    #[must_use]
     pub fn learner(&self) -> &Learner {
         &self.learner
     }
 
     /// Epochs completed.
-    #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
     /// The device that it runs on.
-    #[must_use]
     pub fn device(&self) -> Device {
         self.device
     }
 
     /// CPU threads that it runs on.
-    #[must_use]
     pub fn threads(&self) -> usize {
         self.threads
     }
@@ -180,7 +175,11 @@ impl<'a> OpenRun<'a> {
     }
 }
 
-fn new_learner(
+/// Makes the learner of a run, with the weights of the pretrained `model`.
+///
+/// # Errors
+/// [`RunError`] by what cannot be loaded.
+pub fn new_learner(
     plan: &Plan,
     model: &Model,
     device: Device,

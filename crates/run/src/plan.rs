@@ -47,7 +47,6 @@ impl Plan {
     }
 
     /// The type that the UNet runs in.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         self.settings.dtype.kind()
     }
@@ -59,7 +58,6 @@ impl Plan {
     }
 
     /// The learning rate over `epochs` epochs of `samples` samples.
-    #[must_use]
     pub fn learning_rate(&self, epochs: u32, samples: usize) -> LearningRate {
         let batches = (samples / self.settings.batch_size) as u64;
         LearningRate {
@@ -83,13 +81,11 @@ impl Plan {
     }
 
     /// The folder of the run.
-    #[must_use]
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(&self.settings.output_dir)
     }
 
     /// Whether the pretrained model is needed beside the one that is trained.
-    #[must_use]
     pub fn needs_reference(&self) -> bool {
         self.learner.kl_coef > 0.0 || self.learner.kl_stop.is_some()
     }
