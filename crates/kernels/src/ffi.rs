@@ -85,15 +85,26 @@ pub(crate) fn device_memory(index: i8) -> Option<(u64, u64)> {
 /// # Safety
 /// `message` is null and `out` a new tensor for this caller, or `message` is a string made by `strdup`.
 unsafe fn answer(message: *mut c_char, out: *mut C_tensor) -> Result<Tensor, TchError> {
-    if message.is_null() {
+    // SAFETY: the message is null or a string made by `strdup` for this caller.
+    match unsafe { take_message(message) } {
         // SAFETY: `out` is a tensor made by `new` for this caller, which tch deletes when dropped.
-        return Ok(unsafe { Tensor::from_ptr(out) });
+        None => Ok(unsafe { Tensor::from_ptr(out) }),
+        Some(text) => Err(TchError::Torch(text)),
     }
-    // SAFETY: the message is a string made by `strdup`, which is copied and then freed once.
-    let text = unsafe {
+}
+
+/// Takes over a message from C++; `None` for null.
+///
+/// # Safety
+/// `message` is null, or memory by `malloc` that ends in a zero and that nobody else frees.
+pub(crate) unsafe fn take_message(message: *mut c_char) -> Option<String> {
+    if message.is_null() {
+        return None;
+    }
+    // SAFETY: the string is copied and then freed once.
+    unsafe {
         let text = CStr::from_ptr(message).to_string_lossy().into_owned();
         ddpo_free_message(message);
-        text
-    };
-    Err(TchError::Torch(text))
+        Some(text)
+    }
 }
