@@ -53,9 +53,10 @@ python: ## install PyTorch, diffusers and transformers, the peer of parity and b
 	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
 
 .PHONY: clients
-clients: ## install the Python packages of the Rust tests in the cache: gRPC, numpy, TensorBoard, Jupyter
+clients: ## install what the Rust tests use in the cache: Python packages (gRPC, numpy, TensorBoard, Jupyter), NVRTC
 	@for folder in clients report sharing notebook loggers; do \
 	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
+	@scripts/setup-nvrtc >/dev/null
 
 .PHONY: locks
 locks: ## write tests/*/requirements.txt anew from requirements.in; ARGS="--upgrade" takes newer packages

@@ -62,6 +62,9 @@ fn operators(lib: &Path) {
     build
         .flag("-fopenmp")
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .file("cpp/cuda/driver.cpp")
+        .file("cpp/cuda/nvrtc.cpp")
+        .file("cpp/cuda/operator.cpp")
         .file("cpp/device_memory.cpp")
         .file("cpp/group_norm_silu.cpp")
         .file("cpp/linear.cpp")

@@ -3,7 +3,7 @@
 use crate::flops::add_product;
 use crate::memory;
 use crate::parameters::{Layout, Path};
-use ddpo_kernels::{GroupNormSilu, group_norm_silu, linear};
+use ddpo_kernels::{GroupNormSilu, NormKernel, group_norm_silu, linear, norm_kernel};
 use tch::{Device, Kind, Tensor};
 
 /// `torch.nn.Conv2d`.
@@ -164,8 +164,13 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// Declares `weight` and `bias` `[channels]`.
     pub fn new(mut path: Path<'_>, groups: i64, channels: i64, eps: f64) -> Self {
-        let fuses_silu = path.layout() == Layout::ChannelsLast
-            && path.device() == Device::Cpu
+        let is_chosen = match path.device() {
+            Device::Cpu => true,
+            Device::Cuda(_) => norm_kernel() == NormKernel::Fused,
+            _ => false,
+        };
+        let fuses_silu = is_chosen
+            && path.layout() == Layout::ChannelsLast
             && matches!(path.kind(), Kind::Float | Kind::BFloat16);
         Self {
             fuses_silu,

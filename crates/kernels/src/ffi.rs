@@ -182,18 +182,10 @@ pub(crate) fn numerics() -> Result<RawSwitches, TchError> {
 /// Returns a call's message as an error.
 ///
 /// # Safety
-/// `message` is null or a string made by `strdup` that nobody else frees.
+/// As [`take_message`].
 unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
-    if message.is_null() {
-        return Ok(());
-    }
-    // SAFETY: the string ends with a zero byte, is copied, and is freed once.
-    let text = unsafe {
-        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-        ddpo_free_message(message);
-        text
-    };
-    Err(TchError::Torch(text))
+    // SAFETY: this function's own condition.
+    unsafe { take_message(message) }.map_or(Ok(()), |text| Err(TchError::Torch(text)))
 }
 
 /// Returns the tensor of a call, or its message as an error.
@@ -205,4 +197,20 @@ unsafe fn answer(message: *mut c_char, out: *mut C_tensor) -> Result<Tensor, Tch
     unsafe { done(message) }?;
     // SAFETY: `out` is a tensor made by `new` for this caller, which tch deletes when dropped.
     Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+/// Takes over a message from C++; `None` for null.
+///
+/// # Safety
+/// `message` is null, or memory by `malloc` that ends in a zero and that nobody else frees.
+pub(crate) unsafe fn take_message(message: *mut c_char) -> Option<String> {
+    if message.is_null() {
+        return None;
+    }
+    // SAFETY: the string is copied and then freed once.
+    unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        ddpo_free_message(message);
+        Some(text)
+    }
 }

@@ -78,7 +78,7 @@ fn spec_to_wire(spec: &RewardSpec) -> wire::RewardSpec {
         }
         .into(),
         deterministic: spec.numerics.deterministic,
-        matmul_precision: precision_to_wire(spec.numerics.matmul_precision),
+        matmul_precision: precision_to_wire(spec.numerics.matmul_precision).into(),
         scripts: spec.scripts.iter().map(pinned_to_wire).collect(),
         age: spec.age.as_ref().map(age_to_wire),
         aesthetic: spec.aesthetic.as_ref().map(|networks| wire::AestheticSpec {
