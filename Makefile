@@ -17,9 +17,17 @@ FUZZ_SECONDS ?= 600
 #   make parity ARGS="-k celebahq-256"    make test-manifests ARGS="-k 'not test_live'"
 ARGS ?=
 
+# The Python of the documentation's tests, with mdBook beside it.
+DOCS_PYTHON = scripts/setup-clients tests/docs/requirements.txt
+MDBOOK = "$$(dirname "$$($(DOCS_PYTHON))")/mdbook"
+
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Try it
 
 .PHONY: demo
 demo: build ## finetune the embedded model on JPEG compressibility (minutes)
@@ -35,6 +43,12 @@ demo-over50: build ## finetune the embedded model on the age that the embedded c
 notebook: build ## run examples/quickstart.ipynb and keep what comes out (minutes)
 	"$$(scripts/setup-clients tests/notebook/requirements.txt)" tests/notebook/run.py examples/quickstart.ipynb
 
+##@ Build
+
+.PHONY: build
+build: setup ## build the release binaries
+	$(CARGO) build --release --locked
+
 .PHONY: setup
 setup: ## put libtorch 2.11.0 under .libtorch/
 	@scripts/setup-system --check
@@ -44,26 +58,12 @@ setup: ## put libtorch 2.11.0 under .libtorch/
 setup-system: ## install what the build needs, with apt
 	scripts/setup-system --install
 
-.PHONY: python
-python: ## install PyTorch, diffusers and transformers, the peer of parity and bench, in the cache
-	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
+.PHONY: clean
+clean: ## remove build outputs and libtorch
+	$(CARGO) clean
+	rm -rf .libtorch
 
-.PHONY: clients
-clients: ## install the Python packages of the Rust tests in the cache: gRPC, numpy, TensorBoard, Jupyter
-	@for folder in clients report sharing notebook loggers; do \
-	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
-
-.PHONY: locks
-locks: ## write tests/*/requirements.txt anew from requirements.in; ARGS="--upgrade" takes newer packages
-	for folder in $(dir $(wildcard tests/*/requirements.in)); do \
-	  scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --annotation-style line \
-	    --custom-compile-command "make locks" --output-file "$${folder}requirements.txt" $(ARGS) \
-	    $$([ ! -e "$${folder}excludes.txt" ] || printf -- "--excludes %s" "$${folder}excludes.txt") \
-	    "$${folder}requirements.in"; done
-
-.PHONY: build
-build: setup ## build the release binaries
-	$(CARGO) build --release --locked
+##@ Test
 
 .PHONY: test
 test: setup clients ## run all tests
@@ -83,25 +83,22 @@ test-manifests: build ## check deploy/kubernetes/ against Kubernetes' schemas, i
 	"$$(scripts/setup-clients tests/manifests/requirements.txt)" -m pytest tests/manifests \
 	  --binaries $(dir $(DDPO)) $(ARGS)
 
-.PHONY: structure
-structure: ## check the arrows between crates and the imports between files
-	"$$(scripts/setup-clients tests/structure/requirements.txt)" -m pytest tests/structure $(ARGS)
-
-.PHONY: lint
-lint: setup structure ## check the format, clippy, the docs and the structure, warnings denied
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --locked
-
 .PHONY: parity
 parity: build python ## compare with the real diffusers, transformers, Pillow and PyTorch
 	$(CARGO) build --release --locked --workspace --example vision --example hub
 	$(PEER) -m pytest tests/parity --ddpo $(DDPO) $(ARGS)
 
-.PHONY: bench
-bench: build python ## time ours against Python, interleaved; writes bench/results.json
-	$(CARGO) build --release --locked -p ddpo-bench-worker
-	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
+.PHONY: lint
+lint: setup structure docs-links ## check format, clippy, rustdoc, structure, links and dependencies; warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --locked
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
+	  else echo "cargo-deny is not installed; make structure has checked licences and sources"; fi
+
+.PHONY: structure
+structure: ## check the arrows between crates and the imports between files
+	"$$(scripts/setup-clients tests/structure/requirements.txt)" -m pytest tests/structure $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## feed garbage to what reads the wire, ten minutes each target (nightly Rust, cargo-fuzz)
@@ -110,6 +107,37 @@ fuzz: ## feed garbage to what reads the wire, ten minutes each target (nightly R
 	  $(CARGO) +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 	    -max_total_time=$(FUZZ_SECONDS); \
 	done
+
+.PHONY: bench
+bench: build python ## time ours against Python, interleaved; writes bench/results.json
+	$(CARGO) build --release --locked -p ddpo-bench-worker
+	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
+
+##@ Documentation
+
+.PHONY: docs
+docs: ## render docs/ as a book in target/book
+	$(MDBOOK) build docs
+	@echo "open target/book/index.html"
+
+.PHONY: docs-links
+docs-links: ## check links, code blocks and the reference of metrics; needs no build
+	"$$($(DOCS_PYTHON))" -m pytest tests/docs $(ARGS)
+
+.PHONY: docs-check
+docs-check: build ## the same, and the commands and settings against the built programs
+	"$$($(DOCS_PYTHON))" -m pytest tests/docs --binaries $(dir $(DDPO)) $(ARGS)
+
+.PHONY: reference
+reference: build ## write docs/settings.md and docs/metrics.md again
+	python3 tests/docs/settings.py $(dir $(DDPO)) >docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+	python3 tests/docs/metrics.py >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+
+.PHONY: pictures
+pictures: build ## draw docs/images again from a run of the over50 demo (minutes)
+	scripts/pictures $(DDPO)
+
+##@ Generated files and environments
 
 .PHONY: proto
 proto: ## renew the code that is generated from proto/ddpo/v1
@@ -124,7 +152,19 @@ goldens: python ## write tests/goldens anew from diffusers and PyTorch
 	$(PEER) tests/goldens/make_torchscript.py
 	$(PEER) tests/goldens/make_seed_file.py
 
-.PHONY: clean
-clean: ## remove build outputs and libtorch
-	$(CARGO) clean
-	rm -rf .libtorch
+.PHONY: locks
+locks: ## write tests/*/requirements.txt anew from requirements.in; ARGS="--upgrade" takes newer packages
+	for folder in $(dir $(wildcard tests/*/requirements.in)); do \
+	  scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --annotation-style line \
+	    --custom-compile-command "make locks" --output-file "$${folder}requirements.txt" $(ARGS) \
+	    $$([ ! -e "$${folder}excludes.txt" ] || printf -- "--excludes %s" "$${folder}excludes.txt") \
+	    "$${folder}requirements.in"; done
+
+.PHONY: python
+python: ## install PyTorch, diffusers and transformers, the peer of parity and bench, in the cache
+	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
+
+.PHONY: clients
+clients: ## install the Python packages of the Rust tests in the cache: gRPC, numpy, TensorBoard, Jupyter
+	@for folder in clients report sharing notebook loggers; do \
+	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
