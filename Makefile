@@ -7,6 +7,10 @@ SHELL := bash
 
 CARGO ?= cargo
 DDPO := $(or $(CARGO_TARGET_DIR),target)/release/ddpo
+# Binaries look for libtorch from target/release; a target folder elsewhere needs to be told.
+ifdef CARGO_TARGET_DIR
+export LD_LIBRARY_PATH := $(CURDIR)/.libtorch/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
+endif
 # The Python peer: the locked environment, or one of your own, for a PyTorch with CUDA.
 PEER = $(if $(DDPO_VENV),$(DDPO_VENV)/bin/python,"$$(scripts/setup-clients tests/parity/requirements.txt)")
 

@@ -12,6 +12,7 @@ use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
 use ddpo_files::publish_folder;
 use ddpo_picture::{images_under, read_image};
 use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::numerics::Numerics;
 use ddpo_run::model::Model;
 use ddpo_run::pretraining::{Pretraining, PretrainingConfig};
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
         bail!("--batch-size and --steps: expected at least 1 each");
     }
     crate::output::check(&command.out, crate::output::PIPELINE)?;
-    let device = device::parse(&command.device)?;
+    let device = device::open(&command.device, Numerics::default())?;
     device::set_threads(command.threads)?;
     let start = match &command.init {
         None => None,

@@ -29,7 +29,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     settings.num_inference_steps = batch.steps();
     settings.num_epochs = 1;
     let plan = Plan::new(settings)?;
-    let device = device::parse(&plan.settings.device)?;
+    let device = device::open(&plan.settings.device, plan.numerics())?;
     let threads = device::set_threads(plan.settings.threads)?;
     let model = Model::open(&plan.settings.ddpm_ckpt, &mut crate::output::aside)?;
     if batch.shape() != model.shape {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use ddpo_diffusion::device;
 use ddpo_rewards::external::waiting::{Reach, Waiting};
 use ddpo_rewards::{RewardRuntime, resolve};
+use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_run::plan::Plan;
 use ddpo_run::resume::reward_of_run;
@@ -18,10 +19,11 @@ pub fn spec(plan: &Plan, resume: bool) -> Result<RewardSpec> {
     }
 }
 
-/// Returns where the reward models run. Sets libtorch's threads.
-pub fn runtime(device: &str, threads: Option<usize>) -> Result<RewardRuntime> {
+/// Returns where the reward models run. Sets libtorch's threads and
+/// arithmetic.
+pub fn runtime(device: &str, threads: Option<usize>, numerics: Numerics) -> Result<RewardRuntime> {
     Ok(RewardRuntime {
-        device: device::parse(device)?,
+        device: device::open(device, numerics)?,
         threads: device::set_threads(threads)?,
         waiting: waiting(),
     })

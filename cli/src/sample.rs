@@ -9,6 +9,7 @@ use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_picture::write_png;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::trajectory::{
     PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
 };
@@ -31,7 +32,7 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     }
     let kind = named::<Dtype>("--dtype", &command.dtype)?.kind();
     let scheduler: SchedulerKind = named("--scheduler", &command.scheduler)?;
-    let device = device::parse(&command.device)?;
+    let device = device::open(&command.device, Numerics::default())?;
     let threads = device::set_threads(command.threads)?;
     let model = Model::open(&command.ddpm_ckpt, &mut crate::output::aside)?;
     let steps = command.num_inference_steps;

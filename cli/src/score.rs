@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use ddpo_picture::{images_under, read_image};
 use ddpo_rewards::{Rewards, resolve};
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::reward::{ExpressionError, RewardExpression, RewardSettings, Task};
 use ddpo_run::table::Columns;
 
@@ -59,7 +60,7 @@ fn open(command: &ScoreCommand, reward: RewardExpression) -> Result<Rewards> {
         dtype: named("--dtype", &command.dtype)?,
         ..RewardSettings::new(reward)
     };
-    let runtime = crate::reward::runtime(&command.device, command.threads)?;
+    let runtime = crate::reward::runtime(&command.device, command.threads, Numerics::default())?;
     let spec = resolve(&settings, &mut crate::output::aside)?;
     Ok(Rewards::open(&spec, &runtime, &mut crate::output::aside)?)
 }

@@ -33,7 +33,7 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     check_staleness(&plan.settings)?;
     // A reward that cannot be opened is an error before anything is loaded or written.
     let spec = reward::spec(&plan, command.resume)?;
-    let runtime = reward::runtime(&plan.settings.device, plan.settings.threads)?;
+    let runtime = reward::runtime(&plan.settings.device, plan.settings.threads, plan.numerics())?;
     let rewards = Rewards::open(&spec, &runtime, &mut crate::output::aside)?;
     interrupt::install()?;
     let folder = match command.resume {

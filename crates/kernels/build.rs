@@ -65,6 +65,7 @@ fn operators(lib: &Path) {
         .file("cpp/device_memory.cpp")
         .file("cpp/group_norm_silu.cpp")
         .file("cpp/linear.cpp")
+        .file("cpp/runtime.cpp")
         .compile("ddpo_kernels");
 }
 

@@ -1,11 +1,12 @@
 //! Ancestral sampling of a batch (Black et al. 2023, section 3.2; DDIM with eta as diffusers
 //! `schedulers/scheduling_ddim.py`), recording states and log-probabilities on the way.
 
-use crate::states::{noise, rounded, to_bytes};
+use crate::states::{noise, rounded, to_bytes, to_wire};
 use bytes::Bytes;
 use ddpo_diffusion::gaussian;
 use ddpo_diffusion::lanes::{panic_text, side_by_side};
 use ddpo_diffusion::scheduler::Transitions;
+use ddpo_diffusion::transfer::{queue_download, read};
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{
@@ -232,69 +233,72 @@ impl Sampler {
         let device = unet.parameters().device();
         let steps = self.timesteps.len();
         let draw = |step: usize| noise(samples, purpose, step as u32, self.shape, device);
+        let all_steps: Vec<usize> = (0..steps).collect();
+        let timesteps = self.transitions.timestep_tensor(&all_steps);
         let mut state = rounded(&draw(0), self.dtype);
         let mut states = vec![Vec::with_capacity(steps + 1); samples.len()];
         let mut log_probs = vec![Vec::with_capacity(steps); samples.len()];
         let show = |step, states: &[Bytes]| {
             observe(Progress { first, step, steps, states });
         };
-        self.record(&state, 0, &mut states, &show);
+        let mut on_their_way = vec![self.queue(0, &state)];
+        let mut arrived = Vec::new();
         for step in 0..steps {
             let rows = vec![step; samples.len()];
-            let output = unet.forward(&state, &self.transitions.timestep_tensor(&rows));
+            let timestep = timesteps.narrow(0, step as i64, 1).expand([rows.len() as i64], false);
+            let output = unet.forward(&state, &timestep);
+            // The host works while the device runs the forward pass.
+            record(arrived.drain(..), &mut states, &show);
             if let Some(show) = predictions {
                 let images = &self.transitions.predicted_image(&state, &output, &rows);
                 show(Prediction { first, step, images });
             }
             let random = self.transitions.coefficients()[step].sigma > 0.0;
-            state = if random {
+            let density = if random {
                 let taken = self.transitions.step(&state, &output, &rows, &draw(step + 1));
-                let next = rounded(&taken.sample, self.dtype);
-                let density = gaussian::log_prob(&next, &taken.mean, &taken.sigma);
-                collect(&density, &mut log_probs)?;
-                next
+                state = rounded(&taken.sample, self.dtype);
+                Some(gaussian::log_prob(&state, &taken.mean, &taken.sigma))
             } else {
                 let (mean, _) = self.transitions.mean_and_sigma(&state, &output, &rows);
-                rounded(&mean, self.dtype)
+                state = rounded(&mean, self.dtype);
+                None
             };
-            self.check_finite(&state, samples, step)?;
-            self.record(&state, step + 1, &mut states, &show);
+            on_their_way.push(self.queue(step + 1, &state));
+            // The one wait for the device in a step; what was queued before is there afterwards.
+            let sums = state.flatten(1, -1).sum_dim_intlist(1, false, Kind::Double);
+            let small: Vec<&Tensor> = std::iter::once(&sums).chain(&density).collect();
+            let values = read(&small)?;
+            arrived.append(&mut on_their_way);
+            let (sums, densities) = values.split_at(samples.len());
+            self.check_finite(sums, samples, step)?;
+            for (list, &density) in log_probs.iter_mut().zip(densities) {
+                list.push(density as f32);
+            }
         }
+        record(arrived.drain(..), &mut states, &show);
         self.assemble(samples, purpose, provenance, states, log_probs)
     }
 
-    fn record(
-        &self,
-        state: &Tensor,
-        step: usize,
-        states: &mut [Vec<Bytes>],
-        show: &dyn Fn(usize, &[Bytes]),
-    ) {
-        let bytes = to_bytes(state, self.dtype);
-        show(step, &bytes);
-        states.iter_mut().zip(bytes).for_each(|(states, bytes)| states.push(bytes));
+    /// Queues the copy of the state before `step` to the host.
+    fn queue(&self, step: usize, state: &Tensor) -> Queued {
+        Queued { step, state: queue_download(&to_wire(state, self.dtype)), dtype: self.dtype }
     }
 
+    /// Checks a state by the sum of each sample: f32 values cannot overflow it in f64, so it is finite if
+    /// and only if all of them are.
     fn check_finite(
         &self,
-        state: &Tensor,
+        sums: &[f64],
         samples: &[SampleCoordinates],
         step: usize,
     ) -> Result<(), SampleError> {
-        // The sum of a batch is finite if all its values are, unless it overflows; only then are
-        // the samples looked at one by one.
-        if state.sum(Kind::Double).double_value(&[]).is_finite() {
-            return Ok(());
-        }
-        for (index, coordinates) in samples.iter().enumerate() {
-            let finite = state.get(index as i64).isfinite().all();
-            if finite.int64_value(&[]) == 0 {
-                let (sample, epoch) = (coordinates.sample, coordinates.epoch);
+        match samples.iter().zip(sums).find(|(_, sum)| !sum.is_finite()) {
+            None => Ok(()),
+            Some((&SampleCoordinates { sample, epoch, .. }, _)) => {
                 let timestep = self.timesteps[step];
-                return Err(SampleError::NotFinite { sample, epoch, step, timestep });
+                Err(SampleError::NotFinite { sample, epoch, step, timestep })
             }
         }
-        Ok(())
     }
 
     fn assemble(
@@ -315,9 +319,22 @@ impl Sampler {
     }
 }
 
-/// Appends one log-probability to each sample's list.
-fn collect(density: &Tensor, log_probs: &mut [Vec<f32>]) -> Result<(), tch::TchError> {
-    let values = Vec::<f32>::try_from(density)?;
-    log_probs.iter_mut().zip(values).for_each(|(list, value)| list.push(value));
-    Ok(())
+/// A state whose copy to the host is queued.
+struct Queued {
+    step: usize,
+    state: Tensor,
+    dtype: StateDtype,
+}
+
+/// Appends states that have arrived to each sample's list, and shows them.
+fn record(
+    arrived: impl Iterator<Item = Queued>,
+    states: &mut [Vec<Bytes>],
+    show: &dyn Fn(usize, &[Bytes]),
+) {
+    for Queued { step, state, dtype } in arrived {
+        let bytes = to_bytes(&state, dtype);
+        show(step, &bytes);
+        states.iter_mut().zip(bytes).for_each(|(states, bytes)| states.push(bytes));
+    }
 }

@@ -1,6 +1,7 @@
 //! States between libtorch and bytes: rounding to the wire dtype, and the noise of a batch.
 
 use bytes::Bytes;
+use ddpo_diffusion::transfer::upload;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{SampleCoordinates, StateDtype, StateShape};
 use tch::{Device, Kind, Tensor};
@@ -19,7 +20,7 @@ pub fn noise(
     }
     let size =
         [samples.len() as i64, shape.channels as i64, shape.height as i64, shape.width as i64];
-    Tensor::from_slice(&values).view(size).to_device(device)
+    upload(&values, &size, device)
 }
 
 fn wire_kind(dtype: StateDtype) -> Kind {
@@ -38,9 +39,14 @@ pub fn rounded(state: &Tensor, dtype: StateDtype) -> Tensor {
     }
 }
 
-/// The batch's states, one `Bytes` a sample, little endian, sharing one buffer.
+/// Converts a batch's state f32 to the type it is sent in, contiguous, on its device.
+pub fn to_wire(state: &Tensor, dtype: StateDtype) -> Tensor {
+    state.to_kind(wire_kind(dtype)).contiguous()
+}
+
+/// Returns the bytes of a batch's states on the host, as [`to_wire`] made them: one `Bytes` a sample,
+/// little endian, sharing one buffer.
 pub fn to_bytes(state: &Tensor, dtype: StateDtype) -> Vec<Bytes> {
-    let state = state.to_kind(wire_kind(dtype)).to_device(Device::Cpu).contiguous();
     let elements = state.numel();
     let mut buffer = vec![0; elements * dtype.size()];
     state.view(-1).copy_data_u8(&mut buffer, elements);

@@ -48,7 +48,7 @@ def inspect(container):
 def plain_environment(**more):
     """The environment without anything that would set up a stack differently."""
     ours = ("DDPO_", "COMPOSE_", "HF_", "REDIS_")
-    names = ["IMAGE", "SETTINGS", "SAMPLER_GPUS", "LEARNER_GPU", "REWARDER_GPU"]
+    names = ["IMAGE", "SETTINGS", "SAMPLER_GPUS", "LEARNER_GPU", "REWARDER_GPU", "TORCH_CUDA"]
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,6 +1,5 @@
 """docker-compose.yml as both versions of Compose read it, and the scripts of the image."""
 
-import contextlib
 import os
 import pathlib
 import re
@@ -71,34 +70,16 @@ def test_given_secrets_replace_drawn_ones(tmp_path):
     assert given["redis.conf"] == 'requirepass "a \\"b\\\\c"\n'
 
 
-@pytest.fixture
-def sampler(tmp_path):
-    """Starts a process under `own-gpu`, and returns it with the device that it was given."""
-    environment = {"PATH": os.environ["PATH"], "GPU_LOCKS": str(tmp_path), "SAMPLER_GPUS": "1 3"}
-    command = [DOCKER / "own-gpu", "sh", "-c", 'echo "$DDPO_SAMPLER_SAMPLER_DEVICE"; exec cat']
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with contextlib.ExitStack() as started:
-
-        def start():
-            process = started.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes))
-            started.callback(process.kill)
-            return process, process.stdout.readline().strip()
-
-        yield start
-
-
-def test_each_sampler_gets_a_free_gpu_first(sampler):
-    started = [sampler() for _ in range(3)]
-    assert [device for _, device in started] == ["cuda:1", "cuda:3", "cuda:1"]
-    # A GPU is free again when its sampler is gone, however that ended.
-    first = started[0][0]
-    first.kill()
-    first.wait()
-    assert sampler()[1] == "cuda:1"
-    assert sampler()[1] == "cuda:3"
-
-
 PROGRAMS = {"ddpo", "ddpo-learner", "ddpo-rewarder", "ddpo-sampler"}
+
+
+# Stands for `python3` when `compile` makes a virtual environment: the environment's pip writes down its arguments.
+PYTHON = '''#!/bin/sh
+[ "$1 $2" = "-m venv" ] || exit 2
+mkdir -p "$3/bin"
+printf '#!/bin/sh\\nprintf "%%s\\\\n" "$@" >"$ASKED"\\n' >"$3/bin/pip"
+chmod +x "$3/bin/pip"
+'''
 
 
 def write(path, text="stands for something"):
@@ -147,3 +128,76 @@ def test_the_image_has_pytorch_with_cuda_at_its_path(clone):
     copied = pathlib.Path(f"{clone.with_name('artifacts')}{packages}")
     found = {str(path.relative_to(copied)) for path in copied.rglob("*") if path.is_file()}
     assert found == {"torch/lib/libtorch.so", "nvidia/cu13/lib/libcudart.so"}
+
+
+def test_a_missing_cuda_library_fails_the_build(clone):
+    """The image is refused if libtorch_cuda.so would not load in it; the driver's library may be missing."""
+    packages = clone.with_name("torch") / "lib/python3/site-packages"
+    write(packages / "torch/lib/libtorch.so")
+    write(packages / "torch/lib/libtorch_cuda.so")
+    write(packages / "nvidia/cu13/lib/libcudart.so")
+    (clone / ".libtorch/lib").symlink_to(packages / "torch/lib")
+    ldd = write(clone.with_name("bin") / "ldd", "#!/bin/sh\nprintf '\\tlibcuda.so.1 => not found\\n'\n")
+    ldd.chmod(0o755)
+    gathered(clone)
+    ldd.write_text("#!/bin/sh\nprintf '\\tlibcuda.so.1 => not found\\n\\tlibcudnn.so.9 => not found\\n'\n")
+    environment = {"PATH": f"{ldd.parent}:{os.environ['PATH']}", "ARTIFACTS": str(clone.with_name("again"))}
+    done = subprocess.run(
+        [DOCKER / "compile", "build"], cwd=clone, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("libraries that the image would not have: libcudnn.so.9")
+
+
+def set_up(clone, *arguments):
+    """Runs `compile set-up` with scripts that do nothing; returns the process and the arguments that pip got."""
+    asked = clone.with_name("asked")
+    write(clone / "scripts/setup-system", "#!/bin/sh\n").chmod(0o755)
+    write(clone / "scripts/setup-libtorch", "#!/bin/sh\nreadonly version=2.11.0\n").chmod(0o755)
+    write(clone.with_name("bin") / "python3", PYTHON).chmod(0o755)
+    environment = {
+        "PATH": f"{clone.with_name('bin')}:{os.environ['PATH']}",
+        "HOME": str(clone.with_name("home")),
+        "TORCH": str(clone.with_name("torch")),
+        "ASKED": str(asked),
+    }
+    command = [DOCKER / "compile", "set-up", *arguments]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    return done, asked.read_text().split() if asked.exists() else None
+
+
+INDEX = "https://download.pytorch.org/whl"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["cpu"], None),
+        (["cuda"], ["torch==2.11.0"]),
+        (["cuda", "cu130"], ["torch==2.11.0"]),
+        (["cuda", "cu128"], ["--index-url", f"{INDEX}/cu128", "torch==2.11.0+cu128"]),
+        (["cuda", "cu126"], ["--index-url", f"{INDEX}/cu126", "torch==2.11.0+cu126"]),
+    ],
+)
+def test_the_build_argument_chooses_the_cuda_of_pytorch(clone, arguments, expected):
+    done, asked = set_up(clone, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert (asked and asked[3:]) == expected
+    assert asked is None or asked[:3] == ["install", "--quiet", "--no-cache-dir"]
+
+
+@pytest.mark.parametrize("arguments", [["cuda", "cu118"], ["cuda", "rocm7.2"], ["rocm"]])
+def test_another_cuda_is_an_error(clone, arguments):
+    done, asked = set_up(clone, *arguments)
+    assert done.returncode == 2
+    assert f"found {arguments[-1]}" in done.stderr
+    assert asked is None
+
+
+def test_the_build_argument_reaches_compile():
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    (default,) = re.findall(r"^ARG TORCH_CUDA=(\w+)$", dockerfile, re.MULTILINE)
+    assert 'compile set-up cuda "$TORCH_CUDA"' in dockerfile
+    assert f"TORCH_CUDA: ${{TORCH_CUDA:-{default}}}" in (ROOT / "docker-compose.gpu.yml").read_text()
+    stage = dockerfile.partition(" AS build-cuda\n")[2].partition("\nFROM ")[0]
+    assert "\nARG TORCH_CUDA\n" in f"\n{stage}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import binaries
+import gpus
 import network
 import restricted
 import scaling
@@ -59,7 +60,8 @@ def programs(pytestconfig):
 @pytest.fixture(scope="session")
 def checks(programs):
     """Name of a check -> function from a stack to its problems."""
-    with_programs = {"binaries": binaries, "workloads": workloads, "network": network, "scaling": scaling}
+    modules = [binaries, gpus, network, scaling, workloads]
+    with_programs = {module.__name__: module for module in modules}
     return {
         **{name: partial(module.check, binaries=programs) for name, module in with_programs.items()},
         "restricted": restricted.check,

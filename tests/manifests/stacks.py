@@ -105,6 +105,19 @@ def render_example(kubectl):
     return Stack("README.md's overlay", tuple(sorted(taken | _components_of(FOLDER / "overlays" / "multi-gpu"))), objects)
 
 
+def render_mig_example(kubectl):
+    """The overlay `multi-gpu` with the patch for MIG that README.md shows."""
+    (text,) = re.findall(r"```yaml\n(patches:.*?)```", (FOLDER / "README.md").read_text(), re.S)
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["../overlays/multi-gpu"],
+        **yaml.safe_load(text),
+    }
+    objects = _render(kubectl, "README.md, MIG", "stack", {"kustomization.yaml": yaml.safe_dump(kustomization)})
+    return Stack("README.md's patch for MIG", tuple(sorted(_components_of(FOLDER / "overlays" / "multi-gpu"))), objects)
+
+
 def _render(kubectl, title, place, files):
     """Objects of a folder with these files, beside a copy of all others."""
     with tempfile.TemporaryDirectory() as folder:

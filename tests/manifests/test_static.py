@@ -7,7 +7,7 @@ import pytest
 import mutations
 import schemas
 
-NAMES = ["binaries", "workloads", "network", "scaling", "restricted"]
+NAMES = ["binaries", "workloads", "network", "scaling", "gpus", "restricted"]
 
 
 @pytest.mark.parametrize("version", schemas.VERSIONS)

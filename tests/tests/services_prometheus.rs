@@ -26,7 +26,7 @@ fn fleet() -> Fleet {
 }
 
 fn has_gpu() -> bool {
-    tch::Cuda::is_available()
+    ddpo_kernels::runtime::cuda().devices.is_ok()
 }
 
 /// The queries of dashboard and alerts, as they can be asked on this machine.

@@ -7,7 +7,7 @@ use ddpo_algorithm::config::LearnerConfig;
 use ddpo_algorithm::learner::Learner;
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_checkpoint::open_model;
-use ddpo_diffusion::device::set_threads;
+use ddpo_diffusion::device::{open, set_threads};
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
@@ -16,6 +16,7 @@ use ddpo_rewards::vision::preprocess::config::{Family, PreprocessorConfig};
 use ddpo_rewards::{RewardModel, RewardRuntime};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::reward::{RewardSettings, Task};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype, Trajectory};
@@ -76,7 +77,7 @@ fn main() -> Result<()> {
                     ..RewardSettings::new(task.parse::<Task>()?)
                 };
                 let runtime = RewardRuntime {
-                    device: Device::cuda_if_available(),
+                    device: open("auto", Numerics::default())?,
                     ..RewardRuntime::on_threads(set_threads(Some(threads))?)
                 };
                 reward = Some(ddpo_rewards::open(&settings, &runtime, &mut |_| {})?);
@@ -100,7 +101,7 @@ fn main() -> Result<()> {
 fn load(name: &str, dtype: &str, threads: usize) -> Result<Loaded> {
     let kind = dtype.parse::<Dtype>()?.kind();
     set_threads(Some(threads))?;
-    let device = Device::cuda_if_available();
+    let device = open("auto", Numerics::default())?;
     let model = Model::open(name, &mut |_| {})?;
     let unet = model.load(kind, device)?;
     Ok(Loaded { model, kind, device, unet, threads })

@@ -53,7 +53,8 @@ impl Settings {
         let flag = |flag: &Option<String>, setting: &str| {
             flag.clone().unwrap_or_else(|| setting.to_owned())
         };
-        let device = device::parse(&flag(&command.device, &of_run.device))?;
+        let numerics = plan.as_ref().map(Plan::numerics).unwrap_or_default();
+        let device = device::open(&flag(&command.device, &of_run.device), numerics)?;
         let threads = device::set_threads(command.threads.or(of_run.threads))?;
         let dtype = kind("--dtype", command.dtype.as_deref(), plan.as_ref().map(Plan::kind))?;
         let reward_dtype = match &command.reward_dtype {
@@ -76,6 +77,7 @@ impl Settings {
             aesthetic_head: command.aesthetic_head.clone().or(of_run.aesthetic_head.clone()),
             age_reward,
             dtype: reward_dtype,
+            numerics,
             ..RewardSettings::new(first.clone())
         };
         let with_run = run.is_some();

@@ -1,6 +1,7 @@
 //! The tensors of a micro-batch.
 
 use crate::pairs::Pair;
+use ddpo_diffusion::transfer::upload;
 use ddpo_rollout::trajectory::{Trajectory, decode};
 use tch::{Device, Tensor};
 
@@ -28,14 +29,14 @@ impl MicroBatch {
             let values: Vec<f32> = states.collect();
             let shape = trajectories[pairs[0].trajectory].header().shape;
             let size = [pairs.len(), shape.channels, shape.height, shape.width].map(|n| n as i64);
-            Tensor::from_slice(&values).view(size).to_device(device)
+            upload(&values, &size, device)
         };
         let log_prob = |pair: &Pair| trajectories[pair.trajectory].log_probs()[pair.random];
         let old: Vec<f32> = pairs.iter().map(log_prob).collect();
         Self {
             state: gather(0),
             next: gather(1),
-            old_log_prob: Tensor::from_slice(&old).to_device(device),
+            old_log_prob: upload(&old, &[old.len() as i64], device),
             steps: pairs.iter().map(|pair| pair.step).collect(),
         }
     }

@@ -12,6 +12,7 @@ use crate::pairs::Pair;
 use ddpo_diffusion::gaussian;
 use ddpo_diffusion::lanes::side_by_side;
 use ddpo_diffusion::scheduler::Transitions;
+use ddpo_diffusion::transfer::{read, upload};
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::trajectory::Trajectory;
 use std::panic::resume_unwind;
@@ -28,6 +29,17 @@ pub struct Lane {
     pub reference: Option<UNet>,
 }
 
+/// The results of a pass, on its device.
+#[derive(Debug)]
+pub struct PassTensors {
+    /// Sum of the losses of the pairs, f32 `[]`.
+    loss: Tensor,
+    /// log p_new - log p_proximal of each pair, mean over dimensions, f32 `[P]`.
+    log_ratios: Tensor,
+    /// Sum over pairs of the KL from the pretrained model, f64 `[]`.
+    kl: Option<Tensor>,
+}
+
 /// The results of a pass.
 #[derive(Debug)]
 pub struct PassOutput {
@@ -40,13 +52,23 @@ pub struct PassOutput {
 }
 
 impl PassOutput {
-    /// Joins the results of the parts of a micro-batch, in the order of the pairs.
-    pub(crate) fn joined(parts: &[Self]) -> Self {
-        Self {
-            loss: parts.iter().map(|part| part.loss).sum(),
-            log_ratios: parts.iter().flat_map(|part| part.log_ratios.iter().copied()).collect(),
-            kl: parts.iter().map(|part| part.kl).sum(),
-        }
+    /// Reads the results of the parts of a micro-batch, in the order of the pairs. Waits for the device
+    /// once.
+    ///
+    /// # Errors
+    /// [`TchError`] of the device.
+    pub(crate) fn read(parts: &[PassTensors]) -> Result<Self, TchError> {
+        let losses = parts.iter().map(|part| &part.loss);
+        let kls = parts.iter().filter_map(|part| part.kl.as_ref());
+        let log_ratios = parts.iter().map(|part| &part.log_ratios);
+        let values = read(&losses.chain(kls.clone()).chain(log_ratios).collect::<Vec<_>>())?;
+        let (losses, values) = values.split_at(parts.len());
+        let (kls, log_ratios) = values.split_at(kls.count());
+        Ok(Self {
+            loss: losses.iter().sum(),
+            log_ratios: log_ratios.iter().map(|&value| value as f32).collect(),
+            kl: kls.iter().sum(),
+        })
     }
 }
 
@@ -64,28 +86,26 @@ impl Lane {
     /// Runs forward and backward over `pairs`, at least one, and adds the gradient of
     /// sum(losses) / `total` to the network's; `total` is the number of pairs in the mini-batch.
     ///
-    /// Loss of a pair: [`losses`] + `kl_coef` * KL(policy || pretrained). If the sum of losses is
-    /// not finite, no gradient is added.
-    ///
-    /// # Errors
-    /// [`TchError`] if a result cannot be copied from the device.
+    /// Loss of a pair: [`losses`] + `kl_coef` * KL(policy || pretrained). A loss that is not finite
+    /// leaves a gradient that is not: the caller must not take a step with it. Nothing waits for the
+    /// device.
     pub(crate) fn backward(
         &self,
         config: &LearnerConfig,
         epoch: &Epoch<'_>,
         pairs: &[Pair],
         total: usize,
-    ) -> Result<PassOutput, TchError> {
+    ) -> PassTensors {
         let device = self.network.parameters().device();
         let each = |value: &dyn Fn(&Pair) -> f32| {
             let values: Vec<f32> = pairs.iter().map(value).collect();
-            Tensor::from_slice(&values).to_device(device)
+            upload(&values, &[values.len() as i64], device)
         };
         let data = MicroBatch::new(&epoch.trajectories, pairs, device);
         let advantage = each(&|pair| epoch.advantages[pair.trajectory]);
         let proximal = each(&|pair| epoch.clip_log_prob(pair));
         let now = self.predict(&self.network, &data);
-        let log_ratios = Vec::<f32>::try_from((&now.log_prob - &proximal).detach())?;
+        let log_ratios = &now.log_prob - &proximal;
         let factor = config.log_prob.factor(data.state.get(0).numel());
         let inputs = LossInputs {
             log_prob: &(&now.log_prob * factor),
@@ -95,19 +115,14 @@ impl Lane {
         };
         let (clip_ratio, importance_cap) = (config.clip_ratio, config.importance_cap);
         let mut loss = losses(config.objective, &inputs, Limits { clip_ratio, importance_cap });
-        let mut kl_sum = 0.0;
-        if let Some(kl) = self.kl(&now, &data) {
-            kl_sum = kl.sum(Kind::Double).double_value(&[]);
-            if config.kl_coef > 0.0 {
-                loss += kl * (factor * config.kl_coef);
-            }
+        let kl = self.kl(&now, &data);
+        let kl_sum = kl.as_ref().map(|kl| kl.sum(Kind::Double));
+        if let Some(kl) = kl.filter(|_| config.kl_coef > 0.0) {
+            loss += kl * (factor * config.kl_coef);
         }
         let sum = loss.sum(Kind::Float);
-        let value = sum.double_value(&[]);
-        if value.is_finite() {
-            (sum / total as f64).backward();
-        }
-        Ok(PassOutput { loss: value, log_ratios, kl: kl_sum })
+        (&sum / total as f64).backward();
+        PassTensors { loss: sum.detach(), log_ratios: log_ratios.detach(), kl: kl_sum }
     }
 
     /// KL(policy || pretrained) of each pair, mean over dimensions, f32 `[P]`.
@@ -130,7 +145,7 @@ impl Lane {
         let device = self.network.parameters().device();
         let data = MicroBatch::new(trajectories, pairs, device);
         let now = tch::no_grad(|| self.predict(&self.network, &data));
-        Vec::<f32>::try_from(now.log_prob)
+        Ok(read(&[&now.log_prob])?.into_iter().map(|value| value as f32).collect())
     }
 
     fn predict(&self, network: &UNet, data: &MicroBatch) -> Prediction {

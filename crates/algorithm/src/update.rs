@@ -12,7 +12,7 @@ use crate::error::LearnError;
 use crate::gradient::clip_gradient_norm;
 use crate::learner::Learner;
 use crate::pairs::{Pair, mini_batches};
-use crate::pass::{PassOutput, over_lanes};
+use crate::pass::{PassOutput, PassTensors, over_lanes};
 use crate::proximal::proximal_log_probs;
 use crate::report::UpdateReport;
 use crate::reward_terms::{TermRewards, advantages_of_terms};
@@ -34,6 +34,8 @@ impl Learner {
         batch: &[ScoredTrajectory],
         observer: &mut Observer<'_>,
     ) -> Result<UpdateReport, LearnError> {
+        // An update that ended with an error may have left some.
+        self.policy.clear_gradients();
         let batch = self.sorted_and_checked(batch)?;
         let advantages = self.advantages(&batch)?;
         let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
@@ -78,8 +80,16 @@ impl Learner {
         pairs: &[Pair],
         diagnostics: &mut Diagnostics,
     ) -> Result<(), LearnError> {
+        // Results are read one micro-batch late, so that the device has work while the host waits.
+        let mut unread = None;
         for micro_batch in pairs.chunks(self.config.micro_batch_size) {
-            self.accumulate_gradient(epoch, micro_batch, pairs.len(), diagnostics)?;
+            let results = self.accumulate_gradient(epoch, micro_batch, pairs.len())?;
+            if let Some((pairs, results)) = unread.replace((micro_batch, results)) {
+                self.check_results(epoch, pairs, &results, diagnostics)?;
+            }
+        }
+        if let Some((pairs, results)) = unread {
+            self.check_results(epoch, pairs, &results, diagnostics)?;
         }
         let mut gradients = self.policy.gradients();
         let norm = clip_gradient_norm(&mut gradients, self.config.max_grad_norm);
@@ -104,19 +114,29 @@ impl Learner {
         epoch: &Epoch<'_>,
         pairs: &[Pair],
         total: usize,
-        diagnostics: &mut Diagnostics,
-    ) -> Result<(), LearnError> {
+    ) -> Result<Vec<PassTensors>, LearnError> {
         let config = &self.config;
         let parts = over_lanes(&mut self.lanes, pairs, |lane, part| {
-            lane.backward(config, epoch, part, total)
+            Ok(lane.backward(config, epoch, part, total))
         })?;
-        let output = PassOutput::joined(&parts);
+        self.policy.collect_gradients();
+        Ok(parts)
+    }
+
+    /// Waits for the results of a micro-batch and checks them.
+    fn check_results(
+        &self,
+        epoch: &Epoch<'_>,
+        pairs: &[Pair],
+        results: &[PassTensors],
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(), LearnError> {
+        let output = PassOutput::read(results)?;
         if diagnostics.optimizer_steps() == 0 {
             self.check_ratio(epoch, pairs, &output.log_ratios, diagnostics)?;
         }
         self.check_finite("loss", output.loss)?;
-        diagnostics.add_pairs(epoch, pairs, &output, config);
-        self.policy.collect_gradients();
+        diagnostics.add_pairs(epoch, pairs, &output, &self.config);
         Ok(())
     }
 

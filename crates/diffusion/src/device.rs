@@ -1,52 +1,133 @@
 //! Which device and how many threads a command runs on.
 
-use tch::{Cuda, Device};
+use ddpo_kernels::runtime::{self, NoCuda, Precision};
+use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
+use tch::{Device, TchError};
 use thiserror::Error;
 
 /// CUDA devices that are looked at.
 const MOST_DEVICES: i8 = 64;
 
+/// Workspaces of cuBLAS with which it gives the same bits twice (cuBLAS, "Results reproducibility").
+const FIXED_WORKSPACES: [&str; 2] = [":4096:8", ":16:8"];
+
 /// Why a command cannot run where it was asked to.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Error)]
 pub enum DeviceError {
-    /// The name is no device's.
+    /// The name belongs to no device.
     #[error("device = {0}: expected auto, cpu, cuda or cuda:N")]
     Unknown(String),
-    /// The machine does not offer the device.
-    #[error(
-        "device = {name}: not there; this machine offers {count} CUDA devices; \
-         hint: libtorch sees CUDA devices only if it was set up with DDPO_TORCH=cuda"
-    )]
+    /// The machine has CUDA devices, and not this one.
+    #[error("device = {name}: not there; this machine offers {count} CUDA devices")]
     Absent {
         /// The device.
         name: String,
-        /// CUDA devices that there are.
-        count: i64,
+        /// CUDA devices that this process sees.
+        count: usize,
     },
+    /// The process has no CUDA device at all.
+    #[error("device = {name}: not there; {reason}")]
+    NoCuda {
+        /// The device.
+        name: String,
+        /// Why.
+        reason: NoCuda,
+    },
+    /// The environment contradicts `deterministic`.
+    #[error(
+        "CUBLAS_WORKSPACE_CONFIG = {0}: expected :4096:8 or :16:8 where deterministic is true; \
+         hint: unset it, or set deterministic = false"
+    )]
+    Workspace(String),
+    /// libtorch refuses a switch.
+    #[error("libtorch's numeric settings: {0}")]
+    Numerics(#[from] TchError),
     /// The number of threads is out of range.
     #[error("threads = {0}: expected 1 to 1024")]
     Threads(usize),
 }
 
-/// Parses `auto`, `cpu`, `cuda` or `cuda:N` and checks that the device is there.
+/// Returns the device `auto`, `cpu`, `cuda` or `cuda:N`, and sets the arithmetic of the process. Every
+/// name but `cpu` loads libtorch's CUDA half, where it is installed.
 ///
 /// # Errors
-/// [`DeviceError::Unknown`] and [`DeviceError::Absent`].
-pub fn parse(name: &str) -> Result<Device, DeviceError> {
+/// [`DeviceError`] for a name that belongs to no device or to one that is not there, and as
+/// [`set_numerics`].
+pub fn open(name: &str, numerics: Numerics) -> Result<Device, DeviceError> {
+    let device = find(name)?;
+    set_numerics(numerics)?;
+    Ok(device)
+}
+
+/// Sets the arithmetic of the process: determinism and the precision of products, for all devices.
+///
+/// # Errors
+/// [`DeviceError::Workspace`] and [`DeviceError::Numerics`].
+pub fn set_numerics(numerics: Numerics) -> Result<(), DeviceError> {
+    let precision = match numerics.matmul_precision {
+        MatmulPrecision::Highest => Precision::Highest,
+        MatmulPrecision::High => Precision::High,
+        MatmulPrecision::Medium => Precision::Medium,
+    };
+    runtime::set_switches(numerics.deterministic, precision)?;
+    let workspace = runtime::switches()?.cublas_workspace;
+    if numerics.deterministic && !FIXED_WORKSPACES.contains(&workspace.as_str()) {
+        return Err(DeviceError::Workspace(workspace));
+    }
+    Ok(())
+}
+
+/// Describes the device that `name` stands for in one line: product, memory, driver and versions; for
+/// `auto` that found no GPU also the reason.
+#[must_use]
+pub fn describe(name: &str, device: Device) -> String {
+    match device {
+        Device::Cuda(index) => describe_cuda(index),
+        _ => match &runtime_of(name).map(|cuda| &cuda.devices) {
+            Some(Err(reason)) => format!("cpu; no GPU is used: {reason}"),
+            _ => "cpu".into(),
+        },
+    }
+}
+
+/// CUDA as the process found it; `None` for `cpu`, which does not look.
+fn runtime_of(name: &str) -> Option<&'static runtime::CudaRuntime> {
+    (name != "cpu").then(runtime::cuda)
+}
+
+fn describe_cuda(index: usize) -> String {
+    let cuda = runtime::cuda();
+    let versions =
+        format!("driver for CUDA {}, CUDA {}, cuDNN {}", cuda.driver, cuda.runtime, cuda.cudnn);
+    match runtime::cuda_device(index) {
+        Some(found) => format!(
+            "cuda:{index}: {}, {:.1} GiB, compute capability {}, {versions}",
+            found.name,
+            found.memory as f64 / f64::from(1 << 30),
+            found.capability
+        ),
+        None => format!("cuda:{index}: {versions}"),
+    }
+}
+
+fn find(name: &str) -> Result<Device, DeviceError> {
     let index: usize = match name {
-        "auto" => return Ok(Device::cuda_if_available()),
         "cpu" => return Ok(Device::Cpu),
+        "auto" => {
+            let found = &runtime::cuda().devices;
+            return Ok(if found.is_ok() { Device::Cuda(0) } else { Device::Cpu });
+        }
         "cuda" => 0,
         other => {
             let number = other.strip_prefix("cuda:").and_then(|number| number.parse().ok());
             number.ok_or_else(|| DeviceError::Unknown(name.into()))?
         }
     };
-    let count = if Cuda::is_available() { Cuda::device_count() } else { 0 };
-    if index as i64 >= count {
-        return Err(DeviceError::Absent { name: name.into(), count });
+    match &runtime::cuda().devices {
+        Ok(count) if index < *count => Ok(Device::Cuda(index)),
+        Ok(count) => Err(DeviceError::Absent { name: name.into(), count: *count }),
+        Err(reason) => Err(DeviceError::NoCuda { name: name.into(), reason: reason.clone() }),
     }
-    Ok(Device::Cuda(index))
 }
 
 /// The CUDA devices on which this process has tensors: name, bytes that they take, bytes reserved for

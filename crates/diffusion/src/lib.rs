@@ -9,4 +9,5 @@ pub mod lanes;
 pub mod layers;
 pub mod parameters;
 pub mod scheduler;
+pub mod transfer;
 pub mod unet;

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::norm::GroupNormSilu;
+use crate::runtime::{Precision, RawCuda, RawCudaDevice, RawSwitches};
 use std::ffi::{CStr, c_char};
 use std::ptr;
 use tch::{TchError, Tensor};
@@ -30,6 +31,14 @@ unsafe extern "C" {
     ) -> *mut c_char;
 
     fn ddpo_device_memory(index: i8, allocated: *mut u64, reserved: *mut u64) -> bool;
+
+    fn ddpo_load_cuda(out: *mut RawCuda);
+
+    fn ddpo_cuda_device(index: i32, out: *mut RawCudaDevice) -> bool;
+
+    fn ddpo_set_numerics(deterministic: bool, precision: i32) -> *mut c_char;
+
+    fn ddpo_numerics(out: *mut RawSwitches) -> *mut c_char;
 
     fn ddpo_free_message(message: *mut c_char);
 }
@@ -80,20 +89,64 @@ pub(crate) fn device_memory(index: i8) -> Option<(u64, u64)> {
     known.then_some((allocated, reserved))
 }
 
-/// What a call has given.
+pub(crate) fn load_cuda() -> RawCuda {
+    let mut out = RawCuda::default();
+    // SAFETY: the struct has the layout of `DdpoCuda` (`repr(C)`, the same fields) and lives for the
+    // call, which writes texts that end with a zero byte. It is `noexcept` and catches all exceptions.
+    // It opens shared libraries, whose initialisers are libtorch's own and CUDA's.
+    unsafe { ddpo_load_cuda(&mut out) };
+    out
+}
+
+pub(crate) fn cuda_device(index: i32) -> Option<RawCudaDevice> {
+    let mut out = RawCudaDevice::default();
+    // SAFETY: the struct has the layout of `DdpoCudaDevice` and lives for the call, which is `noexcept`
+    // and asks the driver only if it is loaded.
+    let known = unsafe { ddpo_cuda_device(index, &mut out) };
+    known.then_some(out)
+}
+
+pub(crate) fn set_numerics(deterministic: bool, precision: Precision) -> Result<(), TchError> {
+    // SAFETY: `precision` is 0, 1 or 2, the range of the table that it indexes. The call writes
+    // switches of libtorch's process-wide context, is `noexcept` and catches all exceptions.
+    let message = unsafe { ddpo_set_numerics(deterministic, precision as i32) };
+    // SAFETY: the message is null or was made by `strdup`.
+    unsafe { done(message) }
+}
+
+pub(crate) fn numerics() -> Result<RawSwitches, TchError> {
+    let mut out = RawSwitches::default();
+    // SAFETY: the struct has the layout of `DdpoNumerics` and lives for the call, which writes texts
+    // that end with a zero byte. It is `noexcept` and catches all exceptions.
+    let message = unsafe { ddpo_numerics(&mut out) };
+    // SAFETY: the message is null or was made by `strdup`.
+    unsafe { done(message) }.map(|()| out)
+}
+
+/// Returns a call's message as an error.
 ///
 /// # Safety
-/// `message` is null and `out` a new tensor for this caller, or `message` is a string made by `strdup`.
-unsafe fn answer(message: *mut c_char, out: *mut C_tensor) -> Result<Tensor, TchError> {
+/// `message` is null or a string made by `strdup` that nobody else frees.
+unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
     if message.is_null() {
-        // SAFETY: `out` is a tensor made by `new` for this caller, which tch deletes when dropped.
-        return Ok(unsafe { Tensor::from_ptr(out) });
+        return Ok(());
     }
-    // SAFETY: the message is a string made by `strdup`, which is copied and then freed once.
+    // SAFETY: the string ends with a zero byte, is copied, and is freed once.
     let text = unsafe {
         let text = CStr::from_ptr(message).to_string_lossy().into_owned();
         ddpo_free_message(message);
         text
     };
     Err(TchError::Torch(text))
+}
+
+/// Returns the tensor of a call, or its message as an error.
+///
+/// # Safety
+/// `message` is null and `out` a new tensor for this caller, or `message` is a string made by `strdup`.
+unsafe fn answer(message: *mut c_char, out: *mut C_tensor) -> Result<Tensor, TchError> {
+    // SAFETY: this function's own condition on `message`.
+    unsafe { done(message) }?;
+    // SAFETY: `out` is a tensor made by `new` for this caller, which tch deletes when dropped.
+    Ok(unsafe { Tensor::from_ptr(out) })
 }

@@ -7,11 +7,13 @@
 //! oneDNN, which libtorch leaves to a library that is a fifth slower on some processors; the networks of
 //! rewards, which need no gradient, use it. The C++ is in `cpp/`, built against the same
 //! libtorch as tch; its loops are built for several instruction sets, and the process takes the best
-//! that the machine has. [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch
+//! that the machine has. [`runtime`] loads CUDA's half of libtorch and sets the switches on which the bits
+//! of a result depend. [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch
 //! does not show.
 
 mod ffi;
 mod norm;
+pub mod runtime;
 
 pub use norm::GroupNormSilu;
 

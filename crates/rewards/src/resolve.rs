@@ -32,6 +32,7 @@ pub fn resolve(
         held_out: settings.held_out.clone(),
         pixel_map: settings.pixel_map,
         dtype: settings.dtype,
+        numerics: settings.numerics,
         scripts: settings
             .sources()
             .filter_map(script)

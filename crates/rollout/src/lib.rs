@@ -5,6 +5,7 @@
 pub mod dtype;
 pub mod image;
 pub mod noise;
+pub mod numerics;
 pub mod order;
 pub mod philox;
 pub mod reward;

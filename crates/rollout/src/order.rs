@@ -1,6 +1,7 @@
 //! What the learner asks of the samplers: a batch of samples, and the weights to draw them with.
 
 use crate::noise::Purpose;
+use crate::numerics::Numerics;
 use crate::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -97,6 +98,9 @@ pub struct RunSpec {
     pub dtype: String,
     /// Type that states are rounded to and sent in.
     pub state_dtype: StateDtype,
+    /// The arithmetic of the UNet.
+    #[serde(default, skip_serializing_if = "Numerics::is_default")]
+    pub numerics: Numerics,
     /// The reward that trajectories are scored with.
     pub task: String,
 }

@@ -58,7 +58,8 @@ impl<'a> OpenRun<'a> {
         progress: &dyn Progress,
     ) -> Result<Self, RunError> {
         let lock = folder.holds_run().then(|| RunLock::take(folder.root())).transpose()?;
-        let device = device::parse(&plan.settings.device)?;
+        let device = device::open(&plan.settings.device, plan.numerics())?;
+        progress.aside(&format!("device: {}", device::describe(&plan.settings.device, device)));
         let threads = device::set_threads(plan.settings.threads)?;
         let model = Model::open(&plan.settings.ddpm_ckpt, &mut |line| progress.aside(line))?;
         let mut learner = new_learner(plan, &model, device, threads)?;

@@ -8,6 +8,7 @@ use ddpo_diffusion::dtype::TorchKind;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::reward::{RewardExpression, RewardSettings};
 use std::path::PathBuf;
 use tch::Kind;
@@ -48,6 +49,12 @@ impl Plan {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.settings.dtype.kind()
+    }
+
+    /// Returns the run's arithmetic.
+    #[must_use]
+    pub fn numerics(&self) -> Numerics {
+        numerics(&self.settings)
     }
 
     /// The learning rate over `epochs` epochs of `samples` samples.
@@ -144,6 +151,11 @@ fn check_indices(settings: &Settings) -> Result<(), InvalidSetting> {
     }
 }
 
+fn numerics(settings: &Settings) -> Numerics {
+    let Settings { deterministic, matmul_precision, .. } = *settings;
+    Numerics { deterministic, matmul_precision }
+}
+
 /// The reward's part of the settings. `reward` takes precedence over `task`.
 fn rewards(settings: &Settings) -> RewardSettings {
     RewardSettings {
@@ -157,6 +169,7 @@ fn rewards(settings: &Settings) -> RewardSettings {
         model: settings.reward_model.clone(),
         aesthetic_head: settings.aesthetic_head.clone(),
         dtype: settings.reward_dtype,
+        numerics: numerics(settings),
     }
 }
 

@@ -7,6 +7,7 @@ use ddpo_algorithm::config::{AdvantageScope, Objective, RewardScale};
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_rollout::numerics::MatmulPrecision;
 use ddpo_rollout::reward::{AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
@@ -99,6 +100,12 @@ ddpo_settings::settings! {
         device: String = "auto".into();
         /// Type that the UNet runs in: f32 or bf16
         dtype: Dtype = Dtype::F32;
+        /// true: one kind of GPU gives the same bytes each time; false: faster choices of cuDNN and
+        /// attention
+        deterministic: bool = true;
+        /// Precision of f32 matrix products and convolutions: highest (f32), high (TF32 on GPUs) or
+        /// medium (as high; bfloat16 on CPUs)
+        matmul_precision: MatmulPrecision = MatmulPrecision::Highest;
         /// Type that states are rounded to and kept in: f32, f16 or bf16
         state_dtype: StateDtype = StateDtype::F32;
         /// seed maps images to 8 bits as the seed implementation did, which rewards darkness

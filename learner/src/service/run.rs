@@ -411,7 +411,6 @@ impl TrainingThread {
         let settings = &self.plan.settings;
         let model = open.model();
         let steps = settings.num_inference_steps;
-        device::parse(&settings.device)?;
         Ok(RunSpec {
             run_id: self.run_id.clone(),
             unet_config: open.learner().policy().network().config().to_json()?,
@@ -422,6 +421,7 @@ impl TrainingThread {
             scheduler_digest: transitions.digest(),
             dtype: settings.dtype.name().into(),
             state_dtype: settings.state_dtype,
+            numerics: self.plan.numerics(),
             task: self.plan.rewards.reward.label(),
         })
     }

@@ -7,6 +7,7 @@ use crate::malformed::Malformed;
 use crate::wire;
 use ddpo_rollout::dtype::Dtype;
 use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{
     AestheticSpec, AgeReward, AgeSpec, Pin, Pinned, RewardExpression, RewardSpec,
 };
@@ -54,6 +55,10 @@ fn spec_from_wire(message: wire::RewardSpec, limits: &Limits) -> Result<RewardSp
             .collect::<Result<_, _>>()?,
         pixel_map: pixel_map_from_wire(message.pixel_map)?,
         dtype: dtype_from_wire(message.dtype)?,
+        numerics: Numerics {
+            deterministic: message.deterministic,
+            matmul_precision: precision_from_wire(message.matmul_precision)?,
+        },
         scripts: scripts
             .map(|one| pinned_from_wire("scripts", one, limits))
             .collect::<Result<_, _>>()?,
@@ -74,6 +79,13 @@ fn spec_to_wire(spec: &RewardSpec) -> wire::RewardSpec {
         dtype: match spec.dtype {
             Dtype::F32 => wire::Dtype::F32,
             Dtype::Bf16 => wire::Dtype::Bf16,
+        }
+        .into(),
+        deterministic: spec.numerics.deterministic,
+        matmul_precision: match spec.numerics.matmul_precision {
+            MatmulPrecision::Highest => wire::MatmulPrecision::Highest,
+            MatmulPrecision::High => wire::MatmulPrecision::High,
+            MatmulPrecision::Medium => wire::MatmulPrecision::Medium,
         }
         .into(),
         scripts: spec.scripts.iter().map(pinned_to_wire).collect(),
@@ -97,6 +109,16 @@ fn expression(
 ) -> Result<RewardExpression, Malformed> {
     let parsed = required(field, text, limits)?.parse::<RewardExpression>();
     parsed.map_err(|error| Malformed::Reward { field, reason: error.to_string() })
+}
+
+fn precision_from_wire(number: i32) -> Result<MatmulPrecision, Malformed> {
+    match wire::MatmulPrecision::try_from(number) {
+        Ok(wire::MatmulPrecision::Highest) => Ok(MatmulPrecision::Highest),
+        Ok(wire::MatmulPrecision::High) => Ok(MatmulPrecision::High),
+        Ok(wire::MatmulPrecision::Medium) => Ok(MatmulPrecision::Medium),
+        Ok(wire::MatmulPrecision::Unspecified) => Err(Malformed::Unspecified("matmul_precision")),
+        Err(_) => Err(Malformed::Unknown { field: "matmul_precision", found: number }),
+    }
 }
 
 fn pixel_map_from_wire(number: i32) -> Result<PixelMap, Malformed> {

@@ -390,6 +390,12 @@ pub struct RewardSpec {
     /// The networks of the aesthetic score; absent where the run does not have it.
     #[prost(message, optional, tag = "7")]
     pub aesthetic: ::core::option::Option<AestheticSpec>,
+    /// Whether one kind of GPU gives the same bytes each time.
+    #[prost(bool, tag = "8")]
+    pub deterministic: bool,
+    /// Precision of f32 matrix products and convolutions.
+    #[prost(enumeration = "MatmulPrecision", tag = "9")]
+    pub matmul_precision: i32,
 }
 /// A model or a file, and the content that its name stands for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -503,6 +509,43 @@ impl AgeReward {
             "AGE_REWARD_LOGITS" => Some(Self::Logits),
             "AGE_REWARD_PROBABILITY" => Some(Self::Probability),
             "AGE_REWARD_LOG_ODDS" => Some(Self::LogOdds),
+            _ => None,
+        }
+    }
+}
+/// Precision of f32 matrix products and convolutions, by PyTorch's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MatmulPrecision {
+    /// Never sent.
+    Unspecified = 0,
+    /// IEEE f32.
+    Highest = 1,
+    /// TF32 on GPUs.
+    High = 2,
+    /// TF32 on GPUs, bfloat16 on CPUs.
+    Medium = 3,
+}
+impl MatmulPrecision {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MATMUL_PRECISION_UNSPECIFIED",
+            Self::Highest => "MATMUL_PRECISION_HIGHEST",
+            Self::High => "MATMUL_PRECISION_HIGH",
+            Self::Medium => "MATMUL_PRECISION_MEDIUM",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MATMUL_PRECISION_UNSPECIFIED" => Some(Self::Unspecified),
+            "MATMUL_PRECISION_HIGHEST" => Some(Self::Highest),
+            "MATMUL_PRECISION_HIGH" => Some(Self::High),
+            "MATMUL_PRECISION_MEDIUM" => Some(Self::Medium),
             _ => None,
         }
     }

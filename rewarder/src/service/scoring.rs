@@ -4,6 +4,7 @@
 use crate::service::batcher::{Batcher, BatcherConfig};
 use anyhow::{Context, Result};
 use ddpo_delivery::run::RunClient;
+use ddpo_diffusion::device;
 use ddpo_proto::convert::run::RunDescription;
 use ddpo_rewards::external::waiting::{Reach, Waiting};
 use ddpo_rewards::{RewardRuntime, Rewards};
@@ -127,6 +128,7 @@ async fn open(parts: &ScoringParts, run: RunDescription) -> Result<Scoring> {
     tracing::info!(run.id = run_id, reward = %id, "opening the run's reward");
     let (pixel_map, opener, runtime) =
         (spec.pixel_map, Arc::clone(&parts.open), parts.runtime.clone());
+    device::set_numerics(spec.numerics)?;
     let opened = tokio::task::spawn_blocking(move || opener(&spec, &runtime));
     let rewards = opened.await.context("the thread that opens the reward")??;
     let batcher = Batcher::start(rewards, parts.batcher, parts.metrics.clone())?;

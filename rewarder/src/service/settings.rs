@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use ddpo_diffusion::device;
 use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::external::waiting::Waiting;
+use ddpo_rollout::numerics::Numerics;
 use std::time::Duration;
 
 ddpo_settings::settings! {
@@ -55,8 +56,12 @@ impl RewarderSettings {
     /// # Errors
     /// `reward_device` or `reward_threads` is invalid.
     pub fn runtime(&self, waiting: Waiting) -> Result<RewardRuntime> {
+        // The run's own arithmetic comes with its reward.
+        let device = device::open(&self.reward_device, Numerics::default())
+            .context("rewarder.reward_device")?;
+        tracing::info!(device = device::describe(&self.reward_device, device), "opened the device");
         Ok(RewardRuntime {
-            device: device::parse(&self.reward_device).context("rewarder.reward_device")?,
+            device,
             threads: device::set_threads(self.reward_threads).context("rewarder.reward_threads")?,
             waiting,
         })

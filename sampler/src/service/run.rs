@@ -47,7 +47,11 @@ pub fn open_model(
         run_id: spec.run_id.clone(),
         reason: error.to_string(),
     };
-    let device = device::parse(&settings.sampler_device).map_err(refused)?;
+    let device = device::open(&settings.sampler_device, spec.numerics).map_err(refused)?;
+    tracing::info!(
+        device = device::describe(&settings.sampler_device, device),
+        "opened the device"
+    );
     let threads = device::set_threads(settings.sampler_threads).map_err(refused)?;
     Ok(Box::new(ModelBackend::new(spec, device, threads)?))
 }

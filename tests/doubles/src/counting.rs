@@ -92,6 +92,7 @@ fn desk(thread: &TrainingThread, epoch: u32) -> Result<Desk> {
         eta: plan.settings.eta,
         scheduler_digest,
         dtype: "f32".into(),
+        numerics: Default::default(),
         state_dtype: StateDtype::F32,
         task: plan.rewards.reward.label(),
     };

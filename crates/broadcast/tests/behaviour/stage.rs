@@ -148,6 +148,7 @@ pub fn spec(run: &str) -> RunSpec {
         eta: 1.0,
         scheduler_digest: Digest([1; 32]),
         dtype: "f32".to_owned(),
+        numerics: Default::default(),
         state_dtype: StateDtype::F16,
         task: "brightness".to_owned(),
     }

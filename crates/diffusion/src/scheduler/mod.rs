@@ -13,6 +13,7 @@ pub mod noise_schedule;
 
 pub use coefficients::Coefficients;
 
+use crate::transfer::upload;
 use config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::trajectory::Digest;
 use serde::{Deserialize, Serialize};
@@ -158,7 +159,7 @@ impl Transitions {
     /// The timesteps at the step indices `steps`, i64 `[B]` on the table's device.
     pub fn timestep_tensor(&self, steps: &[usize]) -> Tensor {
         let values: Vec<i64> = steps.iter().map(|&step| self.timesteps[step]).collect();
-        Tensor::from_slice(&values).to_device(self.table.device())
+        upload(&values, &[values.len() as i64], self.table.device())
     }
 
     /// Takes one step for each sample: `state` and `output` f32 `[B, C, H, W]`, `steps` the B step
@@ -212,8 +213,8 @@ impl Transitions {
             }
             _ => {
                 let indices: Vec<i64> = steps.iter().map(|&step| step as i64).collect();
-                let indices = Tensor::from_slice(&indices).to_device(self.table.device());
-                self.table.index_select(0, &indices)
+                let size = [indices.len() as i64];
+                self.table.index_select(0, &upload(&indices, &size, self.table.device()))
             }
         };
         rows.unbind(1)

@@ -2,6 +2,7 @@
 
 use crate::dtype::Dtype;
 use crate::image::PixelMap;
+use crate::numerics::Numerics;
 use crate::reward::age::AgeReward;
 use crate::reward::expression::RewardExpression;
 use crate::reward::source::RewardSource;
@@ -25,6 +26,8 @@ pub struct RewardSettings {
     pub aesthetic_head: Option<String>,
     /// The type that networks run in.
     pub dtype: Dtype,
+    /// Their arithmetic.
+    pub numerics: Numerics,
 }
 
 impl RewardSettings {
@@ -39,6 +42,7 @@ impl RewardSettings {
             model: None,
             aesthetic_head: None,
             dtype: Dtype::default(),
+            numerics: Numerics::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::dtype::Dtype;
 use crate::image::PixelMap;
 use crate::noise::Purpose;
+use crate::numerics::Numerics;
 use crate::reward::age::AgeReward;
 use crate::reward::expression::RewardExpression;
 use crate::reward::source::RewardSource;
@@ -29,6 +30,9 @@ pub struct RewardSpec {
     pub pixel_map: PixelMap,
     /// The type that networks run in.
     pub dtype: Dtype,
+    /// Their arithmetic.
+    #[serde(default, skip_serializing_if = "Numerics::is_default")]
+    pub numerics: Numerics,
     /// The files of the TorchScript rewards, in the order of their terms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts: Vec<Pinned>,
@@ -183,6 +187,7 @@ impl RewardSpec {
             held_out: Vec::new(),
             pixel_map: PixelMap::default(),
             dtype: Dtype::default(),
+            numerics: Numerics::default(),
             scripts: Vec::new(),
             age: None,
             aesthetic: None,
@@ -337,6 +342,7 @@ mod tests {
         changed(&|spec| spec.held_out.clear());
         changed(&|spec| spec.pixel_map = PixelMap::Unit);
         changed(&|spec| spec.dtype = Dtype::Bf16);
+        changed(&|spec| spec.numerics.deterministic = false);
         changed(&|spec| spec.scripts[0].pin = Pin::Digest(Digest([8; 32])));
         changed(&|spec| spec.age = Some(ages(AgeReward::Logits)));
         changed(&|spec| spec.age.as_mut().unwrap().classes[0] = "0-30".into());

@@ -1,0 +1,47 @@
+//! Copies between the host and a device. A copy to the device never waits; every copy that waits for the
+//! device goes through [`read`] and is counted, for each one stops the device until the host has launched
+//! more work.
+
+use std::cell::Cell;
+use tch::{Device, Kind, TchError, Tensor};
+
+thread_local! {
+    static BLOCKING_READS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Copies host values to `device` as a tensor of shape `size`. On a GPU the copy goes through pinned memory
+/// and is only queued.
+pub fn upload<T: tch::kind::Element>(values: &[T], size: &[i64], device: Device) -> Tensor {
+    let host = Tensor::from_slice(values).view(size);
+    if device == Device::Cpu {
+        return host;
+    }
+    host.pin_memory(device).to_device_(device, T::KIND, true, false)
+}
+
+/// Queues the copy of `tensor` to pinned host memory. The values are there once something that was queued
+/// later on the device has been [read](read). On the CPU it is the tensor itself.
+pub fn queue_download(tensor: &Tensor) -> Tensor {
+    match tensor.device() {
+        Device::Cpu => tensor.shallow_clone(),
+        _ => tensor.to_device_(Device::Cpu, tensor.kind(), true, false),
+    }
+}
+
+/// Waits for the device and returns the values of `tensors`, one after the other, as f64: one read for all
+/// of them. f32 and bf16 values are exact in f64.
+///
+/// # Errors
+/// [`TchError`] of the device: an earlier operation may have failed there.
+pub fn read(tensors: &[&Tensor]) -> Result<Vec<f64>, TchError> {
+    BLOCKING_READS.set(BLOCKING_READS.get() + 1);
+    let flat: Vec<Tensor> =
+        tensors.iter().map(|tensor| tensor.detach().to_kind(Kind::Double).flatten(0, -1)).collect();
+    Vec::<f64>::try_from(Tensor::f_cat(&flat, 0)?)
+}
+
+/// Returns how often this thread has waited for a device so far.
+#[must_use]
+pub fn blocking_reads() -> u64 {
+    BLOCKING_READS.get()
+}
