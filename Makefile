@@ -138,8 +138,10 @@ reference: build ## write docs/settings.md and docs/metrics.md again
 	python3 tests/docs/metrics.py >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 
 .PHONY: pictures
-pictures: build ## draw docs/images again from a run of the over50 demo (minutes)
-	scripts/pictures $(DDPO)
+pictures: build ## make docs/images again from a run of the over50 demo (minutes)
+	[ -e runs/over50/checkpoints/epoch-000014 ] || $(DDPO) train --config examples/over50.toml
+	[ -e runs/over50/report/report.html ] || $(DDPO) report runs/over50
+	"$$(scripts/setup-clients tests/report/requirements.txt)" tests/report/pictures.py $(DDPO) runs/over50 docs/images
 
 ##@ Generated files and environments
 
