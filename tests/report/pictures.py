@@ -47,6 +47,7 @@ def main(ddpo, run, folder):
     ddpo, run, folder = pathlib.Path(ddpo).resolve(), pathlib.Path(run).resolve(), pathlib.Path(folder)
     shutil.copyfile(run / "checkpoints/best/before-after.png", folder / "over50.png")
     with opened() as browser:
+        browser.call("Emulation.setScrollbarsHidden", hidden=True)
         show(browser, (run / "report/report.html").as_uri(), SIZE, "light")
         shot(browser, folder / "report.png", whole=False)
         live_page(browser, str(ddpo), folder / "live.png")
