@@ -46,7 +46,10 @@ fn redness(image: &RgbImage) -> Score {
     };
     let (red, others) = (mean(0), (mean(1) + mean(2)) / 2.0);
     let component = |name: &str, value| Component { name: name.to_owned(), value };
-    Score { reward: red - others, components: vec![component("red", red), component("others", others)] }
+    Score {
+        reward: red - others,
+        components: vec![component("red", red), component("others", others)],
+    }
 }
 
 /// Serves a reward model.
