@@ -46,6 +46,10 @@ pub enum Command {
     PretrainAges(PretrainAgesCommand),
     /// Show a running service: its status, its live trajectories
     Inspect(InspectCommand),
+    /// Show what this machine offers (CPU, GPUs, libtorch, Redis, Hub, disk) and what would be used
+    Doctor(DoctorCommand),
+    /// Check and time a GPU: the right numbers, the same bytes each time, milliseconds, memory
+    GpuCheck(GpuCheckCommand),
     /// Say by the exit status whether a running service serves: a health check for containers
     Health(HealthCommand),
 }
@@ -93,6 +97,40 @@ pub struct InspectCommand {
     /// The service's door.
     #[command(flatten)]
     pub door: DoorFlags,
+}
+
+/// Flags of `ddpo doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorCommand {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Device to look for: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Redis to ask; that of DDPO_SERVICE_REDIS_URL by default, otherwise none
+    #[arg(long, value_name = "URL")]
+    pub redis_url: Option<String>,
+    /// Folder whose free space is shown
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub output_dir: PathBuf,
+}
+
+/// Flags of `ddpo gpu-check`.
+#[derive(Debug, Args)]
+pub struct GpuCheckCommand {
+    /// Folder for gpu-check.json and index.html
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Minutes that measurements may take
+    #[arg(long, default_value_t = 8.0)]
+    pub minutes: f64,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// CPU threads; all by default
+    #[arg(long)]
+    pub threads: Option<usize>,
 }
 
 /// Flags of `ddpo health`.

@@ -2,8 +2,10 @@
 
 mod arguments;
 mod convert;
+mod doctor;
 mod door;
 mod evaluate;
+mod gpu_check;
 mod health;
 mod inspect;
 mod interrupt;
@@ -52,6 +54,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Pretrain(command) => pretrain::run(&command).map(|()| ExitCode::SUCCESS),
         Command::PretrainAges(command) => pretrain_ages::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => inspect::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(command) => doctor::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::GpuCheck(command) => gpu_check::run(&command),
         Command::Health(command) => health::run(&command).map(|()| ExitCode::SUCCESS),
     }
 }

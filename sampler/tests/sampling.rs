@@ -4,6 +4,7 @@
 
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
+use ddpo_diffusion::transfer::blocking_reads;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
@@ -227,6 +228,15 @@ fn those_who_watch_see_every_state_in_its_place() {
             assert_eq!(seen, trajectory.states(), "{lanes} lanes");
         }
     }
+}
+
+#[test]
+fn waits_for_the_device_once_a_step() {
+    let (unet, sampler) = (unet(), sampler(1.0, StateDtype::F32));
+    let before = blocking_reads();
+    let drawn = generate(&sampler, &unet, &[0, 1, 2]).unwrap();
+    let steps = drawn[0].header().timesteps.len() as u64;
+    assert_eq!(blocking_reads() - before, steps);
 }
 
 #[test]

@@ -45,6 +45,19 @@ pub enum Objective {
     ScoreFunction,
 }
 
+/// Whose log-probabilities of the sampling policy the ratios are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OldLogProbs {
+    /// The sampler's, recorded while it sampled.
+    #[default]
+    Sampler,
+    /// The learner's, by one more forward pass over each pair before the first optimizer step. For
+    /// devices and types whose kernels differ with the shape of a batch: the ratio then compares passes of
+    /// one shape.
+    Learner,
+}
+
 /// The hyperparameters of the update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnerConfig {
@@ -89,6 +102,8 @@ pub struct LearnerConfig {
     /// Largest |ratio - 1| before the first optimizer step, log-probabilities as means over
     /// dimensions.
     pub ratio_tolerance: f64,
+    /// Whose log-probabilities of the sampling policy the ratios are taken from.
+    pub old_log_probs: OldLogProbs,
 }
 
 impl Default for LearnerConfig {
@@ -114,6 +129,7 @@ impl Default for LearnerConfig {
             optimizer: AdamWConfig::default(),
             ema_decay: None,
             ratio_tolerance: 1e-4,
+            old_log_probs: OldLogProbs::default(),
         }
     }
 }

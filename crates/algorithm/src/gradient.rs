@@ -1,7 +1,8 @@
 //! The norm of a gradient and its clipping. Gradients accumulate in [`crate::update`] and
 //! [`crate::policy`].
 
-use tch::{Kind, Tensor};
+use ddpo_diffusion::transfer::read;
+use tch::Tensor;
 
 /// Returns the Euclidean norm over all tensors of `gradients`. Undefined tensors count as zero.
 #[must_use]
@@ -11,7 +12,9 @@ pub fn gradient_norm(gradients: &[Tensor]) -> f64 {
     if norms.is_empty() {
         return 0.0;
     }
-    Tensor::stack(&norms, 0).norm().to_kind(Kind::Double).double_value(&[])
+    let norm = Tensor::stack(&norms, 0).norm();
+    // As tch's operators do: a device that fails is caught where its thread begins.
+    read(&[&norm]).unwrap_or_else(|error| panic!("{error}"))[0]
 }
 
 /// Scales `gradients` in place so that their norm is at most `limit`, and returns the norm before:

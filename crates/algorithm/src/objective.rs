@@ -8,10 +8,11 @@ use tch::Tensor;
 pub struct LossInputs<'a> {
     /// log p_new, under the weights being trained; the gradient flows through it.
     pub log_prob: &'a Tensor,
-    /// log p_proximal, under the weights before the first optimizer step of the epoch. Equal to
-    /// `old_log_prob` except for the decoupled objective.
+    /// log p_proximal, under the weights before the first optimizer step of the epoch. For objectives
+    /// other than the decoupled one it is log p_old, as the sampler recorded it or as the learner took it
+    /// anew.
     pub proximal_log_prob: &'a Tensor,
-    /// log p_old, under the weights that made the trajectory.
+    /// log p_old, under the weights that made the trajectory, as the sampler recorded it.
     pub old_log_prob: &'a Tensor,
     /// The advantage A, standardised and clipped.
     pub advantage: &'a Tensor,
@@ -40,7 +41,7 @@ pub fn losses(objective: Objective, inputs: &LossInputs<'_>, limits: Limits) -> 
     match objective {
         Objective::ScoreFunction => cost * inputs.log_prob,
         Objective::ClippedIs => {
-            let log_ratio = inputs.log_prob - inputs.old_log_prob;
+            let log_ratio = inputs.log_prob - inputs.proximal_log_prob;
             clipped(&cost, &log_ratio, limits.clip_ratio)
         }
         Objective::Decoupled => {

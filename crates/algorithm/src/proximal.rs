@@ -1,6 +1,8 @@
 //! The proximal policy of the decoupled objective (Hilton et al. 2021, "Batch size-invariance for
 //! policy optimization", section 3): the learner's weights before the first optimizer step of the
-//! epoch. Trajectories may come from older weights, so their log-probabilities are computed again.
+//! epoch. Trajectories may come from older weights, so their log-probabilities are computed again. So
+//! they are for any objective with [`OldLogProbs::Learner`](crate::config::OldLogProbs::Learner), of
+//! trajectories of the present weights.
 
 use crate::epoch::Epoch;
 use crate::pairs::Pair;
@@ -13,19 +15,20 @@ use tch::TchError;
 ///
 /// Each pair of `mini_batches` is evaluated once, without gradients, in the micro-batches of the
 /// first pass over the epoch, so that their ratios are one up to the noise of the device. Pairs
-/// outside `mini_batches` keep the sampler's value.
+/// outside `mini_batches`, and those that are not `wanted`, keep the sampler's value.
 pub fn proximal_log_probs(
     lanes: &mut [Lane],
     epoch: &Epoch<'_>,
     mini_batches: &[Vec<Pair>],
     micro_batch_size: usize,
+    wanted: impl Fn(&Pair) -> bool,
 ) -> Result<Vec<Vec<f32>>, TchError> {
     let trajectories = &epoch.trajectories;
     let recorded = |trajectory: &&Trajectory| trajectory.log_probs().to_vec();
     let mut values: Vec<Vec<f32>> = trajectories.iter().map(recorded).collect();
     let mut known: Vec<Vec<bool>> = values.iter().map(|all| vec![false; all.len()]).collect();
     for mini_batch in mini_batches {
-        let unknown = |pair: &&Pair| !known[pair.trajectory][pair.random];
+        let unknown = |pair: &&Pair| wanted(pair) && !known[pair.trajectory][pair.random];
         let pairs: Vec<Pair> = mini_batch.iter().filter(unknown).copied().collect();
         for chunk in pairs.chunks(micro_batch_size) {
             let found = over_lanes(lanes, chunk, |lane, part| lane.log_probs(trajectories, part))?;

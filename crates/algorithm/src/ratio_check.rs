@@ -1,11 +1,17 @@
 //! The self-test before the first optimizer step of an epoch: the weights have not changed since
 //! the log-probabilities were recorded, so every ratio is one up to rounding.
 
+use crate::config::OldLogProbs;
 use crate::diagnostics::Diagnostics;
 use crate::epoch::Epoch;
 use crate::error::LearnError;
 use crate::learner::Learner;
 use crate::pairs::Pair;
+
+/// How much further than `ratio_tolerance` the sampler's log-probabilities may be from the learner's where
+/// the learner takes them anew: they come from a batch of another shape, and other weights or another
+/// scheduler would be much further away.
+const ACROSS_SHAPES: f64 = 100.0;
 
 impl Learner {
     /// Checks |ratio - 1| against `ratio_tolerance` for each pair, and records the largest by step.
@@ -24,11 +30,18 @@ impl Learner {
             if !fresh && epoch.proximal_log_probs.is_none() {
                 continue;
             }
-            let log_ratio = if fresh { log_ratio + epoch.drift(pair) } else { *log_ratio };
-            let gap = f64::from(log_ratio).exp_m1().abs();
+            let taken_anew = self.config.old_log_probs == OldLogProbs::Learner;
+            let recorded = if fresh { log_ratio + epoch.drift(pair) } else { *log_ratio };
+            let compared = if taken_anew { *log_ratio } else { recorded };
+            let gap = |log_ratio: f32| f64::from(log_ratio).exp_m1().abs();
+            let (gap, recorded) = (gap(compared), gap(recorded));
             diagnostics.add_ratio_gap(pair, gap);
-            if gap.is_nan() || gap > self.config.ratio_tolerance {
+            let tolerance = self.config.ratio_tolerance;
+            if gap.is_nan() || gap > tolerance {
                 return Err(self.ratio_gap(epoch, pair, gap));
+            }
+            if recorded.is_nan() || recorded > ACROSS_SHAPES * tolerance {
+                return Err(self.ratio_gap(epoch, pair, recorded));
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! norm, and take one AdamW step.
 
 use crate::advantages::advantages;
-use crate::config::{LearnerConfig, Objective};
+use crate::config::{LearnerConfig, Objective, OldLogProbs};
 use crate::diagnostics::Diagnostics;
 use crate::epoch::Epoch;
 use crate::error::LearnError;
@@ -41,9 +41,12 @@ impl Learner {
         let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
         let mini_batches = mini_batches(&trajectories, &self.config);
         let mut epoch = Epoch::new(trajectories, advantages, self.version);
-        if self.config.objective == Objective::Decoupled {
+        let is_decoupled = self.config.objective == Objective::Decoupled;
+        if is_decoupled || self.config.old_log_probs == OldLogProbs::Learner {
             let size = self.config.micro_batch_size;
-            let found = proximal_log_probs(&mut self.lanes, &epoch, &mini_batches, size)?;
+            // Only the decoupled objective clips around other weights than those that sampled.
+            let wanted = |pair: &Pair| is_decoupled || epoch.lags[pair.trajectory] == 0;
+            let found = proximal_log_probs(&mut self.lanes, &epoch, &mini_batches, size, wanted)?;
             epoch.proximal_log_probs = Some(found);
         }
         let mut diagnostics = Diagnostics::new(&epoch, self.transitions.random_steps().len());

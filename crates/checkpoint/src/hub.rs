@@ -55,6 +55,15 @@ impl Hub {
         Ok(Self { client: Client::new(&settings)?, settings })
     }
 
+    /// Asks the Hub for its first page, once.
+    ///
+    /// # Errors
+    /// [`HubError::Unreachable`].
+    pub fn reach(&self) -> Result<(), HubError> {
+        let endpoint = self.settings.endpoint.clone();
+        self.client.reach().map_err(|reason| HubError::Unreachable { endpoint, reason })
+    }
+
     /// Fetches the missing files of a pipeline and returns the folder of the snapshot, which
     /// [`crate::open_pipeline`] opens. `revision` is a branch, tag or commit; the default is `main`.
     /// `progress` receives lines for the user.

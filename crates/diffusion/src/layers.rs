@@ -1,5 +1,6 @@
 //! The layers that networks are made of: convolution, linear map, norms.
 
+use crate::flops::add_product;
 use crate::parameters::{Layout, Path};
 use ddpo_kernels::{GroupNormSilu, group_norm_silu, linear};
 use tch::{Device, Kind, Tensor};
@@ -48,6 +49,10 @@ impl Conv2d {
 
     /// `[B, input, H, W]` to `[B, output, H', W']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let sides = |size: &[i64]| size[2] * size[3];
+        let (kernel, input) = (self.weight.size(), x.size());
+        let positions = sides(&input) as usize / (self.stride * self.stride) as usize;
+        add_product(input[0] as usize * positions * kernel[0] as usize, kernel[1] * sides(&kernel));
         if self.as_product {
             // Channels-last positions are the rows of a matrix: one product, where libtorch's
             // convolution of a single image takes a slow path.
@@ -112,6 +117,7 @@ impl Linear {
 
     /// `[.., input]` to `[.., output]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        add_product(x.numel(), self.weight.size()[0]);
         x.linear(&self.weight, self.bias.as_ref())
     }
 
@@ -168,9 +174,22 @@ impl GroupNorm {
         }
     }
 
-    /// `[B, channels, ..]`, normalised over groups of channels and all positions.
+    /// `[B, channels, ..]`, normalised over groups of channels and all positions. Statistics and
+    /// arithmetic are f32 whatever the type: libtorch's own bf16 norm rounds mean and deviation to bf16.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, false)
+        if x.kind() == Kind::Float {
+            return x.group_norm(
+                self.groups,
+                Some(&self.weight),
+                Some(&self.bias),
+                self.eps,
+                false,
+            );
+        }
+        let wide = |tensor: &Tensor| tensor.to_kind(Kind::Float);
+        let (weight, bias) = (wide(&self.weight), wide(&self.bias));
+        let y = wide(x).group_norm(self.groups, Some(&weight), Some(&bias), self.eps, false);
+        y.to_kind(x.kind())
     }
 
     /// `silu(forward(x + shift))` with `shift` `[B, channels]`, in one operator where there is one

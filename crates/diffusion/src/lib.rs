@@ -4,6 +4,7 @@
 pub mod device;
 pub mod dtype;
 pub mod fields;
+pub mod flops;
 pub mod gaussian;
 pub mod lanes;
 pub mod layers;

@@ -22,4 +22,27 @@ bool ddpo_device_memory(std::int8_t index, std::uint64_t* allocated, std::uint64
     return false;
   }
 }
+
+// Writes the most bytes that tensors have taken since the last reset, and returns true; false as above.
+bool ddpo_peak_memory(std::int8_t index, std::uint64_t* peak) noexcept {
+  try {
+    auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
+    if (allocator == nullptr || !allocator->initialized()) return false;
+    const auto stats = allocator->getDeviceStats(index);
+    const auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *peak = static_cast<std::uint64_t>(stats.allocated_bytes[all].peak);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+// Begins a new count of the most bytes. Nothing is thrown.
+void ddpo_reset_peak_memory(std::int8_t index) noexcept {
+  try {
+    auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
+    if (allocator != nullptr && allocator->initialized()) allocator->resetPeakStats(index);
+  } catch (...) {
+  }
+}
 }

@@ -5,6 +5,7 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <dlfcn.h>
+#include <torch/version.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -147,6 +148,33 @@ bool ddpo_cuda_device(std::int32_t index, DdpoCudaDevice* out) noexcept {
   attribute(&out->minor, 76, device);
   attribute(&out->processors, 16, device);
   return true;
+}
+
+// libtorch's version, from its headers.
+const char* ddpo_libtorch_version() noexcept { return TORCH_VERSION; }
+
+// Writes the file that this process's libtorch was loaded from.
+void ddpo_libtorch_path(char* out, std::size_t size) noexcept {
+  Dl_info info{};
+  const bool known = dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) != 0;
+  std::snprintf(out, size, "%s", known && info.dli_fname != nullptr ? info.dli_fname : "");
+}
+
+// Returns NCCL's version number, 0 where the library is not loaded.
+std::int32_t ddpo_nccl_version() noexcept {
+  const auto version = symbol<int (*)(int*)>(RTLD_DEFAULT, "ncclGetVersion");
+  int number = 0;
+  if (version != nullptr) version(&number);
+  return number;
+}
+
+// Returns whether the first device can read and write the memory of the second.
+bool ddpo_can_access_peer(std::int32_t from, std::int32_t to) noexcept {
+  const auto get = symbol<int (*)(int*, int)>(driver(), "cuDeviceGet");
+  const auto ask = symbol<int (*)(int*, int, int)>(driver(), "cuDeviceCanAccessPeer");
+  int first = 0, second = 0, can = 0;
+  return get != nullptr && ask != nullptr && get(&first, from) == 0 && get(&second, to) == 0 &&
+         ask(&can, first, second) == 0 && can != 0;
 }
 
 // Sets every switch of libtorch on which the bits of a result depend. `precision` is one of PyTorch's

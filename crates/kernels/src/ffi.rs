@@ -32,9 +32,21 @@ unsafe extern "C" {
 
     fn ddpo_device_memory(index: i8, allocated: *mut u64, reserved: *mut u64) -> bool;
 
+    fn ddpo_peak_memory(index: i8, peak: *mut u64) -> bool;
+
+    fn ddpo_reset_peak_memory(index: i8);
+
     fn ddpo_load_cuda(out: *mut RawCuda);
 
     fn ddpo_cuda_device(index: i32, out: *mut RawCudaDevice) -> bool;
+
+    fn ddpo_libtorch_version() -> *const c_char;
+
+    fn ddpo_libtorch_path(out: *mut c_char, size: usize);
+
+    fn ddpo_nccl_version() -> i32;
+
+    fn ddpo_can_access_peer(from: i32, to: i32) -> bool;
 
     fn ddpo_set_numerics(deterministic: bool, precision: i32) -> *mut c_char;
 
@@ -89,6 +101,18 @@ pub(crate) fn device_memory(index: i8) -> Option<(u64, u64)> {
     known.then_some((allocated, reserved))
 }
 
+pub(crate) fn peak_memory(index: i8) -> Option<u64> {
+    let mut peak = 0;
+    // SAFETY: as `device_memory`.
+    let known = unsafe { ddpo_peak_memory(index, &mut peak) };
+    known.then_some(peak)
+}
+
+pub(crate) fn reset_peak_memory(index: i8) {
+    // SAFETY: the call takes a number, is `noexcept` and catches all exceptions.
+    unsafe { ddpo_reset_peak_memory(index) };
+}
+
 pub(crate) fn load_cuda() -> RawCuda {
     let mut out = RawCuda::default();
     // SAFETY: the struct has the layout of `DdpoCuda` (`repr(C)`, the same fields) and lives for the
@@ -104,6 +128,28 @@ pub(crate) fn cuda_device(index: i32) -> Option<RawCudaDevice> {
     // and asks the driver only if it is loaded.
     let known = unsafe { ddpo_cuda_device(index, &mut out) };
     known.then_some(out)
+}
+
+pub(crate) fn libtorch_version() -> String {
+    // SAFETY: the call returns a constant that ends with a zero byte.
+    unsafe { CStr::from_ptr(ddpo_libtorch_version()) }.to_string_lossy().into_owned()
+}
+
+pub(crate) fn libtorch_path() -> [c_char; 1024] {
+    let mut out = [0; 1024];
+    // SAFETY: the call writes at most `size` bytes, the last one zero, into this frame's array.
+    unsafe { ddpo_libtorch_path(out.as_mut_ptr(), out.len()) };
+    out
+}
+
+pub(crate) fn nccl_version() -> i32 {
+    // SAFETY: the call is `noexcept` and asks NCCL only if it is loaded.
+    unsafe { ddpo_nccl_version() }
+}
+
+pub(crate) fn can_access_peer(from: i32, to: i32) -> bool {
+    // SAFETY: the call is `noexcept` and asks the driver only if it is loaded, which checks the numbers.
+    unsafe { ddpo_can_access_peer(from, to) }
 }
 
 pub(crate) fn set_numerics(deterministic: bool, precision: Precision) -> Result<(), TchError> {

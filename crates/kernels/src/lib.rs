@@ -75,3 +75,16 @@ pub fn f_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Te
 pub fn device_memory(index: i8) -> Option<(u64, u64)> {
     ffi::device_memory(index)
 }
+
+/// Returns the most bytes that tensors have taken on the CUDA device of this index since
+/// [`reset_peak_memory`], as `torch.cuda.max_memory_allocated` of PyTorch 2.11; `None` as for
+/// [`device_memory`].
+#[must_use]
+pub fn peak_memory(index: i8) -> Option<u64> {
+    ffi::peak_memory(index)
+}
+
+/// Begins a new count of [`peak_memory`]. Without such a device nothing happens.
+pub fn reset_peak_memory(index: i8) {
+    ffi::reset_peak_memory(index);
+}

@@ -145,6 +145,33 @@ pub fn cuda_device(index: usize) -> Option<CudaDevice> {
     })
 }
 
+/// Returns the version of libtorch that this program was built with.
+#[must_use]
+pub fn libtorch_version() -> String {
+    ffi::libtorch_version()
+}
+
+/// Returns the file that this process's libtorch was loaded from.
+#[must_use]
+pub fn libtorch_path() -> Option<String> {
+    Some(text(&ffi::libtorch_path())).filter(|path| !path.is_empty())
+}
+
+/// Returns NCCL's version number, such as 22809; `None` where [`cuda`] has not loaded it.
+#[must_use]
+pub fn nccl_version() -> Option<i32> {
+    Some(ffi::nccl_version()).filter(|version| *version > 0)
+}
+
+/// Returns whether CUDA device `from` can read and write the memory of `to`; no device is its own peer.
+#[must_use]
+pub fn can_access_peer(from: usize, to: usize) -> bool {
+    match (i32::try_from(from), i32::try_from(to)) {
+        (Ok(from), Ok(to)) => ffi::can_access_peer(from, to),
+        _ => false,
+    }
+}
+
 /// Sets every switch of libtorch on which the bits of a result depend, for the whole process.
 ///
 /// `deterministic` turns deterministic algorithms on, benchmark mode off, and leaves attention to kernels

@@ -2,13 +2,13 @@
 
 use crate::settings::{RewardCompat, Settings};
 use ddpo_algorithm::adamw::AdamWConfig;
-use ddpo_algorithm::config::{InvalidSetting, LearnerConfig, RewardScale};
+use ddpo_algorithm::config::{InvalidSetting, LearnerConfig, OldLogProbs, RewardScale};
 use ddpo_algorithm::schedule::LearningRate;
-use ddpo_diffusion::dtype::TorchKind;
+use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::image::PixelMap;
-use ddpo_rollout::numerics::Numerics;
+use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{RewardExpression, RewardSettings};
 use std::path::PathBuf;
 use tch::Kind;
@@ -173,6 +173,20 @@ fn rewards(settings: &Settings) -> RewardSettings {
     }
 }
 
+/// Whose log-probabilities of the sampling policy are taken where no setting says it: kernels of bf16 and
+/// TF32 differ visibly with the shape of a batch, so the learner's where its shape is not the sampler's.
+fn old_log_probs(settings: &Settings) -> OldLogProbs {
+    let Settings { num_samples_per_epoch: samples, batch_size, .. } = *settings;
+    let drawn = settings.sample_batch_size.unwrap_or(batch_size);
+    let trained = settings.micro_batch_size.unwrap_or(batch_size);
+    let is_exact =
+        settings.dtype == Dtype::F32 && settings.matmul_precision == MatmulPrecision::Highest;
+    let same_shapes = drawn == trained
+        && samples.is_multiple_of(drawn.max(1))
+        && batch_size.is_multiple_of(trained.max(1));
+    if is_exact || same_shapes { OldLogProbs::Sampler } else { OldLogProbs::Learner }
+}
+
 fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConfig {
     LearnerConfig {
         run_seed: settings.run_seed,
@@ -195,5 +209,6 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
         optimizer: AdamWConfig { weight_decay: settings.weight_decay, ..AdamWConfig::default() },
         ema_decay: settings.ema_decay,
         ratio_tolerance: settings.ratio_tolerance,
+        old_log_probs: settings.old_log_probs.unwrap_or_else(|| old_log_probs(settings)),
     }
 }

@@ -3,7 +3,7 @@
 //! A name is a key in a settings file, a flag (`--batch-size`), and an environment variable
 //! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
 
-use ddpo_algorithm::config::{AdvantageScope, Objective, RewardScale};
+use ddpo_algorithm::config::{AdvantageScope, Objective, OldLogProbs, RewardScale};
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
@@ -128,6 +128,10 @@ ddpo_settings::settings! {
         micro_batch_size: usize = 1;
         /// Samples denoised together; batch_size by default
         sample_batch_size: usize = 1;
+        /// Whose log-probabilities of the sampling policy ratios are taken from: sampler, or learner (one
+        /// more forward pass). By default learner where dtype is bf16 or matmul_precision is not highest,
+        /// and the shapes of drawn and trained batches differ
+        old_log_probs: OldLogProbs = OldLogProbs::Sampler;
         /// Epochs between evaluations; none without it
         eval_every_each_epoch: u32 = 1;
         /// The run stops when an epoch's mean divergence from the pretrained model passes this

@@ -1,10 +1,12 @@
 //! The self-test before the first update of an epoch.
 
 use crate::tiny::{self, RANDOM, disturb, learner, rollouts, settings, unet, weights};
-use ddpo_algorithm::config::LearnerConfig;
+use ddpo_algorithm::config::{LearnerConfig, OldLogProbs};
 use ddpo_algorithm::error::LearnError;
 use ddpo_algorithm::learner::Position;
-use ddpo_rollout::trajectory::PolicyVersion;
+use ddpo_diffusion::transfer::blocking_reads;
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::{PolicyVersion, Trajectory};
 
 #[test]
 fn the_policys_own_rollouts_have_ratio_one() {
@@ -59,4 +61,51 @@ fn a_gap_within_the_tolerance_passes_and_is_reported() {
     let batch = rollouts(&other, 0, 8);
     let report = learner(settings()).update(&batch, &mut |_, _| {}).unwrap();
     assert!(report.ratio_gap_max > 1e-7, "gap {:.2e}", report.ratio_gap_max);
+}
+
+/// The same trajectories with log-probabilities that are further from the policy's by `gap`, as passes of
+/// another shape in a coarse type give them.
+fn shifted(batch: &[ScoredTrajectory], gap: f32) -> Vec<ScoredTrajectory> {
+    let shift = |scored: &ScoredTrajectory| {
+        let old = &scored.trajectory;
+        let log_probs = old.log_probs().iter().map(|value| value + gap).collect();
+        let states = old.states().to_vec();
+        let trajectory = Trajectory::new(old.header().clone(), states, log_probs).unwrap();
+        ScoredTrajectory { trajectory, score: scored.score.clone() }
+    };
+    batch.iter().map(shift).collect()
+}
+
+#[test]
+fn takes_old_log_probs_anew_where_the_samplers_batch_had_another_shape() {
+    let config = LearnerConfig { old_log_probs: OldLogProbs::Learner, ..settings() };
+    let batch = rollouts(&unet(1), 0, 8);
+    let tolerance = settings().ratio_tolerance as f32;
+
+    let refused = learner(settings()).update(&shifted(&batch, 5.0 * tolerance), &mut |_, _| {});
+    assert!(matches!(refused, Err(LearnError::RatioGap { .. })), "{refused:?}");
+
+    let (mut exact, mut anew) = (learner(config.clone()), learner(config.clone()));
+    exact.update(&batch, &mut |_, _| {}).unwrap();
+    let report = anew.update(&shifted(&batch, 5.0 * tolerance), &mut |_, _| {}).unwrap();
+    assert!(report.ratio_gap_max < 1e-6, "gap {:.2e}", report.ratio_gap_max);
+    assert_eq!(tiny::largest_gap(&weights(&exact), &weights(&anew)), 0.0);
+
+    // Other weights would be much further away.
+    let refused = learner(config).update(&shifted(&batch, 200.0 * tolerance), &mut |_, _| {});
+    assert!(matches!(refused, Err(LearnError::RatioGap { .. })), "{refused:?}");
+}
+
+#[test]
+fn waits_for_the_device_once_a_micro_batch_and_once_an_optimizer_step() {
+    let batch = rollouts(&unet(1), 0, 8);
+    for (old_log_probs, passes) in [(OldLogProbs::Sampler, 1), (OldLogProbs::Learner, 2)] {
+        let config = LearnerConfig { old_log_probs, ..settings() };
+        let mut learner = learner(config);
+        let before = blocking_reads();
+        let report = learner.update(&batch, &mut |_, _| {}).unwrap();
+        // 8 samples of 4 random steps in micro-batches of 8 pairs.
+        assert_eq!((report.pairs, report.optimizer_steps), (32, 2));
+        assert_eq!(blocking_reads() - before, 4 * passes + 2);
+    }
 }

@@ -55,6 +55,11 @@ impl Client {
         })
     }
 
+    /// Asks for the Hub's first page: any answer will do.
+    pub(crate) fn reach(&self) -> Result<(), String> {
+        self.asking.head(&self.endpoint).call().map(drop).map_err(|error| error.to_string())
+    }
+
     /// The address of a file.
     pub(crate) fn url(&self, repository: &str, revision: &str, file: &str) -> String {
         let revision = revision.replace('/', "%2F");

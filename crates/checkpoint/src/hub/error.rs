@@ -31,6 +31,14 @@ pub enum HubError {
         /// Its folder in the cache.
         cache: PathBuf,
     },
+    /// The Hub does not answer.
+    #[error("{endpoint} cannot be reached: {reason}")]
+    Unreachable {
+        /// The Hub.
+        endpoint: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// The repository does not exist or is private.
     #[error(
         "there is no repository `{repository}` at {endpoint}; \

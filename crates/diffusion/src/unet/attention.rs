@@ -1,6 +1,7 @@
 //! Self-attention over positions (diffusers `models/attention_processor.py`, `Attention` with
 //! `AttnProcessor2_0`, `residual_connection=True`).
 
+use crate::flops::add_product;
 use crate::layers::{GroupNorm, Linear};
 use crate::parameters::Path;
 use crate::unet::config::UNetConfig;
@@ -67,6 +68,8 @@ impl Attention {
             map.forward(&hidden).view([batch, positions, self.heads, -1]).transpose(1, 2)
         };
         let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v));
+        // Products of queries with keys, and of the weights with values.
+        add_product(2 * (batch * self.heads * positions) as usize, positions * q.size()[3]);
         let attended = Tensor::scaled_dot_product_attention(
             &q,
             &k,

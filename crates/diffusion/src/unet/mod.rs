@@ -29,7 +29,13 @@ impl UNet {
     /// A model with zeroed parameters, for weights to be loaded into.
     #[must_use]
     pub fn new(config: &UNetConfig, kind: Kind, device: Device) -> Self {
-        let mut parameters = Parameters::new(kind, device, layout(config, device));
+        Self::with_layout(config, kind, device, layout(config, device))
+    }
+
+    /// [`UNet::new`] with a layout of choice.
+    #[must_use]
+    pub fn with_layout(config: &UNetConfig, kind: Kind, device: Device, layout: Layout) -> Self {
+        let mut parameters = Parameters::new(kind, device, layout);
         let network = Network::new(parameters.root(), config);
         Self { config: config.clone(), parameters, network }
     }

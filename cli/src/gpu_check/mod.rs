@@ -1,0 +1,100 @@
+//! `ddpo gpu-check`: whether this machine's device gives the right numbers, the same bytes each time, and
+//! how fast it is. Needs the released binary alone.
+
+mod budget;
+mod faults;
+mod findings;
+mod network;
+mod page;
+mod parity;
+mod peer;
+mod repeat;
+mod rewards;
+mod speed;
+mod switches;
+mod weights;
+
+use crate::arguments::GpuCheckCommand;
+use crate::doctor;
+use crate::output::{aside, say};
+use anyhow::{Context, Result, bail};
+use budget::Budget;
+use ddpo_diffusion::device;
+use ddpo_files::{WriteFileError, write_file};
+use ddpo_rollout::numerics::Numerics;
+use findings::{Check, Findings};
+use std::process::ExitCode;
+use tch::Device;
+
+/// Runs the command: every check, one JSON file and one page. Fails if a check fails.
+pub fn run(command: &GpuCheckCommand) -> Result<ExitCode> {
+    if !(command.minutes > 0.0 && command.minutes.is_finite()) {
+        bail!("--minutes = {}: expected more than 0", command.minutes);
+    }
+    std::fs::create_dir_all(&command.out)
+        .with_context(|| format!("could not create {}", command.out.display()))?;
+    let budget = Budget::of(command.minutes);
+    let device = device::open(&command.device, Numerics::default())?;
+    device::set_threads(command.threads)?;
+    let described = device::describe(&command.device, device);
+    aside(&format!("device: {described}"));
+    let mut findings = Findings::new(described, doctor::look_at(&command.device, &command.out)?);
+    correctness(command, device, &budget, &mut findings);
+    speeds(device, &budget, &mut findings);
+    findings.seconds = budget.elapsed();
+    write(command, &findings)?;
+    say(&format!("{}", command.out.join("gpu-check.json").display()));
+    let failed: Vec<&str> = findings.failed().collect();
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    aside(&format!("failed: {}", failed.join(", ")));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Each kind of check by itself: one that cannot run is a failed check, and the others go on.
+fn correctness(
+    command: &GpuCheckCommand,
+    device: Device,
+    budget: &Budget,
+    findings: &mut Findings,
+) {
+    let kinds: [(&str, &dyn Fn() -> Result<Vec<Check>>); 5] = [
+        ("switches", &switches::checks),
+        ("parity", &|| parity::checks(device)),
+        ("repeat", &|| repeat::checks(command, budget)),
+        ("weights", &|| weights::checks(device)),
+        ("faults", &|| faults::checks(device)),
+    ];
+    for (kind, checks) in kinds {
+        aside(&format!("checking: {kind}"));
+        match network::guarded(checks) {
+            Ok(checks) => findings.checks.extend(checks),
+            Err(error) => findings.checks.push(Check::failed(kind, &error.to_string())),
+        }
+    }
+}
+
+fn speeds(device: Device, budget: &Budget, findings: &mut Findings) {
+    let kinds: [(&str, &dyn Fn(&mut Findings) -> Result<()>); 3] = [
+        ("networks", &|findings| speed::measure(device, budget, findings)),
+        ("rewards", &|findings| rewards::measure(device, budget, findings)),
+        ("PyTorch", &|findings| peer::measure(device, budget, findings)),
+    ];
+    for (kind, measure) in kinds {
+        aside(&format!("measuring: {kind}"));
+        if let Err(error) = network::guarded(|| measure(findings)) {
+            findings.notes.push(format!("{kind}: {error}"));
+        }
+    }
+}
+
+fn write(command: &GpuCheckCommand, findings: &Findings) -> Result<(), anyhow::Error> {
+    let json = serde_json::to_string_pretty(findings)? + "\n";
+    let write = |name: &str, text: &str| -> Result<(), WriteFileError> {
+        write_file(&command.out.join(name), text.as_bytes())
+    };
+    write("gpu-check.json", &json)?;
+    write("index.html", &page::html(findings)?)?;
+    Ok(())
+}

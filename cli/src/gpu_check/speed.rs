@@ -1,0 +1,184 @@
+//! Time, rate and memory of forward and training passes, beside the device's fastest matrix products.
+
+use super::budget::Budget;
+use super::findings::{Findings, Peak, Speed};
+use super::network::{self, guarded, images, synchronise};
+use anyhow::Result;
+use ddpo_diffusion::parameters::{Gradients, Layout};
+use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::{device, flops};
+use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
+use std::time::{Duration, Instant};
+use tch::{Device, Kind, Tensor};
+
+/// An arithmetic by its name, the type and the precision of f32 products.
+pub struct Arithmetic {
+    pub name: &'static str,
+    pub kind: Kind,
+    precision: MatmulPrecision,
+}
+
+/// On a CPU TF32 does not exist.
+pub fn arithmetics(device: Device) -> Vec<Arithmetic> {
+    let of = |name, kind, precision| Arithmetic { name, kind, precision };
+    let mut all = vec![of("f32", Kind::Float, MatmulPrecision::Highest)];
+    if device.is_cuda() {
+        all.push(of("tf32", Kind::Float, MatmulPrecision::High));
+    }
+    all.push(of("bf16", Kind::BFloat16, MatmulPrecision::Highest));
+    all
+}
+
+impl Arithmetic {
+    pub fn set(&self) -> Result<()> {
+        let numerics = Numerics { matmul_precision: self.precision, ..Numerics::default() };
+        Ok(device::set_numerics(numerics)?)
+    }
+}
+
+/// Times of one pass, in order.
+pub struct Times(Vec<f64>);
+
+impl Times {
+    /// Runs `pass` twice to warm up, then as often as fits into `time`, three times at least.
+    pub fn of(device: Device, time: Duration, mut pass: impl FnMut()) -> Self {
+        for _ in 0..2 {
+            pass();
+        }
+        synchronise(device);
+        let start = Instant::now();
+        let mut times = Vec::new();
+        while times.len() < 3 || (start.elapsed() < time && times.len() < 200) {
+            let one = Instant::now();
+            pass();
+            synchronise(device);
+            times.push(one.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
+    pub fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+}
+
+pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Result<()> {
+    for arithmetic in arithmetics(device) {
+        arithmetic.set()?;
+        let flops_per_second = peak(device, arithmetic.kind, budget);
+        findings.peaks.push(Peak { arithmetic: arithmetic.name, flops_per_second });
+    }
+    let (network, config, batches): (_, _, &[i64]) = if device.is_cuda() {
+        ("celebahq-256", network::CELEBAHQ_256, &[1, 16, 64])
+    } else {
+        ("small-32", network::SMALL, &[1, 4])
+    };
+    for arithmetic in arithmetics(device) {
+        arithmetic.set()?;
+        for (layout, layout_name) in
+            [(Layout::ChannelsLast, "channels_last"), (Layout::ChannelsFirst, "channels_first")]
+        {
+            for &batch in batches {
+                for pass in ["forward", "training"] {
+                    if budget.is_spent() {
+                        findings.notes.push(format!(
+                            "out of time: {network} {pass} {} {layout_name} batch {batch}",
+                            arithmetic.name
+                        ));
+                        continue;
+                    }
+                    let speed = Speed {
+                        program: "ddpo",
+                        network: network.into(),
+                        pass: pass.into(),
+                        arithmetic: arithmetic.name.into(),
+                        layout: layout_name.into(),
+                        batch,
+                        milliseconds: None,
+                        range: None,
+                        passes: 0,
+                        images_per_second: None,
+                        flops_per_second: None,
+                        share_of_peak: None,
+                        peak_memory: None,
+                        failure: None,
+                    };
+                    let run = || {
+                        let mut unet = network::random(config, arithmetic.kind, device, layout)?;
+                        Ok(passes(&mut unet, device, budget, &speed))
+                    };
+                    let speed = guarded(run).unwrap_or_else(|error| Speed {
+                        failure: Some(error.to_string()),
+                        ..speed.clone()
+                    });
+                    findings.add(speed);
+                }
+            }
+        }
+    }
+    device::set_numerics(Numerics::default())?;
+    Ok(())
+}
+
+fn passes(unet: &mut UNet, device: Device, budget: &Budget, asked: &Speed) -> Speed {
+    let (channels, side) = (unet.config().in_channels, unet.config().image_size());
+    let side = side.map_or(0, |(height, _)| height as i64);
+    let input = images(asked.batch, channels, side, device);
+    let timesteps = Tensor::full([asked.batch], 500, (Kind::Int64, device));
+    ddpo_kernels::reset_peak_memory(device_index(device));
+    let before = flops::counted();
+    let times = if asked.pass == "forward" {
+        let _guard = tch::no_grad_guard();
+        let _ = unet.forward(&input, &timesteps);
+        let counted = flops::counted() - before;
+        let times = Times::of(device, budget.of_one(), || drop(unet.forward(&input, &timesteps)));
+        (times, counted)
+    } else {
+        unet.parameters_mut().track_gradients(Gradients::Tracked);
+        let train = || unet.forward(&input, &timesteps).square().mean(Kind::Float).backward();
+        train();
+        let counted = flops::counted() - before;
+        (Times::of(device, budget.of_one(), train), 3 * counted)
+    };
+    let (times, operations) = times;
+    let seconds = times.median();
+    let (first, last) = (times.0.first(), times.0.last());
+    Speed {
+        milliseconds: Some(seconds * 1e3),
+        range: first.zip(last).map(|(first, last)| [first * 1e3, last * 1e3]),
+        passes: times.0.len(),
+        images_per_second: Some(asked.batch as f64 / seconds),
+        flops_per_second: Some(operations as f64 / seconds),
+        peak_memory: ddpo_kernels::peak_memory(device_index(device)),
+        ..asked.clone()
+    }
+}
+
+fn device_index(device: Device) -> i8 {
+    match device {
+        Device::Cuda(index) => i8::try_from(index).unwrap_or(-1),
+        _ => -1,
+    }
+}
+
+/// Operations a second of square matrix products, the best of three sizes.
+fn peak(device: Device, kind: Kind, budget: &Budget) -> f64 {
+    let sides: &[i64] = if device.is_cuda() { &[4096, 8192, 16384] } else { &[512, 1024] };
+    let rate = |&side: &i64| {
+        let one = Tensor::ones([side, side], (kind, device));
+        let times = Times::of(device, budget.of_one(), || drop(one.matmul(&one)));
+        2.0 * (side as f64).powi(3) / times.median()
+    };
+    sides.iter().map(rate).fold(0.0, f64::max)
+}
+
+impl Findings {
+    /// Adds a measurement with its share of the measured peak.
+    pub fn add(&mut self, speed: Speed) {
+        let peak = self.peaks.iter().find(|peak| peak.arithmetic == speed.arithmetic);
+        let share =
+            speed.flops_per_second.zip(peak).map(|(rate, peak)| rate / peak.flops_per_second);
+        self.speeds.push(Speed { share_of_peak: share, ..speed });
+    }
+}
