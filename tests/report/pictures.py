@@ -17,7 +17,7 @@ import time
 from browser import opened, shot, show
 
 SIZE = (1100, 760)
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
 
 
 def live_page(browser, ddpo, target):
