@@ -1,5 +1,5 @@
-# What a person types. Each target sets up what it needs; nothing outside the clone and the cache
-# (~/.cache/ddpo, or DDPO_CACHE) is touched, but for `make setup-system`.
+# Commands for people. Each target sets up what it needs. Only `make setup-system` changes anything outside the clone and
+# the cache (~/.cache/ddpo, or DDPO_CACHE).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,7 +11,7 @@ DDPO := $(or $(CARGO_TARGET_DIR),target)/release/ddpo
 ifdef CARGO_TARGET_DIR
 export LD_LIBRARY_PATH := $(CURDIR)/.libtorch/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 endif
-# The Python peer: the locked environment, or one of your own, for a PyTorch with CUDA.
+# The Python of parity and bench: the locked environment, or DDPO_VENV, for a PyTorch with CUDA.
 PEER = $(if $(DDPO_VENV),$(DDPO_VENV)/bin/python,"$$(scripts/setup-clients tests/parity/requirements.txt)")
 
 # How long each target is fuzzed.
@@ -21,26 +21,40 @@ FUZZ_SECONDS ?= 600
 #   make parity ARGS="-k celebahq-256"    make test-manifests ARGS="-k 'not test_live'"
 ARGS ?=
 
+# The Python of the documentation's tests, with mdBook beside it.
+DOCS_PYTHON = scripts/setup-clients tests/docs/requirements.txt
+MDBOOK = "$$(dirname "$$($(DOCS_PYTHON))")/mdbook"
+
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Try it
 
 .PHONY: demo
-demo: build ## finetune the embedded model on JPEG compressibility (minutes)
+demo: build ## finetune the small face model on JPEG compressibility (minutes)
 	rm -rf runs/quickstart
 	$(DDPO) train --config examples/quickstart.toml
 
 .PHONY: demo-over50
-demo-over50: build ## finetune the embedded model on the age that the embedded classifier sees (minutes)
+demo-over50: build ## finetune the small face model on the age of its faces (minutes)
 	rm -rf runs/over50
 	$(DDPO) train --config examples/over50.toml
 
 .PHONY: notebook
-notebook: build ## run examples/quickstart.ipynb and keep what comes out (minutes)
+notebook: build ## run examples/quickstart.ipynb and keep its outputs (minutes)
 	"$$(scripts/setup-clients tests/notebook/requirements.txt)" tests/notebook/run.py examples/quickstart.ipynb
 
+##@ Build
+
+.PHONY: build
+build: setup ## build the release binaries
+	$(CARGO) build --release --locked
+
 .PHONY: setup
-setup: ## put libtorch 2.11.0 under .libtorch/
+setup: ## download libtorch 2.11.0 into .libtorch/
 	@scripts/setup-system --check
 	@scripts/setup-libtorch
 
@@ -48,34 +62,19 @@ setup: ## put libtorch 2.11.0 under .libtorch/
 setup-system: ## install what the build needs, with apt
 	scripts/setup-system --install
 
-.PHONY: python
-python: ## install PyTorch, diffusers and transformers, the peer of parity and bench, in the cache
-	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
+.PHONY: clean
+clean: ## remove build outputs and libtorch
+	$(CARGO) clean
+	rm -rf .libtorch
 
-.PHONY: clients
-clients: ## install what the Rust tests use in the cache: Python packages (gRPC, numpy, TensorBoard, Jupyter), NVRTC
-	@for folder in clients report sharing notebook loggers; do \
-	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
-	@scripts/setup-nvrtc >/dev/null
-
-.PHONY: locks
-locks: ## write tests/*/requirements.txt anew from requirements.in; ARGS="--upgrade" takes newer packages
-	for folder in $(dir $(wildcard tests/*/requirements.in)); do \
-	  scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --annotation-style line \
-	    --custom-compile-command "make locks" --output-file "$${folder}requirements.txt" $(ARGS) \
-	    $$([ ! -e "$${folder}excludes.txt" ] || printf -- "--excludes %s" "$${folder}excludes.txt") \
-	    "$${folder}requirements.in"; done
-
-.PHONY: build
-build: setup ## build the release binaries
-	$(CARGO) build --release --locked
+##@ Test
 
 .PHONY: test
 test: setup clients ## run all tests
 	$(CARGO) test --release --workspace --locked --no-fail-fast $(ARGS)
 
 .PHONY: test-slow
-test-slow: setup ## run the tests of minutes: five hundred faults over all services
+test-slow: setup ## run the slow tests: five hundred faults over all services (minutes)
 	$(CARGO) test --release --workspace --locked --no-run
 	$(CARGO) test --release --workspace --locked --test nothing_lost -- --nocapture
 
@@ -84,44 +83,74 @@ test-deploy: build ## run the tests of image, Compose and two hosts; some need a
 	"$$(scripts/setup-clients tests/deploy/requirements.txt)" -m pytest tests/deploy -raP $(ARGS)
 
 .PHONY: test-manifests
-test-manifests: build ## check deploy/kubernetes/ against Kubernetes' schemas, itself and the binaries
+test-manifests: build ## check deploy/kubernetes/ against the schemas of Kubernetes and the binaries
 	"$$(scripts/setup-clients tests/manifests/requirements.txt)" -m pytest tests/manifests \
 	  --binaries $(dir $(DDPO)) $(ARGS)
-
-.PHONY: structure
-structure: ## check the arrows between crates and the imports between files
-	"$$(scripts/setup-clients tests/structure/requirements.txt)" -m pytest tests/structure $(ARGS)
-
-.PHONY: lint
-lint: setup structure ## check the format, clippy, the docs and the structure, warnings denied
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --locked
 
 .PHONY: parity
 parity: build python ## compare with the real diffusers, transformers, Pillow and PyTorch
 	$(CARGO) build --release --locked --workspace --example vision --example hub
 	$(PEER) -m pytest tests/parity --ddpo $(DDPO) $(ARGS)
 
-.PHONY: bench
-bench: build python ## time ours against Python, interleaved; writes bench/results.json
-	$(CARGO) build --release --locked -p ddpo-bench-worker
-	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
+.PHONY: lint
+lint: setup structure docs-links ## check format, clippy, rustdoc, structure, links and dependencies; warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --locked
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
+	  else echo "cargo-deny is not installed; make structure has checked licences and sources"; fi
+
+.PHONY: structure
+structure: ## check dependencies between crates, imports between files, licences and sources
+	"$$(scripts/setup-clients tests/structure/requirements.txt)" -m pytest tests/structure $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## feed garbage to what reads the wire, ten minutes each target (nightly Rust, cargo-fuzz)
+fuzz: ## fuzz the parsers of network messages, ten minutes each (nightly Rust, cargo-fuzz)
 	cd proto && for target in frame_decoder conversions rewards; do \
 	  mkdir -p fuzz/corpus; tar -xzf "fuzz/kept/$$target.tar.gz" -C fuzz/corpus; \
 	  $(CARGO) +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 	    -max_total_time=$(FUZZ_SECONDS); \
 	done
 
+.PHONY: bench
+bench: build python ## time ddpo against Python; writes bench/results.json
+	$(CARGO) build --release --locked -p ddpo-bench-worker
+	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
+
+##@ Documentation
+
+.PHONY: docs
+docs: ## render docs/ as a book in target/book
+	$(MDBOOK) build docs
+	@echo "open target/book/index.html"
+
+.PHONY: docs-links
+docs-links: ## check links, code blocks and the reference of metrics; needs no build
+	"$$($(DOCS_PYTHON))" -m pytest tests/docs $(ARGS)
+
+.PHONY: docs-check
+docs-check: build ## docs-links, and commands and settings against the built programs
+	"$$($(DOCS_PYTHON))" -m pytest tests/docs --binaries $(dir $(DDPO)) $(ARGS)
+
+.PHONY: reference
+reference: build ## write docs/settings.md and docs/metrics.md again
+	python3 tests/docs/settings.py $(dir $(DDPO)) >docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+	python3 tests/docs/metrics.py >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+
+.PHONY: pictures
+pictures: build ## make docs/images again from a run of the over50 demo (minutes)
+	[ -e runs/over50/checkpoints/epoch-000014 ] || $(DDPO) train --config examples/over50.toml
+	[ -e runs/over50/report/report.html ] || $(DDPO) report runs/over50
+	"$$(scripts/setup-clients tests/report/requirements.txt)" tests/report/pictures.py $(DDPO) runs/over50 docs/images
+
+##@ Generated files and environments
+
 .PHONY: proto
-proto: ## renew the code that is generated from proto/ddpo/v1
+proto: ## generate the code of proto/ddpo/v1 again
 	$(CARGO) run --locked -p ddpo-proto --example generate
 
 .PHONY: goldens
-goldens: python ## write tests/goldens anew from diffusers and PyTorch
+goldens: python ## write tests/goldens again with diffusers and PyTorch
 	$(PEER) tests/goldens/make_unet.py
 	$(PEER) tests/goldens/make_scheduler.py
 	$(PEER) tests/goldens/make_learner.py
@@ -129,7 +158,20 @@ goldens: python ## write tests/goldens anew from diffusers and PyTorch
 	$(PEER) tests/goldens/make_torchscript.py
 	$(PEER) tests/goldens/make_seed_file.py
 
-.PHONY: clean
-clean: ## remove build outputs and libtorch
-	$(CARGO) clean
-	rm -rf .libtorch
+.PHONY: locks
+locks: ## write tests/*/requirements.txt again from requirements.in; ARGS="--upgrade" takes newer packages
+	for folder in $(dir $(wildcard tests/*/requirements.in)); do \
+	  scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --annotation-style line \
+	    --custom-compile-command "make locks" --output-file "$${folder}requirements.txt" $(ARGS) \
+	    $$([ ! -e "$${folder}excludes.txt" ] || printf -- "--excludes %s" "$${folder}excludes.txt") \
+	    "$${folder}requirements.in"; done
+
+.PHONY: python
+python: ## install PyTorch, diffusers and transformers for parity and bench in the cache
+	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
+
+.PHONY: clients
+clients: ## install in the cache what the Rust tests use: Python packages (gRPC, numpy, TensorBoard, Jupyter), NVRTC
+	@for folder in clients report sharing notebook loggers; do \
+	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
+	@scripts/setup-nvrtc >/dev/null

@@ -1,11 +1,11 @@
-"""A reward of your own, in Python: how red an image is.
+"""A reward server in Python: how red an image is.
 
     pip install grpcio grpcio-tools grpcio-health-checking
     python examples/reward_server.py 127.0.0.1:50060
     ddpo train --reward grpc://127.0.0.1:50060 ...
 
-`Describe` says what the reward is, `Score` gives one score for each image; proto/ddpo/v1/reward.proto
-has the rest. The same image must always have the same score: a network belongs in evaluation mode.
+`Describe` returns the name, the unit and the components of the reward; `Score` returns one score for each image.
+proto/ddpo/v1/reward.proto describes both. The same image must always have the same score: call `eval()` on a network.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from concurrent import futures
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-# The contract's Python code is made when this starts.
+# Generates the Python code of the contract at the start.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "proto"))
 messages, services = grpc.protos_and_services("ddpo/v1/reward.proto")
 

@@ -12,7 +12,7 @@ import pytest
 
 from engine import compose_command, docker, inspect, why_not
 from folders import last_checkpoint
-from readme import commands_with
+from page import commands_with
 from stack import ROOT, RUN, Stack, time_of
 from status import Service
 from waiting import PATIENCE_SECONDS, until
@@ -30,7 +30,7 @@ def volumes():
 
 
 def ending(line):
-    """Returns a line of the README as one that ends: a watch ends once it has shown a growing trajectory."""
+    """Returns a line of docs/compose.md as one that ends: a watch ends once it has shown a growing trajectory."""
     if "WatchTrajectories" not in line:
         return line
     return f"{line} | grep --max-count=1 STAGE_GROWING || [ ${{PIPESTATUS[1]}} = 0 ]"
@@ -168,7 +168,7 @@ def run_of_one_process(folder):
     return last_checkpoint(folder / pathlib.PurePosixPath(RUN).name)
 
 
-def test_the_grpcurl_lines_of_the_readme_work(stack, tmp_path):
+def test_the_grpcurl_lines_of_the_compose_page_work(stack, tmp_path):
     """Each line about grpcurl, in order and in one shell, while a run goes on."""
     watched = stack("ddpo-test-watched", DDPO_NUM_EPOCHS="1000")
     watched.up()
@@ -190,7 +190,7 @@ def test_the_grpcurl_lines_of_the_readme_work(stack, tmp_path):
     picture = (tmp_path / "trajectory.png").read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n"), done.stdout
     remove(watched)
-    print(f"measured: {len(lines)} lines of the README end with status 0")
+    print(f"measured: {len(lines)} lines of docs/compose.md end with status 0")
 
 
 def with_tools(stack, folder):

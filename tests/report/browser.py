@@ -129,7 +129,8 @@ def layout_faults(browser, size, theme):
     broken = browser.run("[...document.images].filter(i => !i.complete || !i.naturalWidth).length")
     if broken:
         faults.append(f"{broken} pictures are broken")
-    luminance = browser.run("""getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number).reduce((a, b) => a + b)""")
+    luminance = browser.run("""[document.body, document.documentElement].map(e => getComputedStyle(e).backgroundColor)
+        .find(colour => !colour.endsWith(", 0)")).match(/\\d+/g).slice(0, 3).map(Number).reduce((a, b) => a + b)""")
     if (luminance < 384) != (theme == "dark"):
         faults.append(f"the paper has levels that add up to {luminance}")
     return faults

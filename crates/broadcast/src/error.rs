@@ -1,4 +1,4 @@
-//! Why an operation of a store failed. One enum for both stores, so that services map it once.
+//! Errors of the operations on the store, in one enum that services map once.
 
 use crate::lease::{FenceToken, Holder};
 use crate::manifest::{Manifest, ManifestError};

@@ -1,19 +1,20 @@
-"""The commands of the README's section on Docker Compose, as they stand there."""
+"""The grpcurl commands of docs/compose.md."""
 
 import re
 
 from stack import ROOT
 
-SECTION = "## docker compose up"
+PAGE = "docs/compose.md"
+SECTION = "## Look inside with grpcurl"
 
 
 def commands_with(word):
     """The lines of the section's block of shell commands in which `word` occurs."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / PAGE).read_text()
     _, _, rest = text.partition(f"\n{SECTION}\n")
     section = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
     blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     found = [block for block in blocks if word in block]
-    assert len(found) == 1, f"{SECTION}: expected one block with {word}, found {len(found)}"
+    assert len(found) == 1, f"{PAGE}, {SECTION}: expected one block with {word}, found {len(found)}"
     # A line that ends in a backslash goes on in the next.
     return re.sub(r"\\\n\s*", "", found[0]).splitlines()
