@@ -64,6 +64,8 @@ pub(crate) fn group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Result<Ten
     // SAFETY: the pointers come from borrowed tensors, so they are valid `at::Tensor`s for the
     // call, which only reads them and keeps counted references; shapes, types and devices are
     // checked there before any element is touched. It is `noexcept` and catches all exceptions.
+    // CUDA kernels run after the call, on libtorch's current stream, whose order libtorch's allocator
+    // keeps too: memory that is freed meanwhile is given out again to later work only.
     // `out` is written if and only if null comes back.
     let message = unsafe {
         ddpo_group_norm_silu(

@@ -59,6 +59,7 @@ impl<'a> OpenRun<'a> {
     ) -> Result<Self, RunError> {
         let lock = folder.holds_run().then(|| RunLock::take(folder.root())).transpose()?;
         let device = device::open(&plan.settings.device, plan.numerics())?;
+        device::choose_norm_kernel(plan.settings.norm_kernel, device, plan.kind())?;
         progress.aside(&format!("device: {}", device::describe(&plan.settings.device, device)));
         let threads = device::set_threads(plan.settings.threads)?;
         let model = Model::open(&plan.settings.ddpm_ckpt, &mut |line| progress.aside(line))?;

@@ -8,7 +8,7 @@ use ddpo_algorithm::config::{AdvantageScope, Objective, OldLogProbs, RewardScale
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
-use ddpo_rollout::numerics::MatmulPrecision;
+use ddpo_rollout::numerics::{MatmulPrecision, NormKernel};
 use ddpo_rollout::reward::{AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
@@ -107,6 +107,9 @@ ddpo_settings::settings! {
         /// Precision of f32 matrix products and convolutions: highest (f32), high (TF32 on GPUs) or
         /// medium (as high; bfloat16 on CPUs)
         matmul_precision: MatmulPrecision = MatmulPrecision::Highest;
+        /// What computes group norm and SiLU on a GPU: libtorch, or fused (one kernel, compiled when the
+        /// run begins; ddpo gpu-check measures both)
+        norm_kernel: NormKernel = NormKernel::Libtorch;
         /// Type that states are rounded to and kept in: f32, f16 or bf16
         state_dtype: StateDtype = StateDtype::F32;
         /// seed maps images to 8 bits as the seed implementation did, which rewards darkness

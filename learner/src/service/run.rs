@@ -415,6 +415,7 @@ impl TrainingThread {
             dtype: settings.dtype.name().into(),
             state_dtype: settings.state_dtype,
             numerics: self.plan.numerics(),
+            norm_kernel: settings.norm_kernel,
             task: self.plan.rewards.reward.label(),
         })
     }

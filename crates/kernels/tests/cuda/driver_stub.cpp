@@ -1,4 +1,4 @@
-// A libcuda.so.1 with one device of compute capability 9.0. It passes launches to the program that has opened
+// A libcuda.so.1 with two devices of compute capability 9.0. It passes launches to the program that has opened
 // it, which runs them on the CPU, and refuses what a real driver would refuse.
 
 #include <dlfcn.h>
@@ -36,7 +36,7 @@ int cuGetErrorString(int error, const char** text) {
 
 int cuDeviceGet(int* device, int ordinal) {
   *device = ordinal;
-  return ordinal == 0 ? SUCCESS : INVALID_DEVICE;
+  return ordinal == 0 || ordinal == 1 ? SUCCESS : INVALID_DEVICE;
 }
 
 int cuDeviceGetAttribute(int* value, int attribute, int) {

@@ -1,4 +1,4 @@
-//! The source of the kernels, NVRTC's place, and what to compile for a GPU.
+//! Compiles the kernels: their source, where NVRTC is, and the architecture for a GPU.
 
 use std::ffi::CString;
 use std::fs;
@@ -9,8 +9,8 @@ use super::element::Element;
 use super::error::CudaNormError;
 use super::ffi::{self, Compiled, Form, Nvrtc, Source};
 
-const SOURCE: &str = include_str!("../../cpp/cuda/group_norm_silu.cu");
-const HEADER: &str = include_str!("../../cpp/cuda/arguments.h");
+const SOURCE: &str = include_str!("../../../cpp/cuda/group_norm_silu.cu");
+const HEADER: &str = include_str!("../../../cpp/cuda/arguments.h");
 
 /// The name that the loader knows NVRTC by.
 const LIBRARY: &str = "libnvrtc.so.13";
