@@ -7,7 +7,7 @@ use anyhow::Result;
 use ddpo_diffusion::parameters::{Gradients, Layout};
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::{device, flops};
-use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
+use ddpo_rollout::numerics::{MatmulPrecision, NormKernel, Numerics};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
@@ -35,6 +35,13 @@ impl Arithmetic {
         Ok(device::set_numerics(numerics)?)
     }
 }
+
+/// Layouts and norm kernels that are measured.
+const CONFIGURATIONS: [(Layout, NormKernel, &str); 3] = [
+    (Layout::ChannelsLast, NormKernel::Libtorch, "channels_last"),
+    (Layout::ChannelsFirst, NormKernel::Libtorch, "channels_first"),
+    (Layout::ChannelsLast, NormKernel::Fused, "channels_last_fused_norm"),
+];
 
 /// Times of one pass, in order.
 pub struct Times(Vec<f64>);
@@ -76,9 +83,14 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
     };
     for arithmetic in arithmetics(device) {
         arithmetic.set()?;
-        for (layout, layout_name) in
-            [(Layout::ChannelsLast, "channels_last"), (Layout::ChannelsFirst, "channels_first")]
-        {
+        for (layout, norm, layout_name) in CONFIGURATIONS {
+            if norm == NormKernel::Fused && !device.is_cuda() {
+                continue;
+            }
+            if let Err(error) = device::choose_norm_kernel(norm, device, arithmetic.kind) {
+                findings.notes.push(format!("{} {layout_name}: {error}", arithmetic.name));
+                continue;
+            }
             for &batch in batches {
                 for pass in ["forward", "training"] {
                     if budget.is_spent() {
@@ -117,6 +129,7 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
             }
         }
     }
+    device::choose_norm_kernel(NormKernel::Libtorch, device, Kind::Float)?;
     device::set_numerics(Numerics::default())?;
     Ok(())
 }

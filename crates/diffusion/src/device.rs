@@ -1,8 +1,8 @@
 //! Which device and how many threads a command runs on.
 
 use ddpo_kernels::runtime::{self, NoCuda, Precision};
-use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
-use tch::{Device, TchError};
+use ddpo_rollout::numerics::{MatmulPrecision, NormKernel, Numerics};
+use tch::{Device, Kind, TchError};
 use thiserror::Error;
 
 /// CUDA devices that are looked at.
@@ -42,6 +42,9 @@ pub enum DeviceError {
     /// libtorch refuses a switch.
     #[error("libtorch's numeric settings: {0}")]
     Numerics(#[from] TchError),
+    /// The fused norm kernel cannot be used.
+    #[error("norm_kernel = fused: {0}; hint: set norm_kernel = libtorch")]
+    NormKernel(#[from] ddpo_kernels::CudaNormError),
     /// The number of threads is out of range.
     #[error("threads = {0}: expected 1 to 1024")]
     Threads(usize),
@@ -73,6 +76,25 @@ pub fn set_numerics(numerics: Numerics) -> Result<(), DeviceError> {
     let workspace = runtime::switches()?.cublas_workspace;
     if numerics.deterministic && !FIXED_WORKSPACES.contains(&workspace.as_str()) {
         return Err(DeviceError::Workspace(workspace));
+    }
+    Ok(())
+}
+
+/// Sets what computes norms of models that are made later on `device` in `kind`. A CPU has its own way.
+///
+/// # Errors
+/// [`DeviceError::NormKernel`]: the fused kernel cannot be compiled or loaded.
+pub fn choose_norm_kernel(
+    kernel: NormKernel,
+    device: Device,
+    kind: Kind,
+) -> Result<(), DeviceError> {
+    let chosen = match kernel {
+        NormKernel::Libtorch => ddpo_kernels::NormKernel::Libtorch,
+        NormKernel::Fused => ddpo_kernels::NormKernel::Fused,
+    };
+    if device.is_cuda() {
+        ddpo_kernels::choose_norm_kernel(chosen, device, kind)?;
     }
     Ok(())
 }

@@ -157,7 +157,7 @@ bool ddpo_cuda_device(std::int32_t index, DdpoCudaDevice* out) noexcept {
 const char* ddpo_libtorch_version() noexcept { return TORCH_VERSION; }
 
 // Writes the file that this process's libtorch was loaded from.
-void ddpo_libtorch_path(char* out, std::size_t size) noexcept {
+void ddpo_libtorch_file(char* out, std::size_t size) noexcept {
   Dl_info info{};
   const bool known = dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) != 0;
   char resolved[PATH_MAX];

@@ -42,7 +42,7 @@ unsafe extern "C" {
 
     fn ddpo_libtorch_version() -> *const c_char;
 
-    fn ddpo_libtorch_path(out: *mut c_char, size: usize);
+    fn ddpo_libtorch_file(out: *mut c_char, size: usize);
 
     fn ddpo_free_memory(index: i32, free: *mut u64) -> bool;
 
@@ -142,7 +142,7 @@ pub(crate) fn libtorch_version() -> String {
 pub(crate) fn libtorch_path() -> [c_char; 1024] {
     let mut out = [0; 1024];
     // SAFETY: the call writes at most `size` bytes, the last one zero, into this frame's array.
-    unsafe { ddpo_libtorch_path(out.as_mut_ptr(), out.len()) };
+    unsafe { ddpo_libtorch_file(out.as_mut_ptr(), out.len()) };
     out
 }
 

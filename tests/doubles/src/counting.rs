@@ -93,6 +93,7 @@ fn desk(thread: &TrainingThread, epoch: u32) -> Result<Desk> {
         scheduler_digest,
         dtype: "f32".into(),
         numerics: Default::default(),
+        norm_kernel: Default::default(),
         state_dtype: StateDtype::F32,
         task: plan.rewards.reward.label(),
     };

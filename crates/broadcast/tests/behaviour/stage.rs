@@ -149,6 +149,7 @@ pub fn spec(run: &str) -> RunSpec {
         scheduler_digest: Digest([1; 32]),
         dtype: "f32".to_owned(),
         numerics: Default::default(),
+        norm_kernel: Default::default(),
         state_dtype: StateDtype::F16,
         task: "brightness".to_owned(),
     }

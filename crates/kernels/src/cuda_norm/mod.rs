@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tch::{Cuda, Device, Kind};
+use tch::{Device, Kind};
 
 use cache::Cache;
 use compiler::Target;
@@ -75,7 +75,7 @@ pub fn fused_norm_available(device: Device, kind: Kind) -> Result<(), CudaNormEr
 
 fn load(index: usize, element: Element) -> Result<(), CudaNormError> {
     let capability = ffi::capability(index).map_err(CudaNormError::Driver)?;
-    let count = Cuda::device_count();
+    let count = crate::runtime::cuda().devices.as_ref().map_or(0, |count| *count as i64);
     if index as i64 >= count {
         return Err(CudaNormError::Absent { index, count });
     }
@@ -92,7 +92,7 @@ fn load(index: usize, element: Element) -> Result<(), CudaNormError> {
 #[cfg(test)]
 mod tests {
     use super::{CudaNormError, NormKernel, choose_norm_kernel, fused_norm_available, norm_kernel};
-    use tch::{Cuda, Device, Kind};
+    use tch::{Device, Kind};
 
     #[test]
     fn refuses_other_devices_and_types() {
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn says_why_the_fused_kernel_is_not_available() {
         assert_eq!(norm_kernel(), NormKernel::Libtorch);
-        if Cuda::device_count() > 0 {
+        if crate::runtime::cuda().devices.is_ok() {
             return;
         }
         let error =
