@@ -7,6 +7,8 @@ SHELL := bash
 
 CARGO ?= cargo
 DDPO := $(or $(CARGO_TARGET_DIR),target)/release/ddpo
+# Where scripts/setup-tools puts what the machine lacks.
+export PATH := $(or $(DDPO_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ddpo)/tools/bin:$(PATH)
 # Binaries look for libtorch from target/release; a target folder elsewhere needs to be told.
 ifdef CARGO_TARGET_DIR
 export LD_LIBRARY_PATH := $(CURDIR)/.libtorch/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
@@ -55,7 +57,7 @@ build: setup ## build the release binaries
 
 .PHONY: setup
 setup: ## download libtorch 2.11.0 into .libtorch/
-	@scripts/setup-system --check
+	@scripts/setup-tools
 	@scripts/setup-libtorch
 
 .PHONY: setup-system

@@ -16,26 +16,12 @@ die() {
   exit 1
 }
 
-# Prints the path of a Python that has pip: the host's, or that of a virtual environment in the cache.
-pip_python() {
-  if "$python" -m pip --version >/dev/null 2>&1; then
-    printf '%s' "$python"
-    return
-  fi
-  local environment="$cache/pip"
-  if [ ! -x "$environment/bin/pip" ]; then
-    "$python" -m venv "$environment" >&2 ||
-      die "$python has neither pip nor venv" "run scripts/setup-system, or install python3-venv"
-  fi
-  printf '%s' "$environment/bin/python"
-}
-
 sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 
-# Prints the path of the cached wheel of the requirement $1 (NAME==VERSION) for the platform $2 and the machine
-# $4, with the SHA-256 $3; fetches it when it is missing.
+# Prints the path of the cached wheel of the requirement $1 (NAME==VERSION) for the machine $3, with the SHA-256 $2;
+# fetches it when it is missing.
 wheel() {
-  local requirement="$1" platform="$2" checksum="$3" machine="$4" candidate folder name
+  local requirement="$1" checksum="$2" machine="$3" candidate folder name
   name="${requirement%%==*}"
   mkdir -p "$cache/wheels"
   for candidate in "$cache/wheels/${name//-/_}-"*"${requirement##*==}"*"$machine.whl"; do
@@ -46,15 +32,10 @@ wheel() {
   done
   say "fetching $requirement"
   folder="$(mktemp -d "$cache/wheels/.fetch.XXXXXX")"
-  printf '%s --hash=sha256:%s\n' "$requirement" "$checksum" >"$folder/requirements"
-  if ! "$(pip_python)" -m pip download --quiet --disable-pip-version-check --no-deps \
-    --require-hashes --only-binary=:all: --implementation cp --python-version 3.11 \
-    --platform "${platform}_$machine" --platform "manylinux2014_$machine" \
-    --dest "$folder" --requirement "$folder/requirements" >&2; then
+  candidate="$("$python" "$root/scripts/fetch_wheel.py" "$name" "$folder" "manylinux.*$machine" "$checksum")" || {
     rm -rf "$folder"
-    die "could not fetch $requirement with SHA-256 $checksum" "check that pip reaches PyPI or a mirror of it"
-  fi
-  candidate="$(find "$folder" -name '*.whl' -print -quit)"
+    die "could not fetch $requirement with SHA-256 $checksum" "check that PyPI or a mirror of it is reachable"
+  }
   mv -f "$candidate" "$cache/wheels/"
   rm -rf "$folder"
   printf '%s' "$cache/wheels/${candidate##*/}"
