@@ -171,6 +171,7 @@ python: ## install PyTorch, diffusers and transformers for parity and bench in t
 	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
 
 .PHONY: clients
-clients: ## install the Python packages of the Rust tests in the cache: gRPC, numpy, TensorBoard, Jupyter
+clients: ## install in the cache what the Rust tests use: Python packages (gRPC, numpy, TensorBoard, Jupyter), NVRTC
 	@for folder in clients report sharing notebook loggers; do \
 	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
+	@scripts/setup-nvrtc >/dev/null

@@ -1,4 +1,4 @@
-# What the setup scripts share: folders, messages, and a Python with pip. Sourced, not run.
+# What the setup scripts share: folders, messages, a Python with pip, and pinned wheels. Sourced, not run.
 # shellcheck shell=bash disable=SC2034
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -28,4 +28,34 @@ pip_python() {
       die "$python has neither pip nor venv" "run scripts/setup-system, or install python3-venv"
   fi
   printf '%s' "$environment/bin/python"
+}
+
+sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
+
+# Prints the path of the cached wheel of the requirement $1 (NAME==VERSION) for the platform $2 and the machine
+# $4, with the SHA-256 $3; fetches it when it is missing.
+wheel() {
+  local requirement="$1" platform="$2" checksum="$3" machine="$4" candidate folder name
+  name="${requirement%%==*}"
+  mkdir -p "$cache/wheels"
+  for candidate in "$cache/wheels/${name//-/_}-"*"${requirement##*==}"*"$machine.whl"; do
+    if [ -f "$candidate" ] && [ "$(sha256_of "$candidate")" = "$checksum" ]; then
+      printf '%s' "$candidate"
+      return
+    fi
+  done
+  say "fetching $requirement"
+  folder="$(mktemp -d "$cache/wheels/.fetch.XXXXXX")"
+  printf '%s --hash=sha256:%s\n' "$requirement" "$checksum" >"$folder/requirements"
+  if ! "$(pip_python)" -m pip download --quiet --disable-pip-version-check --no-deps \
+    --require-hashes --only-binary=:all: --implementation cp --python-version 3.11 \
+    --platform "${platform}_$machine" --platform "manylinux2014_$machine" \
+    --dest "$folder" --requirement "$folder/requirements" >&2; then
+    rm -rf "$folder"
+    die "could not fetch $requirement with SHA-256 $checksum" "check that pip reaches PyPI or a mirror of it"
+  fi
+  candidate="$(find "$folder" -name '*.whl' -print -quit)"
+  mv -f "$candidate" "$cache/wheels/"
+  rm -rf "$folder"
+  printf '%s' "$cache/wheels/${candidate##*/}"
 }

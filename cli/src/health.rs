@@ -2,6 +2,7 @@
 //! containers.
 
 use crate::arguments::HealthCommand;
+use crate::output::say;
 use anyhow::{Result, bail};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,7 +21,7 @@ pub fn run(command: &HealthCommand) -> Result<()> {
     if status != ServingStatus::Serving && !command.live {
         bail!("{address}: {state}");
     }
-    show(&format!("{address}: {state}\n"));
+    say(&format!("{address}: {state}"));
     Ok(())
 }
 
@@ -42,9 +43,4 @@ fn words(status: ServingStatus) -> &'static str {
         ServingStatus::ServiceUnknown => "service unknown",
         ServingStatus::Unknown => "state unknown",
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn show(text: &str) {
-    print!("{text}");
 }

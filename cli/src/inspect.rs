@@ -1,6 +1,7 @@
 //! `ddpo inspect`: what a service shows of itself, in a terminal. The same as grpcurl would get.
 
 use crate::arguments::InspectCommand;
+use crate::output::show;
 use anyhow::{Context, Result, bail};
 use ddpo_proto::wire::inspector_client::InspectorClient;
 use ddpo_proto::wire::{
@@ -18,11 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Largest side of a picture that a watch may ask for, in pixels.
 const LARGEST_SIDE: u32 = 512;
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn show(text: &str) {
-    print!("{text}");
-}
 
 type Client = InspectorClient<AuthChannel>;
 

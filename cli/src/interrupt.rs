@@ -19,7 +19,6 @@ pub fn install() -> Result<()> {
 }
 
 /// Whether somebody has asked to stop.
-#[must_use]
 pub fn requested() -> bool {
     SIGNALS.load(Ordering::SeqCst) > 0
 }

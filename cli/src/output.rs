@@ -36,6 +36,19 @@ pub fn say(line: &str) {
     println!("{line}");
 }
 
+/// Text of the command's answer, on standard output, without another line break.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub fn show(text: &str) {
+    print!("{text}");
+}
+
+/// Returns the last component of a path as it really is; `checkpoint` for the root.
+pub fn last_name(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.into());
+    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "checkpoint".into())
+}
+
 /// Makes the folders that a file is to lie in.
 pub fn make_folder_of(file: &Path) -> Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 /// Runs the command.
 pub fn run(command: &PushCommand) -> Result<()> {
     let folder = checkpoint(command)?;
-    let message = command.message.clone().unwrap_or_else(|| format!("Upload {}", name(&folder)));
+    let message =
+        command.message.clone().unwrap_or_else(|| format!("Upload {}", output::last_name(&folder)));
     let leave_out: &[&str] = if command.model_only { &[OPTIMIZER, STATE] } else { &[] };
     let asked = Push {
         repository: &command.repository,
@@ -68,12 +69,4 @@ fn of_run(root: &Path) -> Result<PathBuf> {
         (false, Some((_, folder))) => Ok(folder),
         (false, None) => bail!("{}: the run has no checkpoint yet", root.display()),
     }
-}
-
-/// A folder's last name, as the commit has it.
-fn name(folder: &Path) -> String {
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.into());
-    whole
-        .file_name()
-        .map_or_else(|| "checkpoint".into(), |name| name.to_string_lossy().into_owned())
 }

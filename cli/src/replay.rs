@@ -2,7 +2,6 @@
 
 use crate::arguments::ReplayCommand;
 use anyhow::{Result, bail};
-use ddpo_algorithm::learner::Learner;
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::device;
 use ddpo_files::write_file;
@@ -12,11 +11,11 @@ use ddpo_run::card::finetuning::{Command, Finetuning};
 use ddpo_run::checkpoint::{self, RunState};
 use ddpo_run::model::Model;
 use ddpo_run::model_card::ModelCard;
+use ddpo_run::open::new_learner;
 use ddpo_run::paths::without_paths;
 use ddpo_run::plan::Plan;
 use ddpo_run::settings;
 use ddpo_settings::environment::variables;
-use tch::Kind;
 
 /// Runs the command.
 pub fn run(command: &ReplayCommand) -> Result<()> {
@@ -41,16 +40,9 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
             sides(expected)
         );
     }
-    let transitions = plan.transitions(&model.scheduler, batch.steps())?.on(device);
-    let unet = model.load(Kind::Float, device)?;
-    let trajectories =
-        batch.trajectories(&transitions, plan.settings.run_seed, unet.parameters().digest())?;
-    let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
-    let rate = plan.learning_rate(1, samples);
-    let lanes = unet.parameters().layout().lanes(threads);
-    let learner =
-        Learner::new(plan.learner.clone(), rate, transitions, unet, plan.kind(), reference)?;
-    let mut learner = learner.with_lanes(lanes);
+    let mut learner = new_learner(&plan, &model, device, threads)?;
+    let digest = learner.policy().master().parameters().digest();
+    let trajectories = batch.trajectories(learner.transitions(), plan.settings.run_seed, digest)?;
     let report = learner.update(&trajectories, &mut |_, _| {})?;
     let settings = serde_json::to_value(&plan.settings)?;
     let state = RunState::of(&learner, 1, samples, settings);

@@ -1,18 +1,20 @@
 //! `ddpo train`: settles which run is meant (a new one, a resumed one, a dry run) and starts it.
 
 use crate::arguments::TrainCommand;
+use crate::output::show;
 use crate::train::{InProcess, Page, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
-use ddpo_rewards::Rewards;
+use ddpo_rewards::{Rewards, resolve};
 use ddpo_rollout::reward::RewardSpec;
+use ddpo_run::batch_size::settle;
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host, Outcome};
 use ddpo_run::open::OpenRun;
 use ddpo_run::plan::Plan;
 use ddpo_run::progress::Progress;
-use ddpo_run::resume::settings_of_run;
+use ddpo_run::resume::{reward_spec, settings_of_run};
 use ddpo_run::settings::{self, Settings};
 use ddpo_run::watched::{Watched, tell_end};
 use ddpo_settings::environment::variables;
@@ -28,11 +30,15 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     };
     let plan = Plan::new(settings)?;
     if command.dry_run {
-        return print(&plan.settings).map(|()| ExitCode::SUCCESS);
+        show(&toml::to_string(&plan.settings)?);
+        return Ok(ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
+    let plan = Plan::new(settle(plan.settings, &mut crate::output::aside)?)?;
     // A reward that cannot be opened is an error before anything is loaded or written.
-    let spec = reward::spec(&plan, command.resume)?;
+    let spec = reward_spec(&plan, command.resume, |settings| {
+        anyhow::Ok(resolve(settings, &mut crate::output::aside)?)
+    })?;
     let runtime = reward::runtime(&plan.settings.device, plan.settings.threads, plan.numerics())?;
     let rewards = Rewards::open(&spec, &runtime, &mut crate::output::aside)?;
     interrupt::install()?;
@@ -77,10 +83,4 @@ fn train(
     let outcome = ddpo_run::train::train(open, &mut rollouts, &host);
     tell_end(live, &outcome);
     Ok(outcome?)
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn print(settings: &Settings) -> Result<()> {
-    print!("{}", toml::to_string(settings)?);
-    Ok(())
 }

@@ -27,6 +27,8 @@ fn main() {
     let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
         panic!("torch-sys did not say where libtorch is");
     };
+    // For tests that link C++ against libtorch.
+    println!("cargo:rustc-env=DDPO_LIBTORCH_LIB={}", lib.display());
     let architecture = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     let vector_builds = if architecture == "x86_64" { X86_64 } else { &[] };
     for (name, flags) in [("loops_default", &[] as &[&str])].iter().chain(vector_builds) {
@@ -62,6 +64,9 @@ fn operators(lib: &Path) {
     build
         .flag("-fopenmp")
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .file("cpp/cuda/driver.cpp")
+        .file("cpp/cuda/nvrtc.cpp")
+        .file("cpp/cuda/operator.cpp")
         .file("cpp/device_memory.cpp")
         .file("cpp/group_norm_silu.cpp")
         .file("cpp/linear.cpp")

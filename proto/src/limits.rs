@@ -51,7 +51,6 @@ impl Default for Limits {
 
 impl Limits {
     /// Bytes of one encoded message: the largest of a chunk, a header and a score.
-    #[must_use]
     pub fn max_message_bytes(&self) -> usize {
         // A timestep takes ten bytes at most, a random step five, a log-probability four.
         let header = self.max_timesteps.saturating_mul(20);
@@ -59,7 +58,6 @@ impl Limits {
         self.max_chunk_bytes.max(header).max(score).saturating_add(64 << 10)
     }
     /// Bytes of one encoded answer to a request for scores, or of a description.
-    #[must_use]
     pub fn max_reward_answer_bytes(&self) -> usize {
         // A number takes four bytes, a score's envelope a few.
         let score = self.max_score_components.saturating_mul(4).saturating_add(32);

@@ -18,7 +18,6 @@ pub struct Description {
 
 impl Description {
     /// Returns whether both describe the same reward; `max_batch` may differ.
-    #[must_use]
     pub fn is_same_reward(&self, other: &Self) -> bool {
         let reward = |of: &Self| (of.name.clone(), of.unit.clone(), of.components.clone());
         reward(self) == reward(other)

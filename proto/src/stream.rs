@@ -39,19 +39,16 @@ pub struct Opening {
 
 impl Opening {
     /// Returns the weights that made it.
-    #[must_use]
     pub fn weights(&self) -> WeightsId {
         WeightsId { version: self.header.policy_version, track: self.identity.track }
     }
 
     /// Returns the bytes of one state.
-    #[must_use]
     pub fn state_bytes(&self) -> usize {
         self.header.shape.elements() * self.header.dtype.size()
     }
 
     /// Returns the number of states, T + 1.
-    #[must_use]
     pub fn state_count(&self) -> usize {
         self.header.timesteps.len() + 1
     }

@@ -133,8 +133,8 @@ fn every_malformed_reply_has_its_name() {
     };
     let read = |message| reply::from_wire(message, &limits).unwrap_err();
     assert_eq!(read(wire::SubmitReply::default()), reply::MalformedReply::Empty);
-    assert_eq!(read(receipt(0)), reply::MalformedReply::VerdictUnspecified);
-    assert_eq!(read(receipt(99)), reply::MalformedReply::VerdictUnknown(99));
+    assert_eq!(read(receipt(0)), Malformed::Unspecified("verdict").into());
+    assert_eq!(read(receipt(99)), Malformed::Unknown { field: "verdict", found: 99 }.into());
 }
 
 fn any_text() -> impl Strategy<Value = String> {

@@ -106,7 +106,6 @@ struct Job<'a> {
 
 impl Sampler {
     /// A sampler of images of `shape`, taking `transitions`, rounding states to `dtype`.
-    #[must_use]
     pub fn new(transitions: Transitions, shape: StateShape, dtype: StateDtype) -> Self {
         let timesteps = transitions.timesteps().into();
         let random_steps = transitions.random_steps().into();
@@ -122,19 +121,16 @@ impl Sampler {
     }
 
     /// The steps that it takes.
-    #[must_use]
     pub fn transitions(&self) -> &Transitions {
         &self.transitions
     }
 
     /// Shape of the states.
-    #[must_use]
     pub fn shape(&self) -> StateShape {
         self.shape
     }
 
     /// The header of the trajectory of one sample.
-    #[must_use]
     pub fn header(
         &self,
         coordinates: SampleCoordinates,

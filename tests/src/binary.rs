@@ -10,7 +10,6 @@ const HINT: &str = "run `make build`, or `cargo build --release`";
 ///
 /// # Panics
 /// As [`named`].
-#[must_use]
 pub fn ddpo() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| named("ddpo"))
@@ -21,7 +20,6 @@ pub fn ddpo() -> &'static Path {
 /// # Panics
 /// When it is not there, or when a source that it was built from has changed since: a test of an
 /// old binary tells nothing.
-#[must_use]
 pub fn named(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it lies");
     let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps/");

@@ -14,7 +14,6 @@ pub struct SmallDisk {
 
 impl SmallDisk {
     /// Mounts one of `kibibytes` at `folder`; none where that is not permitted.
-    #[must_use]
     pub fn mount(folder: &Path, kibibytes: u64) -> Option<Self> {
         std::fs::create_dir_all(folder).ok()?;
         let options = format!("size={kibibytes}k");
@@ -45,7 +44,6 @@ fn runs<'a>(program: &str, arguments: impl Iterator<Item = &'a OsStr>) -> bool {
 }
 
 /// `ddpo ARGUMENTS` for which no file may grow beyond `bytes`, in units of 512.
-#[must_use]
 pub fn with_files_of_at_most(bytes: u64, folder: &Path, arguments: &[&str]) -> Command {
     // Without the trap a signal would end the process before it learns of the limit.
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);

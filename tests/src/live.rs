@@ -46,7 +46,6 @@ pub struct Viewer {
 ///
 /// # Panics
 /// When there is no answer.
-#[must_use]
 pub fn ask(address: &str, request: &str, headers: &str, body: &str) -> Answer {
     let mut stream = send(address, request, headers, body);
     let mut text = String::new();
@@ -56,7 +55,6 @@ pub fn ask(address: &str, request: &str, headers: &str, body: &str) -> Answer {
 }
 
 /// `GET path` without more.
-#[must_use]
 pub fn get(address: &str, path: &str) -> Answer {
     ask(address, &format!("GET {path}"), "", "")
 }
@@ -89,7 +87,6 @@ pub fn get_by_tls(address: &str, ca: &Path, headers: &str) -> std::io::Result<St
 }
 
 /// Opens the stream of events and reads nothing of it.
-#[must_use]
 pub fn open(address: &str, headers: &str) -> TcpStream {
     send(address, "GET /events", headers, "")
 }
@@ -120,7 +117,6 @@ impl Viewer {
     ///
     /// # Panics
     /// When it is refused.
-    #[must_use]
     pub fn watch(address: &str, headers: &str) -> Self {
         let mut reader = BufReader::new(open(address, headers));
         let mut head = String::new();

@@ -43,7 +43,6 @@ impl Ended {
     /// # Panics
     /// When any of that is not so.
     #[track_caller]
-    #[must_use]
     pub fn refused(&self) -> &str {
         assert!(self.code.is_some_and(|code| code != 0), "expected a refusal, found {self}");
         assert_eq!(self.stderr.lines().count(), 1, "expected one line, found {self}");
@@ -63,7 +62,6 @@ impl std::fmt::Display for Ended {
 
 /// `ddpo ARGUMENTS` in `folder`, with none of the caller's settings, and without the help of
 /// `LD_LIBRARY_PATH`.
-#[must_use]
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary::ddpo());
     prepare(&mut command, folder);
@@ -100,7 +98,6 @@ impl Running {
     ///
     /// # Panics
     /// When it cannot be started.
-    #[must_use]
     pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("standard output is piped");

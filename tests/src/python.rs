@@ -7,7 +7,6 @@ use std::process::Command;
 ///
 /// # Panics
 /// Never: this package lies in a folder of it.
-#[must_use]
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
 }
@@ -16,7 +15,6 @@ pub fn root() -> PathBuf {
 ///
 /// # Panics
 /// When it cannot make one.
-#[must_use]
 pub fn with(requirements: &str) -> PathBuf {
     let mut setup = Command::new(root().join("scripts/setup-clients"));
     let output = setup.arg(root().join(requirements)).output();

@@ -7,7 +7,6 @@ use std::path::Path;
 ///
 /// # Panics
 /// When there is no Python for it.
-#[must_use]
 pub fn script(name: &str, arguments: &[&Path]) -> (Option<i32>, String) {
     scripts::run("report", name, arguments)
 }

@@ -20,7 +20,6 @@ impl RewardServer {
     ///
     /// # Panics
     /// When it does not get so far as to listen.
-    #[must_use]
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -32,7 +31,6 @@ impl RewardServer {
     ///
     /// # Panics
     /// When it does not get so far as to listen.
-    #[must_use]
     pub fn start_at(address: SocketAddr) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/reward_server.py");
         let mut command = Command::new(python());
@@ -49,7 +47,6 @@ impl RewardServer {
     }
 
     /// Its address as a reward.
-    #[must_use]
     pub fn reward(&self) -> String {
         format!("grpc://{}", self.address)
     }

@@ -29,16 +29,16 @@ pub const SHORT: [&str; 20] = [
 ];
 
 /// Fields of a line of `metrics.jsonl` that tell how long and how much, not what.
-const MEASURED: [&str; 5] = [
+const MEASURED: [&str; 6] = [
     "seconds_sampling",
     "seconds_scoring",
     "seconds_training",
     "samples_per_second",
     "peak_memory_bytes",
+    "peak_device_memory_bytes",
 ];
 
 /// [`SHORT`], with `more` behind it; of a flag that comes twice the last counts.
-#[must_use]
 pub fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
     let replaced: Vec<String> = more.iter().map(|flag| name(flag)).collect();
@@ -50,7 +50,6 @@ pub fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
 ///
 /// # Panics
 /// When the file or a line cannot be read.
-#[must_use]
 pub fn metrics(run: &Path) -> Vec<Map<String, Value>> {
     json_lines(&run.join("metrics.jsonl"))
 }
@@ -59,7 +58,6 @@ pub fn metrics(run: &Path) -> Vec<Map<String, Value>> {
 ///
 /// # Panics
 /// When the file or a line cannot be read.
-#[must_use]
 pub fn json_lines(path: &Path) -> Vec<Map<String, Value>> {
     let text = std::fs::read_to_string(path);
     let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));

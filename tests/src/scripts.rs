@@ -9,7 +9,6 @@ use std::process::{Command, Output};
 ///
 /// # Panics
 /// When there is no Python for it.
-#[must_use]
 pub fn run(folder: &str, name: &str, arguments: &[&Path]) -> (Option<i32>, String) {
     let mut command = Command::new(python::with(&format!("tests/{folder}/requirements.txt")));
     command

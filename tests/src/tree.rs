@@ -11,7 +11,6 @@ pub type Tree = BTreeMap<String, Vec<u8>>;
 ///
 /// # Panics
 /// When one cannot be read.
-#[must_use]
 pub fn read(folder: &Path) -> Tree {
     let mut tree = Tree::new();
     look_into(folder, "", &mut tree);
@@ -38,7 +37,6 @@ fn look_into(folder: &Path, prefix: &str, tree: &mut Tree) {
 }
 
 /// The part of a tree below `prefix`, with names relative to it.
-#[must_use]
 pub fn below(tree: &Tree, prefix: &str) -> Tree {
     let inner = tree.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(prefix)?, bytes)));
     inner.map(|(name, bytes)| (name.to_owned(), bytes.clone())).collect()

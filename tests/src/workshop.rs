@@ -50,7 +50,6 @@ impl Workshop {
     ///
     /// # Panics
     /// When it cannot be written.
-    #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         write_model(&folder.path().join("model"));
@@ -58,19 +57,16 @@ impl Workshop {
     }
 
     /// A path in the folder.
-    #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs `ddpo ARGUMENTS` to its end.
-    #[must_use]
     pub fn ddpo(&self, arguments: &[&str]) -> Ended {
         self.start(arguments).end()
     }
 
     /// Starts `ddpo ARGUMENTS`.
-    #[must_use]
     pub fn start(&self, arguments: &[&str]) -> Running {
         Running::start(process::command(self.folder.path(), arguments))
     }
@@ -96,7 +92,6 @@ impl Workshop {
 ///
 /// # Panics
 /// When it cannot be read.
-#[must_use]
 pub fn read_tensors(path: &Path) -> BTreeMap<String, Tensor> {
     let file = TensorFile::open(path).unwrap_or_else(|error| panic!("{error}"));
     let named = |name: &String| (name.clone(), file.read(name).expect("a whole file"));

@@ -1,7 +1,9 @@
 //! Processor and memory, as Linux describes them.
 
 use super::findings::{Cpu, Memory};
+use ddpo_diffusion::device;
 use std::fs::read_to_string;
+use tch::Device;
 
 /// Flags of `/proc/cpuinfo` that decide which kernels run: vectors, and products in bfloat16.
 const FEATURES: [&str; 7] = ["avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "bf16", "asimd"];
@@ -38,7 +40,8 @@ pub fn memory() -> Memory {
     };
     let limit = LIMITS.iter().find_map(|path| read_to_string(path).ok()?.trim().parse().ok());
     let limit: u64 = limit.unwrap_or(u64::MAX);
-    Memory { total: bytes("MemTotal").min(limit), available: bytes("MemAvailable").min(limit) }
+    let available = device::free_memory(Device::Cpu).unwrap_or(0);
+    Memory { total: bytes("MemTotal").min(limit), available }
 }
 
 /// The value of the first line `name : value` with one of these names.

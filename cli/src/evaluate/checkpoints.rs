@@ -1,5 +1,6 @@
 //! What the command's checkpoints stand for: a run's folder for all that it holds.
 
+use crate::output::last_name;
 use anyhow::Result;
 use ddpo_run::checkpoint::{has_state, read_state};
 use ddpo_run::folder::RunFolder;
@@ -59,7 +60,7 @@ pub fn expand(sources: &[String]) -> Result<Vec<Checkpoint>> {
 fn of_run(root: &Path, several: bool, all: &mut Vec<Checkpoint>) -> Result<()> {
     let settings = settings_of(root)?;
     let lead = match several {
-        true => last_name(&root.display().to_string()) + "-",
+        true => last_name(root) + "-",
         false => String::new(),
     };
     let source = settings.resume_from_ckpt.unwrap_or(settings.ddpm_ckpt);
@@ -75,14 +76,8 @@ fn single(source: &str) -> Checkpoint {
     let path = Path::new(source);
     let state = has_state(path).then(|| read_state(path).ok()).flatten();
     let name = match path.is_dir() {
-        true => last_name(source),
+        true => last_name(path),
         false => source.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_', "-"),
     };
     Checkpoint { name, source: source.to_owned(), epoch: state.map(|state| state.epoch) }
-}
-
-fn last_name(source: &str) -> String {
-    let whole = Path::new(source).canonicalize().unwrap_or_else(|_| source.into());
-    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| "checkpoint".into())
 }

@@ -59,6 +59,9 @@ fn correctness(
     budget: &Budget,
     findings: &mut Findings,
 ) {
+    // The checked network is small: its operations are not worth sharing between threads.
+    let threads = tch::get_num_threads();
+    tch::set_num_threads(1);
     let kinds: [(&str, &dyn Fn() -> Result<Vec<Check>>); 5] = [
         ("switches", &switches::checks),
         ("parity", &|| parity::checks(device)),
@@ -73,6 +76,7 @@ fn correctness(
             Err(error) => findings.checks.push(Check::failed(kind, &error.to_string())),
         }
     }
+    tch::set_num_threads(threads);
 }
 
 fn speeds(device: Device, budget: &Budget, findings: &mut Findings) {

@@ -11,7 +11,6 @@ pub struct Terminal {
 
 impl Terminal {
     /// A bar if standard error is a terminal.
-    #[must_use]
     pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);

@@ -39,7 +39,6 @@ struct Moments {
 
 impl AdamW {
     /// Makes an optimizer for `parameters`, f32, with zeroed moments of the same shapes and strides.
-    #[must_use]
     pub fn new(config: AdamWConfig, parameters: &[(String, Tensor)]) -> Self {
         let zeros = |(_, parameter): &(String, Tensor)| Moments {
             first: parameter.zeros_like().detach(),
@@ -49,7 +48,6 @@ impl AdamW {
     }
 
     /// Returns the number of steps taken.
-    #[must_use]
     pub fn steps_taken(&self) -> u64 {
         self.step
     }
@@ -85,7 +83,6 @@ impl AdamW {
     }
 
     /// Returns the moments, named `first.NAME` and `second.NAME`, to save or to load into.
-    #[must_use]
     pub fn state(&self, parameters: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
         let named = parameters.iter().zip(&self.moments);
         let both = named.flat_map(|((name, _), moments)| {

@@ -31,13 +31,11 @@ impl RunningMoments {
     }
 
     /// Returns the mean; 0 without values.
-    #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
     /// Returns the unbiased standard deviation; 0 for fewer than two values.
-    #[must_use]
     pub fn std(&self) -> f64 {
         match self.count {
             0 | 1 => 0.0,
@@ -55,7 +53,6 @@ impl RunningMoments {
 ///
 /// `batch_size` is the mini-batch of [`AdvantageScope::Batch`]. [`AdvantageScope::Running`] adds the
 /// rewards to `running` before it standardises with it; the other scopes leave it unchanged.
-#[must_use]
 pub fn advantages(
     rewards: &[f32],
     scope: AdvantageScope,

@@ -148,7 +148,6 @@ pub struct InvalidSetting {
 
 impl InvalidSetting {
     /// Makes the error from the name of a setting, its range and its value.
-    #[must_use]
     pub fn new(name: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
         Self { name, expected: expected.into(), found: found.to_string() }
     }

@@ -11,7 +11,6 @@ pub struct Ema {
 
 impl Ema {
     /// Starts at the present values of `parameters`, f32.
-    #[must_use]
     pub fn new(decay: f64, parameters: &[(String, Tensor)]) -> Self {
         let copy = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.detach().copy());
         Self { decay, average: parameters.iter().map(copy).collect() }

@@ -5,7 +5,6 @@ use ddpo_diffusion::transfer::read;
 use tch::Tensor;
 
 /// Returns the Euclidean norm over all tensors of `gradients`. Undefined tensors count as zero.
-#[must_use]
 pub fn gradient_norm(gradients: &[Tensor]) -> f64 {
     let defined = gradients.iter().filter(|gradient| gradient.defined());
     let norms: Vec<Tensor> = defined.map(|gradient| gradient.norm()).collect();

@@ -103,50 +103,42 @@ impl Learner {
     }
 
     /// The denoising steps.
-    #[must_use]
     pub fn transitions(&self) -> &Transitions {
         &self.transitions
     }
 
     /// The policy.
-    #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// The optimizer.
-    #[must_use]
     pub fn optimizer(&self) -> &AdamW {
         &self.optimizer
     }
 
     /// The averaged weights, if `ema_decay` is set.
-    #[must_use]
     pub fn ema(&self) -> Option<&Ema> {
         self.ema.as_ref()
     }
 
     /// Version of the weights: the number of epochs trained.
-    #[must_use]
     pub fn version(&self) -> PolicyVersion {
         self.version
     }
 
     /// Advantages and ratios of the last update; empty before the first.
-    #[must_use]
     pub fn update_samples(&self) -> &UpdateSamples {
         &self.update_samples
     }
 
     /// Returns whether `moments` matches this learner's reward terms.
-    #[must_use]
     pub fn matches_terms(&self, moments: &TermMoments) -> bool {
         let terms = self.config.normalised_reward.as_ref().map(|reward| reward.terms().len());
         moments.fits(terms.unwrap_or(0))
     }
 
     /// Returns the state apart from tensors, for a checkpoint.
-    #[must_use]
     pub fn position(&self) -> Position {
         Position {
             version: self.version,

@@ -32,7 +32,6 @@ pub struct StepChoice {
 /// `num_inner_epochs` passes over the samples, `batch_size` samples in a mini-batch.
 ///
 /// `trajectories` are the epoch's, at least one and a multiple of `batch_size`.
-#[must_use]
 pub fn mini_batches(trajectories: &[&Trajectory], config: &LearnerConfig) -> Vec<Vec<Pair>> {
     let pass = |inner_epoch: usize| {
         let choice = StepChoice {
@@ -49,7 +48,6 @@ pub fn mini_batches(trajectories: &[&Trajectory], config: &LearnerConfig) -> Vec
 
 /// Returns the chosen pairs of `trajectories`, whose first has position `first` in the epoch,
 /// sorted by step so that neighbours share a timestep.
-#[must_use]
 pub fn pairs(trajectories: &[&Trajectory], first: usize, choice: StepChoice) -> Vec<Pair> {
     let chosen = trajectories.iter().enumerate().flat_map(|(offset, trajectory)| {
         let header = trajectory.header();

@@ -19,7 +19,6 @@ pub struct Policy {
 
 impl Policy {
     /// Makes a policy of f32 weights whose network runs in `kind`.
-    #[must_use]
     pub fn new(mut master: UNet, kind: Kind) -> Self {
         let compute = (kind != Kind::Float).then(|| {
             let mut copy = master.converted(kind, master.parameters().device());
@@ -33,13 +32,11 @@ impl Policy {
     }
 
     /// The network that predicts, in sampling and in training.
-    #[must_use]
     pub fn network(&self) -> &UNet {
         self.compute.as_ref().unwrap_or(&self.master)
     }
 
     /// The f32 weights.
-    #[must_use]
     pub fn master(&self) -> &UNet {
         &self.master
     }
@@ -88,7 +85,6 @@ impl Policy {
 
     /// Returns the gradients of the master weights accumulated since [`Policy::clear_gradients`], f32,
     /// in the order of the parameters.
-    #[must_use]
     pub fn gradients(&self) -> Vec<Tensor> {
         match &self.compute {
             Some(_) => self.accumulated.iter().map(Tensor::shallow_clone).collect(),

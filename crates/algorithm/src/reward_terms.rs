@@ -64,13 +64,11 @@ pub struct TermMoments {
 
 impl TermMoments {
     /// Returns whether no sample has been added.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Returns whether these are the moments of `terms` terms, or empty.
-    #[must_use]
     pub fn fits(&self, terms: usize) -> bool {
         let whole = self.means.len() == terms && self.products.len() == terms * terms;
         whole || *self == Self::default()
@@ -127,7 +125,6 @@ impl TermMoments {
 /// `batch_size` is the mini-batch of [`AdvantageScope::Batch`]. [`AdvantageScope::Running`] adds the
 /// samples to `seen` and standardises all sums so far with the present statistics; the other scopes
 /// leave `seen` unchanged.
-#[must_use]
 pub fn advantages_of_terms(
     terms: &[TermRewards],
     scope: AdvantageScope,

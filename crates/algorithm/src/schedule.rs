@@ -20,7 +20,6 @@ impl LearningRate {
     /// `peak_lr` at step W, then floor + (`peak_lr` - floor) (1 + cos(pi p)) / 2 with
     /// floor = `initial_lr` / 10 and p = (step - W) / (`total_steps` - W), at most 1. Equal initial
     /// and peak rates give a constant rate.
-    #[must_use]
     pub fn at(&self, step: u64) -> f64 {
         if self.initial_lr == self.peak_lr {
             return self.initial_lr;

@@ -139,13 +139,11 @@ pub enum BroadcastError {
 
 impl BroadcastError {
     /// Whether the same call may succeed later without anything else changing.
-    #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Timeout { .. })
     }
 
     /// Whether the caller has stopped being the learner.
-    #[must_use]
     pub fn is_lost_lease(&self) -> bool {
         matches!(self, Self::LostLease { .. })
     }

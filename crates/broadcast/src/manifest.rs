@@ -59,7 +59,6 @@ pub struct TensorShape {
 
 impl TensorShape {
     /// Number of values, unless that overflows.
-    #[must_use]
     pub fn elements(&self) -> Option<usize> {
         self.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
     }
@@ -137,14 +136,12 @@ impl Manifest {
     }
 
     /// Bytes of chunk `index`, 0 beyond the last.
-    #[must_use]
     pub fn chunk_size(&self, index: usize) -> usize {
         let start = self.chunk_bytes.saturating_mul(index);
         self.total_bytes.saturating_sub(start).min(self.chunk_bytes)
     }
 
     /// The digest of chunks' digests.
-    #[must_use]
     pub fn digest_of_chunks(chunks: &[Digest]) -> Digest {
         let mut hasher = blake3::Hasher::new();
         for chunk in chunks {

@@ -62,7 +62,6 @@ pub struct HostTensor {
 
 impl HostTensor {
     /// A tensor of these values, copied.
-    #[must_use]
     pub fn new(name: impl Into<String>, shape: &[usize], values: &[f32]) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let tensor = TensorShape { name: name.into(), shape: shape.to_vec() };

@@ -39,14 +39,12 @@ impl Weights {
     }
 
     /// What was fetched.
-    #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
     /// The values of tensor `index` in the manifest's order and dtype, little endian, row-major.
     /// Shared with the chunk where the tensor lies in one, copied where it spans several.
-    #[must_use]
     pub fn bytes(&self, index: usize) -> Option<Bytes> {
         let (&start, &end) = (self.starts.get(index)?, self.starts.get(index + 1)?);
         let chunk_bytes = self.manifest.chunk_bytes;
@@ -69,7 +67,6 @@ impl Weights {
     }
 
     /// The values of tensor `index`, widened to f32.
-    #[must_use]
     pub fn values(&self, index: usize) -> Option<Vec<f32>> {
         let dtype = match self.manifest.dtype {
             WireDtype::F32 => StateDtype::F32,

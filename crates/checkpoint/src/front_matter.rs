@@ -51,7 +51,6 @@ struct Fields {
 
 impl FrontMatter {
     /// Reads the card in `folder`. A missing or unreadable card gives an empty front matter.
-    #[must_use]
     pub fn of_folder(folder: &Path) -> Self {
         let mut bytes = Vec::new();
         let file = File::open(folder.join(MODEL_CARD));

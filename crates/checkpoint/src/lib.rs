@@ -38,7 +38,6 @@ pub use pickle::emit::PickleItem;
 pub use pickle::{PickleError, PickleScalar};
 pub use resolve::{
     Located, ResolveError, locate_file, locate_model_config, resolve, resolve_model,
-    resolve_with_progress,
 };
 pub use save::{PipelineToSave, save_pipeline};
 pub use strict::{LoadError, LoadMismatch, load_into, load_part_into, modern_attention_name};

@@ -2,25 +2,24 @@
 
 /// Returns whether a name could be that of a repository: `owner/name`, of letters, digits, `-`, `_`, `.`.
 pub(crate) fn is_repository_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let part = |part: &str| {
-        !part.is_empty() && !part.starts_with('.') && part.len() <= 96 && part.bytes().all(plain)
-    };
+    let part = |part: &str| part.len() <= 96 && is_part(part);
     name.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
 /// Returns whether a path could be that of a file in a repository, and stays in its snapshot.
 pub(crate) fn is_file_name(path: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
-    path.len() <= 256 && path.split('/').all(part)
+    path.len() <= 256 && path.split('/').all(is_part)
 }
 
 /// Returns whether a revision could be one, and could be the name of a file.
 pub(crate) fn is_revision(revision: &str) -> bool {
+    revision.len() <= 128 && revision.split('/').all(is_part)
+}
+
+/// Returns whether a text may stand between two slashes of a name.
+fn is_part(part: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
-    revision.len() <= 128 && revision.split('/').all(part)
+    !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain)
 }
 
 pub(crate) fn is_commit(revision: &str) -> bool {

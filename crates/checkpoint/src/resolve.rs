@@ -40,20 +40,12 @@ pub enum ResolveError {
     },
 }
 
-/// The folder of a pipeline: an existing folder wins; a name such as `owner/name` is fetched from
-/// the Hub that the environment names.
+/// Finds the folder of a pipeline. An existing folder takes precedence; a name such as `owner/name` is
+/// fetched from the Hub that the environment names, with a line to `progress` for each file.
 ///
 /// # Errors
 /// If there is no such folder and no such repository, or it cannot be fetched.
-pub fn resolve(name_or_path: &str) -> Result<PathBuf, ResolveError> {
-    resolve_with_progress(name_or_path, &mut |_| {})
-}
-
-/// [`resolve`], with a line for each file that is fetched.
-///
-/// # Errors
-/// As [`resolve`].
-pub fn resolve_with_progress(
+pub fn resolve(
     name_or_path: &str,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, ResolveError> {

@@ -236,8 +236,9 @@ fn concurrent_fetches_download_each_file_once() {
 
 #[test]
 fn error_names_a_name_that_is_neither_folder_nor_repository() {
-    let error = resolve("./no/such/folder").unwrap_err().to_string();
+    let error = resolve("./no/such/folder", &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("`./no/such/folder`: expected a folder or a repository"), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(resolve(folder.path().to_str().unwrap()).unwrap(), folder.path());
+    let found = resolve(folder.path().to_str().unwrap(), &mut |_| {}).unwrap();
+    assert_eq!(found, folder.path());
 }

@@ -56,7 +56,6 @@ impl Fleet for OneProcess {
 }
 
 /// Sorts the members and computes how far each sampler is behind the learner.
-#[must_use]
 pub fn ordered(mut members: Vec<Member>) -> Vec<Member> {
     let place =
         |role: &str| ["learner", "sampler", "rewarder"].iter().position(|name| *name == role);

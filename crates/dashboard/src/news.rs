@@ -69,7 +69,6 @@ impl News {
     }
 
     /// Adds a viewer; `None` if there are [`MOST_VIEWERS`].
-    #[must_use]
     pub fn admit(&self) -> Option<Viewer> {
         let admitted = self.viewers.send_if_modified(|viewers| {
             let free = *viewers < MOST_VIEWERS;

@@ -31,7 +31,6 @@ pub struct Page {
 
 impl Page {
     /// Renders the page.
-    #[must_use]
     pub fn new() -> Self {
         let script = format!("\n{SCRIPT}\n{LIVE}");
         let hash = STANDARD.encode(Sha256::digest(&script));
@@ -44,19 +43,16 @@ impl Page {
     }
 
     /// Returns the page.
-    #[must_use]
     pub fn html(&self) -> Bytes {
         self.html.clone()
     }
 
     /// Returns the Content-Security-Policy: nothing but the page itself and its events.
-    #[must_use]
     pub fn policy(&self) -> &str {
         &self.policy
     }
 
     /// Returns the form for the token; `complaint` names the mistake in the last answer.
-    #[must_use]
     pub fn question(&self, complaint: &str) -> Bytes {
         Question { complaint }.to_string().into()
     }

@@ -55,7 +55,6 @@ impl IncomingTrajectory {
     }
 
     /// Returns the bytes of all states.
-    #[must_use]
     pub fn state_bytes(&self) -> usize {
         self.states.iter().map(Bytes::len).sum()
     }

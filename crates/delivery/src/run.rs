@@ -1,5 +1,6 @@
 //! The client of `DescribeRun`: asks the learner what the run's images are scored with.
 
+use crate::transport::{Bearer, causes};
 use crate::uplink::{NotAnUplink, UplinkSettings};
 use ddpo_proto::convert::run::{RunDescription, from_wire};
 use ddpo_proto::limits::Limits;
@@ -9,7 +10,6 @@ use ddpo_proto::wire::learner_client::LearnerClient;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
@@ -54,7 +54,7 @@ pub enum DescribeError {
 #[derive(Clone, Debug)]
 pub struct RunClient {
     learners: Vec<(String, Endpoint)>,
-    authorization: Option<MetadataValue<Ascii>>,
+    bearer: Bearer,
     limit: Duration,
     limits: Limits,
 }
@@ -67,9 +67,9 @@ impl RunClient {
     pub fn new(settings: &UplinkSettings) -> Result<Self, NotAnUplink> {
         let endpoints = settings.endpoints()?;
         let learners = settings.addresses.iter().cloned().zip(endpoints).collect();
-        let authorization = settings.authorization()?;
+        let bearer = settings.bearer()?;
         let (limit, limits) = (settings.connect_timeout, settings.limits.clone());
-        Ok(Self { learners, authorization, limit, limits })
+        Ok(Self { learners, bearer, limit, limits })
     }
 
     /// Returns the description by the first learner that gives one.
@@ -101,12 +101,10 @@ impl RunClient {
         let address = || address.to_owned();
         let channel = endpoint.connect().await.map_err(|error| DescribeError::Connect {
             address: address(),
-            reason: innermost(&error),
+            reason: causes(&error).last().map(ToString::to_string).unwrap_or_default(),
         })?;
         let mut request = Request::new(DescribeRunRequest {});
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
-        }
+        self.bearer.present(&mut request);
         let answer = LearnerClient::new(channel).describe_run(request).await;
         let answer = answer.map_err(|status| DescribeError::Status {
             address: address(),
@@ -115,13 +113,4 @@ impl RunClient {
         from_wire(answer.into_inner(), &self.limits)
             .map_err(|source| DescribeError::Malformed { address: address(), source })
     }
-}
-
-/// The innermost error, which names the cause; tonic's own says "transport error".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

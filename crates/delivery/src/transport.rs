@@ -5,8 +5,13 @@
 //! pings: the peer of an uplink holds credits and trajectories without receipts, so that its silence
 //! has to be found sooner, and also while there is no stream.
 
+use std::error::Error as StdError;
 use std::time::Duration;
+use tonic::metadata::errors::InvalidMetadataValue;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
 use tonic::transport::{ClientTlsConfig, Endpoint, Error, Server};
+use tonic::{Request, Status};
 
 /// Bytes in flight on one stream: 16 MiB.
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
@@ -32,7 +37,6 @@ impl Default for KeepAlive {
 
 /// Returns a server with these settings. `serve(address)` sets TCP_NODELAY; for another listener, use
 /// `TcpIncoming::with_nodelay`.
-#[must_use]
 pub fn server(keep_alive: KeepAlive) -> Server {
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -66,4 +70,48 @@ pub fn endpoint(
         Some(tls) => endpoint.tls_config(tls.clone()),
         None => Ok(endpoint),
     }
+}
+
+/// The token that requests present as `authorization: Bearer`, if there is one.
+#[derive(Clone, Debug, Default)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    /// Presents `token`.
+    ///
+    /// # Errors
+    /// A header cannot contain the token.
+    pub fn new(token: Option<&str>) -> Result<Self, InvalidMetadataValue> {
+        let Some(token) = token else { return Ok(Self(None)) };
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
+        // HTTP/2 then neither indexes the value nor shows it in its own logs.
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+
+    /// Adds the token to a request.
+    pub fn present<T>(&self, request: &mut Request<T>) {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        self.present(&mut request);
+        Ok(request)
+    }
+}
+
+/// Iterates over an error and its causes; tonic's own message is "transport error" only.
+pub fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Returns the messages of an error and its causes.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -139,6 +139,36 @@ pub fn memory() -> impl Iterator<Item = (String, u64, u64)> {
     })
 }
 
+/// Returns the most bytes that tensors have taken on `device` so far; `None` for the CPU.
+#[must_use]
+pub fn peak_memory(device: Device) -> Option<u64> {
+    match device {
+        Device::Cuda(index) => ddpo_kernels::peak_memory(i8::try_from(index).ok()?),
+        _ => None,
+    }
+}
+
+/// Returns the bytes that programs can still get on `device`: of a GPU its free memory, of the CPU the
+/// system's available memory or what the container's limit leaves.
+#[must_use]
+pub fn free_memory(device: Device) -> Option<u64> {
+    match device {
+        Device::Cuda(index) => runtime::free_memory(index),
+        _ => available_memory(),
+    }
+}
+
+fn available_memory() -> Option<u64> {
+    let described = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = described.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let number = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let limit = number("/sys/fs/cgroup/memory.max");
+    let left = limit.zip(number("/sys/fs/cgroup/memory.current"));
+    let left = left.map_or(u64::MAX, |(limit, used)| limit.saturating_sub(used));
+    Some((kibibytes * 1024).min(left))
+}
+
 /// Sets the number of CPU threads, all of the machine's by default, and gives it.
 ///
 /// # Errors

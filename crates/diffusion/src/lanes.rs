@@ -29,7 +29,6 @@ pub fn side_by_side<P: Send, T: Send>(
 
 /// Returns the first line of a panic's message. libtorch's failures, such as a lack of memory, arrive
 /// as panics of its bindings, with a C++ backtrace after the first line.
-#[must_use]
 pub fn panic_text(cause: &(dyn Any + Send)) -> String {
     let text = cause.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("unknown cause");

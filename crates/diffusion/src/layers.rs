@@ -1,8 +1,9 @@
 //! The layers that networks are made of: convolution, linear map, norms.
 
 use crate::flops::add_product;
+use crate::memory;
 use crate::parameters::{Layout, Path};
-use ddpo_kernels::{GroupNormSilu, group_norm_silu, linear};
+use ddpo_kernels::{GroupNormSilu, NormKernel, group_norm_silu, linear, norm_kernel};
 use tch::{Device, Kind, Tensor};
 
 /// `torch.nn.Conv2d`.
@@ -53,6 +54,7 @@ impl Conv2d {
         let (kernel, input) = (self.weight.size(), x.size());
         let positions = sides(&input) as usize / (self.stride * self.stride) as usize;
         add_product(input[0] as usize * positions * kernel[0] as usize, kernel[1] * sides(&kernel));
+        memory::convolution(x);
         if self.as_product {
             // Channels-last positions are the rows of a matrix: one product, where libtorch's
             // convolution of a single image takes a slow path.
@@ -109,7 +111,6 @@ impl Linear {
     }
 
     /// The map to the outputs from `start` on, `length` of them, on the same values.
-    #[must_use]
     pub fn narrow(&self, start: i64, length: i64) -> Self {
         let bias = self.bias.as_ref().map(|bias| bias.narrow(0, start, length));
         Self { weight: self.weight.narrow(0, start, length), bias }
@@ -118,6 +119,7 @@ impl Linear {
     /// `[.., input]` to `[.., output]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         add_product(x.numel(), self.weight.size()[0]);
+        memory::product(x);
         x.linear(&self.weight, self.bias.as_ref())
     }
 
@@ -162,8 +164,13 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// Declares `weight` and `bias` `[channels]`.
     pub fn new(mut path: Path<'_>, groups: i64, channels: i64, eps: f64) -> Self {
-        let fuses_silu = path.layout() == Layout::ChannelsLast
-            && path.device() == Device::Cpu
+        let is_chosen = match path.device() {
+            Device::Cpu => true,
+            Device::Cuda(_) => norm_kernel() == NormKernel::Fused,
+            _ => false,
+        };
+        let fuses_silu = is_chosen
+            && path.layout() == Layout::ChannelsLast
             && matches!(path.kind(), Kind::Float | Kind::BFloat16);
         Self {
             fuses_silu,
@@ -177,6 +184,11 @@ impl GroupNorm {
     /// `[B, channels, ..]`, normalised over groups of channels and all positions. Statistics and
     /// arithmetic are f32 whatever the type: libtorch's own bf16 norm rounds mean and deviation to bf16.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        memory::norm(x, false);
+        self.normalise(x)
+    }
+
+    fn normalise(&self, x: &Tensor) -> Tensor {
         if x.kind() == Kind::Float {
             return x.group_norm(
                 self.groups,
@@ -195,19 +207,25 @@ impl GroupNorm {
     /// `silu(forward(x + shift))` with `shift` `[B, channels]`, in one operator where there is one
     /// for the model's layout, type and device; otherwise step by step.
     pub(crate) fn forward_silu(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+        memory::norm(x, true);
         if self.fuses_silu {
             let Self { groups, eps, weight, bias, .. } = self;
             let norm = GroupNormSilu { groups: *groups, weight, bias, eps: *eps, shift };
             return group_norm_silu(x, norm);
         }
-        self.forward_shifted(x, shift).silu()
+        self.normalise_shifted(x, shift).silu()
     }
 
     /// `forward(x + shift)` with `shift` `[B, channels]`.
     pub(crate) fn forward_shifted(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
+        memory::norm(x, true);
+        self.normalise_shifted(x, shift)
+    }
+
+    fn normalise_shifted(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
         match shift {
-            Some(shift) => self.forward(&(x + shift.unsqueeze(-1).unsqueeze(-1))),
-            None => self.forward(x),
+            Some(shift) => self.normalise(&(x + shift.unsqueeze(-1).unsqueeze(-1))),
+            None => self.normalise(x),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod flops;
 pub mod gaussian;
 pub mod lanes;
 pub mod layers;
+pub mod memory;
 pub mod parameters;
 pub mod scheduler;
 pub mod transfer;

@@ -48,20 +48,17 @@ impl Layout {
 
 impl Parameters {
     /// An empty set whose tensors will be of `kind` on `device`.
-    #[must_use]
     pub fn new(kind: Kind, device: Device, layout: Layout) -> Self {
         Self { entries: Vec::new(), kind, device, layout, shared: Vec::new() }
     }
 
     /// An empty set whose declarations, made in the same order, get `other`'s tensors.
-    #[must_use]
     pub fn sharing(other: &Self) -> Self {
         let shared = other.entries.iter().rev().map(|(_, tensor)| tensor.shallow_clone()).collect();
         Self { shared, ..Self::new(other.kind, other.device, other.layout) }
     }
 
     /// The strides of convolution weights.
-    #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
@@ -77,25 +74,21 @@ impl Parameters {
     }
 
     /// The floating-point type of the tensors.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
     /// Where the tensors are.
-    #[must_use]
     pub fn device(&self) -> Device {
         self.device
     }
 
     /// Number of values in all tensors.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.entries.iter().map(|(_, tensor)| tensor.numel()).sum()
     }
 
     /// BLAKE3 over names, shapes and f32 values, which says whether two policies are the same.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         let mut bytes = Vec::new();
         let mut parts = Vec::new();
@@ -112,7 +105,6 @@ impl Parameters {
     }
 
     /// The same values in tensors that autograd does not connect to these.
-    #[must_use]
     pub fn detached(&self) -> Self {
         let detach = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.detach());
         let entries = self.entries.iter().map(detach).collect();
@@ -171,19 +163,16 @@ impl Path<'_> {
     }
 
     /// The layout of the model's images.
-    #[must_use]
     pub fn layout(&self) -> Layout {
         self.parameters.layout
     }
 
     /// The floating-point type of the model.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         self.parameters.kind
     }
 
     /// Where the model is.
-    #[must_use]
     pub fn device(&self) -> Device {
         self.parameters.device
     }

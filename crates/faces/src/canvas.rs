@@ -30,7 +30,6 @@ pub struct Region(Mask);
 
 impl Canvas {
     /// An opaque black surface for a picture of `size` pixels a side, clamped to [`SIZES`].
-    #[must_use]
     pub fn new(size: usize) -> Self {
         let size = size.clamp(SIZES.0, SIZES.1);
         let over = if size <= 64 { 4 } else { 2 };
@@ -143,7 +142,6 @@ impl Canvas {
     }
 
     /// The region inside a shape, in the present pose; an empty shape is an empty region.
-    #[must_use]
     pub fn region(&self, shape: &Option<Path>) -> Region {
         let mut mask = Mask::new(self.pixmap.width(), self.pixmap.height())
             .expect("the surface's own sides are representable");
@@ -226,26 +224,22 @@ fn stops([first, last]: [Colour; 2]) -> Vec<GradientStop> {
 }
 
 /// An upright ellipse by its centre and radii.
-#[must_use]
 pub fn ellipse((x, y): (f32, f32), rx: f32, ry: f32) -> Option<Path> {
     let bounds = Rect::from_ltrb(x - rx, y - ry, x + rx, y + ry)?;
     PathBuilder::from_oval(bounds)
 }
 
 /// A rectangle by its corners.
-#[must_use]
 pub fn rectangle((left, top): (f32, f32), (right, bottom): (f32, f32)) -> Option<Path> {
     Rect::from_ltrb(left, top, right, bottom).map(PathBuilder::from_rect)
 }
 
 /// A rectangle over the whole picture, and some beyond so that a pose cannot bare an edge.
-#[must_use]
 pub fn everything() -> Option<Path> {
     rectangle((-SIDE, -SIDE), (2.0 * SIDE, 2.0 * SIDE))
 }
 
 /// A curve from one point to another, bent towards a third.
-#[must_use]
 pub fn arc(from: (f32, f32), bend: (f32, f32), to: (f32, f32)) -> Option<Path> {
     let mut pen = PathBuilder::new();
     pen.move_to(from.0, from.1);
@@ -254,7 +248,6 @@ pub fn arc(from: (f32, f32), bend: (f32, f32), to: (f32, f32)) -> Option<Path> {
 }
 
 /// A closed polygon.
-#[must_use]
 pub fn polygon(corners: &[(f32, f32)]) -> Option<Path> {
     let mut pen = PathBuilder::new();
     for (index, corner) in corners.iter().enumerate() {

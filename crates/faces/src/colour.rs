@@ -9,7 +9,6 @@ pub struct Colour(pub [f32; 3]);
 
 impl Colour {
     /// A colour from its hexadecimal notation, `0xrrggbb`.
-    #[must_use]
     pub const fn hex(code: u32) -> Self {
         Self([(code >> 16 & 255) as f32, (code >> 8 & 255) as f32, (code & 255) as f32])
     }

@@ -153,7 +153,6 @@ pub struct Face {
 
 impl Face {
     /// Draws the parameters of face `index` of data set `seed`, of the given class.
-    #[must_use]
     pub fn sample(seed: u64, index: u64, class: AgeClass) -> Self {
         let draws = &mut Draws::new(seed, index, 1);
         let (low, high) = class.years();

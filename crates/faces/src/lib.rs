@@ -23,7 +23,6 @@ pub use face::{Backdrop, Beard, Clothes, Face, Glasses, HairStyle, Mouth};
 
 /// Draws face `index` of data set `seed`, `size` pixels a side (clamped to [`SIZES`]), with an
 /// age class drawn by [`AgeClass::SHARES`].
-#[must_use]
 pub fn draw_face(seed: u64, index: u64, size: usize) -> (RgbImage, AgeClass) {
     let class = AgeClass::draw(&mut random::Draws::new(seed, index, 0));
     (draw_face_of(seed, index, size, class), class)
@@ -31,13 +30,11 @@ pub fn draw_face(seed: u64, index: u64, size: usize) -> (RgbImage, AgeClass) {
 
 /// Draws face `index` of data set `seed` in the given age class, `size` pixels a side (clamped
 /// to [`SIZES`]). [`draw_face`] gives the same picture where it draws the same class.
-#[must_use]
 pub fn draw_face_of(seed: u64, index: u64, size: usize, class: AgeClass) -> RgbImage {
     paint(&Face::sample(seed, index, class), size)
 }
 
 /// Paints a face on a picture of `size` pixels a side (clamped to [`SIZES`]).
-#[must_use]
 pub fn paint(face: &Face, size: usize) -> RgbImage {
     draw::paint(face, size)
 }

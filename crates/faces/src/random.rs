@@ -21,7 +21,6 @@ fn mix(mut z: u64) -> u64 {
 
 impl Draws {
     /// Opens the stream `stream` of the item `index` of the data set `seed`.
-    #[must_use]
     pub fn new(seed: u64, index: u64, stream: u64) -> Self {
         let of_seed = mix(seed.wrapping_add(GOLDEN));
         let of_index = mix(of_seed ^ index.wrapping_mul(GOLDEN).wrapping_add(1));

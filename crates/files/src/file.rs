@@ -62,7 +62,6 @@ pub fn write_beside<E: From<WriteFileError>>(
 }
 
 /// Returns the folder of `path`: `.` for a bare name.
-#[must_use]
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

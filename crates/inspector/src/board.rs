@@ -43,7 +43,6 @@ struct Shelves {
 
 impl Board {
     /// Creates an empty board.
-    #[must_use]
     pub fn new(limits: BoardLimits) -> Self {
         let (news, _) = broadcast::channel(limits.news.max(1));
         Self { limits, shelves: Arc::default(), news }
@@ -122,7 +121,6 @@ impl Board {
     }
 
     /// Returns at most `limit` records, the latest change first.
-    #[must_use]
     pub fn list(&self, limit: usize) -> Vec<Record> {
         let mut records: Vec<Record> = self.lock().records.values().cloned().collect();
         records.sort_by(|a, b| {
@@ -134,20 +132,17 @@ impl Board {
     }
 
     /// Returns one record.
-    #[must_use]
     pub fn get(&self, trajectory_id: &str) -> Option<Record> {
         self.lock().records.get(trajectory_id).cloned()
     }
 
     /// Returns the number of unfinished trajectories.
-    #[must_use]
     pub fn in_flight(&self) -> usize {
         let shelves = self.lock();
         shelves.records.len() - shelves.finished.len()
     }
 
     /// Returns a receiver of all changes from now on.
-    #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Arc<Record>> {
         self.news.subscribe()
     }

@@ -73,7 +73,6 @@ pub struct Record {
 
 impl Record {
     /// Creates a record from a header.
-    #[must_use]
     pub fn new(trajectory_id: &str, run_id: &str, worker_id: &str, of: &TrajectoryHeader) -> Self {
         Self {
             trajectory_id: trajectory_id.into(),

@@ -1,4 +1,5 @@
-// silu(group_norm(x + shift)) of channels-last images on a CPU, and its gradient.
+// silu(group_norm(x + shift)) of channels-last images, and its gradient: on a CPU here, on a GPU by
+// cuda/operator.cpp.
 //
 // Per image and channel, sums over chunks of positions are taken in f32, each chunk's on its own, and
 // joined in double precision in the order of the chunks; chunks do not depend on the number of
@@ -17,8 +18,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <vector>
 
+#include "cuda/operator.h"
 #include "loops.h"
 
 namespace {
@@ -284,16 +287,24 @@ auto dispatch(const Tensor& x, Body body) {
   return x.scalar_type() == at::kFloat ? body(float{}) : body(uint16_t{});
 }
 
+// `shift` has a value on the CPU always, on a GPU where there is one.
 struct GroupNormSilu : torch::autograd::Function<GroupNormSilu> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& shift,
+  static Tensor forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& shift_,
                         const Tensor& weight, const Tensor& bias, int64_t groups, double eps) {
+    context->saved_data["groups"] = groups;
+    context->saved_data["eps"] = eps;
+    const Tensor shift = shift_.value_or(Tensor());
+    if (x.is_cuda()) {
+      const Tensor images = x.contiguous(at::MemoryFormat::ChannelsLast);
+      const auto result = ddpo::cuda_forward(images, shift, weight, bias, groups, eps);
+      context->save_for_backward({images, shift, weight, bias, result.normalisation});
+      return result.y;
+    }
     const Inputs in(x, shift, weight, bias, groups, eps);
     return dispatch(x, [&](auto kind) {
       using T = decltype(kind);
       const Tensor statistics = ::statistics<T>(in);
       context->save_for_backward({in.x, shift, weight, bias, statistics});
-      context->saved_data["groups"] = groups;
-      context->saved_data["eps"] = eps;
       return ::forward<T>(in, statistics);
     });
   }
@@ -302,11 +313,14 @@ struct GroupNormSilu : torch::autograd::Function<GroupNormSilu> {
     TORCH_CHECK(!at::GradMode::is_enabled(), "group_norm_silu has no second derivative");
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &shift = saved[1], &weight = saved[2], &bias = saved[3];
-    const Inputs in(x, shift, weight, bias, context->saved_data["groups"].toInt(),
-                    context->saved_data["eps"].toDouble());
-    auto result = dispatch(x, [&](auto kind) {
-      return ::backward<decltype(kind)>(in, saved[4], gradients[0].to(x.scalar_type()));
-    });
+    const int64_t groups = context->saved_data["groups"].toInt();
+    const Tensor dy = gradients[0].to(x.scalar_type());
+    if (x.is_cuda()) {
+      const auto d = ddpo::cuda_backward(x, shift, weight, bias, saved[4], groups, dy);
+      return {d.x, d.shift, d.weight, d.bias, Tensor(), Tensor()};
+    }
+    const Inputs in(x, shift, weight, bias, groups, context->saved_data["eps"].toDouble());
+    auto result = dispatch(x, [&](auto kind) { return ::backward<decltype(kind)>(in, saved[4], dy); });
     result[1] = result[1].to(shift.scalar_type());
     result[2] = result[2].to(weight.scalar_type());
     result[3] = result[3].to(bias.scalar_type());
@@ -315,7 +329,7 @@ struct GroupNormSilu : torch::autograd::Function<GroupNormSilu> {
   }
 };
 
-void check(const Tensor& x, const Tensor& shift, const Tensor& weight, const Tensor& bias,
+void check(const Tensor& x, const std::optional<Tensor>& shift, const Tensor& weight, const Tensor& bias,
            int64_t groups) {
   const auto kind = x.scalar_type();
   TORCH_CHECK(x.dim() == 4 && x.numel() > 0, "group_norm_silu: expected x [B, C, H, W], not empty, found ",
@@ -329,10 +343,16 @@ void check(const Tensor& x, const Tensor& shift, const Tensor& weight, const Ten
     TORCH_CHECK(each->dim() == 1 && each->size(0) == channels,
                 "group_norm_silu: expected weight and bias [", channels, "], found ", each->sizes());
   }
-  TORCH_CHECK(shift.dim() == 2 && shift.size(0) == x.size(0) && shift.size(1) == channels,
-              "group_norm_silu: expected shift [", x.size(0), ", ", channels, "], found ", shift.sizes());
-  for (const Tensor* each : {&x, &shift, &weight, &bias}) {
-    TORCH_CHECK(each->device().is_cpu(), "group_norm_silu: expected CPU tensors");
+  if (shift) {
+    TORCH_CHECK(shift->dim() == 2 && shift->size(0) == x.size(0) && shift->size(1) == channels,
+                "group_norm_silu: expected shift [", x.size(0), ", ", channels, "], found ", shift->sizes());
+  }
+  const auto device = x.device();
+  TORCH_CHECK(device.is_cpu() || device.is_cuda(), "group_norm_silu: expected x on the CPU or a CUDA device, found ",
+              device);
+  for (const Tensor* each : {shift ? &*shift : &x, &weight, &bias}) {
+    TORCH_CHECK(each->device() == device, "group_norm_silu: expected all tensors on ", device, ", found one on ",
+                each->device());
   }
 }
 
@@ -345,9 +365,11 @@ extern "C" {
 char* ddpo_group_norm_silu(const Tensor* x, const Tensor* shift, const Tensor* weight,
                            const Tensor* bias, int64_t groups, double eps, Tensor** out) noexcept {
   try {
-    const Tensor no_shift = shift ? *shift : at::zeros({x->size(0), x->size(1)}, at::kFloat);
-    check(*x, no_shift, *weight, *bias, groups);
-    *out = new Tensor(GroupNormSilu::apply(*x, no_shift, *weight, *bias, groups, eps));
+    std::optional<Tensor> added;
+    if (shift) added = *shift;
+    check(*x, added, *weight, *bias, groups);
+    if (!added && x->is_cpu()) added = at::zeros({x->size(0), x->size(1)}, at::kFloat);
+    *out = new Tensor(GroupNormSilu::apply(*x, added, *weight, *bias, groups, eps));
     return nullptr;
   } catch (const std::exception& error) {
     return strdup(error.what());

@@ -5,6 +5,7 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <torch/version.h>
 
 #include <cstdint>
@@ -39,7 +40,9 @@ std::string beside_libtorch(const char* name) {
   if (dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) == 0 || info.dli_fname == nullptr) {
     return name;
   }
-  const std::string path = info.dli_fname;
+  char resolved[PATH_MAX];
+  const bool is_resolved = realpath(info.dli_fname, resolved) != nullptr;
+  const std::string path = is_resolved ? resolved : info.dli_fname;
   const auto slash = path.rfind('/');
   return slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
 }
@@ -157,7 +160,23 @@ const char* ddpo_libtorch_version() noexcept { return TORCH_VERSION; }
 void ddpo_libtorch_path(char* out, std::size_t size) noexcept {
   Dl_info info{};
   const bool known = dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) != 0;
-  std::snprintf(out, size, "%s", known && info.dli_fname != nullptr ? info.dli_fname : "");
+  char resolved[PATH_MAX];
+  const char* const path = known && info.dli_fname != nullptr ? info.dli_fname : "";
+  std::snprintf(out, size, "%s", realpath(path, resolved) != nullptr ? resolved : path);
+}
+
+// Writes the free bytes of the CUDA device of this index, and returns true; false where it cannot be asked.
+bool ddpo_free_memory(std::int32_t index, std::uint64_t* free) noexcept {
+  const auto set = symbol<int (*)(int)>(RTLD_DEFAULT, "cudaSetDevice");
+  const auto get = symbol<int (*)(int*)>(RTLD_DEFAULT, "cudaGetDevice");
+  const auto ask = symbol<int (*)(std::size_t*, std::size_t*)>(RTLD_DEFAULT, "cudaMemGetInfo");
+  int before = 0;
+  std::size_t bytes = 0, total = 0;
+  if (set == nullptr || get == nullptr || ask == nullptr || get(&before) != 0 || set(index) != 0) return false;
+  const bool known = ask(&bytes, &total) == 0;
+  set(before);
+  *free = bytes;
+  return known;
 }
 
 // Returns NCCL's version number, 0 where the library is not loaded.

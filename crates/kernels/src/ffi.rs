@@ -44,6 +44,8 @@ unsafe extern "C" {
 
     fn ddpo_libtorch_path(out: *mut c_char, size: usize);
 
+    fn ddpo_free_memory(index: i32, free: *mut u64) -> bool;
+
     fn ddpo_nccl_version() -> i32;
 
     fn ddpo_can_access_peer(from: i32, to: i32) -> bool;
@@ -62,6 +64,8 @@ pub(crate) fn group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Result<Ten
     // SAFETY: the pointers come from borrowed tensors, so they are valid `at::Tensor`s for the
     // call, which only reads them and keeps counted references; shapes, types and devices are
     // checked there before any element is touched. It is `noexcept` and catches all exceptions.
+    // CUDA kernels run after the call, on libtorch's current stream, whose order libtorch's allocator
+    // keeps too: memory that is freed meanwhile is given out again to later work only.
     // `out` is written if and only if null comes back.
     let message = unsafe {
         ddpo_group_norm_silu(
@@ -142,6 +146,14 @@ pub(crate) fn libtorch_path() -> [c_char; 1024] {
     out
 }
 
+pub(crate) fn free_memory(index: i32) -> Option<u64> {
+    let mut free = 0;
+    // SAFETY: the pointer is to a number of this frame. The call is `noexcept` and asks CUDA's runtime,
+    // which checks the index.
+    let known = unsafe { ddpo_free_memory(index, &mut free) };
+    known.then_some(free)
+}
+
 pub(crate) fn nccl_version() -> i32 {
     // SAFETY: the call is `noexcept` and asks NCCL only if it is loaded.
     unsafe { ddpo_nccl_version() }
@@ -172,18 +184,10 @@ pub(crate) fn numerics() -> Result<RawSwitches, TchError> {
 /// Returns a call's message as an error.
 ///
 /// # Safety
-/// `message` is null or a string made by `strdup` that nobody else frees.
+/// As [`take_message`].
 unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
-    if message.is_null() {
-        return Ok(());
-    }
-    // SAFETY: the string ends with a zero byte, is copied, and is freed once.
-    let text = unsafe {
-        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-        ddpo_free_message(message);
-        text
-    };
-    Err(TchError::Torch(text))
+    // SAFETY: this function's own condition.
+    unsafe { take_message(message) }.map_or(Ok(()), |text| Err(TchError::Torch(text)))
 }
 
 /// Returns the tensor of a call, or its message as an error.
@@ -195,4 +199,20 @@ unsafe fn answer(message: *mut c_char, out: *mut C_tensor) -> Result<Tensor, Tch
     unsafe { done(message) }?;
     // SAFETY: `out` is a tensor made by `new` for this caller, which tch deletes when dropped.
     Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+/// Takes over a message from C++; `None` for null.
+///
+/// # Safety
+/// `message` is null, or memory by `malloc` that ends in a zero and that nobody else frees.
+pub(crate) unsafe fn take_message(message: *mut c_char) -> Option<String> {
+    if message.is_null() {
+        return None;
+    }
+    // SAFETY: the string is copied and then freed once.
+    unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        ddpo_free_message(message);
+        Some(text)
+    }
 }

@@ -157,6 +157,12 @@ pub fn libtorch_path() -> Option<String> {
     Some(text(&ffi::libtorch_path())).filter(|path| !path.is_empty())
 }
 
+/// Returns the free bytes of the CUDA device of this index, as `torch.cuda.mem_get_info` of PyTorch 2.11.
+#[must_use]
+pub fn free_memory(index: usize) -> Option<u64> {
+    ffi::free_memory(i32::try_from(index).ok()?)
+}
+
 /// Returns NCCL's version number, such as 22809; `None` where [`cuda`] has not loaded it.
 #[must_use]
 pub fn nccl_version() -> Option<i32> {

@@ -1,7 +1,7 @@
 //! The fused operator against libtorch's group norm and SiLU: values and gradients.
 
 use ddpo_kernels::{GroupNormSilu, f_group_norm_silu, group_norm_silu};
-use tch::{Device, Kind, Tensor};
+use tch::{Cuda, Device, Kind, Tensor};
 
 /// Batch, channels, height, width, groups: one chunk and several, odd sides, one group, a group a
 /// channel, groups that no vector divides.
@@ -43,6 +43,19 @@ impl Case {
         }
     }
 
+    fn on(&self, device: Device) -> Self {
+        let to = |tensor: &Tensor| tensor.to_device(device);
+        let Self { x, shift, weight, bias, dy, groups } = self;
+        Self {
+            x: to(x),
+            shift: to(shift),
+            weight: to(weight),
+            bias: to(bias),
+            dy: to(dy),
+            groups: *groups,
+        }
+    }
+
     fn norm(&self) -> GroupNormSilu<'_> {
         let Self { groups, weight, bias, shift, .. } = self;
         GroupNormSilu { groups: *groups, weight, bias, eps: 1e-6, shift: Some(shift) }
@@ -78,7 +91,7 @@ fn gap(found: &Tensor, expected: &Tensor) -> f64 {
     (found - expected).abs().max().double_value(&[]) / scale
 }
 
-fn agree(kind: Kind, tolerance: f64) {
+fn agree(device: Device, kind: Kind, tolerance: f64) {
     for shape in SHAPES {
         let case = Case::new(shape, kind);
         // The values that both types stand for, worked out in f64.
@@ -93,9 +106,12 @@ fn agree(kind: Kind, tolerance: f64) {
             ..exact
         };
         let expected = exact.run(of_libtorch);
+        let case = case.on(device);
         let found = case.run(|case| group_norm_silu(&case.x, case.norm()));
+        let again = case.run(|case| group_norm_silu(&case.x, case.norm()));
+        assert_eq!(found, again, "{shape:?} {kind:?}: a second run gives other bits");
         for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            let gap = gap(found, expected);
+            let gap = gap(&found.to_device(Device::Cpu), expected);
             assert!(gap <= tolerance, "{shape:?} {kind:?} value {index}: {gap}");
         }
     }
@@ -103,13 +119,24 @@ fn agree(kind: Kind, tolerance: f64) {
 
 #[test]
 fn f32_agrees_with_libtorch_in_f64() {
-    agree(Kind::Float, 1e-5);
+    agree(Device::Cpu, Kind::Float, 1e-5);
 }
 
 /// One rounding to 8 bits of mantissa at the end, where libtorch rounds after each operator.
 #[test]
 fn bfloat16_is_one_rounding_away() {
-    agree(Kind::BFloat16, 4.1e-3);
+    agree(Device::Cpu, Kind::BFloat16, 4.1e-3);
+}
+
+/// Without a GPU, `tests/cuda_emulated.rs` stands in for this test.
+#[test]
+fn cuda_agrees_with_libtorch_in_f64() {
+    if !Cuda::is_available() {
+        println!("skipped: this machine has no CUDA device");
+        return;
+    }
+    agree(Device::Cuda(0), Kind::Float, 1e-5);
+    agree(Device::Cuda(0), Kind::BFloat16, 4.1e-3);
 }
 
 #[test]

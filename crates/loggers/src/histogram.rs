@@ -22,7 +22,6 @@ pub struct Histogram {
 
 impl Histogram {
     /// Returns the histogram of `values`; `None` if there are no values, or one is not finite.
-    #[must_use]
     pub fn of(values: impl IntoIterator<Item = f32>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().map(f64::from).collect();
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
@@ -45,7 +44,6 @@ impl Histogram {
     }
 
     /// Number of values.
-    #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 /// Returns every number in `value` with its path: keys and indices joined by `/`, such as
 /// `components/jpeg_kilobytes/mean` or `ratio_gap_by_step/3`. Null, text and booleans are left out.
-#[must_use]
 pub fn scalars(value: &Value) -> Vec<(String, f64)> {
     let mut found = Vec::new();
     collect(value, "", &mut found);

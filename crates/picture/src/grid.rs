@@ -67,7 +67,6 @@ const SHOWN_WIDTH: usize = 96;
 
 /// How a run lays out `count` pictures of `width` in a [`grid`]: columns, as many as there are rows
 /// or one more, and scale.
-#[must_use]
 pub fn square_layout(count: usize, width: usize) -> (usize, usize) {
     let columns = (count as f64).sqrt().ceil() as usize;
     (columns, (SHOWN_WIDTH / width.max(1)).max(1))
@@ -76,7 +75,6 @@ pub fn square_layout(count: usize, width: usize) -> (usize, usize) {
 /// Lays pictures out in rows on dark paper, with a title over them. Each pixel becomes a
 /// square of `scale` pixels (at least 1), without smoothing. Pictures of unequal size are
 /// centred in cells of the largest; labels and title are cut where they do not fit.
-#[must_use]
 pub fn grid(cells: &[Cell], columns: usize, scale: usize, title: &str) -> RgbImage {
     let scale = scale.max(1);
     let plan = Plan::of(cells, columns, scale, title);
@@ -106,7 +104,6 @@ pub fn grid(cells: &[Cell], columns: usize, scale: usize, title: &str) -> RgbIma
 /// The pictures of a [`grid`] that has a title and one line under each picture: the inverse, for
 /// pictures of one `size`, width and height, in that many `columns` at that `scale`. None where
 /// `sheet` is no such grid: every square has to be of one colour.
-#[must_use]
 pub fn cells_of(
     sheet: &RgbImage,
     count: usize,

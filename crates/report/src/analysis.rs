@@ -127,7 +127,6 @@ pub struct MapPoint {
 
 impl Analysis {
     /// Computes all numbers.
-    #[must_use]
     pub fn of(run: &Run, gallery: Option<&Gallery>) -> Self {
         let last = run.epochs.last();
         let sets = gallery.map(feature_sets).unwrap_or_default();
@@ -145,7 +144,6 @@ impl Analysis {
     }
 
     /// Returns the diversity that decides the verdict.
-    #[must_use]
     pub fn verdict(&self) -> Option<&DiversityLine> {
         self.diversity.first()
     }

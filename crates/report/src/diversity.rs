@@ -65,7 +65,6 @@ impl Verdict {
 
 impl Diversity {
     /// Measures the rows of `features` (an image a row) at the look-alike distance `alike`.
-    #[must_use]
     pub fn of(features: &DMatrix<f64>, alike: f64) -> Self {
         let squares = squared_distances(features, MOST);
         let size = squares.nrows();
@@ -77,14 +76,12 @@ impl Diversity {
     }
 
     /// Returns the share of `before`'s diversity that remains, by the excess of the Vendi score over 1.
-    #[must_use]
     pub fn left_of(&self, before: &Self) -> f64 {
         (self.vendi - 1.0).max(0.0) / (before.vendi - 1.0).max(f64::MIN_POSITIVE)
     }
 
     /// Classifies the change since `before`, at the look-alike distance `alike`. A set whose images
     /// were all the same from the start counts as kept.
-    #[must_use]
     pub fn verdict(&self, before: &Self, alike: f64) -> Verdict {
         let uniform_before = before.vendi <= 1.0 + 1e-9;
         if uniform_before {
@@ -102,7 +99,6 @@ impl Diversity {
 /// Returns the look-alike distance: the median distance from one of the first [`NEIGHBOURS`] rows to
 /// the nearest other one of them. If that is 0 (most images have a duplicate), returns the median
 /// distance over all pairs.
-#[must_use]
 pub fn look_alike_distance(features: &DMatrix<f64>) -> f64 {
     let squares = squared_distances(features, NEIGHBOURS);
     let nearest = squares.column_iter().enumerate().map(|(at, column)| {

@@ -79,49 +79,41 @@ pub struct EvaluationFolder {
 
 impl EvaluationFolder {
     /// Refers to the folder at `root`, which may not exist.
-    #[must_use]
     pub fn at(root: &Path) -> Self {
         Self { root: root.into() }
     }
 
     /// Returns the path of the folder.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// Returns the path of `evaluation.json`.
-    #[must_use]
     pub fn record_file(&self) -> PathBuf {
         self.root.join("evaluation.json")
     }
 
     /// Returns the path of `rewards.csv`.
-    #[must_use]
     pub fn rewards_file(&self) -> PathBuf {
         self.root.join("rewards.csv")
     }
 
     /// Returns the path of `reward_trajectory.csv`.
-    #[must_use]
     pub fn trajectory_file(&self) -> PathBuf {
         self.root.join("reward_trajectory.csv")
     }
 
     /// Returns the path of `summary.json`.
-    #[must_use]
     pub fn summary_file(&self) -> PathBuf {
         self.root.join("summary.json")
     }
 
     /// Returns the path of the image of one sample.
-    #[must_use]
     pub fn image(&self, checkpoint: &str, eta: f64, (seed, sample): (u64, u32)) -> PathBuf {
         self.root.join(format!("images/{checkpoint}/eta-{eta}/{seed}-{sample:06}.png"))
     }
 
     /// Returns the path of the features of one group.
-    #[must_use]
     pub fn features(&self, checkpoint: &str, eta: f64) -> PathBuf {
         self.root.join(format!("features/{checkpoint}/eta-{eta}.npy"))
     }
@@ -172,7 +164,6 @@ fn scored(row: &[String]) -> Option<ScoredImage> {
 }
 
 /// Returns the text of `rewards.csv`.
-#[must_use]
 pub fn rewards_csv(sheet: &ScoreSheet) -> String {
     let keys = KEYS.map(str::to_owned).to_vec();
     let row = |image: &ScoredImage| {

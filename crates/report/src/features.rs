@@ -12,7 +12,6 @@ pub const SIDE: usize = 32;
 
 /// Returns the pixels of each image as a row, averaged over squares down to at most [`SIDE`] a side,
 /// levels from 0 to 1. All images have the size of the first.
-#[must_use]
 pub fn pixels(images: &[RgbImage]) -> DMatrix<f64> {
     let small = images.iter().map(|image| {
         let side = image.width().max(image.height());
@@ -25,7 +24,6 @@ pub fn pixels(images: &[RgbImage]) -> DMatrix<f64> {
 }
 
 /// Returns the rows minus their mean row.
-#[must_use]
 pub fn centred(rows: &DMatrix<f64>) -> DMatrix<f64> {
     let mean = rows.row_mean();
     let mut centred = rows.clone();
@@ -36,7 +34,6 @@ pub fn centred(rows: &DMatrix<f64>) -> DMatrix<f64> {
 /// Returns the coordinates of each row on the first two principal components (centred, not scaled),
 /// and the share of the variance on each. The sign of an axis makes its coordinate of largest
 /// magnitude positive.
-#[must_use]
 pub fn principal(features: &DMatrix<f64>) -> (Vec<[f64; 2]>, [f64; 2]) {
     let mut points = vec![[0.0; 2]; features.nrows()];
     let mut shares = [0.0; 2];
@@ -60,7 +57,6 @@ pub fn principal(features: &DMatrix<f64>) -> (Vec<[f64; 2]>, [f64; 2]) {
 }
 
 /// Encodes rows of f32 as a `.npy` file, version 1.0.
-#[must_use]
 pub fn to_npy(rows: &[Vec<f32>]) -> Vec<u8> {
     let width = rows.first().map_or(0, Vec::len);
     let shape = format!("({}, {width})", rows.len());

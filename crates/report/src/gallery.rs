@@ -28,7 +28,6 @@ pub struct Shown {
 
 impl Shown {
     /// Describes the checkpoint by its epoch, or else by its name.
-    #[must_use]
     pub fn when(&self) -> String {
         match self.epoch {
             Some(0) => "before training".into(),
@@ -53,14 +52,12 @@ pub struct Gallery {
 
 impl Gallery {
     /// Returns the first and the last checkpoint; `None` if there are fewer than two.
-    #[must_use]
     pub fn ends(&self) -> Option<(&Shown, &Shown)> {
         let (first, last) = (self.checkpoints.first()?, self.checkpoints.last()?);
         (self.checkpoints.len() > 1).then_some((first, last))
     }
 
     /// Returns all scores as one sheet.
-    #[must_use]
     pub fn sheet(&self) -> ScoreSheet {
         let images = self.checkpoints.iter().flat_map(|one| one.scores.iter().cloned()).collect();
         ScoreSheet { columns: self.columns.clone(), images }

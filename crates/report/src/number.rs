@@ -1,7 +1,6 @@
 //! Numbers as text for readers.
 
 /// Formats a number with four significant digits.
-#[must_use]
 pub fn number(value: f64) -> String {
     let size = value.abs();
     minus(match size {
@@ -15,13 +14,11 @@ pub fn number(value: f64) -> String {
 }
 
 /// Formats a number with four significant digits and its sign.
-#[must_use]
 pub fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{}", number(value)) } else { number(value) }
 }
 
 /// Replaces a leading hyphen by a minus sign.
-#[must_use]
 pub fn minus(text: String) -> String {
     text.replacen('-', "\u{2212}", usize::from(text.starts_with('-')))
 }

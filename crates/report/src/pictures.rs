@@ -9,7 +9,6 @@ use std::path::Path;
 
 /// Averages each square of `by` pixels a side to one pixel. Squares at the right and the bottom edge
 /// may be smaller. Returns the image unchanged if `by` is 1.
-#[must_use]
 pub fn shrink(image: &RgbImage, by: usize) -> RgbImage {
     if by <= 1 {
         return image.clone();
@@ -33,7 +32,6 @@ pub fn shrink(image: &RgbImage, by: usize) -> RgbImage {
 }
 
 /// Enlarges each pixel to a square of `by` pixels a side.
-#[must_use]
 pub fn enlarge(image: &RgbImage, by: usize) -> RgbImage {
     let by = by.max(1);
     let (width, height) = (image.width() * by, image.height() * by);

@@ -6,7 +6,6 @@ use crate::table::Table;
 use ddpo_rollout::reward::RewardSpec;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// File with one line per epoch.
@@ -25,15 +24,6 @@ pub struct Run {
     pub epochs: Vec<Epoch>,
     /// `eval/rewards.jsonl`.
     pub evaluations: Vec<EvaluationLine>,
-}
-
-/// Mean and spread of a component.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Component {
-    /// Mean.
-    pub mean: f64,
-    /// Unbiased standard deviation.
-    pub std: f64,
 }
 
 /// The fields of a line of `metrics.jsonl` that a report uses.
@@ -78,9 +68,6 @@ pub struct EvaluationLine {
     pub reward_mean: f64,
     /// Standard deviation.
     pub reward_std: f64,
-    /// Components, including held-out rewards.
-    #[serde(default)]
-    pub components: BTreeMap<String, Component>,
 }
 
 impl Run {
@@ -117,7 +104,6 @@ impl Run {
     }
 
     /// Returns a setting as text; empty if it is not set.
-    #[must_use]
     pub fn setting(&self, key: &str) -> String {
         match self.settings.get(key) {
             Some(toml::Value::String(text)) => text.clone(),
@@ -127,14 +113,12 @@ impl Run {
     }
 
     /// Returns a numeric setting.
-    #[must_use]
     pub fn number(&self, key: &str) -> Option<f64> {
         let value = self.settings.get(key)?;
         value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
     }
 
     /// Returns the reward expression, or the task if there is none.
-    #[must_use]
     pub fn reward(&self) -> String {
         match self.setting("reward") {
             empty if empty.is_empty() => self.setting("task"),
@@ -143,7 +127,6 @@ impl Run {
     }
 
     /// Returns the unit of the reward.
-    #[must_use]
     pub fn reward_unit(&self) -> &'static str {
         match self.reward().as_str() {
             "jpeg compressibility" => "\u{2212}kB",
@@ -168,13 +151,11 @@ impl Run {
     }
 
     /// Returns the path of the grid of the evaluation after `epoch` epochs.
-    #[must_use]
     pub fn evaluation_grid(&self, epoch: u32) -> PathBuf {
         self.root.join(format!("eval/epoch-{epoch:06}.png"))
     }
 
     /// Returns the name of the folder.
-    #[must_use]
     pub fn name(&self) -> String {
         let whole = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
         whole.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())

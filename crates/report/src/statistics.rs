@@ -9,13 +9,11 @@ pub const RESAMPLES: usize = 10_000;
 pub const LEVEL: f64 = 0.95;
 
 /// Returns the mean; 0 for no values.
-#[must_use]
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 /// Returns the unbiased standard deviation (n - 1); 0 for a single value.
-#[must_use]
 pub fn deviation(values: &[f64]) -> f64 {
     let centre = mean(values);
     let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
@@ -23,7 +21,6 @@ pub fn deviation(values: &[f64]) -> f64 {
 }
 
 /// Returns the quantile `share` of sorted values with linear interpolation, numpy's default.
-#[must_use]
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let place = share * last as f64;
@@ -33,7 +30,6 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// Returns the values in ascending order.
-#[must_use]
 pub fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -56,7 +52,6 @@ pub struct Difference {
 /// Draw `i` of all draws, counted through every resample, is the word `i` of SplitMix64 with state
 /// `seed`; it picks the difference at `(word >> 32) * n >> 32`. The ends are the quantiles
 /// `(1 - LEVEL) / 2` and `(1 + LEVEL) / 2` of the [`RESAMPLES`] means.
-#[must_use]
 pub fn bootstrap(differences: &[f64], seed: u64) -> Difference {
     let count = differences.len();
     let mut state = seed;

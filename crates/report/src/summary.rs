@@ -131,7 +131,6 @@ pub struct ClassShare {
 
 impl ScoreSheet {
     /// Returns the groups in their order.
-    #[must_use]
     pub fn groups(&self) -> Vec<&[ScoredImage]> {
         let same = |a: &ScoredImage, b: &ScoredImage| {
             a.checkpoint == b.checkpoint && a.eta.to_bits() == b.eta.to_bits()
@@ -140,7 +139,6 @@ impl ScoreSheet {
     }
 
     /// Computes the summary with the bootstrap seed `seed`.
-    #[must_use]
     pub fn summary(&self, rewards: &[String], seed: u64) -> Summary {
         let groups = self.groups();
         let first = groups.first().map(|group| group[0].checkpoint.clone()).unwrap_or_default();
@@ -191,7 +189,6 @@ impl ScoreSheet {
     }
 
     /// Computes the shares by class of each classifier among the columns.
-    #[must_use]
     pub fn classifiers(&self, group: &[ScoredImage]) -> Vec<Classes> {
         let predicted = self.columns.iter().enumerate();
         let predicted =
@@ -213,7 +210,6 @@ impl ScoreSheet {
 }
 
 /// Returns one column of a group.
-#[must_use]
 pub fn column(group: &[ScoredImage], at: usize) -> Vec<f64> {
     group.iter().map(|image| f64::from(image.values[at])).collect()
 }

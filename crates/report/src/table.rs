@@ -29,13 +29,11 @@ impl Table {
     }
 
     /// Returns the position of a column.
-    #[must_use]
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|name| name == column)
     }
 
     /// Returns the text of the file.
-    #[must_use]
     pub fn to_csv(&self) -> String {
         let mut writer = WriterBuilder::new().flexible(true).from_writer(Vec::new());
         for record in std::iter::once(&self.columns).chain(&self.rows) {

@@ -99,33 +99,21 @@ pub enum RewardError {
     },
 }
 
-impl From<VisionError> for RewardError {
-    fn from(error: VisionError) -> Self {
-        Self::Vision(Box::new(error))
-    }
+/// Boxes an error that would make every result large.
+macro_rules! boxed {
+    ($($source:ident => $variant:ident),+) => {
+        $(impl From<$source> for RewardError {
+            fn from(error: $source) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })+
+    };
 }
 
-impl From<ScriptError> for RewardError {
-    fn from(error: ScriptError) -> Self {
-        Self::Script(Box::new(error))
-    }
-}
-
-impl From<ServerError> for RewardError {
-    fn from(error: ServerError) -> Self {
-        Self::Server(Box::new(error))
-    }
-}
-
-impl From<PinError> for RewardError {
-    fn from(error: PinError) -> Self {
-        Self::Pin(Box::new(error))
-    }
-}
+boxed!(VisionError => Vision, ScriptError => Script, ServerError => Server, PinError => Pin);
 
 impl RewardError {
     /// Whether it says nothing of the images: they may well be scored later.
-    #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Server(error) => error.is_passing(),
@@ -135,7 +123,6 @@ impl RewardError {
     }
 
     /// Whether a reward or a component came that is no number.
-    #[must_use]
     pub fn is_not_finite(&self) -> bool {
         match self {
             Self::NotFinite { .. } => true,
@@ -146,7 +133,6 @@ impl RewardError {
     }
 
     /// Whether somebody called the scoring off.
-    #[must_use]
     pub fn is_called_off(&self) -> bool {
         match self {
             Self::Server(error) => matches!(**error, ServerError::CalledOff(_)),

@@ -18,7 +18,6 @@ pub struct Mixture {
 
 impl Mixture {
     /// Makes the sum of `expression` from one model for each of its terms.
-    #[must_use]
     pub fn new(expression: &RewardExpression, models: Vec<Box<dyn RewardModel>>) -> Self {
         let parts = expression
             .terms()

@@ -59,13 +59,9 @@ fn open_source(
     runtime: &RewardRuntime,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Box<dyn RewardModel>, RewardError> {
-    let threads = runtime.threads;
     Ok(match source {
-        RewardSource::Task(Task::JpegCompressibility) => {
-            Box::new(JpegReward::compressibility(threads)?)
-        }
-        RewardSource::Task(Task::JpegIncompressibility) => {
-            Box::new(JpegReward::incompressibility(threads)?)
+        RewardSource::Task(task @ (Task::JpegCompressibility | Task::JpegIncompressibility)) => {
+            Box::new(JpegReward::new(*task, runtime.threads)?)
         }
         RewardSource::Task(Task::AestheticScore) => {
             let networks = aesthetic(spec)?;

@@ -14,7 +14,6 @@ pub struct Part {
 
 impl Part {
     /// Names `model` `label`.
-    #[must_use]
     pub fn new(label: String, model: Box<dyn RewardModel>) -> Self {
         Self { label, model }
     }
@@ -33,7 +32,6 @@ impl Part {
 
     /// Returns a score of this reward as components: the reward by its label, then its own components, named
     /// `LABEL/COMPONENT`.
-    #[must_use]
     pub fn components(&self, score: Score) -> Vec<Component> {
         let inner = score
             .components
@@ -44,7 +42,6 @@ impl Part {
     }
 
     /// Returns the names of [`components`](Self::components), as far as the model knows them in advance.
-    #[must_use]
     pub fn names(&self) -> Vec<String> {
         let inner = self.model.describe().components;
         let inner = inner.iter().map(|name| self.inner_name(name));

@@ -36,13 +36,11 @@ impl Rewards {
     }
 
     /// Takes one model, with nothing held out.
-    #[must_use]
     pub fn alone(reward: Box<dyn RewardModel>) -> Self {
         Self { reward, held_out: Vec::new() }
     }
 
     /// Returns name, unit and components of the reward.
-    #[must_use]
     pub fn describe(&self) -> RewardDescription {
         self.reward.describe()
     }

@@ -17,7 +17,6 @@ pub struct RewardRuntime {
 
 impl RewardRuntime {
     /// Runs on the CPU with `threads` threads.
-    #[must_use]
     pub fn on_threads(threads: usize) -> Self {
         Self { device: Device::Cpu, threads, waiting: Waiting::default() }
     }

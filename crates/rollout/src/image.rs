@@ -102,19 +102,16 @@ impl RgbImage {
     }
 
     /// Width in pixels.
-    #[must_use]
     pub fn width(&self) -> usize {
         self.width
     }
 
     /// Height in pixels.
-    #[must_use]
     pub fn height(&self) -> usize {
         self.height
     }
 
     /// Interleaved RGB, `width * height * 3` values.
-    #[must_use]
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }

@@ -29,6 +29,25 @@ pub enum MatmulPrecision {
     Medium,
 }
 
+/// What computes group norms with the SiLU behind them on GPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormKernel {
+    /// libtorch's operators.
+    #[default]
+    Libtorch,
+    /// One kernel for both, compiled when the run begins.
+    Fused,
+}
+
+impl NormKernel {
+    /// Returns whether this is the default. Files leave it out then.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A name that belongs to no precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("expected highest, high or medium")]

@@ -1,7 +1,7 @@
 //! What the learner asks of the samplers: a batch of samples, and the weights to draw them with.
 
 use crate::noise::Purpose;
-use crate::numerics::Numerics;
+use crate::numerics::{NormKernel, Numerics};
 use crate::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -67,7 +67,6 @@ pub struct WorkOrder {
 
 impl WorkOrder {
     /// The coordinates of its samples, in the order of the batch.
-    #[must_use]
     pub fn coordinates(&self) -> Vec<SampleCoordinates> {
         let (run_seed, epoch) = (self.run_seed, self.epoch);
         let of = |&sample| SampleCoordinates { run_seed, epoch, sample };
@@ -101,6 +100,9 @@ pub struct RunSpec {
     /// The arithmetic of the UNet.
     #[serde(default, skip_serializing_if = "Numerics::is_default")]
     pub numerics: Numerics,
+    /// What computes norms on GPUs.
+    #[serde(default, skip_serializing_if = "NormKernel::is_default")]
+    pub norm_kernel: NormKernel,
     /// The reward that trajectories are scored with.
     pub task: String,
 }

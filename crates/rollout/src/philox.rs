@@ -16,7 +16,6 @@ pub type Words = [u32; LANES];
 
 /// The outputs for the counters `first..first + LANES` in the lowest word; the upper three words
 /// are `upper`. Element `[w][lane]` is output word `w` of counter `first + lane`.
-#[must_use]
 pub fn blocks(key: u64, first: u32, upper: [u32; 3]) -> [Words; 4] {
     let mut c0: Words = std::array::from_fn(|lane| first.wrapping_add(lane as u32));
     let mut c1: Words = [upper[0]; LANES];

@@ -22,7 +22,6 @@ pub struct Component {
 
 impl Score {
     /// A score with no components.
-    #[must_use]
     pub fn plain(reward: f32) -> Self {
         Self { reward, components: Vec::new() }
     }

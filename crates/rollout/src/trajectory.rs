@@ -36,7 +36,6 @@ pub struct Digest(pub [u8; 32]);
 
 impl Digest {
     /// The digest of some bytes.
-    #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
@@ -257,25 +256,21 @@ impl Trajectory {
     }
 
     /// Where it came from.
-    #[must_use]
     pub fn header(&self) -> &TrajectoryHeader {
         &self.header
     }
 
     /// The T + 1 states, x_T first, each `[C, H, W]` in the header's dtype, little endian.
-    #[must_use]
     pub fn states(&self) -> &[Bytes] {
         &self.states
     }
 
     /// Log-probability of each random transition, mean over dimensions, in nats.
-    #[must_use]
     pub fn log_probs(&self) -> &[f32] {
         &self.log_probs
     }
 
     /// The image state x_0 in f32, `[C, H, W]`.
-    #[must_use]
     pub fn final_state(&self) -> Vec<f32> {
         let bytes: &[u8] = self.states.last().map_or(&[], |state| state);
         decode(bytes, self.header.dtype)
@@ -305,7 +300,6 @@ fn first<const N: usize>(bytes: &[u8], found: impl Fn([u8; N]) -> bool) -> Optio
 }
 
 /// Widens little-endian values of `dtype` to f32.
-#[must_use]
 pub fn decode(bytes: &[u8], dtype: StateDtype) -> Vec<f32> {
     let halves = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
     match dtype {

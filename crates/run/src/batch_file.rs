@@ -155,19 +155,16 @@ impl BatchFile {
     }
 
     /// Denoising steps of the trajectories.
-    #[must_use]
     pub fn steps(&self) -> usize {
         self.timesteps.len()
     }
 
     /// The rewards, in sample order.
-    #[must_use]
     pub fn rewards(&self) -> &[f32] {
         &self.rewards
     }
 
     /// Height and width are the model's, channels too: (C, H, W).
-    #[must_use]
     pub fn shape(&self) -> StateShape {
         let side = |index: usize| self.states.size()[index] as usize;
         StateShape { channels: side(2), height: side(3), width: side(4) }

@@ -56,7 +56,6 @@ pub struct RunState {
 
 impl RunState {
     /// The state of `learner` after `epoch` epochs of `samples` samples each.
-    #[must_use]
     pub fn of(learner: &Learner, epoch: u32, samples: usize, settings: serde_json::Value) -> Self {
         let position = learner.position();
         let last = epoch.saturating_sub(1);
@@ -207,7 +206,6 @@ fn detached(entries: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
 }
 
 /// Whether `folder` has the state of a run, and not a model alone.
-#[must_use]
 pub fn has_state(folder: &Path) -> bool {
     folder.join(STATE).is_file()
 }

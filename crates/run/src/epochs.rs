@@ -11,6 +11,7 @@ use crate::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::settings::Settings;
 use crate::{evaluation, pictures, summary};
 use ddpo_algorithm::report::UpdateReport;
+use ddpo_diffusion::device;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{Track, WeightsId};
@@ -203,6 +204,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
             eval_components: evaluation.map(|eval| eval.components.clone()).unwrap_or_default(),
             seconds,
             peak_memory_bytes: peak_bytes().unwrap_or(0),
+            peak_device_memory_bytes: device::peak_memory(self.run.device()),
         };
         let OpenRun { learner, logs, metrics: lines, folder, epoch, .. } = &mut self.run;
         lines.push(&metrics)?;

@@ -55,14 +55,12 @@ impl Evaluations {
     }
 
     /// The mean reward after `epoch` epochs, if there was an evaluation.
-    #[must_use]
     pub fn mean_after(&self, epoch: u32) -> Option<f64> {
         let found = self.list.iter().find(|one| one.epoch == epoch);
         found.map(|one| one.rewards.reward_mean)
     }
 
     /// The first and the last evaluation.
-    #[must_use]
     pub fn ends(&self) -> Option<(&Evaluation, &Evaluation)> {
         Some((self.list.first()?, self.list.last()?))
     }
@@ -122,7 +120,6 @@ fn check_held_out(plan: &Plan, scored: &[ScoredTrajectory]) -> Result<(), RunErr
 }
 
 /// A network with the averaged weights, if the learner keeps some.
-#[must_use]
 pub fn averaged(learner: &Learner) -> Option<UNet> {
     let entries = learner.ema()?.entries();
     let network = learner.policy().network();
@@ -133,7 +130,6 @@ pub fn averaged(learner: &Learner) -> Option<UNet> {
 }
 
 /// The request for all evaluation samples.
-#[must_use]
 pub fn request<'a>(plan: &Plan, weights: Weights<'a>) -> Request<'a> {
     let on_interrupt = match weights.id.version == PolicyVersion::default() {
         true => OnInterrupt::Abandon,

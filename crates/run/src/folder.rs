@@ -29,13 +29,11 @@ impl RunFolder {
     }
 
     /// The folder of a run to go on with.
-    #[must_use]
     pub fn existing(root: &Path) -> Self {
         Self { root: root.into() }
     }
 
     /// Whether a run has begun here.
-    #[must_use]
     pub fn holds_run(&self) -> bool {
         Self::settings_file(&self.root).exists()
     }
@@ -71,31 +69,26 @@ impl RunFolder {
     }
 
     /// `run.toml` of the run in `root`.
-    #[must_use]
     pub fn settings_file(root: &Path) -> PathBuf {
         root.join("run.toml")
     }
 
     /// The folder itself.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// `metrics.jsonl`.
-    #[must_use]
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
 
     /// `samples/epoch-NNNNNN.png`.
-    #[must_use]
     pub fn samples(&self, epoch: u32) -> PathBuf {
         self.root.join(format!("samples/epoch-{epoch:06}.png"))
     }
 
     /// A file of the evaluation after `epoch` epochs.
-    #[must_use]
     pub fn eval(&self, epoch: u32, extension: &str) -> PathBuf {
         self.root.join(format!("eval/epoch-{epoch:06}.{extension}"))
     }
@@ -111,19 +104,16 @@ impl RunFolder {
     }
 
     /// `tensorboard`: its event files, where they were asked for.
-    #[must_use]
     pub fn tensorboard(&self) -> PathBuf {
         self.root.join("tensorboard")
     }
 
     /// `checkpoints/epoch-NNNNNN`.
-    #[must_use]
     pub fn checkpoint(&self, epoch: u32) -> PathBuf {
         self.root.join(format!("checkpoints/epoch-{epoch:06}"))
     }
 
     /// `checkpoints/best`.
-    #[must_use]
     pub fn best(&self) -> PathBuf {
         self.root.join("checkpoints/best")
     }

@@ -5,6 +5,7 @@
 //! opened first ([`open`]), which loads everything and writes nothing, and then trained ([`train`]).
 
 pub mod batch_file;
+pub mod batch_size;
 pub mod card;
 pub mod checkpoint;
 pub mod embedded;

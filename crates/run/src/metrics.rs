@@ -23,7 +23,6 @@ pub struct RewardSummary {
 
 impl RewardSummary {
     /// Sums up rewards; there is at least one.
-    #[must_use]
     pub fn of(rewards: &[f32]) -> Self {
         let n = rewards.len() as f64;
         let mean = rewards.iter().map(|&r| f64::from(r)).sum::<f64>() / n;
@@ -50,7 +49,6 @@ pub struct ComponentSummary {
 pub type Components = BTreeMap<String, ComponentSummary>;
 
 /// Sums up every component of these scores.
-#[must_use]
 pub fn components(scored: &[ScoredTrajectory]) -> Components {
     let mut values: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
     for component in scored.iter().flat_map(|one| &one.score.components) {
@@ -102,6 +100,9 @@ pub struct EpochMetrics {
     pub seconds: Seconds,
     /// Largest resident memory of the process so far.
     pub peak_memory_bytes: u64,
+    /// Most bytes that tensors have taken on the run's GPU so far; absent on a CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_device_memory_bytes: Option<u64>,
 }
 
 /// The file and its lines.
@@ -130,7 +131,6 @@ impl MetricsFile {
     }
 
     /// The last line.
-    #[must_use]
     pub fn last(&self) -> Option<EpochMetrics> {
         serde_json::from_str(self.text.lines().last()?).ok()
     }

@@ -3,7 +3,7 @@
 use crate::embedded;
 use ddpo_checkpoint::{
     LayoutError, LoadError, PipelineFolder, ResolveError, TensorFile, TensorFileError, UnpackError,
-    load_into, modern_attention_name, open_pipeline, resolve_with_progress,
+    load_into, modern_attention_name, open_pipeline, resolve,
 };
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_diffusion::unet::UNet;
@@ -97,7 +97,7 @@ impl Model {
             .transpose()?;
         let root = match &embedded {
             Some(folder) => folder.path().to_owned(),
-            None => resolve_with_progress(name, progress)?,
+            None => resolve(name, progress)?,
         };
         let folder = open_pipeline(&root)?;
         let in_unet = |source| ModelError::UNet { name: name.into(), source };
@@ -117,14 +117,18 @@ impl Model {
         Ok(Self { name: name.into(), folder, _embedded: embedded, unet, scheduler, shape })
     }
 
-    /// The name that it was asked for by.
+    /// The UNet's config.
     #[must_use]
+    pub fn config(&self) -> &UNetConfig {
+        &self.unet
+    }
+
+    /// The name that it was asked for by.
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The folder that it was found in; of a name on the Hub, the commit's in the cache.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.folder.root
     }
@@ -157,13 +161,11 @@ impl Model {
     }
 
     /// The text of `scheduler_config.json`, to be saved again as it was.
-    #[must_use]
     pub fn scheduler_text(&self) -> &str {
         &self.folder.scheduler_config
     }
 
     /// The text of `unet/config.json`, for whoever builds the same network elsewhere.
-    #[must_use]
     pub fn unet_text(&self) -> &str {
         &self.folder.unet_config
     }

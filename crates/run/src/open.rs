@@ -59,6 +59,7 @@ impl<'a> OpenRun<'a> {
     ) -> Result<Self, RunError> {
         let lock = folder.holds_run().then(|| RunLock::take(folder.root())).transpose()?;
         let device = device::open(&plan.settings.device, plan.numerics())?;
+        device::choose_norm_kernel(plan.settings.norm_kernel, device, plan.kind())?;
         progress.aside(&format!("device: {}", device::describe(&plan.settings.device, device)));
         let threads = device::set_threads(plan.settings.threads)?;
         let model = Model::open(&plan.settings.ddpm_ckpt, &mut |line| progress.aside(line))?;
@@ -93,31 +94,26 @@ impl<'a> OpenRun<'a> {
     }
 
     /// The pretrained model.
-    #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
     }
 
     /// The learner, with the weights that the run goes on from.
-    #[must_use]
     pub fn learner(&self) -> &Learner {
         &self.learner
     }
 
     /// Epochs completed.
-    #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
     /// The device that it runs on.
-    #[must_use]
     pub fn device(&self) -> Device {
         self.device
     }
 
     /// CPU threads that it runs on.
-    #[must_use]
     pub fn threads(&self) -> usize {
         self.threads
     }
@@ -180,7 +176,11 @@ impl<'a> OpenRun<'a> {
     }
 }
 
-fn new_learner(
+/// Makes the learner of a run, with the weights of the pretrained `model`.
+///
+/// # Errors
+/// [`RunError`] by what cannot be loaded.
+pub fn new_learner(
     plan: &Plan,
     model: &Model,
     device: Device,

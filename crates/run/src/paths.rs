@@ -7,7 +7,6 @@ use std::path::Path;
 
 /// Returns `settings` with absolute paths for the folders and files that they name. Other names, such
 /// as those of repositories on the Hub, stay.
-#[must_use]
 pub fn with_absolute_paths(settings: &Settings) -> Settings {
     let absolute = |path: &Path| path.to_str().map(str::to_owned);
     with_scripts(with_folders(settings, absolute), |path| {
@@ -17,7 +16,6 @@ pub fn with_absolute_paths(settings: &Settings) -> Settings {
 
 /// Returns `settings` without paths: folders and files by their last names, the run's own folder as
 /// `.`. A checkpoint records these, so that the same run gives the same bytes in any folder.
-#[must_use]
 pub fn without_paths(settings: &Settings) -> Settings {
     let settings = Settings { output_dir: ".".into(), ..settings.clone() };
     let last = |path: &Path| path.file_name()?.to_str().map(str::to_owned);

@@ -57,7 +57,6 @@ pub fn write(
 }
 
 /// Mean reward.
-#[must_use]
 pub fn mean(scored: &[ScoredTrajectory]) -> f64 {
     let sum: f64 = scored.iter().map(|one| f64::from(one.score.reward)).sum();
     sum / scored.len().max(1) as f64

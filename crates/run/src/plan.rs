@@ -1,5 +1,6 @@
 //! From settings to what the engines take, with the checks that concern more than one of them.
 
+use crate::batch_size::BatchSize;
 use crate::settings::{RewardCompat, Settings};
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_algorithm::config::{InvalidSetting, LearnerConfig, OldLogProbs, RewardScale};
@@ -40,13 +41,12 @@ impl Plan {
         let rewards = rewards(&settings);
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
-        let sample_batch = settings.sample_batch_size.unwrap_or(settings.batch_size);
+        let sample_batch = number(settings.sample_batch_size, &settings);
         at_least_one("sample_batch_size", sample_batch)?;
         Ok(Self { settings, rewards, learner, sample_batch })
     }
 
     /// The type that the UNet runs in.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         self.settings.dtype.kind()
     }
@@ -58,7 +58,6 @@ impl Plan {
     }
 
     /// The learning rate over `epochs` epochs of `samples` samples.
-    #[must_use]
     pub fn learning_rate(&self, epochs: u32, samples: usize) -> LearningRate {
         let batches = (samples / self.settings.batch_size) as u64;
         LearningRate {
@@ -82,13 +81,11 @@ impl Plan {
     }
 
     /// The folder of the run.
-    #[must_use]
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(&self.settings.output_dir)
     }
 
     /// Whether the pretrained model is needed beside the one that is trained.
-    #[must_use]
     pub fn needs_reference(&self) -> bool {
         self.learner.kl_coef > 0.0 || self.learner.kl_stop.is_some()
     }
@@ -173,12 +170,17 @@ fn rewards(settings: &Settings) -> RewardSettings {
     }
 }
 
+/// The size of a batch; `batch_size` where it is not set, or `auto` and not settled yet.
+fn number(size: Option<BatchSize>, settings: &Settings) -> usize {
+    size.and_then(BatchSize::number).unwrap_or(settings.batch_size)
+}
+
 /// Whose log-probabilities of the sampling policy are taken where no setting says it: kernels of bf16 and
 /// TF32 differ visibly with the shape of a batch, so the learner's where its shape is not the sampler's.
 fn old_log_probs(settings: &Settings) -> OldLogProbs {
     let Settings { num_samples_per_epoch: samples, batch_size, .. } = *settings;
-    let drawn = settings.sample_batch_size.unwrap_or(batch_size);
-    let trained = settings.micro_batch_size.unwrap_or(batch_size);
+    let drawn = number(settings.sample_batch_size, settings);
+    let trained = number(settings.micro_batch_size, settings);
     let is_exact =
         settings.dtype == Dtype::F32 && settings.matmul_precision == MatmulPrecision::Highest;
     let same_shapes = drawn == trained
@@ -191,7 +193,7 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
     LearnerConfig {
         run_seed: settings.run_seed,
         batch_size: settings.batch_size,
-        micro_batch_size: settings.micro_batch_size.unwrap_or(settings.batch_size),
+        micro_batch_size: number(settings.micro_batch_size, settings),
         num_inner_epochs: settings.num_inner_epochs,
         objective: settings.objective,
         advantage: settings.advantage,

@@ -3,12 +3,16 @@
 
 use crate::folder::RunFolder;
 use crate::paths::with_absolute_paths;
+use crate::plan::Plan;
 use crate::settings::{self, Resolved, SettingFlags, Settings};
-use ddpo_rollout::reward::RewardSpec;
+use ddpo_rollout::reward::{RewardSettings, RewardSpec};
 use ddpo_settings::{SettingsError, Source};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::{Table, Value};
+
+/// Settings whose `auto` was replaced by a number when the run began.
+const SIZES: [&str; 2] = ["micro_batch_size", "sample_batch_size"];
 
 /// Why a run cannot go on with the settings that were asked for.
 #[derive(Debug, Error)]
@@ -63,7 +67,9 @@ pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
     let mut then = Table::try_from(&recorded)?;
     for (key, from) in asked.sources.iter().filter(|(key, _)| *key != "output_dir") {
         let (asked, recorded) = (now.get(key), then.get(key));
-        if asked != recorded {
+        // A size that is to follow from the memory agrees with the one that did.
+        let is_settled = SIZES.contains(&key.as_str()) && asked == Some(&Value::from("auto"));
+        if asked != recorded && !is_settled {
             let (asked, recorded) = (shown(asked), shown(recorded));
             let (from, key) = (from.clone(), key.clone());
             return Err(ResumeError::Differs { from, key, asked, recorded });
@@ -75,12 +81,23 @@ pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
     then.try_into().map_err(|source| ResumeError::File { path, source })
 }
 
-/// Returns the specification of the reward that the run in `root` recorded; `None` for a run from
-/// before specifications were recorded.
+/// Returns what a run is scored with: as `run.toml` records it for a run that resumes, otherwise what
+/// `resolve` makes of the settings.
 ///
 /// # Errors
-/// [`ResumeError::Settings`] and [`ResumeError::File`] for a `run.toml` that cannot be read.
-pub fn reward_of_run(root: &Path) -> Result<Option<RewardSpec>, ResumeError> {
+/// [`ResumeError::Settings`] and [`ResumeError::File`] for a `run.toml` that cannot be read, and errors
+/// of `resolve`.
+pub fn reward_spec<E: From<ResumeError>>(
+    plan: &Plan,
+    resumes: bool,
+    resolve: impl FnOnce(&RewardSettings) -> Result<RewardSpec, E>,
+) -> Result<RewardSpec, E> {
+    let recorded = if resumes { reward_of_run(&plan.folder())? } else { None };
+    recorded.map_or_else(|| resolve(&plan.rewards), Ok)
+}
+
+/// Returns the recorded specification; `None` for a run from before specifications were recorded.
+fn reward_of_run(root: &Path) -> Result<Option<RewardSpec>, ResumeError> {
     let path = RunFolder::settings_file(root);
     let unreadable = |error| SettingsError::Unreadable { path: path.clone(), error };
     let text = std::fs::read_to_string(&path).map_err(unreadable)?;

@@ -3,11 +3,12 @@
 //! A name is a key in a settings file, a flag (`--batch-size`), and an environment variable
 //! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
 
+use crate::batch_size::BatchSize;
 use ddpo_algorithm::config::{AdvantageScope, Objective, OldLogProbs, RewardScale};
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
-use ddpo_rollout::numerics::MatmulPrecision;
+use ddpo_rollout::numerics::{MatmulPrecision, NormKernel};
 use ddpo_rollout::reward::{AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
@@ -106,6 +107,9 @@ ddpo_settings::settings! {
         /// Precision of f32 matrix products and convolutions: highest (f32), high (TF32 on GPUs) or
         /// medium (as high; bfloat16 on CPUs)
         matmul_precision: MatmulPrecision = MatmulPrecision::Highest;
+        /// What computes group norm and SiLU on a GPU: libtorch, or fused (one kernel, compiled when the
+        /// run begins; ddpo gpu-check measures both)
+        norm_kernel: NormKernel = NormKernel::Libtorch;
         /// Type that states are rounded to and kept in: f32, f16 or bf16
         state_dtype: StateDtype = StateDtype::F32;
         /// seed maps images to 8 bits as the seed implementation did, which rewards darkness
@@ -124,10 +128,11 @@ ddpo_settings::settings! {
         reward: RewardExpression = Task::AestheticScore.into();
         /// Rewards that evaluations alone are scored with, with commas between them
         eval_reward: RewardList = RewardList(vec![Task::AestheticScore.into()]);
-        /// (sample, step) pairs in one backward pass; batch_size by default
-        micro_batch_size: usize = 1;
-        /// Samples denoised together; batch_size by default
-        sample_batch_size: usize = 1;
+        /// (sample, step) pairs in one backward pass, or auto: as many as the free memory of device
+        /// takes; batch_size by default
+        micro_batch_size: BatchSize = BatchSize::Auto;
+        /// Samples denoised together, or auto, likewise; batch_size by default
+        sample_batch_size: BatchSize = BatchSize::Auto;
         /// Whose log-probabilities of the sampling policy ratios are taken from: sampler, or learner (one
         /// more forward pass). By default learner where dtype is bf16 or matmul_precision is not highest,
         /// and the shapes of drawn and trained batches differ

@@ -6,7 +6,6 @@ use crate::metrics::Components;
 const CLASSIFIED: &str = "classified_";
 
 /// A line for each of them, such as "classified 50 or older: 6.2 % -> 63.1 %", each after a break.
-#[must_use]
 pub fn lines(before: &Components, after: &Components) -> String {
     let both = before.iter().filter_map(|(name, before)| Some((name, before, after.get(name)?)));
     // In a sum of rewards the term's name stands before it.

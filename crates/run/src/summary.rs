@@ -8,7 +8,6 @@ use crate::shares;
 use ddpo_rollout::reward::{RewardExpression, Term};
 
 /// What is about to run.
-#[must_use]
 pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
     let settings = &plan.settings;
     let from = if epoch == 0 { String::new() } else { format!(" from epoch {epoch} on") };
@@ -24,7 +23,6 @@ pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
 }
 
 /// One epoch. Of a sum its terms, of an evaluation what is held out.
-#[must_use]
 pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
     let EpochMetrics { rewards, update, seconds, .. } = metrics;
     let labels = plan.rewards.reward.terms().iter().map(Term::label);
@@ -68,7 +66,6 @@ fn means(components: &Components, names: impl Iterator<Item = (String, String)>)
 
 /// What came of it, and the files to look at. `flat` gives the reward of a flat grey image, as a
 /// floor to compare with, where there is one.
-#[must_use]
 pub fn closing(
     plan: &Plan,
     folder: &RunFolder,
@@ -107,7 +104,6 @@ pub fn closing(
 }
 
 /// How to go on, with the command that began it.
-#[must_use]
 pub fn interrupted(folder: &RunFolder, epoch: u32, command: &str) -> String {
     let root = folder.root().display();
     format!("stopped after epoch {epoch}; go on with: {command} --resume --output-dir {root}")

@@ -21,7 +21,6 @@ impl Columns {
     }
 
     /// Returns the names of the columns: `first`, `reward`, and the components.
-    #[must_use]
     pub fn heading(&self, first: &str) -> Vec<String> {
         let mut fields = vec![first.to_owned(), "reward".to_owned()];
         fields.extend_from_slice(&self.names);
@@ -29,7 +28,6 @@ impl Columns {
     }
 
     /// Returns the row of one score. Components that the score lacks are empty.
-    #[must_use]
     pub fn row(&self, first: &str, score: &Score) -> Vec<String> {
         let value = |name: &String| {
             let found = score.components.iter().find(|component| component.name == *name);

@@ -6,7 +6,6 @@ use ddpo_proto::stream::Verdict;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Reads counters.
-#[must_use]
 pub fn named<const N: usize>(counters: [(&str, &AtomicU64); N]) -> [(String, u64); N] {
     counters.map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed)))
 }
@@ -25,7 +24,6 @@ pub fn of_uplink(sent: &UplinkCounters) -> impl Iterator<Item = (String, u64)> +
 }
 
 /// Reads the counters of an intake.
-#[must_use]
 pub fn of_intake(intake: &IntakeCounters) -> [(String, u64); 7] {
     named([
         ("trajectories_opened", &intake.opened),

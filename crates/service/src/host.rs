@@ -114,7 +114,6 @@ impl Host {
     }
 
     /// Returns the part of the status that all services have.
-    #[must_use]
     pub fn info(&self) -> ServiceInfo {
         let (worker, run) = (self.worker.clone(), self.settings.run_id.clone());
         ServiceInfo::new(worker, run, self.health.clone())

@@ -19,13 +19,11 @@ pub fn keep_freed_memory() {
 }
 
 /// Returns the resident memory of the process (bytes); `None` if the system does not report it.
-#[must_use]
 pub fn resident_bytes() -> Option<u64> {
     of_status("VmRSS:")
 }
 
 /// Returns the largest resident memory so far (bytes).
-#[must_use]
 pub fn peak_bytes() -> Option<u64> {
     of_status("VmHWM:")
 }

@@ -70,7 +70,6 @@ ddpo_settings::settings! {
 
 impl ServiceSettings {
     /// Returns the longest time of the drain.
-    #[must_use]
     pub fn grace_period(&self) -> Duration {
         Duration::from_secs(self.grace_period_seconds.into())
     }

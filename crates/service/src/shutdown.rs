@@ -14,7 +14,6 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Creates a request that only [`request`](Self::request) makes.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,7 +39,6 @@ impl Shutdown {
     }
 
     /// Returns whether the process was asked to stop.
-    #[must_use]
     pub fn requested(&self) -> bool {
         self.token.is_cancelled()
     }
@@ -51,7 +49,6 @@ impl Shutdown {
     }
 
     /// Returns the token, of which children can be made.
-    #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }

@@ -40,7 +40,6 @@ impl Layers {
     }
 
     /// Starts without a flat table: keys at the top of a file belong to another binary.
-    #[must_use]
     pub fn of_tables() -> Self {
         Self { parts: Vec::new(), others: Vec::new(), sources: BTreeMap::new() }
     }
@@ -205,7 +204,6 @@ impl Layers {
 
     /// Returns the source of each key that is not a default. Keys of a table have the table's name
     /// in front: `service.redis_url`.
-    #[must_use]
     pub fn sources(&self) -> &BTreeMap<String, Source> {
         &self.sources
     }

@@ -79,6 +79,10 @@ impl Part {
         let schema = self.known(key, from)?;
         let value = match (schema, value) {
             (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+            // A number, or the word.
+            (Value::String(word), Value::Integer(whole)) if word == AUTO => {
+                Value::String(whole.to_string())
+            }
             (_, value) => value,
         };
         if !schema.same_type(&value) {
@@ -141,6 +145,9 @@ impl Part {
         })
     }
 }
+
+/// The example of a setting that takes a number or this word.
+const AUTO: &str = "auto";
 
 /// A secret as it is shown: a URL without its password, `[hidden]` for anything else.
 fn masked(text: &str) -> String {

@@ -13,13 +13,11 @@ pub struct Secret(String);
 
 impl Secret {
     /// Wraps a text.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// Returns the text. Do not log it or put it into an error.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -55,7 +53,6 @@ pub struct SecretUrl(String);
 
 impl SecretUrl {
     /// Wraps a URL; `None` if the text does not begin with `scheme://`.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let (scheme, rest) = text.split_once("://")?;
@@ -65,13 +62,11 @@ impl SecretUrl {
     }
 
     /// Returns `scheme://127.0.0.1:port`.
-    #[must_use]
     pub fn local(scheme: &'static str, port: u16) -> Self {
         Self(format!("{scheme}://127.0.0.1:{port}"))
     }
 
     /// Returns the URL with its password. Do not log it or put it into an error.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

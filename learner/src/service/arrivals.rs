@@ -2,7 +2,7 @@
 
 use crate::service::ledger::{Counts, Decision, Ledger, Offer};
 use ddpo_delivery::incoming::IncomingTrajectory;
-use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, ReceiptSender, Refusal};
 use ddpo_inspector::board::Board;
 use ddpo_proto::convert::run::RunDescription;
 use ddpo_proto::stream::{Opening, Verdict};
@@ -26,7 +26,6 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// A handler that puts everything off until [`Arrivals::begin`].
-    #[must_use]
     pub fn new(board: Board) -> Self {
         Self { ledger: OnceLock::new(), board }
     }
@@ -38,14 +37,12 @@ impl Arrivals {
     }
 
     /// Whether [`Arrivals::begin`] was called.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.ledger.get().is_some()
     }
 
     /// Samples that were ordered and have not come, and trajectories that have come and are not used
     /// yet.
-    #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         self.ledger.get().map_or((0, 0), |ledger| (ledger.awaited(), ledger.held()))
     }
@@ -66,7 +63,6 @@ impl Arrivals {
     }
 
     /// Decisions so far.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         self.ledger.get().map(|ledger| ledger.counts()).unwrap_or_default()
     }
@@ -90,13 +86,12 @@ impl IntakeHandler for Arrivals {
         Some(RunDescription { run_id: run.run_id.clone(), reward: run.reward.clone() })
     }
 
-    fn on_event(&self, _: IntakeKey, event: IntakeEvent<'_>) {
+    fn on_event(&self, event: IntakeEvent<'_>) {
         note(&self.board, event);
     }
 
     fn complete(
         &self,
-        _: IntakeKey,
         trajectory: IncomingTrajectory,
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send {

@@ -61,19 +61,16 @@ pub struct Desk {
 
 impl Desk {
     /// A desk.
-    #[must_use]
     pub fn new(config: DeskConfig, keeper: KeeperHandle, ledger: Arc<Ledger>) -> Self {
         Self { config, keeper, ledger, traces: OrderTraces::default() }
     }
 
     /// The keeper.
-    #[must_use]
     pub fn keeper(&self) -> &KeeperHandle {
         &self.keeper
     }
 
     /// The traces of the batches.
-    #[must_use]
     pub fn traces(&self) -> &OrderTraces {
         &self.traces
     }

@@ -116,13 +116,11 @@ impl KeeperHandle {
     }
 
     /// How the keeper stands.
-    #[must_use]
     pub fn standing(&self) -> Standing {
         self.standing.borrow().clone()
     }
 
     /// The fencing token now.
-    #[must_use]
     pub fn token(&self) -> u64 {
         *self.token.borrow()
     }

@@ -104,7 +104,6 @@ struct Batch {
 
 impl Ledger {
     /// An empty ledger of a run whose epochs below `next_epoch` have been trained.
-    #[must_use]
     pub fn new(run: RunFacts, next_epoch: u32) -> Self {
         let state = State { next_epoch, ..State::default() };
         let reward = run.reward.id();
@@ -112,7 +111,6 @@ impl Ledger {
     }
 
     /// Returns the facts of the run.
-    #[must_use]
     pub fn run(&self) -> &RunFacts {
         &self.run
     }
@@ -129,7 +127,6 @@ impl Ledger {
     }
 
     /// Whether a batch is waited for, complete or not.
-    #[must_use]
     pub fn expects(&self, key: BatchKey) -> bool {
         self.lock().batches.contains_key(&key)
     }
@@ -219,7 +216,6 @@ impl Ledger {
     }
 
     /// The samples of a batch that have not come.
-    #[must_use]
     pub fn missing(&self, key: BatchKey) -> Vec<u32> {
         let state = self.lock();
         let Some(batch) = state.batches.get(&key) else { return Vec::new() };
@@ -227,17 +223,8 @@ impl Ledger {
         open.map(|(index, _)| index as u32).collect()
     }
 
-    /// The batches that are waited for and not complete.
-    #[must_use]
-    pub fn open(&self) -> Vec<Awaited> {
-        let state = self.lock();
-        let open = state.batches.values().filter(|batch| batch.missing > 0);
-        open.map(|batch| batch.awaited).collect()
-    }
-
     /// Takes a complete batch out, in the order of its samples; `None` if it is not complete. From
     /// now on its samples are duplicates.
-    #[must_use]
     pub fn take(&self, key: BatchKey) -> Option<Vec<ScoredTrajectory>> {
         let mut state = self.lock();
         if state.batches.get(&key).is_none_or(|batch| batch.missing > 0) {
@@ -252,20 +239,17 @@ impl Ledger {
     }
 
     /// Samples that are waited for and have not come.
-    #[must_use]
     pub fn awaited(&self) -> usize {
         self.lock().batches.values().map(|batch| batch.missing).sum()
     }
 
     /// Trajectories that have come and are not taken yet.
-    #[must_use]
     pub fn held(&self) -> usize {
         let state = self.lock();
         state.batches.values().map(|batch| batch.received.len() - batch.missing).sum()
     }
 
     /// Decisions so far.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         self.lock().counts
     }
@@ -292,28 +276,17 @@ impl State {
 
 fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Result<(), Decision> {
     let (expected, found) = (awaited.weights, offer.weights);
-    if found != expected {
-        let reason = format!("weights: expected {expected}, found {found}");
-        return Err(match found.version < expected.version {
-            true => Decision::Stale(reason),
-            false => Decision::Invalid(reason),
-        });
-    }
-    if header.policy_version != expected.version {
-        let (expected, found) = (expected.version, header.policy_version);
-        let reason = format!("policy version: expected {expected}, found {found}");
-        return Err(Decision::Invalid(reason));
-    }
-    let (expected, found) = (awaited.weights_digest, header.weights_digest);
-    if found != expected {
-        let reason = format!("weights digest: expected {expected}, found {found}");
-        return Err(Decision::Invalid(reason));
-    }
-    let (expected, found) = (awaited.run_seed, header.coordinates.run_seed);
-    if found != expected {
-        return Err(Decision::Invalid(format!("run seed: expected {expected}, found {found}")));
-    }
-    Ok(())
+    same("weights", &expected, &found).map_err(|reason| {
+        if found.version < expected.version {
+            Decision::Stale(reason)
+        } else {
+            Decision::Invalid(reason)
+        }
+    })?;
+    same("policy version", &expected.version, &header.policy_version)
+        .and_then(|()| same("weights digest", &awaited.weights_digest, &header.weights_digest))
+        .and_then(|()| same("run seed", &awaited.run_seed, &header.coordinates.run_seed))
+        .map_err(Decision::Invalid)
 }
 
 #[cfg(test)]

@@ -24,13 +24,14 @@ use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_rewards::resolve;
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::reward::RewardSpec;
+use ddpo_run::batch_size::settle;
 use ddpo_run::error::{FolderError, RunError};
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host as RunHost, Outcome};
 use ddpo_run::open::OpenRun;
 use ddpo_run::plan::Plan;
 use ddpo_run::progress::Progress;
-use ddpo_run::resume::{reward_of_run, settings_of_run};
+use ddpo_run::resume::{reward_spec, settings_of_run};
 use ddpo_run::settings::{Resolved, Settings};
 use ddpo_run::train::train;
 use ddpo_run::watched::{Watched, tell_end};
@@ -43,7 +44,6 @@ use ddpo_service::metrics::Metrics;
 use ddpo_service::serve::serve;
 use ddpo_service::shutdown::Shutdown;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -157,7 +157,8 @@ fn plan_of(asked: &Resolved, own: &LearnerSettings) -> Result<Plan> {
         let found = own.weights_dtype;
         bail!("learner.weights_dtype = {found}: expected f32 where dtype is f32");
     }
-    Ok(Plan::new(settings)?)
+    let plan = Plan::new(settings)?;
+    Ok(Plan::new(settle(plan.settings, &mut |line| tracing::info!("{line}"))?)?)
 }
 
 async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<RedisBroadcast>> {
@@ -248,17 +249,6 @@ pub struct TrainingThread {
     live: Option<Live>,
 }
 
-/// Returns what the run is scored with: as `run.toml` records it for a run that resumes, otherwise made
-/// from the settings.
-fn reward_spec(plan: &Plan, root: &Path, progress: &dyn Progress) -> Result<RewardSpec> {
-    let recorded =
-        if RunFolder::settings_file(root).is_file() { reward_of_run(root)? } else { None };
-    match recorded {
-        Some(spec) => Ok(spec),
-        None => Ok(resolve(&plan.rewards, &mut |line| progress.aside(line))?),
-    }
-}
-
 /// Renews the lease while the run is opened, which can take longer than it lasts. What goes wrong here,
 /// the keeper finds when it starts.
 async fn renew(store: Arc<RedisBroadcast>, lease: Lease, keeping: CancellationToken) {
@@ -297,13 +287,16 @@ impl TrainingThread {
     pub fn train(&self) -> Result<()> {
         let plan = &self.plan;
         let root = plan.folder();
-        let folder = match RunFolder::settings_file(&root).is_file() {
+        let resumes = RunFolder::settings_file(&root).is_file();
+        let folder = match resumes {
             true => RunFolder::existing(&root),
             false => RunFolder::new(&root)?,
         };
         let progress = LogProgress { metrics: self.metrics.clone() };
         let progress = Watched { inner: &progress, live: self.live.as_ref() };
-        let reward = reward_spec(plan, &root, &progress)?;
+        let reward = reward_spec(plan, resumes, |settings| {
+            anyhow::Ok(resolve(settings, &mut |line| progress.aside(line))?)
+        })?;
         let Some(open) = self.open(&reward, &folder, &progress)? else { return Ok(()) };
         let transitions =
             plan.transitions(&open.model().scheduler, plan.settings.num_inference_steps)?;
@@ -422,6 +415,7 @@ impl TrainingThread {
             dtype: settings.dtype.name().into(),
             state_dtype: settings.state_dtype,
             numerics: self.plan.numerics(),
+            norm_kernel: settings.norm_kernel,
             task: self.plan.rewards.reward.label(),
         })
     }

@@ -38,26 +38,22 @@ ddpo_settings::settings! {
 
 impl LearnerSettings {
     /// How long the lease lasts without renewal.
-    #[must_use]
     pub fn lease(&self) -> Duration {
         Duration::from_secs_f64(self.lease_seconds.clamp(0.1, 3600.0))
     }
 
     /// How long a learner that is no standby waits for the one before it: a killed one's lease has
     /// lapsed by then.
-    #[must_use]
     pub fn patience(&self) -> Duration {
         self.lease() + Duration::from_secs(2)
     }
 
     /// Longest time without any trajectory.
-    #[must_use]
     pub fn stall(&self) -> Duration {
         Duration::from_secs_f64(self.stall_seconds.clamp(1.0, 1e9))
     }
 
     /// Longest time that Redis may be unreachable.
-    #[must_use]
     pub fn redis_patience(&self) -> Duration {
         Duration::from_secs_f64(self.redis_patience_seconds.clamp(1.0, 1e9))
     }

@@ -30,7 +30,6 @@ pub struct UpdateTraces {
 
 impl OrderTraces {
     /// The span of an order, before it is issued.
-    #[must_use]
     pub fn order(order: &WorkOrder) -> Span {
         let WorkOrder { order_id, epoch, purpose, weights, .. } = order;
         let (version, samples) = (weights.version.0, order.samples.len());
@@ -51,7 +50,6 @@ impl OrderTraces {
     }
 
     /// The batch is trained on from now on, until what this gives is dropped.
-    #[must_use]
     pub fn update(&self, key: BatchKey, version: u64) -> UpdateTraces {
         let open = self.open.borrow();
         let update = |order| tracing::info_span!(parent: order, "update", policy.version = version);

@@ -1,6 +1,7 @@
 //! `TrajectoryHeader` <-> [`Opening`].
 
 use super::digest::{digest_from_wire, digest_to_wire};
+use super::enumeration::enumeration;
 use super::text::{optional, required};
 use crate::limits::Limits;
 use crate::malformed::Malformed;
@@ -29,7 +30,7 @@ pub enum UnsendableHeader {
 /// # Errors
 /// The first thing that is malformed or beyond `limits`.
 pub fn from_wire(message: wire::TrajectoryHeader, limits: &Limits) -> Result<Opening, Malformed> {
-    let dtype = dtype_from_wire(message.dtype)?;
+    let dtype = dtype_from_wire("dtype", message.dtype)?;
     let shape = shape_from_wire(message.shape, dtype, limits)?;
     check_timesteps(&message.timesteps, limits)?;
     check_size(shape, dtype, message.timesteps.len(), limits)?;
@@ -45,7 +46,7 @@ pub fn from_wire(message: wire::TrajectoryHeader, limits: &Limits) -> Result<Ope
             attempt: message.attempt,
             worker_id: required("worker_id", message.worker_id, limits)?,
             incarnation: message.incarnation,
-            track: track_from_wire(message.track)?,
+            track: track_from_wire("track", message.track)?,
             traceparent: optional("traceparent", message.traceparent, limits)?,
         },
         header: TrajectoryHeader {
@@ -109,23 +110,9 @@ fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-fn dtype_from_wire(number: i32) -> Result<StateDtype, Malformed> {
-    match wire::Dtype::try_from(number) {
-        Ok(wire::Dtype::F32) => Ok(StateDtype::F32),
-        Ok(wire::Dtype::F16) => Ok(StateDtype::F16),
-        Ok(wire::Dtype::Bf16) => Ok(StateDtype::Bf16),
-        Ok(wire::Dtype::Unspecified) => Err(Malformed::Unspecified("dtype")),
-        Err(_) => Err(Malformed::Unknown { field: "dtype", found: number }),
-    }
-}
+enumeration!(dtype_from_wire, dtype_to_wire: StateDtype = Dtype { F32, F16, Bf16 });
 
-fn dtype_to_wire(dtype: StateDtype) -> wire::Dtype {
-    match dtype {
-        StateDtype::F32 => wire::Dtype::F32,
-        StateDtype::F16 => wire::Dtype::F16,
-        StateDtype::Bf16 => wire::Dtype::Bf16,
-    }
-}
+enumeration!(track_from_wire, track_to_wire: Track = Track { Policy, Average });
 
 fn purpose_from_wire(number: i32) -> Result<Purpose, Malformed> {
     match wire::Purpose::try_from(number) {
@@ -143,22 +130,6 @@ fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> 
         Purpose::Pretraining | Purpose::Weights | Purpose::StepChoice => {
             Err(UnsendableHeader::Purpose(purpose))
         }
-    }
-}
-
-fn track_from_wire(number: i32) -> Result<Track, Malformed> {
-    match wire::Track::try_from(number) {
-        Ok(wire::Track::Policy) => Ok(Track::Policy),
-        Ok(wire::Track::Average) => Ok(Track::Average),
-        Ok(wire::Track::Unspecified) => Err(Malformed::Unspecified("track")),
-        Err(_) => Err(Malformed::Unknown { field: "track", found: number }),
-    }
-}
-
-fn track_to_wire(track: Track) -> wire::Track {
-    match track {
-        Track::Policy => wire::Track::Policy,
-        Track::Average => wire::Track::Average,
     }
 }
 

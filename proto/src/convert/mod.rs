@@ -3,6 +3,7 @@
 //! [`Malformed`](crate::malformed::Malformed).
 
 mod digest;
+mod enumeration;
 pub mod header;
 pub mod reply;
 pub mod reward;

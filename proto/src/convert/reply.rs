@@ -1,7 +1,9 @@
 //! `SubmitReply` <-> [`Reply`]: receipts and credits.
 
+use super::enumeration::enumeration;
 use super::text::shown;
 use crate::limits::Limits;
+use crate::malformed::Malformed;
 use crate::stream::{Receipt, Verdict};
 use crate::wire;
 use thiserror::Error;
@@ -21,17 +23,14 @@ pub enum Reply {
 }
 
 /// Why a reply cannot be read. Its stream is of no more use.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 pub enum MalformedReply {
     /// Neither a receipt nor a credit.
     #[error("reply: expected a receipt or a credit, found neither")]
     Empty,
-    /// The verdict is at its zero.
-    #[error("verdict: expected a specified value, found UNSPECIFIED")]
-    VerdictUnspecified,
-    /// The verdict is one that this version does not know.
-    #[error("verdict: expected a known value, found {0}")]
-    VerdictUnknown(i32),
+    /// The verdict is unspecified or unknown.
+    #[error(transparent)]
+    Verdict(#[from] Malformed),
 }
 
 /// Reads a reply; texts beyond `limits` are cut.
@@ -45,7 +44,7 @@ pub fn from_wire(message: wire::SubmitReply, limits: &Limits) -> Result<Reply, M
             slot: receipt.slot,
             receipt: Receipt {
                 trajectory_id: shown(&receipt.trajectory_id, limits.max_text_bytes),
-                verdict: verdict_from_wire(receipt.verdict)?,
+                verdict: verdict_from_wire("verdict", receipt.verdict)?,
                 reason: shown(&receipt.reason, limits.max_reason_bytes),
             },
         }),
@@ -53,7 +52,6 @@ pub fn from_wire(message: wire::SubmitReply, limits: &Limits) -> Result<Reply, M
 }
 
 /// Writes a reply; texts beyond `limits` are cut.
-#[must_use]
 pub fn to_wire(reply: &Reply, limits: &Limits) -> wire::SubmitReply {
     let content = match reply {
         Reply::Credit(trajectories) => {
@@ -69,24 +67,6 @@ pub fn to_wire(reply: &Reply, limits: &Limits) -> wire::SubmitReply {
     wire::SubmitReply { content: Some(content) }
 }
 
-fn verdict_from_wire(number: i32) -> Result<Verdict, MalformedReply> {
-    match wire::Verdict::try_from(number) {
-        Ok(wire::Verdict::Accepted) => Ok(Verdict::Accepted),
-        Ok(wire::Verdict::Duplicate) => Ok(Verdict::Duplicate),
-        Ok(wire::Verdict::Stale) => Ok(Verdict::Stale),
-        Ok(wire::Verdict::Invalid) => Ok(Verdict::Invalid),
-        Ok(wire::Verdict::RetryLater) => Ok(Verdict::RetryLater),
-        Ok(wire::Verdict::Unspecified) => Err(MalformedReply::VerdictUnspecified),
-        Err(_) => Err(MalformedReply::VerdictUnknown(number)),
-    }
-}
-
-fn verdict_to_wire(verdict: Verdict) -> wire::Verdict {
-    match verdict {
-        Verdict::Accepted => wire::Verdict::Accepted,
-        Verdict::Duplicate => wire::Verdict::Duplicate,
-        Verdict::Stale => wire::Verdict::Stale,
-        Verdict::Invalid => wire::Verdict::Invalid,
-        Verdict::RetryLater => wire::Verdict::RetryLater,
-    }
-}
+enumeration!(verdict_from_wire, verdict_to_wire: Verdict = Verdict {
+    Accepted, Duplicate, Stale, Invalid, RetryLater
+});

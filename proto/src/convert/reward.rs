@@ -111,7 +111,6 @@ pub fn description_from_wire(
 }
 
 /// Writes a description.
-#[must_use]
 pub fn description_to_wire(description: &Description) -> wire::DescribeResponse {
     wire::DescribeResponse {
         name: description.name.clone(),
@@ -226,7 +225,6 @@ fn score_from_wire(
 }
 
 /// Writes scores, with the values of their components in their order.
-#[must_use]
 pub fn scores_to_wire(scores: &[Score]) -> wire::ScoreResponse {
     let score = |score: &Score| wire::ImageScore {
         reward: score.reward,

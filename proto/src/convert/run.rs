@@ -1,6 +1,7 @@
 //! `DescribeRunResponse` <-> [`RunDescription`], with the specification of the run's reward.
 
 use super::digest::{digest_from_wire, digest_to_wire};
+use super::enumeration::enumeration;
 use super::text::required;
 use crate::limits::Limits;
 use crate::malformed::Malformed;
@@ -35,7 +36,6 @@ pub fn from_wire(
 }
 
 /// Writes a description.
-#[must_use]
 pub fn to_wire(run: &RunDescription) -> wire::DescribeRunResponse {
     wire::DescribeRunResponse {
         run_id: run.run_id.clone(),
@@ -53,11 +53,11 @@ fn spec_from_wire(message: wire::RewardSpec, limits: &Limits) -> Result<RewardSp
         held_out: held_out
             .map(|text| expression("held_out", text, limits))
             .collect::<Result<_, _>>()?,
-        pixel_map: pixel_map_from_wire(message.pixel_map)?,
+        pixel_map: pixel_map_from_wire("pixel_map", message.pixel_map)?,
         dtype: dtype_from_wire(message.dtype)?,
         numerics: Numerics {
             deterministic: message.deterministic,
-            matmul_precision: precision_from_wire(message.matmul_precision)?,
+            matmul_precision: precision_from_wire("matmul_precision", message.matmul_precision)?,
         },
         scripts: scripts
             .map(|one| pinned_from_wire("scripts", one, limits))
@@ -71,23 +71,14 @@ fn spec_to_wire(spec: &RewardSpec) -> wire::RewardSpec {
     wire::RewardSpec {
         reward: spec.reward.to_string(),
         held_out: spec.held_out.iter().map(ToString::to_string).collect(),
-        pixel_map: match spec.pixel_map {
-            PixelMap::Signed => wire::PixelMap::Signed,
-            PixelMap::Unit => wire::PixelMap::Unit,
-        }
-        .into(),
+        pixel_map: pixel_map_to_wire(spec.pixel_map).into(),
         dtype: match spec.dtype {
             Dtype::F32 => wire::Dtype::F32,
             Dtype::Bf16 => wire::Dtype::Bf16,
         }
         .into(),
         deterministic: spec.numerics.deterministic,
-        matmul_precision: match spec.numerics.matmul_precision {
-            MatmulPrecision::Highest => wire::MatmulPrecision::Highest,
-            MatmulPrecision::High => wire::MatmulPrecision::High,
-            MatmulPrecision::Medium => wire::MatmulPrecision::Medium,
-        }
-        .into(),
+        matmul_precision: precision_to_wire(spec.numerics.matmul_precision).into(),
         scripts: spec.scripts.iter().map(pinned_to_wire).collect(),
         age: spec.age.as_ref().map(age_to_wire),
         aesthetic: spec.aesthetic.as_ref().map(|networks| wire::AestheticSpec {
@@ -111,24 +102,14 @@ fn expression(
     parsed.map_err(|error| Malformed::Reward { field, reason: error.to_string() })
 }
 
-fn precision_from_wire(number: i32) -> Result<MatmulPrecision, Malformed> {
-    match wire::MatmulPrecision::try_from(number) {
-        Ok(wire::MatmulPrecision::Highest) => Ok(MatmulPrecision::Highest),
-        Ok(wire::MatmulPrecision::High) => Ok(MatmulPrecision::High),
-        Ok(wire::MatmulPrecision::Medium) => Ok(MatmulPrecision::Medium),
-        Ok(wire::MatmulPrecision::Unspecified) => Err(Malformed::Unspecified("matmul_precision")),
-        Err(_) => Err(Malformed::Unknown { field: "matmul_precision", found: number }),
-    }
-}
+enumeration!(
+    precision_from_wire,
+    precision_to_wire: MatmulPrecision = MatmulPrecision { Highest, High, Medium }
+);
 
-fn pixel_map_from_wire(number: i32) -> Result<PixelMap, Malformed> {
-    match wire::PixelMap::try_from(number) {
-        Ok(wire::PixelMap::Signed) => Ok(PixelMap::Signed),
-        Ok(wire::PixelMap::Unit) => Ok(PixelMap::Unit),
-        Ok(wire::PixelMap::Unspecified) => Err(Malformed::Unspecified("pixel_map")),
-        Err(_) => Err(Malformed::Unknown { field: "pixel_map", found: number }),
-    }
-}
+enumeration!(pixel_map_from_wire, pixel_map_to_wire: PixelMap = PixelMap { Signed, Unit });
+
+enumeration!(form_from_wire, form_to_wire: AgeReward = AgeReward { Logits, Probability, LogOdds });
 
 fn dtype_from_wire(number: i32) -> Result<Dtype, Malformed> {
     match wire::Dtype::try_from(number) {
@@ -140,14 +121,7 @@ fn dtype_from_wire(number: i32) -> Result<Dtype, Malformed> {
 }
 
 fn age_from_wire(message: wire::AgeSpec, limits: &Limits) -> Result<AgeSpec, Malformed> {
-    let field = "age.reward";
-    let reward = match wire::AgeReward::try_from(message.reward) {
-        Ok(wire::AgeReward::Logits) => AgeReward::Logits,
-        Ok(wire::AgeReward::Probability) => AgeReward::Probability,
-        Ok(wire::AgeReward::LogOdds) => AgeReward::LogOdds,
-        Ok(wire::AgeReward::Unspecified) => return Err(Malformed::Unspecified(field)),
-        Err(_) => return Err(Malformed::Unknown { field, found: message.reward }),
-    };
+    let reward = form_from_wire("age.reward", message.reward)?;
     bounded("age.classes", message.classes.len(), limits)?;
     let classes = message.classes.into_iter();
     let classes = classes.map(|label| required("age.classes", label, limits));
@@ -160,11 +134,7 @@ fn age_from_wire(message: wire::AgeSpec, limits: &Limits) -> Result<AgeSpec, Mal
 }
 
 fn age_to_wire(age: &AgeSpec) -> wire::AgeSpec {
-    let reward = match age.reward {
-        AgeReward::Logits => wire::AgeReward::Logits,
-        AgeReward::Probability => wire::AgeReward::Probability,
-        AgeReward::LogOdds => wire::AgeReward::LogOdds,
-    };
+    let reward = form_to_wire(age.reward);
     let model = Some(pinned_to_wire(&age.model));
     wire::AgeSpec { reward: reward.into(), classes: age.classes.clone(), model }
 }

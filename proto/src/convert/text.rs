@@ -29,7 +29,6 @@ pub(super) fn optional(
 }
 
 /// A reason or an id for a message to a person: cut to `limit` bytes, control characters replaced.
-#[must_use]
 pub fn shown(text: &str, limit: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(limit));
     for character in text.chars() {

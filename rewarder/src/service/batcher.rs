@@ -83,7 +83,6 @@ impl Batcher {
     }
 
     /// Images that wait for the model.
-    #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

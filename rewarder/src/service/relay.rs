@@ -4,7 +4,7 @@
 use crate::service::batcher::ScoringError;
 use crate::service::scoring::{CurrentScoring, Scoring};
 use ddpo_delivery::incoming::IncomingTrajectory;
-use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, ReceiptSender, Refusal};
 use ddpo_delivery::uplink::Uplink;
 use ddpo_inspector::board::Board;
 use ddpo_proto::stream::{GivenScore, Opening, Verdict};
@@ -81,7 +81,6 @@ pub struct Relay {
 
 impl Relay {
     /// Makes a relay that scores with the models of `current` and sends to `uplink`.
-    #[must_use]
     pub fn new(current: CurrentScoring, uplink: Uplink, board: Board) -> Self {
         Self { current, uplink, board, counters: Arc::default(), running: TaskTracker::new() }
     }
@@ -98,7 +97,6 @@ impl Relay {
     }
 
     /// Counts since the start.
-    #[must_use]
     pub fn counters(&self) -> &Arc<RelayCounters> {
         &self.counters
     }
@@ -149,13 +147,12 @@ impl IntakeHandler for RelayHandler {
         }
     }
 
-    fn on_event(&self, _: IntakeKey, event: IntakeEvent<'_>) {
+    fn on_event(&self, event: IntakeEvent<'_>) {
         note(&self.0.board, event);
     }
 
     fn complete(
         &self,
-        _: IntakeKey,
         mut trajectory: IncomingTrajectory,
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send {

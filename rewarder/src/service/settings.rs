@@ -42,7 +42,6 @@ ddpo_settings::settings! {
 
 impl RewarderSettings {
     /// Returns the batcher's part. Its queue holds every image that credits allow.
-    #[must_use]
     pub fn batcher(&self) -> BatcherConfig {
         BatcherConfig {
             max_batch: self.max_batch.max(1),

@@ -9,18 +9,10 @@ use ddpo_proto::stream::{Opening, TrajectoryIdentity};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;
 use ddpo_rollout::trajectory::TrajectoryHeader;
+use ddpo_service::identity::Worker;
 use ddpo_service::telemetry::context::traceparent;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{Span, field};
-
-/// Who draws.
-#[derive(Clone, Debug)]
-pub struct Worker {
-    /// Its name in the run.
-    pub id: String,
-    /// Its start, in milliseconds since 1970.
-    pub incarnation: u64,
-}
 
 /// A trajectory on its way: its receipt to come, and the span of the trace that lasts until then.
 pub struct Sent {
@@ -51,7 +43,6 @@ struct Places {
 
 impl OutgoingBatch {
     /// The sink of the batch of `order`, drawn in the given attempt and in the current span.
-    #[must_use]
     pub fn new(
         uplink: Uplink,
         board: Board,
@@ -64,7 +55,6 @@ impl OutgoingBatch {
     }
 
     /// The receipts to come, and the first refusal of the uplink if there was one.
-    #[must_use]
     pub fn take_receipts(&self) -> (Vec<Sent>, Option<Unsendable>) {
         let mut places = self.lock();
         (std::mem::take(&mut places.receipts), places.refused.take())
@@ -102,7 +92,6 @@ impl OutgoingBatch {
 }
 
 /// The id of a sample's trajectory: the same whoever draws it.
-#[must_use]
 pub fn trajectory_id(order: &WorkOrder, sample: u32) -> String {
     let purpose = match order.purpose {
         Purpose::Evaluation => "evaluation",

@@ -2,7 +2,6 @@
 
 use crate::backend::{Backend, BackendError};
 use crate::model::ModelBackend;
-use crate::service::batch::Worker;
 use crate::service::device::Device;
 use crate::service::settings::SamplerSettings;
 use crate::service::worker::{Ended, Tools, WorkerConfig, WorkerCounters, work};
@@ -133,7 +132,7 @@ async fn work_until_drained(
 ) -> Result<()> {
     let drain = host.shutdown.token();
     let config = WorkerConfig {
-        worker: Worker { id: host.worker.id.clone(), incarnation: host.worker.incarnation },
+        worker: host.worker.clone(),
         batches_in_flight: backends.settings.batches_in_flight.max(1),
         keep_alive: Duration::from_secs_f64(backends.settings.claim_after_seconds / 3.0),
         block: Duration::from_secs(1),

@@ -2,7 +2,7 @@
 //! answered for all of its trajectories. While one batch is being sent the next is drawn.
 
 use crate::backend::ReceivedWeights;
-use crate::service::batch::{OutgoingBatch, Sent, Worker, trajectory_id};
+use crate::service::batch::{OutgoingBatch, Sent, trajectory_id};
 use crate::service::device::{BatchSink, Device, DeviceError};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::orders::Delivery;
@@ -13,6 +13,7 @@ use ddpo_proto::stream::Verdict;
 use ddpo_rollout::order::{RunSpec, WeightsId, WorkOrder};
 use ddpo_rollout::trajectory::Digest;
 use ddpo_service::health::Health;
+use ddpo_service::identity::Worker;
 use ddpo_service::metrics::Metrics;
 use ddpo_service::telemetry::context::continue_from;
 use std::sync::Arc;

@@ -132,7 +132,6 @@ fn file(folder: &Path) -> PathBuf {
 }
 
 /// Returns the digest of the weights of a version.
-#[must_use]
 pub fn weights_digest(version: PolicyVersion) -> Digest {
     Digest::of(&version.0.to_le_bytes())
 }

@@ -30,7 +30,6 @@ pub struct NoiseBackend {
 impl NoiseBackend {
     /// Makes a backend whose batches take `latency`, spread over their steps, and whose headers carry the
     /// run's `scheduler_digest`.
-    #[must_use]
     pub fn new(latency: Duration, scheduler_digest: Digest) -> Self {
         Self {
             latency,

@@ -13,7 +13,7 @@
 use bytes::Bytes;
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::incoming::IncomingTrajectory;
-use ddpo_delivery::intake::{Intake, IntakeHandler, IntakeKey, IntakeSettings, ReceiptSender};
+use ddpo_delivery::intake::{Intake, IntakeHandler, IntakeSettings, ReceiptSender};
 use ddpo_delivery::transport::{KeepAlive, server};
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
 use ddpo_doubles::mean_level::MeanLevel;
@@ -124,7 +124,6 @@ struct Sink {
 impl IntakeHandler for Sink {
     fn complete(
         &self,
-        _: IntakeKey,
         trajectory: IncomingTrajectory,
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send {

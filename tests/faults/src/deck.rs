@@ -91,7 +91,6 @@ pub struct Dice {
 
 impl Dice {
     /// The dice of a seed.
-    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, rolled: 0 }
     }
@@ -118,7 +117,6 @@ impl Dice {
 }
 
 /// The faults of a table, shuffled.
-#[must_use]
 pub fn shuffled(table: &[(Fault, usize)], dice: &mut Dice) -> Vec<Fault> {
     let faults = table.iter().flat_map(|&(fault, count)| std::iter::repeat_n(fault, count));
     let mut faults: Vec<Fault> = faults.collect();

@@ -34,7 +34,6 @@ impl Undisturbed {
     ///
     /// # Panics
     /// If the test doubles fail.
-    #[must_use]
     pub fn draw(&mut self, epoch: u32, samples: &[u32]) -> Vec<ScoredTrajectory> {
         let version = PolicyVersion(u64::from(epoch));
         let (id, digest) = (WeightsId { version, track: Track::Policy }, weights_digest(version));
@@ -56,7 +55,6 @@ impl Undisturbed {
     }
 
     /// What `fake.json` says after so many epochs of so many samples.
-    #[must_use]
     pub fn run(&mut self, epochs: u32, samples: u32) -> CountingState {
         let all: Vec<u32> = (0..samples).collect();
         let mut digest = Digest([0; 32]);

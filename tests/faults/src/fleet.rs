@@ -49,7 +49,6 @@ impl Fleet {
     ///
     /// # Panics
     /// When the system refuses.
-    #[must_use]
     pub fn new(folder: &Path) -> Self {
         let redis = RedisServer::start(folder);
         let to_rewarders: Vec<Proxy> = (0..2).map(|_| Proxy::start()).collect();
@@ -151,7 +150,6 @@ impl Fleet {
     ///
     /// # Panics
     /// When it cannot be read: it is always whole.
-    #[must_use]
     pub fn state(&self) -> CountingState {
         state_of(&self.folder.join("run")).expect("fake.json is whole at any time")
     }

@@ -26,7 +26,6 @@ impl Process {
     ///
     /// # Panics
     /// When the binary is not there.
-    #[must_use]
     pub fn new(name: &str, program: &str, arguments: &[&str], folder: &Path) -> Self {
         Self {
             name: name.to_owned(),
@@ -68,7 +67,6 @@ impl Process {
     }
 
     /// The log of this start.
-    #[must_use]
     pub fn log(&self) -> PathBuf {
         self.folder.join(format!("{}-{:03}.log", self.name, self.starts))
     }
@@ -83,13 +81,11 @@ impl Process {
     }
 
     /// Whether it is up and serves, and has been asked neither to stop nor to end.
-    #[must_use]
     pub fn is_up(&self) -> bool {
         self.child.is_some() && self.address.is_some() && !self.stopped && !self.asked
     }
 
     /// Whether it has been asked to end.
-    #[must_use]
     pub fn is_asked(&self) -> bool {
         self.asked
     }
@@ -160,7 +156,6 @@ impl Process {
     }
 
     /// The last lines of its log.
-    #[must_use]
     pub fn last_words(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();

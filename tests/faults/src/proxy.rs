@@ -31,7 +31,6 @@ impl Proxy {
     ///
     /// # Panics
     /// When there is no port to be had.
-    #[must_use]
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -47,7 +46,6 @@ impl Proxy {
     }
 
     /// As the services' settings name it.
-    #[must_use]
     pub fn uri(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -58,7 +56,6 @@ impl Proxy {
     }
 
     /// Cuts all connections; how many there were.
-    #[must_use]
     pub fn cut(&self) -> usize {
         let open = std::mem::take(&mut *lock(&self.shared.open));
         let alive = open.iter().filter(|ends| ends.iter().all(|end| end.peer_addr().is_ok()));
@@ -75,7 +72,6 @@ impl Proxy {
     }
 
     /// States corrupted so far.
-    #[must_use]
     pub fn corrupted(&self) -> u32 {
         self.shared.made.load(Ordering::Relaxed)
     }

@@ -226,7 +226,6 @@ pub fn noise(address: SocketAddr) {
 }
 
 /// Whether a verdict is one that a good trajectory may get.
-#[must_use]
 pub fn is_fair(verdict: &str) -> bool {
     let fair = [Verdict::Accepted, Verdict::Duplicate, Verdict::Stale, Verdict::RetryLater];
     fair.iter().any(|one| one.name() == verdict)

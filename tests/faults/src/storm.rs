@@ -87,7 +87,6 @@ impl<'a> Storm<'a> {
     ///
     /// # Panics
     /// When the log cannot be written.
-    #[must_use]
     pub fn new(fleet: &'a mut Fleet, seed: u64, log: &Path) -> Self {
         Self {
             progress: Progress::new(fleet),
@@ -140,7 +139,6 @@ impl<'a> Storm<'a> {
     }
 
     /// Faults by kind; corruptions count once a state was met.
-    #[must_use]
     pub fn counts(&self) -> BTreeMap<Fault, u32> {
         let mut made = self.made.clone();
         let to_rewarders = self.fleet.to_rewarders.iter().map(Proxy::corrupted).sum();

@@ -38,20 +38,17 @@ pub struct Hub {
 
 impl Hub {
     /// Serves `files` as `repository` to every client, on a free port.
-    #[must_use]
     pub fn serve(repository: &str, files: BTreeMap<String, Vec<u8>>) -> Self {
         Self::start(Store::of_files(repository, files))
     }
 
     /// Serves `files` as `repository` to clients that send `token`.
-    #[must_use]
     pub fn gated(repository: &str, files: BTreeMap<String, Vec<u8>>, token: &str) -> Self {
         Self::start(Store { token: Some(token.into()), ..Store::of_files(repository, files) })
     }
 
     /// Starts without repositories and accepts pushes from clients that send `token`. Large files
     /// above `part_bytes` are uploaded in parts.
-    #[must_use]
     pub fn empty(token: &str, part_bytes: usize) -> Self {
         Self::start(Store { token: Some(token.into()), part_bytes, ..Store::default() })
     }
@@ -69,13 +66,11 @@ impl Hub {
     }
 
     /// Returns the value for `HF_ENDPOINT`.
-    #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Returns the requests so far, as `METHOD path`, followed by the range if there is one.
-    #[must_use]
     pub fn asked(&self) -> Vec<String> {
         self.state.traffic().asked.clone()
     }
@@ -99,7 +94,6 @@ impl Hub {
     ///
     /// # Panics
     /// If the branch does not exist.
-    #[must_use]
     pub fn files(&self, repository: &str, branch: &str) -> BTreeMap<String, Vec<u8>> {
         self.state.store().files(repository, branch).expect("a branch of a repository")
     }
@@ -108,19 +102,16 @@ impl Hub {
     ///
     /// # Panics
     /// If the branch does not exist.
-    #[must_use]
     pub fn head(&self, repository: &str, branch: &str) -> String {
         self.state.store().at(repository, branch).expect("a branch of a repository").id.clone()
     }
 
     /// Returns whether the repository is private, or `None` if it does not exist.
-    #[must_use]
     pub fn is_private(&self, repository: &str) -> Option<bool> {
         self.state.store().is_private(repository)
     }
 
     /// Returns the messages of a branch's commits.
-    #[must_use]
     pub fn messages(&self, repository: &str, branch: &str) -> Vec<String> {
         self.state.store().messages(repository, branch)
     }

@@ -29,7 +29,6 @@ impl Authority {
     ///
     /// # Panics
     /// When that fails.
-    #[must_use]
     pub fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = named(name);
@@ -46,7 +45,6 @@ impl Authority {
     ///
     /// # Panics
     /// When that fails.
-    #[must_use]
     pub fn sign(&self, folder: &Path, name: &str) -> Pair {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         params.distinguished_name = named(name);

@@ -144,7 +144,6 @@ impl Span {
     }
 
     /// An attribute as text; empty where there is none.
-    #[must_use]
     pub fn attribute(&self, key: &str) -> &str {
         self.attributes.get(key).map_or("", String::as_str)
     }
@@ -167,7 +166,6 @@ impl Collector {
     ///
     /// # Panics
     /// When there is no port.
-    #[must_use]
     pub fn start() -> Self {
         Self::new(true)
     }
@@ -176,7 +174,6 @@ impl Collector {
     ///
     /// # Panics
     /// When there is no port.
-    #[must_use]
     pub fn mute() -> Self {
         Self::new(false)
     }
@@ -197,19 +194,16 @@ impl Collector {
     }
 
     /// What `otlp_endpoint` has to say.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The spans that have come.
-    #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         lock(&self.kept).clone()
     }
 
     /// The exports that wait for an answer now: numbers that are never used twice, and services.
-    #[must_use]
     pub fn held(&self) -> BTreeMap<u64, String> {
         lock(&self.held).clone()
     }

@@ -64,7 +64,6 @@ impl Default for FleetConfig {
 impl FleetConfig {
     /// Runs the test doubles: `epochs` of `samples` in orders of four; a batch takes the sampler
     /// `latency_ms` milliseconds.
-    #[must_use]
     pub fn fake(epochs: u32, samples: u32, latency_ms: u64) -> Self {
         Self {
             run: format!(
@@ -98,7 +97,6 @@ impl Fleet {
     ///
     /// # Panics
     /// When that does not start.
-    #[must_use]
     pub fn new(config: FleetConfig) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self::in_folder(config, folder)
@@ -108,7 +106,6 @@ impl Fleet {
     ///
     /// # Panics
     /// When Redis does not start.
-    #[must_use]
     pub fn in_folder(config: FleetConfig, folder: TempDir) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         // A test that failed leaves nothing behind.
@@ -128,7 +125,6 @@ impl Fleet {
     }
 
     /// The folder that everything is in.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -212,7 +208,6 @@ impl Fleet {
     ///
     /// # Panics
     /// When there is no such service.
-    #[must_use]
     pub fn inspector(&mut self, name: &str) -> Inspector {
         let address = self.service(name).addresses.grpc;
         let key = self.config.key.open().expect("a key");
@@ -225,7 +220,6 @@ impl Fleet {
     }
 
     /// An address with its scheme.
-    #[must_use]
     pub fn url(&self, address: SocketAddr) -> String {
         let scheme = if self.config.key.tls_ca.is_some() { "https" } else { "http" };
         format!("{scheme}://{address}")
@@ -268,7 +262,6 @@ impl Fleet {
     ///
     /// # Panics
     /// When it cannot be made.
-    #[must_use]
     pub fn store(&self) -> RedisBroadcast {
         let config = RedisConfig::new(self.redis.url(), RUN_ID);
         block_on(RedisBroadcast::connect(&config)).expect("a connection to Redis")
@@ -287,7 +280,6 @@ impl Fleet {
     ///
     /// # Panics
     /// When the folder cannot be read.
-    #[must_use]
     pub fn logs(&self) -> Vec<(PathBuf, String)> {
         let entries = std::fs::read_dir(self.folder.path()).expect("the folder can be listed");
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));

@@ -25,7 +25,6 @@ impl Inspector {
     ///
     /// # Panics
     /// When the address does not fit the key.
-    #[must_use]
     pub fn new(key: &ClientAuth, address: &str) -> Self {
         let client = block_on(async { InspectorClient::new(key.channel(address).expect("a key")) });
         Self { client }
@@ -46,7 +45,6 @@ impl Inspector {
     ///
     /// # Panics
     /// When there is no counter of this name.
-    #[must_use]
     pub fn counter(&self, name: &str) -> Option<u64> {
         let status = self.status().ok()?;
         let count = status.counters.get(name);
@@ -63,7 +61,6 @@ impl Inspector {
     }
 
     /// One trajectory; none where the service does not know it.
-    #[must_use]
     pub fn trajectory(&self, id: &str) -> Option<TrajectorySummary> {
         let mut client = self.client.clone();
         let asked = GetTrajectoryRequest { trajectory_id: id.to_owned(), with_image: false };
@@ -76,7 +73,6 @@ impl Inspector {
     ///
     /// # Panics
     /// When it does not answer.
-    #[must_use]
     pub fn list(&self) -> Vec<TrajectorySummary> {
         let mut client = self.client.clone();
         let request = Request::new(ListTrajectoriesRequest { limit: 1000 });
@@ -88,7 +84,6 @@ impl Inspector {
     ///
     /// # Panics
     /// When it does not answer.
-    #[must_use]
     pub fn watch(&self) -> News {
         let mut client = self.client.clone();
         let asked = WatchTrajectoriesRequest { with_thumbnails: false, thumbnail_side_pixels: 0 };

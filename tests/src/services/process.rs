@@ -61,7 +61,6 @@ impl Service {
     ///
     /// # Panics
     /// When it cannot be started.
-    #[must_use]
     pub fn start(
         (prefix, role): (&str, Role),
         folder: &Path,
@@ -100,7 +99,6 @@ impl Service {
     }
 
     /// The first line of the log whose message begins like this.
-    #[must_use]
     pub fn line(&self, message: &str) -> Option<Map<String, Value>> {
         let text = self.text();
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
@@ -113,7 +111,6 @@ impl Service {
     ///
     /// # Panics
     /// When the file cannot be read.
-    #[must_use]
     pub fn text(&self) -> String {
         let bytes = std::fs::read(&self.log).expect("a log can be read");
         String::from_utf8_lossy(&bytes).into_owned()

@@ -23,7 +23,6 @@ pub struct Prometheus {
 }
 
 /// Whether `prometheus` and `promtool` are installed; says so where they are not.
-#[must_use]
 #[expect(clippy::print_stdout, reason = "a test that is skipped has to say it")]
 pub fn is_installed() -> bool {
     let runs = |program: &str| {
@@ -39,7 +38,6 @@ pub fn is_installed() -> bool {
 }
 
 /// A file below `deploy/`.
-#[must_use]
 pub fn deployed(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
     root.join("deploy").join(path)
@@ -50,7 +48,6 @@ pub fn deployed(path: &str) -> PathBuf {
 ///
 /// # Panics
 /// When there is no such file, or a job without addresses.
-#[must_use]
 pub fn configuration(targets: &BTreeMap<&str, Vec<SocketAddr>>) -> String {
     let path = deployed("prometheus/prometheus.yml");
     let text = std::fs::read_to_string(&path).expect("deploy/ has a configuration");
@@ -82,7 +79,6 @@ impl Prometheus {
     ///
     /// # Panics
     /// When it does not start.
-    #[must_use]
     pub fn start(folder: &Path, targets: &BTreeMap<&str, Vec<SocketAddr>>) -> Self {
         let folder = folder.join("prometheus");
         std::fs::create_dir_all(&folder).expect("a folder can be made");
@@ -132,7 +128,6 @@ impl Prometheus {
     ///
     /// # Panics
     /// When it is refused.
-    #[must_use]
     pub fn query(&self, expression: &str) -> Vec<f64> {
         let data = self.ask(&format!("/api/v1/query?query={}", encoded(expression)), expression);
         assert_eq!(data["resultType"], "vector", "{expression}");
@@ -145,7 +140,6 @@ impl Prometheus {
     ///
     /// # Panics
     /// When it does not tell.
-    #[must_use]
     pub fn rules(&self) -> Vec<Value> {
         let data = self.ask("/api/v1/rules?type=alert", "the rules");
         let groups = data["groups"].as_array().expect("groups").iter();

@@ -9,7 +9,6 @@ use std::process::{Command, Stdio};
 ///
 /// # Panics
 /// When it fails, or there is no Python for it.
-#[must_use]
 pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let mut command = Command::new("timeout");
@@ -32,7 +31,6 @@ pub fn client(script: &str, arguments: &[&str], input: &str) -> Vec<String> {
 ///
 /// # Panics
 /// When it cannot make one.
-#[must_use]
 pub fn python() -> PathBuf {
     crate::python::with("tests/clients/requirements.txt")
 }

@@ -20,7 +20,6 @@ pub struct Query {
 ///
 /// # Panics
 /// When the dashboard is not one.
-#[must_use]
 pub fn dashboard() -> Vec<Query> {
     let path = deployed("grafana/dashboards/ddpo.json");
     let text = std::fs::read_to_string(path).expect("deploy/ has a dashboard");
@@ -41,7 +40,6 @@ pub fn dashboard() -> Vec<Query> {
 ///
 /// # Panics
 /// When there is no file.
-#[must_use]
 pub fn alerts() -> Vec<String> {
     let text = std::fs::read_to_string(deployed("prometheus/alerts.yml"));
     let text = text.expect("deploy/ has rules");
@@ -51,7 +49,6 @@ pub fn alerts() -> Vec<String> {
 
 /// The metrics that an expression names, each with its labels: what has to be there for it to say
 /// anything.
-#[must_use]
 pub fn selectors(expression: &str) -> BTreeSet<String> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let bytes = expression.as_bytes();
@@ -72,7 +69,6 @@ pub fn selectors(expression: &str) -> BTreeSet<String> {
 }
 
 /// The family that a selector's metric belongs to: a histogram has three metrics.
-#[must_use]
 pub fn family(selector: &str) -> &str {
     let name = selector.split('{').next().unwrap_or_default();
     let parts = ["_bucket", "_sum", "_count"];
@@ -80,7 +76,6 @@ pub fn family(selector: &str) -> &str {
 }
 
 /// The families on a page of metrics.
-#[must_use]
 pub fn families(page: &str) -> BTreeSet<String> {
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     types.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()

@@ -22,7 +22,6 @@ impl RedisServer {
     ///
     /// # Panics
     /// When it does not start.
-    #[must_use]
     pub fn start(folder: &Path) -> Self {
         // Another process may take the port between the look and the start; then another is tried.
         for _ in 0..5 {
@@ -36,13 +35,11 @@ impl RedisServer {
     }
 
     /// Where it is reached.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Whether it runs.
-    #[must_use]
     pub fn is_up(&self) -> bool {
         self.process.is_some()
     }
@@ -76,7 +73,6 @@ impl RedisServer {
     ///
     /// # Panics
     /// When the command fails.
-    #[must_use]
     pub fn command(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         let output = command.args(["-p", &self.port.to_string()]).args(words).output();

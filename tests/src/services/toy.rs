@@ -41,7 +41,6 @@ device = "cpu"
 "#;
 
 /// The last checkpoint of a finished run in this folder: weights, averages, moments, state.
-#[must_use]
 pub fn checkpoint(folder: &Path) -> Tree {
     last(&tree::read(&folder.join("run")))
 }
@@ -58,7 +57,6 @@ fn last(run: &Tree) -> Tree {
 ///
 /// # Panics
 /// When the run fails.
-#[must_use]
 pub fn expected() -> &'static Tree {
     static EXPECTED: OnceLock<Tree> = OnceLock::new();
     EXPECTED.get_or_init(|| last(&trained(RUN)))
@@ -68,7 +66,6 @@ pub fn expected() -> &'static Tree {
 ///
 /// # Panics
 /// When the run fails.
-#[must_use]
 pub fn trained(settings: &str) -> Tree {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("run.toml"), settings).expect("a file can be written");

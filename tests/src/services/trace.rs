@@ -33,7 +33,6 @@ pub struct Way<'a> {
 
 impl Traces {
     /// Sorts the spans by what they are parts of.
-    #[must_use]
     pub fn new(spans: Vec<Span>) -> Self {
         let (mut by_id, mut children) = (HashMap::new(), HashMap::<_, Vec<usize>>::new());
         for (index, span) in spans.iter().enumerate() {

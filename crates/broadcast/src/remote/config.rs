@@ -42,7 +42,6 @@ impl RedisConfig {
     pub const STARTUP_PATIENCE: Duration = Duration::from_secs(60);
 
     /// The defaults for this server and run.
-    #[must_use]
     pub fn new(url: impl Into<String>, run_id: impl Into<String>) -> Self {
         Self {
             url: url.into(),

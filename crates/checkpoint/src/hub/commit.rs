@@ -160,7 +160,7 @@ impl<'a> Commit<'a> {
                 file: file.to_owned(),
                 endpoint: self.settings.endpoint.clone(),
                 unreachable: matches!(failure, Failure::Unreachable(_) | Failure::Busy(_)),
-                reason: failure.reason(),
+                reason: failure.to_string(),
             },
         }
     }

@@ -125,45 +125,34 @@ pub enum HubError {
 }
 
 /// The failure of one request.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
+    #[error("the file is gone")]
     NoFile,
+    #[error("the repository is gone")]
     NoRepository,
+    #[error("the repository is gone")]
     NoRevision,
+    #[error("status {0}")]
     Denied(u16),
     /// The server is busy.
+    #[error("status {0}")]
     Busy(u16),
+    #[error("{0}")]
     Unreachable(String),
-    Short {
-        expected: u64,
-        found: u64,
-    },
+    #[error("expected {expected} bytes, found {found}")]
+    Short { expected: u64, found: u64 },
+    #[error("{0}")]
     Damaged(String),
+    #[error("{0}")]
     Protocol(String),
-    Disk(io::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Disk(error)
-    }
+    #[error(transparent)]
+    Disk(#[from] io::Error),
 }
 
 impl Failure {
     /// Returns whether another attempt may succeed.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Busy(_) | Self::Unreachable(_) | Self::Short { .. } | Self::Damaged(_))
-    }
-
-    /// Describes the failure for a message.
-    pub(crate) fn reason(self) -> String {
-        match self {
-            Self::NoFile => "the file is gone".to_owned(),
-            Self::NoRepository | Self::NoRevision => "the repository is gone".to_owned(),
-            Self::Denied(status) | Self::Busy(status) => format!("status {status}"),
-            Self::Short { expected, found } => format!("expected {expected} bytes, found {found}"),
-            Self::Damaged(what) | Self::Unreachable(what) | Self::Protocol(what) => what,
-            Self::Disk(error) => error.to_string(),
-        }
     }
 }

@@ -35,24 +35,13 @@ pub(crate) struct Span {
 }
 
 /// Why a span could not be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 pub(crate) enum SpanError {
     /// The file could not be read.
-    Io(io::Error),
+    Io(#[from] io::Error),
     /// libtorch refused the bytes.
-    Torch(TchError),
-}
-
-impl From<io::Error> for SpanError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<TchError> for SpanError {
-    fn from(error: TchError) -> Self {
-        Self::Torch(error)
-    }
+    Torch(#[from] TchError),
 }
 
 impl Span {

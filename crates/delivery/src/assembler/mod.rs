@@ -45,8 +45,6 @@ pub enum AssemblerEvent {
     },
     /// A state is there in full.
     State {
-        /// Of which trajectory.
-        ticket: Ticket,
         /// Its header.
         opening: Arc<Opening>,
         /// Position of the state, 0 for x_T.
@@ -63,8 +61,6 @@ pub enum AssemblerEvent {
     },
     /// The sender gave a trajectory up. Its slot is free; its credit is to be granted anew.
     Abandoned {
-        /// Which.
-        ticket: Ticket,
         /// Its header.
         opening: Arc<Opening>,
         /// Why.
@@ -151,7 +147,6 @@ pub struct FrameAssembler {
 
 impl FrameAssembler {
     /// An assembler for a fresh stream to `destination`: no slot open, no credit granted.
-    #[must_use]
     pub fn new(destination: Destination, limits: Limits) -> Self {
         Self { destination, limits, credits: 0, next_number: 0, slots: HashMap::new() }
     }
@@ -162,7 +157,6 @@ impl FrameAssembler {
     }
 
     /// How many headers may come.
-    #[must_use]
     pub fn credits(&self) -> u32 {
         self.credits
     }
@@ -208,21 +202,19 @@ impl FrameAssembler {
     }
 
     /// The trajectories that are not complete.
-    pub fn growing(&self) -> impl Iterator<Item = (Ticket, &Arc<Opening>)> {
-        self.slots.iter().filter_map(|(&slot, (number, state))| match state {
-            Slot::Growing(growth) => Some((Ticket { slot, number: *number }, growth.opening())),
+    pub fn growing(&self) -> impl Iterator<Item = &Arc<Opening>> {
+        self.slots.values().filter_map(|(_, state)| match state {
+            Slot::Growing(growth) => Some(growth.opening()),
             Slot::Answering | Slot::Ignoring => None,
         })
     }
 
     /// How many trajectories were handed out and not released.
-    #[must_use]
     pub fn answering(&self) -> usize {
         self.slots.values().filter(|(_, slot)| matches!(slot, Slot::Answering)).count()
     }
 
     /// Bytes of states that are held here.
-    #[must_use]
     pub fn held_bytes(&self) -> usize {
         let held = |(_, slot): &(u64, Slot)| match slot {
             Slot::Growing(growth) => growth.held_bytes(),
@@ -324,7 +316,7 @@ fn feed(
     match content {
         Content::Header(_) => Ok(None),
         Content::Chunk(chunk) => Ok(growth.chunk(chunk, limits)?.map(|(index, state)| {
-            AssemblerEvent::State { ticket, opening: Arc::clone(growth.opening()), index, state }
+            AssemblerEvent::State { opening: Arc::clone(growth.opening()), index, state }
         })),
         Content::Footer(footer) => {
             growth.footer(footer)?;
@@ -339,7 +331,6 @@ fn feed(
             Ok(complete(growth.take(Some(score::from_wire(message, limits)?))))
         }
         Content::Abandoned(message) => Ok(Some(AssemblerEvent::Abandoned {
-            ticket,
             opening: Arc::clone(growth.opening()),
             reason: frame::reason(&message, limits),
         })),

@@ -10,15 +10,6 @@ use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// One arrival of a trajectory. The same trajectory may come again, with another key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct IntakeKey {
-    /// Counts the streams of this process.
-    pub stream: u64,
-    /// Counts the trajectories of the stream.
-    pub number: u64,
-}
-
 /// Events of a trajectory before it is complete, or instead.
 #[derive(Clone, Debug)]
 pub enum IntakeEvent<'a> {
@@ -83,13 +74,12 @@ pub trait IntakeHandler: Send + Sync + 'static {
     }
 
     /// For inspection, and for passing states on as they come. Must not block.
-    fn on_event(&self, _key: IntakeKey, _event: IntakeEvent<'_>) {}
+    fn on_event(&self, _event: IntakeEvent<'_>) {}
 
     /// Takes a complete trajectory. The receipt may be answered at once, or from elsewhere later.
     /// While this waits, the stream reads no further frame, but its receipts go out.
     fn complete(
         &self,
-        key: IntakeKey,
         trajectory: IncomingTrajectory,
         receipt: ReceiptSender,
     ) -> impl Future<Output = ()> + Send;
@@ -127,7 +117,6 @@ impl ReceiptSender {
     }
 
     /// Returns the id of the trajectory.
-    #[must_use]
     pub fn trajectory_id(&self) -> &str {
         &self.trajectory_id
     }

@@ -15,7 +15,7 @@ mod settings;
 mod shared;
 
 pub use counters::IntakeCounters;
-pub use handler::{IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender, Refusal};
+pub use handler::{IntakeEvent, IntakeHandler, ReceiptSender, Refusal};
 pub use serve::{LearnerIntake, RewarderIntake};
 pub use settings::IntakeSettings;
 
@@ -37,13 +37,11 @@ impl<H> Clone for Intake<H> {
 
 impl<H: IntakeHandler> Intake<H> {
     /// Creates an intake that passes trajectories to `handler`.
-    #[must_use]
     pub fn new(handler: Arc<H>, settings: IntakeSettings) -> Self {
         Self { shared: Arc::new(Shared::new(handler, settings)) }
     }
 
     /// `Rewarder`, for a tonic server: trajectories without a score.
-    #[must_use]
     pub fn rewarder_service(&self) -> rewarder_server::RewarderServer<RewarderIntake<H>> {
         let size = self.shared.settings.limits.max_message_bytes();
         rewarder_server::RewarderServer::new(RewarderIntake(Arc::clone(&self.shared)))
@@ -51,7 +49,6 @@ impl<H: IntakeHandler> Intake<H> {
     }
 
     /// `Learner`, for a tonic server: trajectories with a score.
-    #[must_use]
     pub fn learner_service(&self) -> learner_server::LearnerServer<LearnerIntake<H>> {
         let size = self.shared.settings.limits.max_message_bytes();
         learner_server::LearnerServer::new(LearnerIntake(Arc::clone(&self.shared)))
@@ -66,7 +63,6 @@ impl<H: IntakeHandler> Intake<H> {
     }
 
     /// Returns the counters.
-    #[must_use]
     pub fn counters(&self) -> &Arc<IntakeCounters> {
         &self.shared.counters
     }

@@ -1,7 +1,7 @@
 //! One stream: its frames in, its receipts and credits out.
 
 use super::counters::IntakeCounters;
-use super::handler::{Answer, IntakeEvent, IntakeHandler, IntakeKey, ReceiptSender};
+use super::handler::{Answer, IntakeEvent, IntakeHandler, ReceiptSender};
 use super::shared::Shared;
 use crate::assembler::{AssemblerEvent, FrameAssembler, Ticket};
 use crate::destination::Destination;
@@ -86,10 +86,9 @@ impl<H: IntakeHandler> Session<H> {
                 let _ = timeout(self.idle_timeout, self.replies.send(Err(status))).await;
             }
         }
-        for (ticket, opening) in self.assembler.growing() {
+        for opening in self.assembler.growing() {
             count(&self.counters.lost, 1);
-            let key = IntakeKey { stream: self.number, number: ticket.number };
-            self.handler.on_event(key, IntakeEvent::Lost { opening });
+            self.handler.on_event(IntakeEvent::Lost { opening });
         }
         self.counters.streams.fetch_sub(1, Ordering::Relaxed);
     }
@@ -161,8 +160,6 @@ impl<H: IntakeHandler> Session<H> {
             End::Closed(Status::invalid_argument(error.to_string()))
         })?;
         let Some(event) = event else { return Ok(()) };
-        let stream = self.number;
-        let key = |ticket: Ticket| IntakeKey { stream, number: ticket.number };
         match event {
             AssemblerEvent::Opened { ticket, opening } => {
                 count(&self.counters.opened, 1);
@@ -172,28 +169,28 @@ impl<H: IntakeHandler> Session<H> {
                     let (verdict, reason) = (refusal.verdict, refusal.reason);
                     return self.close(ticket, Receipt { trajectory_id, verdict, reason }).await;
                 }
-                self.handler.on_event(key(ticket), IntakeEvent::Opened { opening: &opening });
+                self.handler.on_event(IntakeEvent::Opened { opening: &opening });
             }
-            AssemblerEvent::State { ticket, opening, index, state } => {
+            AssemblerEvent::State { opening, index, state } => {
                 count(&self.counters.state_bytes, state.len() as u64);
                 let event = IntakeEvent::State { opening: &opening, index, state: &state };
-                self.handler.on_event(key(ticket), event);
+                self.handler.on_event(event);
             }
             AssemblerEvent::Complete { ticket, trajectory } => {
                 count(&self.counters.completed, 1);
-                self.hand_over(ticket, key(ticket), *trajectory).await?;
+                self.hand_over(ticket, *trajectory).await?;
             }
-            AssemblerEvent::Abandoned { ticket, opening, reason } => {
+            AssemblerEvent::Abandoned { opening, reason } => {
                 count(&self.counters.lost, 1);
                 let event = IntakeEvent::Abandoned { opening: &opening, reason: &reason };
-                self.handler.on_event(key(ticket), event);
+                self.handler.on_event(event);
                 self.grant(1).await?;
             }
             AssemblerEvent::Rejected { ticket, trajectory_id, error } => {
                 count(&self.counters.rejected, 1);
-                warn!(stream, trajectory.id = trajectory_id, %error, "a trajectory is malformed");
+                warn!(stream = self.number, trajectory.id = trajectory_id, %error, "a trajectory is malformed");
                 let event = IntakeEvent::Rejected { trajectory_id: &trajectory_id, error: &error };
-                self.handler.on_event(key(ticket), event);
+                self.handler.on_event(event);
                 let (verdict, reason) = (Verdict::Invalid, error.to_string());
                 self.close(ticket, Receipt { trajectory_id, verdict, reason }).await?;
             }
@@ -205,14 +202,13 @@ impl<H: IntakeHandler> Session<H> {
     async fn hand_over(
         &mut self,
         ticket: Ticket,
-        key: IntakeKey,
         trajectory: IncomingTrajectory,
     ) -> Result<(), End> {
         let id = trajectory.identity.trajectory_id.clone();
         let permit = self.permits.as_mut().and_then(|permits| permits.split(1));
         let receipt = ReceiptSender::new(ticket, id, self.answer_sender.clone(), permit);
         let handler = Arc::clone(&self.handler);
-        let mut taking = pin!(handler.complete(key, trajectory, receipt));
+        let mut taking = pin!(handler.complete(trajectory, receipt));
         loop {
             tokio::select! {
                 () = &mut taking => return Ok(()),

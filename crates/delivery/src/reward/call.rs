@@ -1,5 +1,6 @@
 //! Errors from calls to a reward server.
 
+use crate::transport::causes;
 use ddpo_proto::convert::reward::MalformedReward;
 use ddpo_proto::convert::text::shown;
 use std::error::Error;
@@ -34,7 +35,6 @@ pub enum RewardCallError {
 
 impl RewardCallError {
     /// The server took longer than `limit`.
-    #[must_use]
     pub fn overdue(limit: Duration) -> Self {
         Self::NoAnswer(format!("no answer within {} s", limit.as_secs_f64()))
     }
@@ -59,11 +59,8 @@ impl From<Status> for RewardCallError {
 
 /// What is at the bottom of an error, in words.
 fn cause(status: &Status) -> String {
-    let mut deepest: &dyn Error = status;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    let words = match deepest.to_string() {
+    let deepest = causes(status).last().map(ToString::to_string).unwrap_or_default();
+    let words = match deepest {
         words if words.is_empty() => status.message().to_owned(),
         words => words,
     };

@@ -1,6 +1,7 @@
 //! The client of one reward server.
 
 use super::call::RewardCallError;
+use crate::transport::Bearer;
 use ddpo_proto::convert::reward::{
     MalformedReward, description_from_wire, image_to_wire, scores_from_wire,
 };
@@ -13,7 +14,6 @@ use ddpo_rollout::score::Score;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::timeout;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -31,7 +31,6 @@ impl EncodedImage {
     }
 
     /// Bytes that it takes in a request at most.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         // Two sides, three tags and two lengths.
         self.0.rgb8.len() + 32
@@ -42,21 +41,16 @@ impl EncodedImage {
 #[derive(Clone, Debug)]
 pub struct RewardClient {
     inner: RewardModelClient<Channel>,
-    authorization: Option<MetadataValue<Ascii>>,
+    bearer: Bearer,
     limits: Limits,
 }
 
 impl RewardClient {
-    /// A client over `channel` that presents `authorization` with every call.
-    #[must_use]
-    pub fn new(
-        channel: Channel,
-        authorization: Option<MetadataValue<Ascii>>,
-        limits: Limits,
-    ) -> Self {
+    /// A client over `channel` that presents `bearer` with every call.
+    pub fn new(channel: Channel, bearer: Bearer, limits: Limits) -> Self {
         let inner = RewardModelClient::new(channel)
             .max_decoding_message_size(limits.max_reward_answer_bytes());
-        Self { inner, authorization, limits }
+        Self { inner, bearer, limits }
     }
 
     /// Asks the server for its description.
@@ -91,9 +85,7 @@ impl RewardClient {
         // Tells the server when to stop; a second later than `limit`, so that this side reports the
         // timeout.
         request.set_timeout(limit.saturating_add(Duration::from_secs(1)));
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
-        }
+        self.bearer.present(&mut request);
         request
     }
 }

@@ -21,7 +21,6 @@ impl Default for Backoff {
 
 impl Backoff {
     /// Returns the pause after `failures` failures in a row.
-    #[must_use]
     pub fn pause(&self, failures: u32) -> Duration {
         // backon lengthens a pause at random by up to itself, hence the halves.
         let half = self.longest / 2;

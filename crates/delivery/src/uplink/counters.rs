@@ -23,7 +23,6 @@ pub struct UplinkCounters {
 
 impl UplinkCounters {
     /// Receipts with this verdict.
-    #[must_use]
     pub fn receipts(&self, verdict: Verdict) -> u64 {
         self.receipts[verdict as usize].load(Ordering::Relaxed)
     }

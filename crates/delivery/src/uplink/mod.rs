@@ -57,9 +57,9 @@ impl Uplink {
     /// Settings that cannot work: no address, one that is no URI, a token that is no header value.
     pub fn start(settings: UplinkSettings, runtime: &Handle) -> Result<Self, NotAnUplink> {
         let endpoints = settings.endpoints()?;
-        let token = settings.authorization()?;
+        let bearer = settings.bearer()?;
         let shared = Arc::new(Shared::new(settings));
-        runtime.spawn(task::run(Arc::clone(&shared), endpoints, token));
+        runtime.spawn(task::run(Arc::clone(&shared), endpoints, bearer));
         Ok(Self { owner: Arc::new(Owner(shared)) })
     }
 
@@ -106,19 +106,16 @@ impl Uplink {
     }
 
     /// How many trajectories are open or without a receipt; changes can be awaited.
-    #[must_use]
     pub fn in_flight(&self) -> watch::Receiver<usize> {
         self.shared().in_flight.subscribe()
     }
 
     /// Whether there is a stream, and why not.
-    #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.shared().link.subscribe()
     }
 
     /// What went out so far.
-    #[must_use]
     pub fn counters(&self) -> &Arc<UplinkCounters> {
         &self.shared().counters
     }

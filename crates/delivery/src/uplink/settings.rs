@@ -2,11 +2,10 @@
 
 use super::backoff::Backoff;
 use crate::destination::Destination;
-use crate::transport::{KeepAlive, endpoint};
+use crate::transport::{Bearer, KeepAlive, endpoint};
 use ddpo_proto::limits::Limits;
 use std::time::Duration;
 use thiserror::Error;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
 /// Addresses, credentials, timeouts and bounds of an uplink.
@@ -38,7 +37,6 @@ pub struct UplinkSettings {
 
 impl UplinkSettings {
     /// Defaults for one destination.
-    #[must_use]
     pub fn new(destination: Destination, addresses: Vec<String>) -> Self {
         Self {
             destination,
@@ -65,12 +63,8 @@ impl UplinkSettings {
         endpoints.collect()
     }
 
-    pub(crate) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, NotAnUplink> {
-        let Some(token) = &self.bearer_token else { return Ok(None) };
-        let mut value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| NotAnUplink::Token)?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+    pub(crate) fn bearer(&self) -> Result<Bearer, NotAnUplink> {
+        Bearer::new(self.bearer_token.as_deref()).map_err(|_| NotAnUplink::Token)
     }
 }
 

@@ -8,13 +8,13 @@ use super::shared::Shared;
 use super::stream::{LinkEnd, Stream};
 use super::table::Table;
 use crate::destination::Destination;
+use crate::transport::{Bearer, chain};
 use ddpo_proto::wire::{
     SubmitReply, TrajectoryFrame, learner_client::LearnerClient, rewarder_client::RewarderClient,
 };
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 use tonic::{Request, Streaming};
 use tracing::{debug, warn};
@@ -25,17 +25,13 @@ const QUEUED_FRAMES: usize = 4;
 const REPLY_BYTES: usize = 64 << 10;
 
 /// Runs until the uplink is closed.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    endpoints: Vec<Endpoint>,
-    token: Option<MetadataValue<Ascii>>,
-) {
+pub(super) async fn run(shared: Arc<Shared>, endpoints: Vec<Endpoint>, bearer: Bearer) {
     let closed = shared.closed.clone();
-    closed.run_until_cancelled(serve(&shared, &endpoints, token.as_ref())).await;
+    closed.run_until_cancelled(serve(&shared, &endpoints, &bearer)).await;
     shared.change(Table::clear);
 }
 
-async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], token: Option<&MetadataValue<Ascii>>) {
+async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], bearer: &Bearer) {
     let mut in_flight = shared.in_flight.subscribe();
     let mut position = shared.settings.first_address;
     let (mut failures, mut streams) = (0_u32, 0_u64);
@@ -52,7 +48,7 @@ async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], token: Option<&Meta
         else {
             return;
         };
-        let end = match open(endpoint, token, &shared.settings).await {
+        let end = match open(endpoint, bearer, &shared.settings).await {
             Ok((outgoing, replies)) => {
                 debug!(address, "stream opened");
                 count(&shared.counters.reconnects, u64::from(streams > 0));
@@ -91,7 +87,7 @@ type Opened = (mpsc::Sender<TrajectoryFrame>, Streaming<SubmitReply>);
 
 async fn open(
     endpoint: &Endpoint,
-    token: Option<&MetadataValue<Ascii>>,
+    bearer: &Bearer,
     settings: &UplinkSettings,
 ) -> Result<Opened, LinkEnd> {
     let limit = settings.connect_timeout;
@@ -104,9 +100,7 @@ async fn open(
     let channel = FrameChannel::new(channel, frames);
     // The channel puts the frames in place of this body.
     let mut request = Request::new(tokio_stream::empty());
-    if let Some(token) = token {
-        request.metadata_mut().insert("authorization", token.clone());
-    }
+    bearer.present(&mut request);
     let submit = async {
         match settings.destination {
             Destination::Rewarder => {
@@ -122,15 +116,4 @@ async fn open(
     };
     let response = timeout(limit, submit).await.map_err(overdue("stream"))??;
     Ok((outgoing, response.into_inner()))
-}
-
-/// An error with all that caused it: tonic's own says "transport error" only.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

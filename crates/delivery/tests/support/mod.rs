@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::incoming::IncomingTrajectory;
 use ddpo_delivery::intake::{
-    Intake, IntakeEvent, IntakeHandler, IntakeKey, IntakeSettings, ReceiptSender, Refusal,
+    Intake, IntakeEvent, IntakeHandler, IntakeSettings, ReceiptSender, Refusal,
 };
 use ddpo_delivery::transport::{KeepAlive, server};
 use ddpo_delivery::uplink::{Backoff, UplinkSettings};
@@ -160,7 +160,7 @@ impl IntakeHandler for Recorder {
         Ok(())
     }
 
-    fn on_event(&self, _key: IntakeKey, event: IntakeEvent<'_>) {
+    fn on_event(&self, event: IntakeEvent<'_>) {
         let id = |opening: &Opening| opening.identity.trajectory_id.clone();
         let text = match event {
             IntakeEvent::Opened { opening } => format!("opened {}", id(opening)),
@@ -176,7 +176,7 @@ impl IntakeHandler for Recorder {
         let _ = self.seen.send(Seen::Event(text));
     }
 
-    async fn complete(&self, _: IntakeKey, trajectory: IncomingTrajectory, receipt: ReceiptSender) {
+    async fn complete(&self, trajectory: IncomingTrajectory, receipt: ReceiptSender) {
         let _ = self.seen.send(Seen::Complete(Box::new(trajectory), receipt));
     }
 }

@@ -1,7 +1,8 @@
 //! `scheduler_config.json`: the noise schedule and how a step is taken.
 
-use crate::fields::mistyped;
+use crate::fields::{FieldError, one_of, read_known};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 /// The fields that diffusers' `DDIMScheduler` and `DDPMScheduler` share or have of their own
@@ -70,30 +71,9 @@ impl Default for SchedulerConfig {
 /// Why a scheduler cannot be made.
 #[derive(Debug, Error)]
 pub enum SchedulerError {
-    /// The file is not JSON of the expected form.
+    /// The file cannot be used.
     #[error("scheduler config: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A field that neither scheduler has.
-    #[error("scheduler config: unknown field `{0}`")]
-    UnknownField(String),
-    /// A field's value is of another type.
-    #[error("scheduler config: `{field}`: {error}")]
-    Mistyped {
-        /// Name of the field.
-        field: String,
-        /// What was expected and found.
-        error: serde_json::Error,
-    },
-    /// A field has a value that is not supported.
-    #[error("scheduler config: `{field}` = {found} is not supported, expected {expected}")]
-    Unsupported {
-        /// Name of the field.
-        field: &'static str,
-        /// What is supported.
-        expected: String,
-        /// What the file has.
-        found: String,
-    },
+    Config(FieldError),
     /// The number of inference steps does not fit the schedule.
     #[error("{found} inference steps: expected 1 to {train}, the steps of the training schedule")]
     Steps {
@@ -126,37 +106,30 @@ pub enum SchedulerError {
     },
 }
 
+impl From<FieldError> for SchedulerError {
+    fn from(error: FieldError) -> Self {
+        Self::Config(error)
+    }
+}
+
 impl SchedulerConfig {
     /// Parses and checks a `scheduler_config.json`. Fields that begin with `_` are bookkeeping.
     ///
     /// # Errors
     /// [`SchedulerError`] names the field that is unknown or unsupported.
     pub fn from_json(text: &str) -> Result<Self, SchedulerError> {
-        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
-        fields.retain(|name, _| !name.starts_with('_'));
+        let mut fields: Map<String, Value> =
+            serde_json::from_str(text).map_err(FieldError::Json)?;
         // Files of 2022 carry switches of a library version that gave arrays of another kind.
         fields.remove("tensor_format");
         fields.remove("timestep_values");
         fields.remove("skip_prk_steps");
-        let known = serde_json::to_value(Self::default())?;
-        if let Some(name) = fields.keys().find(|name| known.get(name.as_str()).is_none()) {
-            return Err(SchedulerError::UnknownField(name.clone()));
-        }
-        if let Some((field, error)) = mistyped::<Self>(&fields) {
-            return Err(SchedulerError::Mistyped { field, error });
-        }
-        let config: Self = serde_json::from_value(serde_json::Value::Object(fields))?;
+        let config: Self = read_known(fields)?;
         config.check()?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), SchedulerError> {
-        let one_of = |field, value: &str, allowed: &[&str]| {
-            if allowed.contains(&value) {
-                return Ok(());
-            }
-            Err(unsupported(field, &allowed.join(" or "), value))
-        };
+    fn check(&self) -> Result<(), FieldError> {
         let schedules = ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"];
         one_of("beta_schedule", &self.beta_schedule, &schedules)?;
         one_of("prediction_type", &self.prediction_type, &["epsilon", "sample", "v_prediction"])?;
@@ -164,44 +137,40 @@ impl SchedulerConfig {
         let variances = ["fixed_small", "fixed_small_log", "fixed_large"];
         one_of("variance_type", &self.variance_type, &variances)?;
         if self.thresholding {
-            return Err(unsupported("thresholding", "false", "true"));
+            return Err(FieldError::unsupported("thresholding", "false", "true"));
         }
         if self.rescale_betas_zero_snr {
-            return Err(unsupported("rescale_betas_zero_snr", "false", "true"));
+            return Err(FieldError::unsupported("rescale_betas_zero_snr", "false", "true"));
         }
         self.check_numbers()
     }
 
-    fn check_numbers(&self) -> Result<(), SchedulerError> {
+    fn check_numbers(&self) -> Result<(), FieldError> {
         if !(1..=100_000).contains(&self.num_train_timesteps) {
-            let found = self.num_train_timesteps.to_string();
-            return Err(unsupported("num_train_timesteps", "1 to 100000", &found));
+            let found = self.num_train_timesteps;
+            return Err(FieldError::unsupported("num_train_timesteps", "1 to 100000", found));
         }
         for (field, beta) in [("beta_start", self.beta_start), ("beta_end", self.beta_end)] {
             if !(beta > 0.0 && beta < 1.0) {
-                return Err(unsupported(field, "a number between 0 and 1", &beta.to_string()));
+                return Err(FieldError::unsupported(field, "a number between 0 and 1", beta));
             }
         }
         if let Some(betas) = &self.trained_betas {
             if betas.len() != self.num_train_timesteps {
                 let expected = format!("{} numbers", self.num_train_timesteps);
-                return Err(unsupported("trained_betas", &expected, &betas.len().to_string()));
+                return Err(FieldError::unsupported("trained_betas", expected, betas.len()));
             }
             if let Some(beta) = betas.iter().find(|&&beta| !(beta > 0.0 && beta < 1.0)) {
-                let found = beta.to_string();
-                return Err(unsupported("trained_betas", "numbers between 0 and 1", &found));
+                let expected = "numbers between 0 and 1";
+                return Err(FieldError::unsupported("trained_betas", expected, beta));
             }
         }
         if self.clip_sample_range.is_nan() || self.clip_sample_range <= 0.0 {
-            let found = self.clip_sample_range.to_string();
-            return Err(unsupported("clip_sample_range", "a positive number", &found));
+            let found = self.clip_sample_range;
+            return Err(FieldError::unsupported("clip_sample_range", "a positive number", found));
         }
         Ok(())
     }
-}
-
-fn unsupported(field: &'static str, expected: &str, found: &str) -> SchedulerError {
-    SchedulerError::Unsupported { field, expected: expected.into(), found: found.into() }
 }
 
 #[cfg(test)]

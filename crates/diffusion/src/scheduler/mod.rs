@@ -113,7 +113,6 @@ impl Transitions {
     }
 
     /// The same steps for another thread.
-    #[must_use]
     pub fn shared(&self) -> Self {
         Self {
             timesteps: self.timesteps.clone(),
@@ -132,26 +131,22 @@ impl Transitions {
     }
 
     /// The timesteps, from high to low.
-    #[must_use]
     pub fn timesteps(&self) -> &[i64] {
         &self.timesteps
     }
 
     /// The coefficients of each step.
-    #[must_use]
     pub fn coefficients(&self) -> &[Coefficients] {
         &self.coefficients
     }
 
     /// Indices of the steps that are random: sigma > 0. The others have no density.
-    #[must_use]
     pub fn random_steps(&self) -> Vec<usize> {
         let steps = self.coefficients.iter().enumerate();
         steps.filter(|(_, c)| c.sigma > 0.0).map(|(index, _)| index).collect()
     }
 
     /// Digest of everything that a step depends on.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -164,7 +159,6 @@ impl Transitions {
 
     /// Takes one step for each sample: `state` and `output` f32 `[B, C, H, W]`, `steps` the B step
     /// indices, `noise` f32 `[B, C, H, W]` standard normal.
-    #[must_use]
     pub fn step(&self, state: &Tensor, output: &Tensor, steps: &[usize], noise: &Tensor) -> Step {
         let (mean, sigma) = self.mean_and_sigma(state, output, steps);
         let sample = &mean + &sigma * noise;

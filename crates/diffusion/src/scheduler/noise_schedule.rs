@@ -5,7 +5,6 @@ use tch::{Kind, Tensor};
 
 /// Cumulative products of 1 - beta, `[num_train_timesteps]`, computed in f32 by libtorch as
 /// diffusers computes them, then widened.
-#[must_use]
 pub fn alphas_cumprod(config: &SchedulerConfig) -> Vec<f64> {
     let alphas = betas(config).neg() + 1.0;
     let products = alphas.cumprod(0, Kind::Float);

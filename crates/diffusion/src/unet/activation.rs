@@ -19,7 +19,6 @@ pub enum Activation {
 
 impl Activation {
     /// The activation of a checked config.
-    #[must_use]
     pub fn of(config: &UNetConfig) -> Self {
         match config.act_fn.as_str() {
             "mish" => Self::Mish,

@@ -1,7 +1,8 @@
 //! `config.json` of a diffusers `UNet2DModel`: every field, its default, and what is refused.
 
-use crate::fields::mistyped;
+use crate::fields::{FieldError, one_of, read_known};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 /// The fields of `UNet2DModel.__init__` (diffusers 0.35, `models/unets/unet_2d.py`), with its
@@ -121,33 +122,18 @@ impl Default for UNetConfig {
 /// Why a `config.json` cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// It is not JSON of the expected form.
+    /// A field cannot be used.
     #[error("unet config: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A field that no version of `UNet2DModel` that we know has.
-    #[error("unet config: unknown field `{0}`")]
-    UnknownField(String),
+    Field(FieldError),
     /// The class is another one.
     #[error("unet config: `_class_name` is {0}, expected UNet2DModel")]
     Class(String),
-    /// A field's value is of another type.
-    #[error("unet config: `{field}`: {error}")]
-    Mistyped {
-        /// Name of the field.
-        field: String,
-        /// What was expected and found.
-        error: serde_json::Error,
-    },
-    /// A field has a value that is not supported.
-    #[error("unet config: `{field}` = {found} is not supported, expected {expected}")]
-    Unsupported {
-        /// Name of the field.
-        field: &'static str,
-        /// What is supported.
-        expected: String,
-        /// What the file has.
-        found: String,
-    },
+}
+
+impl From<FieldError> for ConfigError {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
 }
 
 impl UNetConfig {
@@ -157,21 +143,13 @@ impl UNetConfig {
     /// # Errors
     /// [`ConfigError`] names the field that is unknown or unsupported.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(FieldError::Json)?;
         if let Some(class) = fields.get("_class_name").and_then(|value| value.as_str())
             && class != "UNet2DModel"
         {
             return Err(ConfigError::Class(class.into()));
         }
-        fields.retain(|name, _| !name.starts_with('_'));
-        let known = serde_json::to_value(Self::default())?;
-        if let Some(name) = fields.keys().find(|name| known.get(name.as_str()).is_none()) {
-            return Err(ConfigError::UnknownField(name.clone()));
-        }
-        if let Some((field, error)) = mistyped::<Self>(&fields) {
-            return Err(ConfigError::Mistyped { field, error });
-        }
-        let config: Self = serde_json::from_value(serde_json::Value::Object(fields))?;
+        let config: Self = read_known(fields)?;
         config.check()?;
         Ok(config)
     }
@@ -179,18 +157,17 @@ impl UNetConfig {
     /// The text of a `config.json` that diffusers reads.
     ///
     /// # Errors
-    /// [`ConfigError::Json`] if a number is not representable.
+    /// [`FieldError::Json`] if a number is not representable.
     pub fn to_json(&self) -> Result<String, ConfigError> {
-        let mut value = serde_json::to_value(self)?;
+        let mut value = serde_json::to_value(self).map_err(FieldError::Json)?;
         if let Some(fields) = value.as_object_mut() {
             fields.insert("_class_name".into(), "UNet2DModel".into());
             fields.insert("_diffusers_version".into(), "0.35.0".into());
         }
-        Ok(serde_json::to_string_pretty(&value)? + "\n")
+        Ok(serde_json::to_string_pretty(&value).map_err(FieldError::Json)? + "\n")
     }
 
     /// Channels of the time embedding.
-    #[must_use]
     pub(crate) fn time_channels(&self) -> i64 {
         self.time_embedding_dim.unwrap_or(self.block_out_channels[0] * 4)
     }
@@ -198,27 +175,24 @@ impl UNetConfig {
     /// Height and width of the images.
     ///
     /// # Errors
-    /// [`ConfigError::Unsupported`] if the file does not say.
+    /// [`FieldError::Unsupported`] if the file does not say.
     pub fn image_size(&self) -> Result<(usize, usize), ConfigError> {
         match self.sample_size {
             Some(SampleSize::Square(side)) => Ok((side, side)),
             Some(SampleSize::Rectangle([height, width])) => Ok((height, width)),
-            None => Err(unsupported("sample_size", "a number or [height, width]", "null")),
+            None => {
+                let expected = "a number or [height, width]";
+                Err(FieldError::unsupported("sample_size", expected, "null").into())
+            }
         }
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), FieldError> {
         self.check_names()?;
         self.check_numbers()
     }
 
-    fn check_names(&self) -> Result<(), ConfigError> {
-        let one_of = |field, value: &str, allowed: &[&str]| {
-            if allowed.contains(&value) {
-                return Ok(());
-            }
-            Err(unsupported(field, &allowed.join(" or "), value))
-        };
+    fn check_names(&self) -> Result<(), FieldError> {
         one_of("time_embedding_type", &self.time_embedding_type, &["positional"])?;
         one_of("downsample_type", &self.downsample_type, &["conv"])?;
         one_of("upsample_type", &self.upsample_type, &["conv"])?;
@@ -238,15 +212,15 @@ impl UNetConfig {
             one_of("up_block_types", kind, &["UpBlock2D", "AttnUpBlock2D"])?;
         }
         if let Some(kind) = &self.class_embed_type {
-            return Err(unsupported("class_embed_type", "null", kind));
+            return Err(FieldError::unsupported("class_embed_type", "null", kind));
         }
         if let Some(count) = self.num_class_embeds {
-            return Err(unsupported("num_class_embeds", "null", &count.to_string()));
+            return Err(FieldError::unsupported("num_class_embeds", "null", count));
         }
         Ok(())
     }
 
-    fn check_numbers(&self) -> Result<(), ConfigError> {
+    fn check_numbers(&self) -> Result<(), FieldError> {
         let blocks = self.block_out_channels.len();
         for (field, found) in [
             ("down_block_types", self.down_block_types.len()),
@@ -254,14 +228,14 @@ impl UNetConfig {
         ] {
             if found != blocks || blocks == 0 {
                 let expected = format!("{blocks} names, one for each of `block_out_channels`");
-                return Err(unsupported(field, &expected, &format!("{found} names")));
+                return Err(FieldError::unsupported(field, expected, format!("{found} names")));
             }
         }
         let positive = |field, value: i64| {
             if (1..=1 << 20).contains(&value) {
                 return Ok(());
             }
-            Err(unsupported(field, "a number from 1 to 1048576", &value.to_string()))
+            Err(FieldError::unsupported(field, "a number from 1 to 1048576", value))
         };
         positive("in_channels", self.in_channels)?;
         positive("out_channels", self.out_channels)?;
@@ -274,52 +248,49 @@ impl UNetConfig {
             self.check_divides(channels)?;
         }
         if !(0..=1).contains(&self.downsample_padding) {
-            return Err(unsupported(
-                "downsample_padding",
-                "0 or 1",
-                &self.downsample_padding.to_string(),
-            ));
+            let found = self.downsample_padding;
+            return Err(FieldError::unsupported("downsample_padding", "0 or 1", found));
         }
         self.check_middle_norm()?;
         self.check_scales()?;
         self.check_sides()?;
         if self.block_out_channels[0] % 2 != 0 {
-            let found = self.block_out_channels[0].to_string();
-            return Err(unsupported("block_out_channels", "an even first number", &found));
+            let (field, found) = ("block_out_channels", self.block_out_channels[0]);
+            return Err(FieldError::unsupported(field, "an even first number", found));
         }
         Ok(())
     }
 
-    fn check_middle_norm(&self) -> Result<(), ConfigError> {
+    fn check_middle_norm(&self) -> Result<(), FieldError> {
         let channels = self.block_out_channels[self.block_out_channels.len() - 1];
         match self.attn_norm_num_groups {
             Some(groups) if groups < 1 || channels % groups != 0 => {
                 let expected = format!("a divisor of the last block's {channels} channels");
-                Err(unsupported("attn_norm_num_groups", &expected, &groups.to_string()))
+                Err(FieldError::unsupported("attn_norm_num_groups", expected, groups))
             }
             _ => Ok(()),
         }
     }
 
     /// Numbers that are divided by, or rooted.
-    fn check_scales(&self) -> Result<(), ConfigError> {
+    fn check_scales(&self) -> Result<(), FieldError> {
         for (field, value) in
             [("norm_eps", self.norm_eps), ("mid_block_scale_factor", self.mid_block_scale_factor)]
         {
             if value <= 0.0 {
-                return Err(unsupported(field, "a positive number", &value.to_string()));
+                return Err(FieldError::unsupported(field, "a positive number", value));
             }
         }
         let half = self.block_out_channels[0] / 2;
         if self.freq_shift >= half as f64 {
             let expected = format!("a number below {half}, half the first block's channels");
-            return Err(unsupported("freq_shift", &expected, &self.freq_shift.to_string()));
+            return Err(FieldError::unsupported("freq_shift", expected, self.freq_shift));
         }
         Ok(())
     }
 
     /// Up blocks double what down blocks halved, so both sides must halve without rest.
-    fn check_sides(&self) -> Result<(), ConfigError> {
+    fn check_sides(&self) -> Result<(), FieldError> {
         let Ok((height, width)) = self.image_size() else { return Ok(()) };
         let factor = 1 << (self.block_out_channels.len() - 1).min(16);
         let fits = |side: usize| (1..=8192).contains(&side) && side.is_multiple_of(factor);
@@ -327,20 +298,16 @@ impl UNetConfig {
             return Ok(());
         }
         let expected = format!("multiples of {factor} up to 8192, for the blocks to halve");
-        Err(unsupported("sample_size", &expected, &format!("{height}x{width}")))
+        Err(FieldError::unsupported("sample_size", expected, format!("{height}x{width}")))
     }
 
-    fn check_divides(&self, channels: i64) -> Result<(), ConfigError> {
+    fn check_divides(&self, channels: i64) -> Result<(), FieldError> {
         if channels % self.norm_num_groups != 0 {
             let expected = format!("multiples of `norm_num_groups` = {}", self.norm_num_groups);
-            return Err(unsupported("block_out_channels", &expected, &channels.to_string()));
+            return Err(FieldError::unsupported("block_out_channels", expected, channels));
         }
         Ok(())
     }
-}
-
-fn unsupported(field: &'static str, expected: &str, found: &str) -> ConfigError {
-    ConfigError::Unsupported { field, expected: expected.into(), found: found.into() }
 }
 
 #[cfg(test)]

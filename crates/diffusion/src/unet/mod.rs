@@ -27,7 +27,6 @@ pub struct UNet {
 
 impl UNet {
     /// A model with zeroed parameters, for weights to be loaded into.
-    #[must_use]
     pub fn new(config: &UNetConfig, kind: Kind, device: Device) -> Self {
         Self::with_layout(config, kind, device, layout(config, device))
     }
@@ -41,7 +40,6 @@ impl UNet {
     }
 
     /// The same model with its parameters copied to another type or device.
-    #[must_use]
     pub fn converted(&self, kind: Kind, device: Device) -> Self {
         let mut copy = Self::new(&self.config, kind, device);
         copy.parameters.copy_from(&self.parameters);
@@ -49,7 +47,6 @@ impl UNet {
     }
 
     /// The same model on the same tensors, for another thread: neither sees a copy.
-    #[must_use]
     pub fn shared(&self) -> Self {
         let mut parameters = Parameters::sharing(&self.parameters);
         let network = Network::new(parameters.root(), &self.config);
@@ -58,7 +55,6 @@ impl UNet {
 
     /// The same model on the same values, but apart for autograd: gradients of the one are not the
     /// other's.
-    #[must_use]
     pub fn detached(&self) -> Self {
         let mut parameters = Parameters::sharing(&self.parameters.detached());
         let network = Network::new(parameters.root(), &self.config);
@@ -66,13 +62,11 @@ impl UNet {
     }
 
     /// The config it was made from.
-    #[must_use]
     pub fn config(&self) -> &UNetConfig {
         &self.config
     }
 
     /// Its parameters, named as in the checkpoint.
-    #[must_use]
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -99,7 +93,6 @@ impl UNet {
 /// The layout of a model of `config` on `device`. Narrow models on a CPU spend their time in group
 /// norms, which libtorch has fast for contiguous tensors only; wide ones and GPUs spend it in
 /// convolutions, which are fastest channels-last.
-#[must_use]
 pub fn layout(config: &UNetConfig, device: Device) -> Layout {
     let narrow = config.block_out_channels[0] < 64;
     if narrow && device == Device::Cpu { Layout::ChannelsFirst } else { Layout::ChannelsLast }

@@ -22,7 +22,6 @@ const PIVOT: f32 = 22.0;
 const FOOT: f32 = 33.0;
 
 /// Paints the face on a picture of `size` pixels a side.
-#[must_use]
 pub fn paint(face: &Face, size: usize) -> RgbImage {
     let mut canvas = Canvas::new(size);
     backdrop::paint(&mut canvas, face);

@@ -37,7 +37,6 @@ pub struct TensorBoard {
 impl TensorBoard {
     /// Logs to event files in `folder`, the run's settings first. `last` is the last valid step of
     /// earlier processes; none is valid without it. Nothing is written or cut before the first step.
-    #[must_use]
     pub fn new(folder: &Path, settings: Map<String, Value>, last: Option<u32>) -> Self {
         Self { folder: folder.into(), settings, last, file: None }
     }

@@ -30,7 +30,6 @@ pub struct Figures {
 
 impl Figures {
     /// Draws all plots.
-    #[must_use]
     pub fn of(run: &Run, gallery: Option<&Gallery>, analysis: &Analysis) -> Self {
         Self {
             reward: reward(run),

@@ -21,7 +21,6 @@ pub fn figures(run: &Run, analysis: &Analysis) -> Vec<Figure> {
 }
 
 /// Draws the reward against the divergence from the pretrained model, if the run measured it.
-#[must_use]
 pub fn reward_against_kl(run: &Run) -> Option<Figure> {
     let epoch = |line: &Epoch| {
         let (kl, reward) = (line.kl_to_pretrained_nats?, line.reward_mean);

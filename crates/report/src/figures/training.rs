@@ -13,7 +13,6 @@ type Curve = (&'static str, Ink, Value);
 type Value = fn(&Epoch) -> Option<f64>;
 
 /// Draws the reward of the training samples, with its spread, and of the evaluations.
-#[must_use]
 pub fn reward(run: &Run) -> Figure {
     let reward_point = |epoch: u32, label: &str, mean: f64, std: f64| Point {
         x: f64::from(epoch),
@@ -50,7 +49,6 @@ pub fn reward(run: &Run) -> Figure {
 }
 
 /// Draws the metrics of the optimizer, and the time of each stage.
-#[must_use]
 pub fn training(run: &Run) -> Vec<Figure> {
     let per = if run.setting("log_prob") == "sum" { "transition" } else { "dimension" };
     let stages: [Curve; 3] = [

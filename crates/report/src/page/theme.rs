@@ -8,7 +8,6 @@ const STYLE: &str = include_str!("../../assets/page.css");
 pub const SCRIPT: &str = include_str!("../../assets/page.js");
 
 /// Returns the style of a page, with the colours of its plots as CSS variables.
-#[must_use]
 pub fn style() -> String {
     let (light, dark) = (Ink::variables(0), Ink::variables(1));
     format!(

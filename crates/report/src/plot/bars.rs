@@ -19,7 +19,6 @@ const ROW: f64 = 34.0;
 const BAR: f64 = 11.0;
 
 /// Draws the classes in the given order.
-#[must_use]
 pub fn draw(title: &str, pairs: &[Pair], width: f64) -> Drawing {
     let mut drawing = Drawing::new(width, pairs.len() as f64 * ROW + 40.0, title);
     let names = [("before".to_owned(), Ink::Before, true), ("after".to_owned(), Ink::After, true)];

@@ -90,7 +90,6 @@ pub struct Drawing {
 
 impl Drawing {
     /// Creates an empty plot.
-    #[must_use]
     pub fn new(width: f64, height: f64, title: &str) -> Self {
         Self { width, height, title: title.to_owned(), shapes: Vec::new() }
     }

@@ -18,7 +18,6 @@ pub struct Axis {
 
 impl Axis {
     /// Creates an axis over `values` with about `count` round ticks; the first and last tick are its ends.
-    #[must_use]
     pub fn over(values: impl Iterator<Item = f64>, count: usize) -> Self {
         let finite = values.filter(|value| value.is_finite());
         let ends = finite.fold(None, |ends: Option<(f64, f64)>, value| {
@@ -39,7 +38,6 @@ impl Axis {
     }
 
     /// Creates an axis over whole numbers, such as epochs, that ends where the values end.
-    #[must_use]
     pub fn whole(values: impl Iterator<Item = f64> + Clone, count: usize) -> Self {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
@@ -55,13 +53,11 @@ impl Axis {
     }
 
     /// Returns the position of a value, 0 at the low end and 1 at the high end.
-    #[must_use]
     pub fn share(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
     /// Returns the label of a tick.
-    #[must_use]
     pub fn label(&self, tick: f64) -> String {
         let largest = self.low.abs().max(self.high.abs());
         if !(1e-3..1e5).contains(&largest) {
@@ -124,7 +120,6 @@ impl Frame {
     }
 
     /// Returns the position of a value in pixels.
-    #[must_use]
     pub fn place(&self, (x, y): (f64, f64)) -> Place {
         let [left, top, right, foot] = self.edges;
         (left + self.x.share(x) * (right - left), foot - self.y.share(y) * (foot - top))

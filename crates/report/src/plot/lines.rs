@@ -61,7 +61,6 @@ pub struct Lines {
 
 impl Lines {
     /// Draws the plot.
-    #[must_use]
     pub fn draw(&self, width: f64, height: f64) -> Drawing {
         let mut drawing = Drawing::new(width, height, &self.title);
         let names: Vec<(String, Ink, bool)> = match self.series.len() {

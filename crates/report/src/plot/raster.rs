@@ -10,7 +10,6 @@ const SCALE: f32 = 2.0;
 const MARGIN: f32 = 12.0;
 
 /// Renders a drawing; returns `None` if it is too large.
-#[must_use]
 pub fn image(drawing: &Drawing) -> Option<RgbImage> {
     let side = |length: f64| ((length as f32 + 2.0 * MARGIN) * SCALE).ceil() as u32;
     let mut sheet = Pixmap::new(side(drawing.width), side(drawing.height))?;

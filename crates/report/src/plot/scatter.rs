@@ -18,7 +18,6 @@ pub struct Spot {
 }
 
 /// Draws the images.
-#[must_use]
 pub fn draw(title: &str, labels: [&str; 2], spots: &[Spot], width: f64, height: f64) -> Drawing {
     let mut drawing = Drawing::new(width, height, title);
     let names = [("before".to_owned(), Ink::Before, false), ("after".to_owned(), Ink::After, true)];

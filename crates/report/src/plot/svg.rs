@@ -16,7 +16,6 @@ pub struct Inline<'a> {
 
 impl<'a> Inline<'a> {
     /// Creates the element; `class` is `wide` or `narrow`, the screens that it is for.
-    #[must_use]
     pub fn new(drawing: &'a Drawing, class: &'a str) -> Self {
         Self { drawing, class, tooltips: true }
     }

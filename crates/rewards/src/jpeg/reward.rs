@@ -24,23 +24,13 @@ pub struct JpegReward {
 }
 
 impl JpegReward {
-    /// Small files are good: the reward is minus the size. Uses `threads` threads, at least one.
+    /// Opens the reward of `task`: minus the size for compressibility, the size for incompressibility.
+    /// Uses `threads` threads, at least one.
     ///
     /// # Errors
     /// [`RewardError::Encoder`] if libjpeg-turbo cannot be set up.
-    pub fn compressibility(threads: usize) -> Result<Self, RewardError> {
-        Self::new(Task::JpegCompressibility, -1.0, threads)
-    }
-
-    /// Large files are good: the reward is the size. Uses `threads` threads, at least one.
-    ///
-    /// # Errors
-    /// [`RewardError::Encoder`] if libjpeg-turbo cannot be set up.
-    pub fn incompressibility(threads: usize) -> Result<Self, RewardError> {
-        Self::new(Task::JpegIncompressibility, 1.0, threads)
-    }
-
-    fn new(task: Task, sign: f32, threads: usize) -> Result<Self, RewardError> {
+    pub fn new(task: Task, threads: usize) -> Result<Self, RewardError> {
+        let sign = if task == Task::JpegCompressibility { -1.0 } else { 1.0 };
         let encoders = (0..threads.max(1)).map(|_| JpegEncoder::new()).collect::<Result<_, _>>()?;
         Ok(Self { task, sign, encoders })
     }

@@ -31,7 +31,6 @@ fn network_task(reward: &RewardExpression) -> Option<Task> {
 
 impl Features {
     /// Returns whether a reward has a network whose features can be taken.
-    #[must_use]
     pub fn exist(reward: &RewardExpression) -> bool {
         network_task(reward).is_some()
     }

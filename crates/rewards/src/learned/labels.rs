@@ -12,7 +12,6 @@ pub struct AgeClass {
 }
 
 /// The ages that a label names: `20-29`, `more than 70`, `70+`; none for any other text.
-#[must_use]
 pub fn parse_age(label: &str) -> Option<AgeClass> {
     let text = label.trim().trim_matches(['(', ')']).trim();
     let number = |text: &str| text.trim().parse::<u32>().ok().filter(|age| *age <= 200);

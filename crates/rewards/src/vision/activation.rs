@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::vision::error::ConfigError;
+use ddpo_diffusion::fields::FieldError;
 
 /// A pointwise activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ impl Activation {
     /// The activation called `name` in transformers.
     ///
     /// # Errors
-    /// [`ConfigError::Unsupported`] lists the names that there are.
-    pub fn parse(name: &str) -> Result<Self, ConfigError> {
+    /// [`FieldError::Unsupported`] lists the names that there are.
+    pub fn parse(name: &str) -> Result<Self, FieldError> {
         match name {
             "gelu" | "gelu_python" => Ok(Self::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_fast" => {
@@ -35,7 +35,7 @@ impl Activation {
             "silu" | "swish" => Ok(Self::Silu),
             other => {
                 let names = "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, relu, silu";
-                Err(ConfigError::unsupported("hidden_act", format!("one of {names}"), other))
+                Err(FieldError::unsupported("hidden_act", format!("one of {names}"), other))
             }
         }
     }

@@ -31,7 +31,6 @@ pub struct ClipVision {
 
 impl ClipVision {
     /// A tower with zeroed parameters of `kind` on `device`, for weights to be loaded into.
-    #[must_use]
     pub fn new(config: &ClipConfig, kind: Kind, device: Device) -> Self {
         let mut parameters = Parameters::new(kind, device, Layout::ChannelsFirst);
         let network = Network::new(parameters.root(), config);
@@ -54,13 +53,11 @@ impl ClipVision {
     }
 
     /// The config it was made from.
-    #[must_use]
     pub fn config(&self) -> &ClipConfig {
         &self.config
     }
 
     /// Its parameters, named as in the checkpoint.
-    #[must_use]
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }

@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use ddpo_diffusion::fields::mistyped;
+use ddpo_diffusion::fields::{FieldError, read};
 use ddpo_diffusion::layers::Bias;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::vision::activation::Activation;
-use crate::vision::error::ConfigError;
 
 /// The largest size of anything: sides, widths, heads.
 const LARGEST: i64 = 1 << 16;
@@ -42,19 +40,16 @@ pub struct TowerConfig {
 
 impl TowerConfig {
     /// Rows and columns of patches; what does not fill a patch is left out.
-    #[must_use]
     pub fn grid(&self) -> [i64; 2] {
         [self.image_size[0] / self.patch_size[0], self.image_size[1] / self.patch_size[1]]
     }
 
     /// Tokens: the class's, then one for each patch.
-    #[must_use]
     pub fn tokens(&self) -> i64 {
         1 + self.grid()[0] * self.grid()[1]
     }
 
     /// Values in the network, at least: what a file has to hold before memory is asked for.
-    #[must_use]
     pub fn least_values(&self) -> i64 {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let block = hidden * (4 * hidden + 2 * inner);
@@ -141,23 +136,15 @@ impl Default for Fields {
     }
 }
 
-/// Reads an object into fields that have defaults, naming the one that is of another type.
-pub(crate) fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ConfigError> {
-    if let Some((field, error)) = mistyped::<T>(&fields) {
-        return Err(ConfigError::Mistyped { field, error });
-    }
-    Ok(serde_json::from_value(Value::Object(fields))?)
-}
-
 impl VitConfig {
     /// Parses and checks the text of a `config.json`.
     ///
     /// # Errors
-    /// [`ConfigError`] names the field that is not supported.
-    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+    /// [`FieldError`] names the field that is not supported.
+    pub fn from_json(text: &str) -> Result<Self, FieldError> {
         let fields: Fields = read(serde_json::from_str(text)?)?;
         if fields.model_type != "vit" {
-            return Err(ConfigError::unsupported("model_type", "vit", &fields.model_type));
+            return Err(FieldError::unsupported("model_type", "vit", &fields.model_type));
         }
         Ok(Self { tower: fields.tower()?, labels: fields.labels()? })
     }
@@ -168,8 +155,8 @@ impl ClipConfig {
     /// or that of its vision model.
     ///
     /// # Errors
-    /// [`ConfigError`] names the field that is not supported.
-    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+    /// [`FieldError`] names the field that is not supported.
+    pub fn from_json(text: &str) -> Result<Self, FieldError> {
         let mut outer: Map<String, Value> = serde_json::from_str(text)?;
         let kind = outer.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut fields = match (kind.as_str(), outer.remove("vision_config")) {
@@ -182,12 +169,12 @@ impl ClipConfig {
             }
             ("clip", other) => {
                 let found = other.unwrap_or_default();
-                return Err(ConfigError::unsupported("vision_config", "an object", found));
+                return Err(FieldError::unsupported("vision_config", "an object", found));
             }
             ("clip_vision_model", _) => outer,
             (other, _) => {
                 let expected = "clip or clip_vision_model";
-                return Err(ConfigError::unsupported("model_type", expected, other));
+                return Err(FieldError::unsupported("model_type", expected, other));
             }
         };
         let defaults = [
@@ -206,7 +193,7 @@ impl ClipConfig {
 }
 
 impl Fields {
-    fn tower(&self) -> Result<TowerConfig, ConfigError> {
+    fn tower(&self) -> Result<TowerConfig, FieldError> {
         let [image_size, patch_size] = [self.image_size.pair(), self.patch_size.pair()];
         for (field, value) in [
             ("hidden_size", self.hidden_size),
@@ -223,18 +210,18 @@ impl Fields {
         if self.hidden_size % self.num_attention_heads != 0 {
             let expected = format!("a divisor of `hidden_size` = {}", self.hidden_size);
             let found = self.num_attention_heads;
-            return Err(ConfigError::unsupported("num_attention_heads", expected, found));
+            return Err(FieldError::unsupported("num_attention_heads", expected, found));
         }
         if self.num_channels != 3 {
-            return Err(ConfigError::unsupported("num_channels", "3, for RGB", self.num_channels));
+            return Err(FieldError::unsupported("num_channels", "3, for RGB", self.num_channels));
         }
         if patch_size[0] > image_size[0] || patch_size[1] > image_size[1] {
             let expected = format!("at most `image_size`, {} by {}", image_size[0], image_size[1]);
-            return Err(ConfigError::unsupported("patch_size", expected, patch_size[0]));
+            return Err(FieldError::unsupported("patch_size", expected, patch_size[0]));
         }
         if !(self.layer_norm_eps >= 0.0 && self.layer_norm_eps.is_finite()) {
             let found = self.layer_norm_eps;
-            return Err(ConfigError::unsupported("layer_norm_eps", "0 or more", found));
+            return Err(FieldError::unsupported("layer_norm_eps", "0 or more", found));
         }
         Ok(TowerConfig {
             hidden_size: self.hidden_size,
@@ -250,7 +237,7 @@ impl Fields {
     }
 
     /// The names of the classes; where there are none, transformers' `LABEL_0` and so on.
-    fn labels(&self) -> Result<Vec<String>, ConfigError> {
+    fn labels(&self) -> Result<Vec<String>, FieldError> {
         let Some(named) = &self.id2label else {
             let count = self.num_labels.unwrap_or(2);
             positive("num_labels", i64::try_from(count).unwrap_or(i64::MAX))?;
@@ -259,7 +246,7 @@ impl Fields {
         let label = |index: usize| {
             named.get(&index.to_string()).cloned().ok_or_else(|| {
                 let expected = format!("a label for every class from 0 to {}", named.len() - 1);
-                ConfigError::unsupported("id2label", expected, format!("none for {index}"))
+                FieldError::unsupported("id2label", expected, format!("none for {index}"))
             })
         };
         positive("id2label", i64::try_from(named.len()).unwrap_or(i64::MAX))?;
@@ -267,9 +254,9 @@ impl Fields {
     }
 }
 
-fn positive(field: &'static str, value: i64) -> Result<(), ConfigError> {
+fn positive(field: &'static str, value: i64) -> Result<(), FieldError> {
     if (1..=LARGEST).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::unsupported(field, format!("a number from 1 to {LARGEST}"), value))
+    Err(FieldError::unsupported(field, format!("a number from 1 to {LARGEST}"), value))
 }

@@ -1,6 +1,7 @@
 //! Errors from opening the network of a learned reward.
 
 use ddpo_checkpoint::{LoadError, TensorFileError};
+use ddpo_diffusion::fields::FieldError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -15,7 +16,7 @@ pub enum VisionError {
         /// `config.json` or `preprocessor_config.json`.
         file: &'static str,
         /// What is wrong with it.
-        source: ConfigError,
+        source: FieldError,
     },
     /// A tensor file cannot be read.
     #[error("reward model: {0}")]
@@ -62,40 +63,4 @@ pub enum VisionError {
     /// The classes are not ages that the task can be read from.
     #[error("age classes: {0}; found the labels {1}")]
     Labels(String, String),
-}
-
-/// Errors from reading a config.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// It is not a JSON object.
-    #[error("{0}")]
-    Json(#[from] serde_json::Error),
-    /// A field's value is of another type.
-    #[error("`{field}`: {error}")]
-    Mistyped {
-        /// Name of the field.
-        field: String,
-        /// What was expected and found.
-        error: serde_json::Error,
-    },
-    /// A field has a value that is not supported.
-    #[error("`{field}` = {found} is not supported, expected {expected}")]
-    Unsupported {
-        /// Name of the field.
-        field: &'static str,
-        /// What is supported.
-        expected: String,
-        /// What the file has.
-        found: String,
-    },
-}
-
-impl ConfigError {
-    pub(crate) fn unsupported(
-        field: &'static str,
-        expected: impl Into<String>,
-        found: impl ToString,
-    ) -> Self {
-        Self::Unsupported { field, expected: expected.into(), found: found.to_string() }
-    }
 }

@@ -31,7 +31,6 @@ pub struct VitClassifier {
 
 impl VitClassifier {
     /// A classifier with zeroed parameters of `kind` on `device`, for weights to be loaded into.
-    #[must_use]
     pub fn new(config: &VitConfig, kind: Kind, device: Device) -> Self {
         let mut parameters = Parameters::new(kind, device, Layout::ChannelsFirst);
         let network = Network::new(parameters.root(), config);
@@ -55,13 +54,11 @@ impl VitClassifier {
     }
 
     /// The config it was made from.
-    #[must_use]
     pub fn config(&self) -> &VitConfig {
         &self.config
     }
 
     /// Its parameters, named as in the checkpoint.
-    #[must_use]
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }

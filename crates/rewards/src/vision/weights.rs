@@ -1,7 +1,8 @@
 //! Filling a network from the weights of its folder, strictly.
 
-use crate::vision::error::{ConfigError, VisionError};
+use crate::vision::error::VisionError;
 use ddpo_checkpoint::{ModelFolder, TensorFile, load_part_into};
+use ddpo_diffusion::fields::FieldError;
 use ddpo_diffusion::parameters::Parameters;
 use std::path::{Path, PathBuf};
 use tch::Tensor;
@@ -10,7 +11,7 @@ use tch::Tensor;
 pub(crate) fn in_config(
     folder: &ModelFolder,
     file: &'static str,
-    source: ConfigError,
+    source: FieldError,
 ) -> VisionError {
     let root: PathBuf = folder.root.clone();
     VisionError::Config { root, file, source }

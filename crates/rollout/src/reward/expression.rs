@@ -38,7 +38,6 @@ pub struct Term {
 
 impl Term {
     /// Returns the name of its reward in scores and files.
-    #[must_use]
     pub fn label(&self) -> String {
         self.source.label()
     }
@@ -126,13 +125,11 @@ impl RewardExpression {
     }
 
     /// Returns the terms, in the order in which they were written.
-    #[must_use]
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
 
     /// Returns the source where the expression is a single term of weight 1.
-    #[must_use]
     pub fn plain(&self) -> Option<&RewardSource> {
         match &self.terms[..] {
             [Term { weight: 1.0, source }] => Some(source),
@@ -142,26 +139,22 @@ impl RewardExpression {
 
     /// Returns the expression's name in scores and files: its text with [labels](Term::label) in place
     /// of sources.
-    #[must_use]
     pub fn label(&self) -> String {
         self.written_with(RewardSource::label)
     }
 
     /// Returns the expression's text with what `name` returns in place of each source.
-    #[must_use]
     pub fn written_with(&self, name: impl Fn(&RewardSource) -> String) -> String {
         written(self.terms.iter().map(|term| (term.weight, name(&term.source))))
     }
 
     /// Returns the name of its reward among the components of a score, where it is held out for
     /// evaluation.
-    #[must_use]
     pub fn held_out_name(&self) -> String {
         format!("eval:{}", self.label())
     }
 
     /// Returns the same sum with every source replaced by what `change` returns.
-    #[must_use]
     pub fn with_sources(&self, change: impl Fn(&RewardSource) -> RewardSource) -> Self {
         let changed = |term: &Term| Term { weight: term.weight, source: change(&term.source) };
         Self { terms: self.terms.iter().map(changed).collect() }

@@ -32,7 +32,6 @@ pub struct RewardSettings {
 
 impl RewardSettings {
     /// Makes the settings of a reward with the defaults of everything else.
-    #[must_use]
     pub fn new(reward: impl Into<RewardExpression>) -> Self {
         Self {
             reward: reward.into(),

@@ -72,7 +72,6 @@ pub struct UnknownSource {
 impl RewardSource {
     /// Returns the name of its reward in scores and files: a file by its last component, so that the
     /// name does not depend on the folder that the file lies in.
-    #[must_use]
     pub fn label(&self) -> String {
         match self {
             Self::Script(script) => {
@@ -85,7 +84,6 @@ impl RewardSource {
     }
 
     /// Returns the built-in reward that it is, if it is one.
-    #[must_use]
     pub fn task(&self) -> Option<Task> {
         match self {
             Self::Task(task) => Some(*task),
@@ -96,13 +94,11 @@ impl RewardSource {
 
 impl ServerAddress {
     /// Returns the host: a name, an IPv4 address, or an IPv6 address in brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// Returns the port, from 1.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }

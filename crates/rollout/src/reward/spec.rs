@@ -157,7 +157,6 @@ impl AgeSpec {
 
     /// Returns the names of a score's components: the probability of every class, the index of the
     /// predicted class, and whether that class is one of the wanted ones.
-    #[must_use]
     pub fn components(&self, task: Task) -> Vec<String> {
         let named = |label: &String| format!("probability_{}", label.replace(' ', "_"));
         let wanted = match task {
@@ -180,7 +179,6 @@ impl RewardSpec {
     pub const JPEG_COMPONENT: &str = "jpeg_kilobytes";
 
     /// Makes the specification of rewards that need neither a network nor a file.
-    #[must_use]
     pub fn plain(reward: RewardExpression) -> Self {
         Self {
             reward,
@@ -195,14 +193,12 @@ impl RewardSpec {
     }
 
     /// Returns the BLAKE3 digest of all fields.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         let bytes = serde_json::to_vec(self).expect("strings, numbers and lists have a JSON form");
         Digest::of(&bytes)
     }
 
     /// Returns the label and the digest.
-    #[must_use]
     pub fn id(&self) -> RewardId {
         RewardId { label: self.reward.label(), digest: self.digest() }
     }

@@ -29,7 +29,6 @@ pub struct Licence {
 
 impl BaseModel {
     /// What is known of `model`.
-    #[must_use]
     pub fn of(model: &Model) -> Self {
         let FrontMatter { license, license_name: name, license_link: link, base_model } =
             FrontMatter::of_folder(model.root());

@@ -32,7 +32,6 @@ pub struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     /// Compares two evaluations of the run in `folder`, whose tables and grids give the interval and
     /// the picture. A table or a grid that somebody has removed is done without.
-    #[must_use]
     pub fn read(
         folder: &RunFolder,
         shape: StateShape,
@@ -56,20 +55,17 @@ impl<'a> Comparison<'a> {
     }
 
     /// Epochs of training before the last evaluation.
-    #[must_use]
     pub fn epoch(&self) -> u32 {
         self.after.epoch
     }
 
     /// The same noise before, in the upper row, and after.
-    #[must_use]
     pub fn picture(&self) -> Option<&RgbImage> {
         self.picture.as_ref()
     }
 
     /// The rewards: a line for `reward`, and one for each that is held out, given as the name of its
     /// component and its label.
-    #[must_use]
     pub fn rewards(&self, reward: &str, held_out: &[(String, String)]) -> String {
         let summary = |one: &Evaluation| (one.rewards.reward_mean, one.rewards.reward_std);
         let main = ("reward".to_owned(), code(reward));

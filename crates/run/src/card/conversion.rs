@@ -7,7 +7,6 @@ use crate::card::usage::{self, Sampling};
 use crate::model_card::ModelCard;
 
 /// The card of a folder that `ddpo convert` makes of `file`, whose configs are those of `base`.
-#[must_use]
 pub fn card(base: &BaseModel, file: &str, best_reward: Option<f64>) -> ModelCard {
     let best = best_reward.map_or(String::new(), |best| {
         format!(" The file names a best evaluation reward of {best:.4}; for which reward it does not say.")

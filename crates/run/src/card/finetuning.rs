@@ -47,7 +47,6 @@ pub enum Command {
 
 impl Finetuning<'_> {
     /// The card.
-    #[must_use]
     pub fn card(&self) -> ModelCard {
         let sampling = Sampling {
             steps: self.settings.num_inference_steps,

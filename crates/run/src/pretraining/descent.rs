@@ -34,7 +34,6 @@ pub struct Descent {
 
 impl Descent {
     /// Starts at the present values of `parameters` and makes them collect gradients.
-    #[must_use]
     pub fn new(config: PretrainingConfig, parameters: &mut Parameters) -> Self {
         parameters.track_gradients(Gradients::Tracked);
         let entries = parameters.entries();
@@ -44,7 +43,6 @@ impl Descent {
     }
 
     /// Returns the number of steps taken.
-    #[must_use]
     pub fn steps_taken(&self) -> u64 {
         self.step
     }

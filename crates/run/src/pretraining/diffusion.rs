@@ -60,14 +60,12 @@ impl Target {
 
 impl Pretraining {
     /// Starts with weights drawn as PyTorch's layers draw theirs.
-    #[must_use]
     pub fn new(config: PretrainingConfig, mut unet: UNet, schedule: &SchedulerConfig) -> Self {
         initialise(unet.parameters_mut(), config.seed);
         Self::from_weights(config, unet, schedule)
     }
 
     /// Starts with the weights that `unet` has.
-    #[must_use]
     pub fn from_weights(
         config: PretrainingConfig,
         mut unet: UNet,

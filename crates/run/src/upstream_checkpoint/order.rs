@@ -35,7 +35,6 @@ const PARTS: [&str; 26] = [
 ];
 
 /// What to sort a parameter's name by.
-#[must_use]
 pub fn key(name: &str) -> Vec<usize> {
     let place = |part: &str| match part.parse() {
         Ok(index) => index,

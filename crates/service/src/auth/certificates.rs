@@ -94,7 +94,6 @@ impl Pair {
     }
 
     /// Returns the pair as tonic takes it.
-    #[must_use]
     pub fn identity(&self) -> Identity {
         Identity::from_pem(&self.chain_text, &self.key_text)
     }

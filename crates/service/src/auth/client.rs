@@ -4,9 +4,9 @@ use crate::auth::certificates;
 use crate::auth::error::AuthError;
 use crate::auth::http2::{HANDSHAKE, HEADERS, KEEP_ALIVE};
 use crate::auth::server::tls_error;
-use crate::auth::token::{self, Bearer};
+use crate::auth::token::{self, UNFIT};
 use crate::settings::ServiceSettings;
-use ddpo_delivery::transport;
+use ddpo_delivery::transport::{self, Bearer};
 use ddpo_settings::Secret;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -59,7 +59,8 @@ impl ClientAuthSettings {
     /// [`AuthError`] names the setting, the file and the mistake.
     pub fn open(&self) -> Result<ClientAuth, AuthError> {
         let token = token::resolve(self.token.as_ref(), self.token_file.as_deref())?;
-        let bearer = Bearer::new(token.as_ref())?;
+        let bearer = Bearer::new(token.as_ref().map(Secret::expose));
+        let bearer = bearer.map_err(|_| AuthError::Token(UNFIT.into()))?;
         Ok(ClientAuth { tls: self.tls()?, bearer, token, insecure: self.insecure })
     }
 
@@ -147,26 +148,22 @@ impl ClientAuth {
 
     /// Returns the TLS settings, for clients that build their endpoints themselves. Check each address
     /// with [`endpoint`](Self::endpoint) first.
-    #[must_use]
     pub fn tls(&self) -> Option<&ClientTlsConfig> {
         self.tls.as_ref()
     }
 
     /// Returns the token, for clients that present it themselves.
-    #[must_use]
     pub fn token(&self) -> Option<&Secret> {
         self.token.as_ref()
     }
 
-    /// The interceptor that presents the token.
-    #[must_use]
+    /// Returns the interceptor that presents the token.
     pub fn bearer(&self) -> Bearer {
         self.bearer.clone()
     }
 }
 
 /// Returns whether a host of a URL is this machine: `localhost` or a loopback address.
-#[must_use]
 pub fn is_local_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())

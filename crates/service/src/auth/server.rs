@@ -138,7 +138,6 @@ impl ServerAuth {
     }
 
     /// Returns whether callers need TLS.
-    #[must_use]
     pub fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
@@ -176,7 +175,5 @@ pub(super) async fn bind(
 }
 
 pub(super) fn tls_error(error: tonic::transport::Error) -> AuthError {
-    let error: &dyn std::error::Error = &error;
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    AuthError::Tls(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    AuthError::Tls(transport::chain(&error))
 }

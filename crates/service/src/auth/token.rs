@@ -7,14 +7,13 @@ use ddpo_settings::Secret;
 use std::path::Path;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
 /// Shortest token: 16 characters of hexadecimal digits are 64 bits.
 const SHORTEST: usize = 16;
 
-const UNFIT: &str = "expected visible ASCII characters only";
+pub(super) const UNFIT: &str = "expected visible ASCII characters only";
 
 const HEADER: &str = "authorization";
 const SCHEME: &str = "Bearer ";
@@ -59,7 +58,6 @@ pub struct TokenCheck {
 
 impl TokenCheck {
     /// Checks for `token`.
-    #[must_use]
     pub fn new(token: Option<Secret>) -> Self {
         Self { expected: token.map(Arc::new), metrics: None }
     }
@@ -103,40 +101,10 @@ impl Interceptor for TokenCheck {
     }
 }
 
-/// Presents the token, if there is one.
-#[derive(Clone, Debug)]
-pub struct Bearer {
-    value: Option<MetadataValue<Ascii>>,
-}
-
-impl Bearer {
-    /// Presents `token`.
-    ///
-    /// # Errors
-    /// A header cannot contain the token.
-    pub fn new(token: Option<&Secret>) -> Result<Self, AuthError> {
-        let Some(token) = token else { return Ok(Self { value: None }) };
-        let header = format!("{SCHEME}{}", token.expose());
-        let unfit = |_| AuthError::Token(UNFIT.into());
-        let mut value = MetadataValue::try_from(header).map_err(unfit)?;
-        // HTTP/2 then neither indexes the value nor shows it in its own logs.
-        value.set_sensitive(true);
-        Ok(Self { value: Some(value) })
-    }
-}
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.value {
-            request.metadata_mut().insert(HEADER, value.clone());
-        }
-        Ok(request)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ddpo_delivery::transport::Bearer;
 
     fn request(header: Option<&str>) -> Request<()> {
         let mut request = Request::new(());
@@ -170,7 +138,7 @@ mod tests {
     #[test]
     fn debug_output_does_not_contain_the_token() {
         let secret = Secret::new("0123456789abcdef");
-        let bearer = Bearer::new(Some(&secret)).unwrap();
+        let bearer = Bearer::new(Some(secret.expose())).unwrap();
         let check = TokenCheck::new(Some(secret));
         let shown = format!("{bearer:?} {check:?} {:?}", bearer.clone().call(request(None)));
         assert!(!shown.contains("0123456789abcdef"), "{shown}");

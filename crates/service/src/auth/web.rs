@@ -83,20 +83,17 @@ impl WebAuth {
     }
 
     /// Returns the TLS acceptor, if there is a certificate.
-    #[must_use]
     pub fn tls(&self) -> Option<&TlsAcceptor> {
         self.tls.as_ref()
     }
 
     /// Returns whether requests need the token.
-    #[must_use]
     pub fn asks(&self) -> bool {
         self.token.is_some()
     }
 
     /// Returns whether a request with these headers may pass: it has the token or the cookie, or there
     /// is no token.
-    #[must_use]
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         let (Some(expected), Some(pass)) = (&self.token, &self.pass) else { return true };
         let header = headers.get(AUTHORIZATION).and_then(|value| token::bearer(value.as_bytes()));
@@ -105,7 +102,6 @@ impl WebAuth {
     }
 
     /// Returns the cookie for a browser that sent `token`; `None` if it is another token.
-    #[must_use]
     pub fn cookie(&self, token: &str) -> Option<String> {
         let (expected, pass) = (self.token.as_ref()?, self.pass.as_ref()?);
         // Lax, not Strict, so that links on other pages work.
@@ -120,7 +116,6 @@ impl WebAuth {
     /// Returns whether the request is for this host. Without a token a port on loopback is open to any
     /// web page whose name resolves to this address (DNS rebinding); so only addresses and `localhost`
     /// are answered there.
-    #[must_use]
     pub fn is_meant(&self, headers: &HeaderMap) -> bool {
         if self.asks() || !is_loopback(self.listen) {
             return true;

@@ -24,7 +24,6 @@ const UNSET: &str = "not yet";
 
 impl Health {
     /// Creates the conditions, none of which is met.
-    #[must_use]
     pub fn new(conditions: &[&'static str]) -> Self {
         let unset = |name: &&'static str| Condition { name, met: false, reason: UNSET.into() };
         let conditions = conditions.iter().map(unset).collect();
@@ -78,25 +77,21 @@ impl Health {
     }
 
     /// Returns whether the service serves.
-    #[must_use]
     pub fn serving(&self) -> bool {
         self.state.borrow().serving()
     }
 
     /// Returns the state.
-    #[must_use]
     pub fn report(&self) -> Report {
         self.state.borrow().clone()
     }
 
     /// Returns a receiver of changes.
-    #[must_use]
     pub fn watch(&self) -> watch::Receiver<Report> {
         self.state.subscribe()
     }
 
     /// Returns grpc.health.v1 for these services, by their full names, and for the server as a whole.
-    #[must_use]
     pub fn grpc(&self, services: &[&str]) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::new(self.watch(), services))
     }

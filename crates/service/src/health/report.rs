@@ -22,7 +22,6 @@ pub struct Report {
 
 impl Report {
     /// Returns whether the service serves.
-    #[must_use]
     pub fn serving(&self) -> bool {
         !self.draining && self.conditions.iter().all(|condition| condition.met)
     }

@@ -28,7 +28,6 @@ pub struct InspectorService {
 
 impl InspectorService {
     /// Returns a server that answers from `board` and `source`.
-    #[must_use]
     pub fn server(board: Board, source: Arc<dyn StatusSource>) -> InspectorServer<Self> {
         InspectorServer::new(Self { board, source, started: Instant::now() })
     }

@@ -48,19 +48,16 @@ pub struct ServiceInfo {
 
 impl ServiceInfo {
     /// Creates the status of the process `worker` in the run `run_id`.
-    #[must_use]
     pub fn new(worker: Worker, run_id: String, health: Health) -> Self {
         Self { worker, run_id, health }
     }
 
     /// Returns whether the service finishes its work and accepts no more.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.health.report().draining
     }
 
     /// Returns the status of `service`. The activity is `activity`, or the condition that is not met.
-    #[must_use]
     pub fn status(&self, service: &'static str, activity: &str) -> Status {
         let report = self.health.report();
         let unmet = report.conditions.iter().find(|condition| !condition.met);

@@ -31,7 +31,6 @@ pub struct TelemetrySettings {
 
 impl TelemetrySettings {
     /// Takes the settings from the table `[service]`.
-    #[must_use]
     pub fn new(
         service: &'static str,
         version: &'static str,

@@ -64,7 +64,11 @@ impl Api<'_> {
         match made {
             Ok(_) => Ok(()),
             // A token may be allowed to write to a repository and to make none.
-            Err(PushError::Forbidden { .. }) if self.sender.has_repository(self.progress) => Ok(()),
+            Err(PushError::Refused { status: 403, .. })
+                if self.sender.has_repository(self.progress) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

@@ -34,70 +34,15 @@ pub enum PushError {
     /// A file's name cannot be that of a file in a repository.
     #[error("`{}`: expected a name of letters, digits, `-`, `_` and `.`", .0.display())]
     FileName(PathBuf),
-    /// The Hub does not know the token (status 401).
-    #[error(
-        "{endpoint} does not know the token ({action} `{repository}`: status 401{reason}); \
-         hint: HF_TOKEN may be misspelt or expired"
-    )]
-    Unauthorized {
-        /// The action that failed.
-        action: &'static str,
-        /// The repository.
-        repository: String,
-        /// The Hub.
-        endpoint: String,
-        /// The Hub's reason.
-        reason: String,
-    },
-    /// The token may not do that (status 403).
-    #[error(
-        "the token may not {action} `{repository}` (status 403{reason}); \
-         hint: it has to be one that may write there"
-    )]
-    Forbidden {
-        /// The action that failed.
-        action: &'static str,
-        /// The repository.
-        repository: String,
-        /// The Hub's reason.
-        reason: String,
-    },
-    /// The repository or the branch does not exist (status 404).
-    #[error(
-        "could not {action} `{repository}`: there is no such thing at {endpoint} (status 404{reason})"
-    )]
-    NotFound {
-        /// The action that failed.
-        action: &'static str,
-        /// The repository.
-        repository: String,
-        /// The Hub.
-        endpoint: String,
-        /// The Hub's reason.
-        reason: String,
-    },
-    /// The repository changed during the push (status 409 or 412).
-    #[error(
-        "could not {action} `{repository}`: it changed meanwhile (status {status}{reason}); \
-         hint: push again"
-    )]
-    Conflict {
-        /// The action that failed.
-        action: &'static str,
-        /// The repository.
-        repository: String,
-        /// The status.
-        status: u16,
-        /// The Hub's reason.
-        reason: String,
-    },
-    /// The Hub refuses for another reason.
-    #[error("could not {action} `{repository}`: status {status}{reason}")]
+    /// The Hub refuses.
+    #[error("{}", refused(action, repository, endpoint, *status, reason))]
     Refused {
         /// The action that failed.
         action: &'static str,
         /// The repository.
         repository: String,
+        /// The Hub.
+        endpoint: String,
         /// The status.
         status: u16,
         /// The Hub's reason.
@@ -131,4 +76,29 @@ pub enum PushError {
     /// The settings of the Hub.
     #[error(transparent)]
     Hub(#[from] HubError),
+}
+
+/// Returns what a status of the Hub means for a push.
+fn refused(action: &str, repository: &str, endpoint: &str, status: u16, reason: &str) -> String {
+    let failed = format!("could not {action} `{repository}`");
+    match status {
+        300..=399 => {
+            format!("{failed}: status {status}: it has moved; hint: push to its new name")
+        }
+        401 => format!(
+            "{endpoint} does not know the token ({action} `{repository}`: status 401{reason}); \
+             hint: HF_TOKEN may be misspelt or expired"
+        ),
+        403 => format!(
+            "the token may not {action} `{repository}` (status 403{reason}); \
+             hint: it has to be one that may write there"
+        ),
+        404 => {
+            format!("{failed}: there is no such thing at {endpoint} (status 404{reason})")
+        }
+        409 | 412 => {
+            format!("{failed}: it changed meanwhile (status {status}{reason}); hint: push again")
+        }
+        _ => format!("{failed}: status {status}{reason}"),
+    }
 }

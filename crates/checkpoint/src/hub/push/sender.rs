@@ -49,14 +49,14 @@ impl Answer {
 }
 
 /// The failure of one attempt.
+#[derive(Debug, thiserror::Error)]
 enum Trouble {
-    Status {
-        status: u16,
-        reason: String,
-        wait: Option<Duration>,
-    },
+    #[error("status {status}{reason}")]
+    Status { status: u16, reason: String, wait: Option<Duration> },
+    #[error("{0}")]
     Unreachable(String),
     /// A local file could not be read.
+    #[error(transparent)]
     Local(PushError),
 }
 
@@ -132,9 +132,8 @@ impl Sender {
                 return Err(self.error(purpose.action, trouble, attempt));
             };
             let wait = wait.max(trouble.asked_wait());
-            let what = trouble.describe();
             let seconds = wait.as_secs_f64();
-            progress(&format!("{what}; trying again in {seconds:.1} s ({})", purpose.action));
+            progress(&format!("{trouble}; trying again in {seconds:.1} s ({})", purpose.action));
             thread::sleep(wait);
             attempt += 1;
         }
@@ -173,28 +172,12 @@ impl Sender {
             Trouble::Unreachable(reason) => {
                 PushError::Unreachable { action, repository, reason, attempts }
             }
-            Trouble::Status { status: 401, reason, .. } => {
-                PushError::Unauthorized { action, repository, endpoint, reason }
-            }
-            Trouble::Status { status: 403, reason, .. } => {
-                PushError::Forbidden { action, repository, reason }
-            }
-            Trouble::Status { status: 404, reason, .. } => {
-                PushError::NotFound { action, repository, endpoint, reason }
-            }
-            Trouble::Status { status: status @ (409 | 412), reason, .. } => {
-                PushError::Conflict { action, repository, status, reason }
-            }
-            Trouble::Status { status: status @ 300..=399, .. } => {
-                let reason = ": it has moved; hint: push to its new name".into();
-                PushError::Refused { action, repository, status, reason }
-            }
             Trouble::Status { status, reason, .. } if passing(status) => {
                 let reason = format!("status {status}{reason}");
                 PushError::Unreachable { action, repository, reason, attempts }
             }
             Trouble::Status { status, reason, .. } => {
-                PushError::Refused { action, repository, status, reason }
+                PushError::Refused { action, repository, endpoint, status, reason }
             }
         }
     }
@@ -227,14 +210,6 @@ impl Trouble {
         match self {
             Self::Status { wait, .. } => wait.unwrap_or_default().min(MOST_WAIT),
             _ => Duration::ZERO,
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Status { status, reason, .. } => format!("status {status}{reason}"),
-            Self::Unreachable(reason) => reason.clone(),
-            Self::Local(error) => error.to_string(),
         }
     }
 }

@@ -81,13 +81,11 @@ pub enum ServerError {
 
 impl ServerError {
     /// Whether it says nothing of the images: the same request may well be answered later.
-    #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Gone { .. } | Self::CalledOff(_))
     }
 
     /// Whether a server gave a score that is no number.
-    #[must_use]
     pub fn is_not_finite(&self) -> bool {
         let Self::Answer { source: RewardCallError::Malformed(found), .. } = self else {
             return false;

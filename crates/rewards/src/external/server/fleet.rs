@@ -37,7 +37,7 @@ impl Fleet {
     ) -> Result<Self, ServerError> {
         let ways = options.ways(servers)?;
         let peer = |(address, endpoint): &(String, _)| {
-            Peer::new(address.clone(), endpoint, ways.authorization.clone(), options)
+            Peer::new(address.clone(), endpoint, ways.bearer.clone(), options)
         };
         let mut peers: Vec<Peer> = ways.endpoints.iter().map(peer).collect();
         let names = peers.iter().map(|peer| peer.address.clone()).collect();

@@ -1,7 +1,7 @@
 //! Where reward servers are, how they are reached, and how long an answer may take.
 
 use crate::external::server::error::ServerError;
-use ddpo_delivery::transport::{KeepAlive, endpoint};
+use ddpo_delivery::transport::{Bearer, KeepAlive, endpoint};
 use ddpo_delivery::uplink::Backoff;
 use ddpo_rollout::reward::{ServerAddress, Servers};
 use ddpo_service::auth::{AuthError, ClientAuthSettings, install_crypto_provider, is_local_host};
@@ -9,7 +9,6 @@ use ddpo_settings::Secret;
 use ddpo_settings::environment::{REWARD_CA, REWARD_TOKEN};
 use std::path::PathBuf;
 use std::time::Duration;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
 /// Seldom, and only during a call: gRPC's servers in C++ and Python cut off who pings them more than
@@ -49,7 +48,6 @@ impl Default for ServerOptions {
 
 impl ServerOptions {
     /// Token and authorities as the environment has them.
-    #[must_use]
     pub fn from_environment() -> Self {
         let value = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let token = value(REWARD_TOKEN).map(Secret::new);
@@ -68,7 +66,7 @@ impl ServerOptions {
         {
             return Err(ServerError::OpenToken { address: url(open) });
         }
-        let (tls, authorization) = self.door(servers.tls)?;
+        let (tls, bearer) = self.door(servers.tls)?;
         let endpoints = servers.addresses.iter().map(|address| {
             let scheme = if servers.tls { "https" } else { "http" };
             let uri = format!("{scheme}://{address}");
@@ -76,27 +74,17 @@ impl ServerOptions {
             let made = made.map_err(|_| ServerError::Address { found: url(address) })?;
             Ok((url(address), made.keep_alive_while_idle(false)))
         });
-        Ok(Ways { endpoints: endpoints.collect::<Result<_, ServerError>>()?, authorization })
+        Ok(Ways { endpoints: endpoints.collect::<Result<_, ServerError>>()?, bearer })
     }
 
-    fn door(&self, secure: bool) -> Result<(Option<ClientTlsConfig>, Authorization), ServerError> {
+    fn door(&self, secure: bool) -> Result<(Option<ClientTlsConfig>, Bearer), ServerError> {
         let door = |token: Option<Secret>, tls_ca: Option<PathBuf>| {
             ClientAuthSettings { token, tls_ca, ..ClientAuthSettings::default() }.open()
         };
         let refused = |variable| move |source| ServerError::Door { variable, source };
         let presented = door(self.token.clone(), None).map_err(refused(REWARD_TOKEN))?;
-        let authorization = match presented.token() {
-            Some(token) => {
-                let value = format!("Bearer {}", token.expose()).parse::<MetadataValue<Ascii>>();
-                let unfit = |_| AuthError::Token("expected visible ASCII characters only".into());
-                let mut value = value.map_err(unfit).map_err(refused(REWARD_TOKEN))?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-            None => None,
-        };
         if !secure {
-            return Ok((None, authorization));
+            return Ok((None, presented.bearer()));
         }
         install_crypto_provider();
         let Some(ca) = &self.ca else {
@@ -104,18 +92,16 @@ impl ServerOptions {
             return Err(refused(REWARD_CA)(missing));
         };
         let key = door(None, Some(ca.clone())).map_err(refused(REWARD_CA))?;
-        Ok((key.tls().cloned(), authorization))
+        Ok((key.tls().cloned(), presented.bearer()))
     }
 }
-
-type Authorization = Option<MetadataValue<Ascii>>;
 
 /// The way to each server.
 pub(super) struct Ways {
     /// Names for messages, and endpoints.
     pub(super) endpoints: Vec<(String, Endpoint)>,
     /// What to present.
-    pub(super) authorization: Authorization,
+    pub(super) bearer: Bearer,
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use super::options::ServerOptions;
 use ddpo_delivery::reward::{EncodedImage, RewardCallError, RewardClient};
+use ddpo_delivery::transport::Bearer;
 use ddpo_proto::limits::Limits;
 use ddpo_proto::reward::Description;
 use ddpo_rollout::score::Score;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
@@ -22,7 +22,7 @@ pub(super) struct Peer {
     pub(super) address: String,
     client: RewardClient,
     health: HealthClient<Channel>,
-    authorization: Option<MetadataValue<Ascii>>,
+    bearer: Bearer,
     options: ServerOptions,
     /// Attempts in vain since its last answer.
     pub(super) failures: u32,
@@ -35,15 +35,15 @@ impl Peer {
     pub(super) fn new(
         address: String,
         endpoint: &Endpoint,
-        authorization: Option<MetadataValue<Ascii>>,
+        bearer: Bearer,
         options: &ServerOptions,
     ) -> Self {
         let channel = endpoint.connect_lazy();
         Self {
             address,
-            client: RewardClient::new(channel.clone(), authorization.clone(), Limits::default()),
+            client: RewardClient::new(channel.clone(), bearer.clone(), Limits::default()),
             health: HealthClient::new(channel),
-            authorization,
+            bearer,
             options: options.clone(),
             failures: 0,
             not_before: Instant::now(),
@@ -79,9 +79,7 @@ impl Peer {
 
     async fn health_of(&mut self, of: &str, limit: Duration) -> Result<Health, RewardCallError> {
         let mut request = Request::new(HealthCheckRequest { service: of.to_owned() });
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
-        }
+        self.bearer.present(&mut request);
         let Ok(answer) = timeout(limit, self.health.check(request)).await else {
             return Err(RewardCallError::overdue(limit));
         };

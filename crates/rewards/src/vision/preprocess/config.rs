@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::vision::config::read;
-use crate::vision::error::ConfigError;
 use crate::vision::preprocess::filter::Filter;
+use ddpo_diffusion::fields::{FieldError, read};
 
 /// Longest side of a resized picture, in pixels.
 pub const LONGEST: usize = 1 << 14;
@@ -88,12 +87,12 @@ impl PreprocessorConfig {
     /// RGB when they come here.
     ///
     /// # Errors
-    /// [`ConfigError`] names the field that is not supported.
-    pub fn from_json(text: &str, family: Family) -> Result<Self, ConfigError> {
+    /// [`FieldError`] names the field that is not supported.
+    pub fn from_json(text: &str, family: Family) -> Result<Self, FieldError> {
         let fields: Fields = read(serde_json::from_str::<Map<String, Value>>(text)?)?;
         let clip = fields.family(family)? == Family::Clip;
         if fields.do_pad == Some(true) {
-            return Err(ConfigError::unsupported("do_pad", "false", "true"));
+            return Err(FieldError::unsupported("do_pad", "false", "true"));
         }
         let crops = fields.do_center_crop.unwrap_or(clip);
         let (mean, std) = if clip { (CLIP_MEAN, CLIP_STD) } else { ([0.5; 3], [0.5; 3]) };
@@ -114,7 +113,7 @@ const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 impl Fields {
-    fn family(&self, network: Family) -> Result<Family, ConfigError> {
+    fn family(&self, network: Family) -> Result<Family, FieldError> {
         let named = [
             ("image_processor_type", &self.image_processor_type),
             ("feature_extractor_type", &self.feature_extractor_type),
@@ -128,16 +127,16 @@ impl Fields {
                 _ => {
                     let expected = "ViTImageProcessor, ViTFeatureExtractor, CLIPImageProcessor \
                                     or CLIPFeatureExtractor";
-                    Err(ConfigError::unsupported(field, expected, name))
+                    Err(FieldError::unsupported(field, expected, name))
                 }
             };
         }
         Ok(network)
     }
 
-    fn size(&self, clip: bool) -> Result<Size, ConfigError> {
+    fn size(&self, clip: bool) -> Result<Size, FieldError> {
         let expected = "a number, {\"height\", \"width\"} or {\"shortest_edge\"}";
-        let refused = |found: &Value| ConfigError::unsupported("size", expected, found);
+        let refused = |found: &Value| FieldError::unsupported("size", expected, found);
         let Some(size) = &self.size else {
             return Ok(match clip {
                 true => Size::ShortestEdge(224),
@@ -162,7 +161,7 @@ impl Fields {
         }
     }
 
-    fn crop(&self) -> Result<[usize; 2], ConfigError> {
+    fn crop(&self) -> Result<[usize; 2], FieldError> {
         let expected = "a number or {\"height\", \"width\"}";
         let Some(size) = &self.crop_size else { return Ok([224, 224]) };
         let sides = match size {
@@ -175,19 +174,19 @@ impl Fields {
         };
         match sides {
             [Some(height), Some(width)] => Ok([height, width]),
-            _ => Err(ConfigError::unsupported("crop_size", expected, size)),
+            _ => Err(FieldError::unsupported("crop_size", expected, size)),
         }
     }
 
-    fn rescale(&self) -> Result<Option<f64>, ConfigError> {
+    fn rescale(&self) -> Result<Option<f64>, FieldError> {
         let factor = self.rescale_factor.unwrap_or(1.0 / 255.0);
         if !factor.is_finite() {
-            return Err(ConfigError::unsupported("rescale_factor", "a finite number", factor));
+            return Err(FieldError::unsupported("rescale_factor", "a finite number", factor));
         }
         Ok((self.do_rescale != Some(false)).then_some(factor))
     }
 
-    fn normalize(&self, mean: [f64; 3], std: [f64; 3]) -> Result<Normalize, ConfigError> {
+    fn normalize(&self, mean: [f64; 3], std: [f64; 3]) -> Result<Normalize, FieldError> {
         let each = |given: &Option<PerChannel>, default: [f64; 3]| match given {
             None => default,
             Some(PerChannel::Same(value)) => [*value; 3],
@@ -195,10 +194,10 @@ impl Fields {
         };
         let (mean, std) = (each(&self.image_mean, mean), each(&self.image_std, std));
         if let Some(bad) = std.iter().find(|value| **value as f32 <= 0.0 || !value.is_finite()) {
-            return Err(ConfigError::unsupported("image_std", "positive numbers", bad));
+            return Err(FieldError::unsupported("image_std", "positive numbers", bad));
         }
         if let Some(bad) = mean.iter().find(|value| !value.is_finite()) {
-            return Err(ConfigError::unsupported("image_mean", "finite numbers", bad));
+            return Err(FieldError::unsupported("image_mean", "finite numbers", bad));
         }
         Ok(Normalize { mean: mean.map(|value| value as f32), std: std.map(|value| value as f32) })
     }

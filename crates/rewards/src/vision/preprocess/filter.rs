@@ -5,7 +5,7 @@
 
 use std::f64::consts::PI;
 
-use crate::vision::error::ConfigError;
+use ddpo_diffusion::fields::FieldError;
 
 /// Bits after the point of a weight: 32 without the 8 of a level and 2 to spare.
 pub const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -29,8 +29,8 @@ impl Filter {
     /// The filter of Pillow's code, `PIL.Image.Resampling`.
     ///
     /// # Errors
-    /// [`ConfigError::Unsupported`] for any other number, nearest (0) among them.
-    pub fn of_code(code: i64) -> Result<Self, ConfigError> {
+    /// [`FieldError::Unsupported`] for any other number, nearest (0) among them.
+    pub fn of_code(code: i64) -> Result<Self, FieldError> {
         match code {
             1 => Ok(Self::Lanczos),
             2 => Ok(Self::Bilinear),
@@ -39,7 +39,7 @@ impl Filter {
             5 => Ok(Self::Hamming),
             other => {
                 let expected = "1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming)";
-                Err(ConfigError::unsupported("resample", expected, other))
+                Err(FieldError::unsupported("resample", expected, other))
             }
         }
     }
@@ -105,7 +105,6 @@ pub struct Weights {
 
 impl Weights {
     /// The weights by which `from` places become `to`, for the places `places` of the result.
-    #[must_use]
     pub fn new(filter: Filter, from: usize, to: usize, places: std::ops::Range<usize>) -> Self {
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);
@@ -143,7 +142,6 @@ impl Weights {
     }
 
     /// The places that any place of the result is made of.
-    #[must_use]
     pub fn touched(&self) -> std::ops::Range<usize> {
         let start = self.reaches.iter().map(|reach| reach.start).min().unwrap_or(0);
         let end = self.reaches.iter().map(|reach| reach.start + reach.length).max().unwrap_or(0);

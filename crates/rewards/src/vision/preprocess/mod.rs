@@ -58,7 +58,6 @@ impl Side {
 
 impl ImageProcessor {
     /// A processor with these settings.
-    #[must_use]
     pub fn new(config: PreprocessorConfig) -> Self {
         let value = |channel: usize, level: usize| {
             let rescaled = match config.rescale_factor {
@@ -76,7 +75,6 @@ impl ImageProcessor {
     }
 
     /// Width and height of the result, where they are the same for every picture.
-    #[must_use]
     pub fn fixed_size(&self) -> Option<(usize, usize)> {
         match (self.config.crop, self.config.size) {
             (Some([height, width]), _) | (None, Some(Size::Exact { height, width })) => {
@@ -87,7 +85,6 @@ impl ImageProcessor {
     }
 
     /// Width and height of the result for a picture of `width` by `height`.
-    #[must_use]
     pub fn size_for(&self, width: usize, height: usize) -> (usize, usize) {
         let [rows, columns] = self.sides(width, height);
         (columns.kept, rows.kept)

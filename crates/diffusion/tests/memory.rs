@@ -1,0 +1,74 @@
+//! The formula of the memory of training passes against the peak that the system measures.
+
+use ddpo_diffusion::memory::PassMemory;
+use ddpo_diffusion::parameters::Gradients;
+use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::unet::config::UNetConfig;
+use tch::{Device, Kind, Tensor};
+
+/// The most resident memory (bytes) while `work` runs.
+fn peak_of(work: impl FnOnce()) -> f64 {
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
+    work();
+    let status = std::fs::read_to_string("/proc/self/status").expect("this process's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
+}
+
+fn train(unet: &UNet, batch: i64) {
+    let images = Tensor::zeros([batch, 3, 64, 64], (Kind::Float, Device::Cpu));
+    let timesteps = Tensor::zeros([batch], (Kind::Int64, Device::Cpu));
+    unet.forward(&images, &timesteps).square().mean(Kind::Float).backward();
+}
+
+/// What each of eight images more takes beside eight others, so that what does not grow cancels out.
+fn measured(config: &UNetConfig, kind: Kind) -> f64 {
+    let mut unet = UNet::new(config, kind, Device::Cpu);
+    unet.parameters_mut().track_gradients(Gradients::Tracked);
+    train(&unet, 8);
+    let few = peak_of(|| train(&unet, 8));
+    let more = peak_of(|| train(&unet, 16));
+    (more - few) / 8.0
+}
+
+#[test]
+fn the_memory_of_a_training_image_is_within_a_quarter_of_the_measured_peak() {
+    for channels in [64, 32] {
+        let text = format!(
+            r#"{{
+            "sample_size": 64, "block_out_channels": [{channels}, {}], "layers_per_block": 2,
+            "norm_num_groups": 16, "attention_head_dim": 8,
+            "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+            "up_block_types": ["AttnUpBlock2D", "UpBlock2D"]
+        }}"#,
+            2 * channels
+        );
+        let config = UNetConfig::from_json(&text).expect("a config");
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let formula = PassMemory::of(&config, kind, Device::Cpu).training;
+            let found = measured(&config, kind);
+            let ratio = formula / found;
+            println!(
+                "measured: {channels} channels {kind:?}: formula {:.1} MB, peak {:.1} MB an image",
+                formula * 1e-6,
+                found * 1e-6
+            );
+            assert!((0.8..1.25).contains(&ratio), "{channels} {kind:?}: {formula} {found}");
+        }
+    }
+}
+
+#[test]
+fn batches_fill_the_memory_that_is_free_and_are_never_empty() {
+    let text = r#"{"sample_size": 32, "block_out_channels": [32], "layers_per_block": 1,
+        "norm_num_groups": 8, "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}"#;
+    let config = UNetConfig::from_json(text).expect("a config");
+    let memory = PassMemory::of(&config, Kind::Float, Device::Cpu);
+    let fixed = memory.fixed(false, false);
+    assert_eq!(fixed, memory.weights as f64 * 16.0);
+    assert_eq!(memory.fixed(true, true), memory.weights as f64 * 24.0);
+    assert_eq!(memory.micro_batch(0, fixed), 1);
+    let free = ((fixed + 10.5 * memory.training) / 0.85) as u64;
+    assert_eq!(memory.micro_batch(free, fixed), 10);
+    assert!(memory.sample_batch(free) > 10);
+}

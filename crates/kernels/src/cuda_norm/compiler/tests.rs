@@ -1,0 +1,152 @@
+//! NVRTC compiles the kernels, without a GPU.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::super::element::Element;
+use super::super::error::CudaNormError;
+use super::super::ffi::{self, Form, Nvrtc};
+use super::{LIBRARY, Target, candidates, compile, identity, open};
+
+/// GPUs from Turing to Blackwell.
+const CAPABILITIES: [i32; 4] = [75, 80, 90, 100];
+
+/// The kernels that the host asks a module for, as `cpp/cuda/launches.h` names them.
+const KERNELS: [&str; 11] = [
+    "norm_moments_1",
+    "norm_moments_4",
+    "norm_statistics",
+    "norm_forward_1",
+    "norm_forward_4",
+    "norm_sums_1",
+    "norm_sums_4",
+    "norm_groups",
+    "norm_parameters",
+    "norm_backward_1",
+    "norm_backward_4",
+];
+
+/// The library of the wheel that `scripts/setup-nvrtc` has fetched, or fetches.
+fn library() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/setup-nvrtc");
+    let output = Command::new(script).output().expect("scripts/setup-nvrtc can be run");
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "scripts/setup-nvrtc: {failed}");
+    Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(LIBRARY)
+}
+
+fn nvrtc() -> Nvrtc {
+    open(&[library()]).expect("the library of the wheel can be opened")
+}
+
+#[test]
+fn compiles_ptx_for_four_generations_of_gpus() {
+    let nvrtc = nvrtc();
+    for capability in CAPABILITIES {
+        assert!(nvrtc.architectures().contains(&capability), "{capability}");
+        for element in Element::ALL {
+            let target = Target { name: format!("compute_{capability}"), form: Form::Ptx };
+            let ptx = compile(&nvrtc, element, &target, &[]).unwrap().image;
+            let ptx = String::from_utf8(ptx).unwrap();
+            assert!(ptx.contains(&format!(".target sm_{capability}")), "{target:?}");
+            for kernel in KERNELS {
+                assert!(ptx.contains(&format!(".entry {kernel}(")), "{target:?} {kernel}");
+            }
+        }
+    }
+}
+
+/// Registers in memory would be slower than the whole kernel. Prints what the assembler reports.
+#[test]
+fn assembles_machine_code_that_spills_no_register() {
+    let nvrtc = nvrtc();
+    for capability in CAPABILITIES {
+        let target = Target::of(capability, &nvrtc.architectures()).unwrap();
+        assert_eq!(
+            (target.name.as_str(), target.form),
+            (format!("sm_{capability}").as_str(), Form::Cubin)
+        );
+        for element in Element::ALL {
+            let compiled = compile(&nvrtc, element, &target, &["--ptxas-options=-v"]).unwrap();
+            assert!(compiled.image.starts_with(b"\x7fELF"), "{target:?}");
+            let spills: Vec<&str> =
+                compiled.log.lines().filter(|line| line.contains("spill stores")).collect();
+            assert_eq!(spills.len(), KERNELS.len(), "{}", compiled.log);
+            assert!(
+                spills.iter().all(|line| line.contains(" 0 bytes spill stores")),
+                "{}",
+                compiled.log
+            );
+        }
+    }
+}
+
+#[test]
+fn a_newer_gpu_gets_ptx_and_an_older_one_an_error() {
+    let target = |capability| Target::of(capability, &[75, 80, 90]);
+    assert_eq!(target(89), Ok(Target { name: "compute_80".into(), form: Form::Ptx }));
+    assert_eq!(target(130), Ok(Target { name: "compute_90".into(), form: Form::Ptx }));
+    assert_eq!(target(70), Err(CudaNormError::Architecture { oldest: 75, found: 70 }));
+}
+
+#[test]
+fn the_identity_names_all_that_an_image_depends_on() {
+    let nvrtc = nvrtc();
+    let target = |name: &str, form| Target { name: name.into(), form };
+    let of = |element, target: &Target| identity(&nvrtc, element, target);
+    let first = of(Element::Float, &target("sm_90", Form::Cubin));
+    assert!(first.contains("nvrtc 13.0") && first.contains(super::SOURCE));
+    assert_ne!(first, of(Element::Bfloat16, &target("sm_90", Form::Cubin)));
+    assert_ne!(first, of(Element::Float, &target("sm_80", Form::Cubin)));
+}
+
+/// As PyTorch's wheels lie in site-packages, and as a libtorch with its own NVRTC.
+#[test]
+fn finds_nvrtc_beside_libtorch() {
+    let site = tempfile::tempdir().unwrap();
+    let [torch, cu13] = ["torch/lib", "nvidia/cu13/lib"].map(|folder| site.path().join(folder));
+    for folder in [&torch, &cu13] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let libc10 = torch.join("libc10.so");
+    symlink(library(), cu13.join(LIBRARY)).unwrap();
+    let found = candidates(Some(&libc10));
+    assert_eq!(found.len(), 3);
+    assert!(open(&found[1..2]).is_ok(), "{found:?}");
+
+    let bundled = torch.join("libnvrtc-8fca4a0d.so.13");
+    for path in
+        [&bundled, &torch.join("libnvrtc-builtins.so.13.0"), &torch.join("libnvrtc.alt.so.13")]
+    {
+        fs::write(path, b"").unwrap();
+    }
+    assert_eq!(candidates(Some(&libc10))[1..3], [bundled, found[1].clone()]);
+}
+
+#[test]
+fn knows_where_libtorch_is() {
+    let path = ffi::libtorch_path().unwrap();
+    assert!(path.contains("libc10") && Path::new(&path).exists(), "{path}");
+}
+
+#[test]
+fn a_missing_library_is_named_in_one_line() {
+    let error = open(&["/nowhere/libnvrtc.so.13".into(), "/nowhere/else".into()]).err().unwrap();
+    let text = error.to_string();
+    assert!(text.contains("/nowhere/libnvrtc.so.13") && !text.contains('\n'), "{text}");
+}
+
+#[test]
+fn a_refused_source_gives_the_first_line_of_the_log() {
+    let target = Target { name: "sm_90".into(), form: Form::Cubin };
+    let error = compile(&nvrtc(), Element::Float, &target, &["--no-such-option"]).err().unwrap();
+    let text = error.to_string();
+    assert!(
+        text.contains("sm_90") && text.contains("no-such-option") && !text.contains('\n'),
+        "{text}"
+    );
+    assert!(CString::new(text).is_ok());
+}

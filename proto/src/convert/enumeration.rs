@@ -1,0 +1,23 @@
+//! Enumerations that both sides have in full.
+
+/// Declares both conversions between an enumeration of the domain and one of the wire with the same
+/// variants. Reading refuses zero and numbers that this version does not know.
+macro_rules! enumeration {
+    ($from_wire:ident, $to_wire:ident: $domain:ident = $wire:ident { $($variant:ident),+ }) => {
+        fn $from_wire(field: &'static str, number: i32) -> Result<$domain, Malformed> {
+            match wire::$wire::try_from(number) {
+                $(Ok(wire::$wire::$variant) => Ok($domain::$variant),)+
+                Ok(wire::$wire::Unspecified) => Err(Malformed::Unspecified(field)),
+                Err(_) => Err(Malformed::Unknown { field, found: number }),
+            }
+        }
+
+        fn $to_wire(value: $domain) -> wire::$wire {
+            match value {
+                $($domain::$variant => wire::$wire::$variant,)+
+            }
+        }
+    };
+}
+
+pub(super) use enumeration;
