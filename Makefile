@@ -1,5 +1,5 @@
-# Commands for people. Each target sets up what it needs. Only `make setup-system` changes anything outside the clone and
-# the cache (~/.cache/ddpo, or DDPO_CACHE).
+# Commands for people. Each target sets up what it needs, in the clone and in the cache (~/.cache/ddpo, or DDPO_CACHE).
+# As root on Debian and Ubuntu, missing cmake and nasm are installed with apt; `make setup-system` installs what tests use.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -1,7 +1,7 @@
 //! The layers that networks are made of: convolution, linear map, norms.
 
+use crate::activations;
 use crate::flops::add_product;
-use crate::memory;
 use crate::parameters::{Layout, Path};
 use ddpo_kernels::{GroupNormSilu, NormKernel, group_norm_silu, linear, norm_kernel};
 use tch::{Device, Kind, Tensor};
@@ -54,7 +54,7 @@ impl Conv2d {
         let (kernel, input) = (self.weight.size(), x.size());
         let positions = sides(&input) as usize / (self.stride * self.stride) as usize;
         add_product(input[0] as usize * positions * kernel[0] as usize, kernel[1] * sides(&kernel));
-        memory::convolution(x);
+        activations::convolution(x);
         if self.as_product {
             // Channels-last positions are the rows of a matrix: one product, where libtorch's
             // convolution of a single image takes a slow path.
@@ -119,7 +119,7 @@ impl Linear {
     /// `[.., input]` to `[.., output]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         add_product(x.numel(), self.weight.size()[0]);
-        memory::product(x);
+        activations::product(x);
         x.linear(&self.weight, self.bias.as_ref())
     }
 
@@ -184,7 +184,7 @@ impl GroupNorm {
     /// `[B, channels, ..]`, normalised over groups of channels and all positions. Statistics and
     /// arithmetic are f32 whatever the type: libtorch's own bf16 norm rounds mean and deviation to bf16.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        memory::norm(x, false);
+        activations::norm(x, false);
         self.normalise(x)
     }
 
@@ -207,7 +207,7 @@ impl GroupNorm {
     /// `silu(forward(x + shift))` with `shift` `[B, channels]`, in one operator where there is one
     /// for the model's layout, type and device; otherwise step by step.
     pub(crate) fn forward_silu(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
-        memory::norm(x, true);
+        activations::norm(x, true);
         if self.fuses_silu {
             let Self { groups, eps, weight, bias, .. } = self;
             let norm = GroupNormSilu { groups: *groups, weight, bias, eps: *eps, shift };
@@ -218,7 +218,7 @@ impl GroupNorm {
 
     /// `forward(x + shift)` with `shift` `[B, channels]`.
     pub(crate) fn forward_shifted(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
-        memory::norm(x, true);
+        activations::norm(x, true);
         self.normalise_shifted(x, shift)
     }
 

@@ -1,10 +1,10 @@
 //! The memory that a pass of a UNet takes, by a formula: what each layer keeps is counted in a small forward
 //! pass, and grows with the number of positions.
 
+use crate::activations;
 use crate::parameters::Layout;
 use crate::unet::config::UNetConfig;
 use crate::unet::{UNet, layout};
-use std::cell::Cell;
 use tch::{Device, Kind, Tensor};
 
 /// The smallest side of the images that are counted.
@@ -12,62 +12,6 @@ const LEAST_SIDE: i64 = 32;
 
 /// The share of the free memory that is planned for; the allocator's fragments take the rest.
 const PLANNED: f64 = 0.85;
-
-/// Values that layers have worked on since [`count`] began.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    /// Inputs of convolutions, linear maps and attention, which their gradients need.
-    products: u64,
-    /// Inputs of norms.
-    norms: u64,
-    /// Inputs of norms with a SiLU behind them.
-    activations: u64,
-    /// Tensors that the way up takes from the way down.
-    skips: u64,
-    /// The largest input of a convolution.
-    largest: u64,
-}
-
-thread_local! {
-    static COUNTS: Cell<Counts> = const { Cell::new(Counts {
-        products: 0, norms: 0, activations: 0, skips: 0, largest: 0,
-    }) };
-}
-
-fn count(change: impl FnOnce(&mut Counts)) {
-    let mut counts = COUNTS.get();
-    change(&mut counts);
-    COUNTS.set(counts);
-}
-
-/// Counts the input of a convolution.
-pub(crate) fn convolution(x: &Tensor) {
-    let values = x.numel() as u64;
-    count(|counts| {
-        counts.products += values;
-        counts.largest = counts.largest.max(values);
-    });
-}
-
-/// Counts a tensor that the gradient of a product needs.
-pub(crate) fn product(x: &Tensor) {
-    count(|counts| counts.products += x.numel() as u64);
-}
-
-/// Counts the input of a norm, with or without a SiLU behind it.
-pub(crate) fn norm(x: &Tensor, followed_by_silu: bool) {
-    count(|counts| {
-        counts.norms += x.numel() as u64;
-        if followed_by_silu {
-            counts.activations += x.numel() as u64;
-        }
-    });
-}
-
-/// Counts a tensor that the way up takes from the way down.
-pub(crate) fn skip(x: &Tensor) {
-    count(|counts| counts.skips += x.numel() as u64);
-}
 
 /// The memory of a model's passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,10 +36,10 @@ impl PassMemory {
         let unet = UNet::new(config, Kind::Float, Device::Cpu);
         let _guard = tch::no_grad_guard();
         let options = (Kind::Float, Device::Cpu);
-        COUNTS.set(Counts::default());
+        activations::begin();
         let images = Tensor::zeros([1, config.in_channels, least, least], options);
         let _ = unet.forward(&images, &Tensor::zeros([1], (Kind::Int64, Device::Cpu)));
-        let counts = COUNTS.get();
+        let counts = activations::counted();
         let positions = (height * width) as f64 / (least * least) as f64;
         let scaled = |values: u64| values as f64 * positions;
         let element = if kind == Kind::Float { 4.0 } else { 2.0 };

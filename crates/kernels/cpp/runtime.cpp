@@ -199,6 +199,7 @@ bool ddpo_can_access_peer(std::int32_t from, std::int32_t to) noexcept {
 // Sets every switch of libtorch on which the bits of a result depend. `precision` is one of PyTorch's
 // names: 0 highest, 1 high, 2 medium. Returns null, or the message of an error, made by strdup.
 char* ddpo_set_numerics(bool deterministic, std::int32_t precision) noexcept {
+  if (precision < 0 || precision > 2) return strdup("precision: expected 0, 1 or 2");
   try {
     auto& context = at::globalContext();
     context.setDeterministicAlgorithms(deterministic, /*warn_only=*/false);

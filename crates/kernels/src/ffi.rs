@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::norm::GroupNormSilu;
-use crate::runtime::{Precision, RawCuda, RawCudaDevice, RawSwitches};
+use crate::raw::{RawCuda, RawCudaDevice, RawSwitches};
 use std::ffi::{CStr, c_char};
 use std::ptr;
 use tch::{TchError, Tensor};
@@ -164,10 +164,10 @@ pub(crate) fn can_access_peer(from: i32, to: i32) -> bool {
     unsafe { ddpo_can_access_peer(from, to) }
 }
 
-pub(crate) fn set_numerics(deterministic: bool, precision: Precision) -> Result<(), TchError> {
-    // SAFETY: `precision` is 0, 1 or 2, the range of the table that it indexes. The call writes
+pub(crate) fn set_numerics(deterministic: bool, precision: i32) -> Result<(), TchError> {
+    // SAFETY: the call checks the range of `precision` before it indexes a table with it. It writes
     // switches of libtorch's process-wide context, is `noexcept` and catches all exceptions.
-    let message = unsafe { ddpo_set_numerics(deterministic, precision as i32) };
+    let message = unsafe { ddpo_set_numerics(deterministic, precision) };
     // SAFETY: the message is null or was made by `strdup`.
     unsafe { done(message) }
 }

@@ -15,6 +15,7 @@
 mod cuda_norm;
 mod ffi;
 mod norm;
+mod raw;
 pub mod runtime;
 
 pub use cuda_norm::{

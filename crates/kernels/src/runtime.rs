@@ -2,7 +2,7 @@
 //! result depend.
 
 use crate::ffi;
-use std::ffi::c_char;
+use crate::raw::{RawCuda, text};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -128,7 +128,7 @@ pub fn cuda() -> &'static CudaRuntime {
             runtime: Version::of(found.runtime_version),
             driver: Version::of(found.driver_version),
             cudnn: found.cudnn_version,
-            devices: found.devices(),
+            devices: devices(&found),
         }
     })
 }
@@ -187,7 +187,7 @@ pub fn can_access_peer(from: usize, to: usize) -> bool {
 /// # Errors
 /// libtorch refuses a switch.
 pub fn set_switches(deterministic: bool, precision: Precision) -> Result<(), TchError> {
-    ffi::set_numerics(deterministic, precision)
+    ffi::set_numerics(deterministic, precision as i32)
 }
 
 /// Reads the switches that [`set_switches`] sets.
@@ -257,118 +257,45 @@ impl fmt::Display for NoCuda {
     }
 }
 
-/// `DdpoCuda` of `cpp/runtime.cpp`.
-#[repr(C)]
-pub(crate) struct RawCuda {
-    library: i32,
-    driver: i32,
-    initialised: i32,
-    driver_version: i32,
-    runtime_version: i32,
-    cudnn_version: i64,
-    path: [c_char; 1024],
-    message: [c_char; 1024],
-}
-
-/// `DdpoCudaDevice` of `cpp/runtime.cpp`.
-#[repr(C)]
-pub(crate) struct RawCudaDevice {
-    name: [c_char; 256],
-    memory: u64,
-    major: i32,
-    minor: i32,
-    processors: i32,
-}
-
-/// `DdpoNumerics` of `cpp/runtime.cpp`.
-#[derive(Default)]
-#[repr(C)]
-pub(crate) struct RawSwitches {
-    deterministic_algorithms: bool,
-    warn_only: bool,
-    deterministic_cudnn: bool,
-    benchmark_cudnn: bool,
-    fill_uninitialised: bool,
-    attention_flash: bool,
-    attention_memory_efficient: bool,
-    attention_math: bool,
-    attention_cudnn: bool,
-    matmul_precision: [c_char; 16],
-    cuda_matmul: [c_char; 16],
-    cuda_convolution: [c_char; 16],
-    cpu_matmul: [c_char; 16],
-    cpu_convolution: [c_char; 16],
-    cublas_workspace: [c_char; 32],
-}
-
 /// `CUDA_ERROR_NO_DEVICE`.
 const NO_DEVICE: i32 = 100;
 
-impl RawCuda {
-    #[expect(clippy::disallowed_methods, reason = "CUDA's half is loaded")]
-    fn devices(&self) -> Result<usize, NoCuda> {
-        let path = || PathBuf::from(text(&self.path));
-        match self.library {
-            0 => {}
-            1 => return Err(NoCuda::Library(path())),
-            _ => return Err(NoCuda::Refused { path: path(), message: text(&self.message) }),
-        }
-        if self.driver != 0 {
-            return Err(NoCuda::Driver);
-        }
-        let (driver, runtime) =
-            (Version::of(self.driver_version), Version::of(self.runtime_version));
-        // Within one major version an older driver runs newer libraries.
-        if driver.major < runtime.major {
-            return Err(NoCuda::Old { driver, runtime });
-        }
-        if self.initialised != 0 && self.initialised != NO_DEVICE {
-            return Err(NoCuda::Start(text(&self.message)));
-        }
-        match usize::try_from(Cuda::device_count()) {
-            Ok(count) if count > 0 && Cuda::is_available() => Ok(count),
-            _ => Err(NoCuda::Device),
-        }
+/// Returns the number of devices, or the first thing that is missing.
+#[expect(clippy::disallowed_methods, reason = "CUDA's half is loaded")]
+fn devices(found: &RawCuda) -> Result<usize, NoCuda> {
+    let path = || PathBuf::from(text(&found.path));
+    match found.library {
+        0 => {}
+        1 => return Err(NoCuda::Library(path())),
+        _ => return Err(NoCuda::Refused { path: path(), message: text(&found.message) }),
     }
-}
-
-impl Default for RawCuda {
-    fn default() -> Self {
-        Self {
-            library: 0,
-            driver: 0,
-            initialised: 0,
-            driver_version: 0,
-            runtime_version: 0,
-            cudnn_version: 0,
-            path: [0; 1024],
-            message: [0; 1024],
-        }
+    if found.driver != 0 {
+        return Err(NoCuda::Driver);
     }
-}
-
-impl Default for RawCudaDevice {
-    fn default() -> Self {
-        Self { name: [0; 256], memory: 0, major: 0, minor: 0, processors: 0 }
+    let (driver, runtime) = (Version::of(found.driver_version), Version::of(found.runtime_version));
+    // Within one major version an older driver runs newer libraries.
+    if driver.major < runtime.major {
+        return Err(NoCuda::Old { driver, runtime });
     }
-}
-
-/// The text before the first zero byte.
-fn text(bytes: &[c_char]) -> String {
-    let bytes: Vec<u8> =
-        bytes.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+    if found.initialised != 0 && found.initialised != NO_DEVICE {
+        return Err(NoCuda::Start(text(&found.message)));
+    }
+    match usize::try_from(Cuda::device_count()) {
+        Ok(count) if count > 0 && Cuda::is_available() => Ok(count),
+        _ => Err(NoCuda::Device),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::c_char;
 
     fn found(change: impl FnOnce(&mut RawCuda)) -> Result<usize, NoCuda> {
         let mut raw =
             RawCuda { driver_version: 13_000, runtime_version: 13_000, ..RawCuda::default() };
         change(&mut raw);
-        raw.devices()
+        devices(&raw)
     }
 
     #[test]

@@ -1,12 +1,5 @@
-//! Sizes of batches that follow from the memory of the device.
+//! The size of a batch as a setting: a number or `auto`.
 
-use crate::error::RunError;
-use crate::model::Model;
-use crate::settings::Settings;
-use ddpo_diffusion::device;
-use ddpo_diffusion::dtype::TorchKind;
-use ddpo_diffusion::memory::PassMemory;
-use ddpo_rollout::numerics::Numerics;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -75,60 +68,6 @@ impl<'de> Deserialize<'de> for BatchSize {
     }
 }
 
-/// Replaces `auto` in the sizes of batches by the numbers that the free memory of the run's device allows.
-/// Opens the model's config and the device only where a size is `auto`.
-///
-/// # Errors
-/// [`RunError`] of a model or a device that cannot be used.
-pub fn settle(settings: Settings, progress: &mut dyn FnMut(&str)) -> Result<Settings, RunError> {
-    let wanted = [settings.micro_batch_size, settings.sample_batch_size];
-    if !wanted.contains(&Some(BatchSize::Auto)) {
-        return Ok(settings);
-    }
-    let numerics = Numerics {
-        deterministic: settings.deterministic,
-        matmul_precision: settings.matmul_precision,
-    };
-    let device = device::open(&settings.device, numerics)?;
-    let model = Model::open(&settings.ddpm_ckpt, &mut *progress)?;
-    let memory = PassMemory::of(model.config(), settings.dtype.kind(), device);
-    let free = device::free_memory(device).unwrap_or(0);
-    let has_reference = settings.kl_coef > 0.0 || settings.kl_stop.is_some();
-    let fixed = memory.fixed(settings.ema_decay.is_some(), has_reference);
-    let pairs = settings.batch_size.saturating_mul(settings.num_inference_steps);
-    let settled = |size: Option<BatchSize>, most: usize, useful: usize| match size {
-        Some(BatchSize::Auto) => Some(BatchSize::Of(largest_divisor(useful, most))),
-        size => size,
-    };
-    let settings = Settings {
-        micro_batch_size: settled(
-            settings.micro_batch_size,
-            memory.micro_batch(free, fixed),
-            pairs,
-        ),
-        sample_batch_size: settled(
-            settings.sample_batch_size,
-            memory.sample_batch(free),
-            settings.num_samples_per_epoch,
-        ),
-        ..settings
-    };
-    let shown = |size: Option<BatchSize>| size.map_or("-".into(), |size| size.to_string());
-    progress(&format!(
-        "batches for {:.1} GiB of free memory: micro_batch_size = {}, sample_batch_size = {}",
-        free as f64 / f64::from(1 << 30),
-        shown(settings.micro_batch_size),
-        shown(settings.sample_batch_size),
-    ));
-    Ok(settings)
-}
-
-/// The largest divisor of `whole` that is at most `most`: no batch is smaller than the others.
-fn largest_divisor(whole: usize, most: usize) -> usize {
-    let most = most.clamp(1, whole.max(1));
-    (1..=most).rev().find(|size| whole.is_multiple_of(*size)).unwrap_or(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,13 +81,5 @@ mod tests {
             let text = serde_json::to_string(&size).unwrap();
             assert_eq!(serde_json::from_str::<BatchSize>(&text).unwrap(), size);
         }
-    }
-
-    #[test]
-    fn batches_are_of_one_size() {
-        assert_eq!(largest_divisor(200, 16), 10);
-        assert_eq!(largest_divisor(200, 1000), 200);
-        assert_eq!(largest_divisor(7, 6), 1);
-        assert_eq!(largest_divisor(7, 0), 1);
     }
 }

@@ -29,6 +29,7 @@ pub mod progress;
 pub mod resume;
 pub mod rollouts;
 pub mod settings;
+pub mod settle;
 mod shares;
 mod summary;
 pub mod table;

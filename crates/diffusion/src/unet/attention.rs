@@ -1,9 +1,9 @@
 //! Self-attention over positions (diffusers `models/attention_processor.py`, `Attention` with
 //! `AttnProcessor2_0`, `residual_connection=True`).
 
+use crate::activations;
 use crate::flops::add_product;
 use crate::layers::{GroupNorm, Linear};
-use crate::memory;
 use crate::parameters::Path;
 use crate::unet::config::UNetConfig;
 use tch::Tensor;
@@ -71,7 +71,7 @@ impl Attention {
         let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v));
         // Products of queries with keys, and of the weights with values.
         add_product(2 * (batch * self.heads * positions) as usize, positions * q.size()[3]);
-        [&q, &k, &v, &q].into_iter().for_each(memory::product);
+        [&q, &k, &v, &q].into_iter().for_each(activations::product);
         let attended = Tensor::scaled_dot_product_attention(
             &q,
             &k,

@@ -1,6 +1,6 @@
 //! Down, middle and up blocks (diffusers `models/unets/unet_2d_blocks.py`).
 
-use crate::memory;
+use crate::activations;
 use crate::parameters::Path;
 use crate::unet::attention::{Attention, AttentionShape};
 use crate::unet::config::UNetConfig;
@@ -58,12 +58,12 @@ impl DownBlock {
             if let Some(attention) = self.attentions.get(layer) {
                 hidden = attention.forward(&hidden);
             }
-            memory::skip(&hidden);
+            activations::skip(&hidden);
             skips.push(hidden.shallow_clone());
         }
         if let Some(downsampler) = &self.downsampler {
             hidden = downsampler.forward(&hidden);
-            memory::skip(&hidden);
+            activations::skip(&hidden);
             skips.push(hidden.shallow_clone());
         }
         hidden
