@@ -3,7 +3,7 @@
 use crate::arguments::TrainCommand;
 use crate::output::show;
 use crate::train::{InProcess, Page, Terminal};
-use crate::{interrupt, reward};
+use crate::{ProgressLayer, interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
 use ddpo_rewards::{Rewards, resolve};
@@ -17,11 +17,19 @@ use ddpo_run::resume::{reward_spec, settings_of_run};
 use ddpo_run::settings::{self, Settings};
 use ddpo_run::settle::settle;
 use ddpo_run::watched::{Watched, tell_end};
+use ddpo_service::device::DeviceWork;
 use ddpo_settings::environment::variables;
 use std::process::ExitCode;
 
-/// Runs the command.
-pub fn run(command: &TrainCommand) -> Result<ExitCode> {
+/// The update, as messages about failures of its device name it.
+const TRAINING: DeviceWork = DeviceWork {
+    name: "training",
+    less_memory: "free memory on the device and resume, or start a new run with a smaller \
+                  micro_batch_size or dtype = \"bf16\"",
+};
+
+/// Runs the command. `layer` sees the run's progress.
+pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
     let file = command.config.as_deref();
     let asked = settings::resolve(file, variables(), &command.settings)?;
     let settings = match command.resume {
@@ -48,7 +56,8 @@ pub fn run(command: &TrainCommand) -> Result<ExitCode> {
     };
     let page =
         command.dashboard.map(|listen| Page::serve(listen, folder.root().into())).transpose()?;
-    match train(&plan, (&spec, rewards), &folder, page.as_ref())? {
+    let told = layer(Box::new(Terminal::new()));
+    match TRAINING.run(|| train(&plan, (&spec, rewards), &folder, page.as_ref(), &*told))? {
         Outcome::Finished => Ok(ExitCode::SUCCESS),
         Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
     }
@@ -69,10 +78,10 @@ fn train(
     (spec, rewards): (&RewardSpec, Rewards),
     folder: &RunFolder,
     page: Option<&Page>,
+    told: &dyn Progress,
 ) -> Result<Outcome> {
-    let terminal = Terminal::new();
     let live = page.map(|page| &page.live);
-    let progress = Watched { inner: &terminal, live };
+    let progress = Watched { inner: told, live };
     if let Some(page) = page {
         progress.say(&format!("the run live: {}", page.address));
     }

@@ -4,7 +4,7 @@
 use crate::states::{noise, rounded, to_bytes, to_wire};
 use bytes::Bytes;
 use ddpo_diffusion::gaussian;
-use ddpo_diffusion::lanes::{panic_text, side_by_side};
+use ddpo_diffusion::lanes::side_by_side;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::transfer::{queue_download, read};
 use ddpo_diffusion::unet::UNet;
@@ -13,7 +13,7 @@ use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryError,
     TrajectoryHeader,
 };
-use std::any::Any;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
 use thiserror::Error;
@@ -58,10 +58,7 @@ pub enum SampleError {
     /// The parts do not make a trajectory.
     #[error("sampling: {0}")]
     Trajectory(#[from] TrajectoryError),
-    /// A lane panicked, which libtorch's refusals look like.
-    #[error("sampling: a lane stopped: {0}")]
-    Lane(String),
-    /// libtorch refused an operation, for want of memory for instance.
+    /// libtorch failed to copy a result.
     #[error("sampling: {0}")]
     Torch(#[from] tch::TchError),
 }
@@ -200,8 +197,8 @@ impl Sampler {
         let results = side_by_side(parts, |(sampler, unet, first, part)| {
             sampler.denoise(&unet, part, first, job)
         });
-        let panicked = |cause: Box<dyn Any + Send>| Err(SampleError::Lane(panic_text(&*cause)));
-        let parts = results.into_iter().map(|result| result.unwrap_or_else(panicked));
+        let parts =
+            results.into_iter().map(|part| part.unwrap_or_else(|cause| resume_unwind(cause)));
         Ok(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 

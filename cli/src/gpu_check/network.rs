@@ -1,11 +1,11 @@
 //! The networks that are checked, and how a failure of libtorch becomes an error.
 
 use anyhow::{Result, anyhow};
-use ddpo_diffusion::lanes::panic_text;
 use ddpo_diffusion::parameters::Layout;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
 use ddpo_run::pretraining::initialise;
+use ddpo_service::device::panic_text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::{Device, Kind, Tensor};
 

@@ -3,7 +3,7 @@
 
 use crate::interrupt;
 use crate::train::shown::Shown;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result};
 use ddpo_inspector::board::Board;
 use ddpo_rewards::{RewardError, Rewards};
 use ddpo_rollout::image::{PixelMap, RgbImage};
@@ -18,8 +18,24 @@ use ddpo_run::plan::Plan;
 use ddpo_run::progress::Progress as RunProgress;
 use ddpo_run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use ddpo_sampler::engine::{Progress, Provenance, Sampler};
+use ddpo_service::device::{DeviceFailure, DeviceWork};
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
+
+/// The drawing of a batch, as messages about failures of its device name it.
+const SAMPLING: DeviceWork = DeviceWork {
+    name: "sampling",
+    less_memory: "free memory on the device and resume, or start a new run with a smaller \
+                  sample_batch_size or dtype = \"bf16\"",
+};
+
+/// The scoring of a batch, likewise.
+const SCORING: DeviceWork = DeviceWork {
+    name: "scoring",
+    less_memory: "free memory on the device and resume, or start a new run with a smaller \
+                  sample_batch_size or reward_dtype = \"bf16\"",
+};
 
 /// Batches that may wait for the reward model.
 const WAITING: usize = 2;
@@ -85,7 +101,7 @@ impl InProcess {
         };
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(WAITING);
-            let scoring = scope.spawn(move || scorer.score_all(&receiver));
+            let scoring = scope.spawn(move || SCORING.run(|| scorer.score_all(&receiver)));
             let mut seconds_sampling = 0.0;
             let (mut done, total) = (0, samples.len());
             for samples in samples.chunks(self.sample_batch) {
@@ -96,19 +112,23 @@ impl InProcess {
                 let header = |one: &_| sampler.header(*one, request.purpose, provenance);
                 let names = shown.open(samples.iter().map(header));
                 let observe = |progress: Progress<'_>| shown.states(&names, &progress);
-                let trajectories =
-                    sampler.generate(unet, samples, request.purpose, provenance, &observe)?;
-                seconds_sampling += start.elapsed().as_secs_f64();
                 done += samples.len();
-                progress.at(request.stage, done, total);
+                let trajectories = SAMPLING.run(|| {
+                    let drawn =
+                        sampler.generate(unet, samples, request.purpose, provenance, &observe)?;
+                    progress.at(request.stage, done, total);
+                    Ok::<_, Error>(drawn)
+                })?;
+                seconds_sampling += start.elapsed().as_secs_f64();
                 if sender.send(trajectories).is_err() {
                     break;
                 }
             }
             drop(sender);
-            let scored = scoring.join().map_err(|_| anyhow!("the reward model stopped"))?;
+            let scored = scoring.join().unwrap_or_else(|cause| resume_unwind(cause));
             let (scored, seconds_scoring) = match scored {
                 Err(error) if is_given_up(&error, request) => return Ok(None),
+                Err(error) if DeviceFailure::of(error.as_ref()).is_some() => return Err(error),
                 scored => scored.context("scoring")?,
             };
             Ok(Some(Rollout { scored, seconds_sampling, seconds_scoring }))
@@ -133,7 +153,9 @@ impl Rollouts for InProcess {
         request: &Request<'_>,
         progress: &dyn RunProgress,
     ) -> Result<Option<Rollout>, RolloutsError> {
-        Ok(self.draw(request, progress)?)
+        // Its type stays known, unlike by `From`.
+        self.draw(request, progress)
+            .map_err(Error::reallocate_into_boxed_dyn_error_without_backtrace)
     }
 
     /// The compressibility of a flat grey image, which nothing undercuts.
@@ -180,6 +202,10 @@ impl Scorer<'_> {
             .iter()
             .map(|trajectory| image(trajectory, self.shape, self.map))
             .collect::<Result<_, _>>()?;
-        Ok(self.rewards.score(&images, self.purpose)?)
+        let scored = self.rewards.score(&images, self.purpose);
+        scored.map_err(|error| match error.device_failure(SCORING) {
+            Some(failure) => failure.into(),
+            None => error.into(),
+        })
     }
 }

@@ -4,6 +4,7 @@ use crate::external::server::error::ServerError;
 use crate::external::torchscript::error::ScriptError;
 use crate::pinned::PinError;
 use crate::vision::error::VisionError;
+use ddpo_service::device::{DeviceFailure, DeviceWork};
 use thiserror::Error;
 
 /// Errors from opening reward models and scoring images.
@@ -129,6 +130,17 @@ impl RewardError {
             Self::Server(error) => error.is_not_finite(),
             Self::Part { error, .. } => error.is_not_finite(),
             _ => false,
+        }
+    }
+
+    /// Returns the failure of this process's device that it tells of. A reward server's error quotes the
+    /// server, whose device is another.
+    #[must_use]
+    pub fn device_failure(&self, work: DeviceWork) -> Option<DeviceFailure> {
+        match self {
+            Self::Server(_) => None,
+            Self::Part { error, .. } => error.device_failure(work),
+            error => work.failure(&error.to_string()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! From the command line of a service to its running [`Host`].
 
+use crate::device::{DeviceFailure, quiet_faults};
 use crate::host::{Host, HostError};
 use crate::memory::keep_freed_memory;
 use crate::settings::ServiceSettings;
@@ -7,7 +8,7 @@ use clap::Args;
 use ddpo_settings::environment::variables;
 use ddpo_settings::table::{Flags, SettingsTable};
 use ddpo_settings::{Layers, SettingsError, TABLES};
-use std::fmt::Display;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,17 +52,33 @@ pub struct Launch {
     pub layers: Layers,
 }
 
-/// The `main` of a service: tunes the allocator, runs `start`, and prints an error in one line.
+/// The `main` of a service: tunes the allocator, runs `start`, and prints an error in one line. The exit
+/// status is that of the [`DeviceFailure`] behind the error, otherwise 1.
 #[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
-pub fn main<E: Display>(start: impl FnOnce() -> Result<(), E>) -> ExitCode {
+pub fn main<E: AsRef<dyn Error>>(start: impl FnOnce() -> Result<(), E>) -> ExitCode {
     keep_freed_memory();
+    quiet_faults();
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            let error = error.as_ref();
+            eprintln!("error: {}", one_line(error));
+            DeviceFailure::status_of(error).into()
         }
     }
+}
+
+/// Returns the error and its causes. Many messages quote their cause already; it is not repeated.
+#[must_use]
+pub fn one_line(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    for cause in causes.map(ToString::to_string) {
+        if !line.ends_with(&cause) {
+            line += &format!(": {cause}");
+        }
+    }
+    line
 }
 
 impl LaunchFlags {

@@ -1,5 +1,5 @@
-//! The frame of the three services: telemetry, metrics, health, auth and TLS, shutdown, and the
-//! allocator's tuning.
+//! The frame of the three services: telemetry, metrics, health, auth and TLS, shutdown, failures of a
+//! device, and the allocator's tuning.
 //!
 //! A service's `main`:
 //!
@@ -65,6 +65,7 @@
 
 pub mod auth;
 pub mod counts;
+pub mod device;
 mod export;
 pub mod health;
 pub mod host;

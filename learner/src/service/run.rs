@@ -37,6 +37,7 @@ use ddpo_run::train::train;
 use ddpo_run::watched::{Watched, tell_end};
 use ddpo_service::auth::redis_password;
 use ddpo_service::counts;
+use ddpo_service::device::DeviceWork;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
 use ddpo_service::inspector::{ServiceInfo, Status, StatusSource};
@@ -53,6 +54,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status as GrpcStatus;
 use tonic::service::RoutesBuilder;
 use tonic::service::interceptor::InterceptedService;
+
+/// The learner's work, as messages about failures of its device name it.
+const WORK: DeviceWork = DeviceWork {
+    name: "learner",
+    less_memory: "free memory on the device and start the learner again, or start a new run with a \
+                  smaller micro_batch_size or dtype = \"bf16\"",
+};
 
 /// Names of the health conditions.
 pub const CONDITIONS: [&str; 2] = ["lease", "run"];
@@ -239,7 +247,8 @@ pub struct TrainingThread {
     pub reached: watch::Sender<Reached>,
     /// The health conditions.
     pub health: Health,
-    metrics: Metrics,
+    /// Times and sizes.
+    pub metrics: Metrics,
     /// The request to stop.
     pub shutdown: Shutdown,
     runtime: Handle,
@@ -269,7 +278,7 @@ impl TrainingThread {
         let (done, ended) = oneshot::channel();
         tokio::spawn(renew(Arc::clone(&self.store), self.lease.clone(), self.keeping.clone()));
         let work = move || {
-            let result = work(&self);
+            let result = self.work(work);
             // The runtime waits for it, and for nothing else.
             let _ = done.send(result);
         };
@@ -277,7 +286,13 @@ impl TrainingThread {
             .name("run".into())
             .spawn(work)
             .context("the run's thread cannot be started")?;
-        ended.await.unwrap_or_else(|_| Err(anyhow!("the run's thread has panicked")))
+        ended.await.unwrap_or_else(|_| Err(anyhow!("learner: the run's thread has ended")))
+    }
+
+    /// Does the work of the run's thread; if it fails, the condition `run` is not met.
+    fn work(&self, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let worked = WORK.run(|| work(self));
+        worked.inspect_err(|error| self.health.unmet("run", error.to_string()))
     }
 
     /// Trains the model.
@@ -285,6 +300,14 @@ impl TrainingThread {
     /// # Errors
     /// Failures of the run, its folder, its rewards and Redis.
     pub fn train(&self) -> Result<()> {
+        self.train_telling(&LogProgress { metrics: self.metrics.clone() })
+    }
+
+    /// Trains the model, and tells `progress` how far the run is.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn train_telling(&self, progress: &dyn Progress) -> Result<()> {
         let plan = &self.plan;
         let root = plan.folder();
         let resumes = RunFolder::settings_file(&root).is_file();
@@ -292,8 +315,7 @@ impl TrainingThread {
             true => RunFolder::existing(&root),
             false => RunFolder::new(&root)?,
         };
-        let progress = LogProgress { metrics: self.metrics.clone() };
-        let progress = Watched { inner: &progress, live: self.live.as_ref() };
+        let progress = Watched { inner: progress, live: self.live.as_ref() };
         let reward = reward_spec(plan, resumes, |settings| {
             anyhow::Ok(resolve(settings, &mut |line| progress.aside(line))?)
         })?;

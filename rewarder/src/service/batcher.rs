@@ -5,6 +5,7 @@ use ddpo_rewards::{RewardError, Rewards};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
+use ddpo_service::device::{DeviceFailure, DeviceWork};
 use ddpo_service::metrics::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::oneshot;
+
+/// The rewarder's work, as messages about failures of its device name it.
+pub const WORK: DeviceWork = DeviceWork {
+    name: "rewarder",
+    less_memory: "free memory on the device, lower max_batch, or start a new run with \
+                  reward_dtype = \"bf16\" at the learner",
+};
 
 /// When a batch is full, or has waited long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +53,9 @@ pub enum ScoringError {
     /// The model's thread has ended.
     #[error("rewarder: the reward model has stopped")]
     Stopped,
+    /// The model's device failed; its thread has ended.
+    #[error("{0}")]
+    Device(#[source] DeviceFailure),
 }
 
 struct Job {
@@ -53,7 +64,11 @@ struct Job {
     answer: oneshot::Sender<Result<Score, ScoringError>>,
 }
 
-/// The queue before the model. Clones share it; the thread ends with the last of them.
+/// Tells how the model's thread ended; closed where it ended because its queue is gone.
+pub type ModelEnd = oneshot::Receiver<DeviceFailure>;
+
+/// The queue before the model. Clones share it; the thread ends with the last of them, or when the
+/// device fails.
 #[derive(Clone)]
 pub struct Batcher {
     queue: SyncSender<Job>,
@@ -62,7 +77,8 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the model's thread, which notes the times and sizes of its batches in `metrics`.
+    /// Starts the model's thread, which notes the times and sizes of its batches in `metrics`. Returns
+    /// the queue, and how the thread will end.
     ///
     /// # Errors
     /// [`RewardError::Thread`].
@@ -70,16 +86,22 @@ impl Batcher {
         rewards: Rewards,
         config: BatcherConfig,
         metrics: Metrics,
-    ) -> Result<Self, RewardError> {
+    ) -> Result<(Self, ModelEnd), RewardError> {
         let length = config.queue.max(1);
         let (queue, jobs) = sync_channel(length);
+        let (end, ended) = oneshot::channel();
         let waiting = Arc::<AtomicUsize>::default();
         let desk = Desk { rewards, config, metrics, waiting: Arc::clone(&waiting) };
         std::thread::Builder::new()
             .name("reward-model".into())
-            .spawn(move || desk.serve(&jobs))
+            .spawn(move || {
+                if let Err(failure) = desk.serve(&jobs) {
+                    // Whoever started it may be gone.
+                    let _ = end.send(failure);
+                }
+            })
             .map_err(RewardError::Thread)?;
-        Ok(Self { queue, length, waiting })
+        Ok((Self { queue, length, waiting }, ended))
     }
 
     /// Images that wait for the model.
@@ -115,32 +137,45 @@ struct Desk {
 }
 
 impl Desk {
-    fn serve(mut self, jobs: &Receiver<Job>) {
+    /// Scores until the queue is gone.
+    ///
+    /// # Errors
+    /// The failure of the device, after its batch was answered with it.
+    fn serve(mut self, jobs: &Receiver<Job>) -> Result<(), DeviceFailure> {
         while let Ok(first) = jobs.recv() {
             let batch = fill(first, jobs, self.config);
             self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
             // Only an evaluation's images are shown to the rewards that are held out.
             let evaluated = |job: &Job| job.purpose == Purpose::Evaluation;
             let (evaluated, others): (Vec<Job>, Vec<Job>) = batch.into_iter().partition(evaluated);
-            self.answer(evaluated, Purpose::Evaluation);
-            self.answer(others, Purpose::Rollout);
+            self.answer(evaluated, Purpose::Evaluation)?;
+            self.answer(others, Purpose::Rollout)?;
         }
+        Ok(())
     }
 
-    fn answer(&mut self, jobs: Vec<Job>, purpose: Purpose) {
+    fn answer(&mut self, jobs: Vec<Job>, purpose: Purpose) -> Result<(), DeviceFailure> {
         if jobs.is_empty() {
-            return;
+            return Ok(());
         }
         let (images, answers): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.image, job.answer)).unzip();
         self.metrics.batch_samples.observe(["score"], images.len() as f64);
         let timer = self.metrics.stage_seconds.time(["score"]);
-        let scores = score(&mut self.rewards, &images, purpose);
+        let scores = WORK.catch(|| score(&mut self.rewards, &images, purpose)).flatten();
         drop(timer);
+        let (scores, done) = match scores {
+            Ok(scores) => (scores, Ok(())),
+            Err(failure) => {
+                let failed = images.iter().map(|_| Err(ScoringError::Device(failure.clone())));
+                (failed.collect(), Err(failure))
+            }
+        };
         for (answer, score) in answers.into_iter().zip(scores) {
             // Whoever asked may be gone.
             let _ = answer.send(score);
         }
+        done
     }
 }
 
@@ -156,21 +191,31 @@ fn fill(first: Job, jobs: &Receiver<Job>, config: BatcherConfig) -> Vec<Job> {
     batch
 }
 
-/// One result for each image: an image that cannot be scored does not take the others with it.
+/// Returns one result for each image: an image that cannot be scored does not take the others with it.
+///
+/// # Errors
+/// The failure of the device; no image is scored then.
 fn score(
     rewards: &mut Rewards,
     images: &[RgbImage],
     purpose: Purpose,
-) -> Vec<Result<Score, ScoringError>> {
-    match rewards.score(images, purpose) {
-        Ok(scores) => scores.into_iter().map(Ok).collect(),
-        Err(error) if error.is_passing() => {
-            let unavailable = || Err(ScoringError::Unavailable(error.to_string()));
-            images.iter().map(|_| unavailable()).collect()
-        }
-        Err(error) if images.len() == 1 => vec![Err(ScoringError::Refused(error))],
-        Err(_) => images.chunks(1).flat_map(|one| score(rewards, one, purpose)).collect(),
+) -> Result<Vec<Result<Score, ScoringError>>, DeviceFailure> {
+    let error = match rewards.score(images, purpose) {
+        Ok(scores) => return Ok(scores.into_iter().map(Ok).collect()),
+        Err(error) => error,
+    };
+    if let Some(failure) = error.device_failure(WORK) {
+        return Err(failure);
     }
+    if error.is_passing() {
+        let unavailable = || Err(ScoringError::Unavailable(error.to_string()));
+        return Ok(images.iter().map(|_| unavailable()).collect());
+    }
+    if images.len() == 1 {
+        return Ok(vec![Err(ScoringError::Refused(error))]);
+    }
+    let each = images.chunks(1).map(|one| score(rewards, one, purpose));
+    Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -211,7 +256,34 @@ mod tests {
         let config =
             BatcherConfig { max_batch, max_wait: Duration::from_secs(20), ..Default::default() };
         let rewards = Rewards::alone(Box::new(Levels(Arc::clone(&sizes))));
-        (Batcher::start(rewards, config, Metrics::new().unwrap()).unwrap(), sizes)
+        (Batcher::start(rewards, config, Metrics::new().unwrap()).unwrap().0, sizes)
+    }
+
+    /// Panics as libtorch's bindings do.
+    struct Broken;
+
+    impl RewardModel for Broken {
+        fn describe(&self) -> RewardDescription {
+            RewardDescription { name: "broken".into(), unit: "1".into(), components: Vec::new() }
+        }
+
+        fn score(&mut self, _: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+            panic!("Torch(\"CUDA error: device-side assert triggered\\nframe #0\")")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_device_that_fails_answers_its_batch_and_ends_the_thread() {
+        let (rewards, config) = (Rewards::alone(Box::new(Broken)), BatcherConfig::default());
+        let started = Batcher::start(rewards, config, Metrics::new().unwrap());
+        let (batcher, ended) = started.unwrap();
+        let score = batcher.score(image(1), Purpose::Rollout).await;
+        assert!(matches!(score, Err(ScoringError::Device(_))), "{score:?}");
+        let failure = ended.await.unwrap().to_string();
+        let start = "rewarder: fault of the GPU: device-side assert triggered; hint: ";
+        assert!(failure.starts_with(start), "{failure}");
+        let score = batcher.score(image(1), Purpose::Rollout).await;
+        assert!(matches!(score, Err(ScoringError::Stopped)), "{score:?}");
     }
 
     #[tokio::test]

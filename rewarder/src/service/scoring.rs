@@ -1,13 +1,13 @@
 //! The reward that the rewarder scores for: asked of the learner, opened, and replaced when the learner
 //! describes another one.
 
-use crate::service::batcher::{Batcher, BatcherConfig};
-use anyhow::{Context, Result};
+use crate::service::batcher::{Batcher, BatcherConfig, ModelEnd, WORK};
+use anyhow::{Context, Error, Result, anyhow};
 use ddpo_delivery::run::RunClient;
 use ddpo_diffusion::device;
 use ddpo_proto::convert::run::RunDescription;
 use ddpo_rewards::external::waiting::{Reach, Waiting};
-use ddpo_rewards::{RewardRuntime, Rewards};
+use ddpo_rewards::{RewardError, RewardRuntime, Rewards};
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::reward::{RewardId, RewardSpec};
 use ddpo_service::health::Health;
@@ -75,18 +75,20 @@ pub fn waiting(health: &Health, shutdown: &Shutdown) -> Waiting {
     Waiting::new(tell, move || shutdown.requested()).patient_for(PATIENCE)
 }
 
-/// Keeps `current` equal to what the learner describes, until shutdown.
+/// Keeps `current` equal to what the learner describes, until shutdown or until the device fails.
 ///
 /// # Errors
-/// Models that cannot be opened.
+/// Models that cannot be opened, and failures of their device.
 pub async fn follow(
     parts: ScoringParts,
     current: watch::Sender<Option<Arc<Scoring>>>,
 ) -> Result<()> {
     parts.health.unmet("model", "waiting for the learner to describe the run's reward");
+    let mut model = None;
     loop {
         let described = tokio::select! {
             () = parts.shutdown.wait() => return Ok(()),
+            error = ended(&mut model) => return failed(&parts, error),
             described = parts.client.describe() => described,
         };
         let is_open = current.borrow().is_some();
@@ -97,7 +99,11 @@ pub async fn follow(
                 match open(&parts, run).await {
                     // Asked to stop while it waited for a reward server.
                     Err(_) if parts.shutdown.requested() => return Ok(()),
-                    opened => _ = current.send_replace(Some(Arc::new(opened?))),
+                    Err(error) => return failed(&parts, error),
+                    Ok((scoring, end)) => {
+                        model = Some(end);
+                        current.send_replace(Some(Arc::new(scoring)));
+                    }
                 }
             }
             // The models stay: the learner may be back with the same run.
@@ -109,9 +115,26 @@ pub async fn follow(
         let pause = if current.borrow().is_some() { PAUSE } else { FIRST_PAUSE };
         tokio::select! {
             () = parts.shutdown.wait() => return Ok(()),
+            error = ended(&mut model) => return failed(&parts, error),
             () = sleep(pause) => {}
         }
     }
+}
+
+/// Waits for the end of the model's thread; for ever if there is none.
+async fn ended(model: &mut Option<ModelEnd>) -> Error {
+    match model {
+        None => std::future::pending().await,
+        Some(end) => match end.await {
+            Ok(failure) => failure.into(),
+            Err(_) => anyhow!("rewarder: the reward model's thread has ended"),
+        },
+    }
+}
+
+fn failed(parts: &ScoringParts, error: Error) -> Result<()> {
+    parts.health.unmet("model", format!("{error:#}"));
+    Err(error)
 }
 
 fn is_same(current: &watch::Sender<Option<Arc<Scoring>>>, run: &RunDescription) -> bool {
@@ -121,7 +144,7 @@ fn is_same(current: &watch::Sender<Option<Arc<Scoring>>>, run: &RunDescription) 
         .is_some_and(|scoring| scoring.run_id == run.run_id && scoring.reward == run.reward.id())
 }
 
-async fn open(parts: &ScoringParts, run: RunDescription) -> Result<Scoring> {
+async fn open(parts: &ScoringParts, run: RunDescription) -> Result<(Scoring, ModelEnd)> {
     let RunDescription { run_id, reward: spec } = run;
     let id = spec.id();
     parts.health.unmet("model", format!("opening {}", id.label));
@@ -129,9 +152,14 @@ async fn open(parts: &ScoringParts, run: RunDescription) -> Result<Scoring> {
     let (pixel_map, opener, runtime) =
         (spec.pixel_map, Arc::clone(&parts.open), parts.runtime.clone());
     device::set_numerics(spec.numerics)?;
-    let opened = tokio::task::spawn_blocking(move || opener(&spec, &runtime));
-    let rewards = opened.await.context("the thread that opens the reward")??;
-    let batcher = Batcher::start(rewards, parts.batcher, parts.metrics.clone())?;
+    let opened = tokio::task::spawn_blocking(move || WORK.catch(|| opener(&spec, &runtime)));
+    let opened = opened.await.context("the thread that opens the reward")??;
+    let rewards = opened.map_err(|error| {
+        let reward: Option<&RewardError> = error.downcast_ref();
+        let failure = reward.and_then(|error| error.device_failure(WORK));
+        failure.map_or(error, Error::from)
+    })?;
+    let (batcher, end) = Batcher::start(rewards, parts.batcher, parts.metrics.clone())?;
     parts.health.met("model", id.label.clone());
-    Ok(Scoring { run_id, reward: id, pixel_map, batcher })
+    Ok((Scoring { run_id, reward: id, pixel_map, batcher }, end))
 }

@@ -1,15 +1,21 @@
-//! The device's thread: it owns the backend, and does one job after the other.
+//! The device's thread: it owns the backend, and does one job after the other until the device fails.
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Progress, Provenance};
 use bytes::Bytes;
-use ddpo_diffusion::lanes::panic_text;
 use ddpo_rollout::order::{WeightsId, WorkOrder};
 use ddpo_rollout::trajectory::TrajectoryHeader;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use ddpo_service::device::{DeviceFailure, DeviceWork};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+
+/// The sampler's work, as messages about failures of its device name it.
+pub const WORK: DeviceWork = DeviceWork {
+    name: "sampler",
+    less_memory: "free memory on the device, or start a new run with a smaller sample_batch_size or \
+                  dtype = \"bf16\" at the learner",
+};
 
 /// Sees a batch grow, from the device's threads; must not block.
 pub trait BatchSink: Send + Sync {
@@ -29,9 +35,9 @@ pub enum DeviceError {
     /// The backend refused it.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The job panicked, which libtorch's refusals look like.
-    #[error("sampler: the device refused: {0}")]
-    Panicked(String),
+    /// The device failed; its thread has ended.
+    #[error("{0}")]
+    Failed(#[source] DeviceFailure),
     /// The thread has ended.
     #[error("sampler: the device's thread has stopped")]
     Stopped,
@@ -40,12 +46,23 @@ pub enum DeviceError {
     Thread(std::io::Error),
 }
 
+impl DeviceError {
+    /// Returns whether the device's thread has ended.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Failed(_) | Self::Stopped | Self::Thread(_) => true,
+            Self::Backend(_) => false,
+        }
+    }
+}
+
 /// Gives the backend's answer back.
-type Reply<T> = oneshot::Sender<Result<T, DeviceError>>;
+type Reply = oneshot::Sender<Result<(), DeviceError>>;
 
 enum Job {
-    Load(ReceivedWeights, Reply<()>),
-    Draw { order: Arc<WorkOrder>, sink: Arc<dyn BatchSink>, reply: Reply<()> },
+    Load(ReceivedWeights, Reply),
+    Draw { order: Arc<WorkOrder>, sink: Arc<dyn BatchSink>, reply: Reply },
 }
 
 /// The way to the device's thread. The thread ends with the last clone.
@@ -99,7 +116,7 @@ impl Device {
         self.ask(|reply| Job::Draw { order, sink, reply }).await
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, DeviceError> {
+    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), DeviceError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(job(reply)).await.map_err(|_| DeviceError::Stopped)?;
         answer.await.unwrap_or(Err(DeviceError::Stopped))
@@ -108,14 +125,17 @@ impl Device {
 
 fn serve(mut backend: Box<dyn Backend>, mut inbox: mpsc::Receiver<Job>) {
     while let Some(job) = inbox.blocking_recv() {
-        // Whoever asked may be gone.
-        match job {
-            Job::Load(weights, reply) => {
-                let _ = reply.send(guarded(|| load(backend.as_mut(), &weights)));
-            }
+        let (done, reply) = match job {
+            Job::Load(weights, reply) => (guarded(|| load(backend.as_mut(), &weights)), reply),
             Job::Draw { order, sink, reply } => {
-                let _ = reply.send(guarded(|| draw(backend.as_mut(), &order, sink.as_ref())));
+                (guarded(|| draw(backend.as_mut(), &order, sink.as_ref())), reply)
             }
+        };
+        let ends = done.as_ref().is_err_and(DeviceError::is_final);
+        // Whoever asked may be gone.
+        let _ = reply.send(done);
+        if ends {
+            return;
         }
     }
 }
@@ -154,10 +174,14 @@ fn draw(
     Ok(())
 }
 
-/// Runs a job so that a panic, of libtorch's bindings above all, is its error and not the thread's end.
+/// Runs a job; a fault of the device and a panic, which libtorch's failures arrive as, are its error.
 fn guarded<T>(job: impl FnOnce() -> Result<T, BackendError>) -> Result<T, DeviceError> {
-    match catch_unwind(AssertUnwindSafe(job)) {
-        Ok(done) => Ok(done?),
-        Err(cause) => Err(DeviceError::Panicked(panic_text(&*cause))),
+    match WORK.catch(job) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => match WORK.failure(&error.to_string()) {
+            Some(failure) => Err(DeviceError::Failed(failure)),
+            None => Err(error.into()),
+        },
+        Err(failure) => Err(DeviceError::Failed(failure)),
     }
 }

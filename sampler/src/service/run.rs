@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 use tonic::service::RoutesBuilder;
 
 /// Names of the health conditions.
-pub const CONDITIONS: [&str; 2] = ["weights", "rewarder"];
+pub const CONDITIONS: [&str; 3] = ["device", "weights", "rewarder"];
 
 /// Opens the backend of a run on the device's thread.
 pub type OpenBackend =
@@ -144,10 +144,14 @@ async fn work_until_drained(
     host.metrics.errors.add(["store"], 0);
     loop {
         let Some(spec) = wait_for_run(host, store).await? else { return Ok(()) };
+        let device = backends.device(&spec).await.inspect_err(|error| {
+            host.health.unmet("device", error.to_string());
+        })?;
+        host.health.met("device", "set up for the run");
         let tools = Tools {
             store: Arc::clone(store),
             uplink: uplink.clone(),
-            device: backends.device(&spec).await?,
+            device,
             board: board.clone(),
             health: host.health.clone(),
             counters: Arc::clone(counters),

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -86,7 +86,7 @@ pub struct Tools {
     pub device: Device,
     /// Where trajectories are shown.
     pub board: Board,
-    /// Condition `weights`.
+    /// Conditions `weights` and `device`.
     pub health: Health,
     /// Counts.
     pub counters: Arc<WorkerCounters>,
@@ -97,8 +97,8 @@ pub struct Tools {
     pub loaded: watch::Sender<Option<(WeightsId, Digest)>>,
 }
 
-/// Works until `drain` is cancelled or the run changes. Orders that are being drawn then are finished;
-/// the caller bounds how long that may take.
+/// Works until `drain` is cancelled, the run changes, or the device fails. Orders that are being drawn
+/// then are finished, or handed back if the device fails; the caller bounds how long a drain may take.
 ///
 /// # Errors
 /// [`WorkerError`].
@@ -108,31 +108,47 @@ pub async fn work(
     spec: &RunSpec,
     drain: &CancellationToken,
 ) -> Result<Ended, WorkerError> {
-    let room = Arc::new(Semaphore::new(config.batches_in_flight));
+    /// The longest time for receipts of batches that were drawn before a failure. Their orders are
+    /// claimed by other workers afterwards, and drawn again to the same bits.
+    const SETTLING: Duration = Duration::from_secs(10);
     let settling = TaskTracker::new();
-    let ended = loop {
+    let ended = take_orders(config, tools, spec, drain, &settling).await;
+    settling.close();
+    match &ended {
+        Ok(_) => settling.wait().await,
+        Err(_) => _ = timeout(SETTLING, settling.wait()).await,
+    }
+    ended
+}
+
+async fn take_orders(
+    config: &WorkerConfig,
+    tools: &Tools,
+    spec: &RunSpec,
+    drain: &CancellationToken,
+    settling: &TaskTracker,
+) -> Result<Ended, WorkerError> {
+    let room = Arc::new(Semaphore::new(config.batches_in_flight));
+    loop {
         let permit = tokio::select! {
             permit = Arc::clone(&room).acquire_owned() => permit,
-            () = drain.cancelled() => break Ended::Drained,
+            () = drain.cancelled() => return Ok(Ended::Drained),
         };
         // The semaphore is never closed.
-        let Ok(permit) = permit else { break Ended::Drained };
+        let Ok(permit) = permit else { return Ok(Ended::Drained) };
         let delivery = tokio::select! {
             delivery = next(config, tools) => delivery?,
-            () = drain.cancelled() => break Ended::Drained,
+            () = drain.cancelled() => return Ok(Ended::Drained),
         };
         let Some(delivery) = delivery else {
             if changed(tools, spec).await {
-                break Ended::RunChanged;
+                return Ok(Ended::RunChanged);
             }
             continue;
         };
         let span = span_of(&delivery);
-        draw(config, tools, delivery, permit, &settling).instrument(span).await?;
-    };
-    settling.close();
-    settling.wait().await;
-    Ok(ended)
+        draw(config, tools, delivery, permit, settling).instrument(span).await?;
+    }
 }
 
 /// A span of the trace that the learner began when it issued the order.
@@ -200,10 +216,7 @@ async fn draw(
             let sink: Arc<dyn BatchSink> = Arc::clone(&batch) as _;
             let _timer = tools.metrics.stage_seconds.time(["draw"]);
             tools.metrics.batch_samples.observe(["draw"], order.samples.len() as f64);
-            tools.device.draw(Arc::clone(&order), sink).await.map_err(|error| match error {
-                DeviceError::Stopped => Failure::Final(error.into()),
-                error => Failure::Passing(error.to_string()),
-            })
+            tools.device.draw(Arc::clone(&order), sink).await.map_err(Failure::from)
         }
         Err(failure) => Err(failure),
     };
@@ -239,8 +252,14 @@ async fn draw(
 enum Failure {
     /// Another attempt may succeed.
     Passing(String),
-    /// The worker is done for.
+    /// The worker has to end.
     Final(WorkerError),
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        if error.is_final() { Self::Final(error.into()) } else { Self::Passing(error.to_string()) }
+    }
 }
 
 async fn give_up(
@@ -253,14 +272,22 @@ async fn give_up(
     const PAUSE: Duration = Duration::from_millis(300);
     let reason = match &failure {
         Failure::Passing(reason) => reason.clone(),
-        Failure::Final(error) => error.to_string(),
+        Failure::Final(error) => {
+            tools.health.unmet("device", error.to_string());
+            error.to_string()
+        }
     };
     tools.counters.batches_failed.fetch_add(1, Ordering::Relaxed);
     tracing::error!(order = delivery.order.order_id, attempt = delivery.attempt, %reason, "batch failed");
     batch.abandon(&reason);
-    sleep(PAUSE).await;
+    if matches!(failure, Failure::Passing(_)) {
+        sleep(PAUSE).await;
+    }
     match tools.store.hand_back(delivery).await {
-        Ok(()) => _ = tools.counters.orders_handed_back.fetch_add(1, Ordering::Relaxed),
+        Ok(()) => {
+            tools.counters.orders_handed_back.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(order = delivery.order.order_id, "order handed back");
+        }
         // Somebody else has it, or will claim it.
         Err(error) => tracing::warn!(%error, "the order could not be handed back"),
     }
@@ -297,7 +324,7 @@ async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
         digest: order.weights_digest,
         tensors: tensors.collect(),
     };
-    tools.device.load(received).await.map_err(|error| Failure::Passing(error.to_string()))?;
+    tools.device.load(received).await?;
     let seconds = start.elapsed().as_secs_f64();
     tracing::info!(policy.version = order.weights.version.0, seconds, "weights loaded");
     tools.metrics.weights.inc(["loaded"]);

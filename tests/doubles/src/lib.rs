@@ -5,8 +5,12 @@
 //!   milliseconds, from the environment.
 //! - `double-rewarder` scores images with their mean level ([`mean_level`]).
 //! - `double-learner` counts and hashes the trajectories instead of training on them ([`counting`]).
+//!
+//! `faulty-sampler`, `faulty-rewarder`, `faulty-learner` and `faulty-ddpo` are the real programs, with a
+//! layer that raises an error of libtorch at a chosen call ([`faulty`]).
 
 pub mod counting;
+pub mod faulty;
 pub mod mean_level;
 pub mod noise_backend;
 

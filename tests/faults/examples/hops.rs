@@ -158,7 +158,7 @@ impl Way {
             run_id: RUN.to_owned(),
             reward: RewardSpec::plain(Task::JpegCompressibility.into()).id(),
             pixel_map: PixelMap::Signed,
-            batcher: Batcher::start(model, batcher, Metrics::new().unwrap()).unwrap(),
+            batcher: Batcher::start(model, batcher, Metrics::new().unwrap()).unwrap().0,
         };
         let (_, current) = watch::channel(Some(Arc::new(scoring)));
         let board = Board::new(BoardLimits::default());

@@ -87,6 +87,8 @@ pub struct Fleet {
     pub redis: RedisServer,
     config: FleetConfig,
     services: BTreeMap<String, Service>,
+    /// Environments of services that fail with an error of libtorch, by name.
+    faults: BTreeMap<String, Vec<(String, String)>>,
     starts: usize,
     folder: TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -120,13 +122,27 @@ impl Fleet {
             redis.url()
         );
         std::fs::write(folder.path().join("fleet.toml"), text).expect("a file can be written");
-        let services = BTreeMap::new();
-        Self { redis, config, services, starts: 0, folder, _alone: alone }
+        let (services, faults) = (BTreeMap::new(), BTreeMap::new());
+        Self { redis, config, services, faults, starts: 0, folder, _alone: alone }
     }
 
     /// The folder that everything is in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Has the service of this name fail, from its next start on: its `call`-th batch, or optimizer step,
+    /// and every later one raise an error of libtorch with this text.
+    pub fn fails(&mut self, name: &str, call: usize, text: &str) {
+        let stage = ("FAULT_STAGE", "training".to_owned());
+        let fault = [("FAULT_TEXT", text.to_owned()), ("FAULT_CALL", call.to_string()), stage];
+        let fault = fault.map(|(name, value)| (name.to_owned(), value));
+        self.faults.insert(name.to_owned(), fault.to_vec());
+    }
+
+    /// Has the service of this name work again, from its next start on.
+    pub fn works(&mut self, name: &str) {
+        self.faults.remove(name);
     }
 
     /// Starts a learner and waits until it listens.
@@ -190,7 +206,9 @@ impl Fleet {
         let FleetConfig { prefix, latency_ms, environment, .. } = &self.config;
         let mut environment = environment.clone();
         environment.push(("DOUBLE_LATENCY_MS".into(), latency_ms.to_string()));
-        let program = (*prefix, role);
+        let fault = self.faults.get(name);
+        environment.extend(fault.cloned().unwrap_or_default());
+        let program = (if fault.is_some() { "faulty" } else { *prefix }, role);
         let service = Service::start(program, self.folder.path(), log, arguments, &environment);
         self.services.insert(name.to_owned(), service);
     }

@@ -22,7 +22,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// Returns its binary: `ddpo` is the prefix of the services, `double` that of their test doubles.
+    /// Returns its binary: `ddpo` is the prefix of the services, `double` that of their test doubles,
+    /// `faulty` that of services that fail with an error of libtorch.
     fn binary(self, prefix: &str) -> PathBuf {
         let name = match self {
             Self::Learner => "learner",

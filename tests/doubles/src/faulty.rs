@@ -1,0 +1,155 @@
+//! Layers that raise libtorch's own errors at a chosen call, for tests of what a service does when its
+//! device fails. Everything else is the real service.
+
+use ddpo_rewards::{RewardDescription, RewardError, RewardModel, Rewards};
+use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::order::WeightsId;
+use ddpo_rollout::score::Score;
+use ddpo_rollout::trajectory::{Digest, SampleCoordinates, Trajectory, TrajectoryHeader};
+use ddpo_run::metrics::EpochMetrics;
+use ddpo_run::progress::Progress;
+use ddpo_sampler::backend::{Backend, BackendError, ReceivedWeights};
+use ddpo_sampler::engine::{Observer, Progress as Steps, Provenance};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tch::TchError;
+
+/// The denoising step at which a batch fails: in the middle, when its first states are sent already.
+const STEP: usize = 2;
+
+/// An error of libtorch, from the environment: `FAULT_TEXT` is its text, `FAULT_CALL` the first call that
+/// fails, counted from 1. A sticky error stays: every later call fails too.
+#[derive(Debug)]
+pub struct Fault {
+    text: String,
+    first: usize,
+    calls: AtomicUsize,
+}
+
+impl Fault {
+    /// Reads the environment. Without `FAULT_CALL` no call fails.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let variable = |name| std::env::var(name).unwrap_or_default();
+        let first = variable("FAULT_CALL").parse().unwrap_or(usize::MAX);
+        Self { text: variable("FAULT_TEXT"), first, calls: AtomicUsize::new(0) }
+    }
+
+    /// Counts a call.
+    ///
+    /// # Panics
+    /// As tch does, from the chosen call on.
+    #[expect(clippy::unwrap_used, reason = "tch's operators unwrap the same error")]
+    pub fn call(&self) {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let text = format!("{}\nException raised from frame #0: c10\nframe #1: at", self.text);
+        let done = if calls < self.first { Ok(()) } else { Err(TchError::Torch(text)) };
+        done.unwrap();
+    }
+}
+
+/// A backend whose draws fail. A call is a batch.
+pub struct FaultyBackend {
+    /// The real one.
+    pub inner: Box<dyn Backend>,
+    /// The error.
+    pub fault: Fault,
+}
+
+impl Backend for FaultyBackend {
+    fn load(&mut self, weights: &ReceivedWeights) -> Result<(), BackendError> {
+        self.inner.load(weights)
+    }
+
+    fn loaded(&self) -> Option<(WeightsId, Digest)> {
+        self.inner.loaded()
+    }
+
+    fn header(
+        &self,
+        coordinates: SampleCoordinates,
+        purpose: Purpose,
+        provenance: Provenance,
+    ) -> TrajectoryHeader {
+        self.inner.header(coordinates, purpose, provenance)
+    }
+
+    fn generate(
+        &mut self,
+        samples: &[SampleCoordinates],
+        purpose: Purpose,
+        provenance: Provenance,
+        observe: &Observer<'_>,
+    ) -> Result<Vec<Trajectory>, BackendError> {
+        let fault = &self.fault;
+        let observe = |steps: Steps<'_>| {
+            let fails = steps.step == STEP;
+            observe(steps);
+            if fails {
+                fault.call();
+            }
+        };
+        self.inner.generate(samples, purpose, provenance, &observe)
+    }
+}
+
+/// Rewards that fail. A call is a batch. Nothing is held out.
+pub struct FaultyRewards {
+    /// The real ones.
+    pub inner: Rewards,
+    /// The error.
+    pub fault: Fault,
+}
+
+impl RewardModel for FaultyRewards {
+    fn describe(&self) -> RewardDescription {
+        self.inner.describe()
+    }
+
+    fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+        self.fault.call();
+        self.inner.score(images, Purpose::Rollout)
+    }
+}
+
+/// The progress of a run that fails. A call is a step of the stage `FAULT_STAGE`: an optimizer step of
+/// `training`, a batch of `sampling`.
+pub struct FaultyProgress<'p> {
+    inner: Box<dyn Progress + 'p>,
+    stage: String,
+    fault: Fault,
+}
+
+impl<'p> FaultyProgress<'p> {
+    /// Reads the environment.
+    #[must_use]
+    pub fn new(inner: Box<dyn Progress + 'p>) -> Self {
+        let stage = std::env::var("FAULT_STAGE").unwrap_or_default();
+        Self { inner, stage, fault: Fault::from_environment() }
+    }
+}
+
+impl Progress for FaultyProgress<'_> {
+    fn at(&self, stage: &'static str, done: usize, total: usize) {
+        if stage == self.stage {
+            self.fault.call();
+        }
+        self.inner.at(stage, done, total);
+    }
+
+    fn say(&self, line: &str) {
+        self.inner.say(line);
+    }
+
+    fn epoch(&self, metrics: &EpochMetrics) {
+        self.inner.epoch(metrics);
+    }
+
+    fn aside(&self, line: &str) {
+        self.inner.aside(line);
+    }
+
+    fn finish(&self) {
+        self.inner.finish();
+    }
+}
