@@ -9,6 +9,7 @@ mod gpu_check;
 mod health;
 mod inspect;
 mod interrupt;
+mod layer;
 mod log;
 mod named;
 mod output;
@@ -23,9 +24,10 @@ mod score;
 mod train;
 mod train_command;
 
+pub use layer::ProgressLayer;
+
 use arguments::{Cli, Command};
 use clap::Parser;
-use ddpo_run::progress::Progress;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
 use ddpo_service::launch::one_line;
 use std::panic;
@@ -34,9 +36,6 @@ use std::process::ExitCode;
 /// The work of a command without stages, as messages about failures of its device name it.
 const COMMAND: DeviceWork =
     DeviceWork { name: "ddpo", less_memory: "free memory on the device, or lower the batch size" };
-
-/// Adds to what is told about a training run.
-pub type ProgressLayer = for<'p> fn(Box<dyn Progress + 'p>) -> Box<dyn Progress + 'p>;
 
 /// Runs the command that the process was started with. `layer` sees the progress of `ddpo train`.
 pub fn main(layer: ProgressLayer) -> ExitCode {
