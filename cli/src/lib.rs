@@ -23,18 +23,15 @@ mod train_command;
 
 use arguments::{Cli, Command};
 use clap::Parser;
-use ddpo_run::progress::Progress;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
 use ddpo_service::launch::one_line;
 use std::panic;
 use std::process::ExitCode;
+use train::ProgressLayer;
 
 /// The work of a command without stages, as messages about failures of its device name it.
 const COMMAND: DeviceWork =
     DeviceWork { name: "ddpo", less_memory: "free memory on the device, or lower the batch size" };
-
-/// Adds to what is told about a training run.
-pub type ProgressLayer = for<'p> fn(Box<dyn Progress + 'p>) -> Box<dyn Progress + 'p>;
 
 /// Runs the command that the process was started with. `layer` sees the progress of `ddpo train`.
 pub fn main(layer: ProgressLayer) -> ExitCode {

@@ -1,8 +1,8 @@
 //! `ddpo train`: settles which run is meant (a new one, a resumed one, a dry run) and starts it.
 
 use crate::arguments::TrainCommand;
-use crate::train::{InProcess, Page, Terminal};
-use crate::{ProgressLayer, interrupt, reward};
+use crate::train::{InProcess, Page, ProgressLayer, Terminal};
+use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
 use ddpo_rewards::Rewards;
