@@ -9,7 +9,6 @@ mod gpu_check;
 mod health;
 mod inspect;
 mod interrupt;
-mod layer;
 mod log;
 mod named;
 mod output;
@@ -24,14 +23,13 @@ mod score;
 mod train;
 mod train_command;
 
-pub use layer::ProgressLayer;
-
 use arguments::{Cli, Command};
 use clap::Parser;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
 use ddpo_service::launch::one_line;
 use std::panic;
 use std::process::ExitCode;
+use train::ProgressLayer;
 
 /// The work of a command without stages, as messages about failures of its device name it.
 const COMMAND: DeviceWork =

@@ -1,9 +1,8 @@
 //! `ddpo train`: settles which run is meant (a new one, a resumed one, a dry run) and starts it.
 
 use crate::arguments::TrainCommand;
-use crate::layer::ProgressLayer;
 use crate::output::show;
-use crate::train::{InProcess, Page, Terminal};
+use crate::train::{InProcess, Page, ProgressLayer, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;

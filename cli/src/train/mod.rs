@@ -8,4 +8,4 @@ mod shown;
 
 pub use dashboard::Page;
 pub use in_process::InProcess;
-pub use progress::Terminal;
+pub use progress::{ProgressLayer, Terminal};

@@ -4,6 +4,9 @@ use ddpo_run::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 
+/// Adds to what a run tells.
+pub type ProgressLayer = for<'p> fn(Box<dyn Progress + 'p>) -> Box<dyn Progress + 'p>;
+
 /// The bar, or none.
 pub struct Terminal {
     bar: Option<ProgressBar>,

@@ -55,7 +55,7 @@ pub enum ScoringError {
     Stopped,
     /// The model's device failed; its thread has ended.
     #[error("{0}")]
-    Device(#[source] DeviceFailure),
+    Device(String),
 }
 
 struct Job {
@@ -167,7 +167,7 @@ impl Desk {
         let (scores, done) = match scores {
             Ok(scores) => (scores, Ok(())),
             Err(failure) => {
-                let failed = images.iter().map(|_| Err(ScoringError::Device(failure.clone())));
+                let failed = images.iter().map(|_| Err(ScoringError::Device(failure.to_string())));
                 (failed.collect(), Err(failure))
             }
         };

@@ -150,8 +150,9 @@ mod tests {
 
     #[test]
     fn a_fault_is_named_with_its_way_out_and_its_status() {
-        let caught = WORK.catch(|| panic!("Torch(\"CUDA out of memory. Tried to\\nframe #0\")"));
-        let failure: DeviceFailure = caught.map(|()| ()).unwrap_err();
+        let caught =
+            WORK.catch::<()>(|| panic!("Torch(\"CUDA out of memory. Tried to\\nframe #0\")"));
+        let failure = caught.unwrap_err();
         let expected = "sampler: out of memory on the GPU; hint: lower the batch size";
         assert_eq!(failure.to_string(), expected);
         assert_eq!(DeviceFailure::status_of(&Outer(failure)), 71);
@@ -192,8 +193,8 @@ mod tests {
 
     #[test]
     fn another_panic_is_shown_by_its_first_line() {
-        let caught = WORK.catch(|| panic!("shape '[3]' is invalid\\nframe #0: c10"));
-        let failure: DeviceFailure = caught.map(|()| ()).unwrap_err();
+        let caught = WORK.catch::<()>(|| panic!("shape '[3]' is invalid\\nframe #0: c10"));
+        let failure = caught.unwrap_err();
         let expected = "sampler: stopped inside the program: shape '[3]' is invalid";
         assert_eq!(
             (failure.to_string().as_str(), DeviceFailure::status_of(&failure)),
