@@ -15,11 +15,6 @@ impl Budget {
         Self { start: Instant::now(), length: Duration::from_secs_f64(minutes * 60.0) }
     }
 
-    /// Seconds since it began.
-    pub fn elapsed(&self) -> f64 {
-        self.start.elapsed().as_secs_f64()
-    }
-
     /// Returns whether measurements should stop.
     pub fn is_spent(&self) -> bool {
         self.start.elapsed() >= self.length

@@ -24,7 +24,14 @@ use ddpo_files::{WriteFileError, write_file};
 use ddpo_rollout::numerics::Numerics;
 use findings::{Check, Findings};
 use std::process::ExitCode;
+use std::time::Instant;
 use tch::Device;
+
+/// Checks of one kind.
+type Checks<'a> = dyn Fn() -> Result<Vec<Check>> + 'a;
+
+/// Adds measurements of one kind.
+type Measure<'a> = dyn Fn(&mut Findings) -> Result<()> + 'a;
 
 /// Runs the command: every check, one JSON file and one page. Fails if a check fails.
 pub fn run(command: &GpuCheckCommand) -> Result<ExitCode> {
@@ -33,15 +40,15 @@ pub fn run(command: &GpuCheckCommand) -> Result<ExitCode> {
     }
     std::fs::create_dir_all(&command.out)
         .with_context(|| format!("could not create {}", command.out.display()))?;
-    let budget = Budget::of(command.minutes);
+    let start = Instant::now();
     let device = device::open(&command.device, Numerics::default())?;
     device::set_threads(command.threads)?;
     let described = device::describe(&command.device, device);
     aside(&format!("device: {described}"));
     let mut findings = Findings::new(described, doctor::look_at(&command.device, &command.out)?);
-    correctness(command, device, &budget, &mut findings);
-    speeds(device, &budget, &mut findings);
-    findings.seconds = budget.elapsed();
+    correctness(command, device, &mut findings);
+    speeds(device, &Budget::of(command.minutes), &mut findings);
+    findings.seconds = start.elapsed().as_secs_f64();
     write(command, &findings)?;
     say(&format!("{}", command.out.join("gpu-check.json").display()));
     let failed: Vec<&str> = findings.failed().collect();
@@ -53,19 +60,14 @@ pub fn run(command: &GpuCheckCommand) -> Result<ExitCode> {
 }
 
 /// Each kind of check by itself: one that cannot run is a failed check, and the others go on.
-fn correctness(
-    command: &GpuCheckCommand,
-    device: Device,
-    budget: &Budget,
-    findings: &mut Findings,
-) {
+fn correctness(command: &GpuCheckCommand, device: Device, findings: &mut Findings) {
     // The checked network is small: its operations are not worth sharing between threads.
     let threads = tch::get_num_threads();
     tch::set_num_threads(1);
-    let kinds: [(&str, &dyn Fn() -> Result<Vec<Check>>); 5] = [
+    let kinds: [(&str, &Checks<'_>); 5] = [
         ("switches", &switches::checks),
         ("parity", &|| parity::checks(device)),
-        ("repeat", &|| repeat::checks(command, budget)),
+        ("repeat", &|| repeat::checks(command, device.is_cuda())),
         ("weights", &|| weights::checks(device)),
         ("faults", &|| faults::checks(device)),
     ];
@@ -80,7 +82,7 @@ fn correctness(
 }
 
 fn speeds(device: Device, budget: &Budget, findings: &mut Findings) {
-    let kinds: [(&str, &dyn Fn(&mut Findings) -> Result<()>); 3] = [
+    let kinds: [(&str, &Measure<'_>); 3] = [
         ("networks", &|findings| speed::measure(device, budget, findings)),
         ("rewards", &|findings| rewards::measure(device, budget, findings)),
         ("PyTorch", &|findings| peer::measure(device, budget, findings)),

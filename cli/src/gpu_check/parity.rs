@@ -190,6 +190,8 @@ fn update(
         batch_size: trajectories.len(),
         micro_batch_size: micro_batch,
         ratio_tolerance: f64::MAX,
+        // Wide enough to clip nothing: a clipped pair has no gradient to compare.
+        clip_ratio: 0.5,
         optimizer,
         ..LearnerConfig::default()
     };

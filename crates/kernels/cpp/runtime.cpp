@@ -29,9 +29,16 @@ void copy(char (&target)[N], const char* text) {
   std::snprintf(target, N, "%s", text == nullptr ? "" : text);
 }
 
+// A function of a library that may not be loaded.
 template <typename Function>
 Function symbol(void* library, const char* name) {
   return library == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(library, name));
+}
+
+// A function of any library that this process has loaded.
+template <typename Function>
+Function global(const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
 }
 
 // The file `name` beside the libtorch that this process runs on.
@@ -111,7 +118,7 @@ void ddpo_load_cuda(DdpoCuda* out) noexcept {
     } else {
       out->library = 1;
     }
-    const auto runtime = symbol<int (*)(int*)>(RTLD_DEFAULT, "cudaRuntimeGetVersion");
+    const auto runtime = global<int (*)(int*)>("cudaRuntimeGetVersion");
     if (runtime != nullptr) runtime(&out->runtime_version);
     out->driver = driver() == nullptr ? 1 : 0;
     const auto version = symbol<int (*)(int*)>(driver(), "cuDriverGetVersion");
@@ -167,9 +174,9 @@ void ddpo_libtorch_file(char* out, std::size_t size) noexcept {
 
 // Writes the free bytes of the CUDA device of this index, and returns true; false where it cannot be asked.
 bool ddpo_free_memory(std::int32_t index, std::uint64_t* free) noexcept {
-  const auto set = symbol<int (*)(int)>(RTLD_DEFAULT, "cudaSetDevice");
-  const auto get = symbol<int (*)(int*)>(RTLD_DEFAULT, "cudaGetDevice");
-  const auto ask = symbol<int (*)(std::size_t*, std::size_t*)>(RTLD_DEFAULT, "cudaMemGetInfo");
+  const auto set = global<int (*)(int)>("cudaSetDevice");
+  const auto get = global<int (*)(int*)>("cudaGetDevice");
+  const auto ask = global<int (*)(std::size_t*, std::size_t*)>("cudaMemGetInfo");
   int before = 0;
   std::size_t bytes = 0, total = 0;
   if (set == nullptr || get == nullptr || ask == nullptr || get(&before) != 0 || set(index) != 0) return false;
@@ -181,7 +188,7 @@ bool ddpo_free_memory(std::int32_t index, std::uint64_t* free) noexcept {
 
 // Returns NCCL's version number, 0 where the library is not loaded.
 std::int32_t ddpo_nccl_version() noexcept {
-  const auto version = symbol<int (*)(int*)>(RTLD_DEFAULT, "ncclGetVersion");
+  const auto version = global<int (*)(int*)>("ncclGetVersion");
   int number = 0;
   if (version != nullptr) version(&number);
   return number;
@@ -215,6 +222,11 @@ char* ddpo_set_numerics(bool deterministic, std::int32_t precision) noexcept {
     context.setFloat32MatmulPrecision(names[precision]);
     // PyTorch sets products by that name and leaves TF32 on in convolutions.
     context.setAllowTF32CuDNN(precision > 0);
+    if (precision == 0) {
+      // By name, where PyTorch leaves the switch unset, which another one could fill.
+      context.setFloat32Precision(Float32Backend::CUDA, Float32Op::CONV, Float32Precision::IEEE);
+      context.setFloat32Precision(Float32Backend::CUDA, Float32Op::RNN, Float32Precision::IEEE);
+    }
     const Float32Precision on_cpu[] = {Float32Precision::IEEE, Float32Precision::TF32, Float32Precision::BF16};
     context.setFloat32Precision(Float32Backend::MKLDNN, Float32Op::CONV, on_cpu[precision]);
     return nullptr;
