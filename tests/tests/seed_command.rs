@@ -85,8 +85,11 @@ fn the_seed_s_command_resolves_to_the_seed_s_settings() {
     let more: Vec<&String> = found.keys().filter(|key| !expected.contains_key(*key)).collect();
     let ours = [
         "age_reward",
+        "deterministic",
         "importance_cap",
+        "matmul_precision",
         "max_staleness",
+        "norm_kernel",
         "ratio_tolerance",
         "reward_dtype",
         "reward_scale",

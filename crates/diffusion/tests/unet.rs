@@ -30,7 +30,9 @@ fn blocks_agree_with_diffusers() {
             let expected = std::iter::once(golden.tensor("output.sample")).chain(residuals);
             for (index, (found, expected)) in outputs.iter().zip(expected).enumerate() {
                 let what = format!("{} output {index} {layout:?}", golden.name);
-                gaps.add(&what, gap(found, &expected));
+                // In units of the largest output: rounding differs with the processor's products.
+                let scale = expected.abs().max().double_value(&[]).max(1.0);
+                gaps.add(&what, gap(found, &expected) / scale);
             }
         }
     }

@@ -60,7 +60,6 @@ impl<'a> OpenRun<'a> {
         let lock = folder.holds_run().then(|| RunLock::take(folder.root())).transpose()?;
         let device = device::open(&plan.settings.device, plan.numerics())?;
         device::choose_norm_kernel(plan.settings.norm_kernel, device, plan.kind())?;
-        progress.aside(&format!("device: {}", device::describe(&plan.settings.device, device)));
         let threads = device::set_threads(plan.settings.threads)?;
         let model = Model::open(&plan.settings.ddpm_ckpt, &mut |line| progress.aside(line))?;
         let mut learner = new_learner(plan, &model, device, threads)?;
@@ -72,6 +71,11 @@ impl<'a> OpenRun<'a> {
             (epoch, best_reward) = (state.epoch, state.best_reward.or(best_reward));
         } else if let Some(path) = &plan.settings.resume_from_ckpt {
             best_reward = best_reward.or(start_from(Path::new(path), &mut learner)?);
+        }
+        // A choice that the program made, or a GPU, is worth a line.
+        let name = plan.settings.device.as_str();
+        if name != "cpu" {
+            progress.aside(&format!("device: {}", device::describe(name, device)));
         }
         Ok(Self {
             plan,
