@@ -54,7 +54,10 @@ impl Conv2d {
         let (kernel, input) = (self.weight.size(), x.size());
         let positions = sides(&input) as usize / (self.stride * self.stride) as usize;
         add_product(input[0] as usize * positions * kernel[0] as usize, kernel[1] * sides(&kernel));
-        activations::convolution(x);
+        // A point's input is kept already: it stands beside a block that begins with a norm.
+        if kernel[3] > 1 {
+            activations::convolution(x);
+        }
         if self.as_product {
             // Channels-last positions are the rows of a matrix: one product, where libtorch's
             // convolution of a single image takes a slow path.

@@ -50,10 +50,11 @@ impl PassMemory {
         } else {
             4.0 * scaled(counts.norms) + element * scaled(counts.activations)
         };
-        let passing = 4.0 * element * scaled(counts.largest);
+        // A gradient and what it is made of.
+        let passing = 2.0 * element * scaled(counts.largest);
         Self {
             training: element * scaled(counts.products) + norms + passing,
-            sampling: element * scaled(counts.skips) + 2.0 * passing,
+            sampling: element * scaled(counts.skips) + 4.0 * passing,
             weights: unet.parameters().count(),
             element,
         }

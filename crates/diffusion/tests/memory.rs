@@ -67,6 +67,9 @@ fn the_memory_of_a_training_image_is_within_a_quarter_of_the_measured_peak() {
         let output = std::process::Command::new(program)
             .args(["--exact", "measure_one_case", "--nocapture"])
             .env(CASE, format!("{channels} {name}"))
+            // Blocks that are freed go back at once, so that the peak is what is in use.
+            .env("MALLOC_MMAP_THRESHOLD_", "65536")
+            .env("MALLOC_MMAP_MAX_", "1000000")
             .output()
             .expect("a second process");
         let said = String::from_utf8_lossy(&output.stdout);
@@ -79,7 +82,7 @@ fn the_memory_of_a_training_image_is_within_a_quarter_of_the_measured_peak() {
             found * 1e-6
         );
         let ratio = formula / found;
-        assert!((0.75..1.25).contains(&ratio), "{channels} {name}: {formula} {found}");
+        assert!((0.8..1.25).contains(&ratio), "{channels} {name}: {formula} {found}");
     }
 }
 

@@ -71,7 +71,8 @@ impl Attention {
         let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v));
         // Products of queries with keys, and of the weights with values.
         add_product(2 * (batch * self.heads * positions) as usize, positions * q.size()[3]);
-        [&q, &k, &v, &q].into_iter().for_each(activations::product);
+        // The input was counted for each of the three maps that share it, which stands for q and k too.
+        activations::product(&v);
         let attended = Tensor::scaled_dot_product_attention(
             &q,
             &k,
