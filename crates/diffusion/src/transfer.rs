@@ -20,7 +20,7 @@ pub fn upload<T: tch::kind::Element>(values: &[T], size: &[i64], device: Device)
 }
 
 /// Queues the copy of `tensor` to pinned host memory. The values are there once something that was queued
-/// later on the device has been [read](read). On the CPU it is the tensor itself.
+/// later on the device has been [`read`]. On the CPU it is the tensor itself.
 pub fn queue_download(tensor: &Tensor) -> Tensor {
     match tensor.device() {
         Device::Cpu => tensor.shallow_clone(),
