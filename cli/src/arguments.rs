@@ -1,6 +1,8 @@
 //! The commands and their flags.
 
+use crate::doctor::arguments::DoctorCommand;
 use crate::door::DoorFlags;
+use crate::gpu_check::arguments::GpuCheckCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddpo_run::settings::SettingFlags;
 use std::ffi::OsString;
@@ -97,40 +99,6 @@ pub struct InspectCommand {
     /// The service's door.
     #[command(flatten)]
     pub door: DoorFlags,
-}
-
-/// Flags of `ddpo doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorCommand {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Device to look for: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub device: String,
-    /// Redis to ask; that of DDPO_SERVICE_REDIS_URL by default, otherwise none
-    #[arg(long, value_name = "URL")]
-    pub redis_url: Option<String>,
-    /// Folder whose free space is shown
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub output_dir: PathBuf,
-}
-
-/// Flags of `ddpo gpu-check`.
-#[derive(Debug, Args)]
-pub struct GpuCheckCommand {
-    /// Folder for gpu-check.json and index.html
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Minutes that measurements may take
-    #[arg(long, default_value_t = 8.0)]
-    pub minutes: f64,
-    /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub device: String,
-    /// CPU threads; all by default
-    #[arg(long)]
-    pub threads: Option<usize>,
 }
 
 /// Flags of `ddpo health`.

@@ -42,7 +42,7 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     check_staleness(&plan.settings)?;
-    let plan = Plan::new(settle(plan.settings, &mut crate::output::aside)?)?;
+    let plan = settle(plan, &mut crate::output::aside)?;
     // A reward that cannot be opened is an error before anything is loaded or written.
     let spec = reward_spec(&plan, command.resume, |settings| {
         anyhow::Ok(resolve(settings, &mut crate::output::aside)?)

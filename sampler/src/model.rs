@@ -3,6 +3,7 @@
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Observer, Provenance, Sampler};
+use ddpo_diffusion::device::choose_norm_kernel;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
@@ -46,6 +47,8 @@ impl ModelBackend {
             .parse::<Dtype>()
             .map_err(|error| refused(format!("dtype = {}: {error}", spec.dtype)))?
             .kind();
+        choose_norm_kernel(spec.norm_kernel, device, kind)
+            .map_err(|error| refused(error.to_string()))?;
         let steps = spec.num_inference_steps;
         let transitions = Transitions::new(scheduler, &schedule, steps, spec.eta)
             .map_err(|error| refused(error.to_string()))?

@@ -75,4 +75,4 @@ def _cache(workload):
     if not limits or not limits[0]:
         yield f"CUDA_CACHE_PATH = {path} is on no emptyDir with a sizeLimit"
     elif in_bytes(limits[0]) <= in_bytes(most):
-        yield f"CUDA_CACHE_PATH: sizeLimit {limits[0]} is no more than CUDA_CACHE_MAXSIZE {most}"
+        yield f"CUDA_CACHE_PATH: sizeLimit {limits[0]} does not exceed CUDA_CACHE_MAXSIZE {most}"

@@ -1,18 +1,20 @@
 //! `ddpo doctor`: what this machine offers, and what a command would use of it.
 
+pub mod arguments;
 mod cpu;
 mod findings;
 mod gpu;
 mod storage;
 mod text;
 
-use crate::arguments::DoctorCommand;
 use crate::output::say;
 use anyhow::Result;
+use arguments::DoctorCommand;
 use ddpo_diffusion::device;
 use ddpo_rollout::numerics::Numerics;
 pub use findings::Findings;
 use findings::{Reach, Used};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The longest wait for Redis and for the Hub, each.
@@ -23,7 +25,8 @@ const REDIS_URL: &str = "DDPO_SERVICE_REDIS_URL";
 
 /// Runs the command.
 pub fn run(command: &DoctorCommand) -> Result<()> {
-    let findings = look(command)?;
+    let machine = look(&command.device, &command.output_dir)?;
+    let findings = Findings { redis: redis(command), hub: hub(), ..machine };
     if command.json {
         say(&serde_json::to_string_pretty(&findings)?);
     } else {
@@ -32,18 +35,10 @@ pub fn run(command: &DoctorCommand) -> Result<()> {
     Ok(())
 }
 
-/// Looks at the machine alone, without asking Redis.
-pub fn look_at(device: &str, output_dir: &std::path::Path) -> Result<Findings> {
-    look(&DoctorCommand {
-        json: true,
-        device: device.into(),
-        redis_url: None,
-        output_dir: output_dir.into(),
-    })
-}
-
-fn look(command: &DoctorCommand) -> Result<Findings> {
-    let device = device::open(&command.device, Numerics::default())?;
+/// Looks at the machine alone and asks no server.
+pub fn look(device_name: &str, output_dir: &Path) -> Result<Findings> {
+    let device = device::open(device_name, Numerics::default())?;
+    let not_asked = || Reach::not_asked("only ddpo doctor asks servers".into());
     Ok(Findings {
         version: env!("CARGO_PKG_VERSION").into(),
         machine: cpu::machine(),
@@ -51,11 +46,11 @@ fn look(command: &DoctorCommand) -> Result<Findings> {
         memory: cpu::memory(),
         libtorch: gpu::libtorch(),
         cuda: gpu::cuda(),
-        redis: redis(command),
-        hub: hub(),
-        disks: storage::disks(&command.output_dir),
+        redis: not_asked(),
+        hub: not_asked(),
+        disks: storage::disks(output_dir),
         used: Used {
-            device: device::describe(&command.device, device),
+            device: device::describe(device_name, device),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         },
     })

@@ -51,7 +51,7 @@ pub struct Peak {
 }
 
 /// The measurement of one pass of one network.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Speed {
     /// Who ran it: `ddpo`, `pytorch` or `pytorch_compiled`.
     pub program: &'static str,

@@ -1,6 +1,7 @@
 //! `ddpo gpu-check`: whether this machine's device gives the right numbers, the same bytes each time, and
 //! how fast it is. Needs the released binary alone.
 
+pub mod arguments;
 mod budget;
 mod faults;
 mod findings;
@@ -14,10 +15,10 @@ mod speed;
 mod switches;
 mod weights;
 
-use crate::arguments::GpuCheckCommand;
 use crate::doctor;
 use crate::output::{aside, say};
 use anyhow::{Context, Result, bail};
+use arguments::GpuCheckCommand;
 use budget::Budget;
 use ddpo_diffusion::device;
 use ddpo_files::{WriteFileError, write_file};
@@ -45,7 +46,7 @@ pub fn run(command: &GpuCheckCommand) -> Result<ExitCode> {
     device::set_threads(command.threads)?;
     let described = device::describe(&command.device, device);
     aside(&format!("device: {described}"));
-    let mut findings = Findings::new(described, doctor::look_at(&command.device, &command.out)?);
+    let mut findings = Findings::new(described, doctor::look(&command.device, &command.out)?);
     correctness(command, device, &mut findings);
     speeds(device, &Budget::of(command.minutes), &mut findings);
     findings.seconds = start.elapsed().as_secs_f64();

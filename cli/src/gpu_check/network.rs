@@ -28,17 +28,21 @@ pub const SMALL: &str = r#"{
   "act_fn": "silu", "attention_head_dim": 8, "norm_num_groups": 32
 }"#;
 
-/// Makes a network with random weights.
+/// Makes a network with random weights, f32 on the CPU.
 ///
 /// # Errors
 /// The config cannot be used.
-pub fn random(config: &str, kind: Kind, device: Device, layout: Layout) -> Result<UNet> {
-    let config = UNetConfig::from_json(config)?;
-    let mut unet = UNet::with_layout(&config, Kind::Float, Device::Cpu, layout);
+pub fn random(config: &str) -> Result<UNet> {
+    let mut unet = UNet::new(&UNetConfig::from_json(config)?, Kind::Float, Device::Cpu);
     initialise(unet.parameters_mut(), 0);
-    let mut moved = UNet::with_layout(&config, kind, device, layout);
+    Ok(unet)
+}
+
+/// Copies a network to a device, in another type and layout.
+pub fn placed(unet: &UNet, kind: Kind, device: Device, layout: Layout) -> UNet {
+    let mut moved = UNet::with_layout(unet.config(), kind, device, layout);
     moved.parameters_mut().copy_from(unet.parameters());
-    Ok(moved)
+    moved
 }
 
 /// Images f32 `[B, C, H, W]` with values that repeat, on `device`.

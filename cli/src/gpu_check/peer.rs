@@ -102,9 +102,7 @@ fn speed(answer: Answer) -> Speed {
         range: answer.range.map(|range| range.map(|seconds| seconds * 1e3)),
         passes: answer.passes,
         images_per_second: answer.seconds.map(|seconds| answer.batch as f64 / seconds),
-        flops_per_second: None,
-        share_of_peak: None,
-        peak_memory: None,
         failure: answer.failure,
+        ..Speed::default()
     }
 }

@@ -1,7 +1,7 @@
 //! Whole runs, each in a process: twice the same, on one and on two threads, and killed in between.
 
+use super::arguments::GpuCheckCommand;
 use super::findings::Check;
-use crate::arguments::GpuCheckCommand;
 use anyhow::{Context, Result, bail};
 use ddpo_rollout::trajectory::Digest;
 use std::path::{Path, PathBuf};

@@ -53,13 +53,9 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
                 layout: "tokens".into(),
                 batch: ON_GPU,
                 milliseconds: measured.as_ref().ok().map(|seconds| seconds * 1e3),
-                range: None,
-                passes: 0,
                 images_per_second: measured.as_ref().ok().map(|seconds| ON_GPU as f64 / seconds),
-                flops_per_second: None,
-                share_of_peak: None,
-                peak_memory: None,
                 failure: measured.err().map(|error| error.to_string()),
+                ..Speed::default()
             };
             findings.add(speed);
         }

@@ -76,62 +76,62 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
         let flops_per_second = peak(device, arithmetic.kind, budget);
         findings.peaks.push(Peak { arithmetic: arithmetic.name, flops_per_second });
     }
-    let (network, config, batches): (_, _, &[i64]) = if device.is_cuda() {
-        ("celebahq-256", network::CELEBAHQ_256, &[1, 16, 64])
-    } else {
-        ("small-32", network::SMALL, &[1, 4])
-    };
+    let config = if device.is_cuda() { network::CELEBAHQ_256 } else { network::SMALL };
+    let source = network::random(config)?;
     for arithmetic in arithmetics(device) {
         arithmetic.set()?;
-        for (layout, norm, layout_name) in CONFIGURATIONS {
-            if norm == NormKernel::Fused && !device.is_cuda() {
-                continue;
-            }
-            if let Err(error) = device::choose_norm_kernel(norm, device, arithmetic.kind) {
-                findings.notes.push(format!("{} {layout_name}: {error}", arithmetic.name));
-                continue;
-            }
-            for &batch in batches {
-                for pass in ["forward", "training"] {
-                    if budget.is_spent() {
-                        findings.notes.push(format!(
-                            "out of time: {network} {pass} {} {layout_name} batch {batch}",
-                            arithmetic.name
-                        ));
-                        continue;
-                    }
-                    let speed = Speed {
-                        program: "ddpo",
-                        network: network.into(),
-                        pass: pass.into(),
-                        arithmetic: arithmetic.name.into(),
-                        layout: layout_name.into(),
-                        batch,
-                        milliseconds: None,
-                        range: None,
-                        passes: 0,
-                        images_per_second: None,
-                        flops_per_second: None,
-                        share_of_peak: None,
-                        peak_memory: None,
-                        failure: None,
-                    };
-                    let run = || {
-                        let mut unet = network::random(config, arithmetic.kind, device, layout)?;
-                        Ok(passes(&mut unet, device, budget, &speed))
-                    };
-                    let speed = guarded(run).unwrap_or_else(|error| Speed {
-                        failure: Some(error.to_string()),
-                        ..speed.clone()
-                    });
-                    findings.add(speed);
-                }
-            }
+        for configuration in CONFIGURATIONS {
+            measure_one(device, budget, &source, (&arithmetic, configuration), findings);
         }
     }
     device::choose_norm_kernel(NormKernel::Libtorch, device, Kind::Float)?;
     device::set_numerics(Numerics::default())?;
     Ok(())
+}
+
+/// Measures one arithmetic in one layout with one norm kernel, on one copy of the weights: forward passes
+/// first, for training leaves gradients that take memory.
+fn measure_one(
+    device: Device,
+    budget: &Budget,
+    source: &UNet,
+    (arithmetic, (layout, norm, layout_name)): (&Arithmetic, (Layout, NormKernel, &str)),
+    findings: &mut Findings,
+) {
+    if norm == NormKernel::Fused && !device.is_cuda() {
+        return;
+    }
+    if let Err(error) = device::choose_norm_kernel(norm, device, arithmetic.kind) {
+        findings.notes.push(format!("{} {layout_name}: {error}", arithmetic.name));
+        return;
+    }
+    let (network, batches): (_, &[i64]) =
+        if device.is_cuda() { ("celebahq-256", &[1, 16, 64]) } else { ("small-32", &[1, 4]) };
+    let mut unet = network::placed(source, arithmetic.kind, device, layout);
+    let cases = ["forward", "training"]
+        .into_iter()
+        .flat_map(|pass| batches.iter().map(move |batch| (pass, *batch)));
+    for (pass, batch) in cases {
+        if budget.is_spent() {
+            let name = arithmetic.name;
+            let left = format!("out of time: {network} {pass} {name} {layout_name} batch {batch}");
+            findings.notes.push(left);
+            continue;
+        }
+        let asked = Speed {
+            program: "ddpo",
+            network: network.into(),
+            pass: pass.into(),
+            arithmetic: arithmetic.name.into(),
+            layout: layout_name.into(),
+            batch,
+            ..Speed::default()
+        };
+        let measured = guarded(|| Ok(passes(&mut unet, device, budget, &asked)));
+        let failed =
+            |error: anyhow::Error| Speed { failure: Some(error.to_string()), ..asked.clone() };
+        findings.add(measured.unwrap_or_else(failed));
+    }
 }
 
 fn passes(unet: &mut UNet, device: Device, budget: &Budget, asked: &Speed) -> Speed {

@@ -9,7 +9,8 @@ use tch::{Device, Kind};
 
 pub fn checks(device: Device) -> Result<Vec<Check>> {
     let config = if device.is_cuda() { network::CELEBAHQ_256 } else { network::SMALL };
-    let unet = network::random(config, Kind::Float, device, Layout::ChannelsLast)?;
+    let unet = network::random(config)?;
+    let unet = network::placed(&unet, Kind::Float, device, Layout::ChannelsLast);
     synchronise(device);
     let start = Instant::now();
     let published = unet.parameters().digest();

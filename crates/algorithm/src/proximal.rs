@@ -15,7 +15,7 @@ use tch::TchError;
 ///
 /// Each pair of `mini_batches` is evaluated once, without gradients, in the micro-batches of the
 /// first pass over the epoch, so that their ratios are one up to the noise of the device. Pairs
-/// outside `mini_batches`, and those that are not `wanted`, keep the sampler's value.
+/// outside `mini_batches`, and pairs for which `wanted` is false, keep the sampler's value.
 pub fn proximal_log_probs(
     lanes: &mut [Lane],
     epoch: &Epoch<'_>,

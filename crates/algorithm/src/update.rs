@@ -44,7 +44,7 @@ impl Learner {
         let is_decoupled = self.config.objective == Objective::Decoupled;
         if is_decoupled || self.config.old_log_probs == OldLogProbs::Learner {
             let size = self.config.micro_batch_size;
-            // Only the decoupled objective clips around other weights than those that sampled.
+            // Other objectives clip around the weights that sampled.
             let wanted = |pair: &Pair| is_decoupled || epoch.lags[pair.trajectory] == 0;
             let found = proximal_log_probs(&mut self.lanes, &epoch, &mini_batches, size, wanted)?;
             epoch.proximal_log_probs = Some(found);

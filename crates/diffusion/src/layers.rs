@@ -14,6 +14,11 @@ pub struct Conv2d {
     stride: i64,
     padding: i64,
     as_product: bool,
+    /// Terms of the sum that an output is: input channels times the kernel's area.
+    terms: i64,
+    /// Whether the gradient keeps the input for this layer alone. A point's input is kept already: it
+    /// stands beside a block that begins with a norm.
+    keeps_input: bool,
 }
 
 /// Shape and stride of a [`Conv2d`].
@@ -45,19 +50,22 @@ impl Conv2d {
             bias: path.tensor("bias", &[output]),
             stride,
             padding,
+            terms: input * kernel * kernel,
+            keeps_input: kernel > 1,
         }
     }
 
     /// `[B, input, H, W]` to `[B, output, H', W']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let sides = |size: &[i64]| size[2] * size[3];
-        let (kernel, input) = (self.weight.size(), x.size());
-        let positions = sides(&input) as usize / (self.stride * self.stride) as usize;
-        add_product(input[0] as usize * positions * kernel[0] as usize, kernel[1] * sides(&kernel));
-        // A point's input is kept already: it stands beside a block that begins with a norm.
-        if kernel[3] > 1 {
+        if self.keeps_input {
             activations::convolution(x);
         }
+        let y = self.apply(x);
+        add_product(y.numel(), self.terms);
+        y
+    }
+
+    fn apply(&self, x: &Tensor) -> Tensor {
         if self.as_product {
             // Channels-last positions are the rows of a matrix: one product, where libtorch's
             // convolution of a single image takes a slow path.

@@ -5,18 +5,29 @@
 #include <cstdint>
 #include <exception>
 
+namespace {
+
+constexpr auto ALL = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+
+// The allocator of CUDA devices; null where nothing has been allocated yet.
+c10::DeviceAllocator* cuda_allocator() {
+  auto* const allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
+  return allocator != nullptr && allocator->initialized() ? allocator : nullptr;
+}
+
+}  // namespace
+
 extern "C" {
 
 // Writes the bytes that tensors take and those that the allocator has reserved, and returns true; false
 // where nothing has been allocated yet, or there is no such device. Nothing is thrown.
 bool ddpo_device_memory(std::int8_t index, std::uint64_t* allocated, std::uint64_t* reserved) noexcept {
   try {
-    auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
-    if (allocator == nullptr || !allocator->initialized()) return false;
+    auto* const allocator = cuda_allocator();
+    if (allocator == nullptr) return false;
     const auto stats = allocator->getDeviceStats(index);
-    const auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-    *allocated = static_cast<std::uint64_t>(stats.allocated_bytes[all].current);
-    *reserved = static_cast<std::uint64_t>(stats.reserved_bytes[all].current);
+    *allocated = static_cast<std::uint64_t>(stats.allocated_bytes[ALL].current);
+    *reserved = static_cast<std::uint64_t>(stats.reserved_bytes[ALL].current);
     return true;
   } catch (...) {
     return false;
@@ -26,11 +37,10 @@ bool ddpo_device_memory(std::int8_t index, std::uint64_t* allocated, std::uint64
 // Writes the most bytes that tensors have taken since the last reset, and returns true; false as above.
 bool ddpo_peak_memory(std::int8_t index, std::uint64_t* peak) noexcept {
   try {
-    auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
-    if (allocator == nullptr || !allocator->initialized()) return false;
+    auto* const allocator = cuda_allocator();
+    if (allocator == nullptr) return false;
     const auto stats = allocator->getDeviceStats(index);
-    const auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-    *peak = static_cast<std::uint64_t>(stats.allocated_bytes[all].peak);
+    *peak = static_cast<std::uint64_t>(stats.allocated_bytes[ALL].peak);
     return true;
   } catch (...) {
     return false;
@@ -40,8 +50,7 @@ bool ddpo_peak_memory(std::int8_t index, std::uint64_t* peak) noexcept {
 // Begins a new count of the most bytes. Nothing is thrown.
 void ddpo_reset_peak_memory(std::int8_t index) noexcept {
   try {
-    auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
-    if (allocator != nullptr && allocator->initialized()) allocator->resetPeakStats(index);
+    if (auto* const allocator = cuda_allocator()) allocator->resetPeakStats(index);
   } catch (...) {
   }
 }

@@ -3,58 +3,46 @@
 use crate::batch_size::BatchSize;
 use crate::error::RunError;
 use crate::model::Model;
+use crate::plan::Plan;
 use crate::settings::Settings;
+use ddpo_algorithm::error::LearnError;
 use ddpo_diffusion::device;
-use ddpo_diffusion::dtype::TorchKind;
 use ddpo_diffusion::memory::PassMemory;
-use ddpo_rollout::numerics::Numerics;
 
 /// Replaces `auto` in the sizes of batches by the numbers that the free memory of the run's device allows.
 /// Opens the model's config and the device only where a size is `auto`.
 ///
 /// # Errors
-/// [`RunError`] of a model or a device that cannot be used.
-pub fn settle(settings: Settings, progress: &mut dyn FnMut(&str)) -> Result<Settings, RunError> {
+/// [`RunError`] of a model or a device that cannot be used, or of a size that does not fit the settings.
+pub fn settle(plan: Plan, progress: &mut dyn FnMut(&str)) -> Result<Plan, RunError> {
+    let settings = &plan.settings;
     let wanted = [settings.micro_batch_size, settings.sample_batch_size];
     if !wanted.contains(&Some(BatchSize::Auto)) {
-        return Ok(settings);
+        return Ok(plan);
     }
-    let numerics = Numerics {
-        deterministic: settings.deterministic,
-        matmul_precision: settings.matmul_precision,
-    };
-    let device = device::open(&settings.device, numerics)?;
+    let device = device::open(&settings.device, plan.numerics())?;
     let model = Model::open(&settings.ddpm_ckpt, &mut *progress)?;
-    let memory = PassMemory::of(model.config(), settings.dtype.kind(), device);
+    let memory = PassMemory::of(model.config(), plan.kind(), device);
     let free = device::free_memory(device).unwrap_or(0);
-    let has_reference = settings.kl_coef > 0.0 || settings.kl_stop.is_some();
-    let fixed = memory.fixed(settings.ema_decay.is_some(), has_reference);
+    let fixed = memory.fixed(settings.ema_decay.is_some(), plan.needs_reference());
     let pairs = settings.batch_size.saturating_mul(settings.num_inference_steps);
+    let samples = settings.num_samples_per_epoch;
     let settled = |size: Option<BatchSize>, most: usize, useful: usize| match size {
         Some(BatchSize::Auto) => Some(BatchSize::Of(largest_divisor(useful, most))),
         size => size,
     };
-    let settings = Settings {
-        micro_batch_size: settled(
-            settings.micro_batch_size,
-            memory.micro_batch(free, fixed),
-            pairs,
-        ),
-        sample_batch_size: settled(
-            settings.sample_batch_size,
-            memory.sample_batch(free),
-            settings.num_samples_per_epoch,
-        ),
-        ..settings
-    };
+    let micro_batch_size =
+        settled(settings.micro_batch_size, memory.micro_batch(free, fixed), pairs);
+    let sample_batch_size = settled(settings.sample_batch_size, memory.sample_batch(free), samples);
     let shown = |size: Option<BatchSize>| size.map_or("-".into(), |size| size.to_string());
     progress(&format!(
         "batches for {:.1} GiB of free memory: micro_batch_size = {}, sample_batch_size = {}",
         free as f64 / f64::from(1 << 30),
-        shown(settings.micro_batch_size),
-        shown(settings.sample_batch_size),
+        shown(micro_batch_size),
+        shown(sample_batch_size),
     ));
-    Ok(settings)
+    let settled = Plan::new(Settings { micro_batch_size, sample_batch_size, ..plan.settings });
+    settled.map_err(|error| LearnError::from(error).into())
 }
 
 /// The largest divisor of `whole` that is at most `most`: no batch is smaller than the others.

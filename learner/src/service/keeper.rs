@@ -227,7 +227,7 @@ impl Keeper {
                 return Err(KeeperError::Stopped);
             }
         };
-        // Whoever asked may be gone; a deposed keeper ends.
+        // The caller may have ended; a deposed keeper ends.
         let ends = matches!(done, Err(KeeperError::Deposed(_))).then(|| done.clone());
         let _ = reply.send(done);
         ends.unwrap_or(Ok(()))

@@ -165,8 +165,7 @@ fn plan_of(asked: &Resolved, own: &LearnerSettings) -> Result<Plan> {
         let found = own.weights_dtype;
         bail!("learner.weights_dtype = {found}: expected f32 where dtype is f32");
     }
-    let plan = Plan::new(settings)?;
-    Ok(Plan::new(settle(plan.settings, &mut |line| tracing::info!("{line}"))?)?)
+    Ok(settle(Plan::new(settings)?, &mut |line| tracing::info!("{line}"))?)
 }
 
 async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<RedisBroadcast>> {

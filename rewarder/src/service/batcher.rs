@@ -96,7 +96,7 @@ impl Batcher {
             .name("reward-model".into())
             .spawn(move || {
                 if let Err(failure) = desk.serve(&jobs) {
-                    // Whoever started it may be gone.
+                    // The caller may have ended.
                     let _ = end.send(failure);
                 }
             })
@@ -172,7 +172,7 @@ impl Desk {
             }
         };
         for (answer, score) in answers.into_iter().zip(scores) {
-            // Whoever asked may be gone.
+            // The caller may have ended.
             let _ = answer.send(score);
         }
         done

@@ -132,7 +132,7 @@ fn serve(mut backend: Box<dyn Backend>, mut inbox: mpsc::Receiver<Job>) {
             }
         };
         let ends = done.as_ref().is_err_and(DeviceError::is_final);
-        // Whoever asked may be gone.
+        // The caller may have ended.
         let _ = reply.send(done);
         if ends {
             return;

@@ -10,7 +10,6 @@ use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
 use ddpo_diffusion::device;
-use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::Digest;
@@ -48,8 +47,6 @@ pub fn open_model(
         reason: error.to_string(),
     };
     let device = device::open(&settings.sampler_device, spec.numerics).map_err(refused)?;
-    let dtype = if spec.dtype == Dtype::Bf16.name() { Dtype::Bf16 } else { Dtype::F32 };
-    device::choose_norm_kernel(spec.norm_kernel, device, dtype.kind()).map_err(refused)?;
     tracing::info!(
         device = device::describe(&settings.sampler_device, device),
         "opened the device"

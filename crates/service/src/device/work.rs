@@ -117,8 +117,8 @@ pub fn panic_text(cause: &(dyn Any + Send)) -> String {
     first.to_owned()
 }
 
-/// Stops the panic hook from printing faults of a device with their C++ backtraces: whoever catches them
-/// reports them in a line. Other panics are printed as before.
+/// Stops the panic hook from printing faults of a device with their C++ backtraces. The code that catches
+/// a fault reports it in one line. Other panics are printed as before.
 pub fn quiet_faults() {
     let others = take_hook();
     set_hook(Box::new(move |panic| {

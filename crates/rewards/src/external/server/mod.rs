@@ -154,7 +154,7 @@ async fn answer_all(fleet: &mut Fleet, queue: &mut mpsc::Receiver<Job>) {
             }
         };
         let Some(Job { images, answer }) = job else { return };
-        // Whoever asked may be gone.
+        // The caller may have ended.
         let _ = answer.send(fleet.score(images).await);
     }
 }
