@@ -1,20 +1,20 @@
-//! Counts the values that a forward pass works on, for the formula of its memory.
+//! Counts the values that a forward pass processes, for the memory formula in [`crate::memory`].
 
 use std::cell::Cell;
 use tch::Tensor;
 
-/// Values that layers have worked on since [`begin`].
+/// Numbers of tensor elements that layers have processed since [`begin`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    /// Inputs of convolutions, linear maps and attention, which their gradients need.
+    /// Inputs of convolutions, linear layers and attention; autograd keeps them for the gradients.
     pub(crate) products: u64,
     /// Inputs of norms.
     pub(crate) norms: u64,
-    /// Inputs of norms with a SiLU behind them.
+    /// Inputs of norms that a SiLU follows.
     pub(crate) activations: u64,
-    /// Tensors that the way up takes from the way down.
+    /// Skip connections from down blocks to up blocks.
     pub(crate) skips: u64,
-    /// The largest input of a convolution.
+    /// Largest input of a convolution.
     pub(crate) largest: u64,
 }
 
@@ -39,12 +39,12 @@ pub(crate) fn convolution(x: &Tensor) {
     });
 }
 
-/// Counts a tensor that the gradient of a product needs.
+/// Counts a tensor that autograd keeps for the gradient of a matrix product.
 pub(crate) fn product(x: &Tensor) {
     count(|counts| counts.products += x.numel() as u64);
 }
 
-/// Counts the input of a norm, with or without a SiLU behind it.
+/// Counts the input of a norm.
 pub(crate) fn norm(x: &Tensor, followed_by_silu: bool) {
     count(|counts| {
         counts.norms += x.numel() as u64;
@@ -54,17 +54,17 @@ pub(crate) fn norm(x: &Tensor, followed_by_silu: bool) {
     });
 }
 
-/// Counts a tensor that the way up takes from the way down.
+/// Counts a skip connection.
 pub(crate) fn skip(x: &Tensor) {
     count(|counts| counts.skips += x.numel() as u64);
 }
 
-/// Begins to count.
+/// Resets this thread's counts to zero.
 pub(crate) fn begin() {
     COUNTS.set(Counts::default());
 }
 
-/// Returns what this thread's forward passes have worked on since [`begin`].
+/// Returns this thread's counts since [`begin`].
 pub(crate) fn counted() -> Counts {
     COUNTS.get()
 }

@@ -1,48 +1,49 @@
-//! Which device and how many threads a command runs on.
+//! Selects the device, the numeric settings and the number of CPU threads of a process.
 
 use ddpo_kernels::runtime::{self, NoCuda, Precision};
 use ddpo_rollout::numerics::{MatmulPrecision, NormKernel, Numerics};
 use tch::{Device, Kind, TchError};
 use thiserror::Error;
 
-/// CUDA devices that are looked at.
+/// Number of CUDA device indices that [`memory`] queries.
 const MOST_DEVICES: i8 = 64;
 
-/// Workspaces of cuBLAS with which it gives the same bits twice (cuBLAS, "Results reproducibility").
+/// Values of `CUBLAS_WORKSPACE_CONFIG` that make cuBLAS deterministic (cuBLAS, "Results
+/// reproducibility").
 const FIXED_WORKSPACES: [&str; 2] = [":4096:8", ":16:8"];
 
-/// Why a command cannot run where it was asked to.
+/// Errors from selecting a device, its numeric settings or its threads.
 #[derive(Debug, Error)]
 pub enum DeviceError {
-    /// The name belongs to no device.
+    /// The name is not one of `auto`, `cpu`, `cuda` and `cuda:N`.
     #[error("device = {0}: expected auto, cpu, cuda or cuda:N")]
     Unknown(String),
-    /// The machine has CUDA devices, and not this one.
-    #[error("device = {name}: not there; this machine offers {count} CUDA devices")]
+    /// The process sees CUDA devices, but not the named one.
+    #[error("device = {name}: not found; this process sees {count} CUDA devices")]
     Absent {
-        /// The device.
+        /// Requested device.
         name: String,
-        /// CUDA devices that this process sees.
+        /// Number of CUDA devices that this process sees.
         count: usize,
     },
-    /// The process has no CUDA device at all.
-    #[error("device = {name}: not there; {reason}")]
+    /// The process sees no CUDA device.
+    #[error("device = {name}: not found; {reason}")]
     NoCuda {
-        /// The device.
+        /// Requested device.
         name: String,
-        /// Why.
+        /// Reason that CUDA is not available.
         reason: NoCuda,
     },
-    /// The environment contradicts `deterministic`.
+    /// `CUBLAS_WORKSPACE_CONFIG` contradicts `deterministic`.
     #[error(
-        "CUBLAS_WORKSPACE_CONFIG = {0}: expected :4096:8 or :16:8 where deterministic is true; \
+        "CUBLAS_WORKSPACE_CONFIG = {0}: expected :4096:8 or :16:8 because deterministic = true; \
          hint: unset it, or set deterministic = false"
     )]
     Workspace(String),
-    /// libtorch refuses a switch.
-    #[error("libtorch's numeric settings: {0}")]
+    /// libtorch rejected a numeric setting.
+    #[error("libtorch rejected the numeric settings: {0}")]
     Numerics(#[from] TchError),
-    /// The fused norm kernel cannot be used.
+    /// The fused norm kernel cannot be compiled or loaded.
     #[error("norm_kernel = fused: {0}; hint: set norm_kernel = libtorch")]
     NormKernel(#[from] ddpo_kernels::CudaNormError),
     /// The number of threads is out of range.
@@ -50,11 +51,12 @@ pub enum DeviceError {
     Threads(usize),
 }
 
-/// Returns the device `auto`, `cpu`, `cuda` or `cuda:N`, and sets the arithmetic of the process. Every
-/// name but `cpu` loads libtorch's CUDA half, where it is installed.
+/// Returns the device that `name` (`auto`, `cpu`, `cuda` or `cuda:N`) selects, and applies `numerics` to
+/// the process. `auto` selects the first GPU, or the CPU if CUDA is not available. Every name except
+/// `cpu` loads libtorch's CUDA libraries if they are installed.
 ///
 /// # Errors
-/// [`DeviceError`] for a name that belongs to no device or to one that is not there, and as
+/// [`DeviceError`] if the name is unknown or the device does not exist, and the errors of
 /// [`set_numerics`].
 pub fn open(name: &str, numerics: Numerics) -> Result<Device, DeviceError> {
     let device = find(name)?;
@@ -62,10 +64,11 @@ pub fn open(name: &str, numerics: Numerics) -> Result<Device, DeviceError> {
     Ok(device)
 }
 
-/// Sets the arithmetic of the process: determinism and the precision of products, for all devices.
+/// Sets determinism and the precision of f32 matrix products for all devices of the process
+/// (`torch.use_deterministic_algorithms`, `torch.set_float32_matmul_precision`).
 ///
 /// # Errors
-/// [`DeviceError::Workspace`] and [`DeviceError::Numerics`].
+/// [`DeviceError::Workspace`] or [`DeviceError::Numerics`].
 pub fn set_numerics(numerics: Numerics) -> Result<(), DeviceError> {
     let precision = match numerics.matmul_precision {
         MatmulPrecision::Highest => Precision::Highest,
@@ -80,10 +83,11 @@ pub fn set_numerics(numerics: Numerics) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// Sets what computes norms of models that are made later on `device` in `kind`. A CPU has its own way.
+/// Selects the norm kernel of models created later on `device` in `kind`. On a CPU the choice has no
+/// effect.
 ///
 /// # Errors
-/// [`DeviceError::NormKernel`]: the fused kernel cannot be compiled or loaded.
+/// [`DeviceError::NormKernel`] if the fused kernel cannot be compiled or loaded.
 pub fn choose_norm_kernel(
     kernel: NormKernel,
     device: Device,
@@ -99,8 +103,8 @@ pub fn choose_norm_kernel(
     Ok(())
 }
 
-/// Describes the device that `name` stands for in one line: product, memory, driver and versions; for
-/// `auto` that found no GPU also the reason.
+/// Describes the device in one line: product name, memory, driver and library versions. If `auto`
+/// selected the CPU, the line also gives the reason.
 #[must_use]
 pub fn describe(name: &str, device: Device) -> String {
     match device {
@@ -112,7 +116,7 @@ pub fn describe(name: &str, device: Device) -> String {
     }
 }
 
-/// CUDA as the process found it; `None` for `cpu`, which does not look.
+/// Returns the state of CUDA in this process; `None` for `cpu`, which does not load CUDA.
 fn runtime_of(name: &str) -> Option<&'static runtime::CudaRuntime> {
     (name != "cpu").then(runtime::cuda)
 }
@@ -152,8 +156,8 @@ fn find(name: &str) -> Result<Device, DeviceError> {
     }
 }
 
-/// The CUDA devices on which this process has tensors: name, bytes that they take, bytes reserved for
-/// them. Cheap, and nothing waits for the device.
+/// Returns the CUDA devices on which this process has tensors: name, allocated bytes and bytes
+/// reserved by libtorch's caching allocator. Does not synchronise with the device.
 pub fn memory() -> impl Iterator<Item = (String, u64, u64)> {
     (0..MOST_DEVICES).map_while(|index| {
         let (allocated, reserved) = ddpo_kernels::device_memory(index)?;
@@ -161,7 +165,7 @@ pub fn memory() -> impl Iterator<Item = (String, u64, u64)> {
     })
 }
 
-/// Returns the most bytes that tensors have taken on `device` so far; `None` for the CPU.
+/// Returns the peak of allocated tensor memory on `device`, in bytes; `None` for the CPU.
 #[must_use]
 pub fn peak_memory(device: Device) -> Option<u64> {
     match device {
@@ -170,8 +174,8 @@ pub fn peak_memory(device: Device) -> Option<u64> {
     }
 }
 
-/// Returns the bytes that programs can still get on `device`: of a GPU its free memory, of the CPU the
-/// system's available memory or what the container's limit leaves.
+/// Returns the free memory of `device` in bytes. For the CPU this is the system's available memory or
+/// the rest of the container's limit (cgroup v2), whichever is smaller.
 #[must_use]
 pub fn free_memory(device: Device) -> Option<u64> {
     match device {
@@ -191,10 +195,10 @@ fn available_memory() -> Option<u64> {
     Some((kibibytes * 1024).min(left))
 }
 
-/// Sets the number of CPU threads, all of the machine's by default, and gives it.
+/// Sets libtorch's number of CPU threads and returns it. `None` selects all threads of the machine.
 ///
 /// # Errors
-/// [`DeviceError::Threads`].
+/// [`DeviceError::Threads`] outside 1 to 1024.
 pub fn set_threads(threads: Option<usize>) -> Result<usize, DeviceError> {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.unwrap_or(all);
@@ -202,7 +206,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<usize, DeviceError> {
         return Err(DeviceError::Threads(threads));
     }
     tch::set_num_threads(threads as i32);
-    // libtorch takes this number once in a process; whoever comes second finds it set.
+    // libtorch accepts this number only once in a process.
     if tch::get_num_interop_threads() != 1 {
         tch::set_num_interop_threads(1);
     }

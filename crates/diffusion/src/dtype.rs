@@ -1,11 +1,11 @@
-//! libtorch's names for the types that a network runs in.
+//! The element types in which a network computes, as libtorch's `Kind`.
 
 pub use ddpo_rollout::dtype::{Dtype, UnknownDtype};
 use tch::Kind;
 
-/// A type that libtorch has a name for.
+/// Conversion of an element type to libtorch's [`Kind`].
 pub trait TorchKind {
-    /// Returns libtorch's name for it.
+    /// Returns libtorch's equivalent: `F32` is `Kind::Float`, `Bf16` is `Kind::BFloat16`.
     #[must_use]
     fn kind(self) -> Kind;
 }

@@ -1,5 +1,5 @@
-//! The configs of Python libraries: JSON objects whose fields have defaults. An error names the field
-//! that is wrong.
+//! Reads the configs of Python libraries: JSON objects whose fields have defaults. Errors name the
+//! field.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,18 +9,18 @@ use thiserror::Error;
 /// Errors from reading a config.
 #[derive(Debug, Error)]
 pub enum FieldError {
-    /// It is not a JSON object.
+    /// The text is not a JSON object.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// A field that the library does not have.
+    /// The library does not define the field.
     #[error("unknown field `{0}`")]
     Unknown(String),
-    /// A field's value is of another type.
+    /// A field's value has the wrong type.
     #[error("`{field}`: {error}")]
     Mistyped {
         /// Name of the field.
         field: String,
-        /// What was expected and found.
+        /// Expected and found type.
         error: serde_json::Error,
     },
     /// A field has a value that is not supported.
@@ -28,15 +28,15 @@ pub enum FieldError {
     Unsupported {
         /// Name of the field.
         field: &'static str,
-        /// What is supported.
+        /// Supported values.
         expected: String,
-        /// What the file has.
+        /// Value in the file.
         found: String,
     },
 }
 
 impl FieldError {
-    /// Refuses the value of a field.
+    /// Builds an error for an unsupported value of `field`.
     pub fn unsupported(
         field: &'static str,
         expected: impl Into<String>,
@@ -46,10 +46,10 @@ impl FieldError {
     }
 }
 
-/// Reads an object into fields that all have defaults; other fields are passed over.
+/// Reads an object into `T`, whose fields all have defaults. Unknown fields are ignored.
 ///
 /// # Errors
-/// [`FieldError::Mistyped`] names the first field whose value is of another type.
+/// [`FieldError::Mistyped`] names the first field whose value has the wrong type.
 pub fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, FieldError> {
     for (name, value) in &fields {
         let alone = Map::from_iter([(name.clone(), value.clone())]);
@@ -59,10 +59,11 @@ pub fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, FieldE
     Ok(serde_json::from_value(Value::Object(fields))?)
 }
 
-/// As [`read`], but refuses other fields, unless their names begin with `_`: diffusers' bookkeeping.
+/// Like [`read`], but rejects unknown fields. Names that begin with `_` are diffusers' metadata and are
+/// ignored.
 ///
 /// # Errors
-/// [`FieldError::Unknown`], and as [`read`].
+/// [`FieldError::Unknown`], and the errors of [`read`].
 pub fn read_known<T: Default + Serialize + DeserializeOwned>(
     mut fields: Map<String, Value>,
 ) -> Result<T, FieldError> {
@@ -77,7 +78,7 @@ pub fn read_known<T: Default + Serialize + DeserializeOwned>(
 /// Checks that a field has one of the `allowed` values.
 ///
 /// # Errors
-/// [`FieldError::Unsupported`] lists them.
+/// [`FieldError::Unsupported`] lists the allowed values.
 pub fn one_of(field: &'static str, value: &str, allowed: &[&str]) -> Result<(), FieldError> {
     if allowed.contains(&value) {
         return Ok(());

@@ -1,11 +1,11 @@
-//! Lanes: parts of a batch that run side by side, one thread each. Narrow models on a CPU are faster
-//! that way, because their operations are too small to share between threads;
-//! [`crate::parameters::Layout::lanes`] says how many to use.
+//! Lanes: parts of a batch that run in parallel, one thread each. Narrow models on a CPU are faster
+//! this way, because their operations are too small to share between threads.
+//! [`crate::parameters::Layout::lanes`] returns the number of lanes.
 
 use std::thread::{self, Result};
 
-/// Runs `run` on each of `parts`, each on its own thread with one libtorch thread, and returns the
-/// results in the order of the parts. A part that panics, as libtorch's failures do, gives `Err`.
+/// Calls `run` on each of `parts` in a separate thread with one libtorch thread, and returns the results
+/// in the order of the parts. If a part panics, as it does when libtorch fails, its result is `Err`.
 pub fn side_by_side<P: Send, T: Send>(
     parts: impl Iterator<Item = P>,
     run: impl Fn(P) -> T + Sync,
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_come_in_order_and_a_panic_is_one_parts_error() {
+    fn keeps_the_order_of_parts_and_confines_a_panic_to_its_part() {
         let before = tch::get_num_threads();
         let results = side_by_side(0..3, |part| {
             assert!(part != 1, "part {part}");

@@ -1,4 +1,7 @@
-//! The layers that networks are made of: convolution, linear map, norms.
+//! Convolution, linear layer and norms, equivalent to those of `torch.nn` (PyTorch 2.11).
+//!
+//! Weights and activations have the model's type, f32 or bf16. A constructor declares its parameters
+//! under the names of the `torch.nn` module.
 
 use crate::activations;
 use crate::flops::add_product;
@@ -6,7 +9,11 @@ use crate::parameters::{Layout, Path};
 use ddpo_kernels::{GroupNormSilu, NormKernel, group_norm_silu, linear, norm_kernel};
 use tch::{Device, Kind, Tensor};
 
-/// `torch.nn.Conv2d`.
+/// `torch.nn.Conv2d` with a square kernel, equal stride in both directions and a bias:
+///
+/// ```text
+/// y[b, o, i, j] = bias[o] + sum_{c, p, q} weight[o, c, p, q] x[b, c, s i + p - pad, s j + q - pad]
+/// ```
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Tensor,
@@ -14,28 +21,28 @@ pub struct Conv2d {
     stride: i64,
     padding: i64,
     as_product: bool,
-    /// Terms of the sum that an output is: input channels times the kernel's area.
+    /// Summands of one output value: input channels times kernel area.
     terms: i64,
-    /// Whether the gradient keeps the input for this layer alone. A point's input is kept already: it
-    /// stands beside a block that begins with a norm.
+    /// Whether autograd keeps the input for this layer alone. The input of a 1x1 shortcut is also the
+    /// input of a norm, where it is counted.
     keeps_input: bool,
 }
 
-/// Shape and stride of a [`Conv2d`].
+/// Kernel size, stride and padding of a [`Conv2d`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvConfig {
     /// Side of the square kernel.
     pub kernel: i64,
-    /// Step in both directions.
+    /// Stride in both directions.
     pub stride: i64,
-    /// Zeros added on each side.
+    /// Zero rows and columns added on each side.
     pub padding: i64,
 }
 
 impl ConvConfig {
-    /// Kernel 3, stride 1, padding 1: keeps height and width.
+    /// Kernel 3, stride 1, padding 1: preserves height and width.
     pub const SAME_3X3: Self = Self { kernel: 3, stride: 1, padding: 1 };
-    /// Kernel 1: a linear map of channels.
+    /// Kernel 1, stride 1, no padding: a linear layer over channels at every position.
     pub const POINT: Self = Self { kernel: 1, stride: 1, padding: 0 };
 }
 
@@ -55,7 +62,8 @@ impl Conv2d {
         }
     }
 
-    /// `[B, input, H, W]` to `[B, output, H', W']`.
+    /// Convolves `[B, input, H, W]` to `[B, output, H', W']`, with
+    /// `H' = floor((H + 2 padding - kernel) / stride) + 1` and `W'` likewise. The type of `x` is kept.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         if self.keeps_input {
             activations::convolution(x);
@@ -67,8 +75,8 @@ impl Conv2d {
 
     fn apply(&self, x: &Tensor) -> Tensor {
         if self.as_product {
-            // Channels-last positions are the rows of a matrix: one product, where libtorch's
-            // convolution of a single image takes a slow path.
+            // Channels-last positions are the rows of a matrix, so one matrix product suffices.
+            // libtorch's convolution takes a slow path for a single image.
             let weight = self.weight.squeeze_dim(3).squeeze_dim(2);
             let rows = x.permute([0, 2, 3, 1]).linear(&weight, Some(&self.bias));
             return rows.permute([0, 3, 1, 2]);
@@ -78,19 +86,19 @@ impl Conv2d {
     }
 }
 
-/// `torch.nn.Linear`.
+/// `torch.nn.Linear`: `y = x weight^T + bias`.
 #[derive(Debug)]
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
 }
 
-/// Whether a map adds a constant.
+/// Whether a linear layer has a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bias {
-    /// It does.
+    /// The layer adds a bias.
     With,
-    /// It does not.
+    /// The layer has no bias.
     Without,
 }
 
@@ -103,13 +111,14 @@ impl Linear {
         }
     }
 
-    /// Declares `weight` `[output, input]` alone.
+    /// Declares `weight` `[output, input]` and no bias.
     pub fn without_bias(mut path: Path<'_>, input: i64, output: i64) -> Self {
         Self { weight: path.tensor("weight", &[output, input]), bias: None }
     }
 
-    /// Declares the maps `names`, each `weight` `[output, input]` and `bias` `[output]`, which are
-    /// computed as one of `names.len() * output` outputs, in their order.
+    /// Declares one layer for each of `names`, each with `weight` `[output, input]` and, if asked for,
+    /// `bias` `[output]`. They are computed as a single layer with `names.len() * output` outputs, in
+    /// the order of the names.
     pub fn stacked(
         path: &mut Path<'_>,
         names: &[&str],
@@ -121,26 +130,31 @@ impl Linear {
         Self { weight, bias }
     }
 
-    /// The map to the outputs from `start` on, `length` of them, on the same values.
+    /// Returns the layer that computes the outputs `start .. start + length`, on the same storage.
     pub fn narrow(&self, start: i64, length: i64) -> Self {
         let bias = self.bias.as_ref().map(|bias| bias.narrow(0, start, length));
         Self { weight: self.weight.narrow(0, start, length), bias }
     }
 
-    /// `[.., input]` to `[.., output]`.
+    /// Maps `[.., input]` to `[.., output]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         add_product(x.numel(), self.weight.size()[0]);
         activations::product(x);
         x.linear(&self.weight, self.bias.as_ref())
     }
 
-    /// [`Linear::forward`] within rounding, by the quickest product that there is without a gradient.
+    /// Computes [`Linear::forward`] within rounding, by the fastest matrix product available without a
+    /// gradient.
     pub fn infer(&self, x: &Tensor) -> Tensor {
         linear(x, &self.weight, self.bias.as_ref())
     }
 }
 
-/// `torch.nn.LayerNorm` over the last dimension, with affine parameters.
+/// `torch.nn.LayerNorm` over the last dimension (Ba et al. 2016), with affine parameters:
+///
+/// ```text
+/// y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias
+/// ```
 #[derive(Debug)]
 pub struct LayerNorm {
     weight: Tensor,
@@ -155,14 +169,21 @@ impl LayerNorm {
         Self { weight, bias, eps }
     }
 
-    /// `[.., channels]` to the same.
+    /// Normalises `[.., channels]`; the shape and type stay the same.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let shape = self.weight.size();
         x.layer_norm(shape, Some(&self.weight), Some(&self.bias), self.eps, true)
     }
 }
 
-/// `torch.nn.GroupNorm` with affine parameters.
+/// `torch.nn.GroupNorm` with affine parameters (Wu and He 2018):
+///
+/// ```text
+/// y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias
+/// ```
+///
+/// Mean and variance are taken per sample over the `channels / groups` channels of a group and all
+/// positions; `weight` and `bias` are per channel.
 #[derive(Debug)]
 pub struct GroupNorm {
     weight: Tensor,
@@ -192,8 +213,8 @@ impl GroupNorm {
         }
     }
 
-    /// `[B, channels, ..]`, normalised over groups of channels and all positions. Statistics and
-    /// arithmetic are f32 whatever the type: libtorch's own bf16 norm rounds mean and deviation to bf16.
+    /// Normalises `[B, channels, ..]`; the shape and type stay the same. Statistics and arithmetic are
+    /// f32 for every type, because libtorch's bf16 norm rounds mean and deviation to bf16.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         activations::norm(x, false);
         self.normalise(x)
@@ -215,8 +236,8 @@ impl GroupNorm {
         y.to_kind(x.kind())
     }
 
-    /// `silu(forward(x + shift))` with `shift` `[B, channels]`, in one operator where there is one
-    /// for the model's layout, type and device; otherwise step by step.
+    /// Computes `silu(forward(x + shift))` with `shift` `[B, channels]`, broadcast over positions. Uses
+    /// the fused operator if it supports the model's layout, type and device.
     pub(crate) fn forward_silu(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
         activations::norm(x, true);
         if self.fuses_silu {
@@ -227,7 +248,7 @@ impl GroupNorm {
         self.normalise_shifted(x, shift).silu()
     }
 
-    /// `forward(x + shift)` with `shift` `[B, channels]`.
+    /// Computes `forward(x + shift)` with `shift` `[B, channels]`, broadcast over positions.
     pub(crate) fn forward_shifted(&self, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
         activations::norm(x, true);
         self.normalise_shifted(x, shift)

@@ -1,5 +1,5 @@
-//! The memory that a pass of a UNet takes, by a formula: what each layer keeps is counted in a small forward
-//! pass, and grows with the number of positions.
+//! Estimates the memory of a UNet's passes. A small forward pass counts what each layer keeps; the counts
+//! grow in proportion to the number of positions.
 
 use crate::activations;
 use crate::parameters::Layout;
@@ -7,18 +7,18 @@ use crate::unet::config::UNetConfig;
 use crate::unet::{UNet, layout};
 use tch::{Device, Kind, Tensor};
 
-/// The smallest side of the images that are counted.
+/// Smallest side of the image in the counting pass, in pixels.
 const LEAST_SIDE: i64 = 32;
 
-/// The share of the free memory that is planned for; the allocator's fragments take the rest.
+/// Fraction of the free memory to plan with; the rest is for the allocator's fragmentation.
 const PLANNED: f64 = 0.85;
 
-/// The memory of a model's passes.
+/// Estimated memory of a model's passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PassMemory {
-    /// Bytes that an image of a training pass takes between its forward and its backward pass.
+    /// Bytes per image in training, between the forward and the backward pass.
     pub training: f64,
-    /// Bytes that an image of a sampling pass takes.
+    /// Bytes per image in sampling.
     pub sampling: f64,
     /// Number of weights.
     pub weights: usize,
@@ -26,8 +26,8 @@ pub struct PassMemory {
 }
 
 impl PassMemory {
-    /// Counts for a model of `config` that runs in `kind` on `device`. Runs a small model's forward pass
-    /// on the CPU.
+    /// Estimates for a model with `config` that computes in `kind` on `device`. Runs one forward pass
+    /// on a small image on the CPU.
     #[must_use]
     pub fn of(config: &UNetConfig, kind: Kind, device: Device) -> Self {
         let levels = config.block_out_channels.len() as u32;
@@ -44,13 +44,13 @@ impl PassMemory {
         let scaled = |values: u64| values as f64 * positions;
         let element = if kind == Kind::Float { 4.0 } else { 2.0 };
         let is_fused = device == Device::Cpu && layout(config, device) == Layout::ChannelsLast;
-        // libtorch's norm keeps its input in f32, and the SiLU behind it keeps the norm's output.
+        // libtorch's norm keeps its input in f32, and the SiLU after it keeps the norm's output.
         let norms = if is_fused {
             element * scaled(counts.norms)
         } else {
             4.0 * scaled(counts.norms) + element * scaled(counts.activations)
         };
-        // A gradient and what it is made of.
+        // During the backward pass: the gradient of one layer's output and of its input.
         let passing = 2.0 * element * scaled(counts.largest);
         Self {
             training: element * scaled(counts.products) + norms + passing,
@@ -60,9 +60,9 @@ impl PassMemory {
         }
     }
 
-    /// Bytes that training takes whatever the size of a micro-batch: f32 weights, gradients and two moments;
-    /// a copy and gradients in the type of the passes where that is not f32; averaged weights and the
-    /// pretrained model where the run has them.
+    /// Returns the bytes that training takes for any micro-batch size: f32 weights, gradients and two Adam
+    /// moments (16 bytes a weight); in bf16 also a copy of the weights and their gradients; and the averaged
+    /// weights and the reference model if the run has them.
     #[must_use]
     pub fn fixed(&self, has_average: bool, has_reference: bool) -> f64 {
         let narrow = if self.element < 4.0 { 2.0 * self.element } else { 0.0 };
@@ -71,13 +71,14 @@ impl PassMemory {
         self.weights as f64 * (16.0 + narrow + average + reference)
     }
 
-    /// The most pairs of a micro-batch for `free` bytes, at least 1.
+    /// Returns the largest micro-batch, in (sample, step) pairs, that fits into `free` bytes next to
+    /// `fixed` bytes; at least 1.
     #[must_use]
     pub fn micro_batch(&self, free: u64, fixed: f64) -> usize {
         most(free as f64 * PLANNED - fixed, self.training)
     }
 
-    /// The most samples of a batch for `free` bytes, at least 1.
+    /// Returns the largest batch of samples that fits into `free` bytes; at least 1.
     #[must_use]
     pub fn sample_batch(&self, free: u64) -> usize {
         most(free as f64 * PLANNED - self.weights as f64 * self.element, self.sampling)

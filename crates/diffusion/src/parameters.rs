@@ -1,6 +1,6 @@
-//! Named parameters, and the paths by which blocks declare theirs.
+//! Named parameters, and the paths through which blocks declare them.
 //!
-//! A block's constructor asks its [`Path`] for tensors under the names that the checkpoint has;
+//! A block's constructor declares tensors through its [`Path`], under the checkpoint's names.
 //! [`Parameters`] keeps them in order of declaration and allocates them in the model's [`Layout`].
 
 use ddpo_rollout::trajectory::Digest;
@@ -13,21 +13,21 @@ pub struct Parameters {
     kind: Kind,
     device: Device,
     layout: Layout,
-    /// Tensors of another set that the next declarations take, last first, instead of new ones.
+    /// Tensors of another set for the next declarations to use, in reverse order.
     shared: Vec<Tensor>,
 }
 
-/// Strides of images, activations and convolution weights.
+/// Memory layout of images, activations and convolution weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// `[B, C, H, W]` contiguous: faster on a CPU for narrow models, whose time goes into norms.
+    /// `torch.contiguous_format`: faster on a CPU for narrow models, whose norms dominate the time.
     ChannelsFirst,
-    /// The strides of `[B, H, W, C]`: faster for wide models, whose time goes into convolutions.
+    /// `torch.channels_last`: faster for wide models, whose convolutions dominate the time.
     ChannelsLast,
 }
 
 impl Layout {
-    /// `x` `[B, C, H, W]` with this layout's strides.
+    /// Returns `x` `[B, C, H, W]` with this layout's strides.
     pub fn apply(self, x: &Tensor) -> Tensor {
         match self {
             Self::ChannelsFirst => x.contiguous(),
@@ -35,8 +35,8 @@ impl Layout {
         }
     }
 
-    /// Into how many parts a batch is best cut on `threads` CPU threads, one thread each. Narrow
-    /// models' operations are too small for threads to share.
+    /// Returns the number of lanes ([`crate::lanes`]) to split a batch into on `threads` CPU threads. The
+    /// operations of narrow models are too small to share between threads.
     #[must_use]
     pub fn lanes(self, threads: usize) -> usize {
         match self {
@@ -47,48 +47,48 @@ impl Layout {
 }
 
 impl Parameters {
-    /// An empty set whose tensors will be of `kind` on `device`.
+    /// Creates an empty set whose tensors will be of `kind` on `device`.
     pub fn new(kind: Kind, device: Device, layout: Layout) -> Self {
         Self { entries: Vec::new(), kind, device, layout, shared: Vec::new() }
     }
 
-    /// An empty set whose declarations, made in the same order, get `other`'s tensors.
+    /// Creates an empty set whose declarations return `other`'s tensors; they must come in the same order.
     pub fn sharing(other: &Self) -> Self {
         let shared = other.entries.iter().rev().map(|(_, tensor)| tensor.shallow_clone()).collect();
         Self { shared, ..Self::new(other.kind, other.device, other.layout) }
     }
 
-    /// The strides of convolution weights.
+    /// Returns the memory layout of convolution weights.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The root path, for the model's constructor.
+    /// Returns the root path, for the model's constructor.
     pub fn root(&mut self) -> Path<'_> {
         Path { parameters: self, prefix: String::new() }
     }
 
-    /// Names and tensors, in order of declaration.
+    /// Returns names and tensors in order of declaration.
     pub fn entries(&self) -> &[(String, Tensor)] {
         &self.entries
     }
 
-    /// The floating-point type of the tensors.
+    /// Returns the floating-point type of the tensors.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Where the tensors are.
+    /// Returns the device of the tensors.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Number of values in all tensors.
+    /// Returns the number of values in all tensors.
     pub fn count(&self) -> usize {
         self.entries.iter().map(|(_, tensor)| tensor.numel()).sum()
     }
 
-    /// BLAKE3 over names, shapes and f32 values, which says whether two policies are the same.
+    /// Returns a BLAKE3 digest of names, shapes and f32 values. Equal digests mean equal policies.
     pub fn digest(&self) -> Digest {
         let mut bytes = Vec::new();
         let mut parts = Vec::new();
@@ -104,7 +104,7 @@ impl Parameters {
         Digest::of(&parts)
     }
 
-    /// The same values in tensors that autograd does not connect to these.
+    /// Returns a set on the same storage that is detached from autograd.
     pub fn detached(&self) -> Self {
         let detach = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.detach());
         let entries = self.entries.iter().map(detach).collect();
@@ -116,20 +116,19 @@ impl Parameters {
         if shape.len() == 4 { self.layout.apply(&zeros) } else { zeros }
     }
 
-    /// Makes every tensor a leaf that collects gradients, or stops that.
+    /// Sets `requires_grad` on every tensor.
     pub fn track_gradients(&mut self, track: Gradients) {
         for (_, tensor) in &mut self.entries {
             *tensor = tensor.set_requires_grad(track == Gradients::Tracked);
         }
     }
 
-    /// Copies the values of `source`, which must have been declared by the same model; types and
-    /// devices may differ.
+    /// Copies the values of `source`, whose declarations must match; types and devices may differ.
     pub fn copy_from(&mut self, source: &Self) {
         self.copy_values(&source.entries);
     }
 
-    /// Copies values that are in this set's order; types and devices may differ.
+    /// Copies `values`, which must be in this set's order; types and devices may differ.
     pub fn copy_values(&mut self, values: &[(String, Tensor)]) {
         tch::no_grad(|| {
             for ((_, target), (_, value)) in self.entries.iter_mut().zip(values) {
@@ -139,16 +138,16 @@ impl Parameters {
     }
 }
 
-/// Whether a model's parameters collect gradients.
+/// Whether a model's parameters require gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gradients {
     /// Autograd records operations on the parameters.
     Tracked,
-    /// It does not.
+    /// Autograd ignores them.
     Untracked,
 }
 
-/// A place in the tree of names, such as `down_blocks.0.resnets.1`.
+/// A prefix of parameter names, such as `down_blocks.0.resnets.1`.
 #[derive(Debug)]
 pub struct Path<'a> {
     parameters: &'a mut Parameters,
@@ -156,23 +155,23 @@ pub struct Path<'a> {
 }
 
 impl Path<'_> {
-    /// The child called `name`.
+    /// Returns the path `PREFIX.name`.
     pub fn at(&mut self, name: impl std::fmt::Display) -> Path<'_> {
         let prefix = self.join(name);
         Path { parameters: self.parameters, prefix }
     }
 
-    /// The layout of the model's images.
+    /// Returns the memory layout of the model.
     pub fn layout(&self) -> Layout {
         self.parameters.layout
     }
 
-    /// The floating-point type of the model.
+    /// Returns the floating-point type of the model.
     pub fn kind(&self) -> Kind {
         self.parameters.kind
     }
 
-    /// Where the model is.
+    /// Returns the device of the model.
     pub fn device(&self) -> Device {
         self.parameters.device
     }
@@ -181,7 +180,7 @@ impl Path<'_> {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
-    /// Declares a tensor of `shape`, zeroed. Four-dimensional ones get the layout's strides.
+    /// Declares a tensor of zeros. Four-dimensional tensors get the layout's strides.
     pub fn tensor(&mut self, name: &str, shape: &[i64]) -> Tensor {
         let tensor = match self.parameters.shared.pop() {
             Some(tensor) => tensor,
@@ -192,9 +191,9 @@ impl Path<'_> {
         tensor
     }
 
-    /// Declares `NAME.last` for each of `names`, all of `shape`, and gives the one tensor
-    /// `[names.len() * shape[0], ..]` that they are parts of. In a set that shares another's
-    /// tensors it is a copy of these.
+    /// Declares `NAME.last` of `shape` for each of `names`, and returns the concatenated tensor
+    /// `[names.len() * shape[0], ..]`. The declared tensors are views of it, except in a set that shares
+    /// another's tensors, where it is a copy.
     pub fn stacked(&mut self, names: &[&str], last: &str, shape: &[i64]) -> Tensor {
         if !self.parameters.shared.is_empty() {
             let parts: Vec<Tensor> =

@@ -1,5 +1,5 @@
-//! Copies between the host and a device. A copy to the device never waits; every copy that waits for the
-//! device goes through [`read`] and is counted, for each one stops the device until the host has launched
+//! Copies between the host and a device. Copies to the device do not wait. Every copy that waits for the
+//! device goes through [`read`] and is counted, because the device then idles until the host launches
 //! more work.
 
 use std::cell::Cell;
@@ -9,8 +9,8 @@ thread_local! {
     static BLOCKING_READS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Copies host values to `device` as a tensor of shape `size`. On a GPU the copy goes through pinned memory
-/// and is only queued.
+/// Copies host values to `device` as a tensor of shape `size`. On a GPU the copy is asynchronous, from
+/// pinned memory.
 pub fn upload<T: tch::kind::Element>(values: &[T], size: &[i64], device: Device) -> Tensor {
     let host = Tensor::from_slice(values).view(size);
     if device == Device::Cpu {
@@ -19,8 +19,8 @@ pub fn upload<T: tch::kind::Element>(values: &[T], size: &[i64], device: Device)
     host.pin_memory(device).to_device_(device, T::KIND, true, false)
 }
 
-/// Queues the copy of `tensor` to pinned host memory. The values are there once something that was queued
-/// later on the device has been [`read`]. On the CPU it is the tensor itself.
+/// Queues a copy of `tensor` to pinned host memory. The values are valid after a [`read`] of a tensor
+/// that was queued later on the same device. On the CPU the result is the tensor itself.
 pub fn queue_download(tensor: &Tensor) -> Tensor {
     match tensor.device() {
         Device::Cpu => tensor.shallow_clone(),
@@ -28,11 +28,11 @@ pub fn queue_download(tensor: &Tensor) -> Tensor {
     }
 }
 
-/// Waits for the device and returns the values of `tensors`, one after the other, as f64: one read for all
-/// of them. f32 and bf16 values are exact in f64.
+/// Waits for the device and returns the concatenated values of `tensors` as f64, in one transfer. The
+/// conversion from f32 and bf16 is exact.
 ///
 /// # Errors
-/// [`TchError`] of the device: an earlier operation may have failed there.
+/// [`TchError`] if this or an earlier operation failed on the device.
 pub fn read(tensors: &[&Tensor]) -> Result<Vec<f64>, TchError> {
     BLOCKING_READS.set(BLOCKING_READS.get() + 1);
     let flat: Vec<Tensor> =
@@ -40,7 +40,7 @@ pub fn read(tensors: &[&Tensor]) -> Result<Vec<f64>, TchError> {
     Vec::<f64>::try_from(Tensor::f_cat(&flat, 0)?)
 }
 
-/// Returns how often this thread has waited for a device so far.
+/// Returns the number of [`read`]s by this thread.
 #[must_use]
 pub fn blocking_reads() -> u64 {
     BLOCKING_READS.get()

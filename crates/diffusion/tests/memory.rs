@@ -1,4 +1,4 @@
-//! The formula of the memory of training passes against the peak that the system measures.
+//! Compares the memory formula of training passes with the measured peak.
 
 use ddpo_diffusion::memory::PassMemory;
 use ddpo_diffusion::parameters::Gradients;
@@ -6,7 +6,7 @@ use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
 use tch::{Device, Kind, Tensor};
 
-/// The most resident memory (bytes) while `work` runs.
+/// Returns the peak resident memory in bytes while `work` runs.
 fn peak_of(work: impl FnOnce()) -> f64 {
     std::fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
     work();
@@ -21,7 +21,7 @@ fn train(unet: &UNet, batch: i64) {
     unet.forward(&images, &timesteps).square().mean(Kind::Float).backward();
 }
 
-/// What each of eight images more takes beside eight others, so that what does not grow cancels out.
+/// Returns the bytes per image from batches of 8 and 16 images, so that constant costs cancel out.
 fn measured(config: &UNetConfig, kind: Kind) -> f64 {
     let mut unet = UNet::new(config, kind, Device::Cpu);
     unet.parameters_mut().track_gradients(Gradients::Tracked);
@@ -46,7 +46,7 @@ fn config(channels: i64) -> UNetConfig {
     UNetConfig::from_json(&text).expect("a config")
 }
 
-/// One measurement, in a process that has used no memory yet: what it has freed, it keeps.
+/// Takes one measurement in a fresh process, because the allocator keeps freed memory.
 #[test]
 fn measure_one_case() {
     let Ok(case) = std::env::var(CASE) else { return };
@@ -56,7 +56,7 @@ fn measure_one_case() {
 }
 
 #[test]
-fn the_memory_of_a_training_image_is_within_a_quarter_of_the_measured_peak() {
+fn estimated_training_memory_is_within_a_quarter_of_the_measured_peak() {
     for (channels, kind, name) in [
         (64, Kind::Float, "f32"),
         (64, Kind::BFloat16, "bf16"),
@@ -67,7 +67,7 @@ fn the_memory_of_a_training_image_is_within_a_quarter_of_the_measured_peak() {
         let output = std::process::Command::new(program)
             .args(["--exact", "measure_one_case", "--nocapture"])
             .env(CASE, format!("{channels} {name}"))
-            // Blocks that are freed go back at once, so that the peak is what is in use.
+            // Return freed blocks to the system at once, so that the peak is the memory in use.
             .env("MALLOC_MMAP_THRESHOLD_", "65536")
             .env("MALLOC_MMAP_MAX_", "1000000")
             .output()
@@ -87,7 +87,7 @@ fn the_memory_of_a_training_image_is_within_a_quarter_of_the_measured_peak() {
 }
 
 #[test]
-fn batches_fill_the_memory_that_is_free_and_are_never_empty() {
+fn batch_sizes_fill_the_free_memory_and_are_at_least_one() {
     let text = r#"{"sample_size": 32, "block_out_channels": [32], "layers_per_block": 1,
         "norm_num_groups": 8, "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}"#;
     let config = UNetConfig::from_json(text).expect("a config");

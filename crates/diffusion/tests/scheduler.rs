@@ -1,6 +1,6 @@
-//! Every step of diffusers' DDIM and DDPM schedulers (`tests/goldens/scheduler`).
+//! Compares every step with diffusers' DDIM and DDPM schedulers (`tests/goldens/scheduler`).
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Tests may panic and print the largest gap.
 
 mod golden;
 
@@ -27,7 +27,7 @@ fn transitions(golden: &Golden) -> Transitions {
 }
 
 #[test]
-fn timesteps_are_diffusers() {
+fn timesteps_equal_diffusers() {
     for golden in Golden::all("scheduler", "dd") {
         let expected = Vec::<i64>::try_from(golden.tensor("timesteps")).unwrap();
         assert_eq!(transitions(&golden).timesteps(), expected, "{}", golden.name);
@@ -35,7 +35,7 @@ fn timesteps_are_diffusers() {
 }
 
 #[test]
-fn cumulative_alphas_and_sigmas_are_diffusers() {
+fn cumulative_alphas_and_sigmas_agree_with_diffusers() {
     let (mut alphas, mut sigmas) = (Gaps::within(SCALARS), Gaps::within(SCALARS));
     for golden in Golden::all("scheduler", "dd") {
         let found = Tensor::from_slice(&alphas_cumprod(&config(&golden)));
@@ -49,7 +49,7 @@ fn cumulative_alphas_and_sigmas_are_diffusers() {
 }
 
 #[test]
-fn each_step_is_diffusers() {
+fn each_step_agrees_with_diffusers() {
     let (mut means, mut samples) = (Gaps::within(STATES), Gaps::within(STATES));
     for golden in Golden::all("scheduler", "dd") {
         let transitions = transitions(&golden);
@@ -69,9 +69,9 @@ fn each_step_is_diffusers() {
     samples.finish("sample");
 }
 
-/// Training mixes the steps of many trajectories in one batch.
+/// Training mixes steps of many trajectories in one batch.
 #[test]
-fn a_batch_of_different_steps_is_taken_row_by_row() {
+fn one_batch_can_mix_different_steps() {
     let mut gaps = Gaps::within(STATES);
     for golden in Golden::all("scheduler", "dd") {
         let transitions = transitions(&golden);
@@ -94,9 +94,9 @@ fn rows_of_timesteps(golden: &Golden, order: &[i64]) -> Vec<i64> {
     Vec::try_from(picked.to_kind(Kind::Int64)).unwrap()
 }
 
-/// A variance that diffusers clamps up from zero is far below what f32 states can resolve.
+/// diffusers clamps a zero variance to 1e-20, far below the resolution of an f32 state.
 #[test]
-fn only_steps_with_a_density_count_as_random() {
+fn random_steps_exclude_steps_with_clamped_variance() {
     for golden in Golden::all("scheduler", "dd") {
         let sigmas = Vec::<f32>::try_from(golden.tensor("output.sigma")).unwrap();
         let indices = sigmas.iter().enumerate().filter(|(_, sigma)| **sigma > 1e-9);

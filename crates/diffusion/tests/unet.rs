@@ -1,7 +1,7 @@
-//! Blocks and whole models against diffusers' outputs (`tests/goldens/unet`). Blocks run in both
-//! memory layouts, of which a model takes the one that is faster for its width.
+//! Compares blocks and whole models with diffusers' outputs (`tests/goldens/unet`). Blocks run in both
+//! memory layouts; a model uses the faster layout for its width.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Tests may panic and print the largest gap.
 
 mod golden;
 
@@ -30,7 +30,7 @@ fn blocks_agree_with_diffusers() {
             let expected = std::iter::once(golden.tensor("output.sample")).chain(residuals);
             for (index, (found, expected)) in outputs.iter().zip(expected).enumerate() {
                 let what = format!("{} output {index} {layout:?}", golden.name);
-                // In units of the largest output: rounding differs with the processor's products.
+                // Relative to the largest output, because rounding differs between processors.
                 let scale = expected.abs().max().double_value(&[]).max(1.0);
                 gaps.add(&what, gap(found, &expected) / scale);
             }
@@ -50,9 +50,9 @@ fn models_agree_with_diffusers() {
     gaps.finish("models");
 }
 
-/// Rounding to 8 bits of mantissa in every layer: a few per cent, as a root mean square.
+/// Rounding to 8 bits of mantissa in every layer gives a relative RMS error of a few per cent.
 #[test]
-fn a_bfloat16_copy_predicts_nearly_the_same_in_f32() {
+fn bfloat16_copy_agrees_with_diffusers_and_returns_f32() {
     let mut gaps = Gaps::within(0.03);
     for golden in Golden::all("unet", "model-") {
         let half = model(&golden).converted(Kind::BFloat16, Device::Cpu);
@@ -65,7 +65,7 @@ fn a_bfloat16_copy_predicts_nearly_the_same_in_f32() {
 }
 
 #[test]
-fn an_image_does_not_depend_on_the_others_in_its_batch() {
+fn prediction_does_not_depend_on_other_images_in_the_batch() {
     let mut gaps = Gaps::within(1e-5);
     for golden in Golden::all("unet", "model-") {
         let model = model(&golden);
@@ -77,7 +77,7 @@ fn an_image_does_not_depend_on_the_others_in_its_batch() {
 }
 
 #[test]
-fn a_config_survives_being_written() {
+fn written_config_reads_back_equal() {
     for golden in Golden::all("unet", "model-") {
         let config = UNetConfig::from_json(golden.text("config")).unwrap();
         let again = UNetConfig::from_json(&config.to_json().unwrap()).unwrap();
@@ -97,8 +97,8 @@ fn predict(model: &UNet, golden: &Golden) -> Tensor {
     model.forward(&golden.tensor("input.sample"), &golden.tensor("input.timesteps"))
 }
 
-/// One block of a golden file. The blocks are made from a whole model's config, so its keyword
-/// arguments are put where that model would have them.
+/// One block of a golden file. Blocks are built from a whole model's config, so the block's keyword
+/// arguments are translated to that config.
 struct Block<'a> {
     golden: &'a Golden,
     config: Value,
@@ -106,7 +106,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The block's output, then the skips that it leaves.
+    /// Returns the block's output, then the skip connections that it pushes.
     fn run(&self) -> Vec<Tensor> {
         match self.golden.text("kind") {
             "ResnetBlock2D" => self.resnet(),
@@ -191,7 +191,7 @@ impl Block<'_> {
 
     fn down(&self, kind: &str) -> Vec<Tensor> {
         let (input, output) = (self.int("in_channels"), self.int("out_channels"));
-        // The second of two blocks is the last and does not halve; of three it is not.
+        // Every block except the last halves the resolution, so a third block follows a halving one.
         let halves = self.config["add_downsample"].as_bool().unwrap_or(true);
         let channels = if halves { vec![input, output, output] } else { vec![input, output] };
         let config = self.composed(&channels, kind, self.int("num_layers"));
@@ -212,7 +212,7 @@ impl Block<'_> {
         let (skip, previous) = (self.int("in_channels"), self.int("prev_output_channel"));
         let output = self.int("out_channels");
         let doubles = self.config["add_upsample"].as_bool().unwrap_or(true);
-        // Up blocks mirror the down blocks; the last of them does not double.
+        // Up blocks mirror the down blocks; the last one does not double the resolution.
         assert!(doubles || skip == output, "a last up block has the first block's channels");
         let channels = if doubles { vec![skip, output, previous] } else { vec![output, previous] };
         let config = self.composed(&channels, kind, self.int("num_layers") - 1);
@@ -223,7 +223,7 @@ impl Block<'_> {
         vec![output]
     }
 
-    /// The config of a model that has this block at index 1.
+    /// Returns the config of a model that has this block at index 1.
     fn composed(&self, channels: &[i64], kind: &str, layers: i64) -> UNetConfig {
         let up = kind.contains("Up");
         let mut fields = json!({
@@ -252,7 +252,7 @@ impl Block<'_> {
         Parameters::new(Kind::Float, Device::Cpu, self.layout)
     }
 
-    /// The block with its weights, and its input in the same layout.
+    /// Returns the block with its weights, and its input in the same layout.
     fn build<T>(&self, make: impl FnOnce(&mut Parameters) -> T) -> (T, Tensor) {
         let mut parameters = self.parameters();
         let block = make(&mut parameters);
@@ -260,7 +260,7 @@ impl Block<'_> {
         (block, self.layout.apply(&self.golden.tensor("input.sample")))
     }
 
-    /// The time embedding after its activation, which the model applies once for all blocks.
+    /// Returns the activated time embedding; the model applies the activation once for all blocks.
     fn time(&self) -> Tensor {
         self.golden.tensor("input.temb").silu()
     }
@@ -271,7 +271,7 @@ impl Block<'_> {
     }
 }
 
-/// A checked config with a time embedding as wide as the goldens' and blocks for its channels.
+/// Returns a validated config with the goldens' time embedding width and one block per channel entry.
 fn unet_config(fields: Value) -> UNetConfig {
     let blocks = fields["block_out_channels"].as_array().map_or(0, Vec::len);
     let mut whole = json!({
@@ -284,13 +284,13 @@ fn unet_config(fields: Value) -> UNetConfig {
     UNetConfig::from_json(&whole.to_string()).unwrap()
 }
 
-/// `prefix.0`, `prefix.1` and so on, as many as there are.
+/// Reads `prefix.0`, `prefix.1` and so on, up to the first missing name.
 fn list(golden: &Golden, prefix: &str) -> Vec<Tensor> {
     let names = (0..).map(|index| format!("{prefix}.{index}"));
     names.map_while(|name| golden.file.read(&name).ok()).collect()
 }
 
-/// Copies `weights.*` into `parameters`; the two must have the same names and shapes.
+/// Copies `weights.*` into `parameters`, and checks that names and shapes are equal.
 fn load(golden: &Golden, parameters: &Parameters) {
     let infos = golden.file.tensors().iter();
     let names: Vec<&str> = infos.filter_map(|info| info.name.strip_prefix("weights.")).collect();

@@ -1,11 +1,17 @@
-//! The coefficients of one step.
+//! The scalar coefficients of one denoising step.
 
 use crate::scheduler::config::SchedulerConfig;
 
-/// One step, as scalars:
-/// image = clamp(`image_from_state` x_t + `image_from_output` out);
-/// noise = `noise_from_state` x_t + `noise_from_output` out;
-/// mean = `mean_from_image` image + `mean_from_noise` noise + `mean_from_state` x_t.
+/// The scalars of one step from the state x_t and the model's output `out`:
+///
+/// ```text
+/// image   = clamp(image_from_state x_t + image_from_output out)
+/// noise   = noise_from_state x_t + noise_from_output out
+/// mean    = mean_from_image image + mean_from_noise noise + mean_from_state x_t
+/// x_{t-1} ~ N(mean, sigma^2 I)
+/// ```
+///
+/// `image` is the predicted x_0 and `noise` the predicted eps. Computed in f64.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coefficients {
     /// Weight of x_t in the predicted image.
@@ -22,12 +28,19 @@ pub struct Coefficients {
     pub mean_from_noise: f64,
     /// Weight of x_t in the mean.
     pub mean_from_state: f64,
-    /// Standard deviation of the step; 0 where it is deterministic.
+    /// Standard deviation of the step; 0 if the step is deterministic.
     pub sigma: f64,
 }
 
-/// Returns the weights of the predicted image and the predicted noise at cumulative alpha `alpha`,
-/// for the model's output type (diffusers' `prediction_type`). All other coefficients are 0.
+/// Returns the weights of the predicted image and the predicted noise at cumulative alpha `alpha`, by
+/// the model's `prediction_type` (diffusers `schedulers/scheduling_ddim.py`, `step`). All other
+/// coefficients are 0. With a = sqrt(alpha) and b = sqrt(1 - alpha):
+///
+/// ```text
+/// epsilon:       image = (x_t - b out) / a      noise = out                (Ho et al. 2020, eq. 15)
+/// sample:        image = out                    noise = (x_t - a out) / b
+/// v_prediction:  image = a x_t - b out          noise = b x_t + a out      (Salimans and Ho 2022, section 4)
+/// ```
 pub(super) fn prediction(config: &SchedulerConfig, alpha: f64) -> Coefficients {
     let (a, b) = (alpha.sqrt(), (1.0 - alpha).sqrt());
     let (image, noise) = match config.prediction_type.as_str() {

@@ -1,33 +1,33 @@
-//! `scheduler_config.json`: the noise schedule and how a step is taken.
+//! `scheduler_config.json`: the settings of the noise schedule and of a step.
 
 use crate::fields::{FieldError, one_of, read_known};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The fields that diffusers' `DDIMScheduler` and `DDPMScheduler` share or have of their own
-/// (diffusers 0.35, `schedulers/scheduling_ddim.py` and `scheduling_ddpm.py`). A file written for
-/// the one serves the other, as diffusers' `from_pretrained` allows.
+/// The union of the fields of diffusers' `DDIMScheduler` and `DDPMScheduler` (diffusers 0.35,
+/// `schedulers/scheduling_ddim.py` and `scheduling_ddpm.py`), with the same defaults. Either scheduler
+/// accepts the other's file, as in diffusers' `from_pretrained`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SchedulerConfig {
-    /// Steps of the training schedule.
+    /// Number of timesteps of the training schedule.
     pub num_train_timesteps: usize,
-    /// First beta.
+    /// Beta at timestep 0.
     pub beta_start: f64,
-    /// Last beta.
+    /// Beta at the last timestep.
     pub beta_end: f64,
     /// `linear`, `scaled_linear`, `squaredcos_cap_v2` or `sigmoid`.
     pub beta_schedule: String,
-    /// Betas given one by one; they win over the three fields above.
+    /// Explicit betas, one per timestep; they override the three fields above.
     pub trained_betas: Option<Vec<f32>>,
-    /// Clip the predicted image.
+    /// Clip the predicted image to plus and minus `clip_sample_range`.
     pub clip_sample: bool,
-    /// To plus and minus this.
+    /// Bound of `clip_sample`.
     pub clip_sample_range: f64,
-    /// DDIM: the step before the first has a cumulative alpha of one, instead of the first's.
+    /// DDIM: the cumulative alpha below timestep 0 is 1 instead of the cumulative alpha of timestep 0.
     pub set_alpha_to_one: bool,
-    /// Added to the timesteps in `leading` spacing.
+    /// Offset added to the timesteps of `leading` spacing.
     pub steps_offset: i64,
     /// `epsilon`, `sample` or `v_prediction`.
     pub prediction_type: String,
@@ -35,13 +35,13 @@ pub struct SchedulerConfig {
     pub timestep_spacing: String,
     /// DDPM: `fixed_small`, `fixed_small_log` or `fixed_large`.
     pub variance_type: String,
-    /// Not supported.
+    /// Only `false` is supported.
     pub thresholding: bool,
-    /// Not supported.
+    /// Only `false` is supported.
     pub rescale_betas_zero_snr: bool,
-    /// Of `thresholding`, unused without it.
+    /// Unused: an option of `thresholding`.
     pub dynamic_thresholding_ratio: f64,
-    /// Of `thresholding`, unused without it.
+    /// Unused: an option of `thresholding`.
     pub sample_max_value: f64,
 }
 
@@ -68,38 +68,38 @@ impl Default for SchedulerConfig {
     }
 }
 
-/// Why a scheduler cannot be made.
+/// Errors from reading a scheduler config and building its transitions.
 #[derive(Debug, Error)]
 pub enum SchedulerError {
-    /// The file cannot be used.
+    /// A field of the file is invalid.
     #[error("scheduler config: {0}")]
     Config(FieldError),
-    /// The number of inference steps does not fit the schedule.
+    /// The number of inference steps is outside 1 to `train`.
     #[error("{found} inference steps: expected 1 to {train}, the steps of the training schedule")]
     Steps {
-        /// Steps asked for.
+        /// Requested number of steps.
         found: usize,
         /// Steps of the training schedule.
         train: usize,
     },
-    /// Eta is out of range.
+    /// Eta is not a number from 0 to 1.
     #[error("eta = {0}: expected a number from 0 to 1")]
     Eta(f64),
-    /// The betas leave nothing of the image at a timestep, so it cannot be predicted from there.
+    /// The cumulative alpha at a timestep is so close to 0 that a coefficient is not finite.
     #[error(
         "timestep {timestep}: the cumulative alpha is {alpha}, too small for a step; \
-         hint: smaller betas"
+         hint: use smaller betas"
     )]
     NoSignal {
-        /// The timestep.
+        /// First such timestep.
         timestep: i64,
-        /// Its cumulative alpha.
+        /// Cumulative alpha at that timestep.
         alpha: f64,
     },
-    /// The spacing and the offset lead outside the schedule.
+    /// `timestep_spacing` and `steps_offset` give a timestep outside the schedule.
     #[error("timestep {timestep} lies outside the schedule of {train} steps")]
     Timestep {
-        /// The timestep.
+        /// First such timestep.
         timestep: i64,
         /// Steps of the training schedule.
         train: usize,
@@ -113,14 +113,15 @@ impl From<FieldError> for SchedulerError {
 }
 
 impl SchedulerConfig {
-    /// Parses and checks a `scheduler_config.json`. Fields that begin with `_` are bookkeeping.
+    /// Parses and validates the text of a `scheduler_config.json`. Fields that begin with `_` are
+    /// diffusers' metadata and are ignored.
     ///
     /// # Errors
     /// [`SchedulerError`] names the field that is unknown or unsupported.
     pub fn from_json(text: &str) -> Result<Self, SchedulerError> {
         let mut fields: Map<String, Value> =
             serde_json::from_str(text).map_err(FieldError::Json)?;
-        // Files of 2022 carry switches of a library version that gave arrays of another kind.
+        // Files from 2022 contain options of earlier diffusers versions that no scheduler has today.
         fields.remove("tensor_format");
         fields.remove("timestep_values");
         fields.remove("skip_prk_steps");
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_supported_is_refused_by_the_name_of_its_field() {
+    fn rejects_unsupported_values_and_names_the_field() {
         for (field, value) in [
             ("beta_schedule", json!("exponential")),
             ("prediction_type", json!("flow")),
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_refused_by_the_name_of_its_field() {
+    fn rejects_values_of_the_wrong_type_and_names_the_field() {
         for (field, value) in [
             ("num_train_timesteps", json!("1000")),
             ("clip_sample", json!(1)),
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_refused_and_bookkeeping_passes() {
+    fn rejects_unknown_fields_but_accepts_metadata() {
         let message = refusal("karras_sigmas", json!(true));
         assert_eq!(message, "scheduler config: unknown field `karras_sigmas`");
         let old =

@@ -3,7 +3,16 @@
 use crate::scheduler::coefficients::{Coefficients, prediction};
 use crate::scheduler::config::SchedulerConfig;
 
-/// Song et al. 2021, equation 12, with sigma = eta times equation 16.
+/// Returns the coefficients of each DDIM step (Song et al. 2021, equation 12; sigma is `eta` times
+/// equation 16):
+///
+/// ```text
+/// x_{t-s} = sqrt(alpha_{t-s}) image + sqrt(1 - alpha_{t-s} - sigma^2) noise + sigma z,   z ~ N(0, I)
+/// sigma   = eta sqrt((1 - alpha_{t-s}) / (1 - alpha_t)) sqrt(1 - alpha_t / alpha_{t-s})
+/// ```
+///
+/// `alphas` are the cumulative alphas of the training schedule, `timesteps` the visited timesteps. The
+/// stride s is `num_train_timesteps / timesteps.len()` for every spacing, as in diffusers.
 pub fn coefficients(
     config: &SchedulerConfig,
     alphas: &[f64],

@@ -3,7 +3,15 @@
 use crate::scheduler::coefficients::{Coefficients, prediction};
 use crate::scheduler::config::SchedulerConfig;
 
-/// Ho et al. 2020, equation 7; the variance as `variance_type` says, none at t = 0.
+/// Returns the coefficients of each DDPM step from t to the next visited timestep u, or to x_0 after the
+/// last (Ho et al. 2020, equations 6 and 7; alpha is cumulative, beta = 1 - alpha_t / alpha_u):
+///
+/// ```text
+/// mean     = sqrt(alpha_u) beta / (1 - alpha_t) image + sqrt(1 - beta) (1 - alpha_u) / (1 - alpha_t) x_t
+/// sigma^2  = (1 - alpha_u) / (1 - alpha_t) beta     (fixed_small, fixed_small_log)
+///          = beta                                   (fixed_large)
+///          = 0                                      (at t = 0)
+/// ```
 pub fn coefficients(
     config: &SchedulerConfig,
     alphas: &[f64],
@@ -17,8 +25,8 @@ pub fn coefficients(
             let (alpha, previous) = (at(Some(&t)), at(timesteps.get(index + 1)));
             let step_alpha = alpha / previous;
             let step_beta = 1.0 - step_alpha;
-            // diffusers lifts this to 1e-20, for its logarithm; noise of 1e-10 changes no f32 state,
-            // but as a density it would drown all other steps.
+            // diffusers clamps this variance to at least 1e-20 because it takes its logarithm. A sigma
+            // of 1e-10 does not change an f32 state, but its density would dominate all other steps.
             let small = ((1.0 - previous) / (1.0 - alpha) * step_beta).max(0.0);
             let variance = if config.variance_type == "fixed_large" { step_beta } else { small };
             Coefficients {

@@ -1,9 +1,9 @@
-//! Schedulers, reduced to what a step is: a Gaussian whose mean is a clipped linear map of the
-//! state and the model's prediction.
+//! DDIM and DDPM schedulers as tables of Gaussian transitions.
 //!
-//! DDIM (Song et al. 2021, equations 12 and 16) and DDPM (Ho et al. 2020, equations 6 and 7) differ
-//! in coefficients only, so both become a [`Transitions`] table; sampling and training read the
-//! same table, by step index, with the same operations.
+//! A step is p(x_{t-1} | x_t) = N(mean, sigma^2 I), whose mean is linear in the state, the (clipped)
+//! predicted image and the predicted noise. DDIM (Song et al. 2021, equations 12 and 16) and DDPM (Ho et
+//! al. 2020, equations 6 and 7) differ only in the [`Coefficients`], so both become a [`Transitions`]
+//! table. Sampling and training read the same table by step index and apply the same operations.
 
 mod coefficients;
 pub mod config;
@@ -21,24 +21,24 @@ use std::str::FromStr;
 use tch::{Device, Tensor};
 use thiserror::Error;
 
-/// Which scheduler takes the steps.
+/// The scheduler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SchedulerKind {
-    /// DDIM with eta.
+    /// DDIM (Song et al. 2021) with eta.
     #[default]
     Ddim,
-    /// DDPM ancestral sampling; eta has no say.
+    /// DDPM ancestral sampling (Ho et al. 2020); ignores eta.
     Ddpm,
 }
 
-/// A name that no scheduler has.
+/// The error for a scheduler name other than `ddim` and `ddpm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("expected ddim or ddpm")]
 pub struct UnknownScheduler;
 
 impl SchedulerKind {
-    /// Its name in settings, flags and messages.
+    /// Returns the name in settings, flags and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl FromStr for SchedulerKind {
     }
 }
 
-/// All steps of an inference run.
+/// The steps of an inference run: timesteps and their coefficients, as a table on a device.
 #[derive(Debug)]
 pub struct Transitions {
     timesteps: Vec<i64>,
@@ -66,24 +66,25 @@ pub struct Transitions {
     digest: Digest,
 }
 
-/// What a step gives.
+/// The result of one step.
 #[derive(Debug)]
 pub struct Step {
     /// Mean of the transition, f32 `[B, C, H, W]`.
     pub mean: Tensor,
-    /// Standard deviation, f32 `[B, 1, 1, 1]`.
+    /// Standard deviation of the transition, f32 `[B, 1, 1, 1]`.
     pub sigma: Tensor,
-    /// mean + sigma * noise, f32 `[B, C, H, W]`.
+    /// The sample `mean + sigma * noise`, f32 `[B, C, H, W]`.
     pub sample: Tensor,
 }
 
 const COLUMNS: i64 = 8;
 
 impl Transitions {
-    /// The table for `steps` steps. `eta` is DDIM's: 1 gives DDPM's variance, 0 is deterministic.
+    /// Builds the table for `steps` inference steps, on the CPU. `eta` applies to DDIM: 1 gives DDPM's
+    /// variance, 0 is deterministic.
     ///
     /// # Errors
-    /// [`SchedulerError`] if steps or eta do not fit the schedule.
+    /// [`SchedulerError`] if `steps`, `eta` or a timestep is out of range, or a coefficient is not finite.
     pub fn new(
         kind: SchedulerKind,
         config: &SchedulerConfig,
@@ -112,7 +113,7 @@ impl Transitions {
         Ok(Self { timesteps, coefficients, clip, table, digest })
     }
 
-    /// The same steps for another thread.
+    /// Returns the same steps on the same storage, for another thread.
     pub fn shared(&self) -> Self {
         Self {
             timesteps: self.timesteps.clone(),
@@ -123,50 +124,53 @@ impl Transitions {
         }
     }
 
-    /// Moves the table to where the states are.
+    /// Moves the table to `device`, where the states must be.
     #[must_use]
     pub fn on(mut self, device: Device) -> Self {
         self.table = self.table.to_device(device);
         self
     }
 
-    /// The timesteps, from high to low.
+    /// Returns the timesteps in descending order.
     pub fn timesteps(&self) -> &[i64] {
         &self.timesteps
     }
 
-    /// The coefficients of each step.
+    /// Returns the coefficients of each step.
     pub fn coefficients(&self) -> &[Coefficients] {
         &self.coefficients
     }
 
-    /// Indices of the steps that are random: sigma > 0. The others have no density.
+    /// Returns the indices of the steps with sigma > 0. The other steps are deterministic and have no
+    /// density.
     pub fn random_steps(&self) -> Vec<usize> {
         let steps = self.coefficients.iter().enumerate();
         steps.filter(|(_, c)| c.sigma > 0.0).map(|(index, _)| index).collect()
     }
 
-    /// Digest of everything that a step depends on.
+    /// Returns a digest of timesteps, coefficients and clip range: everything that a step depends on.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The timesteps at the step indices `steps`, i64 `[B]` on the table's device.
+    /// Returns the timesteps at the step indices `steps`, i64 `[B]` on the table's device.
     pub fn timestep_tensor(&self, steps: &[usize]) -> Tensor {
         let values: Vec<i64> = steps.iter().map(|&step| self.timesteps[step]).collect();
         upload(&values, &[values.len() as i64], self.table.device())
     }
 
-    /// Takes one step for each sample: `state` and `output` f32 `[B, C, H, W]`, `steps` the B step
-    /// indices, `noise` f32 `[B, C, H, W]` standard normal.
+    /// Takes one step for each sample. `state` (x_t), `output` (the model's prediction) and `noise`
+    /// (standard normal) are f32 `[B, C, H, W]`; `steps` are the B step indices. Agrees with `step` of
+    /// diffusers' schedulers.
     pub fn step(&self, state: &Tensor, output: &Tensor, steps: &[usize], noise: &Tensor) -> Step {
         let (mean, sigma) = self.mean_and_sigma(state, output, steps);
         let sample = &mean + &sigma * noise;
         Step { mean, sigma, sample }
     }
 
-    /// Mean f32 `[B, C, H, W]` and standard deviation f32 `[B, 1, 1, 1]` of the step from `state`
-    /// given the model's `output`. Differentiable in `output`.
+    /// Returns the mean f32 `[B, C, H, W]` and the standard deviation f32 `[B, 1, 1, 1]` of the step
+    /// from `state` given the model's `output`, by the equations of [`Coefficients`]. Differentiable in
+    /// `output`.
     pub fn mean_and_sigma(
         &self,
         state: &Tensor,
@@ -183,8 +187,8 @@ impl Transitions {
         (mean, columns[7].shallow_clone())
     }
 
-    /// The image f32 `[B, C, H, W]` that the model's `output` predicts from `state`, clipped where
-    /// the scheduler clips it.
+    /// Returns the image f32 `[B, C, H, W]` (x_0) that the model's `output` predicts from `state`,
+    /// clipped if the scheduler has `clip_sample`.
     pub fn predicted_image(&self, state: &Tensor, output: &Tensor, steps: &[usize]) -> Tensor {
         self.image(state, output, &self.columns(steps))
     }
@@ -197,7 +201,7 @@ impl Transitions {
         }
     }
 
-    /// The columns of the table, each `[B, 1, 1, 1]`, for the given rows.
+    /// Returns the columns of the table, each `[B, 1, 1, 1]`, for the rows `steps`.
     fn columns(&self, steps: &[usize]) -> Vec<Tensor> {
         let rows = match steps {
             // One row serves the whole batch by broadcasting.
@@ -246,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_schedule_is_refused() {
+    fn rejects_steps_eta_and_betas_out_of_range() {
         let config = SchedulerConfig::default();
         for (steps, eta, expected) in [
             (0, 1.0, "0 inference steps: expected 1 to 1000"),
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn eta_zero_has_no_random_step_and_eta_one_all_but_the_last() {
+    fn all_steps_are_deterministic_with_eta_0_and_only_the_last_with_eta_1() {
         let config = SchedulerConfig::default();
         assert!(table(&config, 10, 0.0).unwrap().random_steps().is_empty());
         let steps: Vec<usize> = (0..9).collect();
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_tells_settings_apart() {
+    fn digest_changes_with_each_setting() {
         let config = SchedulerConfig::default();
         let digest =
             |config: &SchedulerConfig, steps, eta| table(config, steps, eta).unwrap().digest();

@@ -1,14 +1,24 @@
-//! Betas, cumulative alphas, and which timesteps an inference run visits.
+//! Betas, cumulative alphas, and the timesteps of an inference run.
 
 use crate::scheduler::config::{SchedulerConfig, SchedulerError};
 use tch::{Kind, Tensor};
 
-/// Cumulative products of 1 - beta, `[num_train_timesteps]`, computed in f32 by libtorch as
-/// diffusers computes them, then widened.
+/// Returns the cumulative products alpha_t = prod_{s <= t} (1 - beta_s), `[num_train_timesteps]`.
+/// Computed in f32 by libtorch, as in diffusers, then converted to f64.
+///
+/// The betas depend on `beta_schedule`, with s = `beta_start`, e = `beta_end` and N timesteps:
+///
+/// ```text
+/// linear:             linspace(s, e, N)                                (Ho et al. 2020, section 4)
+/// scaled_linear:      linspace(sqrt(s), sqrt(e), N)^2                  (Rombach et al. 2022)
+/// sigmoid:            sigmoid(linspace(-6, 6, N)) (e - s) + s          (Xu et al. 2022, GeoDiff)
+/// squaredcos_cap_v2:  min(1 - f((i + 1) / N) / f(i / N), 0.999),       (Nichol and Dhariwal 2021, eq. 17)
+///                     f(u) = cos(pi / 2 (u + 0.008) / 1.008)^2
+/// ```
 pub fn alphas_cumprod(config: &SchedulerConfig) -> Vec<f64> {
     let alphas = betas(config).neg() + 1.0;
     let products = alphas.cumprod(0, Kind::Float);
-    // A CPU tensor of floats always converts.
+    // The conversion of an f32 CPU tensor cannot fail.
     Vec::<f32>::try_from(products).unwrap_or_default().into_iter().map(f64::from).collect()
 }
 
@@ -29,17 +39,25 @@ fn betas(config: &SchedulerConfig) -> Tensor {
     }
 }
 
-/// Nichol and Dhariwal 2021, equation 17, with betas of at most 0.999.
+/// Returns the betas of `squaredcos_cap_v2` (diffusers `betas_for_alpha_bar`).
 fn cosine_betas(steps: usize) -> Vec<f32> {
     let alpha_bar = |t: f64| ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
     let at = |index: usize| alpha_bar(index as f64 / steps as f64);
     (0..steps).map(|index| (1.0 - at(index + 1) / at(index)).min(0.999) as f32).collect()
 }
 
-/// The timesteps of an inference run, from high to low.
+/// Returns the timesteps of an inference run in descending order, by `timestep_spacing` (Lin et al. 2024,
+/// table 2; diffusers `set_timesteps`). With N training timesteps and K steps, for i in 0 .. K:
+///
+/// ```text
+/// leading:   floor(N / K) i + steps_offset
+/// trailing:  round(N - i N / K) - 1
+/// linspace:  round(i (N - 1) / (K - 1))
+/// ```
 ///
 /// # Errors
-/// [`SchedulerError`] if there are more steps than the schedule has, or one lies outside it.
+/// [`SchedulerError::Steps`] if K is outside 1 to N, [`SchedulerError::Timestep`] if a timestep is
+/// outside the schedule.
 pub fn timesteps(config: &SchedulerConfig, steps: usize) -> Result<Vec<i64>, SchedulerError> {
     let train = config.num_train_timesteps;
     if steps == 0 || steps > train {
@@ -49,7 +67,7 @@ pub fn timesteps(config: &SchedulerConfig, steps: usize) -> Result<Vec<i64>, Sch
         "linspace" => {
             let stride = (train - 1) as f64 / (steps.max(2) - 1) as f64;
             let place = |index: usize| (index as f64 * stride).round_ties_even() as i64;
-            // numpy's linspace of a single point is its start.
+            // As in numpy, the linspace of a single point is its start.
             (0..steps).rev().map(place).collect()
         }
         "trailing" => {

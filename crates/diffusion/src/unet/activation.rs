@@ -1,4 +1,4 @@
-//! The activation that `act_fn` names (diffusers `models/activations.py`).
+//! The activations of `act_fn` (diffusers `models/activations.py`).
 
 use crate::layers::GroupNorm;
 use crate::unet::config::UNetConfig;
@@ -7,18 +7,18 @@ use tch::Tensor;
 /// A pointwise activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// x * sigmoid(x), also called swish.
+    /// `x sigmoid(x)`, also called swish.
     Silu,
-    /// x * tanh(softplus(x)).
+    /// `x tanh(softplus(x))`.
     Mish,
-    /// x * Phi(x), exact.
+    /// `x Phi(x)` with the exact normal distribution function Phi, not its tanh approximation.
     Gelu,
-    /// max(x, 0).
+    /// `max(x, 0)`.
     Relu,
 }
 
 impl Activation {
-    /// The activation of a checked config.
+    /// Returns the activation that a validated config names.
     pub fn of(config: &UNetConfig) -> Self {
         match config.act_fn.as_str() {
             "mish" => Self::Mish,
@@ -28,7 +28,7 @@ impl Activation {
         }
     }
 
-    /// Applies it; the shape stays.
+    /// Applies the activation elementwise; any shape and floating-point type.
     pub fn forward(self, x: &Tensor) -> Tensor {
         match self {
             Self::Silu => x.silu(),
@@ -38,8 +38,8 @@ impl Activation {
         }
     }
 
-    /// Applies it to `norm(x + shift)`, `shift` `[B, C]`: the pair that stands before every
-    /// convolution of a residual block.
+    /// Applies the activation to `norm(x + shift)`, with `x` `[B, C, H, W]` and `shift` `[B, C]`. Fuses
+    /// norm and activation where the kernels support it.
     pub(crate) fn after_norm(self, norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>) -> Tensor {
         match self {
             Self::Silu => norm.forward_silu(x, shift),

@@ -8,20 +8,28 @@ use crate::parameters::Path;
 use crate::unet::config::UNetConfig;
 use tch::Tensor;
 
-/// Channels of an [`Attention`] and what surrounds its product.
+/// Channels, heads and norm of an [`Attention`].
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionShape {
     /// Channels in and out.
     pub channels: i64,
-    /// Channels of a head.
+    /// Channels of one head.
     pub head_dim: i64,
-    /// Groups of the norm before it; none if absent.
+    /// Groups of the norm before the projections; `None` for no norm.
     pub norm_groups: Option<i64>,
-    /// Divides the residual sum.
+    /// Divisor of the residual sum.
     pub output_scale_factor: f64,
 }
 
-/// Group norm, queries, keys, values, softmax(q k / sqrt(d)) v, output map, residual.
+/// Multi-head self-attention over the H * W positions (Vaswani et al. 2017, equation 1), with a group norm
+/// before it and a residual connection around it:
+///
+/// ```text
+/// h          = group_norm(x)                        [B, H W, C]
+/// q, k, v    = to_q(h), to_k(h), to_v(h)            [B, heads, H W, head_dim]
+/// attended   = softmax(q k^T / sqrt(head_dim)) v    [B, heads, H W, head_dim]
+/// y          = (to_out(attended) + x) / output_scale_factor
+/// ```
 #[derive(Debug)]
 pub struct Attention {
     group_norm: Option<GroupNorm>,
@@ -34,7 +42,8 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Declares the block's parameters under diffusers' present names.
+    /// Declares the block's parameters under diffusers' current names. The number of heads is
+    /// `channels / head_dim`, at least 1.
     pub fn new(mut path: Path<'_>, shape: AttentionShape, config: &UNetConfig) -> Self {
         let AttentionShape { channels, head_dim, norm_groups, output_scale_factor } = shape;
         let heads = (channels / head_dim).max(1);
@@ -52,7 +61,7 @@ impl Attention {
         }
     }
 
-    /// `[B, C, H, W]` to the same.
+    /// Maps `[B, C, H, W]` to `[B, C, H, W]`; the type of `x` is kept.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (batch, channels, height, width) = match x.size()[..] {
             [b, c, h, w] => (b, c, h, w),
@@ -69,9 +78,9 @@ impl Attention {
             map.forward(&hidden).view([batch, positions, self.heads, -1]).transpose(1, 2)
         };
         let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v));
-        // Products of queries with keys, and of the weights with values.
+        // Two products of the same size: queries with keys, and attention weights with values.
         add_product(2 * (batch * self.heads * positions) as usize, positions * q.size()[3]);
-        // The input was counted for each of the three maps that share it, which stands for q and k too.
+        // q and k are already counted: the three projections counted their shared input once each.
         activations::product(&v);
         let attended = Tensor::scaled_dot_product_attention(
             &q,

@@ -22,7 +22,8 @@ fn residual(input: i64, output: i64) -> ResnetShape {
     ResnetShape { input, output, output_scale_factor: 1.0 }
 }
 
-/// `DownBlock2D` and `AttnDownBlock2D`.
+/// `DownBlock2D` and `AttnDownBlock2D`: `layers_per_block` residual blocks, each followed by attention in
+/// `AttnDownBlock2D`, then a [`Downsample`] in every block except the last.
 #[derive(Debug)]
 pub struct DownBlock {
     resnets: Vec<ResnetBlock>,
@@ -31,7 +32,7 @@ pub struct DownBlock {
 }
 
 impl DownBlock {
-    /// Declares down block number `index`.
+    /// Declares the parameters of down block `index`, counted from the full resolution.
     pub fn new(mut path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
         let channels = &config.block_out_channels;
         let (input, output) = (channels[index.saturating_sub(1)], channels[index]);
@@ -50,7 +51,8 @@ impl DownBlock {
         block
     }
 
-    /// Runs the block and appends every intermediate state that the up path will take.
+    /// Maps `x` `[B, C_in, H, W]` and `time` `[B, time_channels]` to `[B, C_out, H / 2, W / 2]`, or
+    /// `[B, C_out, H, W]` in the last block. Appends the output of every layer to `skips`.
     pub fn forward(&self, x: Tensor, time: &Tensor, skips: &mut Vec<Tensor>) -> Tensor {
         let mut hidden = x;
         for (layer, resnet) in self.resnets.iter().enumerate() {
@@ -70,7 +72,7 @@ impl DownBlock {
     }
 }
 
-/// `UNetMidBlock2D` with one layer.
+/// `UNetMidBlock2D` with one layer: residual block, optional attention, residual block.
 #[derive(Debug)]
 pub struct MidBlock {
     resnets: [ResnetBlock; 2],
@@ -78,12 +80,13 @@ pub struct MidBlock {
 }
 
 impl MidBlock {
-    /// Declares the middle block.
+    /// Declares the parameters of the middle block.
     pub fn new(mut path: Path<'_>, config: &UNetConfig) -> Self {
         let channels = config.block_out_channels[config.block_out_channels.len() - 1];
         let output_scale_factor = config.mid_block_scale_factor;
         let shape = ResnetShape { input: channels, output: channels, output_scale_factor };
-        // With scale_shift diffusers gives the middle attention no norm unless it is asked for.
+        // As in diffusers: with scale_shift the middle attention has a norm only if
+        // `attn_norm_num_groups` is set.
         let default_groups =
             (config.resnet_time_scale_shift == "default").then_some(config.norm_num_groups);
         let attention = AttentionShape {
@@ -100,7 +103,7 @@ impl MidBlock {
         Self { resnets: [first, second], attention }
     }
 
-    /// `[B, C, H, W]` to the same.
+    /// Maps `x` `[B, C, H, W]` and `time` `[B, time_channels]` to `[B, C, H, W]`.
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
         let hidden = self.resnets[0].forward(x, time);
         let hidden = match &self.attention {
@@ -111,7 +114,9 @@ impl MidBlock {
     }
 }
 
-/// `UpBlock2D` and `AttnUpBlock2D`.
+/// `UpBlock2D` and `AttnUpBlock2D`: `layers_per_block + 1` residual blocks, each on the concatenation of
+/// its input and a skip connection and followed by attention in `AttnUpBlock2D`, then an [`Upsample`] in
+/// every block except the last.
 #[derive(Debug)]
 pub struct UpBlock {
     resnets: Vec<ResnetBlock>,
@@ -120,7 +125,7 @@ pub struct UpBlock {
 }
 
 impl UpBlock {
-    /// Declares up block number `index`, counted from the lowest resolution.
+    /// Declares the parameters of up block `index`, counted from the lowest resolution.
     pub fn new(mut path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
         let reversed: Vec<i64> = config.block_out_channels.iter().rev().copied().collect();
         let output = reversed[index];
@@ -143,11 +148,12 @@ impl UpBlock {
         block
     }
 
-    /// Runs the block, taking from the end of `skips` what the down path left there.
+    /// Maps `x` `[B, C_in, H, W]` and `time` `[B, time_channels]` to `[B, C_out, 2 H, 2 W]`, or
+    /// `[B, C_out, H, W]` in the last block. Pops one skip connection per layer from `skips`.
     pub fn forward(&self, x: Tensor, time: &Tensor, skips: &mut Vec<Tensor>) -> Tensor {
         let mut hidden = x;
         for (layer, resnet) in self.resnets.iter().enumerate() {
-            // One skip a residual layer was pushed on the way down, by construction.
+            // The down blocks push exactly one skip connection per layer.
             if let Some(skip) = skips.pop() {
                 hidden = Tensor::cat(&[hidden, skip], 1);
             }

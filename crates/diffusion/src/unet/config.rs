@@ -1,58 +1,62 @@
-//! `config.json` of a diffusers `UNet2DModel`: every field, its default, and what is refused.
+//! `config.json` of a diffusers `UNet2DModel`: all fields, their defaults and their supported values.
 
 use crate::fields::{FieldError, one_of, read_known};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The fields of `UNet2DModel.__init__` (diffusers 0.35, `models/unets/unet_2d.py`), with its
-/// defaults for those that a file leaves out.
+/// The arguments of `UNet2DModel.__init__` (diffusers 0.35, `models/unets/unet_2d.py`), with the same
+/// defaults for absent fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UNetConfig {
-    /// Height and width of the images; diffusers also allows `[H, W]`, and null.
+    /// Height and width of the images: a number or `[H, W]`. null is valid only where the size is not
+    /// needed.
     pub sample_size: Option<SampleSize>,
     /// Channels of the input.
     pub in_channels: i64,
     /// Channels of the prediction.
     pub out_channels: i64,
-    /// Map the input from [0, 1] to [-1, 1] first.
+    /// Map the input from the range 0 to 1 to the range -1 to 1.
     pub center_input_sample: bool,
     /// Only `positional` is supported.
     pub time_embedding_type: String,
     /// Width of the time embedding; four times the first block's channels if absent.
     pub time_embedding_dim: Option<i64>,
-    /// Subtracted from the half width in the exponent's denominator.
+    /// Subtracted from half the embedding width in the denominator of the exponent
+    /// ([`super::embedding::TimeEmbedding::sinusoids`]).
     pub freq_shift: f64,
-    /// Cosines before sines.
+    /// Put the cosines before the sines.
     pub flip_sin_to_cos: bool,
-    /// Down blocks, from the full resolution down.
+    /// Down blocks, from the full resolution to the lowest.
     pub down_block_types: Vec<String>,
-    /// `UNetMidBlock2D`, or null for none.
+    /// `UNetMidBlock2D`, or null for no middle block.
     pub mid_block_type: Option<String>,
-    /// Up blocks, from the lowest resolution up.
+    /// Up blocks, from the lowest resolution to the full.
     pub up_block_types: Vec<String>,
     /// Channels of each down block.
     pub block_out_channels: Vec<i64>,
     /// Residual blocks in each down block; up blocks have one more.
     pub layers_per_block: usize,
-    /// Divides the residual sums of the middle block.
+    /// Divisor of the residual sums of the middle block.
     pub mid_block_scale_factor: f64,
-    /// Padding of the strided convolution; 0 means one zero row below and one column to the right.
+    /// Padding of the strided convolution: 1, or 0 for one zero row below and one zero column on the
+    /// right.
     pub downsample_padding: i64,
     /// Only `conv` is supported.
     pub downsample_type: String,
     /// Only `conv` is supported.
     pub upsample_type: String,
-    /// Dropout of training in diffusers; a policy is always evaluated without it.
+    /// Accepted and ignored: the policy runs without dropout in sampling and in training.
     pub dropout: f64,
-    /// `silu` (also spelt `swish`), `mish`, `gelu` or `relu`.
+    /// `silu` (or `swish`), `mish`, `gelu` or `relu`.
     pub act_fn: String,
-    /// Channels of one attention head; null means a single head.
+    /// Channels of one attention head; null for a single head.
     pub attention_head_dim: Option<i64>,
     /// Groups of every group norm.
     pub norm_num_groups: i64,
-    /// Groups of the middle attention's norm.
+    /// Groups of the norm in the middle block's attention. If null: `norm_num_groups` with
+    /// `resnet_time_scale_shift` = `default`, no norm with `scale_shift`.
     pub attn_norm_num_groups: Option<i64>,
     /// Epsilon of the group norms.
     pub norm_eps: f64,
@@ -60,21 +64,21 @@ pub struct UNetConfig {
     pub resnet_time_scale_shift: String,
     /// Whether the middle block has attention.
     pub add_attention: bool,
-    /// Only null is supported: the models are unconditional.
+    /// Only null is supported: models are unconditional.
     pub class_embed_type: Option<String>,
     /// Only null is supported.
     pub num_class_embeds: Option<i64>,
-    /// Used by learned time embeddings only.
+    /// Accepted and ignored: an option of learned time embeddings.
     pub num_train_timesteps: Option<i64>,
 }
 
-/// Side of a square image, or height and width.
+/// The size of an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SampleSize {
-    /// Height and width alike.
+    /// Side of a square image.
     Square(usize),
-    /// Height, then width.
+    /// Height and width.
     Rectangle([usize; 2]),
 }
 
@@ -119,13 +123,13 @@ impl Default for UNetConfig {
     }
 }
 
-/// Why a `config.json` cannot be used.
+/// Errors from reading a `config.json`.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// A field cannot be used.
+    /// A field is invalid or unsupported.
     #[error("unet config: {0}")]
     Field(FieldError),
-    /// The class is another one.
+    /// The class is not `UNet2DModel`.
     #[error("unet config: `_class_name` is {0}, expected UNet2DModel")]
     Class(String),
 }
@@ -137,8 +141,8 @@ impl From<FieldError> for ConfigError {
 }
 
 impl UNetConfig {
-    /// Parses and checks the text of a `config.json`. Fields that begin with `_` are diffusers'
-    /// bookkeeping and are passed over.
+    /// Parses and validates the text of a `config.json`. Fields that begin with `_` are diffusers'
+    /// metadata and are ignored.
     ///
     /// # Errors
     /// [`ConfigError`] names the field that is unknown or unsupported.
@@ -154,10 +158,10 @@ impl UNetConfig {
         Ok(config)
     }
 
-    /// The text of a `config.json` that diffusers reads.
+    /// Returns the text of a `config.json` that diffusers can load.
     ///
     /// # Errors
-    /// [`FieldError::Json`] if a number is not representable.
+    /// [`FieldError::Json`] if JSON cannot represent a number.
     pub fn to_json(&self) -> Result<String, ConfigError> {
         let mut value = serde_json::to_value(self).map_err(FieldError::Json)?;
         if let Some(fields) = value.as_object_mut() {
@@ -167,15 +171,15 @@ impl UNetConfig {
         Ok(serde_json::to_string_pretty(&value).map_err(FieldError::Json)? + "\n")
     }
 
-    /// Channels of the time embedding.
+    /// Returns the number of channels of the time embedding.
     pub(crate) fn time_channels(&self) -> i64 {
         self.time_embedding_dim.unwrap_or(self.block_out_channels[0] * 4)
     }
 
-    /// Height and width of the images.
+    /// Returns height and width of the images, in pixels.
     ///
     /// # Errors
-    /// [`FieldError::Unsupported`] if the file does not say.
+    /// [`FieldError::Unsupported`] if `sample_size` is null.
     pub fn image_size(&self) -> Result<(usize, usize), ConfigError> {
         match self.sample_size {
             Some(SampleSize::Square(side)) => Ok((side, side)),
@@ -272,7 +276,7 @@ impl UNetConfig {
         }
     }
 
-    /// Numbers that are divided by, or rooted.
+    /// Checks numbers that the model divides by or takes the root of.
     fn check_scales(&self) -> Result<(), FieldError> {
         for (field, value) in
             [("norm_eps", self.norm_eps), ("mid_block_scale_factor", self.mid_block_scale_factor)]
@@ -289,7 +293,7 @@ impl UNetConfig {
         Ok(())
     }
 
-    /// Up blocks double what down blocks halved, so both sides must halve without rest.
+    /// Checks that down blocks can halve both sides without remainder, so that up blocks restore them.
     fn check_sides(&self) -> Result<(), FieldError> {
         let Ok((height, width)) = self.image_size() else { return Ok(()) };
         let factor = 1 << (self.block_out_channels.len() - 1).min(16);
@@ -322,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_supported_is_refused_by_the_name_of_its_field() {
+    fn rejects_unsupported_values_and_names_the_field() {
         for (field, value) in [
             ("time_embedding_type", json!("fourier")),
             ("time_embedding_type", json!("learned")),
@@ -363,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_refused_by_the_name_of_its_field() {
+    fn rejects_values_of_the_wrong_type_and_names_the_field() {
         for (field, value) in [
             ("in_channels", json!("three")),
             ("norm_num_groups", json!(null)),
@@ -378,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_unet2dmodel_is_refused() {
+    fn rejects_configs_of_other_models() {
         assert_eq!(
             refusal("encoder_hid_dim", json!(1)),
             "unet config: unknown field `encoder_hid_dim`"
@@ -390,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn bookkeeping_and_absent_fields_take_the_defaults() {
+    fn ignores_metadata_and_fills_absent_fields_with_defaults() {
         let text =
             r#"{"_diffusers_version": "0.1.0", "_name_or_path": "x", "sample_size": [8, 16]}"#;
         let config = UNetConfig::from_json(text).unwrap();

@@ -1,5 +1,5 @@
-//! Time embedding: sinusoids, then two linear maps (diffusers `models/embeddings.py`,
-//! `get_timestep_embedding` and `TimestepEmbedding`).
+//! The time embedding: sinusoids, then two linear layers (diffusers `models/embeddings.py`,
+//! `get_timestep_embedding` and `TimestepEmbedding`; Vaswani et al. 2017, section 3.5).
 
 use crate::layers::Linear;
 use crate::parameters::Path;
@@ -7,7 +7,8 @@ use crate::unet::activation::Activation;
 use crate::unet::config::UNetConfig;
 use tch::{Kind, Tensor};
 
-/// Timesteps `[B]` to embeddings `[B, time_channels]`.
+/// Maps timesteps `[B]` to embeddings `[B, time_channels]`:
+/// `linear_2(activation(linear_1(sinusoids(t))))`.
 #[derive(Debug)]
 pub struct TimeEmbedding {
     linear_1: Linear,
@@ -33,22 +34,29 @@ impl TimeEmbedding {
         }
     }
 
-    /// `timesteps` i64 `[B]`; the result is of `kind`.
+    /// Maps `timesteps` i64 `[B]` to `[B, time_channels]` of type `kind`.
     pub fn forward(&self, timesteps: &Tensor, kind: Kind) -> Tensor {
         self.project(&self.sinusoids(timesteps).to_kind(kind))
     }
 
-    /// Sinusoids `[B, channels]` through the two maps, `[B, time_channels]`.
+    /// Applies the two linear layers: `[B, channels]` to `[B, time_channels]`.
     pub fn project(&self, sinusoids: &Tensor) -> Tensor {
         let hidden = self.activation.forward(&self.linear_1.forward(sinusoids));
         self.linear_2.forward(&hidden)
     }
 
-    /// f32 `[B, channels]`: sines and cosines of t / 10000^(i / (half - freq_shift)).
+    /// Returns the sinusoids of `timesteps` i64 `[B]` as f32 `[B, channels]`, with
+    /// half = channels / 2 and i in 0 .. half:
+    ///
+    /// ```text
+    /// angle[b, i] = t[b] / 10000^(i / (half - freq_shift))
+    /// result      = [sin(angle), cos(angle)], or [cos(angle), sin(angle)] with flip_sin_to_cos
+    /// ```
     pub fn sinusoids(&self, timesteps: &Tensor) -> Tensor {
         let half = self.channels / 2;
         let index = Tensor::arange(half, (Kind::Float, timesteps.device()));
-        // diffusers multiplies by -ln(10000) first and divides after; in f32 the order shows.
+        // The order of diffusers: multiply by -ln(10000), then divide. Another order rounds
+        // differently in f32.
         let exponent = (index * -(10_000.0_f64).ln()) / (half as f64 - self.freq_shift);
         let angles = timesteps.to_kind(Kind::Float).unsqueeze(1) * exponent.exp().unsqueeze(0);
         let (sine, cosine) = (angles.sin(), angles.cos());

@@ -1,4 +1,5 @@
-//! `UNet2DModel` (diffusers `models/unets/unet_2d.py`): predicts the noise in a batch of images.
+//! `UNet2DModel` (diffusers `models/unets/unet_2d.py`): predicts noise, image or velocity from a batch of
+//! noisy images and their timesteps.
 
 pub mod activation;
 pub mod attention;
@@ -16,8 +17,8 @@ use config::UNetConfig;
 use embedding::TimeEmbedding;
 use tch::{Device, Kind, Tensor};
 
-/// The model and its parameters. The blocks share the parameters' storage: what is written into
-/// [`UNet::parameters`] is what the next forward pass sees.
+/// The model and its parameters. The blocks share the parameters' storage, so writes to
+/// [`UNet::parameters`] take effect in the next forward pass.
 #[derive(Debug)]
 pub struct UNet {
     config: UNetConfig,
@@ -26,12 +27,12 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// A model with zeroed parameters, for weights to be loaded into.
+    /// Creates a model with zeroed parameters, in the memory layout that [`layout`] selects.
     pub fn new(config: &UNetConfig, kind: Kind, device: Device) -> Self {
         Self::with_layout(config, kind, device, layout(config, device))
     }
 
-    /// [`UNet::new`] with a layout of choice.
+    /// Creates a model with zeroed parameters in the given memory layout.
     #[must_use]
     pub fn with_layout(config: &UNetConfig, kind: Kind, device: Device, layout: Layout) -> Self {
         let mut parameters = Parameters::new(kind, device, layout);
@@ -39,45 +40,46 @@ impl UNet {
         Self { config: config.clone(), parameters, network }
     }
 
-    /// The same model with its parameters copied to another type or device.
+    /// Returns a copy of the model in another type or on another device.
     pub fn converted(&self, kind: Kind, device: Device) -> Self {
         let mut copy = Self::new(&self.config, kind, device);
         copy.parameters.copy_from(&self.parameters);
         copy
     }
 
-    /// The same model on the same tensors, for another thread: neither sees a copy.
+    /// Returns the same model on the same tensors, for another thread. No values are copied.
     pub fn shared(&self) -> Self {
         let mut parameters = Parameters::sharing(&self.parameters);
         let network = Network::new(parameters.root(), &self.config);
         Self { config: self.config.clone(), parameters, network }
     }
 
-    /// The same model on the same values, but apart for autograd: gradients of the one are not the
-    /// other's.
+    /// Returns the same model on the same storage, detached from autograd: the two collect gradients
+    /// separately.
     pub fn detached(&self) -> Self {
         let mut parameters = Parameters::sharing(&self.parameters.detached());
         let network = Network::new(parameters.root(), &self.config);
         Self { config: self.config.clone(), parameters, network }
     }
 
-    /// The config it was made from.
+    /// Returns the config of the model.
     pub fn config(&self) -> &UNetConfig {
         &self.config
     }
 
-    /// Its parameters, named as in the checkpoint.
+    /// Returns the parameters, named as in the checkpoint.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Its parameters, to load or to train.
+    /// Returns the parameters for loading or training.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
     }
 
-    /// Predicts from `sample` f32 `[B, C, H, W]` at `timesteps` i64 `[B]`; gives f32
-    /// `[B, C, H, W]`, whatever type the model runs in.
+    /// Predicts from `sample` (x_t) f32 `[B, in_channels, H, W]` at `timesteps` i64 `[B]`. The result is
+    /// f32 `[B, out_channels, H, W]`, also if the model computes in bf16. Its meaning (noise, image or
+    /// velocity) is the scheduler's `prediction_type`.
     pub fn forward(&self, sample: &Tensor, timesteps: &Tensor) -> Tensor {
         let kind = self.parameters.kind();
         let centred = if self.config.center_input_sample {
@@ -90,9 +92,9 @@ impl UNet {
     }
 }
 
-/// The layout of a model of `config` on `device`. Narrow models on a CPU spend their time in group
-/// norms, which libtorch has fast for contiguous tensors only; wide ones and GPUs spend it in
-/// convolutions, which are fastest channels-last.
+/// Returns the faster memory layout for a model with `config` on `device`. Narrow models on a CPU spend
+/// their time in group norms, which libtorch computes fast only for contiguous tensors. Wide models and
+/// GPUs spend it in convolutions, which are fastest channels-last.
 pub fn layout(config: &UNetConfig, device: Device) -> Layout {
     let narrow = config.block_out_channels[0] < 64;
     if narrow && device == Device::Cpu { Layout::ChannelsFirst } else { Layout::ChannelsLast }
@@ -134,7 +136,7 @@ impl Network {
     }
 
     fn forward(&self, sample: &Tensor, timesteps: &Tensor, kind: Kind) -> Tensor {
-        // 1. time: every residual block applies the activation first, so it is done once here
+        // 1. time: every residual block applies the activation first, so apply it once here
         let time = self.activation.forward(&self.time_embedding.forward(timesteps, kind));
         // 2. down
         let mut hidden = self.conv_in.forward(sample);

@@ -1,11 +1,11 @@
-//! Halving and doubling of the resolution (diffusers `models/downsampling.py` and
-//! `upsampling.py`, with convolutions).
+//! Downsampling and upsampling by a factor of 2 (diffusers `models/downsampling.py` and
+//! `models/upsampling.py`, with `use_conv=True`).
 
 use crate::layers::{Conv2d, ConvConfig};
 use crate::parameters::Path;
 use tch::Tensor;
 
-/// `Downsample2D`: a strided convolution.
+/// `Downsample2D`: a 3x3 convolution with stride 2.
 #[derive(Debug)]
 pub struct Downsample {
     conv: Conv2d,
@@ -13,14 +13,15 @@ pub struct Downsample {
 }
 
 impl Downsample {
-    /// `padding` 0 pads one zero row below and one zero column to the right instead.
+    /// Declares the convolution. With `padding` 0, the input gets one zero row below and one zero column
+    /// on the right.
     pub fn new(mut path: Path<'_>, channels: i64, padding: i64) -> Self {
         let config = ConvConfig { kernel: 3, stride: 2, padding };
         let conv = Conv2d::new(path.at("conv"), channels, channels, config);
         Self { conv, pad_below_and_right: padding == 0 }
     }
 
-    /// `[B, C, H, W]` to `[B, C, H / 2, W / 2]`.
+    /// Maps `[B, C, H, W]` to `[B, C, H / 2, W / 2]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         match self.pad_below_and_right {
             true => self.conv.forward(&x.constant_pad_nd([0, 1, 0, 1])),
@@ -29,7 +30,7 @@ impl Downsample {
     }
 }
 
-/// `Upsample2D`: nearest neighbour, then a convolution.
+/// `Upsample2D`: nearest-neighbour interpolation, then a 3x3 convolution.
 #[derive(Debug)]
 pub struct Upsample {
     conv: Conv2d,
@@ -41,7 +42,7 @@ impl Upsample {
         Self { conv: Conv2d::new(path.at("conv"), channels, channels, ConvConfig::SAME_3X3) }
     }
 
-    /// `[B, C, H, W]` to `[B, C, 2 H, 2 W]`.
+    /// Maps `[B, C, H, W]` to `[B, C, 2 H, 2 W]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (height, width) = match x.size()[..] {
             [_, _, height, width] => (height, width),

@@ -6,14 +6,14 @@ use crate::unet::activation::Activation;
 use crate::unet::config::UNetConfig;
 use tch::Tensor;
 
-/// Channels of a [`ResnetBlock`], and what its sum is divided by.
+/// Channels and output scale of a [`ResnetBlock`].
 #[derive(Clone, Copy, Debug)]
 pub struct ResnetShape {
-    /// Channels in.
+    /// Input channels.
     pub input: i64,
-    /// Channels out.
+    /// Output channels.
     pub output: i64,
-    /// Divides the residual sum.
+    /// Divisor of the residual sum.
     pub output_scale_factor: f64,
 }
 
@@ -23,7 +23,16 @@ enum TimeInjection {
     ScaleShift,
 }
 
-/// Norm, activation, convolution, twice, with the time embedding in between and a shortcut around.
+/// The residual block (`act` is the config's activation, `time` the activated time embedding):
+///
+/// ```text
+/// h = conv1(act(norm1(x)))
+/// h = conv2(act(norm2(h + time_emb_proj(time))))                                     (default)
+/// h = conv2(act(norm2(h) (1 + scale) + shift)),  scale, shift = time_emb_proj(time)  (scale_shift)
+/// y = (shortcut(x) + h) / output_scale_factor
+/// ```
+///
+/// `shortcut` is a 1x1 convolution if input and output channels differ, otherwise the identity.
 #[derive(Debug)]
 pub struct ResnetBlock {
     norm1: GroupNorm,
@@ -65,7 +74,7 @@ impl ResnetBlock {
         }
     }
 
-    /// `x` `[B, input, H, W]`, `time` `[B, time_channels]` after its activation; gives
+    /// Maps `x` `[B, input, H, W]` and the activated time embedding `time` `[B, time_channels]` to
     /// `[B, output, H, W]`.
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
         let hidden = self.conv1.forward(&self.activation.after_norm(&self.norm1, x, None));
@@ -78,7 +87,8 @@ impl ResnetBlock {
                 self.activation.forward(&scaled)
             }
         };
-        // The convolution's output is nobody else's, and no gradient needs its values.
+        // In-place addition is safe: nothing else holds the convolution's output, and autograd does not
+        // need its values.
         let mut hidden = self.conv2.forward(&hidden);
         let sum = match &self.conv_shortcut {
             Some(shortcut) => hidden.g_add_(&shortcut.forward(x)),

@@ -1,4 +1,4 @@
-//! The golden files of `tests/goldens`, whose README says what is in them.
+//! Reads the golden files of `tests/goldens`; the README there describes their contents.
 
 use ddpo_checkpoint::TensorFile;
 use serde_json::Value;
@@ -7,14 +7,14 @@ use tch::{Kind, Tensor};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/goldens");
 
-/// One file.
+/// One golden file.
 pub struct Golden {
     pub name: String,
     pub file: TensorFile,
 }
 
 impl Golden {
-    /// Every file of `folder` whose name begins with `prefix`, by name; there must be some.
+    /// Opens every file of `folder` whose name begins with `prefix`, sorted by name; at least one.
     pub fn all(folder: &str, prefix: &str) -> Vec<Self> {
         let entries = std::fs::read_dir(Path::new(FOLDER).join(folder)).unwrap();
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -42,7 +42,7 @@ impl Golden {
     }
 }
 
-/// Largest absolute difference; infinite where a value is not finite. Shapes must be equal.
+/// Returns the largest absolute difference, or infinity if a value is not finite. Shapes must be equal.
 pub fn gap(found: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(found.size(), expected.size());
     let gap = (found.to_kind(Kind::Double) - expected.to_kind(Kind::Double)).abs().max();
@@ -50,7 +50,7 @@ pub fn gap(found: &Tensor, expected: &Tensor) -> f64 {
     if gap.is_finite() { gap } else { f64::INFINITY }
 }
 
-/// Collects gaps over many files, and says at the end which was the largest.
+/// Collects gaps over many files and reports the largest.
 pub struct Gaps {
     tolerance: f64,
     largest: (f64, String),
@@ -71,7 +71,7 @@ impl Gaps {
         }
     }
 
-    /// Fails if any gap was beyond the tolerance; `--nocapture` shows the largest either way.
+    /// Prints the largest gap, and fails if any gap exceeds the tolerance.
     pub fn finish(self, subject: &str) {
         let (gap, name) = self.largest;
         let summary =

@@ -211,7 +211,7 @@ mod tests {
              non-contiguous input.",
             "cuDNN Frontend error: [cudnn_frontend] Error: No execution plans support the graph.",
             "CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm( handle, opa)`",
-            "device = cuda:1: not there; this machine offers 1 CUDA devices",
+            "device = cuda:1: not found; this process sees 1 CUDA devices",
         ] {
             assert_eq!(message(text), None, "{text}");
         }
