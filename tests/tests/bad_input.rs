@@ -189,7 +189,7 @@ fn reward_models_that_are_not_there() {
     for (task, flag, part) in [
         ("aesthetic score", "--aesthetic-head=no.pth", "`no.pth`: expected a file"),
         ("under30 years old", "--reward-model=nowhere", "`nowhere`: expected a folder"),
-        ("over50 years old", "--reward-model=model", "is no transformers image model"),
+        ("over50 years old", "--reward-model=model", "is not a transformers image model"),
         ("over50 years old", "--age-reward=years", "log-odds"),
     ] {
         let task = format!("--task={task}");

@@ -69,7 +69,7 @@ fn what_is_pushed_comes_back_as_it_was_to_ddpo_and_to_the_official_client() {
     let ended = push(&workshop, &hub, &["--checkpoint=run/checkpoints/best"]).succeeded();
     assert_eq!(storage(&hub), sent);
     assert!(
-        ended.stderr.contains("is there already") && ended.stdout.contains("(0.0 MB"),
+        ended.stderr.contains("is already stored") && ended.stdout.contains("(0.0 MB"),
         "{ended}"
     );
     assert_eq!(hub.messages(REPOSITORY, "main")[2], "Upload best");
@@ -143,10 +143,7 @@ fn a_push_gets_through_what_passes_and_a_second_one_goes_on_where_it_broke() {
     let said = refusal(&ended);
     assert!(said.starts_with("could not commit to `someone/small-faces`: "), "{said}");
     assert!(said.contains("(5 attempts); hint: push again"), "{said}");
-    assert!(
-        ended.stderr.contains("status 503: no luck this time; trying again in 0.2 s"),
-        "{ended}"
-    );
+    assert!(ended.stderr.contains("status 503: no luck this time; retrying in 0.2 s"), "{ended}");
     assert!(hub.files(REPOSITORY, "main").is_empty(), "nothing is seen before the commit");
     let sent = storage(&hub).len();
 
@@ -166,11 +163,11 @@ fn refusals_are_told_apart() {
         refusal(&ddpo(&workshop, &hub, token, &all))
     };
     let run = &["--run=run"][..];
-    assert!(said(None, run).contains("pushing takes a token, found none; hint: set HF_TOKEN"));
+    assert!(said(None, run).contains("pushing needs a token, found none; hint: set HF_TOKEN"));
     assert!(hub.asked().is_empty(), "nobody was asked");
     let wrong = said(Some("hf_wrong"), run);
     assert!(
-        wrong.contains("does not know the token (make `someone/small-faces`: status 401"),
+        wrong.contains("rejected the token (create `someone/small-faces`: status 401"),
         "{wrong}"
     );
     assert!(!wrong.contains("hf_wrong"), "{wrong}");
@@ -182,16 +179,18 @@ fn refusals_are_told_apart() {
     };
     let create = with("POST /api/repos/create", 403);
     assert!(
-        create.contains("the token may not make `someone/small-faces` (status 403"),
+        create.contains("the token may not create `someone/small-faces` (status 403"),
         "{create}"
     );
     let lost = with("POST /api/models/someone/small-faces/preupload", 404);
-    assert!(lost.contains("there is no such thing at http://127.0.0.1"), "{lost}");
+    assert!(lost.contains("not found at http://127.0.0.1"), "{lost}");
     let full = with("PUT /storage/", 413);
     assert!(full.contains("could not send a file to `someone/small-faces`: status 413"), "{full}");
     let raced = with("POST /api/models/someone/small-faces/commit", 409);
     assert!(
-        raced.contains("it changed meanwhile (status 409: no luck this time); hint: push again"),
+        raced.contains(
+            "it changed during the push (status 409: no luck this time); hint: push again"
+        ),
         "{raced}"
     );
     // Who may not make repositories may push to one that is there.
@@ -216,5 +215,5 @@ fn refusals_are_told_apart() {
     }
     let mut offline = process::command(&workshop.path(""), &["push", REPOSITORY, "--run=run"]);
     offline.env("HF_ENDPOINT", hub.endpoint()).env("HF_TOKEN", TOKEN).env("HF_HUB_OFFLINE", "1");
-    assert!(Running::start(offline).end().refused().contains("HF_HUB_OFFLINE forbids to push"));
+    assert!(Running::start(offline).end().refused().contains("HF_HUB_OFFLINE disables pushing"));
 }

@@ -1,7 +1,7 @@
-//! Writing the zip archive that `torch.load` reads, with the same bytes for the same values.
+//! Writes the zip archive that `torch.load` reads. The same values always give the same bytes.
 //!
-//! Source: PyTorch 2.11, `torch/serialization.py` (`_save`): `archive/data.pkl`, a storage an entry
-//! under `archive/data/`, none compressed, each aligned to 64 bytes.
+//! Source: PyTorch 2.11, `torch/serialization.py` (`_save`): `archive/data.pkl`, and one entry per
+//! storage under `archive/data/`, uncompressed and aligned to 64 bytes.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,22 +15,21 @@ use crate::pickle::emit::{PickleItem, Unsupported, emit};
 use crate::write_error::WriteError;
 use crate::writer::fetch;
 
-/// The folder of all entries; `torch.load` takes any name.
+/// The folder of all entries; `torch.load` accepts any name.
 const ROOT: &str = "archive";
 
 /// The version of the format.
 const VERSION: &[u8] = b"3\n";
 
-/// A storage from here on gets sizes of 64 bits.
+/// Storages of at least this size use 64-bit sizes (zip64).
 const LARGE_BYTES: usize = 0xffff_0000;
 
-/// Writes `root` as `torch.save` would: beside `path`, synced, renamed.
-///
-/// No more than one tensor is copied at a time.
+/// Writes `root` in the format of `torch.save`: to a temporary file that is synced and then renamed to
+/// `path`. Copies one tensor at a time.
 ///
 /// # Errors
-/// If a tensor's type has no place in the format, a value cannot be fetched from its device, or
-/// the file cannot be written; `path` is then as it was.
+/// If the format does not support a tensor's type, a value cannot be copied from its device, or the file
+/// cannot be written. `path` is then unchanged.
 pub fn write_archive(path: &Path, root: &PickleItem) -> Result<(), WriteError> {
     let emitted = emit(root).map_err(|Unsupported(tensor, found)| WriteError::UnsupportedKind {
         path: path.into(),
@@ -56,7 +55,7 @@ pub fn write_archive(path: &Path, root: &PickleItem) -> Result<(), WriteError> {
 }
 
 fn entry<W: Write + io::Seek>(zip: &mut ZipWriter<W>, name: &str, bytes: &[u8]) -> io::Result<()> {
-    // The default time is the format's first day, so that the bytes are the same every day.
+    // The default modification time is constant, so the bytes do not depend on the date.
     let options = SimpleFileOptions::DEFAULT
         .compression_method(CompressionMethod::Stored)
         .with_alignment(64)

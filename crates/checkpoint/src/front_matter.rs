@@ -2,7 +2,7 @@
 //! Hub reads.
 //!
 //! Only the fields that a derived model has to repeat are read. The text is untrusted: aliases and
-//! deep nesting are refused, and a value that cannot be repeated in our own card counts as missing.
+//! deep nesting are rejected, and a value that our own card cannot repeat counts as missing.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,13 +20,13 @@ pub const MODEL_CARD: &str = "README.md";
 /// Bytes read from the start of a card.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Nested lists and mappings.
+/// Nesting depth of lists and mappings.
 const MAX_DEPTH: usize = 32;
 
-/// Characters of a value.
+/// Characters in a value.
 const MAX_CHARACTERS: usize = 200;
 
-/// The licence and the origin that a card states.
+/// The licence and the base model that a card states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrontMatter {
     /// `license`: the Hub's identifier, such as `apache-2.0`.
@@ -35,11 +35,11 @@ pub struct FrontMatter {
     pub license_name: Option<String>,
     /// `license_link`, set if `license` is `other`.
     pub license_link: Option<String>,
-    /// `base_model`: the repository that the model was made from.
+    /// `base_model`: the repository of the model that this one is derived from.
     pub base_model: Option<String>,
 }
 
-/// The fields as they stand in the YAML: a text, or a list of texts.
+/// The fields as they appear in the YAML: a string, or a list of strings.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields {
@@ -86,7 +86,7 @@ fn limits() -> Options {
     options! { budget: budget! { max_aliases: 0, max_depth: MAX_DEPTH } }
 }
 
-/// Returns a text, or the first text of a list, if it is usable.
+/// Returns the string, or the first string of a list, if it is usable.
 fn first(value: &Value) -> Option<String> {
     let text = match value {
         Value::Array(items) => items.first()?.as_str()?,
@@ -146,9 +146,10 @@ mod tests {
         }
         assert_eq!(FrontMatter::of_folder("/no/such/folder".as_ref()), FrontMatter::default());
     }
-    /// Each text would take gigabytes or overflow the stack if it were read without limits.
+
+    /// Without limits, each text would take gigabytes or overflow the stack.
     #[test]
-    fn refuses_alias_bombs_and_deep_nesting() {
+    fn rejects_alias_bombs_and_deep_nesting() {
         let mut bomb = String::from("---\nlicense: mit\na0: &a0 [x, x]\n");
         for level in 1..40 {
             let below = level - 1;

@@ -1,12 +1,11 @@
-//! Fetching pipelines and image models from the Hugging Face Hub into the cache that
-//! huggingface_hub uses.
+//! Fetches pipelines and image models from the Hugging Face Hub into the cache of huggingface_hub.
 //!
 //! Files are requested by name in both layouts, and a snapshot holds the files of one commit. A
-//! download is written to a temporary file. It gets its name after its length and, if the Hub sends
-//! one, its SHA-256 have been checked, so an incomplete or damaged file is never used. Without a
-//! network the cache is used.
+//! download goes to a temporary file, which is renamed after its length and, if the Hub sends one, its
+//! SHA-256 are verified. An incomplete or damaged file is therefore never used. Without a network the
+//! cache is used.
 //!
-//! The `hf-hub` crate does not fit: it publishes a download before it is verified, waits without
+//! The `hf-hub` crate is not suitable: it publishes downloads before verifying them, waits without
 //! deadlines and has no offline mode.
 
 mod backoff;
@@ -38,11 +37,10 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Creates the Hub that `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN` and
-    /// `HF_HUB_OFFLINE` describe.
+    /// Creates a Hub from `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN` and `HF_HUB_OFFLINE`.
     ///
     /// # Errors
-    /// If no folder is set for the cache, or the trusted certificates cannot be read.
+    /// If no cache folder is set, or the trusted certificates cannot be read.
     pub fn from_env() -> Result<Self, HubError> {
         Self::new(HubSettings::from_env()?)
     }
@@ -55,7 +53,7 @@ impl Hub {
         Ok(Self { client: Client::new(&settings)?, settings })
     }
 
-    /// Asks the Hub for its first page, once.
+    /// Requests the Hub's home page once, to check that the Hub is reachable.
     ///
     /// # Errors
     /// [`HubError::Unreachable`].
@@ -64,13 +62,13 @@ impl Hub {
         self.client.reach().map_err(|reason| HubError::Unreachable { endpoint, reason })
     }
 
-    /// Fetches the missing files of a pipeline and returns the folder of the snapshot, which
-    /// [`crate::open_pipeline`] opens. `revision` is a branch, tag or commit; the default is `main`.
+    /// Fetches the missing files of a pipeline and returns the folder of the snapshot, for
+    /// [`crate::open_pipeline`]. `revision` is a branch, tag or commit; the default is `main`.
     /// `progress` receives lines for the user.
     ///
     /// # Errors
-    /// If the repository does not exist, is not a pipeline, or may not be read; or if the Hub cannot
-    /// be reached and the cache is not complete.
+    /// If the repository does not exist, is not a pipeline, or denies access; or if the Hub cannot be
+    /// reached and the cache is not complete.
     pub fn fetch_pipeline(
         &self,
         repo: &str,
@@ -80,8 +78,8 @@ impl Hub {
         self.fetch(Wanted::Pipeline, repo, revision, progress)
     }
 
-    /// Fetches the files of an image model, as [`Hub::fetch_pipeline`] fetches those of a pipeline,
-    /// and returns the folder that [`crate::open_model`] opens.
+    /// Fetches the missing files of an image model like [`Hub::fetch_pipeline`], and returns the folder
+    /// for [`crate::open_model`].
     ///
     /// # Errors
     /// See [`Hub::fetch_pipeline`].

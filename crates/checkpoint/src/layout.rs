@@ -1,8 +1,8 @@
 //! The two layouts of an unconditional diffusers pipeline.
 //!
 //! Newer pipelines have a folder for each part (`unet/config.json`,
-//! `scheduler/scheduler_config.json`); the google/ddpm-* repositories have everything at the root.
-//! Weights are `diffusion_pytorch_model.safetensors`, or `.bin` where that is missing.
+//! `scheduler/scheduler_config.json`); the google/ddpm-* repositories have all files at the root.
+//! Weights are `diffusion_pytorch_model.safetensors`, or `.bin` if that file is missing.
 //!
 //! Source: diffusers 0.35, `pipelines/pipeline_utils.py` and `utils/constants.py`.
 
@@ -26,35 +26,35 @@ pub struct PipelineFolder {
     pub unet_config: String,
     /// JSON of the scheduler's config.
     pub scheduler_config: String,
-    /// The file of the UNet's weights.
+    /// Path of the UNet's weights.
     pub weights: PathBuf,
-    /// The folder of the pipeline.
+    /// Folder of the pipeline.
     pub root: PathBuf,
 }
 
 /// Errors from opening a pipeline or a model.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// There is no such folder.
+    /// The path is missing or not a folder.
     #[error("`{}`: expected the folder of a {what}, found {found}", path.display())]
     NoFolder {
         /// The path.
         path: PathBuf,
-        /// What the folder should hold.
+        /// Expected content of the folder.
         what: &'static str,
         /// What was found instead.
         found: &'static str,
     },
-    /// A file that every pipeline or model has is missing.
-    #[error("`{}` is no {what}: expected {expected}, found none of them{hint}", root.display())]
+    /// A required file of a pipeline or model is missing.
+    #[error("`{}` is not a {what}: expected {expected}, found none{hint}", root.display())]
     Missing {
-        /// What the folder should hold.
+        /// Expected content of the folder.
         what: &'static str,
         /// The folder.
         root: PathBuf,
-        /// The places that were looked at.
+        /// The names that were tried.
         expected: String,
-        /// A way out, where there is one.
+        /// A hint, or an empty string.
         hint: &'static str,
     },
     /// A file could not be read.
@@ -70,10 +70,10 @@ pub enum LayoutError {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where it is wrong.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// The pipeline is of another kind.
+    /// The pipeline or its UNet has an unsupported class.
     #[error(
         "`{}`: expected {expected}, found `{found}`; hint: only unconditional DDPM pipelines are \
          supported",
@@ -82,9 +82,9 @@ pub enum LayoutError {
     WrongClass {
         /// The file that names the class.
         path: PathBuf,
-        /// The classes that are supported.
+        /// Supported classes.
         expected: &'static str,
-        /// The class that the file names.
+        /// Class that the file names.
         found: String,
     },
 }
@@ -92,12 +92,11 @@ pub enum LayoutError {
 /// Finds the configs and the weights of a pipeline in either layout.
 ///
 /// # Errors
-/// If a part is missing or unreadable, or the pipeline or its UNet is of a class that is not
-/// supported.
+/// If a part is missing or unreadable, or the class of the pipeline or of its UNet is not supported.
 pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
     check_folder(root, PIPELINE)?;
-    // The class is checked before the parts are asked for: a text-to-image pipeline should be
-    // called what it is, not one with missing files.
+    // Check the class before the parts, so that the error for a text-to-image pipeline names its class
+    // instead of missing files.
     let unet_path = first_file(root, &["unet/config.json", CONFIG]);
     let unet = unet_path.as_deref().map(read_config).transpose()?;
     check_pipeline_class(root, unet.as_ref().and_then(|(_, config)| class_of(config)))?;
@@ -140,7 +139,7 @@ fn class_of(config: &Map<String, Value>) -> Option<&str> {
     config.get("_class_name").and_then(Value::as_str)
 }
 
-/// Refuses an index that names a pipeline of another kind, unless the UNet says that it fits.
+/// Rejects an index that names another pipeline class, unless the UNet is a `UNet2DModel`.
 fn check_pipeline_class(root: &Path, unet_class: Option<&str>) -> Result<(), LayoutError> {
     let path = root.join(MODEL_INDEX);
     if !path.is_file() {
@@ -160,9 +159,9 @@ fn find_weights(root: &Path, folder: &Path) -> Result<PathBuf, LayoutError> {
     }
     let index = format!("{WEIGHTS_SAFETENSORS}.index.json");
     let hint = if folder.join(index).is_file() {
-        "; hint: weights split over several files are not read, save them as one"
+        "; hint: weights split over several files are not supported, save them as one file"
     } else if folder.join("diffusion_pytorch_model.fp16.safetensors").is_file() {
-        "; hint: rename the fp16 variant to the plain name"
+        "; hint: rename the fp16 file to the expected name"
     } else {
         ""
     };

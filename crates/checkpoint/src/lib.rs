@@ -1,12 +1,12 @@
 //! Checkpoints in diffusers' layout: reading, strict loading, writing, and the Hugging Face Hub.
 //!
-//! The command line names a folder or a repository, [`resolve()`] turns that name into a
-//! folder, [`open_pipeline`] finds the configs and the weights in it, and
-//! [`load_into`] fills the tensors of a network. On the way out [`save_pipeline`] writes the same
-//! layout into a folder that [`ddpo_files::publish_folder`] publishes atomically.
+//! To load: [`resolve()`] turns the name of a folder or repository into a folder, [`open_pipeline`]
+//! finds its configs and weights, and [`load_into`] fills the tensors of a network. To save:
+//! [`save_pipeline`] writes the same layout into a folder that [`ddpo_files::publish_folder`] publishes
+//! atomically.
 //!
-//! The crate knows nothing of any network: it deals in JSON texts and tensors. No pickle is ever
-//! executed: the parser knows the few opcodes that describe tensors and refuses everything else.
+//! The crate does not depend on any network: it handles JSON texts and tensors. Pickles are never
+//! executed: the parser supports the few opcodes that describe tensors and rejects everything else.
 //!
 //! Sources: diffusers 0.35 (`pipelines/pipeline_utils.py`, `models/modeling_utils.py`), the
 //! safetensors format, PyTorch 2.11 (`torch/serialization.py`, `torch/_utils.py`) and

@@ -1,5 +1,5 @@
-//! The layout of an image model of transformers: `config.json`, `preprocessor_config.json`, and the
-//! weights as `model.safetensors` or, where that is missing, `pytorch_model.bin`.
+//! The layout of a transformers image model: `config.json`, `preprocessor_config.json`, and the weights
+//! as `model.safetensors` or, if that file is missing, `pytorch_model.bin`.
 //!
 //! Source: transformers 5.8, `utils/__init__.py` and `modeling_utils.py`.
 
@@ -18,16 +18,16 @@ pub struct ModelFolder {
     pub config: String,
     /// JSON of the image processor's config.
     pub preprocessor: String,
-    /// The file of the weights.
+    /// Path of the weights.
     pub weights: PathBuf,
-    /// The folder.
+    /// Folder of the model.
     pub root: PathBuf,
 }
 
 /// Finds the configs and the weights of an image model.
 ///
 /// # Errors
-/// If a part is missing or unreadable, or a config is no JSON object.
+/// If a part is missing or unreadable, or a config is not a JSON object.
 pub fn open_model(root: &Path) -> Result<ModelFolder, LayoutError> {
     check_folder(root, MODEL)?;
     let (config, _) = read_config(&part(root, &[CONFIG])?)?;
@@ -40,7 +40,7 @@ fn part(root: &Path, names: &[&str]) -> Result<PathBuf, LayoutError> {
     first_file(root, names).ok_or_else(|| {
         let split = names.iter().any(|name| root.join(format!("{name}.index.json")).is_file());
         let hint = if split {
-            "; hint: weights split over several files are not read, save them as one"
+            "; hint: weights split over several files are not supported, save them as one file"
         } else {
             ""
         };

@@ -1,9 +1,9 @@
-//! Pickles as data: the opcodes that `torch.save` writes, and nothing that runs.
+//! Parses pickles as data: supports the opcodes that `torch.save` writes and never runs code.
 //!
-//! A pickle is a program for a small stack machine, and Python's machine may call any function.
-//! This one builds plain values only. It knows the few names that tensors, and single numbers of
-//! numpy's, are described with; any other name is refused before anything is done with it. Every length is checked against the
-//! bytes at hand, and depth, count and size have limits, so no file can exhaust the process.
+//! A pickle is a program for a small stack machine. Python's machine can call any function; this one
+//! builds only plain values. It accepts the few names that describe tensors and numpy scalars, and
+//! rejects any other name before using it. Every length is checked against the remaining bytes, and
+//! depth, count and size have limits, so a file cannot exhaust the process.
 //!
 //! Sources: CPython's `pickletools.py` for the opcodes; PyTorch 2.11, `torch/_utils.py`
 //! (`_rebuild_tensor_v2`, `_rebuild_parameter`) and `torch/serialization.py` (`persistent_id`).

@@ -1,4 +1,4 @@
-//! Resolving a name to a folder: a path, or a repository on the Hub.
+//! Resolves a name, which is a path or a repository on the Hub, to a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -9,42 +9,40 @@ use crate::names::{is_file_name, is_repository_name};
 /// Errors from resolving a name.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// There is no such folder, and the name is not one that a repository could have.
+    /// The folder does not exist, and the name is not a valid repository name.
     #[error(
         "checkpoint `{name}`: expected a folder or a repository such as `google/ddpm-church-256`, \
          found {found}"
     )]
     NoFolder {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
         /// What was found instead.
         found: &'static str,
     },
-    /// There is no such file, and the name is not one that a file of a repository could have.
+    /// The file does not exist, and the name is not a valid name of a file in a repository.
     #[error("`{name}`: expected a file, or one on the hub as `owner/name/file`, found {found}")]
     NoFile {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
         /// What was found instead.
         found: &'static str,
     },
-    /// There is no such folder, and the Hub could not give a repository of that name.
-    #[error(
-        "checkpoint `{name}`: there is no such folder, and the hub could not give it: {source}"
-    )]
+    /// The folder does not exist, and the Hub could not deliver a repository of that name.
+    #[error("checkpoint `{name}`: no such folder, and fetching it from the hub failed: {source}")]
     Hub {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// What the Hub said.
+        /// The Hub's error.
         source: Box<HubError>,
     },
 }
 
-/// Finds the folder of a pipeline. An existing folder takes precedence; a name such as `owner/name` is
-/// fetched from the Hub that the environment names, with a line to `progress` for each file.
+/// Returns the folder of a pipeline. An existing folder takes precedence; otherwise `owner/name` is
+/// fetched from the Hub (see [`Hub::from_env`]), with a line to `progress` for each file.
 ///
 /// # Errors
-/// If there is no such folder and no such repository, or it cannot be fetched.
+/// If neither the folder nor the repository exists, or fetching fails.
 pub fn resolve(
     name_or_path: &str,
     progress: &mut dyn FnMut(&str),
@@ -52,18 +50,18 @@ pub fn resolve(
     resolve_by(name_or_path, &mut |hub| hub.fetch_pipeline(name_or_path, None, progress))
 }
 
-/// A model's folder or a file, and the commit that it was fetched from.
+/// The location of a model's folder or of a file, and the commit that it was fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// The folder or the file.
+    /// Path of the folder or file.
     pub path: PathBuf,
-    /// The commit of the Hub, 40 hexadecimal digits; `None` for a local path.
+    /// Commit on the Hub, 40 hexadecimal digits; `None` for a local path.
     pub revision: Option<String>,
 }
 
-/// Finds the folder of an image model of transformers. An existing folder takes precedence; a name such
-/// as `owner/name`, or any name with a `revision`, is fetched from the Hub that the environment names,
-/// with a line to `progress` for each file.
+/// Returns the folder of a transformers image model. An existing folder takes precedence unless a
+/// `revision` is given; otherwise `owner/name` is fetched from the Hub, with a line to `progress` for
+/// each file.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -80,7 +78,7 @@ pub fn resolve_model(
     }
 }
 
-/// Finds the folder that holds the `config.json` of an image model, without fetching its weights.
+/// Returns the folder of an image model's `config.json`, without fetching the weights.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -96,11 +94,11 @@ pub fn locate_model_config(
     Ok(Located { path: folder, revision })
 }
 
-/// Finds one file. An existing file takes precedence unless a `revision` is given; `owner/name/FILE`
-/// is fetched from the Hub that the environment names.
+/// Returns one file. An existing file takes precedence unless a `revision` is given; otherwise
+/// `owner/name/FILE` is fetched from the Hub.
 ///
 /// # Errors
-/// When neither such a file nor a repository that has it exists.
+/// If the file exists neither locally nor on the Hub, or fetching fails.
 pub fn locate_file(
     name_or_path: &str,
     revision: Option<&str>,
@@ -126,7 +124,7 @@ pub fn locate_file(
     Ok(Located { revision: snapshot.and_then(commit_of), path })
 }
 
-/// The commit of a snapshot's folder in the cache, which is its name.
+/// Returns the commit of a snapshot in the cache, which is the name of its folder.
 fn commit_of(snapshot: &Path) -> Option<String> {
     Some(snapshot.file_name()?.to_str()?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Saving a pipeline in the layout that `DDPMPipeline.from_pretrained` opens.
+//! Saves a pipeline in the layout that `DDPMPipeline.from_pretrained` loads.
 //!
 //! Source: diffusers 0.35, `pipelines/pipeline_utils.py` (`save_pretrained`).
 
@@ -14,20 +14,20 @@ use crate::layout::{CONFIG, MODEL_INDEX, SCHEDULER_CONFIG, WEIGHTS_SAFETENSORS};
 use crate::write_error::WriteError;
 use crate::writer::write_tensors;
 
-/// The version of diffusers whose layout is written.
+/// The diffusers version of the written layout.
 const DIFFUSERS_VERSION: &str = "0.35.0";
 
-/// What [`save_pipeline`] writes.
+/// The input of [`save_pipeline`].
 #[derive(Debug, Clone, Copy)]
 pub struct PipelineToSave<'a> {
     /// JSON of the `UNet2DModel`.
     pub unet_config: &'a str,
     /// JSON of the scheduler; its `_class_name` goes into the index, `DDPMScheduler` by default.
     pub scheduler_config: &'a str,
-    /// Weights of the UNet, named as diffusers names them.
+    /// Weights of the UNet, under diffusers' names.
     pub tensors: &'a [(String, Tensor)],
-    /// Metadata of the safetensors file; `format` is set to `pt` where it is missing, since
-    /// readers of PyTorch checkpoints ask for it.
+    /// Metadata of the safetensors file. A missing `format` is set to `pt`, because readers of PyTorch
+    /// checkpoints require it.
     pub metadata: &'a BTreeMap<String, String>,
 }
 
@@ -57,7 +57,7 @@ pub fn save_pipeline(root: &Path, pipeline: &PipelineToSave<'_>) -> Result<(), W
     write_tensors(&unet.join(WEIGHTS_SAFETENSORS), pipeline.tensors, &metadata)
 }
 
-/// Writes a config as it is, after a check, and returns the class that it names.
+/// Checks that a config is a JSON object, writes it unchanged, and returns the class that it names.
 fn write_config(path: &Path, text: &str) -> Result<Option<String>, WriteError> {
     let config: serde_json::Map<String, Value> = serde_json::from_str(text)
         .map_err(|source| WriteError::Json { path: path.into(), source })?;

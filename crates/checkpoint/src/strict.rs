@@ -1,4 +1,4 @@
-//! Strict loading: a file fits the targets exactly, or nothing is copied.
+//! Strict loading: a file must match the targets exactly, otherwise nothing is copied.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -8,19 +8,19 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::tensors::{TensorFile, TensorFileError, TensorInfo};
 
-/// Names of one kind that a message spells out; the fields of [`LoadMismatch`] have all.
+/// Maximum of listed names per kind of mismatch in a message; [`LoadMismatch`] has all names.
 const MOST_NAMES: usize = 32;
 
-/// Why a file was not loaded.
+/// Errors from loading a file.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file does not fit; nothing was copied.
+    /// The file does not match the targets; nothing was copied.
     #[error("{0}")]
     Mismatch(Box<LoadMismatch>),
     /// The file could not be read.
     #[error(transparent)]
     Read(#[from] TensorFileError),
-    /// libtorch refused to copy.
+    /// libtorch could not copy a tensor.
     #[error("could not copy into `{tensor}`: {source}")]
     Copy {
         /// The target.
@@ -30,21 +30,20 @@ pub enum LoadError {
     },
 }
 
-/// Everything about a file that does not fit its targets. Names are those of the targets, except
-/// for what the file has beyond them.
+/// All differences between a file and its targets. Names are target names, except in `extra`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadMismatch {
     /// The file.
     pub path: PathBuf,
-    /// Targets that the file has no tensor for.
+    /// Targets without a tensor in the file.
     pub missing: Vec<String>,
-    /// Tensors that no target asks for, by their name in the file.
+    /// Tensors without a target, by their name in the file.
     pub extra: Vec<String>,
-    /// Tensors of another shape, and both shapes.
+    /// Tensors with the wrong shape, with both shapes.
     pub misshapen: Vec<String>,
-    /// Tensors of another type, and both types.
+    /// Tensors with the wrong type, with both types.
     pub mistyped: Vec<String>,
-    /// Tensors with a value that is infinite or no number.
+    /// Tensors with an infinite or NaN value.
     pub non_finite: Vec<String>,
 }
 
@@ -85,15 +84,14 @@ impl Display for LoadMismatch {
     }
 }
 
-/// Copies every tensor of `file` into the target that `rename` gives its name to.
+/// Copies every tensor of `file` into the target whose name `rename` returns.
 ///
-/// Targets may lie on any device and have any strides; they keep both. A floating target takes
-/// f16, bf16, f32 and f64 and keeps its own type; any other target takes its own type only. No
-/// gradient is recorded.
+/// Targets keep their device, strides and type. A floating-point target accepts f16, bf16, f32 and f64;
+/// any other target accepts only its own type. Gradients are not recorded.
 ///
 /// # Errors
-/// [`LoadError::Mismatch`] lists every missing, extra, misshapen, mistyped and non-finite tensor
-/// at once, and nothing was copied. A tensor that two names of the file are renamed to is extra.
+/// [`LoadError::Mismatch`] lists every missing, extra, misshapen, mistyped and non-finite tensor at
+/// once, and nothing is copied. If two tensors have the same target, the second is extra.
 pub fn load_into(
     file: &TensorFile,
     targets: &[(String, Tensor)],
@@ -102,11 +100,11 @@ pub fn load_into(
     load_part_into(file, targets, &|name| Some(rename(name)))
 }
 
-/// [`load_into`] for a network that is a part of the file's: a name that `rename` gives none for is
-/// passed over, everything else has to fit.
+/// Like [`load_into`], for a network that is only a part of the file: ignores the names for which
+/// `rename` returns `None`.
 ///
 /// # Errors
-/// As [`load_into`].
+/// See [`load_into`].
 pub fn load_part_into(
     file: &TensorFile,
     targets: &[(String, Tensor)],
@@ -125,7 +123,7 @@ pub fn load_part_into(
     Ok(())
 }
 
-/// The file's tensors by target name, and what does not fit.
+/// Returns the file's tensors by target name, and all mismatches.
 fn compare<'a>(
     file: &'a TensorFile,
     targets: &[(String, Tensor)],
@@ -177,9 +175,8 @@ fn is_floating(kind: Kind) -> bool {
     matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double)
 }
 
-/// The present name of a tensor of an attention block that was saved under an old one: `query`,
-/// `key`, `value` and `proj_attn` became `to_q`, `to_k`, `to_v` and `to_out.0`. Other names are
-/// returned as they are.
+/// Returns the current name of an attention tensor: the deprecated `query`, `key`, `value` and
+/// `proj_attn` become `to_q`, `to_k`, `to_v` and `to_out.0`. Other names are returned unchanged.
 ///
 /// Source: diffusers 0.35, `models/modeling_utils.py` (`_convert_deprecated_attention_blocks`).
 pub fn modern_attention_name(name: &str) -> String {
@@ -200,7 +197,7 @@ mod tests {
     use super::modern_attention_name;
 
     #[test]
-    fn old_attention_names_become_new_ones() {
+    fn renames_deprecated_attention_tensors() {
         let cases = [
             ("mid_block.attentions.0.query.weight", "mid_block.attentions.0.to_q.weight"),
             ("mid_block.attentions.0.key.bias", "mid_block.attentions.0.to_k.bias"),

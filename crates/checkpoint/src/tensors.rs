@@ -1,9 +1,8 @@
-//! A file of named tensors, read one tensor at a time.
+//! Reads files of named tensors, one tensor at a time.
 //!
-//! The content decides the format: safetensors, or the zip archive that `torch.save` writes.
-//! Opening reads the names, shapes and offsets and checks all of them against the length of the
-//! file. The values stay on disk until [`TensorFile::read`] reads them, so loading a model does not
-//! need a second copy of the whole file.
+//! The format is detected from the content: safetensors, or the zip archive of `torch.save`. Opening
+//! reads names, shapes and offsets and checks them against the length of the file. The values stay on
+//! disk until [`TensorFile::read`], so loading a model does not need a second copy of the whole file.
 
 mod archive;
 mod contents;
@@ -24,12 +23,12 @@ pub use error::TensorFileError;
 pub use span::TensorInfo;
 use span::{Span, SpanError};
 
-/// The start of a pickle that `torch.save` wrote before PyTorch 1.6: protocol 2 and the ten-byte
+/// The first bytes of a pickle that `torch.save` wrote before PyTorch 1.6: protocol 2 and the ten-byte
 /// magic number 0x1950a86a20f9469cfc6c.
 const LEGACY_MAGIC: [u8; 14] =
     [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// An opened file of tensors. Reading takes `&self`, so threads may share one.
+/// An open file of tensors. Reading takes `&self`, so threads can share it.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
@@ -42,12 +41,11 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Opens a safetensors file or a torch zip archive (`.bin`, `.pt`, `.pth`), told by content.
+    /// Opens a safetensors file or a torch zip archive (`.bin`, `.pt`, `.pth`), detected by content.
     ///
     /// # Errors
-    /// If the file cannot be read, is of another format, is shorter or longer than it says, has
-    /// tensors outside its bounds or of a type that is not read, or is a pickle that asks for
-    /// anything but tensors.
+    /// If the file cannot be read, has another format, does not have the length that its header states,
+    /// has tensors outside its bounds or of an unsupported type, or is a pickle that calls code.
     pub fn open(path: &Path) -> Result<Self, TensorFileError> {
         let io = |source| TensorFileError::Io { path: path.into(), source };
         let file = File::open(path).map_err(io)?;
@@ -62,47 +60,46 @@ impl TensorFile {
         Ok(Self { path: path.into(), file, infos, spans, order, metadata, scalars })
     }
 
-    /// The path that the file was opened by.
+    /// Returns the path that the file was opened with.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Every tensor in the file, sorted by name.
+    /// Returns every tensor in the file, sorted by name.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.infos
     }
 
-    /// The tensors' names in the order of a pickle's dictionaries, which for a state dict is the order
-    /// of the model's parameters; empty for safetensors, whose order says nothing.
+    /// Returns the tensors' names in the order of a pickle's dictionaries. For a state dict this is the
+    /// order of the model's parameters. Empty for safetensors, whose order has no meaning.
     pub fn order(&self) -> &[String] {
         &self.order
     }
 
-    /// The `__metadata__` of a safetensors file; empty for a pickle.
+    /// Returns the `__metadata__` of a safetensors file; empty for a pickle.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// The numbers and texts that a pickle holds beside its tensors, by dotted name; empty for
-    /// safetensors.
+    /// Returns a pickle's numbers and strings by dotted name; empty for safetensors.
     pub fn scalars(&self) -> &BTreeMap<String, PickleScalar> {
         &self.scalars
     }
 
-    /// Reads one tensor: on the CPU, contiguous, in storage of its own, of the file's type.
+    /// Reads one tensor to the CPU, in the file's type, contiguous and in separate storage.
     ///
     /// # Errors
-    /// If there is no such tensor, or the file can no longer be read.
+    /// If the tensor does not exist, or the file can no longer be read.
     pub fn read(&self, name: &str) -> Result<Tensor, TensorFileError> {
         let at = self.position(name)?;
         let tensor = self.spans[at].read(&self.file, &self.infos[at]);
         tensor.map_err(|error| self.span_error(name, error))
     }
 
-    /// Returns whether every value of a tensor is finite, without making the tensor.
+    /// Returns whether every value of a tensor is finite, without creating the tensor.
     ///
     /// # Errors
-    /// If there is no such tensor, or the file can no longer be read.
+    /// If the tensor does not exist, or the file can no longer be read.
     pub fn is_finite(&self, name: &str) -> Result<bool, TensorFileError> {
         let at = self.position(name)?;
         let finite = self.spans[at].is_finite(&self.file, &self.infos[at]);
@@ -145,7 +142,7 @@ fn parse(path: &Path, file: &File, length: u64) -> Result<Contents, TensorFileEr
 fn describe(start: &[u8]) -> String {
     match start {
         [] => "an empty file".to_owned(),
-        [0x80, 2..=5, ..] => "a plain pickle, which is not read".to_owned(),
+        [0x80, 2..=5, ..] => "a plain pickle, which is not supported".to_owned(),
         _ if start.starts_with(b"version https:") => {
             "a Git LFS pointer; hint: fetch the real file with `git lfs pull`".to_owned()
         }

@@ -1,4 +1,4 @@
-//! Unpacking a checkpoint that is embedded in a program.
+//! Unpacks a checkpoint that is embedded in a program.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub enum UnpackError {
     /// The temporary folder could not be created.
     #[error("could not create a temporary folder: {0}")]
     Folder(#[source] io::Error),
-    /// A file could not be written there.
+    /// A file could not be written to the temporary folder.
     #[error("could not write {}: {source}", path.display())]
     File {
         /// The file.
@@ -21,7 +21,7 @@ pub enum UnpackError {
     },
 }
 
-/// Writes files, each a path and its bytes, into a temporary folder, which is removed when the
+/// Writes files, given as paths and bytes, into a temporary folder. The folder is removed when the
 /// returned value is dropped.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The error of writing tensors and pipelines.
+//! Errors from writing tensors and pipelines.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ pub enum WriteError {
     /// A file or folder could not be written.
     #[error(transparent)]
     File(#[from] WriteFileError),
-    /// The safetensors format does not have the type of a tensor.
+    /// The safetensors format does not support the type of a tensor.
     #[error(
         "could not write `{}`: tensor `{tensor}`: expected f16, bf16, f32, f64, bool or an \
          integer type, found {found:?}",
@@ -22,10 +22,10 @@ pub enum WriteError {
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// Its type.
+        /// Type of the tensor.
         found: Kind,
     },
-    /// Two tensors have the same name, or one has the reserved name.
+    /// Two tensors have the same name, or a tensor has the reserved name.
     #[error("could not write `{}`: expected each name once, found `{tensor}` again", path.display())]
     Duplicate {
         /// The file.

@@ -1,7 +1,7 @@
-//! Writing safetensors, one tensor at a time, with the same bytes for the same values.
+//! Writes safetensors files, one tensor at a time. The same values always give the same bytes.
 //!
-//! Tensors stand in the order that the `safetensors` library uses (widest type first, then by
-//! name), and the metadata is sorted, which the library's own writer does not do.
+//! Tensors are in the order of the `safetensors` library (widest type first, then by name). The metadata
+//! is sorted, unlike in the library's writer.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -51,14 +51,15 @@ impl Serialize for Header<'_> {
     }
 }
 
-/// Writes `tensors` and `metadata` to a safetensors file: beside it, synced, renamed.
+/// Writes `tensors` and `metadata` to a safetensors file: to a temporary file that is synced and then
+/// renamed to `path`.
 ///
-/// Tensors may lie on any device and have any strides, channels-last among them; they are written
-/// contiguous in their own type. No more than one tensor is copied at a time.
+/// Tensors may be on any device and have any strides; they are written contiguous in their own type.
+/// Copies one tensor at a time.
 ///
 /// # Errors
-/// If a name comes twice, a type has no place in the format, a value cannot be fetched from its
-/// device, or the file cannot be written; `path` is then as it was.
+/// If a name occurs twice, the format does not support a type, a value cannot be copied from its device,
+/// or the file cannot be written. `path` is then unchanged.
 pub fn write_tensors(
     path: &Path,
     tensors: &[(String, Tensor)],
@@ -87,7 +88,7 @@ pub fn write_tensors(
     })
 }
 
-/// Orders the tensors and gives each its place.
+/// Sorts the tensors and assigns their offsets.
 fn layout<'a>(path: &Path, tensors: &'a [(String, Tensor)]) -> Result<Vec<Entry<'a>>, WriteError> {
     let mut entries = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
@@ -123,7 +124,7 @@ fn check_names(path: &Path, entries: &[Entry<'_>]) -> Result<(), WriteError> {
     }
 }
 
-/// Copies the values of a tensor of this kind into `buffer`, contiguous.
+/// Copies the values of `tensor`, whose type is `kind`, into `buffer` in contiguous order.
 pub(crate) fn fetch(tensor: &Tensor, kind: Kind, buffer: &mut Vec<u8>) -> Result<(), TchError> {
     let elements = tensor.numel();
     buffer.clear();

@@ -1,4 +1,4 @@
-//! No bytes can make the readers panic, hang or run out of memory.
+//! Checks that no input makes the readers panic, hang or run out of memory.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ fn golden(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)).unwrap()
 }
 
-/// Opens a file of these bytes and reads everything that it claims to hold.
+/// Opens a file of these bytes and reads every tensor that it declares.
 fn exercise(bytes: &[u8]) {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), bytes).unwrap();
@@ -24,7 +24,7 @@ fn exercise(bytes: &[u8]) {
     }
 }
 
-/// A zip archive with this pickle and one storage of 64 bytes.
+/// Returns a zip archive with this pickle and one storage of 64 bytes.
 fn archive(pickle: &[u8]) -> Vec<u8> {
     use std::io::{Cursor, Write};
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -43,7 +43,7 @@ fn said(pickle: &[u8]) -> String {
     TensorFile::open(file.path()).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-/// `{"w": _rebuild_tensor_v2(FloatStorage "0" of 16, offset, (size,), (stride,), ...)}`.
+/// Returns `{"w": _rebuild_tensor_v2(FloatStorage "0" of 16, offset, (size,), (stride,), ...)}`.
 fn tensor_pickle(offset: i32, size: i32, stride: i32) -> Vec<u8> {
     let mut out = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
     out.extend(b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x10tQ");
@@ -58,7 +58,7 @@ fn tensor_pickle(offset: i32, size: i32, stride: i32) -> Vec<u8> {
 }
 
 #[test]
-fn views_beyond_their_storage_are_refused() {
+fn rejects_views_beyond_their_storage() {
     assert_eq!(said(&tensor_pickle(0, 5, 3)), "");
     for (offset, size, stride) in [(1, 16, 2), (9, 4, 7), (-1, 2, 3), (0, -2, 3), (0, 2, -3)] {
         assert!(!said(&tensor_pickle(offset, size, stride)).is_empty(), "{offset} {size} {stride}");
@@ -66,14 +66,14 @@ fn views_beyond_their_storage_are_refused() {
 }
 
 #[test]
-fn a_view_that_repeats_its_storage_without_end_is_refused() {
+fn rejects_huge_views_of_a_small_storage() {
     let message = said(&tensor_pickle(7, i32::MAX, 0));
     assert!(message.contains("more than the file can hold"), "{message}");
 }
 
 #[test]
-fn dictionaries_that_share_without_end_are_refused() {
-    // Each level refers to the one below twice: 2^28 values in 300 bytes.
+fn rejects_exponentially_shared_dictionaries() {
+    // Each level refers twice to the level below: 2^28 values in 300 bytes.
     let mut pickle = b"\x80\x02}q\x00".to_vec();
     for level in 0..28_u8 {
         pickle.extend([b'}', b'q', level + 1, b'(']);
@@ -84,13 +84,13 @@ fn dictionaries_that_share_without_end_are_refused() {
 }
 
 #[test]
-fn a_list_within_itself_is_refused() {
+fn rejects_lists_that_contain_themselves() {
     let message = said(b"\x80\x02}X\x01\x00\x00\x00a]q\x00h\x00as.");
     assert!(message.contains("too many levels"), "{message}");
 }
 
 #[test]
-fn deep_nesting_is_refused() {
+fn rejects_deep_nesting() {
     let mut pickle = b"\x80\x02}X\x01\x00\x00\x00a".to_vec();
     pickle.extend(vec![b']'; 100_000]);
     pickle.extend(vec![b'a'; 99_999]);
@@ -99,7 +99,7 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn globals_are_refused_in_every_spelling() {
+fn rejects_globals_in_every_encoding() {
     assert!(said(b"\x80\x02cos\nsystem\n.").contains("refused to run `os.system`"));
     assert!(said(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.").contains("`builtins.eval`"));
     assert!(said(b"(S'x'\nios\nsystem\n.").contains("refused pickle opcode 0x53"));

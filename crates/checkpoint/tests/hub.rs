@@ -1,4 +1,4 @@
-//! Pipelines are fetched from a Hub, verified, and found again without it.
+//! Fetches pipelines from a test Hub: download, verification, cache and offline use.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn files<const N: usize>(files: [(&str, Vec<u8>); N]) -> Files {
     files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
 
-/// A pipeline with a folder for each part.
+/// Returns the files of a pipeline with a folder for each part.
 fn folders() -> Files {
     files([
         ("model_index.json", br#"{"_class_name": "DDPMPipeline"}"#.to_vec()),
@@ -39,19 +39,19 @@ fn serve(files: Files) -> TestHub {
     TestHub::serve(REPOSITORY, files)
 }
 
-/// A Hub that serves [`folders`] and fails `times` at sending the bytes of weights.
+/// Starts a Hub that serves [`folders`] and fails the first `times` downloads of weights.
 fn failing(what: Mishap, times: usize) -> TestHub {
     let hub = serve(folders());
     hub.fault(Fault { with: "GET /storage/", after: 0, times, what });
     hub
 }
 
-/// The requests for bytes so far.
+/// Returns the requests for file contents so far.
 fn gets(hub: &TestHub) -> Vec<String> {
     hub.asked().into_iter().filter(|line| line.starts_with("GET")).collect()
 }
 
-/// The requests for bytes of large storage so far.
+/// Returns the requests to large storage so far.
 fn downloads(hub: &TestHub) -> Vec<String> {
     hub.asked().into_iter().filter(|line| line.starts_with("GET /storage/")).collect()
 }
@@ -124,13 +124,13 @@ fn follows_a_renamed_repository() {
 }
 
 #[test]
-fn errors_name_what_is_missing() {
+fn errors_name_the_missing_repository_revision_or_file() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), serve(folders()));
     let client = Hub::new(settings(&hub, cache.path())).unwrap();
     let said = |name: &str, revision| {
         client.fetch_pipeline(name, revision, &mut |_| {}).unwrap_err().to_string()
     };
-    assert!(said("nobody/nothing", None).contains("no repository `nobody/nothing`"));
+    assert!(said("nobody/nothing", None).contains("repository `nobody/nothing` not found"));
     assert!(said(REPOSITORY, Some("v9")).contains("no revision `v9`"));
     assert!(said("../../etc", None).contains("expected a repository"));
     assert!(said(REPOSITORY, Some("../x")).contains("expected a repository"));
@@ -142,7 +142,7 @@ fn errors_name_what_is_missing() {
 }
 
 #[test]
-fn sends_the_token_to_the_hub_and_not_to_storage() {
+fn sends_the_token_to_the_hub_but_not_to_storage() {
     let hub = TestHub::gated(REPOSITORY, folders(), "hf_right");
     let cache = tempfile::tempdir().unwrap();
     let mut with = settings(&hub, cache.path());
@@ -152,13 +152,13 @@ fn sends_the_token_to_the_hub_and_not_to_storage() {
     let error = fetch(with.clone()).unwrap_err().to_string();
     assert!(error.contains("the token in HF_TOKEN") && !error.contains("hf_wrong"), "{error}");
     with.token = Some("hf_right".to_owned());
-    // Storage is another host and refuses requests with a token.
+    // Storage is on another host and rejects requests that carry a token.
     fetch(with).unwrap();
     assert_eq!(downloads(&hub).len(), 1);
 }
 
 #[test]
-fn resumes_a_broken_download_where_it_stopped() {
+fn resumes_an_interrupted_download() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), failing(Mishap::Cut, 2));
     let opened = open_pipeline(&fetch(settings(&hub, cache.path())).unwrap()).unwrap();
     assert_eq!(fs::read(opened.weights).unwrap(), weights());
@@ -169,7 +169,7 @@ fn resumes_a_broken_download_where_it_stopped() {
 
 #[test]
 fn does_not_use_an_incomplete_download() {
-    // The half of one byte is nothing, so the last attempts make no progress.
+    // Each attempt sends half of the remaining bytes; half of one byte is 0, so progress stops.
     let mut short = folders();
     short.insert("unet/diffusion_pytorch_model.safetensors".to_owned(), vec![7; 3]);
     let (cache, hub) = (tempfile::tempdir().unwrap(), serve(short));
@@ -210,7 +210,7 @@ fn uses_the_cache_without_a_network() {
 }
 
 #[test]
-fn gives_up_on_a_hub_that_does_not_answer() {
+fn gives_up_on_a_hub_that_does_not_respond() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), serve(folders()));
     hub.fault(Fault { with: "", after: 0, times: usize::MAX, what: Mishap::Stall });
     let begun = Instant::now();
@@ -235,7 +235,7 @@ fn concurrent_fetches_download_each_file_once() {
 }
 
 #[test]
-fn error_names_a_name_that_is_neither_folder_nor_repository() {
+fn rejects_names_that_are_neither_folder_nor_repository() {
     let error = resolve("./no/such/folder", &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("`./no/such/folder`: expected a folder or a repository"), "{error}");
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Both layouts are found, and what is not a pipeline is called by name.
+//! Opens both layouts of a pipeline, and rejects other folders with an error that names the reason.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn said(files: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn parts_in_folders_are_found_and_safetensors_preferred() {
+fn opens_parts_in_folders_and_prefers_safetensors() {
     let folder = folder(&[
         ("model_index.json", r#"{"_class_name": "DDIMPipeline"}"#),
         ("unet/config.json", UNET),
@@ -38,7 +38,7 @@ fn parts_in_folders_are_found_and_safetensors_preferred() {
 }
 
 #[test]
-fn parts_at_the_root_are_found() {
+fn opens_parts_at_the_root() {
     let folder = folder(&[
         ("config.json", "{}"),
         ("diffusion_pytorch_model.bin", ""),
@@ -50,7 +50,7 @@ fn parts_at_the_root_are_found() {
 }
 
 #[test]
-fn other_pipelines_are_refused_by_name() {
+fn rejects_other_pipelines_and_names_their_class() {
     let stable = ("model_index.json", r#"{"_class_name": "StableDiffusionPipeline"}"#);
     let rest = [("scheduler_config.json", "{}"), ("diffusion_pytorch_model.bin", "")];
     let conditional = ("config.json", r#"{"_class_name": "UNet2DConditionModel"}"#);
@@ -62,7 +62,7 @@ fn other_pipelines_are_refused_by_name() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn errors_name_the_missing_file() {
     let config = ("unet/config.json", UNET);
     let scheduler = ("scheduler/scheduler_config.json", "{}");
     assert!(said(&[]).contains("expected `unet/config.json` or `config.json`"));

@@ -1,4 +1,4 @@
-//! Loading is strict: a file fits exactly, or one error lists everything and nothing is copied.
+//! Strict loading: a file matches exactly, or one error lists every mismatch and nothing is copied.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ fn ramp(size: &[i64]) -> Tensor {
 }
 
 #[test]
-fn kinds_are_converted_and_strides_kept() {
+fn converts_types_and_keeps_strides() {
     let folder = tempfile::tempdir().unwrap();
     let source = file(
         &folder,
@@ -49,7 +49,7 @@ fn kinds_are_converted_and_strides_kept() {
 }
 
 #[test]
-fn everything_that_does_not_fit_is_in_one_error_and_nothing_is_copied() {
+fn reports_all_mismatches_in_one_error_and_copies_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let nan = Tensor::from_slice(&[1.0_f32, f32::NAN]);
     let source = file(
@@ -86,7 +86,7 @@ fn everything_that_does_not_fit_is_in_one_error_and_nothing_is_copied() {
 }
 
 #[test]
-fn only_a_non_finite_value_is_enough_to_copy_nothing() {
+fn one_non_finite_value_prevents_all_copies() {
     let folder = tempfile::tempdir().unwrap();
     let bad = Tensor::from_slice(&[f32::INFINITY]);
     let source = file(&folder, &[("a", ramp(&[2])), ("b", bad)]);
@@ -98,7 +98,7 @@ fn only_a_non_finite_value_is_enough_to_copy_nothing() {
 }
 
 #[test]
-fn two_names_for_one_target_are_not_guessed_about() {
+fn rejects_two_tensors_for_one_target() {
     let folder = tempfile::tempdir().unwrap();
     let source = file(
         &folder,

@@ -1,4 +1,4 @@
-//! Image models in transformers' layout, and single files: opened in folders, fetched from a Hub.
+//! Opens image models in transformers' layout and single files, from folders and from a test Hub.
 
 #![allow(clippy::unwrap_used)]
 
@@ -35,7 +35,7 @@ fn offline(cache: &Path) -> Hub {
 }
 
 #[test]
-fn a_model_is_fetched_whole_and_found_again_without_the_hub() {
+fn fetches_a_complete_model_and_reuses_it_offline() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&FILES));
     let folder = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
     assert!(folder.ends_with(Path::new("snapshots").join(hub.head("owner/model", "main"))));
@@ -50,7 +50,7 @@ fn a_model_is_fetched_whole_and_found_again_without_the_hub() {
 }
 
 #[test]
-fn one_file_is_fetched_alone() {
+fn fetches_a_single_file() {
     let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&[("a/head.pth", "head")]));
     let client = client(&hub, cache.path());
     let path = client.fetch_one("owner/model", "a/head.pth", None, &mut |_| {}).unwrap();
@@ -61,11 +61,11 @@ fn one_file_is_fetched_alone() {
         offline(cache.path()).fetch_one("owner/model", "a/head.pth", None, &mut |_| {}).unwrap();
     assert_eq!(path_again, path);
     let found = offline(cache.path()).fetch_model("owner/model", None, &mut |_| {});
-    assert!(matches!(found, Err(HubError::Offline { .. })), "one file is no model");
+    assert!(matches!(found, Err(HubError::Offline { .. })), "one file is not a complete model");
 }
 
 #[test]
-fn a_part_that_is_missing_is_named() {
+fn errors_name_the_missing_part() {
     for gone in ["config.json", "preprocessor_config.json", "pytorch_model.bin"] {
         let left: Vec<_> = FILES.into_iter().filter(|(name, _)| *name != gone).collect();
         let folder = tempfile::tempdir().unwrap();
@@ -73,7 +73,7 @@ fn a_part_that_is_missing_is_named() {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let found = open_model(folder.path()).unwrap_err().to_string();
-        assert!(found.contains("is no transformers image model"), "{found}");
+        assert!(found.contains("is not a transformers image model"), "{found}");
         assert!(found.contains(gone), "{found}");
         let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&left));
         let fetched = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {});
@@ -83,7 +83,7 @@ fn a_part_that_is_missing_is_named() {
 }
 
 #[test]
-fn folders_and_files_that_are_there_win_and_other_names_are_refused() {
+fn prefers_existing_folders_and_files_and_rejects_invalid_names() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("head.pth");
     fs::write(&file, "head").unwrap();

@@ -1,4 +1,4 @@
-//! Files that PyTorch and safetensors wrote are read with the same values.
+//! Reads files written by PyTorch and safetensors, and compares the values.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +17,7 @@ fn same(left: &Tensor, right: &Tensor) -> bool {
 }
 
 #[test]
-fn every_kind_and_stride_of_a_pickle_is_read_as_pytorch_has_it() {
+fn reads_every_type_and_stride_of_a_pickle() {
     let expected = TensorFile::open(&golden("state.safetensors")).unwrap();
     assert_eq!(expected.metadata().get("format").map(String::as_str), Some("pt"));
     for name in
@@ -38,7 +38,7 @@ fn every_kind_and_stride_of_a_pickle_is_read_as_pytorch_has_it() {
 }
 
 #[test]
-fn nested_dictionaries_get_dotted_names_and_scalars_stay_readable() {
+fn flattens_nested_dictionaries_and_reads_scalars() {
     let file = TensorFile::open(&golden("nested.pth")).unwrap();
     let weight = file.read("model_state_dict.0.weight").unwrap();
     assert_eq!(Vec::<f32>::try_from(weight.flatten(0, -1)).unwrap(), [0., 1., 2., 3., 4., 5.]);
@@ -56,7 +56,7 @@ fn nested_dictionaries_get_dotted_names_and_scalars_stay_readable() {
 }
 
 #[test]
-fn a_pickle_that_calls_code_is_refused_by_name_and_not_run() {
+fn rejects_pickles_that_call_code_without_running_them() {
     let error = TensorFile::open(&golden("malicious.pth")).unwrap_err();
     let TensorFileError::Pickle { source: PickleError::RefusedGlobal { name }, .. } = &error else {
         panic!("{error}");
@@ -67,7 +67,7 @@ fn a_pickle_that_calls_code_is_refused_by_name_and_not_run() {
 }
 
 #[test]
-fn other_formats_are_refused_by_name() {
+fn rejects_other_formats_and_names_them() {
     let said = |name: &str| TensorFile::open(&golden(name)).unwrap_err().to_string();
     assert!(said("legacy.bin").contains("found a legacy torch pickle; hint:"));
     assert!(said("bare-tensor.pth").contains("expected a dictionary of tensors"));
@@ -79,7 +79,7 @@ fn other_formats_are_refused_by_name() {
 }
 
 #[test]
-fn a_file_cut_anywhere_gives_an_error() {
+fn rejects_truncated_files() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["state.bin", "state.safetensors", "nested.pth"] {
         let whole = std::fs::read(golden(name)).unwrap();
@@ -96,7 +96,7 @@ fn a_file_cut_anywhere_gives_an_error() {
 }
 
 #[test]
-fn a_longer_file_is_not_the_file_that_was_written() {
+fn rejects_files_longer_than_their_header_states() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.safetensors");
     let mut bytes = std::fs::read(golden("state.safetensors")).unwrap();
@@ -107,7 +107,7 @@ fn a_longer_file_is_not_the_file_that_was_written() {
 }
 
 #[test]
-fn a_type_that_is_not_read_is_named() {
+fn error_names_an_unsupported_type() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd.safetensors");
     let json = br#"{"w":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}}  "#;
@@ -120,7 +120,7 @@ fn a_type_that_is_not_read_is_named() {
 }
 
 #[test]
-fn finiteness_is_told_for_every_floating_kind() {
+fn detects_non_finite_values_of_every_floating_point_type() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.safetensors");
     let kinds = [Kind::Float, Kind::Half, Kind::BFloat16, Kind::Double];
@@ -150,7 +150,7 @@ fn finiteness_is_told_for_every_floating_kind() {
 }
 
 #[test]
-fn a_name_that_is_not_there_is_named() {
+fn error_names_a_missing_tensor() {
     let file = TensorFile::open(&golden("state.safetensors")).unwrap();
     assert!(file.read("nothing").unwrap_err().to_string().contains("has no tensor `nothing`"));
 }

@@ -1,4 +1,4 @@
-//! Files of tensors and pipelines are written with the same bytes for the same values.
+//! Writes files of tensors and pipelines; the same values give the same bytes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ fn sample() -> Vec<(String, Tensor)> {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn reads_back_written_tensors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.safetensors");
     let metadata = BTreeMap::from([("k".to_owned(), "v \"quoted\"".to_owned())]);
@@ -50,7 +50,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn bytes_do_not_depend_on_order_or_strides_and_are_those_of_the_library() {
+fn bytes_equal_those_of_the_library_for_any_order_and_strides() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     let metadata: BTreeMap<String, String> =
@@ -74,7 +74,7 @@ fn bytes_do_not_depend_on_order_or_strides_and_are_those_of_the_library() {
 }
 
 #[test]
-fn names_come_once_and_types_have_a_place() {
+fn rejects_duplicate_names_and_unsupported_types() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.safetensors");
     let twice = vec![("a".to_owned(), Tensor::from(1.0)), ("a".to_owned(), Tensor::from(2.0))];
@@ -87,7 +87,7 @@ fn names_come_once_and_types_have_a_place() {
 }
 
 #[test]
-fn a_saved_pipeline_opens_again() {
+fn opens_a_saved_pipeline() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("runs/one/checkpoints/best");
     let tensors = vec![("conv_in.weight".to_owned(), Tensor::from_slice(&[1_f32, 2.0]))];
@@ -124,7 +124,7 @@ fn pickled(tensors: Vec<(String, Tensor)>) -> PickleItem {
 }
 
 #[test]
-fn an_archive_is_read_back_with_its_order_and_the_same_bytes_every_time() {
+fn reads_back_an_archive_in_order_and_writes_reproducible_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let numbers = [0, 255, 256, -1, i64::from(i32::MAX) + 1, i64::MIN];
     let root = |tensors| {
@@ -168,5 +168,5 @@ fn an_archive_is_read_back_with_its_order_and_the_same_bytes_every_time() {
     let odd = Tensor::zeros([2], (Kind::ComplexFloat, Device::Cpu));
     let error = write_archive(&paths[0], &pickled(vec![("z".into(), odd)])).unwrap_err();
     assert!(error.to_string().contains("tensor `z`"), "{error}");
-    assert_eq!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap(), "it is as it was");
+    assert_eq!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap(), "the file is unchanged");
 }

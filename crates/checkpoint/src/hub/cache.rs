@@ -1,4 +1,4 @@
-//! The cache's layout, shared with huggingface_hub:
+//! The cache on disk, whose layout is that of huggingface_hub:
 //! `models--OWNER--NAME/{blobs/ETAG, refs/REVISION, snapshots/COMMIT/FILE -> blob}`.
 
 use std::fs::{self, File, TryLockError};
@@ -13,7 +13,7 @@ use ddpo_files::{parent, write_file};
 use crate::hub::error::HubError;
 use crate::hub::wanted::Wanted;
 
-/// Time between two looks at a lock.
+/// Interval between two attempts to take a lock.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
 /// The folder of one repository in the cache.
@@ -24,7 +24,7 @@ pub(crate) struct RepositoryCache {
 }
 
 impl RepositoryCache {
-    /// The folder of the repository `owner/name`.
+    /// Creates the cache of the repository `owner/name` in the folder `cache`.
     pub(crate) fn new(cache: &Path, repository: &str) -> Self {
         let folder = format!("models--{}", repository.replace('/', "--"));
         Self { locks: cache.join(".locks").join(&folder), root: cache.join(folder) }
@@ -34,17 +34,17 @@ impl RepositoryCache {
         &self.root
     }
 
-    /// The folder of one commit.
+    /// Returns the folder of one commit.
     pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
         self.root.join("snapshots").join(commit)
     }
 
-    /// The file of one content.
+    /// Returns the path of the content named `etag`.
     pub(crate) fn blob(&self, etag: &str) -> PathBuf {
         self.root.join("blobs").join(etag)
     }
 
-    /// The snapshot of a revision, if it is there and complete.
+    /// Returns the snapshot of a revision, if it exists and is complete.
     pub(crate) fn complete_snapshot(&self, revision: &str, wanted: Wanted<'_>) -> Option<PathBuf> {
         let commit = match fs::read_to_string(self.root.join("refs").join(revision)) {
             Ok(commit) => commit.trim().to_owned(),
@@ -53,7 +53,7 @@ impl RepositoryCache {
         Some(self.snapshot(&commit)).filter(|folder| wanted.is_complete(folder))
     }
 
-    /// Remembers which commit a revision is, once the commit's snapshot is complete.
+    /// Records the commit of a revision. Call it when the commit's snapshot is complete.
     pub(crate) fn remember(&self, revision: &str, commit: &str) -> Result<(), HubError> {
         let path = self.root.join("refs").join(revision);
         if revision == commit {
@@ -63,11 +63,11 @@ impl RepositoryCache {
         Ok(write_file(&path, commit.as_bytes())?)
     }
 
-    /// Makes `file` of a snapshot point to its content.
+    /// Links `file` of a snapshot to its content.
     pub(crate) fn link(&self, commit: &str, file: &str, etag: &str) -> Result<(), HubError> {
         let path = self.snapshot(commit).join(file);
         make_folder(parent(&path))?;
-        // From `snapshots/COMMIT/` two levels up, and one more for each folder of the file.
+        // Two levels up from `snapshots/COMMIT/`, and one more for each folder in `file`.
         let up = "../".repeat(2 + file.matches('/').count());
         let target = PathBuf::from(format!("{up}blobs/{etag}"));
         if fs::read_link(&path).is_ok_and(|present| present == target) {
@@ -80,8 +80,8 @@ impl RepositoryCache {
         .map_err(|source| HubError::Io { path, source })
     }
 
-    /// Waits until no other process fetches this content, and keeps others out until the returned
-    /// file is dropped.
+    /// Takes the lock of this content, waiting for other processes. Dropping the returned file releases
+    /// the lock.
     pub(crate) fn lock(
         &self,
         etag: &str,

@@ -1,4 +1,4 @@
-//! Asking the Hub over HTTP: what a file is, and its bytes from an offset.
+//! HTTP requests to the Hub: metadata of a file, and its bytes from an offset.
 //!
 //! Source: huggingface_hub 1.x, `file_download.py` (`get_hf_file_metadata`).
 
@@ -14,17 +14,17 @@ use ureq::{Agent, Body};
 use crate::hub::error::{Failure, HubError};
 use crate::hub::settings::HubSettings;
 
-/// Redirects that are followed for one request.
+/// Maximum of redirects to follow for one request.
 const MAX_REDIRECTS: u32 = 5;
 
-/// What the Hub says of a file before it is fetched.
+/// The metadata of a file on the Hub.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Remote {
-    /// Commit that the revision stands for.
+    /// Commit of the requested revision.
     pub(crate) commit: String,
-    /// Name of the content: its SHA-256 for large files.
+    /// Identifier of the content: its SHA-256 for large files.
     pub(crate) etag: String,
-    /// Length in bytes, where the Hub tells it.
+    /// Length in bytes, if the Hub reports it.
     pub(crate) size: Option<u64>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Remote {
 pub(crate) struct Client {
     endpoint: String,
     token: Option<String>,
-    /// Follows no redirects: the answer of the Hub itself is wanted.
+    /// Does not follow redirects, because the Hub's own response has the metadata.
     asking: Agent,
     fetching: Agent,
 }
@@ -55,18 +55,18 @@ impl Client {
         })
     }
 
-    /// Asks for the Hub's first page: any answer will do.
+    /// Requests the Hub's home page; any response is a success.
     pub(crate) fn reach(&self) -> Result<(), String> {
         self.asking.head(&self.endpoint).call().map(drop).map_err(|error| error.to_string())
     }
 
-    /// The address of a file.
+    /// Returns the URL of a file.
     pub(crate) fn url(&self, repository: &str, revision: &str, file: &str) -> String {
         let revision = revision.replace('/', "%2F");
         format!("{}/{repository}/resolve/{revision}/{file}", self.endpoint)
     }
 
-    /// Asks what a file is.
+    /// Requests the metadata of a file.
     pub(crate) fn ask(&self, url: &str) -> Result<Remote, Failure> {
         let mut url = url.to_owned();
         for _ in 0..=MAX_REDIRECTS {
@@ -80,7 +80,7 @@ impl Client {
                 check_status(&response)?;
                 return remote(response.headers(), true);
             }
-            // A file in large storage is redirected there, and this answer already describes it.
+            // A redirect to large storage already has the metadata.
             if response.headers().contains_key("x-linked-etag") {
                 return remote(response.headers(), false);
             }
@@ -89,7 +89,7 @@ impl Client {
         Err(Failure::Protocol(format!("more than {MAX_REDIRECTS} redirects")))
     }
 
-    /// Asks for the bytes of a file from an offset on.
+    /// Requests the bytes of a file from offset `from` on.
     pub(crate) fn fetch(&self, url: &str, from: u64) -> Result<Response<Body>, Failure> {
         let mut request = self.fetching.get(url);
         if let Some(token) = &self.token {
@@ -103,10 +103,10 @@ impl Client {
         Ok(response)
     }
 
-    /// Where a renamed repository is now: only a place on the same host may see the token.
+    /// Returns the new URL of a renamed repository. Rejects other hosts, which must not see the token.
     fn moved_to(&self, url: &str, location: Option<&str>) -> Result<String, Failure> {
         let location = location.unwrap_or_default();
-        let base: Uri = url.parse().map_err(|_| Failure::Protocol("a bad address".to_owned()))?;
+        let base: Uri = url.parse().map_err(|_| Failure::Protocol("an invalid URL".to_owned()))?;
         let origin = format!(
             "{}://{}",
             base.scheme_str().unwrap_or_default(),
@@ -122,13 +122,13 @@ impl Client {
     }
 }
 
-/// What all requests to a Hub have in common: patience, certificates, and a name.
+/// Returns the configuration of all requests to a Hub: timeouts, certificates and user agent.
 pub(crate) fn base_config(settings: &HubSettings) -> Result<ConfigBuilder<AgentScope>, HubError> {
     let patience = Some(settings.patience);
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .user_agent(concat!("ddpo/", env!("CARGO_PKG_VERSION")))
-        // Lengths are those of the file and not of a compressed transfer.
+        // Content lengths must be those of the file, not of a compressed transfer.
         .accept_encoding("identity")
         .timeout_resolve(patience)
         .timeout_connect(patience)
@@ -151,7 +151,7 @@ fn trusted(path: &Path) -> Result<TlsConfig, HubError> {
         }
     }
     if certificates.is_empty() {
-        return Err(bad("it has no certificate".to_owned()));
+        return Err(bad("expected a certificate, found none".to_owned()));
     }
     Ok(TlsConfig::builder().root_certs(RootCerts::from(certificates)).build())
 }
@@ -177,7 +177,8 @@ fn check_status(response: &Response<Body>) -> Result<(), Failure> {
 }
 
 fn remote(headers: &HeaderMap, has_body: bool) -> Result<Remote, Failure> {
-    let missing = |name: &str| Failure::Protocol(format!("an answer without a usable `{name}`"));
+    let missing =
+        |name: &str| Failure::Protocol(format!("the response has no valid `{name}` header"));
     let etag = text(headers, "x-linked-etag").or_else(|| text(headers, "etag"));
     let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"'));
     let commit = text(headers, "x-repo-commit");
@@ -193,7 +194,7 @@ fn remote(headers: &HeaderMap, has_body: bool) -> Result<Remote, Failure> {
     })
 }
 
-/// Returns whether a name from the network may be the name of a file.
+/// Returns whether a name from the network is a safe file name.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     !name.is_empty() && name.len() <= 128 && name.bytes().all(plain)

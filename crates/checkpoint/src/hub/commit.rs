@@ -1,4 +1,4 @@
-//! Fetching the files of one commit of a repository.
+//! Fetches the files of one commit of a repository.
 
 use std::path::PathBuf;
 
@@ -12,24 +12,24 @@ use crate::hub::wanted::Wanted;
 use crate::layout::{CONFIG, MODEL_INDEX};
 use crate::model_folder::{MODEL_WEIGHTS, PREPROCESSOR};
 
-/// Averaged weights in a checkpoint of ours.
+/// Averaged weights in a checkpoint that ddpo wrote.
 const AVERAGED_WEIGHTS: &str = "unet_ema/diffusion_pytorch_model.safetensors";
 
-/// The commit that a pipeline or a model is fetched from.
+/// The commit to fetch a pipeline, a model or a file from.
 pub(crate) struct Commit<'a> {
     settings: &'a HubSettings,
     client: &'a Client,
     wanted: Wanted<'a>,
     repository: &'a str,
     cache: &'a RepositoryCache,
-    /// The revision that was asked for.
+    /// The requested revision.
     asked: &'a str,
-    /// The revision to fetch from: the one asked for until the Hub has named its commit.
+    /// The revision to fetch from: `asked`, then its commit as soon as the Hub has reported it.
     revision: String,
 }
 
 impl<'a> Commit<'a> {
-    /// Describes what to fetch from the revision `asked`.
+    /// Creates a fetch of `wanted` from the revision `asked`.
     pub(crate) fn new(
         settings: &'a HubSettings,
         client: &'a Client,
@@ -42,9 +42,9 @@ impl<'a> Commit<'a> {
         Self { settings, client, wanted, repository, cache, asked, revision }
     }
 
-    /// Fetches the wanted files into the commit's snapshot and returns its folder. The first answer
-    /// names the commit, and all other files are requested from that commit, so that a push in
-    /// between cannot mix two versions.
+    /// Fetches the wanted files into the commit's snapshot and returns its folder. The first response
+    /// names the commit. All other files are requested from that commit, so that a concurrent push
+    /// cannot mix two versions.
     pub(crate) fn fetch(mut self, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, HubError> {
         match self.wanted {
             Wanted::Pipeline => self.fetch_pipeline(progress)?,
@@ -66,7 +66,7 @@ impl<'a> Commit<'a> {
     fn fetch_pipeline(&mut self, progress: &mut dyn FnMut(&str)) -> Result<(), HubError> {
         let config = self.fetch_first(&["unet/config.json", CONFIG], progress)?;
         let prefix = config.strip_suffix(CONFIG).unwrap_or_default();
-        // The card names the model's licence. A checkpoint of ours may also have averaged weights.
+        // The card states the model's licence. A checkpoint of ddpo may also have averaged weights.
         for file in [MODEL_INDEX, MODEL_CARD, AVERAGED_WEIGHTS] {
             if let Some(remote) = self.ask(file)? {
                 self.fetch_file(file, &remote, progress)?;
@@ -140,7 +140,7 @@ impl<'a> Commit<'a> {
     fn error(&self, file: &str, failure: Failure) -> HubError {
         let repository = self.repository.to_owned();
         match failure {
-            // Without a token the Hub gives the same answer for a missing and a private repository.
+            // Without a token the Hub gives the same response for missing and private repositories.
             Failure::NoRepository => {
                 HubError::NoRepository { repository, endpoint: self.settings.endpoint.clone() }
             }
@@ -149,8 +149,8 @@ impl<'a> Commit<'a> {
             }
             Failure::Denied(status) => {
                 let hint = match self.settings.token {
-                    None => "set HF_TOKEN to a token that may read it",
-                    Some(_) => "the token in HF_TOKEN may not read it",
+                    None => "set HF_TOKEN to a token with read access",
+                    Some(_) => "the token in HF_TOKEN has no read access",
                 };
                 HubError::Denied { repository, status, hint }
             }
@@ -166,7 +166,7 @@ impl<'a> Commit<'a> {
     }
 }
 
-/// Reports the progress of a download: a line at the start and one for every tenth.
+/// Reports the progress of a download: one line at the start and one for every 10 %.
 struct Report<'a> {
     file: &'a str,
     size: Option<u64>,
@@ -191,7 +191,7 @@ impl<'a> Report<'a> {
     }
 
     fn reached(&mut self, at: u64) {
-        // A small file arrives before a user can read a second line.
+        // Small files finish before a second line is useful.
         let Some(size) = self.size.filter(|size| *size > 10_000_000) else { return };
         let tenths = at.saturating_mul(10) / size;
         if tenths > self.tenths {

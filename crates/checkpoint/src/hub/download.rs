@@ -1,4 +1,4 @@
-//! Downloading one file into the cache: resumed where it stopped, verified, then renamed.
+//! Downloads one file into the cache: resumes a partial download, verifies it, then renames it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,17 +11,17 @@ use crate::hub::backoff::{FIRST_WAIT, waits};
 use crate::hub::client::{Client, Remote};
 use crate::hub::error::Failure;
 
-/// Successive attempts without new bytes before the download fails.
+/// Consecutive attempts without new bytes before the download fails.
 const MAX_FRUITLESS: usize = 3;
 
-/// Downloads with the wrong content before the download fails. A partial file of another run may
-/// cause the first.
+/// Attempts with wrong content before the download fails. A partial file of an earlier run may cause the
+/// first.
 const MAX_DAMAGED: u32 = 2;
 
 /// Size of one read.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Downloads `url` to `path`. The file appears when it is complete and verified.
+/// Downloads `url` to `path`. The file appears only when it is complete and verified.
 pub(crate) fn download(
     client: &Client,
     url: &str,
@@ -42,7 +42,7 @@ pub(crate) fn download(
             Err(failure) => failure,
         };
         if matches!(failure, Failure::Damaged(_)) {
-            // More bytes cannot repair the wrong ones.
+            // Resuming cannot repair wrong bytes.
             fs::remove_file(&partial)?;
             most = 0;
             damaged += 1;

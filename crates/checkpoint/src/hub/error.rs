@@ -1,4 +1,4 @@
-//! Errors of fetching from the Hub.
+//! Errors from fetching from the Hub.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use crate::layout::LayoutError;
 /// Errors from fetching a repository.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// No folder is set for the cache.
-    #[error("no folder for fetched models: hint: set HF_HOME or HOME")]
+    /// No cache folder is set.
+    #[error("no cache folder for models is set; hint: set HF_HOME or HOME")]
     NoCache,
     /// The name is not a valid repository name.
     #[error("expected a repository `owner/name`, found `{name}`")]
@@ -19,35 +19,35 @@ pub enum HubError {
         /// The name.
         name: String,
     },
-    /// The network may not be used, and the cache does not have the pipeline.
+    /// Offline mode is on, and the cache does not have the repository's files.
     #[error(
-        "`{repository}` is not complete in `{}` and HF_HUB_OFFLINE forbids fetching it; \
+        "`{repository}` is not complete in `{}`, and HF_HUB_OFFLINE disables fetching; \
          hint: unset HF_HUB_OFFLINE, or fetch it once while online",
         cache.display()
     )]
     Offline {
         /// The repository.
         repository: String,
-        /// Its folder in the cache.
+        /// Folder of the repository in the cache.
         cache: PathBuf,
     },
-    /// The Hub does not answer.
+    /// The Hub does not respond.
     #[error("{endpoint} cannot be reached: {reason}")]
     Unreachable {
-        /// The Hub.
+        /// Address of the Hub.
         endpoint: String,
-        /// What went wrong.
+        /// The connection's error.
         reason: String,
     },
     /// The repository does not exist or is private.
     #[error(
-        "there is no repository `{repository}` at {endpoint}; \
-         hint: check the spelling; for a private one set HF_TOKEN"
+        "repository `{repository}` not found at {endpoint}; \
+         hint: check the spelling; set HF_TOKEN if it is private"
     )]
     NoRepository {
         /// The repository.
         repository: String,
-        /// The Hub.
+        /// Address of the Hub.
         endpoint: String,
     },
     /// The revision does not exist.
@@ -58,24 +58,24 @@ pub enum HubError {
         /// The revision.
         revision: String,
     },
-    /// The repository has none of the files that a pipeline or a model needs.
-    #[error("repository `{repository}` is no {what}: expected {expected}, found none")]
+    /// The repository lacks a required file.
+    #[error("repository `{repository}` does not contain {what}: expected {expected}, found none")]
     NoFile {
-        /// What was wanted.
+        /// The requested kind of content.
         what: &'static str,
         /// The repository.
         repository: String,
         /// The names that were tried.
         expected: String,
     },
-    /// The Hub refuses access.
+    /// The Hub denies access.
     #[error("access to `{repository}` was denied (status {status}); hint: {hint}")]
     Denied {
         /// The repository.
         repository: String,
         /// The HTTP status.
         status: u16,
-        /// A way out.
+        /// How to get access.
         hint: &'static str,
     },
     /// The Hub could not be reached, closed the connection early, or sent wrong data.
@@ -85,11 +85,11 @@ pub enum HubError {
         repository: String,
         /// The file.
         file: String,
-        /// The Hub.
+        /// Address of the Hub.
         endpoint: String,
-        /// What went wrong.
+        /// The cause.
         reason: String,
-        /// Whether the cached snapshot may be used instead.
+        /// Whether to use the cached snapshot instead.
         unreachable: bool,
     },
     /// The cache could not be written.
@@ -103,12 +103,12 @@ pub enum HubError {
     /// A file of the cache could not be written.
     #[error(transparent)]
     Write(#[from] WriteFileError),
-    /// Another process holds a file for too long.
+    /// Another process held the lock of a file for too long.
     #[error("waited {seconds} s for another process that fetches the same file (`{}`)", path.display())]
     Locked {
-        /// The lock.
+        /// Path of the lock.
         path: PathBuf,
-        /// How long.
+        /// Waiting time.
         seconds: u64,
     },
     /// The trusted certificates could not be read.
@@ -116,10 +116,10 @@ pub enum HubError {
     Certificates {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause.
         reason: String,
     },
-    /// The fetched files are not a pipeline that can be opened.
+    /// The fetched files cannot be opened as a pipeline or model.
     #[error(transparent)]
     Layout(Box<LayoutError>),
 }
@@ -127,11 +127,11 @@ pub enum HubError {
 /// The failure of one request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("the file is gone")]
+    #[error("the file was not found")]
     NoFile,
-    #[error("the repository is gone")]
+    #[error("the repository was not found")]
     NoRepository,
-    #[error("the repository is gone")]
+    #[error("the revision was not found")]
     NoRevision,
     #[error("status {0}")]
     Denied(u16),

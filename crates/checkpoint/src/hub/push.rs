@@ -1,9 +1,9 @@
-//! Pushing a folder to a repository on the Hub, as one commit.
+//! Pushes a folder to a repository on the Hub, as one commit.
 //!
-//! A push has four steps: create or find the repository; ask for each file whether it belongs in the
-//! commit or in large storage (Git LFS); send the files that large storage lacks; make the commit. An
-//! interrupted push can be repeated: files that large storage already has are not sent again, and
-//! nothing is visible before the commit.
+//! A push has four steps: create the repository if it does not exist; ask for each file whether it
+//! belongs in the commit or in large storage (Git LFS); upload the files that large storage lacks; create
+//! the commit. An interrupted push can be repeated: files that are already in large storage are not sent
+//! again. Nothing is visible before the commit.
 //!
 //! Source: huggingface_hub 1.x, `_commit_api.py`, `lfs.py` and `hf_api.py` (`create_repo`,
 //! `create_branch`, `create_commit`); git-lfs, `docs/api/batch.md`.
@@ -27,21 +27,21 @@ use sender::Sender;
 /// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// The commit.
+    /// Identifier of the commit.
     pub commit: String,
-    /// Address of the repository's page.
+    /// URL of the repository's page.
     pub page: String,
-    /// Files in the commit.
+    /// Number of files in the commit.
     pub files: usize,
     /// Bytes sent to large storage.
     pub sent_bytes: u64,
 }
 
-/// Pushes a folder to the Hub of these settings. `progress` receives a line for each large file and
-/// for each retry.
+/// Pushes a folder to the Hub that `settings` describe. `progress` receives a line for each large file
+/// and for each retry.
 ///
 /// # Errors
-/// [`PushError`]. The repository is then unchanged, unless only the answer to the commit was lost.
+/// [`PushError`]. The repository is then unchanged, unless only the response to the commit was lost.
 pub fn push(
     settings: &HubSettings,
     push: &Push<'_>,

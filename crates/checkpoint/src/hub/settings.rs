@@ -1,4 +1,4 @@
-//! Where the Hub is, where its files are kept, and how it is asked; read from the environment.
+//! Address, cache, token and timeouts of the Hub, read from the environment.
 //!
 //! Source: huggingface_hub 1.x, `constants.py` and `utils/_auth.py`.
 
@@ -12,36 +12,36 @@ use crate::hub::error::HubError;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
-/// How to reach the Hub.
+/// The settings of a Hub.
 #[derive(Clone)]
 pub struct HubSettings {
-    /// Address of the Hub, without a slash at the end (`HF_ENDPOINT`).
+    /// Address of the Hub, without a trailing slash (`HF_ENDPOINT`).
     pub endpoint: String,
-    /// Folder of the repositories that were fetched (`HF_HUB_CACHE`, else `HF_HOME/hub`).
+    /// Folder of fetched repositories (`HF_HUB_CACHE`, else `HF_HOME/hub`).
     pub cache: PathBuf,
     /// Access token (`HF_TOKEN`, else the file `HF_HOME/token`).
     pub token: Option<String>,
     /// Whether the network may be used (`HF_HUB_OFFLINE`).
     pub network: Network,
-    /// Longest wait for a connection, for an answer to begin, and for the next bytes of a body.
+    /// Timeout for a connection, for the start of a response, and for the next bytes of a body.
     pub patience: Duration,
-    /// Longest wait for another process that fetches the same file.
+    /// Timeout for another process that fetches the same file.
     pub lock_patience: Duration,
-    /// Certificates in PEM that are trusted instead of the built-in ones (`SSL_CERT_FILE`).
+    /// PEM file of the certificates to trust instead of the built-in ones (`SSL_CERT_FILE`).
     pub certificates: Option<PathBuf>,
 }
 
 /// Whether the network may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// The Hub is asked, and the cache is used where it cannot be reached.
+    /// The Hub is asked first; the cache is used if the Hub cannot be reached.
     Online,
     /// Only the cache is used.
     Offline,
 }
 
 impl HubSettings {
-    /// Settings for a Hub at `endpoint` whose files are kept in `cache`; no token, online.
+    /// Creates settings for a Hub at `endpoint` with the cache folder `cache`, online and without a token.
     pub fn new(endpoint: &str, cache: PathBuf) -> Self {
         Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
@@ -54,11 +54,11 @@ impl HubSettings {
         }
     }
 
-    /// Settings from `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME`, `HF_TOKEN`,
+    /// Reads settings from `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME`, `HF_TOKEN`,
     /// `HF_HUB_OFFLINE` and `SSL_CERT_FILE`.
     ///
     /// # Errors
-    /// If neither a folder for the cache nor a home folder is set.
+    /// If neither a cache folder nor a home folder is set.
     pub fn from_env() -> Result<Self, HubError> {
         let home = variable("HF_HOME").map(PathBuf::from).or_else(|| {
             let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
@@ -106,7 +106,7 @@ mod tests {
     use super::{HubSettings, is_yes};
 
     #[test]
-    fn the_token_is_not_shown() {
+    fn debug_output_hides_the_token() {
         let mut settings = HubSettings::new("http://hub/", "/cache".into());
         settings.token = Some("hf_secret".to_owned());
         assert!(!format!("{settings:?}").contains("secret"));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn yes_has_several_spellings() {
+    fn accepts_several_spellings_of_yes() {
         assert!(["1", "ON", "Yes", "true"].into_iter().all(is_yes));
         assert!(!["0", "off", "no", "false"].into_iter().any(is_yes));
     }

@@ -1,28 +1,28 @@
-//! What to fetch from a repository: the files of a pipeline, of an image model, or one file.
+//! The content to fetch from a repository: a pipeline, an image model, or one file.
 
 use std::path::Path;
 
 use crate::layout::{LayoutError, open_pipeline};
 use crate::model_folder::open_model;
 
-/// What to fetch.
+/// The content to fetch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted<'a> {
     /// A diffusers pipeline in either layout.
     Pipeline,
-    /// An image model of transformers.
+    /// A transformers image model.
     Model,
-    /// One file, by its path.
+    /// The file at this path.
     File(&'a str),
 }
 
 impl Wanted<'_> {
-    /// Names the wanted thing in messages.
+    /// Returns the description for messages.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Self::Pipeline => "diffusers pipeline",
-            Self::Model => "transformers image model",
-            Self::File(_) => "place of that file",
+            Self::Pipeline => "a diffusers pipeline",
+            Self::Model => "a transformers image model",
+            Self::File(_) => "the file",
         }
     }
 

@@ -1,14 +1,14 @@
-//! The calls that describe tensors and numbers, done as data.
+//! Evaluates the calls that describe tensors and numbers, without running code.
 
 use crate::pickle::error::PickleError;
 use crate::pickle::machine::Machine;
 use crate::pickle::values::{Global, Id, MAX_DIMENSIONS, NumberType, StoredTensor, Value};
 
-/// Storage keys are small numbers written out.
+/// Maximum length of a storage key; keys are small decimal numbers.
 const MAX_KEY_BYTES: usize = 64;
 
 impl Machine<'_> {
-    /// The storage that a persistent id names:
+    /// Returns the storage of a persistent id:
     /// `("storage", torch.FloatStorage, key, location, elements)`.
     pub(super) fn storage(&self, id: Id) -> Result<Value, PickleError> {
         let malformed = || self.malformed("a persistent id does not name a storage");
@@ -36,10 +36,10 @@ impl Machine<'_> {
         }
     }
 
-    /// The result of calling a known name.
+    /// Returns the result of calling a known name.
     pub(super) fn apply(&mut self, global: Global, arguments: Id) -> Result<Id, PickleError> {
         let Value::Tuple(arguments) = self.values.get(arguments) else {
-            return Err(self.malformed("the arguments of a call are no tuple"));
+            return Err(self.malformed("expected a tuple as the arguments of a call"));
         };
         match (global, arguments.as_slice()) {
             (Global::OrderedDict, []) => self.values.add(Value::Dictionary(Vec::new())),
@@ -49,7 +49,7 @@ impl Machine<'_> {
             }
             (Global::RebuildParameter, [data, ..]) => match self.values.get(*data) {
                 Value::Tensor(_) => Ok(*data),
-                _ => Err(self.malformed("a parameter is made of a value that is no tensor")),
+                _ => Err(self.malformed("expected a tensor as the data of a parameter")),
             },
             (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
                 let tensor = self.tensor(*storage, *offset, *shape, *strides)?;
@@ -64,7 +64,8 @@ impl Machine<'_> {
                     Value::Text(code) => NumberType::named(code),
                     _ => None,
                 };
-                let named = named.ok_or_else(|| self.malformed("a type of numbers is unknown"))?;
+                let named =
+                    named.ok_or_else(|| self.malformed("expected a numpy dtype f8, f4 or i8"))?;
                 self.values.add(Value::NumberType(named))
             }
             (Global::Number, [kind, bytes]) => {
@@ -72,22 +73,24 @@ impl Machine<'_> {
                     (Value::NumberType(kind), Value::Bytes(bytes)) => kind.number(bytes),
                     _ => None,
                 };
-                let number =
-                    number.ok_or_else(|| self.malformed("a number is made of no bytes"))?;
+                let number = number.ok_or_else(|| {
+                    self.malformed("expected a dtype and matching bytes of a number")
+                })?;
                 self.values.add(number)
             }
             _ => Err(self.malformed("a call has the wrong arguments")),
         }
     }
 
-    /// The bytes whose Latin-1 text this is.
+    /// Encodes a string as Latin-1 bytes.
     fn encoded(&self, text: Id) -> Result<Vec<u8>, PickleError> {
-        let refused = || self.malformed("bytes are written as a text that is not Latin-1");
+        let refused = || self.malformed("expected bytes as a Latin-1 string");
         let Value::Text(text) = self.values.get(text) else { return Err(refused()) };
         text.chars().map(|letter| u8::try_from(letter).map_err(|_| refused())).collect()
     }
 
-    /// `dtype.__setstate__`: its second part is the order of bytes, `<` or none.
+    /// Checks the byte order in the state of `dtype.__setstate__` (its second item): little-endian or
+    /// none.
     pub(super) fn check_order_of_bytes(&self, state: Id) -> Result<(), PickleError> {
         let order = match self.values.get(state) {
             Value::Tuple(parts) => parts.get(1).map(|order| self.values.get(*order)),
@@ -95,12 +98,12 @@ impl Machine<'_> {
         };
         match order {
             Some(Value::Text(order)) if ["<", "|", "="].contains(&order.as_str()) => Ok(()),
-            _ => Err(self.malformed("expected numbers with the lowest byte first")),
+            _ => Err(self.malformed("expected little-endian numbers")),
         }
     }
 
     fn items(&self, id: Id) -> Result<Vec<(Id, Id)>, PickleError> {
-        let malformed = || self.malformed("an ordered dictionary is made of no list of pairs");
+        let malformed = || self.malformed("expected a list of pairs for an ordered dictionary");
         let Value::List(items) = self.values.get(id) else { return Err(malformed()) };
         let pairs = items.iter().map(|item| match self.values.get(*item) {
             Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
@@ -117,18 +120,18 @@ impl Machine<'_> {
         strides: Id,
     ) -> Result<StoredTensor, PickleError> {
         let Value::Storage { kind, key, elements } = *self.values.get(storage) else {
-            return Err(self.malformed("a tensor is made of a value that is no storage"));
+            return Err(self.malformed("expected a storage as the data of a tensor"));
         };
         let (Value::Text(key), Value::Int(offset)) =
             (self.values.get(key), self.values.get(offset))
         else {
-            return Err(self.malformed("a tensor has no offset"));
+            return Err(self.malformed("expected an integer as the offset of a tensor"));
         };
         let offset = u64::try_from(*offset);
         let offset = offset.map_err(|_| self.malformed("a tensor has a negative offset"))?;
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
         if shape.len() != strides.len() {
-            return Err(self.malformed("a tensor has more sizes than strides, or fewer"));
+            return Err(self.malformed("a tensor has different numbers of sizes and strides"));
         }
         let tensor = StoredTensor { kind, key: key.clone(), offset, shape, strides };
         let end = tensor.extent().and_then(|extent| offset.checked_add(extent.span));
@@ -140,14 +143,14 @@ impl Machine<'_> {
 
     fn sizes(&self, id: Id) -> Result<Vec<i64>, PickleError> {
         let Value::Tuple(sizes) = self.values.get(id) else {
-            return Err(self.malformed("the sizes of a tensor are no tuple"));
+            return Err(self.malformed("expected a tuple as the sizes of a tensor"));
         };
         if sizes.len() > MAX_DIMENSIONS {
             return Err(PickleError::Limit { what: "dimensions", limit: MAX_DIMENSIONS });
         }
         let sizes = sizes.iter().map(|size| match self.values.get(*size) {
             Value::Int(size) if *size >= 0 => Ok(*size),
-            _ => Err(self.malformed("a size of a tensor is no natural number")),
+            _ => Err(self.malformed("expected a non-negative integer as a size of a tensor")),
         });
         sizes.collect()
     }

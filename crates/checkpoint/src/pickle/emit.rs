@@ -1,7 +1,6 @@
-//! The other way round: values written as a pickle that `torch.load` reads, its strict form
-//! (`weights_only=True`) too.
+//! Writes values as a pickle that `torch.load` reads, also with `weights_only=True`.
 //!
-//! Protocol 2, the one that `torch.save` uses, without a memo: nothing is referred to twice.
+//! Uses protocol 2, as `torch.save` does, without a memo, because no value is referred to twice.
 
 use tch::{Kind, Tensor};
 
@@ -16,11 +15,11 @@ pub enum PickleItem {
     Bool(bool),
     /// An integer.
     Int(i64),
-    /// A floating number.
+    /// A floating-point number.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(String),
-    /// A tensor on any device and of any strides; it is written contiguous, for the CPU.
+    /// A tensor on any device and with any strides; it is written contiguous, for the CPU.
     Tensor(Tensor),
     /// A tuple.
     Tuple(Vec<PickleItem>),
@@ -28,7 +27,7 @@ pub enum PickleItem {
     List(Vec<PickleItem>),
     /// A `dict`.
     Dictionary(Vec<(PickleItem, PickleItem)>),
-    /// A `collections.OrderedDict`, which state dicts are.
+    /// A `collections.OrderedDict`, the type of state dicts.
     OrderedDictionary(Vec<(PickleItem, PickleItem)>),
 }
 
@@ -38,14 +37,14 @@ impl From<&str> for PickleItem {
     }
 }
 
-/// A tensor that the pickle refers to; its place in the list is the key of its storage.
+/// A tensor that the pickle refers to; its index in the list is the key of its storage.
 #[derive(Debug)]
 pub(crate) struct Referred<'a> {
     /// The tensor.
     pub(crate) tensor: &'a Tensor,
-    /// Type of its elements.
+    /// Type of the elements.
     pub(crate) kind: Kind,
-    /// Where it stands, for messages: keys joined by dots.
+    /// Dotted name, for messages.
     pub(crate) name: String,
 }
 
@@ -56,11 +55,11 @@ pub(crate) struct Emitted<'a> {
     pub(crate) tensors: Vec<Referred<'a>>,
 }
 
-/// What cannot be written: the tensor's name, and its kind.
+/// The name and type of a tensor that cannot be written.
 #[derive(Debug)]
 pub(crate) struct Unsupported(pub(crate) String, pub(crate) Kind);
 
-/// Writes `root` as a whole pickle.
+/// Writes `root` as a complete pickle.
 pub(crate) fn emit(root: &PickleItem) -> Result<Emitted<'_>, Unsupported> {
     let mut emitted = Emitted { bytes: vec![0x80, 2], tensors: Vec::new() };
     emitted.item(root, "")?;
@@ -152,7 +151,7 @@ impl<'a> Emitted<'a> {
         self.bytes.push(b't');
     }
 
-    /// `_rebuild_tensor_v2(storage, 0, sizes, strides, False, OrderedDict())`, the storage by its
+    /// Writes `_rebuild_tensor_v2(storage, 0, sizes, strides, False, OrderedDict())`, with the storage's
     /// persistent id.
     fn tensor(&mut self, tensor: &'a Tensor, name: &str) -> Result<(), Unsupported> {
         let kind = tensor.kind();

@@ -1,40 +1,40 @@
-//! From nested dictionaries and lists to dotted names.
+//! Flattens nested dictionaries and lists to dotted names.
 
 use std::collections::BTreeMap;
 
 use crate::pickle::error::PickleError;
 use crate::pickle::values::{Id, StoredTensor, Value, Values};
 
-/// Levels of dictionaries and lists.
+/// Nesting depth of dictionaries and lists.
 const MAX_DEPTH: usize = 32;
 
-/// Values that are looked at; a value that is referred to twice counts twice.
+/// Visited values; a value counts once for each reference to it.
 const MAX_VISITS: usize = 4 << 20;
 
 /// Bytes of one dotted name.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// Bytes of all names and texts together.
+/// Total bytes of names and strings.
 const MAX_TEXT_BYTES: usize = 256 << 20;
 
-/// A number or text beside the tensors.
+/// A number or string beside the tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PickleScalar {
     /// `True` or `False`.
     Bool(bool),
     /// An integer.
     Int(i64),
-    /// A floating number.
+    /// A floating-point number.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(String),
 }
 
-/// What a pickle describes, by dotted name.
+/// The tensors and scalars of a pickle, by dotted name.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) tensors: BTreeMap<String, StoredTensor>,
-    /// The tensors' names as they come.
+    /// The tensors' names in the order of the pickle.
     pub(crate) order: Vec<String>,
     pub(crate) scalars: BTreeMap<String, PickleScalar>,
 }
@@ -88,7 +88,10 @@ impl Walk<'_> {
             Value::Text(text) if text.len() > MAX_NAME_BYTES => Err(long_name()),
             Value::Text(text) => Ok(text.clone()),
             Value::Int(number) => Ok(number.to_string()),
-            _ => Err(PickleError::Malformed { offset: 0, reason: "a key is no text or integer" }),
+            _ => Err(PickleError::Malformed {
+                offset: 0,
+                reason: "expected a string or an integer as a key",
+            }),
         }
     }
 

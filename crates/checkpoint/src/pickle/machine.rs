@@ -66,7 +66,7 @@ pub(crate) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// A machine at the start of a pickle.
+    /// Creates a machine at the start of a pickle.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -105,7 +105,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The value of an opcode that does nothing but make one.
+    /// Returns the value of an opcode that only pushes a value.
     fn literal(&mut self, opcode: u8, offset: usize) -> Result<Value, PickleError> {
         Ok(match opcode {
             op::NONE => Value::None,
@@ -159,7 +159,7 @@ impl<'a> Machine<'a> {
             let (name, module) = (self.pop()?, self.pop()?);
             match (self.values.get(module), self.values.get(name)) {
                 (Value::Text(module), Value::Text(name)) => (module.clone(), name.clone()),
-                _ => return Err(self.malformed("the name of a global is no text")),
+                _ => return Err(self.malformed("expected a string as the name of a global")),
             }
         };
         let global = Global::named(&module, &name).ok_or_else(|| PickleError::RefusedGlobal {
@@ -176,15 +176,15 @@ impl<'a> Machine<'a> {
         }
         if opcode == op::BUILD {
             return match self.values.get(self.top()?) {
-                // `OrderedDict.__setstate__` carries the module versions of a state dict only.
+                // The state of an `OrderedDict` holds only the module versions of a state dict.
                 Value::Dictionary(_) => Ok(()),
                 Value::NumberType(_) => self.check_order_of_bytes(argument),
-                _ => Err(self.malformed("an object that is no dictionary is given state")),
+                _ => Err(self.malformed("expected a dictionary or a dtype to set the state of")),
             };
         }
         let function = self.pop()?;
         let Value::Global(global) = *self.values.get(function) else {
-            return Err(self.malformed("a value that is no function is called"));
+            return Err(self.malformed("expected a function to call"));
         };
         let result = self.apply(global, argument)?;
         self.stack.push(result);
@@ -194,7 +194,7 @@ impl<'a> Machine<'a> {
     fn recall(&mut self, opcode: u8) -> Result<(), PickleError> {
         let key = self.memo_key(opcode == op::BINGET)?;
         let Some(id) = self.memo.get(&key) else {
-            return Err(self.malformed("a value is recalled that was never remembered"));
+            return Err(self.malformed("the memo has no such entry"));
         };
         self.stack.push(*id);
         Ok(())
@@ -228,7 +228,7 @@ impl<'a> Machine<'a> {
         match (self.values.get_mut(target), opcode) {
             (Value::List(list), op::APPEND | op::APPENDS) => list.extend(items),
             (Value::Dictionary(all), op::SETITEM | op::SETITEMS) => all.extend(pairs),
-            _ => return Err(self.malformed("items are added to a value that is no container")),
+            _ => return Err(self.malformed("expected a list or dictionary to add items to")),
         }
         Ok(())
     }
@@ -255,11 +255,11 @@ impl<'a> Machine<'a> {
         let bytes = self.sized(length_bytes)?;
         match str::from_utf8(bytes) {
             Ok(text) => Ok(Value::Text(text.to_owned())),
-            Err(_) => Err(self.malformed("a text is not UTF-8")),
+            Err(_) => Err(self.malformed("expected a UTF-8 string")),
         }
     }
 
-    /// Bytes behind a little-endian length of one, four or eight bytes.
+    /// Reads bytes that follow a little-endian length of one, four or eight bytes.
     fn sized(&mut self, length_bytes: usize) -> Result<&'a [u8], PickleError> {
         let mut length = [0_u8; 8];
         length[..length_bytes].copy_from_slice(self.take(length_bytes)?);
@@ -306,10 +306,10 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().ok_or_else(|| self.malformed("the stack is empty"))
     }
 
-    /// The top of the stack, which may not lie below the last mark.
+    /// Pops the top of the stack, which must lie above the last mark.
     fn pop(&mut self) -> Result<Id, PickleError> {
         if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
-            return Err(self.malformed("a value is taken from behind a mark"));
+            return Err(self.malformed("expected a value above the mark"));
         }
         self.stack.pop().ok_or_else(|| self.malformed("the stack is empty"))
     }
@@ -326,7 +326,7 @@ impl<'a> Machine<'a> {
     fn pop_to_mark(&mut self) -> Result<Vec<Id>, PickleError> {
         match self.marks.pop() {
             Some(mark) if mark <= self.stack.len() => Ok(self.stack.split_off(mark)),
-            _ => Err(self.malformed("there is no mark on the stack")),
+            _ => Err(self.malformed("expected a mark on the stack")),
         }
     }
 

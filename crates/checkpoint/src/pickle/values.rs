@@ -1,22 +1,22 @@
-//! The values that a pickle is made of, kept in one arena.
+//! The values of a pickle, in one arena.
 //!
-//! Values refer to each other by index: a list may be filled after it was referred to, cycles do
-//! no harm, and nothing recurses when the arena is dropped.
+//! Values refer to each other by index: a list can be filled after it was referred to, cycles are
+//! harmless, and dropping the arena does not recurse.
 
 use tch::Kind;
 
 use crate::pickle::error::PickleError;
 
-/// Values that one pickle may hold.
+/// Maximum of values in a pickle.
 const MAX_VALUES: usize = 4 << 20;
 
-/// Dimensions that a tensor may have.
+/// Maximum of dimensions of a tensor.
 pub(crate) const MAX_DIMENSIONS: usize = 16;
 
 /// Index of a value in the arena.
 pub(crate) type Id = u32;
 
-/// A name that the pickle may refer to.
+/// A Python name that a pickle may refer to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Global {
     /// `collections.OrderedDict`.
@@ -25,9 +25,9 @@ pub(crate) enum Global {
     RebuildTensor,
     /// `torch._utils._rebuild_parameter`.
     RebuildParameter,
-    /// `torch.FloatStorage` and its kin.
+    /// `torch.FloatStorage` and the other storage types.
     Storage(Kind),
-    /// `_codecs.encode`: how protocol 2 writes bytes.
+    /// `_codecs.encode`, with which protocol 2 writes bytes.
     Encode,
     /// `numpy.dtype`.
     NumberType,
@@ -36,7 +36,7 @@ pub(crate) enum Global {
 }
 
 impl Global {
-    /// The global of that name, if it is one of those that tensors need.
+    /// Returns the global `module.name`, if tensors need it.
     pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
         match (module, name) {
             ("collections", "OrderedDict") => Some(Self::OrderedDict),
@@ -57,7 +57,7 @@ impl Global {
     }
 }
 
-/// torch's names of typed storages.
+/// Names of torch's typed storages.
 pub(crate) const STORAGES: [(&str, Kind); 10] = [
     ("FloatStorage", Kind::Float),
     ("HalfStorage", Kind::Half),
@@ -71,7 +71,7 @@ pub(crate) const STORAGES: [(&str, Kind); 10] = [
     ("BoolStorage", Kind::Bool),
 ];
 
-/// The types of single numbers that are read, by numpy's codes.
+/// The supported types of numpy scalars, by numpy's codes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum NumberType {
     /// `f8`.
@@ -83,7 +83,7 @@ pub(crate) enum NumberType {
 }
 
 impl NumberType {
-    /// The type of this code.
+    /// Returns the type of a code.
     pub(crate) fn named(code: &str) -> Option<Self> {
         match code {
             "f8" => Some(Self::F64),
@@ -93,7 +93,7 @@ impl NumberType {
         }
     }
 
-    /// The number that little-endian bytes stand for, if they are as many as it takes.
+    /// Converts little-endian bytes to a number; `None` if their count is wrong.
     pub(crate) fn number(self, bytes: &[u8]) -> Option<Value> {
         match self {
             Self::F64 => Some(Value::Float(f64::from_le_bytes(bytes.try_into().ok()?))),
@@ -109,23 +109,23 @@ pub(crate) struct StoredTensor {
     pub(crate) kind: Kind,
     /// Name of the storage's entry in the archive.
     pub(crate) key: String,
-    /// First element, counted from the start of the storage.
+    /// Index of the first element in the storage.
     pub(crate) offset: u64,
     pub(crate) shape: Vec<i64>,
     pub(crate) strides: Vec<i64>,
 }
 
-/// How much of its storage a tensor covers.
+/// The part of a storage that a tensor covers.
 pub(crate) struct Extent {
-    /// Elements of the tensor.
+    /// Number of elements of the tensor.
     pub(crate) elements: u64,
-    /// Elements of the storage from the first to the last that it touches.
+    /// Number of storage elements from the first to the last used element.
     pub(crate) span: u64,
     pub(crate) contiguous: bool,
 }
 
 impl StoredTensor {
-    /// The extent, or none where it overflows. Sizes and strides are not negative.
+    /// Returns the extent, or `None` if it overflows. Sizes and strides must not be negative.
     pub(crate) fn extent(&self) -> Option<Extent> {
         let mut elements = 1_u64;
         for size in &self.shape {
@@ -145,13 +145,13 @@ impl StoredTensor {
     }
 }
 
-/// A value.
+/// A value of a pickle.
 #[derive(Debug)]
 pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// An integer of more than 64 bits; nothing that is read needs one.
+    /// An integer of more than 64 bits, which no tensor needs.
     Huge,
     Float(f64),
     Text(String),
@@ -170,31 +170,31 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// What the value is, for messages.
+    /// Describes the type of the value, for messages.
     pub(crate) fn describe(&self) -> &'static str {
         match self {
             Self::None => "nothing",
             Self::Bool(_) | Self::Int(_) | Self::Huge | Self::Float(_) => "a number",
-            Self::Text(_) => "a text",
+            Self::Text(_) => "a string",
             Self::Bytes(_) => "bytes",
             Self::Tuple(_) | Self::List(_) => "a list",
             Self::Dictionary(_) => "a dictionary",
             Self::Global(_) => "a function",
             Self::Storage { .. } => "a storage",
             Self::Tensor(_) => "a tensor",
-            Self::NumberType(_) => "a type of numbers",
+            Self::NumberType(_) => "a numpy dtype",
         }
     }
 }
 
-/// The arena.
+/// The arena of a pickle's values.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     all: Vec<Value>,
 }
 
 impl Values {
-    /// Adds a value.
+    /// Adds a value and returns its index.
     pub(crate) fn add(&mut self, value: Value) -> Result<Id, PickleError> {
         if self.all.len() >= MAX_VALUES {
             return Err(PickleError::Limit { what: "values", limit: MAX_VALUES });
@@ -203,12 +203,12 @@ impl Values {
         Ok((self.all.len() - 1) as Id)
     }
 
-    /// The value of an index that [`Self::add`] gave.
+    /// Returns the value at an index from [`Self::add`].
     pub(crate) fn get(&self, id: Id) -> &Value {
         &self.all[id as usize]
     }
 
-    /// The same, to be filled.
+    /// Returns the value at an index from [`Self::add`], for modification.
     pub(crate) fn get_mut(&mut self, id: Id) -> &mut Value {
         &mut self.all[id as usize]
     }

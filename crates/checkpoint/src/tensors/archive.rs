@@ -1,5 +1,5 @@
-//! The zip archive that `torch.save` writes: `NAME/data.pkl` describes the tensors, and
-//! `NAME/data/KEY` holds the bytes of each storage, stored and not compressed.
+//! Reads the zip archive of `torch.save`: `NAME/data.pkl` describes the tensors, and `NAME/data/KEY`
+//! holds the bytes of each storage, uncompressed.
 //!
 //! Source: PyTorch 2.11, `torch/serialization.py` (`_save`, `_load`).
 
@@ -16,13 +16,14 @@ use crate::tensors::contents::Contents;
 use crate::tensors::error::TensorFileError;
 use crate::tensors::span::{Span, TensorInfo};
 
-/// A description longer than this is no checkpoint: 450 tensors take some 50 kB.
+/// Maximum length of `data.pkl`. 450 tensors take about 50 kB.
 const MAX_PICKLE_BYTES: u64 = 32 << 20;
 
-/// A view that repeats its storage (`Tensor.expand`) may be larger than the file, up to this.
+/// Maximum size of a tensor that is larger than the file because it repeats its storage
+/// (`Tensor.expand`).
 const MAX_EXPANDED_BYTES: u64 = 64 << 20;
 
-/// Reads the description in the archive `file`, which is `length` bytes long.
+/// Reads the names, shapes and offsets in the archive `file`, which is `length` bytes long.
 pub(crate) fn read_archive(
     path: &Path,
     file: &File,
@@ -67,7 +68,8 @@ impl<'a> Archive<'a> {
         });
         let prefix = prefix.map(str::to_owned);
         let mut archive = Self { path, file, length, zip, prefix: String::new() };
-        archive.prefix = prefix.ok_or_else(|| archive.bad("it has no `data.pkl`".to_owned()))?;
+        archive.prefix = prefix
+            .ok_or_else(|| archive.bad("expected an entry `data.pkl`, found none".to_owned()))?;
         Ok(archive)
     }
 
@@ -75,11 +77,11 @@ impl<'a> Archive<'a> {
         TensorFileError::Archive { path: self.path.into(), reason }
     }
 
-    /// Offset and length in bytes of a stored entry, checked against the file.
+    /// Returns offset and length in bytes of an uncompressed entry, checked against the file.
     fn entry(&mut self, name: &str) -> Result<(u64, u64), TensorFileError> {
         let full = format!("{}{name}", self.prefix);
         let Some(index) = self.zip.index_for_name(&full) else {
-            return Err(self.bad(format!("it has no entry `{full}`")));
+            return Err(self.bad(format!("expected an entry `{full}`, found none")));
         };
         let found = self.zip.by_index_raw(index).map(|entry| {
             let plain = entry.compression() == CompressionMethod::Stored && !entry.encrypted();
@@ -89,7 +91,7 @@ impl<'a> Archive<'a> {
             found.map_err(|error| self.bad(format!("entry `{full}`: {error}")))?;
         if !plain || stored != size {
             return Err(self.bad(format!(
-                "entry `{full}`: expected a stored entry, found a compressed one; \
+                "entry `{full}`: expected an uncompressed entry, found a compressed one; \
                  hint: load it in PyTorch and save it again"
             )));
         }
@@ -97,7 +99,7 @@ impl<'a> Archive<'a> {
             Some(start) if start.checked_add(size).is_some_and(|end| end <= self.length) => {
                 Ok((start, size))
             }
-            _ => Err(self.bad(format!("entry `{full}`: it reaches beyond the end of the file"))),
+            _ => Err(self.bad(format!("entry `{full}`: reaches beyond the end of the file"))),
         }
     }
 
@@ -113,7 +115,7 @@ impl<'a> Archive<'a> {
         Ok(bytes)
     }
 
-    /// The run of the file that a tensor is made of, checked against its storage.
+    /// Returns the byte range of a tensor in the file, checked against its storage.
     fn locate(&mut self, name: &str, stored: &StoredTensor) -> Result<Span, TensorFileError> {
         let (start, size) = self.entry(&format!("data/{}", stored.key))?;
         let element = stored.kind.elt_size_in_bytes() as u64;
@@ -121,10 +123,10 @@ impl<'a> Archive<'a> {
             path: self.path.into(),
             source: PickleError::BadTensor { tensor: name.to_owned(), reason },
         };
-        let extent = stored.extent().ok_or_else(|| reason("its size overflows".to_owned()))?;
+        let extent = stored.extent().ok_or_else(|| reason("the size overflows".to_owned()))?;
         if stored.offset.checked_add(extent.span).is_none_or(|end| end > size / element) {
             return Err(reason(format!(
-                "it needs elements {} to {} of storage `{}`, which has {}",
+                "expected elements {} to {} in storage `{}`, which has {}",
                 stored.offset,
                 stored.offset.saturating_add(extent.span),
                 stored.key,

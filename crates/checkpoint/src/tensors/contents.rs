@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::pickle::PickleScalar;
 use crate::tensors::span::{Span, TensorInfo};
 
-/// The tensors and scalars that the parser of a format finds in a file.
+/// The tensors and scalars in a file.
 pub(crate) struct Contents {
     pub(crate) tensors: Vec<(TensorInfo, Span)>,
-    /// The names in the order of the pickle; empty for safetensors.
+    /// Names in the order of the pickle; empty for safetensors.
     pub(crate) order: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) scalars: BTreeMap<String, PickleScalar>,

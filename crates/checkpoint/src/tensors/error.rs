@@ -1,4 +1,4 @@
-//! The error of reading a file of tensors.
+//! Errors from reading a file of tensors.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub enum TensorFileError {
         /// The system's error.
         source: io::Error,
     },
-    /// The content is of no known format.
+    /// The format is unknown.
     #[error(
         "`{}`: expected a safetensors file or a torch zip archive, found {found}",
         path.display()
@@ -26,10 +26,10 @@ pub enum TensorFileError {
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What it holds instead.
+        /// What was found instead.
         found: String,
     },
-    /// The pickle is of the kind that PyTorch wrote before 1.6.
+    /// The file has the format that PyTorch wrote before version 1.6.
     #[error(
         "`{}`: expected a torch zip archive, found a legacy torch pickle; \
          hint: load it in PyTorch and save it again, or convert it to safetensors",
@@ -39,7 +39,7 @@ pub enum TensorFileError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is shorter or longer than its header says.
+    /// The file is shorter or longer than its header states.
     #[error(
         "`{}`: expected {expected} bytes, found {found}; hint: the file is damaged or cut short",
         path.display()
@@ -47,12 +47,12 @@ pub enum TensorFileError {
     Length {
         /// The file.
         path: PathBuf,
-        /// Bytes that the header asks for.
+        /// Length that the header states.
         expected: u64,
-        /// Bytes that are there.
+        /// Length of the file.
         found: u64,
     },
-    /// The safetensors header is not valid.
+    /// The safetensors header is invalid.
     #[error("`{}`: bad safetensors header: {reason}", path.display())]
     Header {
         /// The file.
@@ -60,7 +60,7 @@ pub enum TensorFileError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The zip archive is not one that `torch.save` writes.
+    /// The zip archive is not an archive of `torch.save`.
     #[error("`{}`: bad torch archive: {reason}", path.display())]
     Archive {
         /// The file.
@@ -68,15 +68,15 @@ pub enum TensorFileError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The pickle in the archive is refused.
+    /// The pickle in the archive is rejected.
     #[error("`{}`: {source}", path.display())]
     Pickle {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The parser's error.
         source: PickleError,
     },
-    /// The type of a tensor's elements is not one that this crate reads.
+    /// The type of a tensor's elements is not supported.
     #[error(
         "`{}`: tensor `{tensor}`: expected f16, bf16, f32, f64, bool or an integer type, \
          found {found}",
@@ -87,18 +87,18 @@ pub enum TensorFileError {
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// Its type.
+        /// Type of the tensor.
         found: String,
     },
-    /// There is no tensor of that name.
+    /// The file has no tensor of that name.
     #[error("`{}` has no tensor `{tensor}`", path.display())]
     NoSuchTensor {
         /// The file.
         path: PathBuf,
-        /// The name asked for.
+        /// The requested name.
         tensor: String,
     },
-    /// libtorch refused the tensor.
+    /// libtorch could not create the tensor.
     #[error("`{}`: tensor `{tensor}`: {source}", path.display())]
     Torch {
         /// The file.

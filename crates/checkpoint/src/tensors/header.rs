@@ -1,7 +1,7 @@
-//! The header of a safetensors file: eight bytes of length, then JSON, then the data.
+//! Reads the header of a safetensors file: eight bytes of length, then JSON, then the data.
 //!
-//! Source: the safetensors format; offsets, shapes and gaps are validated by the `safetensors`
-//! crate, the length of the file is checked here.
+//! Source: the safetensors format. The `safetensors` crate validates offsets, shapes and gaps; this
+//! module checks the length of the file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::tensors::contents::Contents;
 use crate::tensors::error::TensorFileError;
 use crate::tensors::span::{Span, TensorInfo};
 
-/// The format allows no longer header.
+/// Maximum length of a header in the format.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Reads the header of `file`, which is `length` bytes long.

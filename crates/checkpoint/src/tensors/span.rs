@@ -1,7 +1,7 @@
-//! The position of a tensor in its file, and reading it from there.
+//! The byte range of a tensor in its file, and reading it.
 //!
-//! Bytes are read at an offset and not mapped. If a file is truncated while it is open, the result
-//! is an error instead of a fatal signal, and the crate needs no unsafe code.
+//! Bytes are read at an offset instead of mapped: if a file is truncated while it is open, the result is
+//! an error instead of a fatal signal, and the crate needs no unsafe code.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +9,10 @@ use std::os::unix::fs::FileExt;
 
 use tch::{Kind, TchError, Tensor};
 
-/// Bytes of one read while scanning for non-finite values.
+/// Bytes per read in the scan for non-finite values.
 const SCAN_BYTES: usize = 1 << 20;
 
-/// The description of a tensor, known before its values are read.
+/// Name, shape and type of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
     /// Name in the file; dots join the levels of nested dictionaries.
@@ -23,29 +23,29 @@ pub struct TensorInfo {
     pub kind: Kind,
 }
 
-/// The run of elements in a file that a tensor is made of.
+/// The range of elements in a file that a tensor uses.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Span {
     /// Offset of the first element, in bytes from the start of the file.
     pub(crate) start: u64,
-    /// Elements from the first to the last that the tensor touches.
+    /// Number of elements from the first to the last used element.
     pub(crate) elements: usize,
-    /// Strides in elements, or none where the tensor is contiguous.
+    /// Strides in elements; `None` if the tensor is contiguous.
     pub(crate) strides: Option<Vec<i64>>,
 }
 
-/// Why a span could not be read.
+/// Errors from reading a span.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) enum SpanError {
     /// The file could not be read.
     Io(#[from] io::Error),
-    /// libtorch refused the bytes.
+    /// libtorch could not create the tensor.
     Torch(#[from] TchError),
 }
 
 impl Span {
-    /// Reads the tensor into storage of its own, contiguous, on the CPU.
+    /// Reads the tensor into separate storage, contiguous, on the CPU.
     pub(crate) fn read(&self, file: &File, info: &TensorInfo) -> Result<Tensor, SpanError> {
         let mut bytes = vec![0_u8; self.elements * info.kind.elt_size_in_bytes()];
         file.read_exact_at(&mut bytes, self.start)?;
@@ -80,8 +80,8 @@ impl Span {
     }
 }
 
-/// The test that tells whether little-endian values of this kind are all finite: a value is not
-/// when every bit of its exponent is set.
+/// Returns a function that checks whether little-endian values of `kind` are all finite; `None` for
+/// integers. A value is not finite if every bit of its exponent is set.
 fn finite_test(kind: Kind) -> Option<fn(&[u8]) -> bool> {
     match kind {
         Kind::Float => Some(|bytes| {

@@ -1,9 +1,9 @@
-"""Writes the files that the tests of ddpo-checkpoint read, with PyTorch itself.
+"""Writes the golden files for the tests of ddpo-checkpoint, with PyTorch.
 
     pip install torch==2.11.0 numpy safetensors && python make.py
 
-The pickles hold every type, stride and nesting that a checkpoint may have; `state.safetensors` has
-the same tensors, contiguous, as the values to expect.
+The pickles cover every type, stride and nesting of a checkpoint. `state.safetensors` has the expected
+values: the same tensors, contiguous.
 """
 
 import os
@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def tensors():
-    """One tensor of each kind, and views that share a storage."""
+    """Returns one tensor of each type, and views that share a storage."""
     generator = torch.Generator().manual_seed(7)
     base = torch.randn(4, 6, generator=generator)
     shared = torch.arange(24, dtype=torch.float32)
@@ -47,7 +47,7 @@ def tensors():
 
 
 class Malicious:
-    """Runs a command wherever it is unpickled by a machine that executes pickles."""
+    """Runs a command when Python unpickles it."""
 
     def __reduce__(self):
         return os.system, ("touch /tmp/ddpo-pickle-was-run",)

@@ -1,4 +1,4 @@
-//! The calls to the Hub itself.
+//! The Hub's API calls of a push.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::hub::push::sender::{Answer, Purpose, Sender};
 
 const JSON: &str = "application/json";
 
-/// Where a file goes.
+/// The destination of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Into the commit.
+    /// The commit.
     Regular,
-    /// Into large storage.
+    /// Large storage (Git LFS).
     Large,
 }
 
-/// One push under way.
+/// A push in progress.
 pub(super) struct Api<'a> {
     pub(super) sender: &'a Sender,
     pub(super) push: &'a Push<'a>,
@@ -51,7 +51,7 @@ struct Committed {
 }
 
 impl Api<'_> {
-    /// Makes the repository, unless it is there.
+    /// Creates the repository, unless it exists.
     pub(super) fn make_repository(&mut self) -> Result<(), PushError> {
         let (owner, name) = self.push.repository.split_once('/').unwrap_or_default();
         let mut asked = json!({ "name": name, "organization": owner, "type": "model" });
@@ -59,11 +59,11 @@ impl Api<'_> {
             asked["visibility"] = "private".into();
         }
         let url = format!("{}/api/repos/create", self.sender.endpoint);
-        let purpose = Purpose { action: "make", content_with: Some(409) };
+        let purpose = Purpose { action: "create", content_with: Some(409) };
         let made = self.call(purpose, &url, JSON, asked.to_string().as_bytes());
         match made {
             Ok(_) => Ok(()),
-            // A token may be allowed to write to a repository and to make none.
+            // A token may have write access to a repository without permission to create one.
             Err(PushError::Refused { status: 403, .. })
                 if self.sender.has_repository(self.progress) =>
             {
@@ -73,17 +73,17 @@ impl Api<'_> {
         }
     }
 
-    /// Makes the branch, unless it is there. `main` always is, and the Hub makes its own references.
+    /// Creates the branch, unless it exists. `main` always exists, and the Hub creates `refs/*`.
     pub(super) fn make_branch(&mut self) -> Result<(), PushError> {
         if self.push.branch == "main" || self.push.branch.starts_with("refs/") {
             return Ok(());
         }
         let url = self.url("branch");
-        let purpose = Purpose { action: "make a branch of", content_with: Some(409) };
+        let purpose = Purpose { action: "create a branch of", content_with: Some(409) };
         self.call(purpose, &url, JSON, b"{}").map(|_| ())
     }
 
-    /// Where each file goes, by its name; a file that the repository ignores is not among them.
+    /// Returns the destination of each file by name, without the files that the repository ignores.
     pub(super) fn modes(
         &mut self,
         files: &[LocalFile],
@@ -107,12 +107,12 @@ impl Api<'_> {
             modes.insert(file.path, (!file.should_ignore).then_some(mode));
         }
         match files.iter().find(|file| !modes.contains_key(&file.name)) {
-            Some(file) => Err(refused(format!("says nothing of `{}`", file.name))),
+            Some(file) => Err(refused(format!("does not mention `{}`", file.name))),
             None => Ok(modes.into_iter().filter_map(|(name, mode)| Some((name, mode?))).collect()),
         }
     }
 
-    /// Makes the commit and gives its name.
+    /// Creates the commit and returns its identifier.
     pub(super) fn commit(
         &mut self,
         regular: &[LocalFile],
@@ -138,7 +138,7 @@ impl Api<'_> {
         committed.map(|committed| committed.commit_oid).map_err(refused)
     }
 
-    /// Asks the Hub with a body.
+    /// Sends a POST request with a body to the Hub, with retries.
     pub(super) fn call(
         &mut self,
         purpose: Purpose,

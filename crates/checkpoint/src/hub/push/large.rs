@@ -1,4 +1,4 @@
-//! Large storage: Git LFS by its batch API, in one piece or in parts.
+//! Uploads to large storage through the Git LFS batch API, in one piece or in parts.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::hub::push::sender::{Answer, Purpose};
 
 const LFS_JSON: &str = "application/vnd.git-lfs+json";
 
-/// Parts that a file may be cut into.
+/// Maximum of parts of a file.
 const MOST_PARTS: u64 = 10_000;
 
 #[derive(Deserialize)]
@@ -50,7 +50,7 @@ struct Action {
     header: BTreeMap<String, Value>,
 }
 
-/// Sends what large storage does not have, and gives the number of bytes.
+/// Sends the files that large storage lacks, and returns the number of bytes sent.
 pub(super) fn send(api: &mut Api<'_>, files: &[Digested]) -> Result<u64, PushError> {
     if files.is_empty() {
         return Ok(0);
@@ -60,16 +60,16 @@ pub(super) fn send(api: &mut Api<'_>, files: &[Digested]) -> Result<u64, PushErr
     for one in files {
         let purpose = Purpose { action: "send a file to", content_with: None };
         let Some(object) = objects.iter().find(|object| object.oid == one.digest) else {
-            let reason = format!("says nothing of `{}`", one.file.name);
+            let reason = format!("does not mention `{}`", one.file.name);
             return Err(api.sender.protocol(purpose.action, reason));
         };
         if let Some(ObjectError { code, message }) = &object.error {
-            let reason = format!("refuses `{}`: {code} {message}", one.file.name);
+            let reason = format!("rejects `{}`: {code} {message}", one.file.name);
             return Err(api.sender.protocol(purpose.action, reason));
         }
         let actions = object.actions.as_ref();
         let Some(upload) = actions.and_then(|actions| actions.upload.as_ref()) else {
-            (api.progress)(&format!("{} is there already", one.file.name));
+            (api.progress)(&format!("{} is already stored", one.file.name));
             continue;
         };
         let megabytes = one.file.size as f64 / 1e6;
@@ -88,7 +88,7 @@ pub(super) fn send(api: &mut Api<'_>, files: &[Digested]) -> Result<u64, PushErr
     Ok(sent)
 }
 
-/// Asks what is there and where the rest goes.
+/// Asks which files large storage has, and for the upload URLs of the others.
 fn batch(api: &mut Api<'_>, files: &[Digested]) -> Result<Vec<Object>, PushError> {
     let objects = files.iter().map(|one| json!({ "oid": one.digest, "size": one.file.size }));
     let asked = json!({
@@ -118,7 +118,7 @@ fn post(
     })
 }
 
-/// One PUT with all bytes.
+/// Uploads all bytes with one PUT.
 fn whole(
     api: &mut Api<'_>,
     purpose: Purpose,
@@ -130,7 +130,7 @@ fn whole(
     put(api, purpose, &one.file, &upload.href, (0, one.file.size), &headers).map(|_| ())
 }
 
-/// A PUT for each part, then a POST that puts them together.
+/// Uploads each part with a PUT, then completes the upload with a POST.
 fn in_parts(
     api: &mut Api<'_>,
     purpose: Purpose,
@@ -151,7 +151,7 @@ fn in_parts(
         .filter_map(|(key, url)| Some((key.parse::<u64>().ok()?, url.as_str()?)));
     let urls: BTreeMap<u64, &str> = numbered.collect();
     if urls.len() as u64 != size.div_ceil(chunk) {
-        return Err(refused("has another number of parts than the file"));
+        return Err(refused("has the wrong number of parts for the file"));
     }
     let mut parts = Vec::new();
     for (at, url) in urls.values().enumerate() {
@@ -159,15 +159,15 @@ fn in_parts(
         let length = chunk.min(size - start);
         let answer = put(api, purpose, &one.file, url, (start, length), &[])?;
         let etag = answer.etag.filter(|etag| !etag.is_empty());
-        let etag =
-            etag.ok_or_else(|| api.sender.protocol(purpose.action, "to a part has no etag"))?;
+        let etag = etag
+            .ok_or_else(|| api.sender.protocol(purpose.action, "to a part has no etag header"))?;
         parts.push(json!({ "partNumber": at + 1, "etag": etag }));
     }
     let asked = json!({ "oid": one.digest, "parts": parts });
     post(api, purpose, &upload.href, &asked).map(|_| ())
 }
 
-/// Puts `length` bytes from `start` on to a signed address.
+/// Uploads `length` bytes from offset `start` to a signed URL.
 fn put(
     api: &mut Api<'_>,
     purpose: Purpose,

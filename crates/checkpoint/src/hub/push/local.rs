@@ -1,4 +1,4 @@
-//! The files of the folder that is pushed.
+//! The files of the folder to push.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,23 +9,23 @@ use ddpo_files::sha256_of;
 use crate::hub::push::error::PushError;
 use crate::names::is_file_name;
 
-/// Bytes of a file that the Hub judges it by.
+/// Length of the sample from which the Hub decides where a file goes.
 const SAMPLE_BYTES: u64 = 512;
 
 /// A file to push.
 #[derive(Debug)]
 pub(super) struct LocalFile {
-    /// Its path in the repository.
+    /// Path in the repository.
     pub(super) name: String,
-    /// Where it lies.
+    /// Path on disk.
     pub(super) path: PathBuf,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub(super) size: u64,
-    /// Its first bytes.
+    /// First bytes.
     pub(super) sample: Vec<u8>,
 }
 
-/// A file and its SHA-256, by which large storage knows it.
+/// A file and its SHA-256, which identifies it in large storage.
 #[derive(Debug)]
 pub(super) struct Digested {
     pub(super) file: LocalFile,
@@ -52,7 +52,7 @@ pub(super) fn digested(files: Vec<LocalFile>) -> Result<Vec<Digested>, PushError
     files.into_iter().map(one).collect()
 }
 
-/// All files under `folder` but those left out, in the order of their names.
+/// Returns all files under `folder` except `leave_out`, sorted by name.
 pub(super) fn files(folder: &Path, leave_out: &[&str]) -> Result<Vec<LocalFile>, PushError> {
     let mut files = Vec::new();
     look_into(folder, "", leave_out, &mut files)?;

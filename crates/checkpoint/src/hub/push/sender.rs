@@ -1,4 +1,4 @@
-//! Requests with retries.
+//! HTTP requests with retries.
 
 use std::thread;
 use std::time::Duration;
@@ -12,39 +12,39 @@ use crate::hub::client::{base_config, text};
 use crate::hub::push::error::PushError;
 use crate::hub::settings::HubSettings;
 
-/// Further attempts after a request has failed.
+/// Retries after a failed request.
 const MOST_RETRIES: usize = 4;
 
-/// Longest wait that a server may ask for.
+/// Maximum of a server's `retry-after`.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
-/// Bytes of an answer that are read.
+/// Maximum length of a response.
 const MOST_ANSWER_BYTES: u64 = 4 << 20;
 
-/// Characters of a server's reason that are reported.
+/// Maximum of characters to report of a server's reason.
 const MOST_REASON: usize = 300;
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Purpose {
-    /// What it does to the repository, for messages.
+    /// The action on the repository, for messages.
     pub(super) action: &'static str,
-    /// A status that counts as success.
+    /// A status that also counts as success.
     pub(super) content_with: Option<u16>,
 }
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// `etag`.
+    /// The `etag` header.
     pub(super) etag: Option<String>,
     body: Vec<u8>,
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
-        serde_json::from_slice(&self.body).map_err(|error| format!("is not as expected: {error}"))
+        serde_json::from_slice(&self.body).map_err(|error| format!("is invalid: {error}"))
     }
 }
 
@@ -60,10 +60,10 @@ enum Trouble {
     Local(PushError),
 }
 
-/// The connections to a Hub and its token.
+/// A connection pool to a Hub, and the token.
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// The Hub.
+    /// Address of the Hub.
     pub(super) endpoint: String,
     token: String,
     repository: String,
@@ -73,19 +73,20 @@ pub(super) struct Sender {
 impl Sender {
     pub(super) fn new(settings: &HubSettings, repository: &str) -> Result<Self, PushError> {
         let token = settings.token.clone().ok_or(PushError::NoToken)?;
-        // A request with a body is not sent elsewhere: the Hub's own answer is wanted.
+        // A request with a body must not follow redirects.
         let agent = Agent::from(base_config(settings)?.max_redirects(0).build());
         let (endpoint, repository) = (settings.endpoint.clone(), repository.to_owned());
         Ok(Self { endpoint, token, repository, agent })
     }
 
-    /// A POST to the Hub itself, which is told who asks.
+    /// Creates a POST request to the Hub, with the token.
     pub(super) fn post(&self, url: &str, kind: &str) -> RequestBuilder<WithBody> {
         let request = self.agent.post(url).header("content-type", kind);
         request.header("authorization", format!("Bearer {}", self.token))
     }
 
-    /// A POST to an address that the Hub gave, which is told only where it is the Hub's own.
+    /// Creates a POST request to a URL that the Hub returned, with the token only if the URL is on the
+    /// Hub.
     pub(super) fn post_given(&self, url: &str, kind: &str) -> RequestBuilder<WithBody> {
         if url.strip_prefix(&self.endpoint).is_some_and(|rest| rest.starts_with('/')) {
             self.post(url, kind)
@@ -94,15 +95,15 @@ impl Sender {
         }
     }
 
-    /// A PUT to an address that large storage signed: it is told nothing more.
+    /// Creates a PUT request to a signed URL of large storage, without the token.
     pub(super) fn put(&self, url: &str) -> RequestBuilder<WithBody> {
         self.agent.put(url)
     }
 
-    /// Returns whether the Hub has the repository, for one that may not make it.
+    /// Returns whether the repository exists, for tokens that may not create it.
     pub(super) fn has_repository(&self, progress: &mut dyn FnMut(&str)) -> bool {
         let url = format!("{}/api/models/{}", self.endpoint, self.repository);
-        let purpose = Purpose { action: "look at", content_with: None };
+        let purpose = Purpose { action: "look up", content_with: None };
         let found = self.attempts(purpose, progress, &mut || {
             let request = self.agent.get(&url);
             Ok(request.header("authorization", format!("Bearer {}", self.token)).call())
@@ -110,8 +111,8 @@ impl Sender {
         found.is_ok()
     }
 
-    /// Makes the request until it is answered, or another attempt would not help. Requests are made
-    /// by `once`, which fails only for what is wrong on this machine.
+    /// Repeats the request until it succeeds or another attempt cannot help. `once` sends the request; it
+    /// returns `Err` only for local errors.
     pub(super) fn attempts(
         &self,
         purpose: Purpose,
@@ -133,13 +134,13 @@ impl Sender {
             };
             let wait = wait.max(trouble.asked_wait());
             let seconds = wait.as_secs_f64();
-            progress(&format!("{trouble}; trying again in {seconds:.1} s ({})", purpose.action));
+            progress(&format!("{trouble}; retrying in {seconds:.1} s ({})", purpose.action));
             thread::sleep(wait);
             attempt += 1;
         }
     }
 
-    /// An answer that cannot be right.
+    /// Builds the error for an invalid response.
     pub(super) fn protocol(&self, action: &'static str, reason: impl Into<String>) -> PushError {
         let reason = self.clean(&reason.into());
         PushError::Protocol { action, repository: self.repository.clone(), reason }
@@ -182,15 +183,15 @@ impl Sender {
         }
     }
 
-    /// A failure of the connection, without the address: it may be a signed one.
+    /// Describes a connection failure without the URL, which may be signed.
     fn unreachable(&self, error: &ureq::Error) -> String {
         match error {
-            ureq::Error::BadUri(_) => "it sent an invalid address".into(),
+            ureq::Error::BadUri(_) => "the hub sent an invalid URL".into(),
             error => self.clean(&error.to_string()),
         }
     }
 
-    /// A server's words on one line, and without the token, should it repeat that.
+    /// Returns a server's text on one line and with the token masked.
     fn clean(&self, said: &str) -> String {
         let said = said.replace(&self.token, "***").replace(char::is_control, " ");
         said.chars().take(MOST_REASON).collect()
@@ -214,7 +215,7 @@ impl Trouble {
     }
 }
 
-/// Returns whether a status may be another one the next time.
+/// Returns whether a status is transient, so that a retry may succeed.
 fn passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
