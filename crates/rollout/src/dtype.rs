@@ -1,28 +1,28 @@
-//! The type that a network runs in.
+//! The element type in which a network computes.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// The type that a network runs in.
+/// The element type in which a network computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 32-bit IEEE floating point.
     #[default]
     F32,
-    /// bfloat16; log-probabilities and the optimizer stay f32.
+    /// bfloat16; log-probabilities and optimizer state stay f32.
     Bf16,
 }
 
-/// A name that belongs to no type.
+/// The error for a name other than `f32` and `bf16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("expected f32 or bf16")]
 pub struct UnknownDtype;
 
 impl Dtype {
-    /// Returns its name in settings, flags and messages.
+    /// Returns the name in settings, flags and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The picture at the end of a trajectory: 8-bit RGB, and its map from model space.
+//! The image of a trajectory: 8-bit RGB, and the map from model space.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -11,7 +11,7 @@ pub struct RgbImage {
     pixels: Vec<u8>,
 }
 
-/// What is wrong with the pixels offered for an image.
+/// Errors from building an image.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ImageError {
     /// The buffer does not hold `width * height * 3` values.
@@ -21,15 +21,15 @@ pub enum ImageError {
         width: usize,
         /// Height in pixels.
         height: usize,
-        /// `width * height * 3`.
+        /// Expected length: `width * height * 3`.
         expected: usize,
-        /// Length of the buffer offered.
+        /// Length of the buffer.
         found: usize,
     },
-    /// A state has a channel count that is neither grey nor RGB.
+    /// A state is neither grey (1 channel) nor RGB (3 channels).
     #[error("a state of {0} channels is not an image: expected 1 or 3")]
     Channels(usize),
-    /// A state holds a value that is not finite.
+    /// A state has an infinite or NaN value.
     #[error("the value at offset {0} of the state is not finite")]
     NotFinite(usize),
 }
@@ -38,10 +38,10 @@ pub enum ImageError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PixelMap {
-    /// `[-1, 1]` to `[0, 255]` with rounding, as diffusers' pipelines show a sample.
+    /// `[-1, 1]` to `[0, 255]` with rounding, as in diffusers' pipelines.
     #[default]
     Signed,
-    /// `[0, 1]` to `[0, 255]`, as in alcazar90/ddpo-celebahq: the dark half becomes black.
+    /// `[0, 1]` to `[0, 255]`, as in alcazar90/ddpo-celebahq: negative values become black.
     Unit,
 }
 
@@ -53,13 +53,13 @@ impl PixelMap {
             Self::Signed => value * 0.5 + 0.5,
             Self::Unit => value,
         };
-        // Ties go to even, as numpy's and torch's `round` do.
+        // Round half to even, like numpy's and torch's `round`.
         (unit.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
     }
 }
 
 impl RgbImage {
-    /// Takes interleaved RGB pixels.
+    /// Creates an image from interleaved RGB pixels.
     ///
     /// # Errors
     /// [`ImageError::Length`] unless the buffer holds `width * height * 3` values.
@@ -71,7 +71,7 @@ impl RgbImage {
         Ok(Self { width, height, pixels })
     }
 
-    /// Converts a state `[C, H, W]` f32 with C of 1 or 3, values in `[-1, 1]` (others are clamped).
+    /// Converts a state `[C, H, W]` f32 with C = 1 or 3. Values outside the range of `map` are clamped.
     ///
     /// # Errors
     /// [`ImageError`] if the length, the channels or a value is wrong.
@@ -101,17 +101,17 @@ impl RgbImage {
         Ok(Self { width, height, pixels })
     }
 
-    /// Width in pixels.
+    /// Returns the width in pixels.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Height in pixels.
+    /// Returns the height in pixels.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Interleaved RGB, `width * height * 3` values.
+    /// Returns interleaved RGB, `width * height * 3` values.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_and_the_middle_of_model_space_map_to_their_levels() {
+    fn maps_model_space_to_levels_and_clamps() {
         assert_eq!(PixelMap::Signed.level(-1.0), 0);
         assert_eq!(PixelMap::Signed.level(1.0), 255);
         assert_eq!(PixelMap::Signed.level(0.0), 128);
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn a_grey_state_fills_three_channels() {
+    fn grey_states_fill_three_channels() {
         let image = RgbImage::from_state(&[-1.0, 1.0], (1, 1, 2), PixelMap::Signed);
         assert_eq!(image.map(|i| i.pixels), Ok(vec![0, 0, 0, 255, 255, 255]));
     }
 
     #[test]
-    fn a_value_that_is_not_finite_is_named_by_its_offset() {
+    fn error_names_the_offset_of_a_non_finite_value() {
         let found = RgbImage::from_state(&[0.0, f32::NAN], (1, 1, 2), PixelMap::Signed);
         assert_eq!(found, Err(ImageError::NotFinite(1)));
     }

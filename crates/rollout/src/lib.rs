@@ -1,6 +1,5 @@
-//! The domain of the service: trajectories, scores, policy versions, and noise keyed by
-//! (run seed, purpose, epoch, sample, step). Everything else speaks in these terms; nothing here
-//! knows libtorch or the network.
+//! The domain types: trajectories, scores, policy versions, and noise keyed by
+//! (run seed, purpose, epoch, sample, step). Independent of libtorch and of the network.
 
 pub mod dtype;
 pub mod image;

@@ -1,18 +1,18 @@
-//! Gaussian noise as a function of (run seed, purpose, epoch, sample, step): no generator has a
+//! Gaussian noise as a pure function of (run seed, purpose, epoch, sample, step). There is no generator
 //! state, so batch shape, worker and arrival order cannot change a draw.
 //!
-//! Box-Muller over Philox words. The logarithm, sine and cosine are polynomials in plain f32
-//! arithmetic, so that every machine gives the same bits; they agree with the real functions to
-//! 2e-7 absolute, which the tests measure.
+//! Box-Muller transform of Philox words. Logarithm, sine and cosine are polynomials in plain f32
+//! arithmetic, so that every machine gives the same bits. The tests bound their error: 2e-7, relative
+//! for logarithms of magnitude above 1, otherwise absolute.
 
 use crate::philox::{LANES, Words, blocks};
 use serde::{Deserialize, Serialize};
 
-/// What a draw is for. Two purposes never share a draw.
+/// The purpose of a draw. Different purposes never share a draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// Trajectories that the learner trains on.
+    /// Training trajectories.
     Rollout,
     /// Fixed evaluation samples, and `ddpo sample`.
     Evaluation,
@@ -20,7 +20,7 @@ pub enum Purpose {
     Pretraining,
     /// Initial weights.
     Weights,
-    /// Which steps of a trajectory are trained.
+    /// Choice of the steps of a trajectory to train on.
     StepChoice,
 }
 
@@ -29,11 +29,11 @@ pub enum Purpose {
 pub struct NoiseKey {
     /// Seed of the run.
     pub seed: u64,
-    /// What the draw is for.
+    /// Purpose of the draw.
     pub purpose: Purpose,
     /// Epoch, from 0.
     pub epoch: u32,
-    /// Sample index within the epoch.
+    /// Index of the sample in the epoch.
     pub sample: u32,
     /// 0 is the initial state x_T; `k + 1` is the noise of transition `k`. Below 2^24.
     pub step: u32,
@@ -45,12 +45,12 @@ impl NoiseKey {
         [(self.purpose as u32) << 24 | (self.step & 0x00FF_FFFF), self.sample, self.epoch]
     }
 
-    /// Fills `out` with standard normal draws; element `i` depends on the key and `i` alone.
+    /// Fills `out` with standard normal draws. Element `i` depends only on the key and `i`.
     pub fn fill_normal(self, out: &mut [f32]) {
         self.fill(out, normals);
     }
 
-    /// Fills `out` with uniform draws in the open interval (0, 1).
+    /// Fills `out` with uniform draws from the open interval (0, 1).
     pub fn fill_uniform(self, out: &mut [f32]) {
         self.fill(out, |a, b| (a.map(unit_open), b.map(unit_open)));
     }
@@ -76,12 +76,12 @@ impl NoiseKey {
 
 type Pair = ([f32; LANES], [f32; LANES]);
 
-/// The upper 24 bits as the middle of their cell in (0, 1).
+/// Maps the upper 24 bits to the middle of their cell in (0, 1).
 fn unit_open(word: u32) -> f32 {
     ((word >> 8) as f32 + 0.5) * (1.0 / 16_777_216.0)
 }
 
-/// Box-Muller: the radius from `a`, the angle from `b`.
+/// Applies Box-Muller: the radius from `a`, the angle from `b`.
 fn normals(a: &Words, b: &Words) -> Pair {
     let mut cosines = [0.0; LANES];
     let mut sines = [0.0; LANES];
@@ -94,8 +94,8 @@ fn normals(a: &Words, b: &Words) -> Pair {
     (cosines, sines)
 }
 
-/// ln(x) for x in (0, 1), after Cephes' `logf`: exponent out, then a polynomial on
-/// [sqrt(1/2), sqrt(2)).
+/// Returns ln(x) for x in (0, 1), after Cephes' `logf`: splits off the exponent, then evaluates a
+/// polynomial on [sqrt(1/2), sqrt(2)).
 fn ln_unit(x: f32) -> f32 {
     const SQRT_HALF_BITS: u32 = 0x3F35_04F3;
     let shifted = x.to_bits().wrapping_sub(SQRT_HALF_BITS);
@@ -120,8 +120,8 @@ fn ln_unit(x: f32) -> f32 {
     (f + tail) + e * 0.693_359_4
 }
 
-/// (sin, cos) of 2 pi `turns` for `turns` in [0, 1): nearest quarter out exactly, then Cephes'
-/// polynomials on [-pi/4, pi/4].
+/// Returns (sin, cos) of 2 pi `turns` for `turns` in [0, 1): subtracts the nearest quarter exactly, then
+/// evaluates Cephes' polynomials on [-pi/4, pi/4].
 fn sin_cos_turns(turns: f32) -> (f32, f32) {
     let quarter = (turns * 4.0 + 0.5) as i32;
     let angle = (turns - quarter as f32 * 0.25) * std::f32::consts::TAU;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn polynomials_agree_with_the_real_functions() {
+    fn polynomials_agree_with_the_exact_functions() {
         let mut worst = 0.0_f64;
         for index in 0..1_000_000_u32 {
             let u = unit_open(index.wrapping_mul(2_654_435_761));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_a_standard_normal() {
+    fn moments_agree_with_the_standard_normal() {
         let values = normal(KEY, 1 << 20);
         let n = values.len() as f64;
         let moment = |k: i32| values.iter().map(|&v| f64::from(v).powi(k)).sum::<f64>() / n;
@@ -175,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_does_not_depend_on_the_length_asked_for() {
+    fn draws_do_not_depend_on_the_requested_length() {
         assert_eq!(normal(KEY, 1000)[..77], normal(KEY, 77)[..]);
     }
 
     #[test]
-    fn every_part_of_the_key_matters() {
+    fn every_part_of_the_key_changes_the_draw() {
         let base = normal(KEY, 8);
         for other in [
             NoiseKey { seed: 43, ..KEY },
@@ -194,9 +194,9 @@ mod tests {
         }
     }
 
-    /// Pins the stream: a change here changes every run that anybody has recorded.
+    /// A change of the stream would invalidate every recorded run.
     #[test]
-    fn the_stream_is_pinned() {
+    fn stream_equals_the_recorded_bits() {
         let bits: Vec<u32> = normal(KEY, 4).iter().map(|value| value.to_bits()).collect();
         assert_eq!(bits, PINNED);
     }

@@ -1,22 +1,22 @@
-//! The arithmetic of a run: what the bits of a result on a GPU depend on besides the weights.
+//! Numeric settings of a run. Besides the weights, the bits of a result on a GPU depend on them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// The arithmetic of a run, set at the learner and sent to samplers and rewarders.
+/// The numeric settings of a run, set at the learner and sent to samplers and rewarders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Numerics {
-    /// Whether one kind of GPU gives the same bytes each time.
+    /// Whether results on one GPU model are bit-reproducible.
     pub deterministic: bool,
     /// Precision of f32 matrix products and convolutions.
     pub matmul_precision: MatmulPrecision,
 }
 
-/// Precision of f32 matrix products and convolutions, by PyTorch's names
-/// (`torch.set_float32_matmul_precision`, 2.11).
+/// Precision of f32 matrix products and convolutions, with the names of
+/// `torch.set_float32_matmul_precision` (PyTorch 2.11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
@@ -25,30 +25,30 @@ pub enum MatmulPrecision {
     Highest,
     /// TF32 on GPUs: 10 bits of mantissa.
     High,
-    /// TF32 on GPUs, bfloat16 on CPUs that multiply it.
+    /// TF32 on GPUs, bfloat16 on CPUs with bfloat16 instructions.
     Medium,
 }
 
-/// What computes group norms with the SiLU behind them on GPUs.
+/// The kernel for group norm followed by SiLU on GPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormKernel {
     /// libtorch's operators.
     #[default]
     Libtorch,
-    /// One kernel for both, compiled when the run begins.
+    /// One kernel for both operations, compiled at the start of the run.
     Fused,
 }
 
 impl NormKernel {
-    /// Returns whether this is the default. Files leave it out then.
+    /// Returns whether this is the default, which files omit.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A name that belongs to no precision.
+/// The error for a name other than `highest`, `high` and `medium`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("expected highest, high or medium")]
 pub struct UnknownPrecision;
@@ -60,7 +60,7 @@ impl Default for Numerics {
 }
 
 impl Numerics {
-    /// Returns whether this is the default. Files leave it out then.
+    /// Returns whether this is the default, which files omit.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -68,10 +68,10 @@ impl Numerics {
 }
 
 impl MatmulPrecision {
-    /// All of them, the most precise first.
+    /// All precisions, the highest first.
     pub const ALL: [Self; 3] = [Self::Highest, Self::High, Self::Medium];
 
-    /// Returns its name in settings, flags and messages.
+    /// Returns the name in settings, flags and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What the learner asks of the samplers: a batch of samples, and the weights to draw them with.
+//! Work orders from the learner to the samplers: a batch of samples, and the weights to draw them with.
 
 use crate::noise::Purpose;
 use crate::numerics::{NormKernel, Numerics};
@@ -6,16 +6,16 @@ use crate::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Which of the learner's weights are meant.
+/// A kind of weights.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Track {
-    /// The weights that are trained.
+    /// The trained weights.
     #[default]
     Policy,
-    /// Their moving average, for evaluation.
+    /// The moving average of the trained weights, for evaluation.
     Average,
 }
 
@@ -24,7 +24,7 @@ pub enum Track {
 pub struct WeightsId {
     /// Version of the policy.
     pub version: PolicyVersion,
-    /// The policy's own weights, or their average.
+    /// Trained weights or their average.
     pub track: Track,
 }
 
@@ -37,18 +37,18 @@ impl fmt::Display for WeightsId {
     }
 }
 
-/// One batch of work for a sampler. The whole batch is drawn together, whoever draws it and however
-/// often: the shape of a batch has an effect on the last bits of its samples.
+/// One batch of work for a sampler. A sampler always draws the whole batch together, also when it is
+/// drawn again, because the batch shape affects the last bits of the samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkOrder {
-    /// The run.
+    /// Identifier of the run.
     pub run_id: String,
-    /// Name of the order, unique in the run.
+    /// Identifier of the order, unique in the run.
     pub order_id: String,
-    /// Fencing token of the learner that issued it.
+    /// Fencing token of the learner that issued the order.
     pub fence: u64,
-    /// What the noise is drawn for.
+    /// Purpose of the noise.
     pub purpose: Purpose,
     /// Seed of the noise.
     pub run_seed: u64,
@@ -56,17 +56,17 @@ pub struct WorkOrder {
     pub epoch: u32,
     /// Indices of the samples, in the order of the batch.
     pub samples: Vec<u32>,
-    /// The weights to draw with.
+    /// Weights to draw with.
     pub weights: WeightsId,
-    /// Digest of those weights.
+    /// Digest of the weights.
     pub weights_digest: Digest,
-    /// W3C trace context of the learner's span, for one trace from order to update.
+    /// W3C trace context of the learner's span, so that one trace covers order to update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
 }
 
 impl WorkOrder {
-    /// The coordinates of its samples, in the order of the batch.
+    /// Returns the coordinates of the samples, in the order of the batch.
     pub fn coordinates(&self) -> Vec<SampleCoordinates> {
         let (run_seed, epoch) = (self.run_seed, self.epoch);
         let of = |&sample| SampleCoordinates { run_seed, epoch, sample };
@@ -74,12 +74,12 @@ impl WorkOrder {
     }
 }
 
-/// What a sampler has to know of a run besides weights: published once by the learner, so that a
-/// sampler needs no checkpoint and no setting of its own that could differ.
+/// The settings of a run that a sampler needs besides weights. The learner publishes them once, so that
+/// samplers need neither a checkpoint nor local settings that could differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSpec {
-    /// The run.
+    /// Identifier of the run.
     pub run_id: String,
     /// diffusers' `unet/config.json`, as text.
     pub unet_config: String,
@@ -91,18 +91,18 @@ pub struct RunSpec {
     pub num_inference_steps: usize,
     /// DDIM's eta.
     pub eta: f64,
-    /// Digest of the transitions that follow from these; a sampler checks its own against it.
+    /// Digest of the resulting transitions; a sampler compares its own digest with it.
     pub scheduler_digest: Digest,
-    /// Type that the UNet runs in: `f32` or `bf16`.
+    /// Type in which the UNet computes: `f32` or `bf16`.
     pub dtype: String,
-    /// Type that states are rounded to and sent in.
+    /// Type to which states are rounded and in which they are sent.
     pub state_dtype: StateDtype,
-    /// The arithmetic of the UNet.
+    /// Numeric settings of the UNet.
     #[serde(default, skip_serializing_if = "Numerics::is_default")]
     pub numerics: Numerics,
-    /// What computes norms on GPUs.
+    /// Norm kernel on GPUs.
     #[serde(default, skip_serializing_if = "NormKernel::is_default")]
     pub norm_kernel: NormKernel,
-    /// The reward that trajectories are scored with.
+    /// Reward expression for the trajectories.
     pub task: String,
 }

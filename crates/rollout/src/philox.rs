@@ -1,6 +1,6 @@
 //! Philox4x32-10, the counter-based generator of Salmon et al., "Parallel random numbers: as easy
 //! as 1, 2, 3" (SC 2011). A draw is a pure function of a 64-bit key and a 128-bit counter, so any
-//! worker makes any draw again without having made the ones before it.
+//! worker can reproduce any draw without the draws before it.
 
 const MULTIPLIER_0: u32 = 0xD251_1F53;
 const MULTIPLIER_1: u32 = 0xCD9E_8D57;
@@ -8,14 +8,14 @@ const WEYL_0: u32 = 0x9E37_79B9;
 const WEYL_1: u32 = 0xBB67_AE85;
 const ROUNDS: usize = 10;
 
-/// Counters that one call of [`blocks`] works on together, for the compiler to vectorise.
+/// Number of counters per call of [`blocks`], so that the compiler can vectorise.
 pub const LANES: usize = 16;
 
-/// One output word position of [`LANES`] neighbouring counters.
+/// The same output word of [`LANES`] consecutive counters.
 pub type Words = [u32; LANES];
 
-/// The outputs for the counters `first..first + LANES` in the lowest word; the upper three words
-/// are `upper`. Element `[w][lane]` is output word `w` of counter `first + lane`.
+/// Returns the outputs for [`LANES`] counters whose lowest words are `first..first + LANES` and whose
+/// upper three words are `upper`. Element `[w][lane]` is output word `w` of counter `first + lane`.
 pub fn blocks(key: u64, first: u32, upper: [u32; 3]) -> [Words; 4] {
     let mut c0: Words = std::array::from_fn(|lane| first.wrapping_add(lane as u32));
     let mut c1: Words = [upper[0]; LANES];
@@ -49,9 +49,9 @@ mod tests {
         std::array::from_fn(|word| words[word][0])
     }
 
-    /// The three known-answer vectors that Random123 publishes for `philox4x32 10`.
+    /// The three published known-answer vectors for `philox4x32 10`.
     #[test]
-    fn known_answers_of_random123() {
+    fn agrees_with_known_answers_of_random123() {
         assert_eq!(one([0; 2], [0; 4]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
             one([u32::MAX; 2], [u32::MAX; 4]),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_its_own_counter() {
+    fn each_lane_uses_its_own_counter() {
         let together = blocks(7, 100, [1, 2, 3]);
         let alone = blocks(7, 105, [1, 2, 3]);
         assert_eq!(together[2][5], alone[2][0]);

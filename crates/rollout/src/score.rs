@@ -1,37 +1,37 @@
-//! What a reward model says of one image.
+//! The score of a reward model for one image.
 
 use serde::{Deserialize, Serialize};
 
-/// A reward with the named parts that it was made of.
+/// A reward and its named components.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The reward that the learner maximises; finite.
     pub reward: f32,
-    /// Named components, in the reward model's order; the unit is the model's own.
+    /// Named components in the reward model's order and unit.
     pub components: Vec<Component>,
 }
 
-/// One named part of a [`Score`].
+/// One named component of a [`Score`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Component {
-    /// Name, stable over a run: it becomes a column and a metric.
+    /// Name, constant in a run: the name of a column and of a metric.
     pub name: String,
     /// Value in the reward model's unit.
     pub value: f32,
 }
 
 impl Score {
-    /// A score with no components.
+    /// Creates a score without components.
     pub fn plain(reward: f32) -> Self {
         Self { reward, components: Vec::new() }
     }
 }
 
-/// A trajectory with its score: what the learner trains on.
+/// A trajectory and its score, the input of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredTrajectory {
     /// The trajectory.
     pub trajectory: crate::trajectory::Trajectory,
-    /// What the reward model said of its image.
+    /// The score of its image.
     pub score: Score,
 }

@@ -1,5 +1,5 @@
-//! A denoising trajectory: the states x_T .. x_0 that one sample went through, the log-probability
-//! of each random transition under the policy that made it, and where it all came from.
+//! A denoising trajectory: the states x_T .. x_0 of one sample, the log-probability of each random
+//! transition under the sampling policy, and their provenance.
 
 use crate::noise::{NoiseKey, Purpose};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Counts the weights that the learner has published; 0 is the pretrained model.
+/// The number of weight updates that the learner has published; 0 is the pretrained model.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -17,7 +17,7 @@ use thiserror::Error;
 pub struct PolicyVersion(pub u64);
 
 impl PolicyVersion {
-    /// The version after this one.
+    /// Returns the next version.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
@@ -35,7 +35,7 @@ impl fmt::Display for PolicyVersion {
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest of some bytes.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
@@ -51,7 +51,7 @@ impl std::str::FromStr for Digest {
     }
 }
 
-/// A text that is not a digest.
+/// The error for a text that is not a digest.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("expected a digest of 64 hexadecimal digits, found {0:?}")]
 pub struct NotADigest(String);
@@ -81,7 +81,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Which sample of a run this is. All of its noise follows from these.
+/// The coordinates of a sample in a run. They determine all of its noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampleCoordinates {
     /// Seed of the run.
@@ -93,15 +93,15 @@ pub struct SampleCoordinates {
 }
 
 impl SampleCoordinates {
-    /// The key of this sample's noise at `step` (0 for x_T, `k + 1` for transition `k`).
+    /// Returns the key of this sample's noise at `step` (0 for x_T, `k + 1` for transition `k`).
     #[must_use]
     pub fn noise(self, purpose: Purpose, step: u32) -> NoiseKey {
         NoiseKey { seed: self.run_seed, purpose, epoch: self.epoch, sample: self.sample, step }
     }
 }
 
-/// The type in which states are kept and sent; they are rounded to it before the log-probability
-/// is taken, so that every stage sees the same numbers.
+/// The type in which states are stored and sent. States are rounded to it before the log-probability is
+/// computed, so that sampler and learner use the same values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StateDtype {
@@ -115,7 +115,7 @@ pub enum StateDtype {
 }
 
 impl StateDtype {
-    /// Bytes of one value.
+    /// Returns the size of one value in bytes.
     #[must_use]
     pub fn size(self) -> usize {
         match self {
@@ -137,23 +137,23 @@ pub struct StateShape {
 }
 
 impl StateShape {
-    /// Values in one state.
+    /// Returns the number of values in one state.
     #[must_use]
     pub fn elements(self) -> usize {
         self.channels * self.height * self.width
     }
 }
 
-/// Where a trajectory came from and how to read it.
+/// The provenance and format of a trajectory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrajectoryHeader {
-    /// Which sample it is.
+    /// Coordinates of the sample.
     pub coordinates: SampleCoordinates,
-    /// What its noise was drawn for.
+    /// Purpose of the noise.
     pub purpose: Purpose,
-    /// Version of the weights that made it.
+    /// Version of the sampling weights.
     pub policy_version: PolicyVersion,
-    /// Digest of those weights.
+    /// Digest of the sampling weights.
     pub weights_digest: Digest,
     /// Digest of the scheduler's settings, steps and eta.
     pub scheduler_digest: Digest,
@@ -161,13 +161,13 @@ pub struct TrajectoryHeader {
     pub dtype: StateDtype,
     /// Shape of each state.
     pub shape: StateShape,
-    /// Timesteps visited, from high to low; T of them.
+    /// The T visited timesteps, in descending order.
     pub timesteps: Arc<[i64]>,
-    /// Positions in `timesteps` whose transition is random (sigma > 0); K of them.
+    /// The K positions in `timesteps` whose transition is random (sigma > 0).
     pub random_steps: Arc<[usize]>,
 }
 
-/// One sample's way from noise to image.
+/// The denoising trajectory of one sample, from noise to image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trajectory {
     header: TrajectoryHeader,
@@ -175,17 +175,17 @@ pub struct Trajectory {
     log_probs: Vec<f32>,
 }
 
-/// Why states and log-probabilities do not make a trajectory.
+/// Errors from building a trajectory.
 #[derive(Debug, Error, PartialEq)]
 pub enum TrajectoryError {
-    /// There is not one state more than timesteps.
+    /// The number of states is not the number of timesteps plus one.
     #[error("expected {expected} states for {timesteps} timesteps, found {found}")]
     StateCount {
-        /// T.
+        /// Number of timesteps T.
         timesteps: usize,
-        /// T + 1.
+        /// Expected number of states, T + 1.
         expected: usize,
-        /// States offered.
+        /// Number of states.
         found: usize,
     },
     /// A state has the wrong number of bytes.
@@ -193,12 +193,12 @@ pub enum TrajectoryError {
     StateSize {
         /// Position of the state, 0 for x_T.
         index: usize,
-        /// Bytes that shape and dtype ask for.
+        /// Size in bytes from shape and dtype.
         expected: usize,
-        /// Bytes offered.
+        /// Size in bytes.
         found: usize,
     },
-    /// A value of a state is infinite or not a number.
+    /// A value of a state is infinite or NaN.
     #[error("state {index}: the value at offset {offset} is not finite")]
     StateNotFinite {
         /// Position of the state, 0 for x_T.
@@ -206,12 +206,12 @@ pub enum TrajectoryError {
         /// Offset in `[C, H, W]`.
         offset: usize,
     },
-    /// There is not one log-probability for each random step.
-    #[error("expected {expected} log-probabilities, one a random step, found {found}")]
+    /// The number of log-probabilities is not the number of random steps.
+    #[error("expected {expected} log-probabilities, one per random step, found {found}")]
     LogProbCount {
-        /// K.
+        /// Number of random steps K.
         expected: usize,
-        /// Log-probabilities offered.
+        /// Number of log-probabilities.
         found: usize,
     },
     /// A log-probability is not finite.
@@ -220,10 +220,10 @@ pub enum TrajectoryError {
 }
 
 impl Trajectory {
-    /// Checks counts, sizes and values and takes the parts.
+    /// Creates a trajectory after checking counts, sizes and values.
     ///
     /// # Errors
-    /// [`TrajectoryError`] names the first count, size or value that is wrong.
+    /// [`TrajectoryError`] names the first wrong count, size or value.
     pub fn new(
         header: TrajectoryHeader,
         states: Vec<Bytes>,
@@ -255,29 +255,30 @@ impl Trajectory {
         }
     }
 
-    /// Where it came from.
+    /// Returns the header.
     pub fn header(&self) -> &TrajectoryHeader {
         &self.header
     }
 
-    /// The T + 1 states, x_T first, each `[C, H, W]` in the header's dtype, little endian.
+    /// Returns the T + 1 states, x_T first, each `[C, H, W]` in the header's dtype, little-endian.
     pub fn states(&self) -> &[Bytes] {
         &self.states
     }
 
-    /// Log-probability of each random transition, mean over dimensions, in nats.
+    /// Returns the log-probability of each random transition, as the mean over dimensions, in nats per
+    /// dimension; K values.
     pub fn log_probs(&self) -> &[f32] {
         &self.log_probs
     }
 
-    /// The image state x_0 in f32, `[C, H, W]`.
+    /// Returns the image state x_0, f32 `[C, H, W]`.
     pub fn final_state(&self) -> Vec<f32> {
         let bytes: &[u8] = self.states.last().map_or(&[], |state| state);
         decode(bytes, self.header.dtype)
     }
 }
 
-/// Offset of the first value that is infinite or not a number: its exponent has all bits set.
+/// Returns the offset of the first infinite or NaN value, whose exponent has all bits set.
 fn not_finite(bytes: &[u8], dtype: StateDtype) -> Option<usize> {
     let half = |exponent: u16| move |value| u16::from_le_bytes(value) & exponent == exponent;
     match dtype {
@@ -289,8 +290,8 @@ fn not_finite(bytes: &[u8], dtype: StateDtype) -> Option<usize> {
     }
 }
 
-/// Offset of the first value of `N` bytes that is `found`. Looks at blocks as a whole, which the
-/// compiler makes vectors of.
+/// Returns the offset of the first value of `N` bytes that satisfies `found`. Tests whole blocks, so that
+/// the compiler can vectorise.
 fn first<const N: usize>(bytes: &[u8], found: impl Fn([u8; N]) -> bool) -> Option<usize> {
     const BLOCK: usize = 1024;
     let (values, _) = bytes.as_chunks::<N>();
@@ -299,7 +300,7 @@ fn first<const N: usize>(bytes: &[u8], found: impl Fn([u8; N]) -> bool) -> Optio
     values[start..].iter().position(|&value| found(value)).map(|offset| start + offset)
 }
 
-/// Widens little-endian values of `dtype` to f32.
+/// Converts little-endian values of `dtype` to f32; the conversion is exact.
 pub fn decode(bytes: &[u8], dtype: StateDtype) -> Vec<f32> {
     let halves = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
     match dtype {
@@ -316,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_that_is_not_finite_is_found_wherever_it_is() {
+    fn finds_non_finite_values_at_any_position() {
         let floats = |bad: f32, at: usize| {
             let mut values = vec![f32::MAX; 3000];
             values[at] = bad;

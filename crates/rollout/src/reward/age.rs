@@ -1,27 +1,27 @@
-//! How a classifier's logits over age classes become one reward.
+//! Conversion of a classifier's logits over age classes to one reward.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// How the logits of the wanted age classes become a reward.
+/// The form of the age reward, computed from the logits of the target age classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgeReward {
-    /// The sum of the logits, as in alcazar90/ddpo-celebahq. It is unbounded and moves when all logits
-    /// move together, so a policy can raise it without changing the age that the classifier sees.
+    /// The sum of the target logits, as in alcazar90/ddpo-celebahq. It is unbounded and increases when all
+    /// logits increase, so a policy can raise it without changing the predicted age.
     #[default]
     Logits,
-    /// The sum of the probabilities, from 0 to 1. A policy cannot raise it without changing the
-    /// prediction, but it is flat where the classifier is certain.
+    /// The sum p of the target probabilities (softmax of the logits), from 0 to 1. A policy cannot raise
+    /// it without changing the prediction, but its gradient vanishes where the classifier is certain.
     Probability,
-    /// ln(p / (1 - p)) of that sum, in nats. Adding a constant to all logits changes nothing, and the
-    /// slope vanishes nowhere. The form to use.
+    /// ln(p / (1 - p)) of the sum p, in nats. Invariant to a constant added to all logits, and its gradient
+    /// vanishes nowhere. Recommended.
     LogOdds,
 }
 
-/// A name that belongs to no form of the age reward.
+/// The error for an unknown form of the age reward.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("expected logits, probability or log-odds, found \"{found}\"")]
 pub struct UnknownAgeReward {
@@ -32,7 +32,7 @@ pub struct UnknownAgeReward {
 impl AgeReward {
     const ALL: [Self; 3] = [Self::Logits, Self::Probability, Self::LogOdds];
 
-    /// Returns its name in settings.
+    /// Returns the name in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

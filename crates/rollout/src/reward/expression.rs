@@ -1,4 +1,4 @@
-//! The reward as an expression: a weighted sum of rewards, each from its source.
+//! Reward expressions: weighted sums of rewards, each with a source.
 //!
 //! ```text
 //!   jpeg compressibility
@@ -7,13 +7,12 @@
 //!   0.5*torchscript:models/smile.pt + 0.5*grpc://127.0.0.1:50060,127.0.0.1:50061
 //! ```
 //!
-//! Terms are separated by `+` and `-` with a space on both sides, so a path or an address may contain
-//! either character, but not surrounded by spaces. A weight precedes a `*`; without one it is 1, or -1
-//! after a leading `-`. A `*` after the first `:` belongs to the source.
+//! Terms are separated by `+` and `-` with a space on both sides. Paths and addresses may contain either
+//! character if it is not surrounded by spaces. A weight precedes a `*`; the default is 1, or -1 after a
+//! leading `-`. A `*` after the first `:` belongs to the source.
 //!
-//! The reward of a term, and a reward that is held out for evaluation, travel as components of a score.
-//! Their names are made here, so that the rewarder that writes them and the learner that reads them
-//! agree.
+//! The reward of each term and each held-out reward are components of a score. This module defines their
+//! names, so that the rewarder that writes them and the learner that reads them agree.
 
 use crate::reward::source::{RewardSource, ServerAddress, UnknownSource};
 use crate::reward::task::Task;
@@ -23,27 +22,27 @@ use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// The largest length of an expression's [label](RewardExpression::label), in bytes: it is part of
-/// metric and component names.
+/// Maximum length in bytes of an expression's [label](RewardExpression::label), which is part of metric
+/// and component names.
 pub const MOST_BYTES: usize = 384;
 
-/// One reward of a sum.
+/// One term of a sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
-    /// The factor of its reward: finite, not zero.
+    /// Factor of the reward; finite and not zero.
     pub weight: f32,
-    /// The source of its reward.
+    /// Source of the reward.
     pub source: RewardSource,
 }
 
 impl Term {
-    /// Returns the name of its reward in scores and files.
+    /// Returns the name of the reward in scores and files.
     pub fn label(&self) -> String {
         self.source.label()
     }
 }
 
-/// A weighted sum of at least one reward, each of them once. Its text parses back to the same sum.
+/// A weighted sum of one or more different rewards. Its text parses back to the same sum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RewardExpression {
@@ -67,7 +66,7 @@ pub enum ExpressionError {
         /// The text before the `*`.
         found: String,
     },
-    /// A weight is infinite, not a number, or zero.
+    /// A weight is infinite, NaN or zero.
     #[error("a weight that is finite and not zero in \"{piece}\", found {found}")]
     WeightValue {
         /// The term.
@@ -75,7 +74,7 @@ pub enum ExpressionError {
         /// The weight.
         found: f32,
     },
-    /// A source cannot stand in an expression.
+    /// A source is not valid in an expression.
     #[error("the name of a reward, found \"{found}\" in \"{piece}\"")]
     Source {
         /// The term.
@@ -95,16 +94,16 @@ pub enum ExpressionError {
     /// The label is too long.
     #[error("at most {MOST_BYTES} bytes, found {found}")]
     TooLong {
-        /// Its length in bytes.
+        /// Length in bytes.
         found: usize,
     },
 }
 
 impl RewardExpression {
-    /// Makes the sum of `terms`.
+    /// Creates the sum of `terms`.
     ///
     /// # Errors
-    /// [`ExpressionError`] names the first term that cannot be used.
+    /// [`ExpressionError`] names the first invalid term.
     pub fn new(terms: Vec<Term>) -> Result<Self, ExpressionError> {
         if terms.is_empty() {
             return Err(ExpressionError::Empty { text: String::new() });
@@ -124,12 +123,12 @@ impl RewardExpression {
         }
     }
 
-    /// Returns the terms, in the order in which they were written.
+    /// Returns the terms in the order of the text.
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
 
-    /// Returns the source where the expression is a single term of weight 1.
+    /// Returns the source if the expression is a single term of weight 1.
     pub fn plain(&self) -> Option<&RewardSource> {
         match &self.terms[..] {
             [Term { weight: 1.0, source }] => Some(source),
@@ -143,30 +142,30 @@ impl RewardExpression {
         self.written_with(RewardSource::label)
     }
 
-    /// Returns the expression's text with what `name` returns in place of each source.
+    /// Returns the expression's text with each source replaced by `name(source)`.
     pub fn written_with(&self, name: impl Fn(&RewardSource) -> String) -> String {
         written(self.terms.iter().map(|term| (term.weight, name(&term.source))))
     }
 
-    /// Returns the name of its reward among the components of a score, where it is held out for
+    /// Returns the name of the component of a score that holds this reward, if it is held out for
     /// evaluation.
     pub fn held_out_name(&self) -> String {
         format!("eval:{}", self.label())
     }
 
-    /// Returns the same sum with every source replaced by what `change` returns.
+    /// Returns the same sum with each source replaced by `change(source)`.
     pub fn with_sources(&self, change: impl Fn(&RewardSource) -> RewardSource) -> Self {
         let changed = |term: &Term| Term { weight: term.weight, source: change(&term.source) };
         Self { terms: self.terms.iter().map(changed).collect() }
     }
 }
 
-/// Several different expressions, as a list of texts in settings.
+/// A list of different expressions; a list of strings in settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Vec<String>", try_from = "Vec<String>")]
 pub struct RewardList(pub Vec<RewardExpression>);
 
-/// The error of a text in settings, as a whole sentence.
+/// An [`ExpressionError`] as a complete sentence, for settings.
 #[derive(Debug, Error)]
 #[error("expected {0}")]
 pub struct Unreadable(ExpressionError);
@@ -186,11 +185,11 @@ impl From<RewardList> for Vec<String> {
 }
 
 impl RewardExpression {
-    /// Parses several different expressions. Settings split lists at commas, which may have split a
-    /// list of servers too: a `HOST:PORT` alone is appended to the servers before it.
+    /// Parses a list of different expressions. Settings split lists at commas, and may have split a list
+    /// of servers too: a `HOST:PORT` without a scheme is appended to the servers before it.
     ///
     /// # Errors
-    /// [`ExpressionError`] of the first that cannot be read.
+    /// [`ExpressionError`] of the first invalid expression.
     pub fn list(texts: &[String]) -> Result<Vec<Self>, ExpressionError> {
         let mut whole: Vec<String> = Vec::new();
         for text in texts {
@@ -212,7 +211,7 @@ impl RewardExpression {
     }
 }
 
-/// Returns whether `text` begins with another server of the list that `before` ends with.
+/// Returns whether `text` continues the list of servers at the end of `before`.
 fn goes_on(before: &str, text: &str) -> bool {
     let Some(first) = text.split_whitespace().next() else { return false };
     let last = before.split_whitespace().last().unwrap_or_default();
@@ -263,7 +262,7 @@ fn written(terms: impl Iterator<Item = (f32, String)>) -> String {
     text
 }
 
-/// The shortest decimal that reads back to the same; with an exponent where that is shorter.
+/// Returns the shortest decimal that parses back to `weight`, with an exponent if that is shorter.
 fn number(weight: f32) -> String {
     let plain = weight.to_string();
     match plain.len() {
@@ -285,11 +284,11 @@ impl FromStr for RewardExpression {
     }
 }
 
-/// The pieces between operators, each with the sign of the operator before it.
+/// Splits at operators and returns the pieces, each with the sign of the operator before it.
 fn pieces(text: &str) -> Vec<(f32, &str)> {
     let (mut pieces, mut sign, mut start) = (Vec::new(), 1.0, 0);
     for (at, symbol) in text.char_indices().filter(|(at, symbol)| is_operator(text, *at, *symbol)) {
-        // The first one may be the first term's sign.
+        // A leading `-` is the sign of the first term.
         if (at, symbol) != (0, '-') {
             pieces.push((sign, text[start..at].trim()));
         }
@@ -332,13 +331,13 @@ fn term(sign: f32, piece: &str) -> Result<Term, ExpressionError> {
     Ok(Term { weight, source: source.parse()? })
 }
 
-/// Splits a term that has a weight at its `*`.
+/// Splits a term with a weight at its `*`.
 fn weighted(piece: &str) -> Option<(&str, &str)> {
     let (number, source) = piece.split_once('*')?;
     (!number.contains(':')).then(|| (number.trim(), source.trim()))
 }
 
-/// Returns whether a text can stand as the source of a term and be read back from the expression.
+/// Returns whether a text is valid as the source of a term and parses back from an expression.
 fn is_source(source: &str) -> bool {
     let operator = |(at, symbol): (usize, char)| is_operator(source, at, symbol);
     !(source.is_empty()
@@ -381,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_and_sources_are_read() {
+    fn parses_weights_and_sources() {
         let named = |terms: &[(f32, &str)]| {
             terms.iter().map(|(weight, name)| (*weight, (*name).to_owned())).collect::<Vec<_>>()
         };
@@ -418,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_plain_task_stays() {
+    fn preserves_the_text_of_tasks_and_sums() {
         for task in ["aesthetic score", "jpeg incompressibility", "under30 years old"] {
             assert_eq!(parsed(task).to_string(), task);
             assert_eq!(parsed(task).label(), task);
@@ -430,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_part() {
         for (text, part) in [
             ("", "found none in \"\""),
             ("0.7*over50 +", "found none in \"0.7*over50 +\""),
@@ -458,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_named_by_its_last_name() {
+    fn labels_contain_only_the_name_of_a_file() {
         let expression = parsed("0.5*torchscript:/home/me/smile.pt + over50");
         let label = "0.5*torchscript:smile.pt + over50 years old";
         assert_eq!(expression.label(), label);
@@ -467,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_that_were_cut_at_their_commas_are_joined_again() {
+    fn rejoins_lists_of_servers_split_at_commas() {
         let list = |text: &str| {
             let texts: Vec<String> = text.split(',').map(str::to_owned).collect();
             let found = RewardExpression::list(&texts);
@@ -494,7 +493,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_text_parses_back_to_the_same(
+        fn text_parses_back_to_the_same_expression(
             terms in prop::collection::vec((weight(), source()), 1..6)
         ) {
             let terms = terms.into_iter().map(|(weight, source)| Term { weight, source });
@@ -505,7 +504,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in "[-+*a-z:. 0-9]{0,40}|.{0,40}") {
+        fn any_text_is_accepted_or_rejected_without_panic(text in "[-+*a-z:. 0-9]{0,40}|.{0,40}") {
             if let Ok(expression) = text.parse::<RewardExpression>() {
                 let again = expression.to_string().parse::<RewardExpression>();
                 prop_assert_eq!(again, Ok(expression));

@@ -1,11 +1,11 @@
-//! The reward of a run: which images it prefers, and everything that the score of an image depends on.
+//! The reward of a run, and everything that the score of an image depends on.
 //!
 //! ```text
 //!   settings --parse--> RewardExpression --resolve--> RewardSpec --> rewarders
 //!   (text)              (Task, file, servers)         (models pinned by revision or digest)
 //! ```
 //!
-//! Text is parsed once, here; everything downstream takes the types.
+//! Text is parsed only here; all other code uses the types.
 
 mod age;
 mod expression;

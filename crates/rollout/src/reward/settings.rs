@@ -1,4 +1,4 @@
-//! The settings of a run that decide what its images score.
+//! The settings of a run that determine the scores of its images.
 
 use crate::dtype::Dtype;
 use crate::image::PixelMap;
@@ -7,31 +7,31 @@ use crate::reward::age::AgeReward;
 use crate::reward::expression::RewardExpression;
 use crate::reward::source::RewardSource;
 
-/// The reward as a run's settings have it: names of models, not yet their content. Resolving them
-/// gives a [`RewardSpec`](crate::reward::RewardSpec).
+/// The reward in a run's settings: names of models, without their content. Resolving the names gives a
+/// [`RewardSpec`](crate::reward::RewardSpec).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RewardSettings {
     /// The reward that the run maximises.
     pub reward: RewardExpression,
-    /// Rewards that only the images of evaluations are scored with.
+    /// Rewards that score only the images of evaluations.
     pub held_out: Vec<RewardExpression>,
     /// The map from states to 8-bit images.
     pub pixel_map: PixelMap,
     /// The form of the age rewards.
     pub age_reward: AgeReward,
-    /// The network of the age rewards or of the aesthetic score: a folder or a name on the Hub. Each
-    /// reward has a default.
+    /// The network of the age rewards or of the aesthetic score: a folder, or a repository on the Hub.
+    /// Each reward has a default.
     pub model: Option<String>,
-    /// The head of the aesthetic score: a file, or one on the Hub as `owner/name/file`.
+    /// The head of the aesthetic score: a file, or a file on the Hub as `owner/name/file`.
     pub aesthetic_head: Option<String>,
-    /// The type that networks run in.
+    /// The type in which networks compute.
     pub dtype: Dtype,
-    /// Their arithmetic.
+    /// The numeric settings of networks.
     pub numerics: Numerics,
 }
 
 impl RewardSettings {
-    /// Makes the settings of a reward with the defaults of everything else.
+    /// Creates the settings of a reward with defaults for all other fields.
     pub fn new(reward: impl Into<RewardExpression>) -> Self {
         Self {
             reward: reward.into(),
@@ -45,7 +45,7 @@ impl RewardSettings {
         }
     }
 
-    /// Iterates over the sources of all rewards, those that are held out included.
+    /// Iterates over the sources of all rewards, including held-out rewards.
     pub fn sources(&self) -> impl Iterator<Item = &RewardSource> {
         let expressions = std::iter::once(&self.reward).chain(&self.held_out);
         expressions.flat_map(RewardExpression::terms).map(|term| &term.source)

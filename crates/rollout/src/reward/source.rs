@@ -1,4 +1,4 @@
-//! Where the reward of a term comes from.
+//! Sources of rewards: built-in rewards, TorchScript files and reward servers.
 
 use crate::reward::task::Task;
 use std::fmt;
@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The prefix of a TorchScript file.
 const TORCHSCRIPT: &str = "torchscript:";
 
-/// Separates a TorchScript file's path from the form of its input.
+/// The separator between a TorchScript file's path and the form of its input.
 const INPUT: &str = "?input=";
 
 /// A source of rewards. Its text parses back to the same source.
@@ -23,16 +23,16 @@ pub enum RewardSource {
     Servers(Servers),
 }
 
-/// A TorchScript file and the pixels that its module takes.
+/// A TorchScript file and the form of its input.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Script {
-    /// The file.
+    /// Path of the file.
     pub path: String,
-    /// What follows `?input=`; [`ScriptInput::Uint8`] without it.
+    /// The value of `?input=`; `None` means [`ScriptInput::Uint8`].
     pub input: Option<ScriptInput>,
 }
 
-/// The form of the pixels `[B, 3, H, W]` that a TorchScript module takes.
+/// The form of the pixels `[B, 3, H, W]` that a TorchScript module expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScriptInput {
     /// u8 from 0 to 255.
@@ -41,23 +41,23 @@ pub enum ScriptInput {
     Float,
 }
 
-/// Reward servers of one kind of connection; at least one.
+/// One or more reward servers with the same kind of connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Servers {
     /// Whether connections are encrypted (`grpcs://`).
     pub tls: bool,
-    /// Their addresses, in the order in which they were written.
+    /// Addresses in the order of the text.
     pub addresses: Vec<ServerAddress>,
 }
 
-/// `HOST:PORT` of a server; the host is a name, an IPv4 address or an IPv6 address in brackets.
+/// A server's `HOST:PORT`; the host is a name, an IPv4 address or an IPv6 address in brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerAddress {
     host: String,
     port: u16,
 }
 
-/// A text that names no source of rewards.
+/// The error for a text that is not a source of rewards.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "one of {}, torchscript:PATH, grpc://HOST:PORT or grpcs://HOST:PORT (more after commas), \
@@ -70,8 +70,8 @@ pub struct UnknownSource {
 }
 
 impl RewardSource {
-    /// Returns the name of its reward in scores and files: a file by its last component, so that the
-    /// name does not depend on the folder that the file lies in.
+    /// Returns the name of the reward in scores and files. For a file this is the last component of its
+    /// path, so that the name does not depend on the folder.
     pub fn label(&self) -> String {
         match self {
             Self::Script(script) => {
@@ -83,7 +83,7 @@ impl RewardSource {
         }
     }
 
-    /// Returns the built-in reward that it is, if it is one.
+    /// Returns the built-in reward, or `None` for files and servers.
     pub fn task(&self) -> Option<Task> {
         match self {
             Self::Task(task) => Some(*task),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_decides_the_kind_of_source() {
+    fn prefix_determines_the_kind_of_source() {
         assert_eq!(parsed("aesthetic"), RewardSource::Task(Task::AestheticScore));
         assert_eq!(parsed("over50 years old"), RewardSource::Task(Task::Over50));
         let script = |path: &str, input| RewardSource::Script(Script { path: path.into(), input });
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_sources_are_refused_with_a_list_of_all_forms() {
+    fn error_for_unknown_sources_lists_all_forms() {
         for text in [
             "beauty",
             "torchscript:",

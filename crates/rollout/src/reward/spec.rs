@@ -1,4 +1,4 @@
-//! The reward of a run with everything that a score depends on, models pinned to their content.
+//! The specification of a run's reward: everything that a score depends on, with pinned models.
 
 use crate::dtype::Dtype;
 use crate::image::PixelMap;
@@ -13,54 +13,54 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
 
-/// The largest number of components that one reward server may give, as in `reward.proto`.
+/// Maximum of components from one reward server, as in `reward.proto`.
 const MOST_COMPONENTS: usize = 64;
 
-/// Everything that the score of an image depends on. The learner makes it from the run's settings;
-/// `run.toml` records it, rewarders receive it, and each score carries its [digest](Self::digest).
+/// Everything that the score of an image depends on. The learner creates it from the run's settings,
+/// records it in `run.toml` and sends it to rewarders. Each score carries its [digest](Self::digest).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardSpec {
     /// The reward that the run maximises.
     pub reward: RewardExpression,
-    /// Rewards that only the images of evaluations are scored with.
+    /// Rewards that score only the images of evaluations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_out: Vec<RewardExpression>,
     /// The map from states to 8-bit images.
     pub pixel_map: PixelMap,
-    /// The type that networks run in.
+    /// The type in which networks compute.
     pub dtype: Dtype,
-    /// Their arithmetic.
+    /// The numeric settings of networks.
     #[serde(default, skip_serializing_if = "Numerics::is_default")]
     pub numerics: Numerics,
     /// The files of the TorchScript rewards, in the order of their terms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts: Vec<Pinned>,
-    /// The classifier of the age rewards, if the run has one.
+    /// The classifier of the age rewards, if the run uses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<AgeSpec>,
-    /// The networks of the aesthetic score, if the run has it.
+    /// The networks of the aesthetic score, if the run uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aesthetic: Option<AestheticSpec>,
 }
 
-/// A model or a file, and the content that the name stands for.
+/// The name of a model or file, pinned to its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pinned {
     /// A path, a name on the Hub, or the name of an embedded model.
     pub name: String,
-    /// Its content.
+    /// The content.
     pub pin: Pin,
 }
 
-/// The content of a model or a file.
+/// The identity of a model's or file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pin {
-    /// A commit of the Hub: 40 hexadecimal digits.
+    /// A commit on the Hub, 40 hexadecimal digits.
     Revision(String),
-    /// The BLAKE3 digest of the files that are read.
+    /// The BLAKE3 digest of the files.
     Digest(Digest),
 }
 
@@ -68,7 +68,7 @@ pub enum Pin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgeSpec {
-    /// How logits become a reward.
+    /// The form of the reward.
     pub reward: AgeReward,
     /// Labels of the classes, in the order of the logits.
     pub classes: Vec<String>,
@@ -80,40 +80,40 @@ pub struct AgeSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AestheticSpec {
-    /// CLIP.
+    /// The CLIP model.
     pub model: Pinned,
-    /// The head on its embedding.
+    /// The head on CLIP's embedding.
     pub head: Pinned,
 }
 
-/// A score whose components are not those of the run's reward.
+/// Errors for a score whose components differ from those of the run's reward.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ComponentError {
-    /// A component is missing or another one takes its place.
+    /// A component is missing or has another name.
     #[error("components of a score: expected \"{expected}\" at position {position}, found {found}")]
     Name {
-        /// The index of the component, from 0.
+        /// Index of the component, from 0.
         position: usize,
-        /// Its name.
+        /// Expected name.
         expected: String,
-        /// The name that was found in quotes, or `none`.
+        /// Found name in quotes, or `none`.
         found: String,
     },
-    /// There are more components than the reward has.
+    /// The score has more components than the reward.
     #[error(
         "components of a score: expected {expected}, found {found}; \"{name}\" is not expected"
     )]
     More {
-        /// How many the reward has.
+        /// Number of components of the reward.
         expected: usize,
-        /// How many the score has.
+        /// Number of components of the score.
         found: usize,
-        /// The first one too many.
+        /// First unexpected component.
         name: String,
     },
 }
 
-/// The name of the reward that a score was given for: its label and its specification's digest.
+/// The identity of a reward: its label and its specification's digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewardId {
     /// The expression's [label](RewardExpression::label).
@@ -128,11 +128,11 @@ impl fmt::Display for RewardId {
     }
 }
 
-/// One or several component names that a score has to have next.
+/// The component names that a score must have next.
 enum Expected {
     /// Exactly this name.
     Name(String),
-    /// Up to [`MOST_COMPONENTS`] names with this prefix: a reward server chooses them.
+    /// Up to [`MOST_COMPONENTS`] names with this prefix, chosen by a reward server.
     Any(String),
 }
 
@@ -152,11 +152,11 @@ impl fmt::Display for Pinned {
 }
 
 impl AgeSpec {
-    /// The component with the index of the class of the largest logit.
+    /// The component with the index of the largest logit.
     pub const PREDICTED: &str = "predicted_class";
 
     /// Returns the names of a score's components: the probability of every class, the index of the
-    /// predicted class, and whether that class is one of the wanted ones.
+    /// predicted class, and whether that class is a target class.
     pub fn components(&self, task: Task) -> Vec<String> {
         let named = |label: &String| format!("probability_{}", label.replace(' ', "_"));
         let wanted = match task {
@@ -169,16 +169,16 @@ impl AgeSpec {
 }
 
 impl RewardSpec {
-    /// The table of `run.toml` that records it.
+    /// The table of `run.toml` with the specification.
     pub const TABLE: &str = "reward_spec";
 
     /// The component of the aesthetic score.
     pub const AESTHETIC_COMPONENT: &str = "aesthetic_score";
 
-    /// The component of the JPEG rewards: the size in kilobytes of 1000 bytes.
+    /// The component of the JPEG rewards: the size in kilobytes (1000 bytes).
     pub const JPEG_COMPONENT: &str = "jpeg_kilobytes";
 
-    /// Makes the specification of rewards that need neither a network nor a file.
+    /// Creates the specification of a reward that needs neither a network nor a file.
     pub fn plain(reward: RewardExpression) -> Self {
         Self {
             reward,
@@ -203,16 +203,16 @@ impl RewardSpec {
         RewardId { label: self.reward.label(), digest: self.digest() }
     }
 
-    /// Iterates over the sources of all rewards, those that are held out included.
+    /// Iterates over the sources of all rewards, including held-out rewards.
     pub fn sources(&self) -> impl Iterator<Item = &RewardSource> {
         let expressions = std::iter::once(&self.reward).chain(&self.held_out);
         expressions.flat_map(RewardExpression::terms).map(|term| &term.source)
     }
 
-    /// Checks the names of a score's components against the reward's own.
+    /// Checks the names of a score's components against those of the reward.
     ///
     /// # Errors
-    /// [`ComponentError`] names the first component that is missing or not expected.
+    /// [`ComponentError`] names the first missing or unexpected component.
     pub fn check_components<'a>(
         &self,
         purpose: Purpose,
@@ -265,7 +265,8 @@ impl RewardSpec {
         expected
     }
 
-    /// A plain reward has its own components; a sum has each term's reward and then its components.
+    /// Returns the components of an expression: those of its source for a single reward, otherwise each
+    /// term's reward followed by the term's components.
     fn of_expression(&self, expression: &RewardExpression, prefix: &str) -> Vec<Expected> {
         if let Some(source) = expression.plain() {
             return self.of_source(source, prefix);
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_specification_reads_back_from_toml() {
+    fn specification_survives_a_toml_round_trip() {
         let text = toml::to_string(&whole()).unwrap();
         assert_eq!(toml::from_str::<RewardSpec>(&text).unwrap(), whole(), "{text}");
         let plain = spec("jpeg compressibility");
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn components_of_another_reward_are_refused_by_name() {
+    fn rejects_components_of_another_reward_and_names_them() {
         let plain = spec("jpeg compressibility");
         assert_eq!(plain.check_components(Purpose::Rollout, ["jpeg_kilobytes"]), Ok(()));
         let found = refusal(&plain, Purpose::Rollout, &["jpeg_kilobytes", "invented"]);
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn held_out_rewards_are_expected_of_evaluations_only() {
+    fn held_out_rewards_are_required_only_in_evaluations() {
         let held_out = vec!["jpeg incompressibility".parse().unwrap()];
         let spec = RewardSpec { held_out, ..spec("jpeg compressibility") };
         let (size, held_out) = ("jpeg_kilobytes", "eval:jpeg incompressibility");
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reward_server_chooses_up_to_64_names() {
+    fn reward_servers_may_return_up_to_64_components() {
         let held_out = vec!["jpeg compressibility".parse().unwrap()];
         let spec = RewardSpec { held_out, ..spec("grpc://a:1 + jpeg incompressibility") };
         let mut names = vec!["grpc://a:1".to_owned()];

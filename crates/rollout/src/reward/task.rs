@@ -1,4 +1,4 @@
-//! The built-in rewards, by their names on the command line.
+//! The built-in rewards and their names.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -11,17 +11,17 @@ use thiserror::Error;
 pub enum Task {
     /// LAION's aesthetic score.
     AestheticScore,
-    /// Faces younger than thirty.
+    /// Faces that the classifier rates younger than 30.
     Under30,
-    /// Faces of fifty or older.
+    /// Faces that the classifier rates 50 or older.
     Over50,
-    /// Images that JPEG compresses well.
+    /// Small JPEG file size.
     JpegCompressibility,
-    /// Images that JPEG compresses badly.
+    /// Large JPEG file size.
     JpegIncompressibility,
 }
 
-/// A name that belongs to no task.
+/// The error for an unknown name of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("expected one of {}, found \"{found}\"", Task::listing())]
 pub struct UnknownTask {
@@ -61,13 +61,13 @@ impl Task {
         short.or_else(|| name.parse().ok())
     }
 
-    /// Returns whether its reward comes from a classifier of age classes.
+    /// Returns whether the reward uses the classifier of age classes.
     #[must_use]
     pub fn is_age(self) -> bool {
         matches!(self, Self::Under30 | Self::Over50)
     }
 
-    /// Lists all names in quotes, for messages.
+    /// Returns all names in quotes, for messages.
     pub(super) fn listing() -> String {
         Self::ALL.map(|task| format!("\"{task}\"")).join(", ")
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_are_refused_with_a_list_of_all_names() {
+    fn error_for_unknown_names_lists_all_names() {
         let found = "jpeg".parse::<Task>().map_err(|error| error.to_string());
         let listed = "expected one of \"aesthetic score\", \"under30 years old\", \
             \"over50 years old\", \"jpeg compressibility\", \"jpeg incompressibility\", \
