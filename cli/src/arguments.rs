@@ -1,7 +1,7 @@
 //! The commands and their flags.
 
+use crate::auth::AuthFlags;
 use crate::doctor::arguments::DoctorCommand;
-use crate::door::DoorFlags;
 use crate::gpu_check::arguments::GpuCheckCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddpo_run::settings::SettingFlags;
@@ -98,7 +98,7 @@ pub struct InspectCommand {
     pub png: Option<PathBuf>,
     /// The service's door.
     #[command(flatten)]
-    pub door: DoorFlags,
+    pub auth: AuthFlags,
 }
 
 /// Flags of `ddpo health`.
@@ -111,7 +111,7 @@ pub struct HealthCommand {
     pub live: bool,
     /// The service's door.
     #[command(flatten)]
-    pub door: DoorFlags,
+    pub auth: AuthFlags,
 }
 
 /// Flags of `ddpo sample`.

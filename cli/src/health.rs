@@ -26,7 +26,7 @@ pub fn run(command: &HealthCommand) -> Result<()> {
 }
 
 async fn ask(command: &HealthCommand) -> Result<ServingStatus> {
-    let mut client = HealthClient::new(command.door.channel(&command.address)?);
+    let mut client = HealthClient::new(command.auth.channel(&command.address)?);
     let address = &command.address;
     // The empty name is the server as a whole.
     match timeout(PATIENCE, client.check(HealthCheckRequest::default())).await {

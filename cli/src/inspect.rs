@@ -29,7 +29,7 @@ pub fn run(command: &InspectCommand) -> Result<()> {
 }
 
 async fn inspect(command: &InspectCommand) -> Result<()> {
-    let mut client: Client = InspectorClient::new(command.door.channel(&command.address)?);
+    let mut client: Client = InspectorClient::new(command.auth.channel(&command.address)?);
     if let Some(id) = &command.trajectory {
         return trajectory(&mut client, command, id).await;
     }

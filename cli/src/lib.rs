@@ -1,9 +1,9 @@
 //! The command line `ddpo`: parses, runs, and says in one line what went wrong.
 
 mod arguments;
+mod auth;
 mod convert;
 mod doctor;
-mod door;
 mod evaluate;
 mod gpu_check;
 mod health;

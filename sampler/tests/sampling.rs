@@ -218,8 +218,8 @@ fn those_who_watch_see_every_state_in_its_place() {
         let watch = |progress: Progress<'_>| {
             assert_eq!(progress.steps, STEPS);
             for (offset, bytes) in progress.states.iter().enumerate() {
-                let place = &mut seen.lock().unwrap()[progress.first + offset][progress.step];
-                assert_eq!(place.replace(bytes.clone()), None);
+                let slot = &mut seen.lock().unwrap()[progress.first + offset][progress.step];
+                assert_eq!(slot.replace(bytes.clone()), None);
             }
         };
         let made = sampler.generate(&unet, &samples, Purpose::Rollout, PROVENANCE, &watch).unwrap();

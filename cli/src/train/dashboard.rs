@@ -1,7 +1,7 @@
 //! The live page of `ddpo train`: a runtime of its own beside the run, and the run's trajectories on a
 //! board.
 
-use crate::door::web_door;
+use crate::auth::web_auth;
 use crate::train::shown::WORKER;
 use anyhow::{Context, Result};
 use ddpo_dashboard::fleet::OneProcess;
@@ -39,7 +39,7 @@ impl Page {
     /// # Errors
     /// A door that is not to be opened like this, or a port that cannot be had.
     pub fn serve(listen: SocketAddr, folder: PathBuf) -> Result<Self> {
-        let door = web_door("--dashboard", listen)?;
+        let auth = web_auth("--dashboard", listen)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("dashboard")
@@ -49,7 +49,7 @@ impl Page {
         let board = Board::new(BoardLimits::default());
         let fleet = OneProcess { name: WORKER.into(), board: board.clone() };
         let dashboard = Dashboard {
-            auth: door,
+            auth,
             folder,
             board: board.clone(),
             fleet: Arc::new(fleet),

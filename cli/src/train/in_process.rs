@@ -2,7 +2,7 @@
 //! scores the one before. The two meet in a bounded channel.
 
 use crate::interrupt;
-use crate::train::shown::Shown;
+use crate::train::batch_board::BatchBoard;
 use anyhow::{Context, Error, Result};
 use ddpo_inspector::board::Board;
 use ddpo_rewards::{RewardError, Rewards};
@@ -91,9 +91,9 @@ impl InProcess {
             weights_digest: request.weights.digest,
         };
         let (sampler, unet) = (&self.sampler, request.weights.unet);
-        let shown = Shown { board: self.board.as_ref() };
+        let batch_board = BatchBoard { board: self.board.as_ref() };
         let mut scorer = Scorer {
-            shown,
+            batch_board,
             rewards: &mut self.rewards,
             purpose: request.purpose,
             shape: self.shape,
@@ -110,8 +110,8 @@ impl InProcess {
                 }
                 let start = Instant::now();
                 let header = |one: &_| sampler.header(*one, request.purpose, provenance);
-                let names = shown.open(samples.iter().map(header));
-                let observe = |progress: Progress<'_>| shown.states(&names, &progress);
+                let names = batch_board.open(samples.iter().map(header));
+                let observe = |progress: Progress<'_>| batch_board.states(&names, &progress);
                 done += samples.len();
                 let trajectories = SAMPLING.run(|| {
                     let drawn =
@@ -172,7 +172,7 @@ impl Rollouts for InProcess {
 
 /// The reward models' end of the channel.
 struct Scorer<'a> {
-    shown: Shown<'a>,
+    batch_board: BatchBoard<'a>,
     rewards: &'a mut Rewards,
     purpose: Purpose,
     shape: StateShape,
@@ -189,7 +189,7 @@ impl Scorer<'_> {
         for trajectories in receiver {
             let start = Instant::now();
             let scores = self.score(&trajectories)?;
-            self.shown.scored(&trajectories, &scores);
+            self.batch_board.scored(&trajectories, &scores);
             let pairs = trajectories.into_iter().zip(scores);
             scored.extend(pairs.map(|(trajectory, score)| ScoredTrajectory { trajectory, score }));
             seconds += start.elapsed().as_secs_f64();

@@ -26,7 +26,7 @@ pub struct IncomingTrajectory {
 
 /// Errors from turning a received trajectory into a scored one.
 #[derive(Debug, Error, PartialEq)]
-pub enum NotScored {
+pub enum IntoScoredError {
     /// The score is missing.
     #[error("trajectory: expected a score, found none")]
     NoScore,
@@ -49,8 +49,8 @@ impl IncomingTrajectory {
     ///
     /// # Errors
     /// No score, or what [`Self::into_trajectory`] refuses.
-    pub fn into_scored(mut self) -> Result<ScoredTrajectory, NotScored> {
-        let score = self.score.take().ok_or(NotScored::NoScore)?;
+    pub fn into_scored(mut self) -> Result<ScoredTrajectory, IntoScoredError> {
+        let score = self.score.take().ok_or(IntoScoredError::NoScore)?;
         Ok(ScoredTrajectory { trajectory: self.into_trajectory()?, score })
     }
 

@@ -76,8 +76,8 @@ impl Host {
     ) -> Result<Self, HostError> {
         install_crypto_provider();
         let worker = Worker::new(settings.worker_id.as_deref())?;
-        let about = TelemetrySettings::new(service, version, &settings, &worker);
-        let telemetry = Telemetry::start(&about)?;
+        let telemetry = TelemetrySettings::new(service, version, &settings, &worker);
+        let telemetry = Telemetry::start(&telemetry)?;
         let metrics = telemetry.metrics.clone();
         let server_auth = ServerAuthSettings::from(&settings).open()?.counted(&metrics);
         let client_auth = ClientAuthSettings::from(&settings).open()?;

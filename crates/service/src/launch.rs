@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 /// The description of a service.
 #[derive(Clone, Copy, Debug)]
-pub struct About {
+pub struct Program {
     /// Name of the binary.
     pub name: &'static str,
     /// Version of the binary.
@@ -46,7 +46,7 @@ pub struct LaunchFlags {
 /// A service whose settings are resolved.
 #[derive(Debug)]
 pub struct Launch {
-    about: About,
+    program: Program,
     service: ServiceSettings,
     /// All settings.
     pub layers: Layers,
@@ -89,19 +89,19 @@ impl LaunchFlags {
     /// [`SettingsError`] names the source, the key and the value.
     pub fn resolve<T: SettingsTable>(
         &self,
-        about: &About,
+        program: &Program,
         layers: Layers,
         own: impl Iterator<Item = (String, String)>,
     ) -> Result<Option<Launch>, SettingsError> {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let defaults = ServiceSettings {
-            listen: loopback(about.port),
-            metrics_listen: loopback(about.metrics_port),
+            listen: loopback(program.port),
+            metrics_listen: loopback(program.metrics_port),
             ..ServiceSettings::default()
         };
         let layers = layers
             .table("service", &defaults)?
-            .table(about.table, &T::default())?
+            .table(program.table, &T::default())?
             .leave(&TABLES)
             .lay(self.config.as_deref(), variables(), self.service.given().chain(own))?;
         if self.dry_run {
@@ -109,7 +109,7 @@ impl LaunchFlags {
             return Ok(None);
         }
         let service = layers.finish_table("service")?;
-        Ok(Some(Launch { about: *about, service, layers }))
+        Ok(Some(Launch { program: *program, service, layers }))
     }
 }
 
@@ -123,7 +123,7 @@ impl Launch {
         F: Future<Output = Result<(), E>>,
         E: From<HostError> + From<std::io::Error>,
     {
-        let About { name, version, conditions, .. } = self.about;
+        let Program { name, version, conditions, .. } = self.program;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let host = Host::start(name, version, self.service, conditions)?;

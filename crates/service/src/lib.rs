@@ -6,7 +6,7 @@
 //! ```no_run
 //! use clap::Parser;
 //! use ddpo_service::host::Host;
-//! use ddpo_service::launch::{self, About, LaunchFlags};
+//! use ddpo_service::launch::{self, Program, LaunchFlags};
 //! use ddpo_settings::table::Flags;
 //! use ddpo_settings::Layers;
 //! use std::process::ExitCode;
@@ -20,7 +20,7 @@
 //!     }
 //! }
 //!
-//! const ABOUT: About = About {
+//! const PROGRAM: Program = Program {
 //!     name: "ddpo-rewarder",
 //!     version: env!("CARGO_PKG_VERSION"),
 //!     table: "rewarder",
@@ -43,7 +43,7 @@
 //!
 //! fn start(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
 //!     let (layers, own) = (Layers::of_tables(), cli.own.given());
-//!     let resolved = cli.launch.resolve::<RewarderSettings>(&ABOUT, layers, own)?;
+//!     let resolved = cli.launch.resolve::<RewarderSettings>(&PROGRAM, layers, own)?;
 //!     let Some(launch) = resolved else { return Ok(()) };
 //!     let own: RewarderSettings = launch.layers.finish_table("rewarder")?;
 //!     launch.run(|host| run(host, own))

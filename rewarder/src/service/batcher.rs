@@ -91,11 +91,11 @@ impl Batcher {
         let (queue, jobs) = sync_channel(length);
         let (end, ended) = oneshot::channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let desk = Desk { rewards, config, metrics, waiting: Arc::clone(&waiting) };
+        let thread = ModelThread { rewards, config, metrics, waiting: Arc::clone(&waiting) };
         std::thread::Builder::new()
             .name("reward-model".into())
             .spawn(move || {
-                if let Err(failure) = desk.serve(&jobs) {
+                if let Err(failure) = thread.serve(&jobs) {
                     // The caller may have ended.
                     let _ = end.send(failure);
                 }
@@ -129,14 +129,14 @@ impl Batcher {
 }
 
 /// What the model's thread has.
-struct Desk {
+struct ModelThread {
     rewards: Rewards,
     config: BatcherConfig,
     metrics: Metrics,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Desk {
+impl ModelThread {
     /// Scores until the queue is gone.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub struct RelayCounters {
 
 /// Why a trajectory has no score.
 #[derive(Debug, Error)]
-enum NotScored {
+enum RelayError {
     /// Its last state is no image.
     #[error("trajectory {id}: x_0: {source}")]
     Image { id: String, source: ImageError },
@@ -52,7 +52,7 @@ enum NotScored {
     Model { id: String, source: ScoringError },
 }
 
-impl NotScored {
+impl RelayError {
     /// Whether it is of no use to send it again.
     fn is_final(&self) -> bool {
         match self {
@@ -86,13 +86,13 @@ impl Relay {
     }
 
     /// Returns the models for trajectories of a run.
-    fn scoring(&self, run_id: &str) -> Result<Arc<Scoring>, NotScored> {
-        let current = self.current.borrow().clone().ok_or(NotScored::NoReward)?;
+    fn scoring(&self, run_id: &str) -> Result<Arc<Scoring>, RelayError> {
+        let current = self.current.borrow().clone().ok_or(RelayError::NoReward)?;
         if current.run_id == run_id {
             Ok(current)
         } else {
             let (expected, found) = (current.run_id.clone(), run_id.to_owned());
-            Err(NotScored::OtherRun { expected, found })
+            Err(RelayError::OtherRun { expected, found })
         }
     }
 
@@ -111,21 +111,21 @@ impl Relay {
         &self,
         scoring: &Scoring,
         trajectory: &IncomingTrajectory,
-    ) -> Result<Score, NotScored> {
+    ) -> Result<Score, RelayError> {
         let image = image(trajectory, scoring.pixel_map)?;
         let id = || trajectory.identity.trajectory_id.clone();
         let score = scoring.batcher.score(image, trajectory.header.purpose).await;
-        score.map_err(|source| NotScored::Model { id: id(), source })
+        score.map_err(|source| RelayError::Model { id: id(), source })
     }
 }
 
-fn image(trajectory: &IncomingTrajectory, map: PixelMap) -> Result<RgbImage, NotScored> {
+fn image(trajectory: &IncomingTrajectory, map: PixelMap) -> Result<RgbImage, RelayError> {
     let id = || trajectory.identity.trajectory_id.clone();
     let shape = trajectory.header.shape;
     let last = trajectory.states.last().map_or(&[][..], |state| state);
     let state = decode(last, trajectory.header.dtype);
     RgbImage::from_state(&state, (shape.channels, shape.height, shape.width), map)
-        .map_err(|source| NotScored::Image { id: id(), source })
+        .map_err(|source| RelayError::Image { id: id(), source })
 }
 
 /// The relay as the intake holds it.
@@ -178,7 +178,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
     let scored = async {
         let scoring = relay.scoring(&trajectory.identity.run_id)?;
         let score = relay.score(&scoring, &trajectory).await?;
-        Ok::<_, NotScored>(GivenScore { score, reward: scoring.reward.clone() })
+        Ok::<_, RelayError>(GivenScore { score, reward: scoring.reward.clone() })
     };
     let given = match scored.instrument(span.clone()).await {
         Ok(given) => given,

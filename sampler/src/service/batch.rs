@@ -31,11 +31,11 @@ pub struct OutgoingBatch {
     attempt: u32,
     /// What the trajectories' spans are parts of: the device's threads know no current span.
     span: Span,
-    places: Mutex<Places>,
+    slots: Mutex<Slots>,
 }
 
 #[derive(Default)]
-struct Places {
+struct Slots {
     outgoing: Vec<Option<(String, OutgoingTrajectory)>>,
     receipts: Vec<Sent>,
     refused: Option<Unsendable>,
@@ -50,14 +50,14 @@ impl OutgoingBatch {
         order: Arc<WorkOrder>,
         attempt: u32,
     ) -> Self {
-        let (span, places) = (Span::current(), Mutex::default());
-        Self { uplink, board, worker, order, attempt, span, places }
+        let (span, slots) = (Span::current(), Mutex::default());
+        Self { uplink, board, worker, order, attempt, span, slots }
     }
 
     /// The receipts to come, and the first refusal of the uplink if there was one.
     pub fn take_receipts(&self) -> (Vec<Sent>, Option<Unsendable>) {
-        let mut places = self.lock();
-        (std::mem::take(&mut places.receipts), places.refused.take())
+        let mut slots = self.lock();
+        (std::mem::take(&mut slots.receipts), slots.refused.take())
     }
 
     /// Gives up what is not finished.
@@ -85,9 +85,9 @@ impl OutgoingBatch {
         Opening { identity, header }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Places> {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
         // A panic under the lock leaves a place too few; the batch then fails as a whole.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,34 +112,34 @@ impl BatchSink for OutgoingBatch {
         let record = Record::new(&id, &identity.run_id, &identity.worker_id, &opening.header);
         self.board.open(record);
         let opened = self.uplink.open(opening);
-        let mut places = self.lock();
-        if places.outgoing.len() <= index {
-            places.outgoing.resize_with(index + 1, || None);
+        let mut slots = self.lock();
+        if slots.outgoing.len() <= index {
+            slots.outgoing.resize_with(index + 1, || None);
         }
         match opened {
             Ok((outgoing, receipt)) => {
-                places.outgoing[index] = Some((id, outgoing));
-                places.receipts.push(Sent { receipt, span });
+                slots.outgoing[index] = Some((id, outgoing));
+                slots.receipts.push(Sent { receipt, span });
             }
-            Err(error) => _ = places.refused.get_or_insert(error),
+            Err(error) => _ = slots.refused.get_or_insert(error),
         }
     }
 
     fn state(&self, index: usize, step: usize, state: Bytes) {
-        let mut places = self.lock();
-        let Some(Some((id, outgoing))) = places.outgoing.get_mut(index) else { return };
+        let mut slots = self.lock();
+        let Some(Some((id, outgoing))) = slots.outgoing.get_mut(index) else { return };
         let id = id.clone();
         let appended = outgoing.append_state(state.clone());
         if let Err(error) = appended {
-            places.refused.get_or_insert(error);
+            slots.refused.get_or_insert(error);
         }
-        drop(places);
+        drop(slots);
         self.board.state(&id, step, state);
     }
 
     fn finished(&self, index: usize, log_probs: &[f32]) {
-        let place = self.lock().outgoing.get_mut(index).and_then(Option::take);
-        let Some((id, outgoing)) = place else { return };
+        let slot = self.lock().outgoing.get_mut(index).and_then(Option::take);
+        let Some((id, outgoing)) = slot else { return };
         if let Err(error) = outgoing.finish(log_probs.to_vec(), None) {
             self.lock().refused.get_or_insert(error);
         }

@@ -15,7 +15,7 @@ const PREFIX: &str = "DDPO_SERVICE_";
 
 /// What opens a service's door. What no flag says, the environment may.
 #[derive(Debug, Args)]
-pub struct DoorFlags {
+pub struct AuthFlags {
     /// File with the token; the environment's DDPO_SERVICE_TOKEN or DDPO_SERVICE_TOKEN_FILE without it
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -36,33 +36,33 @@ pub struct DoorFlags {
     insecure: bool,
 }
 
-impl DoorFlags {
+impl AuthFlags {
     /// A channel to `host:port`, with or without a scheme; it connects when it is first used.
     ///
     /// # Errors
     /// A file that is not what it should be, or an address that does not fit the other flags.
     pub fn channel(&self, address: &str) -> Result<AuthChannel> {
         install_crypto_provider();
-        let door = self.door();
-        let scheme = if door.tls_ca.is_some() { "https" } else { "http" };
+        let auth = self.settings();
+        let scheme = if auth.tls_ca.is_some() { "https" } else { "http" };
         let address = match address.contains("://") {
             true => address.to_owned(),
             false => format!("{scheme}://{address}"),
         };
-        Ok(door.open()?.channel(&address)?)
+        Ok(auth.open()?.channel(&address)?)
     }
 
-    fn door(&self) -> ClientAuthSettings {
+    fn settings(&self) -> ClientAuthSettings {
         let (token, token_file) = match &self.token_file {
             Some(file) => (None, Some(file.clone())),
             None => (variable("TOKEN").map(Secret::new), file("TOKEN_FILE")),
         };
         let tls_ca = self.tls_ca.clone().or_else(|| file("TLS_CA"));
         // A service without tls_ca still has a certificate for its own server.
-        let own = |name| file(name).filter(|_| tls_ca.is_some());
+        let client_file = |name| file(name).filter(|_| tls_ca.is_some());
         let (tls_cert, tls_key) = match &self.tls_cert {
             Some(certificate) => (Some(certificate.clone()), self.tls_key.clone()),
-            None => (own("TLS_CERT"), own("TLS_KEY")),
+            None => (client_file("TLS_CERT"), client_file("TLS_KEY")),
         };
         ClientAuthSettings {
             token,
@@ -81,7 +81,7 @@ impl DoorFlags {
 ///
 /// # Errors
 /// A file that is not what it should be, or an address of the network with nothing to guard it.
-pub fn web_door(setting: &'static str, listen: SocketAddr) -> Result<WebAuth> {
+pub fn web_auth(setting: &'static str, listen: SocketAddr) -> Result<WebAuth> {
     install_crypto_provider();
     let settings = ServerAuthSettings {
         setting,

@@ -12,12 +12,12 @@ pub const WORKER: &str = "ddpo train";
 
 /// The batches of one request on a board, if there is one.
 #[derive(Clone, Copy)]
-pub struct Shown<'a> {
+pub struct BatchBoard<'a> {
     /// The board.
     pub board: Option<&'a Board>,
 }
 
-impl Shown<'_> {
+impl BatchBoard<'_> {
     /// Trajectories that begin, and their names.
     pub fn open(&self, headers: impl Iterator<Item = TrajectoryHeader>) -> Vec<String> {
         let Some(board) = self.board else { return Vec::new() };
