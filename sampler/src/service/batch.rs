@@ -1,4 +1,4 @@
-//! A batch on its way out: what the device makes goes to the uplink and onto the board at once.
+//! Sends a batch to the uplink and the board while the device draws it.
 
 use crate::service::device::BatchSink;
 use bytes::Bytes;
@@ -14,11 +14,11 @@ use ddpo_service::telemetry::context::traceparent;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{Span, field};
 
-/// A trajectory on its way: its receipt to come, and the span of the trace that lasts until then.
+/// A sent trajectory: its pending receipt, and the trace span that lasts until the receipt.
 pub struct Sent {
-    /// The receipt to come.
+    /// The pending receipt.
     pub receipt: PendingReceipt,
-    /// From the first state to the receipt.
+    /// Lasts from the first state to the receipt.
     pub span: Span,
 }
 
@@ -29,7 +29,7 @@ pub struct OutgoingBatch {
     worker: Worker,
     order: Arc<WorkOrder>,
     attempt: u32,
-    /// What the trajectories' spans are parts of: the device's threads know no current span.
+    /// Parent of the trajectories' spans: the device's threads have no current span.
     span: Span,
     slots: Mutex<Slots>,
 }
@@ -42,7 +42,7 @@ struct Slots {
 }
 
 impl OutgoingBatch {
-    /// The sink of the batch of `order`, drawn in the given attempt and in the current span.
+    /// Creates the sink for the batch of `order`, in the given attempt and the current span.
     pub fn new(
         uplink: Uplink,
         board: Board,
@@ -54,13 +54,13 @@ impl OutgoingBatch {
         Self { uplink, board, worker, order, attempt, span, slots }
     }
 
-    /// The receipts to come, and the first refusal of the uplink if there was one.
+    /// Returns the pending receipts, and the first refusal of the uplink, if any.
     pub fn take_receipts(&self) -> (Vec<Sent>, Option<Unsendable>) {
         let mut slots = self.lock();
         (std::mem::take(&mut slots.receipts), slots.refused.take())
     }
 
-    /// Gives up what is not finished.
+    /// Abandons the trajectories that are not finished.
     pub fn abandon(&self, reason: &str) {
         let unfinished: Vec<_> = self.lock().outgoing.iter_mut().filter_map(Option::take).collect();
         for (id, outgoing) in unfinished {
@@ -79,19 +79,19 @@ impl OutgoingBatch {
             worker_id: self.worker.id.clone(),
             incarnation: self.worker.incarnation,
             track: order.weights.track,
-            // A sampler without a collector passes on what it was given.
+            // Without a collector, the sampler forwards the trace context that it received.
             traceparent: traceparent(span).or_else(|| order.traceparent.clone()),
         };
         Opening { identity, header }
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        // A panic under the lock leaves a place too few; the batch then fails as a whole.
+        // A panic under the lock leaves a slot too few; the batch then fails as a whole.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The id of a sample's trajectory: the same whoever draws it.
+/// Returns the id of a sample's trajectory, which is the same on every sampler.
 pub fn trajectory_id(order: &WorkOrder, sample: u32) -> String {
     let purpose = match order.purpose {
         Purpose::Evaluation => "evaluation",

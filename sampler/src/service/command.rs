@@ -29,7 +29,7 @@ struct Cli {
     sampler_settings: Flags<SamplerSettings>,
 }
 
-/// Runs the service as a program. `open` opens the backend of each run.
+/// Runs the service as a program; `open` opens the backend of each run.
 pub fn main(open: Arc<OpenBackend>) -> ExitCode {
     launch::main(|| start(&Cli::parse(), open))
 }
