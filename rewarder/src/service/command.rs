@@ -30,7 +30,7 @@ struct Cli {
     rewarder_settings: Flags<RewarderSettings>,
 }
 
-/// Runs the service as a program. `open` opens the models of a specification.
+/// Runs the service as a program; `open` opens the models of a specification.
 pub fn main(open: Arc<OpenRewards>) -> ExitCode {
     launch::main(|| start(&Cli::parse(), open))
 }

@@ -1,5 +1,5 @@
-//! The way through the rewarder: a trajectory comes in, its image is scored, and all of it goes on to
-//! the learner; the learner's receipt goes back. States but the last are passed on as they came.
+//! Forwards trajectories: scores the image of each, sends trajectory and score to the learner, and
+//! passes the learner's receipt back. Forwards all states unchanged.
 
 use crate::service::batcher::ScoringError;
 use crate::service::scoring::{CurrentScoring, Scoring};
@@ -29,31 +29,31 @@ pub struct RelayCounters {
     pub refused: AtomicU64,
     /// Receipts passed back.
     pub answered: AtomicU64,
-    /// Attempts to score that failed, those that are made again among them.
+    /// Failed attempts to score, including those that are retried.
     pub failed: AtomicU64,
-    /// Those of them that gave a reward which is no number.
+    /// Failed attempts because the reward was not finite.
     pub not_finite: AtomicU64,
 }
 
-/// Why a trajectory has no score.
+/// Errors from scoring a trajectory.
 #[derive(Debug, Error)]
 enum RelayError {
-    /// Its last state is no image.
+    /// The last state cannot be converted to an image.
     #[error("trajectory {id}: x_0: {source}")]
     Image { id: String, source: ImageError },
     /// The learner has not described its reward yet.
     #[error("the rewarder waits for the learner to describe the run's reward")]
     NoReward,
-    /// It belongs to another run than the rewarder scores for.
+    /// The trajectory belongs to another run.
     #[error("run: expected {expected}, which this rewarder scores for, found {found}")]
     OtherRun { expected: String, found: String },
-    /// The reward model did not score it.
+    /// The reward model failed.
     #[error("trajectory {id}: {source}")]
     Model { id: String, source: ScoringError },
 }
 
 impl RelayError {
-    /// Whether it is of no use to send it again.
+    /// Returns whether sending the trajectory again cannot help.
     fn is_final(&self) -> bool {
         match self {
             Self::Image { .. } => true,
@@ -96,12 +96,12 @@ impl Relay {
         }
     }
 
-    /// Counts since the start.
+    /// Returns the counters since the start.
     pub fn counters(&self) -> &Arc<RelayCounters> {
         &self.counters
     }
 
-    /// Waits until everything that was taken has its receipt.
+    /// Waits until every accepted trajectory has its receipt.
     pub async fn settle(&self) {
         self.running.close();
         self.running.wait().await;
@@ -128,7 +128,7 @@ fn image(trajectory: &IncomingTrajectory, map: PixelMap) -> Result<RgbImage, Rel
         .map_err(|source| RelayError::Image { id: id(), source })
 }
 
-/// The relay as the intake holds it.
+/// The relay, as a handler of the intake.
 pub struct RelayHandler(pub Arc<Relay>);
 
 impl IntakeHandler for RelayHandler {
@@ -163,7 +163,8 @@ impl IntakeHandler for RelayHandler {
         if let Some(sent) = &identity.traceparent {
             continue_from(&span, sent);
         }
-        // The learner's part hangs on this one; without a collector here, on the sampler's.
+        // The learner's span is a child of this one, or of the sampler's if this process has no
+        // collector.
         identity.traceparent = traceparent(&span).or_else(|| identity.traceparent.take());
         let passing = async move { pass_on(&relay, trajectory, receipt).await };
         self.0.running.spawn(passing.instrument(span));
@@ -188,7 +189,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
             relay.counters.not_finite.fetch_add(not_finite, Ordering::Relaxed);
             relay.board.rejected(&id, &error.to_string());
             if !error.is_final() {
-                // The sampler sends it again; what keeps the model away is said once, elsewhere.
+                // The sampler sends it again; the cause is logged once elsewhere.
                 tracing::debug!(trajectory.id = id, %error, "no score yet");
                 return receipt.answer(Verdict::RetryLater, error.to_string());
             }
@@ -218,7 +219,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
             Span::current().record("verdict", answer.verdict.name());
             receipt.answer(answer.verdict, answer.reason);
         }
-        // The way to the learner was closed; the sampler sends it elsewhere.
+        // The uplink was closed; the sampler sends the trajectory to another rewarder.
         Err(error) => relay.board.rejected(&id, &error.to_string()),
     }
 }
