@@ -80,7 +80,9 @@ pub enum Malformed {
     #[error("timesteps: expected falling values, found a rise at position {0}")]
     TimestepsRise(usize),
     /// Positions of random steps do not rise.
-    #[error("random_steps: expected rising values, found a value that does not rise at position {0}")]
+    #[error(
+        "random_steps: expected rising values, found a value that does not rise at position {0}"
+    )]
     RandomStepsNotRising(usize),
     /// A random step is beyond the timesteps.
     #[error("random_steps: expected positions below {timesteps}, found {found}")]

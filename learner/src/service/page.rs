@@ -43,7 +43,7 @@ pub struct PageSources<S> {
 pub async fn serve<S: StatusSource>(
     host: &Host,
     learner_settings: &LearnerSettings,
-    shown: PageSources<S>,
+    sources: PageSources<S>,
 ) -> Result<Option<Served>> {
     let Some(listen) = learner_settings.dashboard_listen else { return Ok(None) };
     let settings = ServerAuthSettings {
@@ -53,10 +53,10 @@ pub async fn serve<S: StatusSource>(
     };
     let dashboard = Dashboard {
         auth: settings.open_web()?,
-        folder: shown.folder.clone(),
-        board: shown.board.clone(),
+        folder: sources.folder.clone(),
+        board: sources.board.clone(),
         peers: Peers::new(learner_settings.dashboard_watch.clone(), host.client_auth.clone())?,
-        fleet: Arc::new(shown),
+        fleet: Arc::new(sources),
     };
     let served = dashboard.serve(host.closing.clone()).await?;
     tracing::info!(address = %served.address, "the live page is served");

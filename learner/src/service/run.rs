@@ -98,7 +98,7 @@ where
         reached: reached.subscribe(),
     };
     let reached_store = Arc::new(OnceLock::new());
-    let shown = page::PageSources {
+    let sources = page::PageSources {
         folder: plan.folder(),
         board: board.clone(),
         source: source.clone(),
@@ -107,7 +107,7 @@ where
     };
     let names = ["ddpo.v1.Learner", "ddpo.v1.Inspector"];
     serve(&host, &board, source, &names, routes(&intake, &arrivals)).await?;
-    let page = page::serve(&host, &learner_settings, shown).await?;
+    let page = page::serve(&host, &learner_settings, sources).await?;
     let store = connect(&host, &learner_settings);
     let store = tokio::select! {
         () = host.shutdown.wait() => None,
@@ -139,7 +139,7 @@ where
                 metrics: host.metrics.clone(),
                 shutdown: host.shutdown.clone(),
                 runtime: Handle::current(),
-                keeping: CancellationToken::new(),
+                renewal: CancellationToken::new(),
                 live: page.as_ref().map(|page| page.live.clone()),
             };
             training.start(work).await
@@ -256,20 +256,20 @@ pub struct TrainingThread {
     pub shutdown: Shutdown,
     runtime: Handle,
     /// Cancelled when the store task renews the lease.
-    keeping: CancellationToken,
+    renewal: CancellationToken,
     /// The live page, if it is served.
     live: Option<Live>,
 }
 
 /// Renews the lease while the run is opened, which can take longer than the lease lasts. The store
 /// task reports a lost lease when it starts.
-async fn renew(store: Arc<RedisBroadcast>, lease: Lease, keeping: CancellationToken) {
-    while !keeping.is_cancelled() {
+async fn renew(store: Arc<RedisBroadcast>, lease: Lease, renewal: CancellationToken) {
+    while !renewal.is_cancelled() {
         if let Err(error) = store.renew(&lease).await {
             tracing::warn!(%error, "could not renew the lease");
         }
         tokio::select! {
-            () = keeping.cancelled() => {}
+            () = renewal.cancelled() => {}
             () = sleep(lease.ttl / 4) => {}
         }
     }
@@ -279,7 +279,7 @@ impl TrainingThread {
     /// Runs the thread until it ends.
     async fn start(self, work: impl FnOnce(&Self) -> Result<()> + Send + 'static) -> Result<()> {
         let (done, ended) = oneshot::channel();
-        tokio::spawn(renew(Arc::clone(&self.store), self.lease.clone(), self.keeping.clone()));
+        tokio::spawn(renew(Arc::clone(&self.store), self.lease.clone(), self.renewal.clone()));
         let work = move || {
             let result = self.work(work);
             // The runtime waits for this message only.
@@ -422,7 +422,7 @@ impl TrainingThread {
         };
         let (store, ledger) = (Arc::clone(&self.store), Arc::clone(ledger));
         let (lease, metrics) = (self.lease.clone(), self.metrics.clone());
-        self.keeping.cancel();
+        self.renewal.cancel();
         Ok(self.runtime.block_on(StoreTask::start(config, store, ledger, spec, lease, metrics))?)
     }
 

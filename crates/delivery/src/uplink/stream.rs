@@ -176,7 +176,7 @@ impl<'a> Stream<'a> {
         self.shared.counters.count_receipt(receipt.verdict);
         if matches!(receipt.verdict, Verdict::Invalid | Verdict::RetryLater) {
             let (id, reason) = (&receipt.trajectory_id, &receipt.reason);
-            warn!(trajectory.id = id, verdict = %receipt.verdict, reason, "the receiver did not accept a trajectory");
+            warn!(trajectory.id = id, verdict = %receipt.verdict, reason, "trajectory not accepted");
         }
         if receipt.verdict == Verdict::RetryLater {
             let backoff = self.shared.settings.backoff;

@@ -49,7 +49,7 @@ fn judge(token: &str) -> Result<(), String> {
     if token.chars().all(|c| c.is_ascii_graphic()) { Ok(()) } else { Err(UNFIT.into()) }
 }
 
-/// Rejects requests without the token; passes all if there is no token.
+/// Rejects requests without the token; passes all requests if no token is set.
 #[derive(Clone, Debug)]
 pub struct TokenCheck {
     expected: Option<Arc<Secret>>,
