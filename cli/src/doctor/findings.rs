@@ -35,7 +35,7 @@ pub struct Cpu {
     pub name: String,
     /// Threads that this process may use.
     pub threads: usize,
-    /// The processor's instruction sets, of those that select kernels.
+    /// The processor's instruction sets that affect which kernels run.
     pub features: Vec<String>,
 }
 

@@ -29,7 +29,7 @@ pub struct RelayCounters {
     pub refused: AtomicU64,
     /// Receipts passed back.
     pub answered: AtomicU64,
-    /// Failed attempts to score, including those that are retried.
+    /// Failed attempts to score, including retried ones.
     pub failed: AtomicU64,
     /// Failed attempts because the reward was not finite.
     pub not_finite: AtomicU64,
