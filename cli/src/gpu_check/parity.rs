@@ -98,7 +98,7 @@ pub fn checks(device: Device) -> Result<Vec<Check>> {
         let name = format!("parity with the CPU in f32: {}", case.name);
         checks.push(Check::new(&name, passed, &limits, &figures));
         for micro_batch in [SAMPLES as usize, 3] {
-            checks.push(own_ratio(&model, &case, device, micro_batch)?);
+            checks.push(initial_ratio(&model, &case, device, micro_batch)?);
         }
     }
     device::set_numerics(Numerics::default())?;
@@ -108,7 +108,7 @@ pub fn checks(device: Device) -> Result<Vec<Check>> {
 /// Samples and trains on the device with the same weights, and returns the distance of the ratios
 /// from 1, by step. If the micro-batch has another shape than the sampler's batch, kernels may
 /// differ in the last bits.
-fn own_ratio(model: &Model, case: &Case, device: Device, micro_batch: usize) -> Result<Check> {
+fn initial_ratio(model: &Model, case: &Case, device: Device, micro_batch: usize) -> Result<Check> {
     let drawn = draw(model, case.kind, device, SAMPLES as usize)?;
     let report = update(model, case.kind, device, &drawn, micro_batch)?.report;
     let tolerance = LearnerConfig::default().ratio_tolerance;
