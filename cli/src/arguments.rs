@@ -1,7 +1,7 @@
 //! The commands and their flags.
 
+use crate::auth::AuthFlags;
 use crate::doctor::arguments::DoctorCommand;
-use crate::door::DoorFlags;
 use crate::gpu_check::arguments::GpuCheckCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddpo_run::settings::SettingFlags;
@@ -9,19 +9,19 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where the live page is served if no address is given.
+/// The default address of the live page.
 const DASHBOARD: &str = "127.0.0.1:9467";
 
 /// Finetune unconditional diffusion models with rewards, by DDPO.
 #[derive(Debug, Parser)]
 #[command(name = "ddpo", version, about, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What `ddpo` does.
+/// The commands of `ddpo`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Finetune a model: sample, score, update, epoch by epoch
@@ -32,46 +32,47 @@ pub enum Command {
     Score(ScoreCommand),
     /// Sample the same noise from several checkpoints, score it, and compare
     Evaluate(Box<EvaluateCommand>),
-    /// Make a page of a run: curves, before and after, diversity
+    /// Write an HTML report of a run: curves, images before and after, diversity
     Report(ReportCommand),
     /// Train one epoch on a recorded batch
     Replay(ReplayCommand),
-    /// Turn a .pth file of alcazar90/ddpo-celebahq into a checkpoint, or a checkpoint into one
+    /// Convert a .pth file of alcazar90/ddpo-celebahq to a checkpoint folder, or back
     Convert(ConvertCommand),
     /// Upload a checkpoint with its model card to the Hugging Face Hub
     Push(PushCommand),
-    /// Log a run to Weights & Biases, while it is running or later
+    /// Log a run to Weights & Biases, during the run or afterwards
     Log(LogCommand),
-    /// Train a DDPM from nothing, on a folder of images or on drawn faces
+    /// Train a DDPM from scratch on a folder of images or on drawn faces
     Pretrain(PretrainCommand),
-    /// Train a small classifier of ages from nothing, on drawn faces
+    /// Train a small age classifier from scratch on drawn faces
     PretrainAges(PretrainAgesCommand),
-    /// Show a running service: its status, its live trajectories
+    /// Show a running service: its status and its live trajectories
     Inspect(InspectCommand),
-    /// Show what this machine offers (CPU, GPUs, libtorch, Redis, Hub, disk) and what would be used
+    /// Show the machine (CPU, GPUs, libtorch, Redis, Hub, disk) and the device that commands would
+    /// use
     Doctor(DoctorCommand),
-    /// Check and time a GPU: the right numbers, the same bytes each time, milliseconds, memory
+    /// Check a GPU for correct and reproducible results, and measure speed and memory
     GpuCheck(GpuCheckCommand),
-    /// Say by the exit status whether a running service serves: a health check for containers
+    /// Exit with 0 if a running service is serving: a health check for containers
     Health(HealthCommand),
 }
 
 /// Flags of `ddpo train`.
 #[derive(Debug, Args)]
 pub struct TrainCommand {
-    /// Settings file (TOML); its keys are the flags' names with underscores
+    /// Settings file (TOML); keys are the flag names with underscores
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Continue the run in --output-dir from its last checkpoint, to the bit
+    /// Continue the run in --output-dir from its last checkpoint, bit for bit
     #[arg(long)]
     pub resume: bool,
-    /// Print the resolved settings and stop
+    /// Print the resolved settings and exit
     #[arg(long)]
     pub dry_run: bool,
-    /// Serve a live page of the run while it goes on, on loopback unless an address is given
+    /// Serve a live page during the run, on loopback unless an address is given
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DASHBOARD)]
     pub dashboard: Option<SocketAddr>,
-    /// The settings.
+    /// Settings of the run.
     #[command(flatten)]
     pub settings: SettingFlags,
 }
@@ -81,24 +82,24 @@ pub struct TrainCommand {
 pub struct InspectCommand {
     /// gRPC address of a sampler, rewarder or learner: host:port
     pub address: String,
-    /// Go on showing every change of a trajectory
+    /// Print every change of a trajectory until interrupted
     #[arg(long)]
     pub watch: bool,
-    /// Keep the latest state of each as a PNG in this folder, up to 512 pixels a side
+    /// Keep the latest state of each trajectory as a PNG in this folder, up to 512 pixels a side
     #[arg(long, value_name = "DIR", requires = "watch")]
     pub images: Option<PathBuf>,
-    /// Trajectories to list, the latest first
+    /// Number of trajectories to list, latest first
     #[arg(long, default_value_t = 20)]
     pub limit: u32,
-    /// Show this one trajectory
+    /// Show one trajectory
     #[arg(long, value_name = "ID")]
     pub trajectory: Option<String>,
-    /// Write its latest state here as a PNG
+    /// Write its latest state to this PNG file
     #[arg(long, value_name = "FILE", requires = "trajectory")]
     pub png: Option<PathBuf>,
-    /// The service's door.
+    /// Authentication and TLS.
     #[command(flatten)]
-    pub door: DoorFlags,
+    pub auth: AuthFlags,
 }
 
 /// Flags of `ddpo health`.
@@ -106,12 +107,12 @@ pub struct InspectCommand {
 pub struct HealthCommand {
     /// gRPC address of a sampler, rewarder or learner: host:port
     pub address: String,
-    /// Content with any answer of the health service, NOT_SERVING too
+    /// Accept any answer of the health service, also NOT_SERVING
     #[arg(long)]
     pub live: bool,
-    /// The service's door.
+    /// Authentication and TLS.
     #[command(flatten)]
-    pub door: DoorFlags,
+    pub auth: AuthFlags,
 }
 
 /// Flags of `ddpo sample`.
@@ -132,10 +133,10 @@ pub struct SampleCommand {
     /// ddim or ddpm
     #[arg(long, default_value = "ddim")]
     pub scheduler: String,
-    /// Seed of all noise; sample i is the same whatever else is asked for
+    /// Seed of all noise; sample i does not depend on the number of samples
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Samples denoised together
+    /// Number of samples denoised together
     #[arg(long, default_value_t = 16)]
     pub batch_size: usize,
     /// auto, cpu, cuda or cuda:N
@@ -144,7 +145,7 @@ pub struct SampleCommand {
     /// Type that the UNet runs in: f32 or bf16
     #[arg(long, default_value = "f32")]
     pub dtype: String,
-    /// CPU threads; all by default
+    /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
     /// Folder for the images
@@ -164,13 +165,14 @@ pub struct ScoreCommand {
     /// The task whose reward to compute
     #[arg(long, default_value = "aesthetic score")]
     pub task: String,
-    /// Reward in place of the task's: a sum such as "0.7*aesthetic + 0.3*jpeg compressibility"
+    /// Reward to use instead of the task's: a sum such as "0.7*aesthetic + 0.3*jpeg
+    /// compressibility"
     #[arg(long, value_name = "REWARD", allow_hyphen_values = true)]
     pub reward: Option<String>,
-    /// The reward's network: a folder, a Hub name, or toy-ages-32; the task's own by default
+    /// Reward network: a folder, a Hub name, or toy-ages-32 (default: the task's network)
     #[arg(long, value_name = "MODEL")]
     pub reward_model: Option<String>,
-    /// The aesthetic head: a file, or one on the Hub as owner/name/file
+    /// Aesthetic head: a file, or a file on the Hub as owner/name/file
     #[arg(long, value_name = "FILE")]
     pub aesthetic_head: Option<String>,
     /// How ages become a reward: logits, probability or log-odds
@@ -182,7 +184,7 @@ pub struct ScoreCommand {
     /// Type that the network runs in: f32 or bf16
     #[arg(long, default_value = "f32")]
     pub dtype: String,
-    /// CPU threads; all by default
+    /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
     /// Images, or folders of images
@@ -190,48 +192,48 @@ pub struct ScoreCommand {
     pub paths: Vec<PathBuf>,
 }
 
-/// Flags of `ddpo evaluate`. What is not given is taken from the first run folder, if there is one.
+/// Flags of `ddpo evaluate`. Missing flags default to the settings of the first run folder.
 #[derive(Debug, Default, Args)]
 pub struct EvaluateCommand {
-    /// Checkpoints: a run's folder (the model it began with and all its checkpoints), a checkpoint's
-    /// folder, a Hub name, or toy-faces-32; the others are compared with the first
+    /// Checkpoints: a run folder (its base model and all its checkpoints), a checkpoint folder, a
+    /// Hub name, or toy-faces-32; the first is the baseline for comparisons
     #[arg(required = true, value_name = "CHECKPOINT")]
     pub checkpoints: Vec<String>,
-    /// Folder for images and tables; the same command again goes on where one was stopped
+    /// Folder for images and tables; repeat the same command to continue an interrupted evaluation
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Reward to score with, as ddpo train takes it; may be given several times
+    /// Reward to score with, as in ddpo train; repeat the flag for several rewards
     #[arg(long, value_name = "REWARD", allow_hyphen_values = true)]
     pub reward: Vec<String>,
-    /// Stochasticities of DDIM to sample with, with commas between them
+    /// Values of DDIM's eta to sample with, separated by commas
     #[arg(long, value_delimiter = ',', default_values_t = [1.0, 0.0])]
     pub eta: Vec<f64>,
-    /// Seeds of the noise, with commas between them
+    /// Seeds of the noise, separated by commas
     #[arg(long, value_delimiter = ',', conflicts_with = "seeds_csv")]
     pub seeds: Vec<u64>,
-    /// Seeds from a CSV file with a column seed and, if single samples are meant, a column sample;
-    /// the rewards.csv of another evaluation is one
+    /// CSV file with a column seed and optionally a column sample, such as the rewards.csv of
+    /// another evaluation
     #[arg(long, value_name = "FILE")]
     pub seeds_csv: Option<PathBuf>,
-    /// Samples of each seed; 16 without a run
+    /// Samples per seed (default: the run's, or 16)
     #[arg(long)]
     pub num_samples: Option<u32>,
-    /// Denoising steps; 40 without a run
+    /// Denoising steps (default: the run's, or 40)
     #[arg(long)]
     pub num_inference_steps: Option<usize>,
     /// ddim or ddpm
     #[arg(long)]
     pub scheduler: Option<String>,
-    /// Samples denoised together; 16 without a run
+    /// Number of samples denoised together (default: the run's, or 16)
     #[arg(long)]
     pub batch_size: Option<usize>,
-    /// Samples whose reward is taken at every denoising step, of the image predicted there
+    /// Number of samples to score at every denoising step, by the image predicted there
     #[arg(long, default_value_t = 16)]
     pub path_samples: usize,
-    /// The reward's network: a folder, a Hub name, or toy-ages-32
+    /// Reward network: a folder, a Hub name, or toy-ages-32
     #[arg(long, value_name = "MODEL")]
     pub reward_model: Option<String>,
-    /// The aesthetic head: a file, or one on the Hub as owner/name/file
+    /// Aesthetic head: a file, or a file on the Hub as owner/name/file
     #[arg(long, value_name = "FILE")]
     pub aesthetic_head: Option<String>,
     /// How ages become a reward: logits, probability or log-odds
@@ -243,13 +245,13 @@ pub struct EvaluateCommand {
     /// Type that the UNet runs in: f32 or bf16
     #[arg(long)]
     pub dtype: Option<String>,
-    /// Type that a reward's network runs in: f32 or bf16
+    /// Type that reward networks run in: f32 or bf16
     #[arg(long)]
     pub reward_dtype: Option<String>,
-    /// CPU threads; all by default
+    /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Take a checkpoint's own weights also where it has averaged ones
+    /// Use the trained weights even if a checkpoint has averaged weights
     #[arg(long)]
     pub no_ema: bool,
     /// Seed of the bootstrap intervals
@@ -263,19 +265,19 @@ pub struct ReportCommand {
     /// Folder of a run of ddpo train or ddpo-learner
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    /// Folder for report.html, plots and pictures; RUN/report by default
+    /// Folder for report.html, plots and images (default: RUN/report)
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Sample nothing: show the images that the run's own evaluations kept
+    /// Draw no samples: show the images that the run's evaluations saved
     #[arg(long)]
     pub no_sampling: bool,
-    /// Samples to draw from each checkpoint; as many as the run's evaluations by default
+    /// Samples to draw from each checkpoint (default: as in the run's evaluations)
     #[arg(long, conflicts_with = "no_sampling")]
     pub num_samples: Option<u32>,
-    /// Where to sample: auto, cpu, cuda or cuda:N
+    /// Device to sample on: auto, cpu, cuda or cuda:N
     #[arg(long)]
     pub device: Option<String>,
-    /// CPU threads; all by default
+    /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
 }
@@ -289,7 +291,7 @@ pub struct ReplayCommand {
     /// Folder for the updated checkpoint and metrics.json
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// The settings.
+    /// Settings of the update.
     #[command(flatten)]
     pub settings: SettingFlags,
 }
@@ -297,13 +299,13 @@ pub struct ReplayCommand {
 /// Flags of `ddpo convert`.
 #[derive(Debug, Args)]
 pub struct ConvertCommand {
-    /// A .pth file with model_state_dict, optimizer_state_dict and best_reward; or a checkpoint: a
+    /// A .pth file with model_state_dict, optimizer_state_dict and best_reward, or a checkpoint: a
     /// folder, a Hub name, or toy-faces-32
     pub input: String,
-    /// Of a .pth file: the model that it was finetuned from, for its configs
+    /// For a .pth file: the base model of the finetuning, for its configs
     #[arg(long, value_name = "CHECKPOINT")]
     pub ddpm_ckpt: Option<String>,
-    /// Of a checkpoint: take its averaged weights, which have no optimizer
+    /// For a checkpoint: convert the averaged weights, without the optimizer
     #[arg(long, conflicts_with = "ddpm_ckpt")]
     pub ema: bool,
     /// Folder for the checkpoint, or the .pth file to write
@@ -311,29 +313,29 @@ pub struct ConvertCommand {
     pub out: PathBuf,
 }
 
-/// Flags of `ddpo push`. HF_TOKEN, or the file that `hf auth login` writes, says who you are;
-/// HF_ENDPOINT names another Hub.
+/// Flags of `ddpo push`. The token comes from HF_TOKEN or the file that `hf auth login` writes;
+/// HF_ENDPOINT selects another Hub.
 #[derive(Debug, Args)]
 pub struct PushCommand {
-    /// Repository on the Hub: owner/name; it is made if it is not there
+    /// Repository on the Hub: owner/name; created if missing
     pub repository: String,
-    /// The best checkpoint of the run in this folder, or its last one where none is best; the present
-    /// folder by default
+    /// Push the best checkpoint of the run in this folder, or the last one if none is marked best
+    /// (default: the current folder)
     #[arg(long, value_name = "DIR", conflicts_with = "checkpoint")]
     pub run: Option<PathBuf>,
-    /// This checkpoint
+    /// Push this checkpoint
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
-    /// Make the repository private, if it is made
+    /// Create the repository as private
     #[arg(long)]
     pub private: bool,
-    /// Branch to push to; it is made if it is not there
+    /// Branch to push to; created if missing
     #[arg(long, default_value = "main")]
     pub revision: String,
-    /// What the commit says
+    /// Commit message
     #[arg(long)]
     pub message: Option<String>,
-    /// Leave out what only a run that goes on needs: the optimizer and the state
+    /// Leave out the optimizer and the run state, which only a resumed run needs
     #[arg(long)]
     pub model_only: bool,
 }
@@ -349,25 +351,27 @@ pub struct LogCommand {
 /// The programs that a run can be logged to.
 #[derive(Debug, Subcommand)]
 pub enum LogTarget {
-    /// Log each epoch once with the wandb SDK (pip install wandb pillow); follow the run to its end
+    /// Log each epoch once with the wandb SDK (pip install wandb pillow); follow the run until it
+    /// ends
     Wandb(WandbCommand),
 }
 
-/// Flags of `ddpo log wandb`. `DDPO_PYTHON` names the Python with wandb, `WANDB_MODE` wandb's mode.
+/// Flags of `ddpo log wandb`. `DDPO_PYTHON` selects the Python with wandb, `WANDB_MODE` sets
+/// wandb's mode.
 #[derive(Debug, Args)]
 pub struct WandbCommand {
-    /// The run's folder
+    /// Run folder
     pub run: PathBuf,
-    /// Project; the run's setting by default
+    /// Project (default: the run's setting)
     #[arg(long)]
     pub project: Option<String>,
-    /// User or team; the run's setting by default
+    /// User or team (default: the run's setting)
     #[arg(long)]
     pub entity: Option<String>,
-    /// Name in Weights & Biases; the run's setting by default
+    /// Name in Weights & Biases (default: the run's setting)
     #[arg(long)]
     pub name: Option<String>,
-    /// Tags, separated by commas; the run's setting by default
+    /// Tags, separated by commas (default: the run's setting)
     #[arg(long, value_delimiter = ',')]
     pub tags: Option<Vec<String>>,
     /// Upload the last and the best checkpoint as artifacts
@@ -375,7 +379,7 @@ pub struct WandbCommand {
     pub save_model: bool,
 }
 
-/// What a model predicts, by the scheduler's names.
+/// What a model predicts, named as in scheduler configs.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PredictionType {
     /// The noise
@@ -390,16 +394,16 @@ pub enum PredictionType {
 /// Flags of `ddpo pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainCommand {
-    /// Folder of images; drawn faces by default
+    /// Folder of images (default: drawn faces)
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Number of drawn faces
     #[arg(long, default_value_t = 20_000)]
     pub faces: usize,
-    /// Model: config.json of a UNet2DModel; the toy-faces-32 model by default
+    /// Model: config.json of a UNet2DModel (default: the toy-faces-32 model)
     #[arg(long, value_name = "FILE")]
     pub unet_config: Option<PathBuf>,
-    /// Start from the weights of this checkpoint: a folder, a name on the Hub, or toy-faces-32
+    /// Start from the weights of this checkpoint: a folder, a Hub name, or toy-faces-32
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "unet_config")]
     pub init: Option<String>,
     /// What the model learns to predict
@@ -408,13 +412,13 @@ pub struct PretrainCommand {
     /// Optimizer steps
     #[arg(long, default_value_t = 13_000)]
     pub steps: u64,
-    /// Images in a step
+    /// Images per step
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
     /// Peak learning rate
     #[arg(long, default_value_t = 1.5e-3)]
     pub learning_rate: f64,
-    /// Decay of the averaged weights, which are what is saved
+    /// Decay of the averaged weights, which the checkpoint contains
     #[arg(long, default_value_t = 0.999)]
     pub ema_decay: f64,
     /// Seed of weights, order, timesteps and noise
@@ -423,7 +427,7 @@ pub struct PretrainCommand {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// CPU threads; all by default
+    /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
     /// Folder for the checkpoint
@@ -440,19 +444,19 @@ pub struct PretrainAgesCommand {
     /// Optimizer steps
     #[arg(long, default_value_t = 2_000)]
     pub steps: u64,
-    /// Images in a step
+    /// Images per step
     #[arg(long, default_value_t = 64)]
     pub batch_size: usize,
     /// Peak learning rate
     #[arg(long, default_value_t = 1e-3)]
     pub learning_rate: f64,
-    /// Decay of the averaged weights, which are what is saved
+    /// Decay of the averaged weights, which the checkpoint contains
     #[arg(long, default_value_t = 0.998)]
     pub ema_decay: f64,
     /// Seed of weights, order and augmentation
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// CPU threads; all by default
+    /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
     /// Folder for the classifier
@@ -460,7 +464,7 @@ pub struct PretrainAgesCommand {
     pub out: PathBuf,
 }
 
-/// Takes long flags in the seed implementation's underscore spelling too, `--no_x` included.
+/// Accepts long flags in upstream's underscore spelling as well, including `--no_x`.
 pub fn kebab_case(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments.map(|argument| argument.to_str().map_or(argument.clone(), kebab_flag)).collect()
 }

@@ -1,4 +1,4 @@
-//! `ddpo convert`: between the `.pth` files of alcazar90/ddpo-celebahq and diffusers' folders.
+//! `ddpo convert`: between `.pth` files of alcazar90/ddpo-celebahq and diffusers folders.
 
 use crate::arguments::ConvertCommand;
 use crate::output::{self, say};
@@ -14,28 +14,29 @@ use ddpo_run::upstream_checkpoint::{self, Taken, TorchAdamW, UpstreamCheckpoint}
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-/// torch's own default, where the rate of the last step is not known.
+/// torch's default, for when the learning rate of the last step is unknown.
 const DEFAULT_RATE: f64 = 1e-3;
 
-/// Runs the command: which way it goes, the input says.
+/// Runs the command; the type of the input selects the direction.
 pub fn run(command: &ConvertCommand) -> Result<()> {
     let input = Path::new(&command.input);
     match (input.is_file(), &command.ddpm_ckpt) {
         (true, Some(base)) => to_folder(input, base, &command.out),
         (true, None) => bail!(
-            "{}: expected --ddpm-ckpt with the model that it was finetuned from, whose configs it \
-             lacks, found none",
+            "{}: expected --ddpm-ckpt with the base model of the finetuning, whose configs a .pth \
+             lacks, found none; hint: add --ddpm-ckpt",
             input.display()
         ),
         (false, None) => to_file(&command.input, command.ema, &command.out),
         (false, Some(_)) => bail!(
-            "--ddpm-ckpt: {} is no file, and a checkpoint has configs of its own; hint: leave it out",
+            "--ddpm-ckpt: {} is not a file, and a checkpoint contains its configs; hint: leave the \
+             flag out",
             input.display()
         ),
     }
 }
 
-/// A `.pth` file into a checkpoint's folder.
+/// Converts a `.pth` file to a checkpoint folder.
 fn to_folder(input: &Path, base: &str, out: &Path) -> Result<()> {
     output::check(out, output::PIPELINE)?;
     let model = Model::open(base, &mut output::aside)?;
@@ -59,7 +60,7 @@ fn to_folder(input: &Path, base: &str, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The state of a run that is to begin with the file's optimizer.
+/// Returns the state of a new run that starts with the file's optimizer.
 fn state(file: &str, taken: &Taken, optimizer_step: u64) -> RunState {
     RunState {
         epoch: taken.epoch.unwrap_or_default(),
@@ -85,12 +86,12 @@ fn tell_folder(taken: &Taken, base: &str, out: &Path) {
     let manual = best.filter(|_| taken.optimizer_steps.is_none());
     let manual = manual.map_or(String::new(), |best| format!(" --manual-best-reward {best}"));
     say(&format!(
-        "go on from it with: ddpo train --ddpm-ckpt {base} --resume-from-ckpt {}{manual}",
+        "to continue: ddpo train --ddpm-ckpt {base} --resume-from-ckpt {}{manual}",
         out.display()
     ));
 }
 
-/// A checkpoint into a `.pth` file.
+/// Converts a checkpoint to a `.pth` file.
 fn to_file(input: &str, ema: bool, out: &Path) -> Result<()> {
     let endings = ["pth", "pt", "bin"];
     if !endings.iter().any(|ending| out.extension().is_some_and(|found| found == *ending)) {
@@ -105,7 +106,7 @@ fn to_file(input: &str, ema: bool, out: &Path) -> Result<()> {
         false => model.load(Kind::Float, Device::Cpu)?,
     };
     let parameters = unet.parameters().entries();
-    // The moments are of the weights that are trained, not of their average.
+    // The moments belong to the trained weights, not to their average.
     let optimizer = match ema {
         true => None,
         false => optimizer(model.root(), parameters)?,
@@ -134,7 +135,7 @@ fn to_file(input: &str, ema: bool, out: &Path) -> Result<()> {
 
 type Moments = Vec<(String, Tensor)>;
 
-/// The optimizer of a checkpoint that has one.
+/// Returns the optimizer of a checkpoint that has one.
 fn optimizer(root: &Path, parameters: &[(String, Tensor)]) -> Result<Option<(Moments, RunState)>> {
     if !checkpoint::has_state(root) {
         return Ok(None);
@@ -144,7 +145,7 @@ fn optimizer(root: &Path, parameters: &[(String, Tensor)]) -> Result<Option<(Mom
     Ok(Some((moments, checkpoint::read_state(root)?)))
 }
 
-/// The settings that a checkpoint records, where it is of a run.
+/// Returns the settings that a run's checkpoint records.
 fn settings(state: &RunState) -> Option<Settings> {
     serde_json::from_value(state.settings.clone()).ok()
 }
@@ -157,7 +158,7 @@ fn config(state: &RunState) -> AdamWConfig {
     config
 }
 
-/// The learning rate of the last step.
+/// Returns the learning rate of the last step.
 fn rate(state: &RunState) -> Option<f64> {
     let plan = Plan::new(settings(state)?).ok()?;
     let (epochs, samples) = (plan.settings.num_epochs, plan.settings.num_samples_per_epoch);

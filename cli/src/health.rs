@@ -1,5 +1,5 @@
-//! `ddpo health`: whether a service serves, as an exit status, for whoever starts and restarts
-//! containers.
+//! `ddpo health`: reports by its exit status whether a service is serving, for container health
+//! checks.
 
 use crate::arguments::HealthCommand;
 use crate::output::say;
@@ -10,7 +10,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-/// Longest wait for the answer. Who probes every few seconds must not wait longer than that.
+/// Longest wait for the answer; short, because probes run every few seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the command.
@@ -26,9 +26,9 @@ pub fn run(command: &HealthCommand) -> Result<()> {
 }
 
 async fn ask(command: &HealthCommand) -> Result<ServingStatus> {
-    let mut client = HealthClient::new(command.door.channel(&command.address)?);
+    let mut client = HealthClient::new(command.auth.channel(&command.address)?);
     let address = &command.address;
-    // The empty name is the server as a whole.
+    // The empty name stands for the whole server.
     match timeout(PATIENCE, client.check(HealthCheckRequest::default())).await {
         Ok(Ok(answer)) => Ok(answer.into_inner().status()),
         Ok(Err(status)) => bail!("{address}: {}: {}", status.code(), status.message()),

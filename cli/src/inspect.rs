@@ -1,4 +1,4 @@
-//! `ddpo inspect`: what a service shows of itself, in a terminal. The same as grpcurl would get.
+//! `ddpo inspect`: shows a service's status and trajectories in a terminal, as grpcurl would.
 
 use crate::arguments::InspectCommand;
 use crate::output::show;
@@ -17,7 +17,7 @@ use tonic::Code;
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Largest side of a picture that a watch may ask for, in pixels.
+/// Largest side of an image that a watch may request, in pixels.
 const LARGEST_SIDE: u32 = 512;
 
 type Client = InspectorClient<AuthChannel>;
@@ -29,7 +29,7 @@ pub fn run(command: &InspectCommand) -> Result<()> {
 }
 
 async fn inspect(command: &InspectCommand) -> Result<()> {
-    let mut client: Client = InspectorClient::new(command.door.channel(&command.address)?);
+    let mut client: Client = InspectorClient::new(command.auth.channel(&command.address)?);
     if let Some(id) = &command.trajectory {
         return trajectory(&mut client, command, id).await;
     }
@@ -45,7 +45,7 @@ async fn inspect(command: &InspectCommand) -> Result<()> {
     Ok(())
 }
 
-/// Waits for an answer, and says who did not give one.
+/// Waits for an answer; a timeout is an error that names the address.
 async fn answer<T>(
     command: &InspectCommand,
     call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
@@ -65,11 +65,11 @@ async fn watch(client: &mut Client, command: &InspectCommand) -> Result<()> {
     };
     if let Some(folder) = &command.images {
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("could not make {}", folder.display()))?;
+            .with_context(|| format!("could not create {}", folder.display()))?;
     }
     loop {
         let mut events = answer(command, client.watch_trajectories(request)).await?;
-        // Ends with Ctrl-C, with the service, or by falling behind.
+        // Ends with Ctrl-C, with the service, or when this client falls behind.
         let ended = loop {
             match events.message().await {
                 Ok(Some(event)) => changed(command, &event)?,
@@ -94,8 +94,8 @@ fn changed(command: &InspectCommand, event: &TrajectoryEvent) -> Result<()> {
     }
 }
 
-/// Puts a picture in the place of the trajectory's last one, whole at any time. An event without a
-/// picture, as of a trajectory that was given up, changes nothing.
+/// Replaces the trajectory's image atomically. An event without an image, such as an abandoned
+/// trajectory, changes nothing.
 fn keep_image(folder: &Path, trajectory_id: &str, png: &[u8]) -> Result<()> {
     if png.is_empty() {
         return Ok(());

@@ -1,24 +1,24 @@
-//! Ctrl-C and SIGTERM: the first asks to stop at the next safe place, the second stops at once.
+//! Ctrl-C and SIGTERM: the first requests a stop at the next safe point, the second stops at once.
 
 use anyhow::{Context, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
-/// Exit status of a run that was asked to stop: 128 + SIGINT, as shells have it.
+/// Exit status of an interrupted run: 128 + SIGINT, as in shells.
 pub const STATUS: u8 = 130;
 
-/// Takes over SIGINT and SIGTERM.
+/// Installs the handlers of SIGINT and SIGTERM.
 pub fn install() -> Result<()> {
     let handler = || {
         if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
             std::process::exit(i32::from(STATUS));
         }
     };
-    ctrlc::set_handler(handler).context("could not take over Ctrl-C")
+    ctrlc::set_handler(handler).context("could not install the handler of Ctrl-C")
 }
 
-/// Whether somebody has asked to stop.
+/// Returns whether a stop was requested.
 pub fn requested() -> bool {
     SIGNALS.load(Ordering::SeqCst) > 0
 }

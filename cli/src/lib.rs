@@ -1,9 +1,9 @@
-//! The command line `ddpo`: parses, runs, and says in one line what went wrong.
+//! The command line `ddpo`: parses, runs, and reports errors in one line.
 
 mod arguments;
+mod auth;
 mod convert;
 mod doctor;
-mod door;
 mod evaluate;
 mod gpu_check;
 mod health;
@@ -31,7 +31,7 @@ use std::panic;
 use std::process::ExitCode;
 use train::ProgressLayer;
 
-/// The work of a command without stages, as messages about failures of its device name it.
+/// The work of commands without stages, as messages about device failures name it.
 const COMMAND: DeviceWork =
     DeviceWork { name: "ddpo", less_memory: "free memory on the device, or lower the batch size" };
 

@@ -1,4 +1,4 @@
-//! `ddpo log`: a run to another program's logs, while it is running or later.
+//! `ddpo log`: logs a run to another program, during the run or afterwards.
 
 use crate::arguments::{LogCommand, LogTarget, WandbCommand};
 use crate::output::aside;
@@ -12,7 +12,7 @@ use ddpo_run::settings::{self, SettingFlags, Settings};
 use std::path::Path;
 use std::time::Duration;
 
-/// Time between two looks at a running run.
+/// Interval of checking a running run.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest wait for uploads.
@@ -24,13 +24,13 @@ pub fn run(command: &LogCommand) -> Result<()> {
     wandb(command)
 }
 
-/// Logs the epochs of a run until no process works on it any more.
+/// Logs the epochs of a run until no process works on it.
 fn wandb(command: &WandbCommand) -> Result<()> {
     let root = &command.run;
     let mut wandb = WeightsAndBiases::start(&wandb_run(&wanted(command)?, root)?)?;
     let mut tell = |line: &str| aside(&format!("wandb: {line}"));
     loop {
-        // In this order: the last epoch counts too.
+        // In this order, so that the last epoch is logged too.
         let running = matches!(RunLock::take(root), Err(FolderError::InUse(_)));
         let epoch = last_epoch(root)?;
         if !running {
@@ -41,7 +41,7 @@ fn wandb(command: &WandbCommand) -> Result<()> {
     }
 }
 
-/// Returns the run's settings with those of the command.
+/// Returns the run's settings, overridden by those of the command.
 fn wanted(command: &WandbCommand) -> Result<Settings> {
     let root = &command.run;
     if !RunFolder::existing(root).holds_run() {

@@ -1,4 +1,4 @@
-//! `ddpo`: training in one process, evaluation, reports, and the smaller commands.
+//! `ddpo`: trains in one process, evaluates, writes reports, and more.
 
 use std::process::ExitCode;
 

@@ -1,13 +1,13 @@
-//! What commands share of their output: the folder that a checkpoint goes to, and lines beside it.
+//! Output shared by commands: the folder for a checkpoint, and lines on the terminal.
 
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
-/// The file by which a pipeline is known.
+/// The file that identifies a pipeline.
 pub const PIPELINE: &str = "model_index.json";
 
-/// Checks that `folder` may become a checkpoint: what is there is replaced as a whole, so it has to
-/// be nothing, an empty folder or another checkpoint, which has the file `marker`.
+/// Checks that `folder` may become a checkpoint. Existing content is replaced as a whole, so the
+/// folder must be missing, empty, or a checkpoint with the file `marker`.
 pub fn check(folder: &Path, marker: &str) -> Result<()> {
     let shown = folder.display();
     if folder.file_name().is_none() {
@@ -24,32 +24,32 @@ pub fn check(folder: &Path, marker: &str) -> Result<()> {
     Ok(())
 }
 
-/// A line on standard error, such as a download's.
-#[expect(clippy::print_stderr, reason = "a download tells what it is doing")]
+/// Prints a line on standard error, such as the progress of a download.
+#[expect(clippy::print_stderr, reason = "progress goes to standard error")]
 pub fn aside(line: &str) {
     eprintln!("{line}");
 }
 
-/// A line of the command's answer, on standard output.
+/// Prints a line of the command's result on standard output.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 pub fn say(line: &str) {
     println!("{line}");
 }
 
-/// Text of the command's answer, on standard output, without another line break.
+/// Prints text of the command's result on standard output, without a line break.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 pub fn show(text: &str) {
     print!("{text}");
 }
 
-/// Returns the last component of a path as it really is; `checkpoint` for the root.
+/// Returns the last component of the canonical path; `checkpoint` for the root.
 pub fn last_name(path: &Path) -> String {
     let whole = path.canonicalize().unwrap_or_else(|_| path.into());
     let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "checkpoint".into())
 }
 
-/// Makes the folders that a file is to lie in.
+/// Creates the parent folders of a file.
 pub fn make_folder_of(file: &Path) -> Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
     std::fs::create_dir_all(folder)

@@ -1,5 +1,5 @@
-//! `ddpo pretrain`: a DDPM from nothing, or from another one's weights. `models/toy-faces-32/README.md`
-//! has the two commands that make the embedded model again.
+//! `ddpo pretrain`: trains a DDPM from scratch, or from another one's weights.
+//! `models/toy-faces-32/README.md` has the two commands that reproduce the embedded model.
 
 use crate::arguments::{PredictionType, PretrainCommand};
 use crate::output::aside;
@@ -18,7 +18,7 @@ use ddpo_run::pretraining::{Pretraining, PretrainingConfig};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
-/// With the prediction type that [`scheduler_text`] replaces.
+/// The scheduler config, whose prediction type [`scheduler_text`] replaces.
 const SCHEDULER: &str = r#"{
   "_class_name": "DDPMScheduler",
   "_diffusers_version": "0.35.0",
@@ -33,7 +33,7 @@ const SCHEDULER: &str = r#"{
 }
 "#;
 
-/// The seed of the drawn faces; apart from the seed of the training.
+/// The seed of the drawn faces, different from the training seed.
 const FACES_SEED: u64 = 1;
 
 /// Runs the command.
@@ -103,7 +103,7 @@ fn scheduler_text(prediction_type: PredictionType) -> String {
     SCHEDULER.replace("epsilon", name)
 }
 
-/// The model of `models/toy-faces-32`: 1.77 M parameters.
+/// Returns the model of `models/toy-faces-32`: 1.77 M parameters.
 fn toy_faces() -> UNetConfig {
     let names = |first: &str, rest: &str, last: &str| {
         vec![first.to_owned(), rest.to_owned(), rest.to_owned(), last.to_owned()]
@@ -123,7 +123,7 @@ fn toy_faces() -> UNetConfig {
     }
 }
 
-/// All images f32 `[N, C, H, W]` in [-1, 1].
+/// Returns all images as f32 `[N, C, H, W]` in [-1, 1].
 fn data(command: &PretrainCommand, config: &UNetConfig) -> Result<Tensor> {
     let (height, width) = config.image_size()?;
     let mut values = Vec::new();
@@ -131,9 +131,7 @@ fn data(command: &PretrainCommand, config: &UNetConfig) -> Result<Tensor> {
     match &command.images {
         None => {
             if command.faces == 0 || height != width || config.in_channels != 3 {
-                bail!(
-                    "drawn faces are square and RGB: expected --faces of at least 1 and such a model"
-                );
+                bail!("drawn faces: expected --faces of at least 1 and a square RGB model");
             }
             for index in 0..command.faces as u64 {
                 push(&ddpo_faces::draw_face(FACES_SEED, index, height).0, &mut values);

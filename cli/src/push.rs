@@ -1,4 +1,4 @@
-//! `ddpo push`: a checkpoint to the Hugging Face Hub.
+//! `ddpo push`: uploads a checkpoint to the Hugging Face Hub.
 
 use crate::arguments::PushCommand;
 use crate::output::{self, say};
@@ -35,7 +35,7 @@ pub fn run(command: &PushCommand) -> Result<()> {
     Ok(())
 }
 
-/// The checkpoint's folder, which has to look like one.
+/// Returns the checkpoint folder after checking that it contains a model.
 fn checkpoint(command: &PushCommand) -> Result<PathBuf> {
     let folder = match &command.checkpoint {
         Some(folder) => folder.clone(),
@@ -57,7 +57,7 @@ fn checkpoint(command: &PushCommand) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The best checkpoint of a run, or its last one.
+/// Returns the best checkpoint of a run, or its last one.
 fn of_run(root: &Path) -> Result<PathBuf> {
     let run = RunFolder::existing(root);
     if !run.holds_run() {

@@ -1,4 +1,4 @@
-//! `ddpo replay`: one epoch of updates on a recorded batch, apart from sampling.
+//! `ddpo replay`: runs one epoch of updates on a recorded batch, without sampling.
 
 use crate::arguments::ReplayCommand;
 use anyhow::{Result, bail};

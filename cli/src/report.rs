@@ -1,5 +1,6 @@
-//! `ddpo report`: a page of a run. Images come from an evaluation that is drawn first, with the seeds
-//! and settings of the run's own, or with `--no-sampling` out of the grids that the run wrote.
+//! `ddpo report`: writes the report of a run. The images are drawn first, with the seeds and
+//! settings of the run's evaluations; `--no-sampling` uses the image grids that the run wrote
+//! instead.
 
 use crate::arguments::{EvaluateCommand, ReportCommand};
 use crate::interrupt;
@@ -22,7 +23,7 @@ pub fn run(command: &ReportCommand) -> Result<ExitCode> {
         false => match sampled(command, &run, &out)? {
             Some(gallery) => Some(gallery),
             None => {
-                say("stopped; the same command goes on from here");
+                say("stopped; run the same command again to continue");
                 return Ok(ExitCode::from(interrupt::STATUS));
             }
         },
@@ -32,7 +33,7 @@ pub fn run(command: &ReportCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The images of all checkpoints at the run's own eta; none if somebody asked to stop.
+/// Draws the images of all checkpoints at the run's eta; `None` if an interrupt was requested.
 fn sampled(command: &ReportCommand, run: &Run, out: &Path) -> Result<Option<Gallery>> {
     let eta = run.number("eta").unwrap_or(1.0);
     let evaluate = EvaluateCommand {

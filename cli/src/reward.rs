@@ -1,4 +1,4 @@
-//! From settings to reward models.
+//! Opens reward models from settings.
 
 use anyhow::Result;
 use ddpo_diffusion::device;
@@ -6,8 +6,7 @@ use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::external::waiting::{Reach, Waiting};
 use ddpo_rollout::numerics::Numerics;
 
-/// Returns where the reward models run. Sets libtorch's threads and
-/// arithmetic.
+/// Returns where the reward models run. Sets libtorch's threads and numerics.
 pub fn runtime(device: &str, threads: Option<usize>, numerics: Numerics) -> Result<RewardRuntime> {
     Ok(RewardRuntime {
         device: device::open(device, numerics)?,
@@ -16,7 +15,7 @@ pub fn runtime(device: &str, threads: Option<usize>, numerics: Numerics) -> Resu
     })
 }
 
-/// Waits for a reward server that does not answer, with one line, until Ctrl-C.
+/// Waits until a reward server answers or Ctrl-C, and prints one line.
 pub fn waiting() -> Waiting {
     let tell = |reach: &Reach| match reach {
         Reach::Lost(line) | Reach::Found(line) => crate::output::aside(line),

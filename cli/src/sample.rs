@@ -1,4 +1,4 @@
-//! `ddpo sample`: images, and trajectories if asked for, from fixed seeds.
+//! `ddpo sample`: draws images, and optionally trajectories, from fixed seeds.
 
 use crate::arguments::SampleCommand;
 use crate::named::named;

@@ -1,4 +1,4 @@
-//! `ddpo score`: rewards of image files and their components, as CSV on standard output.
+//! `ddpo score`: prints rewards of image files and their components as CSV.
 
 use crate::arguments::ScoreCommand;
 use crate::named::named;
@@ -10,7 +10,7 @@ use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::reward::{ExpressionError, RewardExpression, RewardSettings, Task};
 use ddpo_run::table::Columns;
 
-/// Images read and scored together.
+/// Number of images scored together.
 const BATCH: usize = 256;
 
 /// Runs the command.

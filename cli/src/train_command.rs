@@ -1,4 +1,4 @@
-//! `ddpo train`: settles which run is meant (a new one, a resumed one, a dry run) and starts it.
+//! `ddpo train`: determines the run (new, resumed or dry) and starts it.
 
 use crate::arguments::TrainCommand;
 use crate::output::show;
@@ -21,7 +21,7 @@ use ddpo_service::device::DeviceWork;
 use ddpo_settings::environment::variables;
 use std::process::ExitCode;
 
-/// The update, as messages about failures of its device name it.
+/// The update, as messages about device failures name it.
 const TRAINING: DeviceWork = DeviceWork {
     name: "training",
     less_memory: "free memory on the device and resume, or start a new run with a smaller \
@@ -43,7 +43,7 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
     }
     check_staleness(&plan.settings)?;
     let plan = settle(plan, &mut crate::output::aside)?;
-    // A reward that cannot be opened is an error before anything is loaded or written.
+    // Opens the reward before anything is loaded or written, so that its errors come first.
     let spec = reward_spec(&plan, command.resume, |settings| {
         anyhow::Ok(resolve(settings, &mut crate::output::aside)?)
     })?;
@@ -63,9 +63,9 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
     }
 }
 
-/// In one process sampling and training take turns, so no sample is ever older than the weights.
+/// Checks that max_staleness is 0: in one process, sampling and training alternate.
 fn check_staleness(settings: &Settings) -> Result<(), InvalidSetting> {
-    let expected = "0, for one process samples and trains in turn; hint: samplers run ahead with \
+    let expected = "0, because one process samples and trains in turn; hint: to sample ahead, use \
                     the services ddpo-sampler, ddpo-rewarder and ddpo-learner";
     match settings.max_staleness {
         0 => Ok(()),
@@ -83,7 +83,7 @@ fn train(
     let live = page.map(|page| &page.live);
     let progress = Watched { inner: told, live };
     if let Some(page) = page {
-        progress.say(&format!("the run live: {}", page.address));
+        progress.say(&format!("live page: {}", page.address));
     }
     let open = OpenRun::open(plan, spec, folder, &progress)?;
     let rollouts = InProcess::new(plan, rewards, &open)?;

@@ -1,5 +1,5 @@
-//! The binary starts and tells what it can do. Since a package with such a test has its binary
-//! built by `cargo test`, the end-to-end tests of `tests/` find a fresh one in the target folder.
+//! Tests of `--help`. A package with such a test has its binary built by `cargo test`, so the
+//! end-to-end tests in `tests/` find it up to date in the target folder.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ fn said(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn help_names_every_command() {
+fn help_lists_every_command() {
     let help = said(&["--help"]);
     let commands = ["train", "sample", "score", "evaluate", "report", "replay", "pretrain"];
     for command in
@@ -23,7 +23,7 @@ fn help_names_every_command() {
 }
 
 #[test]
-fn help_of_train_names_the_seed_s_flags() {
+fn help_of_train_lists_upstream_flags() {
     let help = said(&["train", "--help"]);
     for flag in ["--num-samples-per-epoch", "--initial-lr", "--eval-rnd-seed", "--ddpm-ckpt"] {
         assert!(help.contains(flag), "{flag}");

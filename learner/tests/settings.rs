@@ -1,10 +1,11 @@
-//! The learner's settings contain the run's reward, and a reward that cannot be read is refused by name.
+//! The learner's settings contain the run's reward, and an invalid reward is rejected with the name
+//! of its flag.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 use std::process::Command;
 
-/// What `ddpo-learner` prints: whether it succeeds, standard output and standard error.
+/// Runs `ddpo-learner` and returns whether it succeeds, its standard output and standard error.
 fn learner(arguments: &[&str]) -> (bool, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddpo-learner"));
@@ -14,7 +15,7 @@ fn learner(arguments: &[&str]) -> (bool, String, String) {
 }
 
 #[test]
-fn the_reward_is_a_setting_of_the_learner() {
+fn resolved_settings_contain_the_reward() {
     let (success, resolved, said) =
         learner(&["--reward", "over50 - 0.1*aesthetic", "--age-reward", "log-odds", "--dry-run"]);
     assert!(success, "{said}");
@@ -25,7 +26,7 @@ fn the_reward_is_a_setting_of_the_learner() {
 }
 
 #[test]
-fn an_unknown_reward_or_form_is_refused_by_name() {
+fn rejects_an_unknown_reward_or_form_by_flag_name() {
     for (flag, value, part) in [
         ("--task", "beauty", "expected one of"),
         ("--reward", "0.5*beauty", "expected one of"),

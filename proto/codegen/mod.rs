@@ -1,15 +1,15 @@
-//! Makes the generated code from `ddpo/v1/*.proto`: shared by the example that writes it and the
-//! test that checks it. protox reads the contract, so that nobody needs protoc.
+//! Generates code from `ddpo/v1/*.proto`. Shared by the example that writes it and the test that
+//! checks it. protox parses the contract, so protoc is not needed.
 
 use prost::Message;
 use std::path::{Path, PathBuf};
 
-/// Generated Rust, within `src/generated`.
+/// Generated Rust code, in `src/generated`.
 pub const CODE: &str = "ddpo.v1.rs";
-/// The encoded `FileDescriptorSet`, within `src/generated`.
+/// The encoded `FileDescriptorSet`, in `src/generated`.
 pub const DESCRIPTORS: &str = "ddpo.v1.descriptors.bin";
 
-/// Where the generated files are checked in.
+/// Returns the folder of the checked-in generated files.
 pub fn checked_in() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated")
 }
@@ -17,7 +17,7 @@ pub fn checked_in() -> PathBuf {
 /// Writes [`CODE`] and [`DESCRIPTORS`] into `folder`.
 ///
 /// # Errors
-/// A contract that does not parse, or a folder that cannot be written.
+/// A contract that cannot be parsed, or a folder that is not writable.
 pub fn generate(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files =
@@ -31,7 +31,7 @@ pub fn generate(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .emit_rerun_if_changed(false)
         .out_dir(folder)
         .compile_fds(descriptors.clone())?;
-    // Comments are of no use to reflection and would change the bytes with every word.
+    // Reflection does not need comments, and every change of a word would change the bytes.
     for file in &mut descriptors.file {
         file.source_code_info = None;
     }

@@ -1,4 +1,4 @@
-//! Writes `proto/src/generated` anew from `proto/ddpo/v1/*.proto`.
+//! Regenerates `proto/src/generated` from `proto/ddpo/v1/*.proto`.
 
 #[path = "../codegen/mod.rs"]
 mod codegen;

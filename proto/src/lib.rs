@@ -1,7 +1,8 @@
 //! The contract `ddpo.v1`: generated messages and their conversions to the domain, without libtorch
 //! and without a network connection.
 //!
-//! - [`convert`]: wire to domain and back. Each malformed message has a name in [`malformed`].
+//! - [`convert`]: conversions between wire and domain. [`malformed`] has an error for each
+//! malformed message.
 //! - [`limits`]: bounds on the size of every message.
 //! - [`stream`], [`reward`]: the domain's side of the messages that `ddpo-rollout` does not define.
 //! - [`wire`]: the generated types.
@@ -12,8 +13,8 @@ pub mod malformed;
 pub mod reward;
 pub mod stream;
 
-/// Generated from `ddpo/v1/*.proto`; renewed with `cargo run -p ddpo-proto --example generate`.
-/// Only the conversions, and the traits that tonic asks of a service, speak of these types.
+/// Generated from `ddpo/v1/*.proto` by `cargo run -p ddpo-proto --example generate`. Only the
+/// conversions and tonic's service traits use these types.
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 pub mod wire {
     include!("generated/ddpo.v1.rs");

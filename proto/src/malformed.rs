@@ -1,18 +1,18 @@
-//! Everything that can be wrong with a message of a trajectory, one variant a kind.
+//! Errors of a trajectory's messages, one variant per kind.
 
 use thiserror::Error;
 
-/// Why a trajectory's messages were refused. Concerns one trajectory; its stream stays up.
+/// Errors of one trajectory's messages; its stream stays open.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// A field that must be set is not.
+    /// A required field is missing.
     #[error("{0}: expected a value, found none")]
     Missing(&'static str),
-    /// An enumeration is at its zero.
+    /// An enumeration is UNSPECIFIED.
     #[error("{0}: expected a specified value, found UNSPECIFIED")]
     Unspecified(&'static str),
-    /// An enumeration has a number that this version does not know.
+    /// An enumeration has an unknown number.
     #[error("{field}: expected a known value, found {found}")]
     Unknown {
         /// The field.
@@ -59,10 +59,10 @@ pub enum Malformed {
         /// Bytes found.
         found: usize,
     },
-    /// A text has a control character, which would forge lines of a log.
+    /// A text contains a control character, which could forge log lines.
     #[error("{0}: expected printable text, found a control character")]
     ControlCharacter(&'static str),
-    /// Attempts count from one.
+    /// An attempt is 0; attempts count from 1.
     #[error("attempt: expected 1 or more, found 0")]
     AttemptZero,
     /// A trajectory without steps.
@@ -76,13 +76,15 @@ pub enum Malformed {
         /// Timesteps found.
         found: usize,
     },
-    /// Timesteps go from high to low.
+    /// Timesteps do not fall.
     #[error("timesteps: expected falling values, found a rise at position {0}")]
     TimestepsRise(usize),
-    /// Positions of random steps rise.
-    #[error("random_steps: expected rising values, found none at position {0}")]
+    /// Positions of random steps do not rise.
+    #[error(
+        "random_steps: expected rising values, found a value that does not rise at position {0}"
+    )]
     RandomStepsNotRising(usize),
-    /// A random step points beyond the timesteps.
+    /// A random step is beyond the timesteps.
     #[error("random_steps: expected positions below {timesteps}, found {found}")]
     RandomStepOutOfRange {
         /// T.
@@ -98,7 +100,7 @@ pub enum Malformed {
     StateTooLarge {
         /// Bytes allowed.
         limit: usize,
-        /// Bytes that shape and dtype give; `u64::MAX` if more than that.
+        /// Bytes according to shape and dtype; `u64::MAX` on overflow.
         found: u64,
     },
     /// All states together are larger than the limit.
@@ -106,7 +108,7 @@ pub enum Malformed {
     TrajectoryTooLarge {
         /// Bytes allowed.
         limit: usize,
-        /// Bytes that shape, dtype and timesteps give; `u64::MAX` if more than that.
+        /// Bytes according to shape, dtype and timesteps; `u64::MAX` on overflow.
         found: u64,
     },
     /// A chunk without payload.
@@ -120,15 +122,15 @@ pub enum Malformed {
         /// Bytes found.
         found: usize,
     },
-    /// A chunk is not the one that follows.
+    /// A chunk is not the expected next one.
     #[error(
         "chunk: expected state {expected_state} at byte {expected_offset}, \
          found state {found_state} at byte {found_offset}"
     )]
     ChunkOutOfOrder {
-        /// State that is next.
+        /// State that was expected.
         expected_state: usize,
-        /// Byte of it that is next.
+        /// Byte of the state that was expected.
         expected_offset: usize,
         /// State of the chunk.
         found_state: u32,
@@ -140,35 +142,35 @@ pub enum Malformed {
     ChunkBeyondState {
         /// The state.
         state: usize,
-        /// Bytes that it still lacks.
+        /// Bytes that are missing.
         expected: usize,
         /// Bytes of the chunk.
         found: usize,
     },
-    /// A chunk's payload is not what was sent.
+    /// A chunk's payload does not match its checksum.
     #[error(
         "chunk of state {state} at byte {offset}: expected crc32 {expected:08x}, found {found:08x}"
     )]
     ChunkChecksum {
         /// The state.
         state: usize,
-        /// Byte of it.
+        /// Byte offset of the chunk.
         offset: usize,
-        /// CRC-32 that came with it.
+        /// The received CRC-32.
         expected: u32,
-        /// CRC-32 of what came.
+        /// CRC-32 of the received payload.
         found: u32,
     },
-    /// The footer came before all states did.
+    /// The footer arrived before all states.
     #[error("footer: expected {expected} states before it, found {found}")]
     StatesMissing {
         /// T + 1.
         expected: usize,
-        /// States that came.
+        /// States received.
         found: usize,
     },
-    /// There is not one log-probability for each random step.
-    #[error("log_probs: expected {expected}, one a random step, found {found}")]
+    /// The number of log-probabilities differs from the number of random steps.
+    #[error("log_probs: expected {expected}, one per random step, found {found}")]
     LogProbCount {
         /// K.
         expected: usize,
@@ -176,15 +178,15 @@ pub enum Malformed {
         found: usize,
     },
     /// A log-probability is not finite.
-    #[error("log_probs: expected finite values, found none at position {0}")]
+    #[error("log_probs: expected finite values, found a value that is not finite at position {0}")]
     LogProbNotFinite(usize),
-    /// A chunk or a second footer came after the footer.
+    /// A chunk or a second footer arrived after the footer.
     #[error("{0}: expected the score after the footer")]
     AfterFooter(&'static str),
-    /// A score came before the footer.
+    /// A score arrived before the footer.
     #[error("score: expected the footer before it")]
     ScoreBeforeFooter,
-    /// A score came to a receiver that makes scores itself.
+    /// A score was sent to a receiver that computes scores.
     #[error("score: expected none on the way to the rewarder")]
     ScoreForbidden,
     /// The reward is not finite.

@@ -1,18 +1,18 @@
-//! What a reward server says about its reward.
+//! The description of a reward server.
 
-/// Images in a request if the server does not name a limit.
+/// Images in a request if the server names no limit.
 pub(crate) const DEFAULT_BATCH: usize = 32;
 
-/// The description that a reward server gives of its reward.
+/// A reward server's description of its reward.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Name of the reward.
     pub name: String,
     /// Unit of the reward; may be empty.
     pub unit: String,
-    /// Names of the components, in the order of every score's.
+    /// Names of the components, in the order of their values in scores.
     pub components: Vec<String>,
-    /// The most images in one request.
+    /// Largest number of images in one request.
     pub max_batch: usize,
 }
 
@@ -24,7 +24,7 @@ impl Description {
     }
 }
 
-/// In words, for messages.
+/// Formats the description for messages.
 impl std::fmt::Display for Description {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, unit, components, .. } = self;

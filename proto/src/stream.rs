@@ -1,4 +1,4 @@
-//! The domain's form of a stream's messages: identity and header of a trajectory, its score, and its
+//! Domain types of a stream's messages: identity and header of a trajectory, its score, and its
 //! receipt.
 
 use ddpo_rollout::order::{Track, WeightsId};
@@ -7,22 +7,22 @@ use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::TrajectoryHeader;
 use std::fmt;
 
-/// Identifies a trajectory: the run, the order, and the worker that made it.
+/// The identity of a trajectory: its run, its order, and the worker that drew it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TrajectoryIdentity {
-    /// Unique in the run: the same sample of the same epoch always has the same.
+    /// Unique in the run, and the same for every draw of the same sample.
     pub trajectory_id: String,
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
-    /// The work order that asked for it.
+    /// Id of the work order.
     pub order_id: String,
-    /// The delivery of the order that made it, from 1.
+    /// The number of the order's delivery, from 1.
     pub attempt: u32,
-    /// The worker that made it.
+    /// The worker that drew it.
     pub worker_id: String,
     /// Start time of that worker in milliseconds since 1970.
     pub incarnation: u64,
-    /// The kind of weights that made it; their version is in the header.
+    /// The kind of weights; their version is in the header.
     pub track: Track,
     /// W3C trace context of the work order.
     pub traceparent: Option<String>,
@@ -38,7 +38,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Returns the weights that made it.
+    /// Returns the id of the weights.
     pub fn weights(&self) -> WeightsId {
         WeightsId { version: self.header.policy_version, track: self.identity.track }
     }
@@ -54,27 +54,27 @@ impl Opening {
     }
 }
 
-/// A score and the task that it is for.
+/// A score and the reward that it was given for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GivenScore {
     /// The score of the reward model.
     pub score: Score,
-    /// The reward that it was given for.
+    /// The reward.
     pub reward: RewardId,
 }
 
 /// The receiver's decision on a trajectory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The learner has it.
+    /// The learner has accepted the trajectory.
     Accepted,
-    /// The learner had it already.
+    /// The learner had already accepted the trajectory.
     Duplicate,
-    /// The learner no longer waits for it.
+    /// The learner does not wait for the trajectory.
     Stale,
-    /// It is malformed or does not match its order.
+    /// The trajectory is malformed or does not match its order.
     Invalid,
-    /// The receiver has no room now; send it again.
+    /// The receiver cannot accept the trajectory now; resend it.
     RetryLater,
 }
 
@@ -83,7 +83,7 @@ impl Verdict {
     pub const ALL: [Self; 5] =
         [Self::Accepted, Self::Duplicate, Self::Stale, Self::Invalid, Self::RetryLater];
 
-    /// Returns the name in metrics and logs.
+    /// Returns the name for metrics and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ impl fmt::Display for Verdict {
 /// The receiver's answer to one trajectory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The trajectory; empty if its header could not be read.
+    /// Id of the trajectory; empty if its header could not be read.
     pub trajectory_id: String,
     /// The decision.
     pub verdict: Verdict,

@@ -1,4 +1,4 @@
-//! Wire to domain and back.
+//! Tests of conversions between wire and domain.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use ddpo_proto::convert::header::UnsendableHeader;
@@ -17,7 +17,7 @@ use ddpo_rollout::trajectory::{
 use proptest::prelude::*;
 use prost::Message;
 
-/// A header of `steps` steps, all but the last random.
+/// Returns a header of `steps` steps, all random except the last.
 fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
     let [channels, height, width] = shape;
     Opening {
@@ -62,7 +62,7 @@ fn refused(spoil: impl Fn(&mut wire::TrajectoryHeader)) -> Malformed {
 }
 
 #[test]
-fn every_malformed_header_has_its_name() {
+fn rejects_each_malformed_header_with_its_error() {
     assert_eq!(refused(|m| m.shape = None), Malformed::Missing("shape"));
     assert_eq!(refused(|m| m.order_id.clear()), Malformed::Missing("order_id"));
     assert_eq!(refused(|m| m.dtype = 0), Malformed::Unspecified("dtype"));
@@ -103,7 +103,7 @@ fn refuses_to_send_purposes_that_stay_in_one_process() {
 }
 
 #[test]
-fn every_malformed_score_has_its_name() {
+fn rejects_each_malformed_score_with_its_error() {
     let limits = Limits { max_score_components: 1, ..Limits::default() };
     let refused = |spoil: &dyn Fn(&mut wire::TrajectoryScore)| {
         let mut message = score::to_wire(&task_score(1.0), &limits).unwrap();
@@ -123,7 +123,7 @@ fn every_malformed_score_has_its_name() {
 }
 
 #[test]
-fn every_malformed_reply_has_its_name() {
+fn rejects_each_malformed_reply_with_its_error() {
     let limits = Limits::default();
     let receipt = |verdict| wire::SubmitReply {
         content: Some(wire::submit_reply::Content::Receipt(wire::Receipt {
@@ -189,7 +189,7 @@ fn any_score() -> impl Strategy<Value = GivenScore> {
     })
 }
 
-/// Through bytes, as the network does it.
+/// Encodes and decodes a message.
 fn sent<M: Message + Default>(message: &M) -> M {
     M::decode(message.encode_to_vec().as_slice()).unwrap()
 }
@@ -198,7 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn headers_come_back_as_they_were(identity in any_identity(), header in any_header()) {
+    fn headers_survive_a_round_trip(identity in any_identity(), header in any_header()) {
         let (opening, limits) = (Opening { identity, header }, Limits::default());
         let message = header::to_wire(&opening, &limits).unwrap();
         prop_assert!(message.encoded_len() <= limits.max_message_bytes());
@@ -206,14 +206,14 @@ proptest! {
     }
 
     #[test]
-    fn scores_come_back_as_they_were(scored in any_score()) {
+    fn scores_survive_a_round_trip(scored in any_score()) {
         let limits = Limits::default();
         let message = score::to_wire(&scored, &limits).unwrap();
         prop_assert_eq!(score::from_wire(sent(&message), &limits).unwrap(), scored);
     }
 
     #[test]
-    fn receipts_come_back_as_they_were(
+    fn receipts_survive_a_round_trip(
         slot: u32,
         trajectory_id in any_text(),
         verdict in proptest::sample::select(Verdict::ALL.to_vec()),
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn any_header_message_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_are_converted_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(message) = wire::TrajectoryHeader::decode(bytes.as_slice()) {
             let _ = header::from_wire(message, &Limits::default());
         }

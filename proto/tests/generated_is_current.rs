@@ -1,4 +1,4 @@
-//! The checked-in code is what the contract gives.
+//! Checks that the generated code matches the contract.
 
 #[path = "../codegen/mod.rs"]
 mod codegen;

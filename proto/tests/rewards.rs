@@ -1,4 +1,4 @@
-//! The messages of a reward server: wire to domain and back.
+//! Tests of conversions of a reward server's messages.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ fn read(images: Vec<wire::Image>) -> Result<Vec<RgbImage>, MalformedReward> {
 }
 
 #[test]
-fn a_description_comes_back_and_its_batch_is_bounded() {
+fn descriptions_survive_a_round_trip_with_a_bounded_batch() {
     let limits = Limits::default();
     let description = described(&["red", "others"]);
     let mut message = description_to_wire(&description);
@@ -93,7 +93,7 @@ fn rejects_scores_that_do_not_match_the_request() {
 }
 
 #[test]
-fn the_largest_answer_fits_into_its_limit() {
+fn largest_answer_is_within_its_limit() {
     let limits = Limits::default();
     let names: Vec<String> =
         (0..limits.max_score_components).map(|n| format!("{n:0>256}")).collect();
@@ -113,7 +113,7 @@ fn the_largest_answer_fits_into_its_limit() {
 
 proptest! {
     #[test]
-    fn images_come_back(width in 1_usize..20, height in 1_usize..20, level: u8) {
+    fn images_survive_a_round_trip(width in 1_usize..20, height in 1_usize..20, level: u8) {
         let limits = Limits::default();
         let image = RgbImage::new(width, height, vec![level; width * height * 3]).unwrap();
         let images = vec![image_to_wire(0, &image, &limits).unwrap()];
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_a_reader_panic(bytes: Vec<u8>, images in 0_usize..4) {
+    fn random_bytes_never_panic(bytes: Vec<u8>, images in 0_usize..4) {
         let limits = Limits::default();
         if let Ok(message) = wire::DescribeResponse::decode(&bytes[..])
             && let Ok(description) = description_from_wire(message, &limits)

@@ -1,10 +1,10 @@
-//! The settings that rewarders had for the reward are refused with the place where they are now.
+//! Rejects settings that moved from the rewarder to the learner, with a hint to the new key.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 use std::process::Command;
 
-/// Keys of `[rewarder]` that became settings of the learner.
+/// Keys of `[rewarder]` that are now settings of the learner.
 const MOVED: [&str; 7] = [
     "reward_task",
     "eval_rewards",
@@ -15,7 +15,8 @@ const MOVED: [&str; 7] = [
     "reward_dtype",
 ];
 
-/// What `ddpo-rewarder --dry-run` prints: whether it succeeds, standard output and standard error.
+/// Runs `ddpo-rewarder --dry-run` and returns whether it succeeds, its standard output and standard
+/// error.
 fn dry_run(arguments: &[String], variable: Option<(String, &str)>) -> (bool, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddpo-rewarder"));
@@ -26,7 +27,7 @@ fn dry_run(arguments: &[String], variable: Option<(String, &str)>) -> (bool, Str
 }
 
 #[test]
-fn moved_settings_are_refused_in_a_file_a_flag_and_a_variable() {
+fn rejects_moved_settings_in_file_flag_and_variable() {
     let folder = tempfile::tempdir().unwrap();
     for key in MOVED {
         let file = folder.path().join("old.toml");
@@ -44,7 +45,7 @@ fn moved_settings_are_refused_in_a_file_a_flag_and_a_variable() {
 }
 
 #[test]
-fn moved_settings_are_not_in_the_resolved_settings() {
+fn resolved_settings_omit_moved_settings() {
     let (success, resolved, said) = dry_run(&[], None);
     assert!(success, "{said}");
     assert!(resolved.contains("reward_device = \"auto\""), "{resolved}");

@@ -1,4 +1,4 @@
-//! What draws trajectories for the service: the model, or a stand-in without one.
+//! Draws trajectories for the service: with the model, or with a test double.
 
 use crate::engine::{Observer, Provenance, SampleError};
 use ddpo_rollout::noise::Purpose;
@@ -6,29 +6,29 @@ use ddpo_rollout::order::WeightsId;
 use ddpo_rollout::trajectory::{Digest, SampleCoordinates, Trajectory, TrajectoryHeader};
 use thiserror::Error;
 
-/// One set of weights as it came over the network.
+/// One set of weights as received over the network.
 #[derive(Debug)]
 pub struct ReceivedWeights {
-    /// Which it is.
+    /// Id of the weights.
     pub id: WeightsId,
-    /// Its digest, which the learner stated.
+    /// Digest that the learner stated.
     pub digest: Digest,
     /// Names, shapes and values.
     pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
 }
 
-/// Draws trajectories with the weights that were loaded last.
+/// Draws trajectories with the most recently loaded weights.
 pub trait Backend: Send {
-    /// Takes weights; they are used from the next call of [`Backend::generate`] on.
+    /// Loads weights, which the next call of [`Backend::generate`] uses.
     ///
     /// # Errors
-    /// [`BackendError`] names every tensor that does not fit; the weights before stay.
+    /// [`BackendError`] names every tensor that does not fit; the previous weights stay.
     fn load(&mut self, weights: &ReceivedWeights) -> Result<(), BackendError>;
 
-    /// The weights that are loaded, and their digest.
+    /// Returns the id and the digest of the loaded weights.
     fn loaded(&self) -> Option<(WeightsId, Digest)>;
 
-    /// The header of the trajectory of one sample.
+    /// Returns the header of one sample's trajectory.
     fn header(
         &self,
         coordinates: SampleCoordinates,
@@ -39,7 +39,7 @@ pub trait Backend: Send {
     /// Draws one trajectory for each of `samples`, as one batch.
     ///
     /// # Errors
-    /// [`BackendError`]; nothing of the batch is to be used.
+    /// [`BackendError`]; the whole batch is discarded.
     fn generate(
         &mut self,
         samples: &[SampleCoordinates],
@@ -49,34 +49,34 @@ pub trait Backend: Send {
     ) -> Result<Vec<Trajectory>, BackendError>;
 }
 
-/// Why a backend could not do its work.
+/// Errors of a backend.
 #[derive(Debug, Error)]
 pub enum BackendError {
-    /// The run's configs cannot be used.
+    /// The run's configs are invalid or not supported.
     #[error("sampler: run {run_id}: {reason}")]
     Run {
-        /// The run.
+        /// Id of the run.
         run_id: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The transitions are not the learner's.
+    /// The transitions differ from the learner's.
     #[error("sampler: the scheduler's digest is {found}, the learner's is {expected}")]
     Scheduler {
-        /// The learner's.
+        /// The learner's digest.
         expected: Digest,
-        /// Ours.
+        /// The sampler's digest.
         found: Digest,
     },
-    /// The tensors are not the model's.
+    /// The tensors do not fit the model.
     #[error("sampler: weights {id}: {reason}")]
     Weights {
-        /// Which weights.
+        /// Id of the weights.
         id: WeightsId,
-        /// What does not fit.
+        /// The tensors that do not fit.
         reason: String,
     },
-    /// There are no weights yet.
+    /// No weights are loaded yet.
     #[error("sampler: no weights are loaded")]
     NoWeights,
     /// The draw failed.

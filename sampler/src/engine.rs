@@ -1,5 +1,5 @@
-//! Ancestral sampling of a batch (Black et al. 2023, section 3.2; DDIM with eta as diffusers
-//! `schedulers/scheduling_ddim.py`), recording states and log-probabilities on the way.
+//! Ancestral sampling of a batch (Black et al. 2023, section 3.2; DDIM with eta as in diffusers
+//! `schedulers/scheduling_ddim.py`). Records states and log-probabilities.
 
 use crate::states::{noise, rounded, to_bytes, to_wire};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
-/// Which weights a trajectory is made with.
+/// The weights that a trajectory is drawn with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Provenance {
     /// Version of the weights.
@@ -38,24 +38,24 @@ pub struct Sampler {
     lanes: usize,
 }
 
-/// Why sampling failed.
+/// Errors from sampling.
 #[derive(Debug, Error)]
 pub enum SampleError {
-    /// The model predicted something that is not finite.
+    /// The model's prediction is not finite.
     #[error(
         "sampling: sample {sample} of epoch {epoch} is not finite after step {step} (t = {timestep})"
     )]
     NotFinite {
         /// Index of the sample.
         sample: u32,
-        /// Its epoch.
+        /// Epoch of the sample.
         epoch: u32,
         /// Index of the step.
         step: usize,
         /// Timestep of the step.
         timestep: i64,
     },
-    /// The parts do not make a trajectory.
+    /// The parts do not form a valid trajectory.
     #[error("sampling: {0}")]
     Trajectory(#[from] TrajectoryError),
     /// libtorch failed to copy a result.
@@ -63,35 +63,34 @@ pub enum SampleError {
     Torch(#[from] tch::TchError),
 }
 
-/// One state of a batch as it is made, for those who watch.
+/// One state of a batch, passed to an observer as soon as it is computed.
 #[derive(Debug)]
 pub struct Progress<'a> {
     /// Position of the first state's sample in the batch.
     pub first: usize,
-    /// Steps done: 0 for x_T.
+    /// Number of completed steps: 0 for x_T.
     pub step: usize,
-    /// Steps in all.
+    /// Total number of steps.
     pub steps: usize,
     /// The batch's states, in the order of its samples.
     pub states: &'a [Bytes],
 }
 
-/// Sees the states of a batch as they are made, lane by lane.
+/// Observes the states of a batch as they are computed, lane by lane.
 pub type Observer<'a> = dyn Fn(Progress<'_>) + Sync + 'a;
 
-/// The images that the model predicts for a batch at one step, for those who want to know what
-/// becomes of them on the way.
+/// The images that the model predicts for a batch at one step, passed to an observer.
 #[derive(Debug)]
 pub struct Prediction<'a> {
     /// Position of the first image's sample in the batch.
     pub first: usize,
     /// Index of the step.
     pub step: usize,
-    /// The predicted x_0, clipped as the scheduler has it, f32 `[B, C, H, W]`.
+    /// The predicted x_0, clipped as the scheduler config says, f32 `[B, C, H, W]`.
     pub images: &'a Tensor,
 }
 
-/// Sees the predicted images of a batch, lane by lane.
+/// Observes the predicted images of a batch, lane by lane.
 pub type Predictions<'a> = dyn Fn(Prediction<'_>) + Sync + 'a;
 
 struct Job<'a> {
@@ -102,32 +101,33 @@ struct Job<'a> {
 }
 
 impl Sampler {
-    /// A sampler of images of `shape`, taking `transitions`, rounding states to `dtype`.
+    /// Creates a sampler of images of `shape` that takes `transitions` and rounds states to
+    /// `dtype`.
     pub fn new(transitions: Transitions, shape: StateShape, dtype: StateDtype) -> Self {
         let timesteps = transitions.timesteps().into();
         let random_steps = transitions.random_steps().into();
         Self { transitions, shape, dtype, timesteps, random_steps, lanes: 1 }
     }
 
-    /// Cuts every batch into `lanes` parts that are denoised side by side, each on one thread: for
-    /// narrow models faster than one part on all threads, whose operations are too small to share.
+    /// Splits every batch into `lanes` parts that are denoised in parallel, one thread each. Faster
+    /// for narrow models, whose operations are too small to share between threads.
     #[must_use]
     pub fn with_lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes.max(1);
         self
     }
 
-    /// The steps that it takes.
+    /// Returns the steps of a trajectory.
     pub fn transitions(&self) -> &Transitions {
         &self.transitions
     }
 
-    /// Shape of the states.
+    /// Returns the shape of the states.
     pub fn shape(&self) -> StateShape {
         self.shape
     }
 
-    /// The header of the trajectory of one sample.
+    /// Returns the header of one sample's trajectory.
     pub fn header(
         &self,
         coordinates: SampleCoordinates,
@@ -163,7 +163,8 @@ impl Sampler {
         self.run(unet, samples, &Job { purpose, provenance, observe, predictions: None })
     }
 
-    /// [`Sampler::generate`], to the same bits, with a look at what the model predicts at each step.
+    /// Does the same as [`Sampler::generate`], with bit-identical results, and passes the model's
+    /// prediction at each step to an observer.
     ///
     /// # Errors
     /// As [`Sampler::generate`].
@@ -213,7 +214,7 @@ impl Sampler {
         }
     }
 
-    /// Denoises a part of a batch whose first sample is number `first`.
+    /// Denoises the part of a batch that begins at sample `first`.
     fn denoise(
         &self,
         unet: &UNet,
@@ -257,7 +258,7 @@ impl Sampler {
                 None
             };
             on_their_way.push(self.queue(step + 1, &state));
-            // The one wait for the device in a step; what was queued before is there afterwards.
+            // The only wait for the device in a step: work queued before is complete afterwards.
             let sums = state.flatten(1, -1).sum_dim_intlist(1, false, Kind::Double);
             let small: Vec<&Tensor> = std::iter::once(&sums).chain(&density).collect();
             let values = read(&small)?;
@@ -272,13 +273,13 @@ impl Sampler {
         self.assemble(samples, purpose, provenance, states, log_probs)
     }
 
-    /// Queues the copy of the state before `step` to the host.
+    /// Queues a copy of the state before `step` to the host.
     fn queue(&self, step: usize, state: &Tensor) -> Queued {
         Queued { step, state: queue_download(&to_wire(state, self.dtype)), dtype: self.dtype }
     }
 
-    /// Checks a state by the sum of each sample: f32 values cannot overflow it in f64, so it is finite if
-    /// and only if all of them are.
+    /// Checks a state by the f64 sum of each sample. A sum of f32 values cannot overflow f64, so it
+    /// is finite if and only if all values are.
     fn check_finite(
         &self,
         sums: &[f64],
@@ -319,7 +320,7 @@ struct Queued {
     dtype: StateDtype,
 }
 
-/// Appends states that have arrived to each sample's list, and shows them.
+/// Appends arrived states to each sample's list, and passes them to the observer.
 fn record(
     arrived: impl Iterator<Item = Queued>,
     states: &mut [Vec<Bytes>],

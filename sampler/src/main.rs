@@ -1,4 +1,4 @@
-//! `ddpo-sampler`: draws with the model that the learner publishes.
+//! `ddpo-sampler`: draws trajectories with the model that the learner publishes.
 
 use ddpo_sampler::service::command;
 use ddpo_sampler::service::run::open_model;

@@ -1,5 +1,5 @@
-//! The backend with the model: it is made from what the learner published of the run, so that a
-//! sampler needs no checkpoint and no setting of its own that could differ.
+//! The backend that runs the model. Model and scheduler come from the learner's published
+//! specification, so a sampler needs no checkpoint and no model settings that could differ.
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Observer, Provenance, Sampler};
@@ -16,7 +16,7 @@ use ddpo_rollout::trajectory::{
 };
 use tch::{Device, Kind, Tensor};
 
-/// The model of a run and the weights that are loaded.
+/// The model of a run and the loaded weights.
 #[derive(Debug)]
 pub struct ModelBackend {
     sampler: Sampler,
@@ -27,11 +27,11 @@ pub struct ModelBackend {
 }
 
 impl ModelBackend {
-    /// Makes ready for a run on `device` with `threads` CPU threads.
+    /// Builds the model of a run on `device` with `threads` CPU threads.
     ///
     /// # Errors
-    /// [`BackendError::Run`] if a config cannot be used, [`BackendError::Scheduler`] if the
-    /// transitions that follow are not the learner's.
+    /// [`BackendError::Run`] if a config is not supported, [`BackendError::Scheduler`] if the
+    /// resulting transitions differ from the learner's.
     pub fn new(spec: &RunSpec, device: Device, threads: usize) -> Result<Self, BackendError> {
         let refused = |reason: String| BackendError::Run { run_id: spec.run_id.clone(), reason };
         let config = UNetConfig::from_json(&spec.unet_config)

@@ -6,7 +6,7 @@ use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{SampleCoordinates, StateDtype, StateShape};
 use tch::{Device, Kind, Tensor};
 
-/// Standard normal noise f32 `[B, C, H, W]` for each sample at `step`.
+/// Returns standard normal noise f32 `[B, C, H, W]` for each sample at `step`.
 pub fn noise(
     samples: &[SampleCoordinates],
     purpose: Purpose,
@@ -31,7 +31,7 @@ fn wire_kind(dtype: StateDtype) -> Kind {
     }
 }
 
-/// `state` f32 rounded to what the wire can hold, still f32.
+/// Rounds `state` f32 to values that the wire dtype can hold, still f32.
 pub fn rounded(state: &Tensor, dtype: StateDtype) -> Tensor {
     match dtype {
         StateDtype::F32 => state.shallow_clone(),
@@ -39,13 +39,13 @@ pub fn rounded(state: &Tensor, dtype: StateDtype) -> Tensor {
     }
 }
 
-/// Converts a batch's state f32 to the type it is sent in, contiguous, on its device.
+/// Converts a batch's f32 state to the wire dtype, contiguous, on its device.
 pub fn to_wire(state: &Tensor, dtype: StateDtype) -> Tensor {
     state.to_kind(wire_kind(dtype)).contiguous()
 }
 
-/// Returns the bytes of a batch's states on the host, as [`to_wire`] made them: one `Bytes` a sample,
-/// little endian, sharing one buffer.
+/// Returns the bytes of a batch's states in host memory, after [`to_wire`]: one `Bytes` per sample,
+/// little endian, all in one buffer.
 pub fn to_bytes(state: &Tensor, dtype: StateDtype) -> Vec<Bytes> {
     let elements = state.numel();
     let mut buffer = vec![0; elements * dtype.size()];

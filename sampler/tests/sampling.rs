@@ -1,4 +1,4 @@
-//! The sampler engine on a tiny model: what a trajectory depends on, and what it holds.
+//! Tests of the sampler engine on a tiny model: what a trajectory depends on, and what it contains.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
 
@@ -20,7 +20,7 @@ const SHAPE: StateShape = StateShape { channels: 3, height: 8, width: 8 };
 const EPOCH: u32 = 2;
 
 fn unet() -> UNet {
-    // Tests run beside each other, and a second thread gains nothing on 8x8 images.
+    // Tests run in parallel, and a second thread gains nothing on 8x8 images.
     tch::set_num_threads(1);
     let text = r#"{
         "sample_size": 8, "block_out_channels": [8, 16], "layers_per_block": 1,
@@ -35,7 +35,7 @@ fn unet() -> UNet {
         NoiseKey { seed: 1, purpose: Purpose::Weights, epoch: 0, sample, step: 0 }
             .fill_normal(&mut values);
         let centre = f64::from(u8::from(name.contains("norm") && name.ends_with("weight")));
-        // Fan-in scaling: outputs are of unit size, as those of a trained model.
+        // Fan-in scaling gives outputs of unit size, like a trained model.
         let fan_in = tensor.numel() as f64 / tensor.size()[0] as f64;
         let scale = if tensor.dim() > 1 { fan_in.powf(-0.5) } else { 0.1 };
         let drawn = Tensor::from_slice(&values).view_as(tensor) * scale + centre;
@@ -69,7 +69,7 @@ fn generate(
     sampler.generate(unet, &samples, Purpose::Rollout, PROVENANCE, &|_| {})
 }
 
-/// State `index` as f32 `[1, C, H, W]`.
+/// Returns state `index` as f32 `[1, C, H, W]`.
 fn state(trajectory: &Trajectory, index: usize) -> Tensor {
     let bytes = &trajectory.states()[index];
     let values = ddpo_rollout::trajectory::decode(bytes, trajectory.header().dtype);
@@ -81,7 +81,7 @@ fn gap(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 #[test]
-fn a_sample_is_the_same_in_batches_of_any_size() {
+fn samples_do_not_depend_on_the_batch_size() {
     let (sampler, unet) = (sampler(1.0, StateDtype::F32), unet());
     let alone = generate(&sampler, &unet, &[3]).unwrap();
     let (mut states, mut log_probs) = (0.0_f64, 0.0_f64);
@@ -102,7 +102,7 @@ fn a_sample_is_the_same_in_batches_of_any_size() {
 }
 
 #[test]
-fn the_same_batch_is_the_same_to_the_bit() {
+fn repeated_batches_are_bit_identical() {
     for dtype in [StateDtype::F32, StateDtype::F16, StateDtype::Bf16] {
         let (sampler, unet) = (sampler(1.0, dtype), unet());
         let generate = || generate(&sampler, &unet, &[0, 1, 2]).unwrap();
@@ -111,7 +111,7 @@ fn the_same_batch_is_the_same_to_the_bit() {
 }
 
 #[test]
-fn samples_epochs_seeds_and_purposes_have_noise_of_their_own() {
+fn noise_differs_by_sample_epoch_seed_and_purpose() {
     let (sampler, unet) = (sampler(1.0, StateDtype::F32), unet());
     let base = SampleCoordinates { run_seed: 5, epoch: EPOCH, sample: 0 };
     let first = |coordinates: SampleCoordinates, purpose| {
@@ -131,7 +131,7 @@ fn samples_epochs_seeds_and_purposes_have_noise_of_their_own() {
     }
 }
 
-/// log N(x; mean, sigma^2), mean over dimensions, in f64 by the book.
+/// Computes log N(x; mean, sigma^2), mean over dimensions, in f64 from the definition.
 fn log_density(x: &Tensor, mean: &Tensor, sigma: f64) -> f64 {
     let square = ((x.to_kind(Kind::Double) - mean.to_kind(Kind::Double)) / sigma).square();
     let constant = sigma.ln() + 0.5 * std::f64::consts::TAU.ln();
@@ -161,7 +161,7 @@ fn log_probabilities_follow_from_the_states() {
     assert!(worst < 2e-5, "largest gap {worst:.2e}");
 }
 
-/// The noise can be read back from a step, and it is the keyed draw.
+/// Recovers the noise of a step, which must be the keyed draw.
 #[test]
 fn each_step_adds_its_keyed_noise() {
     let (unet, transitions) = (unet(), transitions(1.0));
@@ -183,7 +183,7 @@ fn each_step_adds_its_keyed_noise() {
 }
 
 #[test]
-fn steps_without_noise_are_applied_but_carry_no_log_probability() {
+fn steps_without_noise_have_no_log_probability() {
     let unet = unet();
     let random = &generate(&sampler(1.0, StateDtype::F32), &unet, &[0]).unwrap()[0];
     assert_eq!(random.log_probs().len(), STEPS - 1, "the last step has sigma 0");
@@ -196,7 +196,7 @@ fn steps_without_noise_are_applied_but_carry_no_log_probability() {
 }
 
 #[test]
-fn a_trajectory_says_where_it_came_from() {
+fn trajectory_header_records_coordinates_and_weights() {
     let sampler = sampler(1.0, StateDtype::Bf16);
     let trajectory = &generate(&sampler, &unet(), &[8]).unwrap()[0];
     let header = trajectory.header();
@@ -210,7 +210,7 @@ fn a_trajectory_says_where_it_came_from() {
 }
 
 #[test]
-fn those_who_watch_see_every_state_in_its_place() {
+fn observer_receives_every_state_at_its_position() {
     let (unet, samples) = (unet(), coordinates(&[0, 1, 2, 3, 4]));
     for lanes in [1, 2] {
         let sampler = sampler(1.0, StateDtype::F32).with_lanes(lanes);
@@ -218,8 +218,8 @@ fn those_who_watch_see_every_state_in_its_place() {
         let watch = |progress: Progress<'_>| {
             assert_eq!(progress.steps, STEPS);
             for (offset, bytes) in progress.states.iter().enumerate() {
-                let place = &mut seen.lock().unwrap()[progress.first + offset][progress.step];
-                assert_eq!(place.replace(bytes.clone()), None);
+                let slot = &mut seen.lock().unwrap()[progress.first + offset][progress.step];
+                assert_eq!(slot.replace(bytes.clone()), None);
             }
         };
         let made = sampler.generate(&unet, &samples, Purpose::Rollout, PROVENANCE, &watch).unwrap();
@@ -231,7 +231,7 @@ fn those_who_watch_see_every_state_in_its_place() {
 }
 
 #[test]
-fn waits_for_the_device_once_a_step() {
+fn waits_for_the_device_once_per_step() {
     let (unet, sampler) = (unet(), sampler(1.0, StateDtype::F32));
     let before = blocking_reads();
     let drawn = generate(&sampler, &unet, &[0, 1, 2]).unwrap();
@@ -240,14 +240,14 @@ fn waits_for_the_device_once_a_step() {
 }
 
 #[test]
-fn lanes_give_the_same_samples_in_the_same_order() {
+fn lanes_do_not_change_samples_or_their_order() {
     let unet = unet();
     let made = |lanes| {
         let sampler = sampler(1.0, StateDtype::F32).with_lanes(lanes);
         generate(&sampler, &unet, &[7, 0, 3, 5, 1]).unwrap()
     };
     let one = made(1);
-    // Five samples in four lanes make three parts; in nine lanes, one sample each.
+    // Five samples in four lanes make three parts; in nine lanes, each sample is a part.
     for lanes in [2, 4, 9] {
         let several = made(lanes);
         assert_eq!(several, made(lanes), "{lanes} lanes, twice");
@@ -262,7 +262,7 @@ fn lanes_give_the_same_samples_in_the_same_order() {
 }
 
 #[test]
-fn an_error_in_a_lane_names_its_sample() {
+fn error_in_a_lane_names_its_sample() {
     let unet = unet();
     let (_, weight) = unet.parameters().entries().last().unwrap();
     let _ = tch::no_grad(|| weight.shallow_clone().fill_(f64::NAN));
@@ -272,12 +272,12 @@ fn an_error_in_a_lane_names_its_sample() {
 }
 
 #[test]
-fn an_empty_order_gives_nothing() {
+fn empty_order_returns_no_trajectories() {
     assert!(generate(&sampler(1.0, StateDtype::F32), &unet(), &[]).unwrap().is_empty());
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_an_error_that_names_step_and_sample() {
+fn error_for_nan_weights_names_step_and_sample() {
     for (value, dtype) in [(f64::NAN, StateDtype::F32), (f64::INFINITY, StateDtype::F16)] {
         let unet = unet();
         let (_, weight) = unet.parameters().entries().last().unwrap();
@@ -292,9 +292,9 @@ fn weights_that_are_no_numbers_are_an_error_that_names_step_and_sample() {
     }
 }
 
-/// A value that f32 holds and f16 does not is found where the state was rounded.
+/// A value within f32 but outside f16 is detected where the state was rounded.
 #[test]
-fn a_state_that_the_wire_cannot_hold_is_an_error() {
+fn rejects_a_state_outside_the_range_of_the_wire_dtype() {
     let unet = unet();
     let (_, bias) = unet.parameters().entries().last().unwrap();
     let _ = tch::no_grad(|| bias.shallow_clone().fill_(1e6));

@@ -152,7 +152,10 @@ fn flags_with_values_that_cannot_be() {
         ("--dtype=f64", "--dtype: dtype = \"f64\""),
         ("--objective=ppo", "--objective: objective = \"ppo\""),
         ("--clip-ratio=-1", "clip_ratio = -1"),
-        ("--max-staleness=1", "max_staleness = 1: expected 0, for one process samples and trains"),
+        (
+            "--max-staleness=1",
+            "max_staleness = 1: expected 0, because one process samples and trains",
+        ),
         ("--max-staleness=-1", "--max-staleness: max_staleness = -1"),
         ("--importance-cap=0.5", "importance_cap = 0.5: expected 1 or more"),
         ("--timestep-fraction=0", "timestep_fraction = 0"),

@@ -174,7 +174,7 @@ fn what_does_not_fit_is_refused_by_name_and_nothing_is_written() {
             "expected a `model_state_dict`",
         ),
         (&["model", "--out=x"], "--out = x: expected the name of a .pth file"),
-        (&["model", "--ddpm-ckpt=model", "--out=x.pth"], "model is no file"),
+        (&["model", "--ddpm-ckpt=model", "--out=x.pth"], "model is not a file"),
         (&["nowhere", "--out=x.pth"], "nothing of that name"),
         (&["model", "--ema", "--out=x.pth"], "unet_ema"),
         (

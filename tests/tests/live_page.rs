@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const NO_BROWSER: i32 = 77;
 
 /// What `ddpo train` says before the page's address.
-const SAYS: &str = "the run live: ";
+const SAYS: &str = "live page: ";
 
 /// Viewers that a page has to hold.
 const VIEWERS: usize = 50;

@@ -5,10 +5,10 @@ use ddpo_diffusion::device;
 use std::fs::read_to_string;
 use tch::Device;
 
-/// Flags of `/proc/cpuinfo` that decide which kernels run: vectors, and products in bfloat16.
+/// Flags of `/proc/cpuinfo` that select kernels: vector units, and bfloat16 products.
 const FEATURES: [&str; 7] = ["avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "bf16", "asimd"];
 
-/// Files with the memory limit of a container, version 2 and 1 of cgroups.
+/// Files with the memory limit of a container, for cgroups 2 and 1.
 const LIMITS: [&str; 2] =
     ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
@@ -44,7 +44,7 @@ pub fn memory() -> Memory {
     Memory { total: bytes("MemTotal").min(limit), available }
 }
 
-/// The value of the first line `name : value` with one of these names.
+/// Returns the value of the first line `name : value` with one of these names.
 fn value<'a>(text: &'a str, names: &[&str]) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;

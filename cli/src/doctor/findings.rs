@@ -1,4 +1,4 @@
-//! What `ddpo doctor` finds, as its JSON has it.
+//! The findings of `ddpo doctor`, as its JSON contains them.
 
 use serde::Serialize;
 use std::time::Instant;
@@ -22,7 +22,7 @@ pub struct Findings {
     pub redis: Reach,
     /// The Hugging Face Hub.
     pub hub: Reach,
-    /// Free space of the folders that are written to.
+    /// Free space of the folders that commands write to.
     pub disks: Vec<Disk>,
     /// What a command on this machine would use.
     pub used: Used,
@@ -31,20 +31,20 @@ pub struct Findings {
 /// The processor.
 #[derive(Debug, Serialize)]
 pub struct Cpu {
-    /// Its name.
+    /// Model name.
     pub name: String,
     /// Threads that this process may use.
     pub threads: usize,
-    /// Instruction sets that matter here and that it has.
+    /// The processor's instruction sets that affect which kernels run.
     pub features: Vec<String>,
 }
 
 /// Main memory.
 #[derive(Debug, Serialize)]
 pub struct Memory {
-    /// Bytes of the machine, or of the container's limit where that is lower.
+    /// Bytes of the machine, or of the container's limit if that is lower.
     pub total: u64,
-    /// Bytes that programs can still get.
+    /// Bytes that programs can still allocate.
     pub available: u64,
 }
 
@@ -53,7 +53,7 @@ pub struct Memory {
 pub struct Libtorch {
     /// The version that this program was built with.
     pub version: String,
-    /// The library that it runs on.
+    /// The library that this program loaded.
     pub path: Option<String>,
 }
 
@@ -70,16 +70,16 @@ pub struct Cuda {
     pub nccl: Option<i32>,
     /// The devices.
     pub devices: Vec<Device>,
-    /// Why there is none.
+    /// Why no device is available.
     pub reason: Option<String>,
 }
 
 /// A CUDA device.
 #[derive(Debug, Serialize)]
 pub struct Device {
-    /// Its name in settings.
+    /// Its name in settings, such as `cuda:0`.
     pub device: String,
-    /// The product.
+    /// Product name.
     pub name: String,
     /// Bytes of memory.
     pub memory: u64,
@@ -87,25 +87,25 @@ pub struct Device {
     pub capability: String,
     /// Number of streaming multiprocessors.
     pub processors: i32,
-    /// The devices whose memory it can read and write.
+    /// The devices whose memory this device can access directly.
     pub peers: Vec<String>,
 }
 
-/// Free space of a folder that is written to.
+/// Free space of a folder that commands write to.
 #[derive(Debug, Serialize)]
 pub struct Disk {
-    /// What it is used for.
+    /// Use of the folder.
     pub purpose: String,
     /// The folder.
     pub path: String,
-    /// Free bytes; null where it cannot be read.
+    /// Free bytes; null if unknown.
     pub free: Option<u64>,
 }
 
 /// What a command would use.
 #[derive(Debug, Serialize)]
 pub struct Used {
-    /// The device, or the reason for the CPU.
+    /// The device, or the reason for using the CPU.
     pub device: String,
     /// CPU threads.
     pub threads: usize,
@@ -118,12 +118,12 @@ pub struct Reach {
     pub state: &'static str,
     /// Seconds until the answer.
     pub seconds: Option<f64>,
-    /// Why it was not asked or did not answer.
+    /// Why it was not asked, or did not answer.
     pub reason: Option<String>,
 }
 
 impl Reach {
-    /// The outcome of a question that began at `start`.
+    /// Returns the outcome of a request that began at `start`.
     pub fn of(answered: Result<(), String>, start: Instant) -> Self {
         match answered {
             Ok(()) => Self {
@@ -135,12 +135,12 @@ impl Reach {
         }
     }
 
-    /// It did not answer.
+    /// Returns the outcome of a failed request.
     pub fn failed(reason: String) -> Self {
         Self { state: "unreachable", seconds: None, reason: Some(reason) }
     }
 
-    /// It was not asked.
+    /// Returns the outcome for a server that was not asked.
     pub fn not_asked(reason: String) -> Self {
         Self { state: "not_asked", seconds: None, reason: Some(reason) }
     }

@@ -1,4 +1,4 @@
-//! `ddpo doctor`: what this machine offers, and what a command would use of it.
+//! `ddpo doctor`: what this machine offers, and the device that a command would use.
 
 pub mod arguments;
 mod cpu;
@@ -17,10 +17,10 @@ use findings::{Reach, Used};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The longest wait for Redis and for the Hub, each.
+/// The longest wait for Redis, and for the Hub.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Variables with the address of Redis, as the services take it.
+/// The variable with the address of Redis, as for the services.
 const REDIS_URL: &str = "DDPO_SERVICE_REDIS_URL";
 
 /// Runs the command.
@@ -35,7 +35,7 @@ pub fn run(command: &DoctorCommand) -> Result<()> {
     Ok(())
 }
 
-/// Looks at the machine alone and asks no server.
+/// Inspects the machine without connecting to servers.
 pub fn look(device_name: &str, output_dir: &Path) -> Result<Findings> {
     let device = device::open(device_name, Numerics::default())?;
     let not_asked = || Reach::not_asked("only ddpo doctor asks servers".into());
@@ -56,7 +56,7 @@ pub fn look(device_name: &str, output_dir: &Path) -> Result<Findings> {
     })
 }
 
-/// Asks the Redis of the flag or of the services' variable; none is needed by `ddpo train`.
+/// Connects to the Redis of the flag or of the services' variable. `ddpo train` needs none.
 fn redis(command: &DoctorCommand) -> Reach {
     let url = command.redis_url.clone().or_else(|| std::env::var(REDIS_URL).ok());
     let Some(url) = url else {

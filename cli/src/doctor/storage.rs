@@ -4,7 +4,7 @@ use super::findings::Disk;
 use ddpo_checkpoint::HubSettings;
 use std::path::Path;
 
-/// The run's folder, the Hub's cache and the folder of temporary files.
+/// Returns the disks of the run folder, the Hub's cache and the folder for temporary files.
 pub fn disks(output_dir: &Path) -> Vec<Disk> {
     let cache = HubSettings::from_env().ok().map(|settings| settings.cache);
     let temporary = std::env::temp_dir();
@@ -15,7 +15,7 @@ pub fn disks(output_dir: &Path) -> Vec<Disk> {
 }
 
 fn disk(purpose: &str, path: &Path) -> Disk {
-    // The folder may not exist yet; the space is that of the nearest one that does.
+    // If the folder does not exist yet, its nearest existing parent has the space.
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let free = absolute.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
     Disk {

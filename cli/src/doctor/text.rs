@@ -4,7 +4,7 @@ use super::findings::{Cuda, Device, Disk, Findings, Reach};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// One line for each finding: a name, and what was found.
+/// Formats one line per finding: a name and a value.
 pub fn table(findings: &Findings) -> String {
     let Findings { machine, cpu, memory, libtorch, used, .. } = findings;
     let mut rows = vec![

@@ -1,4 +1,4 @@
-//! What the command's checkpoints stand for: a run's folder for all that it holds.
+//! Expands the command's checkpoints: a run folder stands for all of its checkpoints.
 
 use crate::output::last_name;
 use anyhow::Result;
@@ -15,11 +15,11 @@ pub struct Checkpoint {
     pub name: String,
     /// A folder, a name on the Hub, or the embedded model.
     pub source: String,
-    /// Epochs of training, where it is of a run.
+    /// Epochs of training, for a run's checkpoint.
     pub epoch: Option<u32>,
 }
 
-/// The settings of the first run among the sources.
+/// Returns the settings of the first run among the sources.
 pub fn first_run(sources: &[String]) -> Result<Option<Settings>> {
     let run = sources.iter().find(|source| is_run(source));
     run.map(|run| settings_of(Path::new(run))).transpose()
@@ -34,8 +34,8 @@ fn settings_of(root: &Path) -> Result<Settings> {
     Ok(settings::resolve(Some(&file), std::iter::empty(), &SettingFlags::default())?.settings)
 }
 
-/// All checkpoints, in the order of the sources; those of a run in the order of its epochs, after
-/// the model that it began with.
+/// Returns all checkpoints in the order of the sources. A run's base model comes first, then its
+/// checkpoints in order of epochs.
 pub fn expand(sources: &[String]) -> Result<Vec<Checkpoint>> {
     let several = sources.iter().filter(|source| is_run(source)).count() > 1;
     let mut all = Vec::new();
@@ -47,10 +47,10 @@ pub fn expand(sources: &[String]) -> Result<Vec<Checkpoint>> {
     }
     let mut names = BTreeSet::new();
     for checkpoint in &mut all {
-        let own = checkpoint.name.clone();
+        let name = checkpoint.name.clone();
         let mut number = 2;
         while !names.insert(checkpoint.name.clone()) {
-            checkpoint.name = format!("{own}-{number}");
+            checkpoint.name = format!("{name}-{number}");
             number += 1;
         }
     }

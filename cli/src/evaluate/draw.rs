@@ -1,4 +1,4 @@
-//! Drawing the batches of one checkpoint that are missing.
+//! Draws the missing batches of one checkpoint.
 
 use crate::evaluate::checkpoints::Checkpoint;
 use crate::evaluate::parts::{Part, Parts};
@@ -20,7 +20,7 @@ use ddpo_sampler::engine::{Prediction, Provenance, Sampler};
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
-/// A checkpoint that is loaded.
+/// A loaded checkpoint.
 pub struct Drawer<'a> {
     settings: &'a Settings,
     model: Model,
@@ -29,7 +29,7 @@ pub struct Drawer<'a> {
     provenance: Provenance,
 }
 
-/// Images of a batch, and of the first of its samples those predicted on the way.
+/// Images of a batch, and the predicted images of its first samples.
 struct Drawn {
     images: Vec<RgbImage>,
     paths: Vec<Vec<RgbImage>>,
@@ -58,12 +58,12 @@ impl<'a> Drawer<'a> {
         Ok(Self { settings, model, unet, record, provenance })
     }
 
-    /// What is told of the checkpoint.
+    /// Returns the record of the checkpoint.
     pub fn record(&self) -> &CheckpointRecord {
         &self.record
     }
 
-    /// Draws what is missing at `eta`; false if somebody asked to stop.
+    /// Draws what is missing at `eta`; returns `false` if an interrupt was requested.
     pub fn all_parts(&mut self, eta: f64, scorer: &mut Scorer, parts: &mut Parts) -> Result<bool> {
         let asked = &self.settings.asked;
         let steps = asked.num_inference_steps;
@@ -154,7 +154,7 @@ impl<'a> Drawer<'a> {
     }
 }
 
-/// Takes the predicted images of those samples whose path is wanted, the first of the batch.
+/// Keeps the predicted images of the first samples of the batch, whose paths are scored.
 fn keep(prediction: &Prediction<'_>, shape: StateShape, kept: &Mutex<Vec<Vec<Option<RgbImage>>>>) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     let rows = prediction.images.size()[0] as usize;
@@ -165,7 +165,7 @@ fn keep(prediction: &Prediction<'_>, shape: StateShape, kept: &Mutex<Vec<Vec<Opt
     }
 }
 
-/// The values of a tensor, f32, in order.
+/// Returns the values of a tensor as f32, in order.
 fn values(tensor: &Tensor) -> Vec<f32> {
     let mut values = vec![0.0; tensor.numel()];
     let tensor = tensor.to_kind(Kind::Float).to_device(Device::Cpu).contiguous();

@@ -1,8 +1,8 @@
-//! `ddpo evaluate`: the same noise through several checkpoints, scored.
+//! `ddpo evaluate`: samples the same noise from several checkpoints, and scores the images.
 //!
-//! The work is cut into parts: one batch of one checkpoint at one eta. A part is drawn whole, its
-//! scores are written last, and what has been written is not drawn again; so a command that was
-//! stopped goes on to the same bytes. Tables and summary are put together from the parts.
+//! The work is split into parts: one batch of one checkpoint at one eta. The scores of a part are
+//! written last, and existing parts are not drawn again, so an interrupted command continues with
+//! bit-identical results. Tables and summary are built from the parts.
 
 mod checkpoints;
 mod draw;
@@ -29,13 +29,13 @@ pub fn run(command: &EvaluateCommand) -> Result<ExitCode> {
     match evaluate(command)? {
         Some(_) => Ok(ExitCode::SUCCESS),
         None => {
-            say("stopped; the same command goes on from here");
+            say("stopped; run the same command again to continue");
             Ok(ExitCode::from(interrupt::STATUS))
         }
     }
 }
 
-/// Draws and scores what is missing, and writes the tables; none if somebody asked to stop.
+/// Draws and scores what is missing, and writes the tables; `None` if an interrupt was requested.
 pub fn evaluate(command: &EvaluateCommand) -> Result<Option<EvaluationFolder>> {
     let settings = Settings::resolve(command)?;
     let mut scorer = Scorer::open(&settings)?;

@@ -1,4 +1,4 @@
-//! What has been drawn already: a file for each batch, written after its images.
+//! The parts that are already drawn: one file per batch, written after its images.
 
 use crate::output::make_folder_of;
 use anyhow::{Context, Result, bail};
@@ -10,33 +10,33 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The file by which a folder of parts is known: what they were drawn for.
+/// The file that identifies a folder of parts, with the settings that they were drawn for.
 const ASKED: &str = "asked.json";
 
 /// One batch of one checkpoint at one eta.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Digest of the weights that drew it.
+    /// Digest of the weights.
     pub weights: String,
     /// Names of the values.
     pub columns: Vec<String>,
-    /// The batch's noise, in order.
+    /// Seed and sample of each image, in order.
     pub noise: Vec<(u64, u32)>,
     /// Values of each sample.
     pub values: Vec<Vec<f32>>,
-    /// Timesteps of the path.
+    /// Timesteps of the denoising path.
     pub timesteps: Vec<i64>,
-    /// For the first samples: the rewards of the predicted image at each step.
+    /// For the first samples: rewards of the predicted image at each step.
     pub paths: Vec<Vec<Vec<f32>>>,
     /// The reward network's features of each sample; empty without a network.
     pub features: Vec<Vec<f32>>,
 }
 
-/// Which part: checkpoint, bits of eta (which is not negative, so that they are in its order), and
-/// number of the batch.
+/// The key of a part: checkpoint, bits of eta, and index of the batch. Eta is not negative, so its
+/// bits have the order of its values.
 type Key = (String, u64, usize);
 
-/// The parts that there are.
+/// The existing parts of an evaluation.
 pub struct Parts {
     folder: EvaluationFolder,
     root: PathBuf,
@@ -44,7 +44,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Those of `folder`, which have to be of the same asking.
+    /// Opens the parts of `folder`, which must have the same settings.
     pub fn open(folder: &EvaluationFolder, asked: &Asked) -> Result<Self> {
         let root = folder.root().join("parts");
         let file = root.join(ASKED);
@@ -54,7 +54,7 @@ impl Parts {
                 .with_context(|| format!("could not read {}", file.display()))?;
             if found != text {
                 bail!(
-                    "{}: expected a new folder or one of the same evaluation, found one of other \
+                    "{}: expected a new folder or one of the same evaluation, found one with other \
                      settings ({}); hint: choose another folder",
                     folder.root().display(),
                     differing(&found, &text)
@@ -68,7 +68,7 @@ impl Parts {
         Ok(Self { folder: folder.clone(), root, parts: BTreeMap::new() })
     }
 
-    /// The evaluation's folder.
+    /// Returns the evaluation's folder.
     pub fn folder(&self) -> &EvaluationFolder {
         &self.folder
     }
@@ -77,7 +77,7 @@ impl Parts {
         self.root.join(format!("{name}/eta-{}/{batch:06}.json", f64::from_bits(*eta)))
     }
 
-    /// Takes up a part if it is there and was drawn with these weights.
+    /// Loads a part if it exists and was drawn with these weights.
     pub fn take(&mut self, key: Key, weights: &str) -> bool {
         let read = fs::read_to_string(self.file(&key)).ok();
         let part = read.and_then(|text| serde_json::from_str::<Part>(&text).ok());
@@ -96,14 +96,14 @@ impl Parts {
         Ok(())
     }
 
-    /// The parts of one group, in order.
+    /// Returns the parts of one group, in order.
     pub fn group(&self, name: &str, eta: f64) -> impl Iterator<Item = &Part> {
         let start = (name.to_owned(), eta.to_bits(), 0);
         let end = (name.to_owned(), eta.to_bits(), usize::MAX);
         self.parts.range(start..=end).map(|(_, part)| part)
     }
 
-    /// What a group came to, for a person.
+    /// Formats a summary line of a group.
     pub fn line(&self, name: &str, eta: f64) -> String {
         let values: Vec<f64> = self
             .group(name, eta)
@@ -115,7 +115,7 @@ impl Parts {
     }
 }
 
-/// Removes the temporary files that a killed process left: those that `write_file` names.
+/// Removes temporary files of `write_file` that a killed process left.
 fn remove_leftovers(folder: &Path) -> Result<()> {
     let refused = || format!("could not clean up {}", folder.display());
     for entry in fs::read_dir(folder).with_context(refused)? {
@@ -131,7 +131,7 @@ fn remove_leftovers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first line in which two texts differ, as found and as asked.
+/// Returns the first line in which two texts differ.
 fn differing(found: &str, asked: &str) -> String {
     let pair = found.lines().zip(asked.lines()).find(|(found, asked)| found != asked);
     let (found, asked) = pair.unwrap_or(("fewer lines", "more"));

@@ -1,4 +1,4 @@
-//! All rewards of an evaluation, and what the first reward's network sees.
+//! Computes all rewards of an evaluation, and the features of the first reward's network.
 
 use crate::evaluate::settings::Settings;
 use anyhow::{Result, bail};
@@ -13,17 +13,17 @@ pub struct Scorer {
     features: Option<Features>,
 }
 
-/// The values of some images: names, and a row for each image.
+/// The values of some images: column names, and a row per image.
 #[derive(Debug)]
 pub struct Values {
     /// Rewards by their labels, components as LABEL/COMPONENT.
     pub columns: Vec<String>,
-    /// One row an image.
+    /// One row per image.
     pub rows: Vec<Vec<f32>>,
 }
 
 impl Scorer {
-    /// Opens everything, before anything is drawn.
+    /// Opens all models before anything is drawn.
     pub fn open(settings: &Settings) -> Result<Self> {
         let aside = &mut crate::output::aside;
         let spec = resolve(&settings.rewards, aside)?;
@@ -41,18 +41,18 @@ impl Scorer {
         Ok(Self { rewards, features })
     }
 
-    /// Rewards and components of images.
+    /// Returns rewards and components of images.
     pub fn values(&mut self, images: &[RgbImage]) -> Result<Values> {
         let mut columns = Vec::new();
         let mut rows = vec![Vec::new(); images.len()];
         for reward in &mut self.rewards {
             let mut names: Option<Vec<String>> = None;
             for (score, row) in reward.score(images)?.into_iter().zip(&mut rows) {
-                let (own, values): (Vec<_>, Vec<_>) =
+                let (labels, values): (Vec<_>, Vec<_>) =
                     reward.components(score).into_iter().map(|one| (one.name, one.value)).unzip();
                 row.extend(values);
-                if own != *names.get_or_insert_with(|| own.clone()) {
-                    bail!("{}: expected the same components for every image", own[0]);
+                if labels != *names.get_or_insert_with(|| labels.clone()) {
+                    bail!("{}: expected the same components for every image", labels[0]);
                 }
             }
             columns.extend(names.unwrap_or_default());
@@ -60,7 +60,7 @@ impl Scorer {
         Ok(Values { columns, rows })
     }
 
-    /// The rewards alone.
+    /// Returns the rewards without components.
     pub fn rewards(&mut self, images: &[RgbImage]) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![Vec::new(); images.len()];
         for reward in &mut self.rewards {
@@ -70,7 +70,7 @@ impl Scorer {
         Ok(rows)
     }
 
-    /// The first reward's features of images; none where it has no network.
+    /// Returns the first reward's features of images; `None` if it has no network.
     pub fn features(&self, images: &[RgbImage]) -> Result<Option<Vec<Vec<f32>>>> {
         Ok(self.features.as_ref().map(|features| features.look(images)).transpose()?)
     }

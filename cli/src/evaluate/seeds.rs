@@ -1,4 +1,4 @@
-//! Which noise: pairs of a seed and the index of a sample.
+//! Selects the noise: pairs of a seed and a sample index.
 
 use crate::arguments::EvaluateCommand;
 use anyhow::{Result, bail};
@@ -6,8 +6,8 @@ use ddpo_report::table::Table;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The pairs that the command names: of a list, or of a file. `default` is the seed where neither
-/// is given, and `samples` how many samples each seed has.
+/// Returns the pairs from the command's list or file. Without either, uses the seed `default` with
+/// `samples` samples.
 pub fn noise(command: &EvaluateCommand, default: u64, samples: u32) -> Result<Vec<(u64, u32)>> {
     let of_seeds = |seeds: &[u64]| {
         seeds.iter().flat_map(|&seed| (0..samples).map(move |sample| (seed, sample))).collect()
@@ -20,7 +20,7 @@ pub fn noise(command: &EvaluateCommand, default: u64, samples: u32) -> Result<Ve
         None if command.seeds.is_empty() => of_seeds(&[default]),
         None => of_seeds(&command.seeds),
     };
-    // Rewards of several checkpoints name the same noise again and again.
+    // A rewards.csv with several checkpoints repeats the same noise.
     let mut known = BTreeSet::new();
     let pairs: Vec<_> = pairs.into_iter().filter(|pair| known.insert(*pair)).collect();
     match pairs.is_empty() {

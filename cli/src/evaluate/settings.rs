@@ -1,4 +1,4 @@
-//! From flags, and the run that they are about, to what is to be drawn.
+//! Resolves an evaluation's settings from flags and from the run.
 
 use crate::arguments::EvaluateCommand;
 use crate::evaluate::checkpoints::{self, Checkpoint};
@@ -16,17 +16,17 @@ use ddpo_run::plan::Plan;
 use ddpo_run::settings as run_settings;
 use tch::{Device, Kind};
 
-/// Samples and steps where neither the command nor a run says how many.
+/// Defaults for samples and steps without a flag or a run.
 const SAMPLES: u32 = 16;
 const STEPS: usize = 40;
 
-/// Everything that an evaluation needs to know.
+/// The settings of an evaluation.
 pub struct Settings {
-    /// What decides the result.
+    /// The settings that determine the result.
     pub asked: Asked,
     /// The rewards: the first as the reward, the others as held out.
     pub rewards: RewardSettings,
-    /// Where they run.
+    /// Where the rewards run.
     pub runtime: RewardRuntime,
     /// The checkpoints, in order.
     pub checkpoints: Vec<Checkpoint>,
@@ -34,22 +34,22 @@ pub struct Settings {
     pub scheduler: SchedulerKind,
     /// Where the UNet runs.
     pub device: Device,
-    /// The type that it runs in.
+    /// The type that the UNet runs in.
     pub kind: Kind,
     /// CPU threads.
     pub threads: usize,
-    /// Whether averaged weights are taken where there are some.
+    /// Whether to use averaged weights where a checkpoint has them.
     pub averaged: bool,
 }
 
 impl Settings {
-    /// Flags over the settings of the first run among the checkpoints.
+    /// Resolves flags over the settings of the first run among the checkpoints.
     pub fn resolve(command: &EvaluateCommand) -> Result<Self> {
         let run = checkpoints::first_run(&command.checkpoints)?;
         let plan = run.clone().map(Plan::new).transpose()?;
         let rewards = rewards(command, plan.as_ref())?;
-        let own = run_settings::Settings::default();
-        let of_run = run.as_ref().unwrap_or(&own);
+        let defaults = run_settings::Settings::default();
+        let of_run = run.as_ref().unwrap_or(&defaults);
         let flag = |flag: &Option<String>, setting: &str| {
             flag.clone().unwrap_or_else(|| setting.to_owned())
         };
@@ -118,7 +118,7 @@ impl Settings {
     }
 }
 
-/// The rewards that the command names, or the run's with those that it holds out.
+/// Returns the rewards of the command, or the run's reward and its held-out rewards.
 fn rewards(command: &EvaluateCommand, plan: Option<&Plan>) -> Result<Vec<RewardExpression>> {
     Ok(match (command.reward.is_empty(), plan) {
         (false, _) => {
@@ -132,13 +132,13 @@ fn rewards(command: &EvaluateCommand, plan: Option<&Plan>) -> Result<Vec<RewardE
             std::iter::once(reward).chain(held_out).cloned().collect()
         }
         (true, None) => bail!(
-            "expected --reward, found none; hint: a run's folder brings its own, such as \
+            "expected --reward, found none; hint: give a run folder, or a reward such as \
              --reward \"jpeg compressibility\""
         ),
     })
 }
 
-/// Everything that scores depend on besides the labels of the rewards.
+/// Describes everything that scores depend on besides the labels of the rewards.
 fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<String> {
     let unset = || "default".to_owned();
     rewards
@@ -156,7 +156,7 @@ fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<Str
 fn etas(etas: &[f64]) -> Result<Vec<f64>> {
     let mut found: Vec<f64> = Vec::new();
     for &eta in etas {
-        // -0 is 0, and would have a folder of its own.
+        // -0 equals 0, but would get a separate folder.
         let eta = eta + 0.0;
         if !(0.0..=1.0).contains(&eta) {
             bail!("--eta = {eta}: expected 0 to 1");

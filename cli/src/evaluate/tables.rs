@@ -1,4 +1,4 @@
-//! The tables of an evaluation, put together from its parts.
+//! Builds the tables of an evaluation from its parts.
 
 use crate::evaluate::parts::Parts;
 use crate::output::make_folder_of;
@@ -18,12 +18,12 @@ pub fn write(folder: &EvaluationFolder, record: &Record, parts: &Parts) -> Resul
     let summary = sheet.summary(&record.asked.rewards, record.asked.bootstrap_seed);
     let text = serde_json::to_string_pretty(&summary)? + "\n";
     write_file(&folder.summary_file(), text.as_bytes())?;
-    // Last, for it says that the rest is there.
+    // Written last: its presence says that the tables are complete.
     let text = serde_json::to_string_pretty(record)? + "\n";
     Ok(write_file(&folder.record_file(), text.as_bytes())?)
 }
 
-/// Checkpoints and etas in their order.
+/// Returns checkpoints and etas in order.
 fn groups(record: &Record) -> impl Iterator<Item = (&str, f64)> {
     let etas = &record.asked.eta;
     let of = |name| etas.iter().map(move |&eta| (name, eta));
@@ -45,7 +45,7 @@ fn sheet(record: &Record, parts: &Parts) -> ScoreSheet {
     sheet
 }
 
-/// The reward of the image that is predicted at each step, and of the image at the end.
+/// Returns the table of rewards of the image predicted at each step, and of the final image.
 fn trajectory(record: &Record, parts: &Parts) -> Table {
     let keys = ["checkpoint", "eta", "seed", "sample", "step", "timestep"].map(str::to_owned);
     let columns = [keys.to_vec(), record.asked.rewards.clone()].concat();

@@ -9,13 +9,13 @@ pub struct GpuCheckCommand {
     /// Folder for gpu-check.json and index.html
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Minutes that measurements may take
+    /// Largest number of minutes for measurements
     #[arg(long, default_value_t = 8.0)]
     pub minutes: f64,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// CPU threads; all by default
+    /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
 }

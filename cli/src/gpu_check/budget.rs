@@ -1,8 +1,8 @@
-//! The time that a check may take.
+//! The time budget of a check.
 
 use std::time::{Duration, Instant};
 
-/// A start and a length of time.
+/// A start time and a duration.
 #[derive(Debug)]
 pub struct Budget {
     start: Instant,
@@ -10,7 +10,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Begins now.
+    /// Starts now.
     pub fn of(minutes: f64) -> Self {
         Self { start: Instant::now(), length: Duration::from_secs_f64(minutes * 60.0) }
     }
@@ -20,7 +20,7 @@ impl Budget {
         self.start.elapsed() >= self.length
     }
 
-    /// The time of one measurement: a hundredth of the whole, one to four seconds.
+    /// Returns the time of one measurement: a hundredth of the budget, one to four seconds.
     pub fn of_one(&self) -> Duration {
         (self.length / 100).clamp(Duration::from_millis(300), Duration::from_secs(4))
     }

@@ -1,10 +1,10 @@
-//! A lack of memory is an error, and the device works on.
+//! Checks that running out of memory is an error after which the device still works.
 
 use super::findings::Check;
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
-/// More than any device has: 2^50 values of f32.
+/// More than any device has: 2^50 f32 values.
 const TOO_MANY: i64 = 1 << 50;
 
 pub fn checks(device: Device) -> Result<Vec<Check>> {

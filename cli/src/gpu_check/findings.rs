@@ -1,4 +1,4 @@
-//! What `ddpo gpu-check` finds, as `gpu-check.json` has it (docs/gpu-check.md).
+//! The findings of `ddpo gpu-check`, as `gpu-check.json` contains them (docs/gpu-check.md).
 
 use crate::doctor::Findings as Machine;
 use serde::Serialize;
@@ -9,23 +9,23 @@ use std::collections::BTreeMap;
 pub struct Findings {
     /// Version of this format.
     pub format: u32,
-    /// The device in words.
+    /// Description of the device.
     pub device: String,
     /// Seconds that the call took.
     pub seconds: f64,
-    /// The machine, as `ddpo doctor --json`.
+    /// The machine, as in `ddpo doctor --json`.
     pub machine: Machine,
     /// Checks that pass or fail.
     pub checks: Vec<Check>,
-    /// Matrix products of the device at their fastest.
+    /// Fastest matrix products of the device.
     pub peaks: Vec<Peak>,
     /// Measurements of networks.
     pub speeds: Vec<Speed>,
-    /// What was left out, and why.
+    /// Measurements that were left out, with the reason.
     pub notes: Vec<String>,
 }
 
-/// A check.
+/// The result of a check.
 #[derive(Debug, Serialize)]
 pub struct Check {
     /// Its name.
@@ -34,26 +34,26 @@ pub struct Check {
     pub passed: bool,
     /// Its figures, by name.
     pub measured: BTreeMap<String, f64>,
-    /// What is expected, in words.
+    /// The expected result, in words.
     pub expected: String,
-    /// What was found, where figures do not say it.
+    /// The result found, if figures do not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
 }
 
-/// The largest rate of matrix products that was measured.
+/// The largest measured rate of matrix products.
 #[derive(Debug, Serialize)]
 pub struct Peak {
     /// `f32`, `tf32` or `bf16`.
     pub arithmetic: &'static str,
-    /// Operations a second.
+    /// Operations per second.
     pub flops_per_second: f64,
 }
 
 /// The measurement of one pass of one network.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Speed {
-    /// Who ran it: `ddpo`, `pytorch` or `pytorch_compiled`.
+    /// The program: `ddpo`, `pytorch` or `pytorch_compiled`.
     pub program: &'static str,
     /// The network.
     pub network: String,
@@ -65,26 +65,26 @@ pub struct Speed {
     pub layout: String,
     /// Images in a batch.
     pub batch: i64,
-    /// Median milliseconds of a pass; null where it failed.
+    /// Median milliseconds of a pass; null if it failed.
     pub milliseconds: Option<f64>,
-    /// The fastest and the slowest pass (milliseconds).
+    /// Fastest and slowest pass (milliseconds).
     pub range: Option<[f64; 2]>,
-    /// Passes that were timed.
+    /// Number of timed passes.
     pub passes: usize,
-    /// Images a second.
+    /// Images per second.
     pub images_per_second: Option<f64>,
-    /// Operations a second; a training pass counts three times its forward pass.
+    /// Operations per second; a training pass counts as three forward passes.
     pub flops_per_second: Option<f64>,
     /// Share of the device's measured peak in the same arithmetic.
     pub share_of_peak: Option<f64>,
-    /// The most bytes of device memory that tensors took.
+    /// Peak bytes of device memory used by tensors.
     pub peak_memory: Option<u64>,
     /// Why it failed, such as a lack of memory.
     pub failure: Option<String>,
 }
 
 impl Findings {
-    /// Findings without a check.
+    /// Creates findings without checks.
     pub fn new(device: String, machine: Machine) -> Self {
         Self {
             format: 1,
@@ -98,14 +98,14 @@ impl Findings {
         }
     }
 
-    /// Names of the checks that did not pass.
+    /// Returns the names of the failed checks.
     pub fn failed(&self) -> impl Iterator<Item = &str> {
         self.checks.iter().filter(|check| !check.passed).map(|check| check.name.as_str())
     }
 }
 
 impl Check {
-    /// A check with its figures.
+    /// Creates a check with its figures.
     pub fn new(name: &str, passed: bool, expected: &str, measured: &[(&str, f64)]) -> Self {
         Self {
             name: name.into(),
@@ -116,13 +116,13 @@ impl Check {
         }
     }
 
-    /// A check that could not run.
+    /// Creates the result of a check that could not run.
     pub fn failed(name: &str, error: &str) -> Self {
         let check = Self::new(name, false, "to run to its end", &[]);
         Self { found: Some(error.into()), ..check }
     }
 
-    /// Adds what was found in words.
+    /// Adds the result in words.
     pub fn with_found(self, found: impl Into<String>) -> Self {
         Self { found: Some(found.into()), ..self }
     }

@@ -1,5 +1,5 @@
-//! `ddpo gpu-check`: whether this machine's device gives the right numbers, the same bytes each time, and
-//! how fast it is. Needs the released binary alone.
+//! `ddpo gpu-check`: whether this machine's device gives correct and bit-identical results, and how
+//! fast it is. Needs only the released binary.
 
 pub mod arguments;
 mod budget;
@@ -28,13 +28,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tch::Device;
 
-/// Checks of one kind.
+/// Runs checks of one kind.
 type Checks<'a> = dyn Fn() -> Result<Vec<Check>> + 'a;
 
 /// Adds measurements of one kind.
 type Measure<'a> = dyn Fn(&mut Findings) -> Result<()> + 'a;
 
-/// Runs the command: every check, one JSON file and one page. Fails if a check fails.
+/// Runs the command: all checks, one JSON file and one page. Fails if a check fails.
 pub fn run(command: &GpuCheckCommand) -> Result<ExitCode> {
     if !(command.minutes > 0.0 && command.minutes.is_finite()) {
         bail!("--minutes = {}: expected more than 0", command.minutes);
@@ -60,9 +60,10 @@ pub fn run(command: &GpuCheckCommand) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Each kind of check by itself: one that cannot run is a failed check, and the others go on.
+/// Runs each kind of check separately: one that cannot run counts as failed, and the others
+/// continue.
 fn correctness(command: &GpuCheckCommand, device: Device, findings: &mut Findings) {
-    // The checked network is small: its operations are not worth sharing between threads.
+    // The checked network is too small to gain from several threads.
     let threads = tch::get_num_threads();
     tch::set_num_threads(1);
     let kinds: [(&str, &Checks<'_>); 5] = [

@@ -1,4 +1,4 @@
-//! The networks that are checked, and how a failure of libtorch becomes an error.
+//! The checked networks, and the conversion of libtorch failures to errors.
 
 use anyhow::{Result, anyhow};
 use ddpo_diffusion::parameters::Layout;
@@ -28,10 +28,10 @@ pub const SMALL: &str = r#"{
   "act_fn": "silu", "attention_head_dim": 8, "norm_num_groups": 32
 }"#;
 
-/// Makes a network with random weights, f32 on the CPU.
+/// Creates a network with random weights, f32 on the CPU.
 ///
 /// # Errors
-/// The config cannot be used.
+/// The config is not supported.
 pub fn random(config: &str) -> Result<UNet> {
     let mut unet = UNet::new(&UNetConfig::from_json(config)?, Kind::Float, Device::Cpu);
     initialise(unet.parameters_mut(), 0);
@@ -45,7 +45,7 @@ pub fn placed(unet: &UNet, kind: Kind, device: Device, layout: Layout) -> UNet {
     moved
 }
 
-/// Images f32 `[B, C, H, W]` with values that repeat, on `device`.
+/// Returns images f32 `[B, C, H, W]` with periodic values, on `device`.
 pub fn images(batch: i64, channels: i64, side: i64, device: Device) -> Tensor {
     let count = batch * channels * side * side;
     let steps = Tensor::arange(count, (Kind::Float, device)) * 0.37;
@@ -55,13 +55,13 @@ pub fn images(batch: i64, channels: i64, side: i64, device: Device) -> Tensor {
 /// Runs `work`; a panic of libtorch's bindings becomes an error with its first line.
 ///
 /// # Errors
-/// Those of `work`, and a panic.
+/// Errors and panics of `work`.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|cause| Err(anyhow!("{}", panic_text(&*cause))))
 }
 
-/// Waits until `device` has done everything that was asked of it.
+/// Waits until `device` has finished all queued work.
 pub fn synchronise(device: Device) {
     if let Device::Cuda(index) = device {
         tch::Cuda::synchronize(index as i64);

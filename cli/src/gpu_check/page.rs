@@ -1,4 +1,4 @@
-//! The findings as one page.
+//! Renders the findings as one page.
 
 use super::findings::{Findings, Speed};
 use anyhow::Result;
@@ -12,7 +12,7 @@ struct Page<'a> {
     rows: Vec<Row<'a>>,
 }
 
-/// A measurement as the table shows it.
+/// A row of the table of measurements.
 struct Row<'a> {
     speed: &'a Speed,
     milliseconds: String,

@@ -1,5 +1,5 @@
-//! The device against the CPU in f32: forward pass, log-probabilities, update; and the device against
-//! itself, whose ratios have to be 1 before the first update.
+//! Compares the device with the CPU in f32: forward pass, log-probabilities, update. Also checks
+//! that the device's ratios are 1 before the first update.
 
 use super::findings::Check;
 use anyhow::{Context, Result};
@@ -25,8 +25,8 @@ use tch::{Device, Kind, Tensor};
 const SAMPLES: u32 = 4;
 const STEPS: usize = 8;
 
-/// An arithmetic, and how far it may be from f32 on the CPU: of outputs as a share of their size, of
-/// log-probabilities in nats a dimension, of the gradient's direction as a cosine.
+/// An arithmetic and its tolerances against f32 on the CPU: outputs relative to their size,
+/// log-probabilities in nats per dimension, the cosine of the gradients.
 struct Case {
     name: &'static str,
     kind: Kind,
@@ -98,16 +98,17 @@ pub fn checks(device: Device) -> Result<Vec<Check>> {
         let name = format!("parity with the CPU in f32: {}", case.name);
         checks.push(Check::new(&name, passed, &limits, &figures));
         for micro_batch in [SAMPLES as usize, 3] {
-            checks.push(own_ratio(&model, &case, device, micro_batch)?);
+            checks.push(initial_ratio(&model, &case, device, micro_batch)?);
         }
     }
     device::set_numerics(Numerics::default())?;
     Ok(checks)
 }
 
-/// Samples and trains on the device with the same weights: the gap of the ratios from 1, by step. Where the
-/// micro-batch has another shape than the sampler's batch, kernels may differ in their last bits.
-fn own_ratio(model: &Model, case: &Case, device: Device, micro_batch: usize) -> Result<Check> {
+/// Samples and trains on the device with the same weights, and returns the distance of the ratios
+/// from 1, by step. If the micro-batch has another shape than the sampler's batch, kernels may
+/// differ in the last bits.
+fn initial_ratio(model: &Model, case: &Case, device: Device, micro_batch: usize) -> Result<Check> {
     let drawn = draw(model, case.kind, device, SAMPLES as usize)?;
     let report = update(model, case.kind, device, &drawn, micro_batch)?.report;
     let tolerance = LearnerConfig::default().ratio_tolerance;
@@ -138,7 +139,7 @@ fn draw(model: &Model, kind: Kind, device: Device, count: usize) -> Result<Vec<T
     Ok(sampler.generate(&unet, &samples, Purpose::Rollout, provenance, &|_| {})?)
 }
 
-/// The network's output on the trajectories' states in the middle of the chain, f32 on the CPU.
+/// Returns the network's output on the states in the middle of the chain, f32 on the CPU.
 fn forward(
     model: &Model,
     kind: Kind,
@@ -162,11 +163,11 @@ fn forward(
 
 struct Updated {
     report: UpdateReport,
-    /// The change of all weights, f64 on the CPU, one vector.
+    /// The change of all weights as one vector, f64 on the CPU.
     change: Tensor,
 }
 
-/// One optimizer step whose change of the weights is proportional to the gradient.
+/// Takes one optimizer step whose change of the weights is proportional to the gradient.
 fn update(
     model: &Model,
     kind: Kind,
@@ -180,7 +181,7 @@ fn update(
         score: Score::plain((index % 3) as f32),
     });
     let optimizer = AdamWConfig { eps: EPS, weight_decay: 0.0, ..AdamWConfig::default() };
-    // As a run's settings choose where the shapes of drawn and trained batches differ.
+    // A run's settings choose the same where drawn and trained batches differ in shape.
     let is_exact = kind == Kind::Float && runtime::switches()?.matmul_precision == "highest";
     let other_shape = micro_batch != trajectories.len();
     let old_log_probs =
@@ -190,7 +191,7 @@ fn update(
         batch_size: trajectories.len(),
         micro_batch_size: micro_batch,
         ratio_tolerance: f64::MAX,
-        // Wide enough to clip nothing: a clipped pair has no gradient to compare.
+        // Wide enough to clip nothing: a clipped pair has no gradient.
         clip_ratio: 0.5,
         optimizer,
         ..LearnerConfig::default()

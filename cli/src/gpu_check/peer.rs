@@ -1,4 +1,4 @@
-//! The same passes in Python's PyTorch, where diffusers is installed.
+//! Measures the same passes in PyTorch, if diffusers is installed.
 
 use super::budget::Budget;
 use super::findings::{Findings, Speed};
@@ -14,7 +14,7 @@ use tch::Device;
 
 const SCRIPT: &str = include_str!("peer.py");
 
-/// What the script answers for one measurement.
+/// The script's output for one measurement.
 #[derive(Deserialize)]
 struct Answer {
     program: String,
@@ -54,7 +54,7 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
     Ok(())
 }
 
-/// Why Python cannot serve.
+/// Returns why Python cannot run the script.
 fn missing(python: &str) -> Option<String> {
     let ended = Command::new(python).args(["-c", "import torch, diffusers"]).output();
     match ended {
@@ -64,7 +64,7 @@ fn missing(python: &str) -> Option<String> {
     }
 }
 
-/// Runs the script until its end or that of the time for everything, plus three minutes for compiling.
+/// Runs the script for at most the remaining budget plus three minutes for compiling.
 fn answers(python: &str, asked: &str, budget: &Budget) -> Result<String> {
     let mut child = Command::new(python)
         .args(["-c", SCRIPT])
@@ -85,7 +85,7 @@ fn answers(python: &str, asked: &str, budget: &Budget) -> Result<String> {
     }
     match reader.join() {
         Ok(text) => Ok(text?),
-        Err(_) => bail!("the script's output could not be read"),
+        Err(_) => bail!("could not read the script's output"),
     }
 }
 

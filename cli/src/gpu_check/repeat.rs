@@ -1,4 +1,5 @@
-//! Whole runs, each in a process: twice the same, on one and on two threads, and killed in between.
+//! Compares whole runs, each in a separate process: repeated, with one and two threads, and killed
+//! midway.
 
 use super::arguments::GpuCheckCommand;
 use super::findings::Check;
@@ -13,7 +14,7 @@ const EPOCHS: u32 = 3;
 /// The longest wait for one run.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// One run in its folder.
+/// One run in a folder.
 struct Run<'a> {
     folder: PathBuf,
     device: &'a str,
@@ -34,7 +35,7 @@ pub fn checks(command: &GpuCheckCommand, on_gpu: bool) -> Result<Vec<Check>> {
         let first = run("first", "1");
         let expected = first.finish()?.last_weights()?;
         let two_lanes = run("lanes", "2").finish()?.last_weights()?;
-        // On a CPU the number of threads decides the order of sums; a GPU does not know it.
+        // On a CPU the number of threads changes the order of sums; on a GPU it does not.
         let with_two_lanes = if on_gpu { expected } else { two_lanes };
         let cases = [
             ("a second time", expected, run("second", "1").finish()?),
@@ -82,7 +83,7 @@ impl Run<'_> {
         bail!("a run in {} failed: {}", self.folder.display(), said.lines().last().unwrap_or(""))
     }
 
-    /// Starts it, and kills it once its first checkpoint is there.
+    /// Starts the run, and kills it when its first checkpoint exists.
     fn killed_after_first_epoch(self) -> Result<Self> {
         let mut child = self.command()?.stderr(Stdio::null()).spawn()?;
         let deadline = Instant::now() + PATIENCE;

@@ -1,4 +1,4 @@
-//! Images a second of the networks of rewards.
+//! Measures images per second of reward networks.
 
 use super::budget::Budget;
 use super::findings::{Findings, Speed};
@@ -64,7 +64,7 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
     Ok(())
 }
 
-/// Median seconds of one batch, as rewards score it.
+/// Returns the median seconds of one batch, scored as rewards do.
 fn timed(
     device: Device,
     budget: &Budget,

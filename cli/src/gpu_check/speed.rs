@@ -1,4 +1,5 @@
-//! Time, rate and memory of forward and training passes, beside the device's fastest matrix products.
+//! Measures time, rate and memory of forward and training passes, and the device's fastest matrix
+//! products.
 
 use super::budget::Budget;
 use super::findings::{Findings, Peak, Speed};
@@ -11,14 +12,14 @@ use ddpo_rollout::numerics::{MatmulPrecision, NormKernel, Numerics};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
-/// An arithmetic by its name, the type and the precision of f32 products.
+/// An arithmetic: its name, its type and the precision of f32 products.
 pub struct Arithmetic {
     pub name: &'static str,
     pub kind: Kind,
     precision: MatmulPrecision,
 }
 
-/// On a CPU TF32 does not exist.
+/// Returns the arithmetics of a device; a CPU has no TF32.
 pub fn arithmetics(device: Device) -> Vec<Arithmetic> {
     let of = |name, kind, precision| Arithmetic { name, kind, precision };
     let mut all = vec![of("f32", Kind::Float, MatmulPrecision::Highest)];
@@ -36,18 +37,18 @@ impl Arithmetic {
     }
 }
 
-/// Layouts and norm kernels that are measured.
+/// The measured layouts and norm kernels.
 const CONFIGURATIONS: [(Layout, NormKernel, &str); 3] = [
     (Layout::ChannelsLast, NormKernel::Libtorch, "channels_last"),
     (Layout::ChannelsFirst, NormKernel::Libtorch, "channels_first"),
     (Layout::ChannelsLast, NormKernel::Fused, "channels_last_fused_norm"),
 ];
 
-/// Times of one pass, in order.
+/// Times of repeated passes, in order.
 pub struct Times(Vec<f64>);
 
 impl Times {
-    /// Runs `pass` twice to warm up, then as often as fits into `time`, three times at least.
+    /// Runs `pass` twice to warm up, then for `time`, at least three times.
     pub fn of(device: Device, time: Duration, mut pass: impl FnMut()) -> Self {
         for _ in 0..2 {
             pass();
@@ -89,8 +90,8 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
     Ok(())
 }
 
-/// Measures one arithmetic in one layout with one norm kernel, on one copy of the weights: forward passes
-/// first, for training leaves gradients that take memory.
+/// Measures one arithmetic in one layout with one norm kernel, on one copy of the weights. Forward
+/// passes come first, because training leaves gradients in memory.
 fn measure_one(
     device: Device,
     budget: &Budget,
@@ -175,7 +176,7 @@ fn device_index(device: Device) -> i8 {
     }
 }
 
-/// Operations a second of square matrix products, the best of three sizes.
+/// Returns operations per second of square matrix products, the best of three sizes.
 fn peak(device: Device, kind: Kind, budget: &Budget) -> f64 {
     let sides: &[i64] = if device.is_cuda() { &[4096, 8192, 16384] } else { &[512, 1024] };
     let rate = |&side: &i64| {

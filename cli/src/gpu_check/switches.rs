@@ -1,4 +1,4 @@
-//! Every switch that the bits of a result depend on, set and read back.
+//! Sets every switch that affects the bits of a result, and reads it back.
 
 use super::findings::Check;
 use anyhow::Result;

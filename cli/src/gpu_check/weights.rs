@@ -1,4 +1,5 @@
-//! The way of new weights to a sampler without the network: digest and copy to the host, copy back, digest.
+//! Moves weights as from learner to sampler, without a network: digest, copy to the host and back,
+//! digest.
 
 use super::findings::Check;
 use super::network::{self, synchronise};

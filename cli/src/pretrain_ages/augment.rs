@@ -1,10 +1,10 @@
-//! What happens to a face before the classifier sees it, so that it goes by hair, skin and wrinkles
-//! and not by what a policy could change more cheaply: place, sharpness, tint, light, grain.
+//! Augments faces so that the classifier learns hair, skin and wrinkles, and not position,
+//! sharpness, tint, light or grain, which a policy could change more cheaply.
 
 use ddpo_rollout::noise::NoiseKey;
 use tch::{Kind, Tensor};
 
-/// The draws, by their place in the key; 0 is the choice of the batch.
+/// The random draws, by their index in the key; 0 is the choice of the batch.
 #[derive(Clone, Copy)]
 enum Draw {
     Flip = 1,
@@ -32,18 +32,18 @@ pub struct Augmentation {
 }
 
 impl Augmentation {
-    /// The augmentation that belongs to the batch of `key`.
+    /// Creates the augmentation of the batch of `key`.
     pub fn new(key: NoiseKey) -> Self {
         Self { key }
     }
 
-    /// Pictures f32 `[B, 3, H, W]` in [-1, 1] to the same.
+    /// Augments images f32 `[B, 3, H, W]` in [-1, 1]; same shape and range.
     pub fn apply(self, images: &Tensor) -> Tensor {
         let images = self.blurred(&self.moved(images));
         self.grainy(&self.coloured(&images)).clamp(-1.0, 1.0)
     }
 
-    /// Half of them mirrored; half of them also moved by up to two pixels, scaled and tilted.
+    /// Mirrors half of the images; moves half by up to two pixels, scales and tilts them.
     fn moved(self, images: &Tensor) -> Tensor {
         let count = images.size()[0];
         let one = |draw, low, high| self.uniform(draw, [count], low, high);
@@ -57,11 +57,11 @@ impl Augmentation {
         let rows = [&cosine * &mirror, sine.neg(), right, &sine * &mirror, cosine, down];
         let maps = Tensor::stack(&rows, 1).view([count, 2, 3]);
         let places = Tensor::affine_grid_generator(&maps, images.size(), false);
-        // Bilinear, and what comes in at the border repeats it.
+        // Bilinear; the border is repeated.
         images.grid_sampler(&places, 0, 1, false)
     }
 
-    /// Two thirds of them softer, or a little sharper.
+    /// Blurs two thirds of the images, or sharpens them slightly.
     fn blurred(self, images: &Tensor) -> Tensor {
         let count = images.size()[0];
         let each = [count, 1, 1, 1];
@@ -74,7 +74,7 @@ impl Augmentation {
         images + (soft - images) * share
     }
 
-    /// Other saturation, contrast, light and tint.
+    /// Changes saturation, contrast, light and tint.
     fn coloured(self, images: &Tensor) -> Tensor {
         let count = images.size()[0];
         let each = [count, 1, 1, 1];
@@ -85,7 +85,7 @@ impl Augmentation {
         images + self.uniform(Draw::Tint, [count, 3, 1, 1], -0.08, 0.08)
     }
 
-    /// Grain of single pixels, and clouds of about four.
+    /// Adds grain of single pixels, and clouds of about four pixels.
     fn grainy(self, images: &Tensor) -> Tensor {
         let size = images.size();
         let (count, height, width) = (size[0], size[2], size[3]);

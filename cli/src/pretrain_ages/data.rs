@@ -1,4 +1,5 @@
-//! The faces that the classifier learns from: drawings, and the same as the embedded DDPM paints them.
+//! The training faces of the classifier: drawings, and the same drawings as the embedded DDPM
+//! renders them.
 
 use anyhow::Result;
 use ddpo_diffusion::scheduler::noise_schedule::alphas_cumprod;
@@ -12,30 +13,30 @@ use tch::{Device, Kind, Tensor};
 /// Side of a picture in pixels.
 pub const SIDE: usize = 32;
 
-/// The seed of the drawings; apart from those that the DDPM has seen and from those held out.
+/// The seed of the drawings, different from those of the DDPM's training and of the held-out set.
 const FACES_SEED: u64 = 2;
 
-/// Where the DDPM takes a drawing up: the last step of five and the one before. What it makes of the
-/// first is as sharp as its samples are, of the second softer.
+/// The timesteps from which the DDPM denoises a drawing: the last of five steps and the one before.
+/// Results from the first are as sharp as its samples, from the second softer.
 const TIMESTEPS: [i64; 2] = [199, 399];
 
-/// Drawings that go through the DDPM together.
+/// Drawings per batch of the DDPM.
 const BATCH: usize = 64;
 
-/// Pictures u8 `[N, 3, H, W]` and their classes i64 `[N]`.
+/// Images u8 `[N, 3, H, W]` and their classes i64 `[N]`.
 #[derive(Debug)]
 pub struct Faces {
     images: Tensor,
-    /// Places in [`AgeClass::ALL`].
+    /// Indices into [`AgeClass::ALL`].
     pub labels: Tensor,
 }
 
 impl Faces {
-    /// `count` drawings, the first half of them with CelebA-HQ's proportions of ages and the other
-    /// with as many of each age, and all of them again as the DDPM paints them.
+    /// Returns `count` drawings and their DDPM renderings. The first half has CelebA-HQ's age
+    /// distribution, the second half has all ages equally often.
     ///
     /// # Errors
-    /// If the embedded DDPM cannot be read.
+    /// The embedded DDPM cannot be read.
     pub fn draw(count: usize, seed: u64) -> Result<Self> {
         let (mut levels, mut labels) = (Vec::new(), Vec::new());
         for index in 0..count as u64 {
@@ -53,9 +54,9 @@ impl Faces {
         })
     }
 
-    /// The pictures at `places` i64 `[B]`, f32 `[B, 3, H, W]` in [-1, 1].
-    pub fn chosen(&self, places: &Tensor) -> Tensor {
-        to_unit(&self.images.index_select(0, places))
+    /// Returns the images at `indices` i64 `[B]`, as f32 `[B, 3, H, W]` in [-1, 1].
+    pub fn chosen(&self, indices: &Tensor) -> Tensor {
+        to_unit(&self.images.index_select(0, indices))
     }
 }
 
@@ -67,7 +68,7 @@ fn drawing(index: u64, count: u64) -> (RgbImage, AgeClass) {
     (draw_face_of(FACES_SEED, index, SIDE, class), class)
 }
 
-/// What the embedded DDPM predicts of `drawn` u8 `[N, 3, H, W]` with noise on it; the same shape.
+/// Returns the embedded DDPM's prediction for noised `drawn` u8 `[N, 3, H, W]`; same shape.
 fn painted(drawn: &Tensor, seed: u64) -> Result<Tensor> {
     let model = Model::open(embedded::NAME, &mut |_| {})?;
     let unet = model.load(Kind::Float, Device::Cpu)?;
@@ -78,7 +79,7 @@ fn painted(drawn: &Tensor, seed: u64) -> Result<Tensor> {
         let images = to_unit(&drawn.narrow(0, start as i64, BATCH.min(count - start) as i64));
         let timestep = TIMESTEPS[number % TIMESTEPS.len()];
         let sample = number as u32;
-        // Steps above zero belong to the data, the training's draws are at step zero.
+        // Steps above zero belong to the data; the training's draws are at step zero.
         let key = NoiseKey { seed, purpose: Purpose::Pretraining, epoch: 0, sample, step: 1 };
         let mut noise = vec![0.0; images.numel()];
         key.fill_normal(&mut noise);
@@ -99,7 +100,7 @@ fn to_levels(images: &Tensor) -> Tensor {
     ((images + 1.0) * 127.5).round().clamp(0.0, 255.0).to_kind(Kind::Uint8)
 }
 
-/// Adds a picture's planes: all of red, then green, then blue.
+/// Appends an image's planes: all of red, then green, then blue.
 pub fn planes(image: &RgbImage, levels: &mut Vec<u8>) {
     for channel in 0..3 {
         levels.extend(image.pixels().iter().skip(channel).step_by(3));

@@ -1,4 +1,4 @@
-//! How well the classifier does on drawings that it has not seen.
+//! Measures the classifier's accuracy on held-out drawings.
 
 use crate::pretrain_ages::data::{SIDE, planes};
 use ddpo_faces::{AgeClass, draw_face, draw_face_of};
@@ -6,16 +6,17 @@ use ddpo_rewards::vision::vit::VitClassifier;
 use ddpo_rollout::image::RgbImage;
 use tch::{Kind, Tensor};
 
-/// The seed of the drawings; apart from those of the training.
+/// The seed of the held-out drawings, different from the training's.
 const FACES_SEED: u64 = 3;
 
-/// Drawings with CelebA-HQ's proportions of ages, and again with as many of each age.
+/// Number of drawings with CelebA-HQ's age distribution, and of drawings with all ages equally
+/// often.
 const COUNT: u64 = 1_800;
 
-/// The first class of those from fifty up.
+/// The first class of ages from fifty.
 const FIFTY: i64 = AgeClass::Fifties as i64;
 
-/// Lines with the accuracy in both proportions.
+/// Returns lines with the accuracy on both distributions.
 pub fn report(model: &VitClassifier) -> String {
     let natural = (0..COUNT).map(|index| draw_face(FACES_SEED, index, SIDE));
     let even = (0..COUNT).map(|index| {

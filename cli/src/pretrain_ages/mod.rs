@@ -1,5 +1,5 @@
-//! `ddpo pretrain-ages`: a small ViT that tells ages, in transformers' layout, out of drawn faces.
-//! `models/toy-ages-32/README.md` has the command that makes the embedded one again.
+//! `ddpo pretrain-ages`: trains a small ViT age classifier, in transformers' layout, on drawn
+//! faces. `models/toy-ages-32/README.md` has the command that reproduces the embedded one.
 
 mod augment;
 mod data;
@@ -23,11 +23,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-/// The file by which a classifier is known.
+/// The file that identifies a classifier.
 const CONFIG: &str = "config.json";
 
-/// Share of the target that goes to all classes alike: no face is so clearly young that a slightly
-/// older one is worth nothing.
+/// Share of the target that is spread over all classes, so that a slightly older face always gains
+/// some reward.
 const LABEL_SMOOTHING: f64 = 0.02;
 
 /// Runs the command.
@@ -63,7 +63,7 @@ pub fn run(command: &PretrainAgesCommand) -> Result<()> {
     Ok(())
 }
 
-/// One step on a batch; gives the loss.
+/// Takes one step on a batch and returns the loss.
 fn descend(
     settings: &PretrainingConfig,
     faces: &Faces,
@@ -82,7 +82,7 @@ fn descend(
     let labels = faces.labels.index_select(0, &chosen);
     let logits = model.forward_recorded(&images);
     let mean = tch::Reduction::Mean;
-    // No class is left out: -100 is none's index.
+    // No class is ignored: no label equals -100.
     let loss = logits.cross_entropy_loss(&labels, None::<Tensor>, mean, -100, LABEL_SMOOTHING);
     descent.step(model.parameters(), &loss);
     loss.double_value(&[])
@@ -95,7 +95,7 @@ fn save(root: &Path, tensors: &[(String, Tensor)]) -> Result<(), WriteError> {
     write_tensors(&root.join("model.safetensors"), tensors, &metadata)
 }
 
-/// `config.json` of transformers' `ViTForImageClassification`.
+/// Returns `config.json` of transformers' `ViTForImageClassification`.
 fn config() -> String {
     let labels = || AgeClass::ALL.iter().map(|class| class.label()).enumerate();
     let names: BTreeMap<String, &str> = labels().map(|(at, name)| (at.to_string(), name)).collect();
@@ -122,7 +122,7 @@ fn config() -> String {
     }))
 }
 
-/// `preprocessor_config.json`: levels to [-1, 1]; a picture of another size is resized.
+/// Returns `preprocessor_config.json`: levels to [-1, 1], other sizes are resized.
 fn preprocessor() -> String {
     pretty(&json!({
         "do_normalize": true,

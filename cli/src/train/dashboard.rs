@@ -1,8 +1,8 @@
-//! The live page of `ddpo train`: a runtime of its own beside the run, and the run's trajectories on a
-//! board.
+//! The live page of `ddpo train`: a separate runtime that serves the run's progress and
+//! trajectories.
 
-use crate::door::web_door;
-use crate::train::shown::WORKER;
+use crate::auth::web_auth;
+use crate::train::batch_board::WORKER;
 use anyhow::{Context, Result};
 use ddpo_dashboard::fleet::OneProcess;
 use ddpo_dashboard::now::Live;
@@ -17,18 +17,18 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Longest time for the page to end, once the run is over.
+/// Longest time to close the page after the run.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// A page that is served. Viewers are let go when it is dropped.
+/// A served page. Dropping it disconnects viewers.
 pub struct Page {
-    /// Where the run says how far it is.
+    /// Receives the run's progress.
     pub live: Live,
-    /// Where its trajectories are shown.
+    /// Receives the run's trajectories.
     pub board: Board,
-    /// Where the page is, to open it.
+    /// The address to open the page at.
     pub address: Address,
-    /// Until it is dropped.
+    /// The runtime and the server, until the page is dropped.
     serving: Option<(Runtime, Served)>,
     stop: CancellationToken,
 }
@@ -37,19 +37,19 @@ impl Page {
     /// Serves the page of the run in `folder` at `listen`.
     ///
     /// # Errors
-    /// A door that is not to be opened like this, or a port that cannot be had.
+    /// Auth settings that do not allow this address, or a port in use.
     pub fn serve(listen: SocketAddr, folder: PathBuf) -> Result<Self> {
-        let door = web_door("--dashboard", listen)?;
+        let auth = web_auth("--dashboard", listen)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("dashboard")
             .enable_all()
             .build()
-            .context("--dashboard: a thread could not be started")?;
+            .context("--dashboard: could not start a thread")?;
         let board = Board::new(BoardLimits::default());
         let fleet = OneProcess { name: WORKER.into(), board: board.clone() };
         let dashboard = Dashboard {
-            auth: door,
+            auth,
             folder,
             board: board.clone(),
             fleet: Arc::new(fleet),
@@ -66,7 +66,7 @@ impl Drop for Page {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some((runtime, served)) = self.serving.take() {
-            // What takes longer is cut off with the runtime.
+            // Dropping the runtime aborts anything slower.
             let _ = runtime.block_on(async { timeout(ENDING, served.ended()).await });
             runtime.shutdown_timeout(ENDING);
         }

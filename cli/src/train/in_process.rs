@@ -1,8 +1,8 @@
-//! Sampling and scoring in this process: the sampler denoises one batch while the reward model
-//! scores the one before. The two meet in a bounded channel.
+//! Samples and scores in this process: the sampler denoises one batch while the reward model scores
+//! the previous one. A bounded channel connects the two.
 
 use crate::interrupt;
-use crate::train::shown::Shown;
+use crate::train::batch_board::BatchBoard;
 use anyhow::{Context, Error, Result};
 use ddpo_inspector::board::Board;
 use ddpo_rewards::{RewardError, Rewards};
@@ -23,14 +23,14 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-/// The drawing of a batch, as messages about failures of its device name it.
+/// The sampling of a batch, as messages about device failures name it.
 const SAMPLING: DeviceWork = DeviceWork {
     name: "sampling",
     less_memory: "free memory on the device and resume, or start a new run with a smaller \
                   sample_batch_size or dtype = \"bf16\"",
 };
 
-/// The scoring of a batch, likewise.
+/// The scoring of a batch, as messages about device failures name it.
 const SCORING: DeviceWork = DeviceWork {
     name: "scoring",
     less_memory: "free memory on the device and resume, or start a new run with a smaller \
@@ -40,21 +40,21 @@ const SCORING: DeviceWork = DeviceWork {
 /// Batches that may wait for the reward model.
 const WAITING: usize = 2;
 
-/// A sampler and a reward model that take turns with the learner.
+/// A sampler and a reward model that alternate with the learner.
 pub struct InProcess {
     sampler: Sampler,
     rewards: Rewards,
-    /// Whether nothing undercuts the reward of a flat grey image.
+    /// Whether a flat grey image has the lowest possible reward.
     has_floor: bool,
     shape: StateShape,
     pixel_map: PixelMap,
     sample_batch: usize,
-    /// Where trajectories are shown, if they are.
+    /// The board of the live page, if it is served.
     board: Option<Board>,
 }
 
 impl InProcess {
-    /// The engines for `run`.
+    /// Creates the engines for `run`.
     pub fn new(plan: &Plan, rewards: Rewards, run: &OpenRun<'_>) -> Result<Self> {
         let steps = plan.settings.num_inference_steps;
         let transitions = plan.transitions(&run.model().scheduler, steps)?.on(run.device());
@@ -74,7 +74,7 @@ impl InProcess {
         })
     }
 
-    /// Shows trajectories on `board`, if there is one.
+    /// Shows trajectories on `board`, if given.
     #[must_use]
     pub fn shown_on(self, board: Option<Board>) -> Self {
         Self { board, ..self }
@@ -91,9 +91,9 @@ impl InProcess {
             weights_digest: request.weights.digest,
         };
         let (sampler, unet) = (&self.sampler, request.weights.unet);
-        let shown = Shown { board: self.board.as_ref() };
+        let batch_board = BatchBoard { board: self.board.as_ref() };
         let mut scorer = Scorer {
-            shown,
+            batch_board,
             rewards: &mut self.rewards,
             purpose: request.purpose,
             shape: self.shape,
@@ -110,8 +110,8 @@ impl InProcess {
                 }
                 let start = Instant::now();
                 let header = |one: &_| sampler.header(*one, request.purpose, provenance);
-                let names = shown.open(samples.iter().map(header));
-                let observe = |progress: Progress<'_>| shown.states(&names, &progress);
+                let names = batch_board.open(samples.iter().map(header));
+                let observe = |progress: Progress<'_>| batch_board.states(&names, &progress);
                 done += samples.len();
                 let trajectories = SAMPLING.run(|| {
                     let drawn =
@@ -136,14 +136,14 @@ impl InProcess {
     }
 }
 
-/// Whether somebody has asked to stop while a reward server was waited for.
+/// Returns whether waiting for a reward server ended because of an interrupt.
 fn is_given_up(error: &anyhow::Error, request: &Request<'_>) -> bool {
     let called_off = error.downcast_ref().is_some_and(RewardError::is_called_off);
     called_off && request.on_interrupt == OnInterrupt::Abandon
 }
 
 impl Rollouts for InProcess {
-    /// The learner's own network is drawn with; nothing has to go anywhere.
+    /// Does nothing: sampling uses the learner's network directly.
     fn publish(&mut self, _weights: &Weights<'_>) -> Result<(), RolloutsError> {
         Ok(())
     }
@@ -153,12 +153,12 @@ impl Rollouts for InProcess {
         request: &Request<'_>,
         progress: &dyn RunProgress,
     ) -> Result<Option<Rollout>, RolloutsError> {
-        // Its type stays known, unlike by `From`.
+        // Boxed explicitly, because `From` would lose the type.
         self.draw(request, progress)
             .map_err(Error::reallocate_into_boxed_dyn_error_without_backtrace)
     }
 
-    /// The compressibility of a flat grey image, which nothing undercuts.
+    /// Returns the compressibility of a flat grey image, the lowest possible reward.
     fn flat_reward(&mut self, shape: StateShape) -> Option<f64> {
         if !self.has_floor {
             return None;
@@ -170,9 +170,9 @@ impl Rollouts for InProcess {
     }
 }
 
-/// The reward models' end of the channel.
+/// The receiving end of the channel, with the reward models.
 struct Scorer<'a> {
-    shown: Shown<'a>,
+    batch_board: BatchBoard<'a>,
     rewards: &'a mut Rewards,
     purpose: Purpose,
     shape: StateShape,
@@ -189,7 +189,7 @@ impl Scorer<'_> {
         for trajectories in receiver {
             let start = Instant::now();
             let scores = self.score(&trajectories)?;
-            self.shown.scored(&trajectories, &scores);
+            self.batch_board.scored(&trajectories, &scores);
             let pairs = trajectories.into_iter().zip(scores);
             scored.extend(pairs.map(|(trajectory, score)| ScoredTrajectory { trajectory, score }));
             seconds += start.elapsed().as_secs_f64();

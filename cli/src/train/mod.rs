@@ -1,10 +1,10 @@
-//! The parts of `ddpo train` that the run's loop (`ddpo_run`) leaves to the program: where
-//! trajectories come from, and what a person sees.
+//! The parts of `ddpo train` that the run's loop (`ddpo_run`) leaves to the program: the source of
+//! trajectories, and output for the user.
 
+mod batch_board;
 mod dashboard;
 mod in_process;
 mod progress;
-mod shown;
 
 pub use dashboard::Page;
 pub use in_process::InProcess;

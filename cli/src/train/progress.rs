@@ -1,19 +1,19 @@
-//! What a person sees of a run: a bar on a terminal, plain lines elsewhere.
+//! Shows a run's progress: a bar on a terminal, plain lines elsewhere.
 
 use ddpo_run::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 
-/// Adds to what a run tells.
+/// Wraps a run's progress in another receiver.
 pub type ProgressLayer = for<'p> fn(Box<dyn Progress + 'p>) -> Box<dyn Progress + 'p>;
 
-/// The bar, or none.
+/// A progress bar, on terminals.
 pub struct Terminal {
     bar: Option<ProgressBar>,
 }
 
 impl Terminal {
-    /// A bar if standard error is a terminal.
+    /// Creates a bar if standard error is a terminal.
     pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
@@ -40,7 +40,7 @@ impl Progress for Terminal {
         }
     }
 
-    #[expect(clippy::print_stdout, reason = "what the command tells")]
+    #[expect(clippy::print_stdout, reason = "the command's answer")]
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
@@ -52,7 +52,7 @@ impl Progress for Terminal {
         crate::output::aside(line);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,11 +1,11 @@
-//! How long weights take from the learner's memory to checked weights at every sampler, beside
-//! plain SET and GET of the same bytes in the same run, and how long Redis kept others waiting.
+//! Measures the time from weights in the learner's memory to checked weights at every sampler, next
+//! to plain SET and GET of the same bytes, and the longest delay for other clients of Redis.
 //!
 //! `cargo run --release -p ddpo-broadcast --example throughput -- [MB] [SAMPLERS] [ROUNDS] [URL]`
 //!
-//! Without a URL it starts a `redis-server` of its own. Prints one line of JSON.
+//! Without a URL it starts a `redis-server`. Prints one line of JSON.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench stops at what fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench stops at the first failure")]
 
 #[allow(dead_code, clippy::expect_used, missing_docs, reason = "shared with the tests")]
 #[path = "../tests/behaviour/redis_server.rs"]
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Values of one tensor: about the mean of the celebahq-256 UNet.
+/// Values per tensor: about the mean of the celebahq-256 UNet.
 const TENSOR: usize = 250_000;
 
 #[tokio::main]
@@ -68,7 +68,7 @@ async fn main() {
     println!("{}", rows.json(bytes, samplers));
 }
 
-/// Random bits, so that no cache and no compression helps; finite numbers.
+/// Returns random finite numbers, which caches and compression cannot speed up.
 fn random_tensors(bytes: usize) -> Vec<HostTensor> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
@@ -88,8 +88,8 @@ fn random_tensors(bytes: usize) -> Vec<HostTensor> {
     tensors
 }
 
-/// Plain SET of all bytes, and plain GET of all bytes by all samplers at once: seconds, and the
-/// worst PING meanwhile in milliseconds.
+/// Plain SET of all bytes, and plain GET of all bytes by all samplers in parallel: seconds, and the
+/// slowest PING meanwhile in milliseconds.
 struct Plain {
     set: f64,
     get: f64,
@@ -187,7 +187,7 @@ async fn fetch_all(stores: &[Arc<RedisBroadcast>], version: u64, began: Instant)
     began.elapsed().as_secs_f64()
 }
 
-/// PINGs on a thread and a connection of their own, as another user of the same Redis would.
+/// Sends PINGs on a separate thread and connection, like another user of the same Redis.
 struct Pings {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Duration>,

@@ -1,4 +1,5 @@
-//! From the learner's f32 tensors to chunks in the wire's type, one chunk in memory at a time.
+//! Converts the learner's f32 tensors to chunks in the wire type, with one chunk in memory at a
+//! time.
 
 use crate::lease::FenceToken;
 use crate::manifest::{CHUNK_BYTES, Manifest, TensorShape, WireDtype};
@@ -8,7 +9,7 @@ use ddpo_rollout::trajectory::Digest;
 use half::slice::HalfFloatSliceExt;
 use std::collections::HashSet;
 
-/// What will be written: settled before the first value is read.
+/// The content of an upload, determined before the first value is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub tensors: Vec<TensorShape>,
@@ -16,7 +17,7 @@ pub(crate) struct Plan {
     pub total_bytes: usize,
 }
 
-/// One chunk, ready to be stored.
+/// One chunk, ready for storing.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub bytes: Bytes,
@@ -38,7 +39,7 @@ impl Plan {
         Ok(Self { tensors, dtype, total_bytes })
     }
 
-    /// Reads the tensors in order and gives their chunks to `sink`, which may end the reading.
+    /// Reads the tensors in order and passes their chunks to `sink`, which may stop the reading.
     pub(crate) fn encode(
         &self,
         source: &dyn TensorSource,
@@ -62,14 +63,14 @@ impl Plan {
         Ok(())
     }
 
-    /// Returns whether the manifest is of the requested weights, in this form.
+    /// Returns whether the manifest describes the requested weights in this format.
     pub(crate) fn is_stored_as(&self, manifest: &Manifest, request: &PublishRequest) -> bool {
         manifest.weights_digest == request.weights_digest
             && manifest.dtype == self.dtype
             && manifest.tensors == self.tensors
     }
 
-    /// Returns the manifest of chunks with these digests.
+    /// Builds the manifest of chunks with these digests.
     pub(crate) fn seal(
         self,
         request: &PublishRequest,
@@ -104,7 +105,7 @@ fn overflow(tensor: &TensorShape) -> SourceError {
     SourceError::Unreadable { name: tensor.name.clone(), reason }
 }
 
-/// Rounds values in blocks that stay in the nearest cache.
+/// Rounds values in blocks that fit the nearest cache.
 fn round<H: Copy + Default>(
     values: &[u8],
     cutter: &mut Cutter<'_>,
@@ -131,7 +132,7 @@ where
     Ok(())
 }
 
-/// Cuts a run of bytes into chunks.
+/// Cuts a sequence of bytes into chunks.
 struct Cutter<'a> {
     left: usize,
     open: Vec<u8>,
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_full_but_for_the_last_and_hold_the_values_in_order() {
+    fn chunks_are_full_except_the_last_and_in_order() {
         let first: Vec<f32> = (0..700_001_u32).map(|i| i as f32).collect();
         let second: Vec<f32> = (0..500_000_u32).map(|i| -(i as f32)).collect();
         let tensors = vec![
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_rounded_to_nearest_even() {
+    fn rounds_half_precision_to_nearest_even() {
         let values = [1.0, -0.1, 2.345_678_9, 65_519.0, 1e-8];
         let tensors = vec![HostTensor::new("x", &[5], &values)];
         let bf16: Vec<u8> =
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_size_a_double_name_and_an_overflow_are_refused() {
+    fn rejects_wrong_sizes_duplicate_names_and_overflows() {
         let short = vec![HostTensor::new("x", &[3], &[0.0])];
         let plan = Plan::new(&short, WireDtype::F32).unwrap();
         let error = plan.encode(&short, &mut |_| Ok(())).unwrap_err();

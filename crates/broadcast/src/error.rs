@@ -1,4 +1,4 @@
-//! Errors of the operations on the store, in one enum that services map once.
+//! Errors of store operations: one enum, which services map to gRPC statuses in one place.
 
 use crate::lease::{FenceToken, Holder};
 use crate::manifest::{Manifest, ManifestError};
@@ -7,148 +7,149 @@ use ddpo_rollout::order::WeightsId;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Why an operation of a store failed.
+/// Errors of a store operation.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum BroadcastError {
-    /// The store cannot be reached, or hung up; retries within the configured patience are spent.
+    /// Redis is unreachable or closed the connection, and the configured patience is over.
     #[error("{action}: redis cannot be reached: {reason}")]
     Unavailable {
-        /// What was being done.
+        /// The operation.
         action: &'static str,
-        /// What the connection said, without credentials.
+        /// The error of the connection, without credentials.
         reason: String,
     },
-    /// No answer came within the deadline.
+    /// No answer arrived within the deadline.
     #[error("{action}: no answer within {after:?}")]
     Timeout {
-        /// What was being done.
+        /// The operation.
         action: &'static str,
-        /// How long was waited.
+        /// The time waited.
         after: Duration,
     },
-    /// The store refused user, password or permission.
+    /// Redis refused user, password or permission.
     #[error(
         "{action}: redis refused the user, the password or the permission: {reason}; \
          hint: check the user, the password and the user's ACL"
     )]
     Refused {
-        /// What was being done.
+        /// The operation.
         action: &'static str,
-        /// What the server said, without credentials.
+        /// The server's message, without credentials.
         reason: String,
     },
-    /// The store has no memory left for the write.
+    /// Redis has no memory left for the write.
     #[error("{action}: redis is out of memory; hint: raise maxmemory, or keep fewer versions")]
     OutOfMemory {
-        /// What was being done.
+        /// The operation.
         action: &'static str,
     },
-    /// The server answered with an error that has no name of its own here.
+    /// The server answered with another error.
     #[error("{action}: redis answered with an error: {reason}")]
     Server {
-        /// What was being done.
+        /// The operation.
         action: &'static str,
-        /// What the server said, without credentials.
+        /// The server's message, without credentials.
         reason: String,
     },
     /// Another owner holds the lease.
     #[error("the lease is held by {:?} with token {} for another {remaining:?}", holder.owner, holder.token)]
     LeaseHeld {
-        /// Who holds it.
+        /// The current holder.
         holder: Holder,
-        /// When it lapses unless it is renewed.
+        /// Time until the lease lapses without renewal.
         remaining: Duration,
     },
-    /// The lease of the caller has lapsed, was wiped, or went to another; nothing was written.
+    /// The caller's lease has lapsed, was deleted, or went to another owner. Nothing was written.
     #[error("the lease with token {token} is lost: {}", found_lease(found.as_ref()))]
     LostLease {
         /// The caller's token.
         token: FenceToken,
-        /// Who holds the lease now.
+        /// The current holder, if any.
         found: Option<Holder>,
     },
-    /// Weights older than the current ones were offered as current.
+    /// The offered weights are older than the current ones.
     #[error("expected weights no older than the current {current}, found {offered}")]
     NotNewer {
         /// The current weights.
         current: WeightsId,
-        /// What was offered.
+        /// The offered weights.
         offered: WeightsId,
     },
-    /// The weights, or a part of them, are no longer (or not yet) in the store.
+    /// The weights, or a part of them, are not in the store.
     #[error("weights {id} are gone: {what} is missing")]
     Gone {
         /// The weights.
         id: WeightsId,
-        /// Which part.
+        /// The missing part.
         what: String,
     },
-    /// A part of the weights has other bytes than its digest says.
+    /// A part of the weights does not match its digest.
     #[error("weights {id} are corrupt: {what}")]
     Corrupt {
         /// The weights.
         id: WeightsId,
-        /// Which part, what was expected and what was found.
+        /// The part, with the expected and the found value.
         what: String,
     },
-    /// A manifest in the store makes no sense.
+    /// A stored manifest is invalid.
     #[error("weights {id}: {source}")]
     Manifest {
         /// The weights.
         id: WeightsId,
-        /// What is wrong with it.
+        /// The mistake.
         source: ManifestError,
     },
-    /// The tensors to publish could not be read or make no sense.
+    /// The tensors to publish cannot be read or are invalid.
     #[error("weights {id} cannot be published: {source}")]
     Source {
         /// The weights.
         id: WeightsId,
-        /// What is wrong with them.
+        /// The mistake.
         source: SourceError,
     },
-    /// An entry of the queue is no order of this run. It has been removed from the queue.
+    /// An entry of the queue is not an order of this run. It was removed from the queue.
     #[error("entry {entry} of the queue is not a work order, and was removed: {reason}")]
     MalformedOrder {
-        /// Name of the entry in the queue.
+        /// Id of the entry in the queue.
         entry: String,
-        /// What is wrong with it.
+        /// The mistake.
         reason: String,
     },
-    /// The order is no longer the caller's: another worker has claimed it, or it was removed.
+    /// The order does not belong to the caller any more: another worker has claimed it, or it was
+    /// removed.
     #[error("order {order_id:?} is no longer delivered to {worker:?} in attempt {attempt}")]
     LostOrder {
         /// The order.
         order_id: String,
-        /// The caller.
+        /// The calling worker.
         worker: String,
         /// The caller's attempt.
         attempt: u32,
     },
-    /// A value that the caller gave, or that was found in the store, is not as it must be.
+    /// An argument, or a stored value, is invalid.
     #[error("{what}: expected {expected}, found {found}")]
     Invalid {
-        /// What the value is.
+        /// The name of the value.
         what: &'static str,
-        /// What it must be.
+        /// The expected value.
         expected: String,
-        /// What it is.
+        /// The found value.
         found: String,
     },
 }
 
 impl BroadcastError {
-    /// Whether the same call may succeed later without anything else changing.
+    /// Returns whether repeating the call may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Timeout { .. })
     }
 
-    /// Whether the caller has stopped being the learner.
+    /// Returns whether the caller has lost the lease.
     pub fn is_lost_lease(&self) -> bool {
         matches!(self, Self::LostLease { .. })
     }
 
-    /// The error for a chunk that is missing.
+    /// Returns the error for a missing chunk.
     pub(crate) fn gone(manifest: &Manifest, index: usize) -> Self {
         let (count, upload) = (manifest.chunks.len(), &manifest.upload);
         let what = format!("chunk {index} of {count} of upload {upload}");

@@ -1,14 +1,14 @@
 //! The lease of the learner, with a fencing token (Kleppmann 2016, "How to do distributed
-//! locking"): a holder that was paused past its lease may still believe in it, so each write is
-//! compared with the newest token where it is stored, not where it is sent.
+//! locking"). A holder that was paused past its lease may still believe in it, so Redis compares
+//! every write with the newest token.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// Grows strictly with each acquisition of the lease, also across a loss of the store: it is the
-/// greatest of the last token + 1, the store's clock in milliseconds, and the token after the
-/// greatest one that the caller knows.
+/// A fencing token. Grows strictly with each acquisition of the lease, even if Redis loses its
+/// data: it is the maximum of the last token + 1, the store's clock in milliseconds, and the
+/// greatest token known to the caller + 1.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -21,30 +21,31 @@ impl fmt::Display for FenceToken {
     }
 }
 
-/// The right to write, until it lapses or is taken.
+/// The right to write, until it lapses or another owner acquires it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it.
+    /// Name of the holder.
     pub owner: String,
-    /// What every write is compared by.
+    /// The token that every write carries.
     pub token: FenceToken,
-    /// How long it lasts after it was acquired or renewed.
+    /// Duration of the lease after it was acquired or renewed.
     pub ttl: Duration,
 }
 
-/// Who asks for the lease, and for how long.
+/// A request for the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseRequest {
-    /// Name of the asking process, unique among processes: who holds the lease under this name may
-    /// take it again at once, with a newer token.
+    /// Name of the process, unique among processes. The current holder may acquire the lease again
+    /// immediately, with a newer token.
     pub owner: String,
-    /// How long it lasts without renewal; at least a millisecond.
+    /// Duration without renewal; at least a millisecond.
     pub ttl: Duration,
-    /// The greatest token that the caller has seen, as from a checkpoint; the new one is greater.
+    /// The greatest token that the caller has seen, for example in a checkpoint; the new one is
+    /// greater.
     pub last_known: FenceToken,
 }
 
-/// Who holds the lease.
+/// The current holder of the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Name of the process.

@@ -1,4 +1,4 @@
-//! What a stored set of weights consists of, and how to tell that it is whole.
+//! The manifest of stored weights: their content, and digests to check it.
 
 use crate::lease::FenceToken;
 use ddpo_rollout::order::WeightsId;
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
 
-/// Bytes of every chunk but the last. Redis is fastest with values of 2 to 4 MiB, and answers
-/// others within milliseconds between two of them.
+/// Bytes of every chunk except the last. Redis is fastest with values of 2 to 4 MiB, and answers
+/// other clients within milliseconds between two of them.
 pub const CHUNK_BYTES: usize = 4 << 20;
 
 const FORMAT: u32 = 1;
 
-/// The type in which weights are stored and sent. The learner's own are always f32.
+/// The type in which weights are stored and sent. The learner's weights are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WireDtype {
-    /// 32-bit IEEE floating point: the learner's weights to the bit.
+    /// 32-bit IEEE floating point: bit-identical to the learner's weights.
     #[default]
     F32,
     /// bfloat16, rounded to nearest even.
@@ -27,7 +27,7 @@ pub enum WireDtype {
 }
 
 impl WireDtype {
-    /// Bytes of one value.
+    /// Returns the bytes of one value.
     #[must_use]
     pub fn size(self) -> usize {
         match self {
@@ -51,64 +51,64 @@ impl fmt::Display for WireDtype {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorShape {
-    /// The checkpoint's key.
+    /// The checkpoint key.
     pub name: String,
-    /// Sizes of its dimensions; none for a scalar.
+    /// Sizes of the dimensions; empty for a scalar.
     pub shape: Vec<usize>,
 }
 
 impl TensorShape {
-    /// Number of values, unless that overflows.
+    /// Returns the number of values; `None` on overflow.
     pub fn elements(&self) -> Option<usize> {
         self.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
     }
 }
 
-/// A stored set of weights: tensors in order, their values end to end, cut into chunks.
+/// A stored set of weights: tensors in order, their values concatenated and cut into chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of this form.
+    /// Version of this format.
     pub format: u32,
-    /// Which weights these are.
+    /// Id of the weights.
     pub id: WeightsId,
-    /// Identity of the weights: the digest of the learner's own f32 weights, whatever is sent.
+    /// Digest of the learner's f32 weights, independent of `dtype`.
     pub weights_digest: Digest,
     /// Type of the stored values, little endian.
     pub dtype: WireDtype,
     /// The tensors, in the order of their values.
     pub tensors: Vec<TensorShape>,
-    /// Bytes of every chunk but the last.
+    /// Bytes of every chunk except the last.
     pub chunk_bytes: usize,
     /// BLAKE3 digest of each chunk.
     pub chunks: Vec<Digest>,
-    /// BLAKE3 digest of the chunks' digests end to end: a tree of two levels, so that the bytes
-    /// are hashed only once.
+    /// BLAKE3 digest of the concatenated chunk digests: a tree of two levels, so that the bytes are
+    /// hashed only once.
     pub payload_digest: Digest,
     /// Bytes of all chunks.
     pub total_bytes: usize,
     /// Token of the learner that stored them.
     pub fence: FenceToken,
-    /// Name of this copy in the store. No two copies share chunks, even of the same weights.
+    /// Name of this copy in the store. No two copies share chunks, even with the same weights.
     pub upload: String,
-    /// When they were stored, in milliseconds of Unix time.
+    /// Time of storing, in milliseconds of Unix time.
     pub created_unix_ms: u64,
 }
 
-/// Why a manifest makes no sense.
+/// Errors of a manifest.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ManifestError {
-    /// It is not the JSON that is meant.
+    /// The text is not the expected JSON.
     #[error("the manifest cannot be read: {0}")]
     Unreadable(String),
-    /// A number in it disagrees with the others.
+    /// A number contradicts the rest of the manifest.
     #[error("the manifest's {what}: expected {expected}, found {found}")]
     Disagrees {
-        /// Which number.
+        /// Name of the number.
         what: &'static str,
-        /// What follows from the rest.
+        /// The value that follows from the rest.
         expected: String,
-        /// What it says.
+        /// The stated value.
         found: String,
     },
 }
@@ -119,7 +119,7 @@ impl Manifest {
     /// Reads and checks a stored manifest.
     ///
     /// # Errors
-    /// [`ManifestError`] names the first thing that is wrong.
+    /// [`ManifestError`] names the first mistake.
     pub fn from_json(text: &str) -> Result<Self, ManifestError> {
         let manifest: Self =
             serde_json::from_str(text).map_err(|e| ManifestError::Unreadable(e.to_string()))?;
@@ -127,21 +127,21 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The stored form.
+    /// Returns the manifest as JSON.
     ///
     /// # Errors
-    /// [`ManifestError::Unreadable`] if it cannot be written, which no value of this type causes.
+    /// [`ManifestError::Unreadable`] if serialisation fails, which no value of this type causes.
     pub fn to_json(&self) -> Result<String, ManifestError> {
         serde_json::to_string(self).map_err(|e| ManifestError::Unreadable(e.to_string()))
     }
 
-    /// Bytes of chunk `index`, 0 beyond the last.
+    /// Returns the bytes of chunk `index`, 0 beyond the last.
     pub fn chunk_size(&self, index: usize) -> usize {
         let start = self.chunk_bytes.saturating_mul(index);
         self.total_bytes.saturating_sub(start).min(self.chunk_bytes)
     }
 
-    /// The digest of chunks' digests.
+    /// Returns the digest of chunk digests.
     pub fn digest_of_chunks(chunks: &[Digest]) -> Digest {
         let mut hasher = blake3::Hasher::new();
         for chunk in chunks {

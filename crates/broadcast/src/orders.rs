@@ -1,24 +1,24 @@
-//! Work orders: issued by the learner under its lease, each taken by one sampler at a time, and
-//! taken over by another when the first falls silent. Delivery is at least once; an order gives
-//! the same trajectories whoever works on it, so that does no harm.
+//! Work orders. The learner issues them under its lease. One sampler at a time works on an order;
+//! if it falls silent, another takes over. Delivery is at least once, which is safe, because an
+//! order gives the same trajectories on every sampler.
 
 use crate::error::BroadcastError;
 use crate::lease::Lease;
 use ddpo_rollout::order::WorkOrder;
 use std::time::Duration;
 
-/// Tells one queue from the next.
+/// Identifies one queue of orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrdersNonce(pub(crate) String);
 
-/// An order in a worker's hands.
+/// An order delivered to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The order.
     pub order: WorkOrder,
-    /// Which delivery of this order it is, from 1.
+    /// The number of this delivery of the order, from 1.
     pub attempt: u32,
-    /// Name of the queue's entry.
+    /// Id of the queue's entry.
     pub delivery_id: String,
     /// The worker it was delivered to.
     pub worker: String,
@@ -31,23 +31,23 @@ impl Delivery {
     }
 }
 
-/// An order that is not yet acknowledged.
+/// An order that is not acknowledged yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingOrder {
     /// Name of the order.
     pub order_id: String,
-    /// Who works on it; nobody yet if `None`.
+    /// Its current delivery; `None` if nobody works on it.
     pub in_flight: Option<InFlight>,
 }
 
-/// Who works on an order.
+/// The current delivery of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InFlight {
     /// The worker.
     pub worker: String,
-    /// Which delivery of the order it is, from 1.
+    /// The number of this delivery of the order, from 1.
     pub attempt: u32,
-    /// How long ago the worker last gave a sign of life for it.
+    /// Time since the worker's last keep-alive for the order.
     pub silent_for: Duration,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn check_orders(
     Ok(())
 }
 
-/// The name under which an order waits that was handed back; no worker may have it.
+/// The consumer name of orders that were handed back; no worker may have it.
 pub(crate) const NOBODY: &str = "-";
 
 pub(crate) fn check_worker(worker: &str) -> Result<(), BroadcastError> {

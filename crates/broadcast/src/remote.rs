@@ -1,10 +1,10 @@
-//! The store in Redis 7 (6.2 at least), shared by the three services.
+//! The store in Redis 7 (at least 6.2), shared by the three services.
 //!
-//! A store has two connections: one for everything, and one to wait for orders on. Every step that
-//! requires the lease is one script that compares the fencing token first.
+//! A store has two connections: one for commands, and one for waiting on orders. Every step that
+//! requires the lease is one script that first compares the fencing token.
 //!
-//! Configure the server with `maxmemory-policy noeviction`: what is evicted counts as lost, and the
-//! learner has to publish it again. Persistence is not needed.
+//! Configure the server with `maxmemory-policy noeviction`: evicted data counts as lost, and the
+//! learner must publish it again. Persistence is not needed.
 
 mod config;
 mod keys;

@@ -1,18 +1,18 @@
-//! Which stored weights nobody needs any more.
+//! Selects the stored weights that can be deleted.
 
 use crate::lease::FenceToken;
 use crate::weights::WorkerReport;
 use ddpo_rollout::order::WeightsId;
 use std::time::Duration;
 
-/// A worker that has not reported for this long does not count.
+/// After this silence a worker's report is ignored.
 const WORKER_TTL: Duration = Duration::from_secs(30);
 
-/// When a silent worker's report is deleted.
+/// After this silence a worker's report is deleted.
 pub(crate) const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
-/// The most versions that are kept for slow workers. The current weights and those that an order
-/// names are kept beyond it.
+/// Largest number of versions kept for slow workers. Current weights and weights named by orders
+/// are kept in addition.
 const MOST_VERSIONS: u64 = 4;
 
 /// One stored set of weights.
@@ -22,8 +22,8 @@ pub(crate) struct Stored {
     pub fence: FenceToken,
 }
 
-/// The stored weights that can go: older than what every live worker draws with and older than the
-/// version before the current one, or newer than the current ones and left by a former learner.
+/// Returns the weights that can be deleted: those older than the version before the current one and
+/// than the versions of all live workers, and newer ones left by a previous learner.
 pub(crate) fn expendable(
     stored: &[Stored],
     current: Stored,
@@ -79,29 +79,29 @@ mod tests {
     }
 
     #[test]
-    fn without_workers_the_current_and_the_one_before_stay() {
+    fn keeps_current_and_previous_version_without_workers() {
         assert_eq!(gone(&stored(5..=9), &[], &[]), [5, 6, 7]);
     }
 
     #[test]
-    fn a_live_worker_keeps_its_version_and_a_silent_one_does_not() {
+    fn live_workers_keep_their_version_and_silent_ones_do_not() {
         assert_eq!(gone(&stored(5..=9), &[worker(7, 1)], &[]), [5, 6]);
         assert_eq!(gone(&stored(5..=9), &[worker(7, 31)], &[]), [5, 6, 7]);
         assert_eq!(gone(&stored(5..=9), &[worker(9, 1)], &[]), [5, 6, 7]);
     }
 
     #[test]
-    fn a_worker_that_lags_far_behind_keeps_four_versions_at_most() {
+    fn slow_workers_keep_at_most_four_versions() {
         assert_eq!(gone(&stored(1..=9), &[worker(1, 1)], &[]), [1, 2, 3, 4, 5]);
     }
 
     #[test]
-    fn what_an_order_names_stays() {
+    fn keeps_weights_named_by_an_order() {
         assert_eq!(gone(&stored(5..=9), &[], &[policy(5)]), [6, 7]);
     }
 
     #[test]
-    fn a_former_learner_s_newer_weights_go_and_one_s_own_stay() {
+    fn deletes_newer_weights_of_a_previous_learner_only() {
         let mut entries = stored(8..=9);
         entries.push(Stored { id: policy(11), fence: FenceToken(3) });
         entries.push(Stored { id: id(10, Track::Average), fence: FenceToken(7) });

@@ -1,5 +1,5 @@
-//! Where the weights to publish come from: the learner's f32 tensors, read one at a time, so that
-//! they may lie on a device and no second copy of all of them is made.
+//! The source of weights to publish: the learner's f32 tensors, read one at a time. They may be on
+//! a device, and are never all copied.
 
 use crate::manifest::{TensorShape, WireDtype};
 use bytes::Bytes;
@@ -8,46 +8,46 @@ use ddpo_rollout::trajectory::Digest;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Tensors in f32, in a fixed order. Read on a thread where blocking is allowed.
+/// f32 tensors in a fixed order. Read on a thread that may block.
 pub trait TensorSource: Send + Sync {
-    /// Names and shapes, in the order of the indices of [`TensorSource::values`].
+    /// Returns names and shapes; their order gives the indices of [`TensorSource::values`].
     fn tensors(&self) -> Vec<TensorShape>;
 
-    /// The values of tensor `index`, f32, little endian, row-major.
+    /// Returns the values of tensor `index`, f32, little endian, row-major.
     ///
     /// # Errors
-    /// [`SourceError::Unreadable`] when they cannot be had.
+    /// [`SourceError::Unreadable`] if they cannot be read.
     fn values(&self, index: usize) -> Result<Bytes, SourceError>;
 }
 
-/// Why tensors cannot be published.
+/// Errors of tensors to publish.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SourceError {
-    /// The values of a tensor cannot be had.
+    /// The values of a tensor cannot be read.
     #[error("tensor {name:?} cannot be read: {reason}")]
     Unreadable {
         /// The tensor.
         name: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// A tensor has more or fewer bytes than its shape asks for.
+    /// The number of bytes does not match the shape.
     #[error("tensor {name:?} of shape {shape:?}: expected {expected} bytes of f32, found {found}")]
     Size {
         /// The tensor.
         name: String,
         /// Its shape.
         shape: Vec<usize>,
-        /// What the shape asks for.
+        /// Bytes according to the shape.
         expected: usize,
-        /// What was given.
+        /// Bytes found.
         found: usize,
     },
-    /// A name appears twice.
-    #[error("tensor {0:?} is there twice")]
+    /// A name occurs twice.
+    #[error("tensor {0:?}: expected once, found twice")]
     Twice(String),
-    /// Reading was cut short.
-    #[error("reading the tensors was cut short: {0}")]
+    /// Reading was interrupted.
+    #[error("reading the tensors was interrupted: {0}")]
     Interrupted(String),
 }
 
@@ -61,7 +61,7 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A tensor of these values, copied.
+    /// Creates a tensor from a copy of these values.
     pub fn new(name: impl Into<String>, shape: &[usize], values: &[f32]) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let tensor = TensorShape { name: name.into(), shape: shape.to_vec() };
@@ -81,22 +81,22 @@ impl TensorSource for Vec<HostTensor> {
     }
 }
 
-/// Whether followers are to take the weights up.
+/// Whether weights become current.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exposure {
-    /// They become the current weights.
+    /// The weights become the current ones.
     #[default]
     Current,
-    /// They lie beside the current ones, for orders that name them: the moving average, say.
+    /// The weights are stored for orders that name them, such as the moving average.
     Aside,
 }
 
 /// Weights to publish.
 #[derive(Clone)]
 pub struct PublishRequest {
-    /// Which weights these are.
+    /// Id of the weights.
     pub id: WeightsId,
-    /// Identity of the weights: the digest of the learner's own f32 weights.
+    /// Digest of the learner's f32 weights.
     pub weights_digest: Digest,
     /// Their tensors.
     pub tensors: Arc<dyn TensorSource>,
@@ -104,12 +104,12 @@ pub struct PublishRequest {
     pub dtype: WireDtype,
     /// Whether they become current.
     pub exposure: Exposure,
-    /// Weights that pending orders name: these are not deleted.
+    /// Weights named by pending orders, which are not deleted.
     pub keep: Vec<WeightsId>,
 }
 
 impl PublishRequest {
-    /// What is not deleted after this: what the caller names, and the weights themselves.
+    /// Returns the weights that must not be deleted: those in `keep`, and the published ones.
     pub(crate) fn spared(&self) -> Vec<WeightsId> {
         self.keep.iter().copied().chain([self.id]).collect()
     }

@@ -6,18 +6,19 @@ use bytes::{Bytes, BytesMut};
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, StateDtype, decode};
 use std::time::Duration;
 
-/// What a worker last said about itself.
+/// The last report of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerReport {
     /// The worker.
     pub worker: String,
-    /// The version it draws with.
+    /// The version that it draws with.
     pub version: PolicyVersion,
-    /// How long ago it said so.
+    /// Time since the report.
     pub silent_for: Duration,
 }
 
-/// Fetched weights, checked against their manifest. Held as the chunks that came, not copied.
+/// Fetched weights, checked against their manifest. They stay in the received chunks, without a
+/// copy.
 #[derive(Clone, Debug)]
 pub struct Weights {
     manifest: Manifest,
@@ -26,7 +27,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Takes chunks that have each been checked with [`check_chunk`].
+    /// Builds weights from chunks that were checked with [`check_chunk`].
     pub(crate) fn from_checked(manifest: Manifest, chunks: Vec<Bytes>) -> Self {
         let mut start = 0;
         let mut starts = Vec::with_capacity(manifest.tensors.len() + 1);
@@ -38,13 +39,13 @@ impl Weights {
         Self { manifest, chunks, starts }
     }
 
-    /// What was fetched.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The values of tensor `index` in the manifest's order and dtype, little endian, row-major.
-    /// Shared with the chunk where the tensor lies in one, copied where it spans several.
+    /// Returns the values of tensor `index` in the manifest's order and dtype, little endian,
+    /// row-major. Shares the chunk's memory if the tensor lies in one chunk, otherwise copies.
     pub fn bytes(&self, index: usize) -> Option<Bytes> {
         let (&start, &end) = (self.starts.get(index)?, self.starts.get(index + 1)?);
         let chunk_bytes = self.manifest.chunk_bytes;
@@ -66,7 +67,7 @@ impl Weights {
         Some(joined.freeze())
     }
 
-    /// The values of tensor `index`, widened to f32.
+    /// Returns the values of tensor `index`, widened to f32.
     pub fn values(&self, index: usize) -> Option<Vec<f32>> {
         let dtype = match self.manifest.dtype {
             WireDtype::F32 => StateDtype::F32,
@@ -77,7 +78,7 @@ impl Weights {
     }
 }
 
-/// Compares one chunk with the manifest.
+/// Checks one chunk against the manifest.
 pub(crate) fn check_chunk(
     manifest: &Manifest,
     index: usize,

@@ -1,4 +1,4 @@
-//! The service that a stream leads to.
+//! The receiving service of a stream.
 
 use std::fmt;
 

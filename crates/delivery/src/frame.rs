@@ -6,7 +6,7 @@ use ddpo_proto::limits::Limits;
 use ddpo_proto::wire;
 use wire::trajectory_frame::Content;
 
-/// Payload of the chunks that we send: with its envelope, a chunk stays below 1 MiB.
+/// Payload of the chunks to send: with its envelope, a chunk stays below 1 MiB.
 pub(crate) const CHUNK_BYTES: usize = (1 << 20) - (1 << 10);
 
 /// Opens a slot.
@@ -14,7 +14,7 @@ pub(crate) fn header(slot: u32, header: wire::TrajectoryHeader) -> wire::Traject
     frame(slot, Content::Header(header))
 }
 
-/// A part of a state; [`seal`] adds its checksum.
+/// Carries a part of a state; [`seal`] adds its checksum.
 pub(crate) fn chunk(
     slot: u32,
     state: usize,
@@ -32,18 +32,18 @@ pub(crate) fn footer(slot: u32, log_probs: &[f32]) -> wire::TrajectoryFrame {
     frame(slot, Content::Footer(wire::TrajectoryFooter { log_probs: log_probs.to_vec() }))
 }
 
-/// Gives the score.
+/// Carries the score.
 pub(crate) fn score(slot: u32, score: wire::TrajectoryScore) -> wire::TrajectoryFrame {
     frame(slot, Content::Score(score))
 }
 
-/// Gives the trajectory up.
+/// Abandons the trajectory.
 pub(crate) fn abandoned(slot: u32, reason: &str, limits: &Limits) -> wire::TrajectoryFrame {
     let reason = shown(reason, limits.max_reason_bytes);
     frame(slot, Content::Abandoned(wire::TrajectoryAbandoned { reason }))
 }
 
-/// Puts the checksum into a chunk; apart, so that nobody computes it under a lock.
+/// Adds the checksum to a chunk; a separate step, so that it is not computed under a lock.
 pub(crate) fn seal(mut frame: wire::TrajectoryFrame) -> wire::TrajectoryFrame {
     if let Some(Content::Chunk(chunk)) = &mut frame.content {
         chunk.payload_crc32 = crc32fast::hash(&chunk.payload);
@@ -51,12 +51,12 @@ pub(crate) fn seal(mut frame: wire::TrajectoryFrame) -> wire::TrajectoryFrame {
     frame
 }
 
-/// A reason off the wire, cut to `limits`.
+/// Returns a received reason, cut to `limits`.
 pub(crate) fn reason(message: &wire::TrajectoryAbandoned, limits: &Limits) -> String {
     shown(&message.reason, limits.max_reason_bytes)
 }
 
-/// An id off the wire that may be malformed, for a receipt.
+/// Returns a received id, which may be malformed, for a receipt.
 pub(crate) fn shown_id(id: &str, limits: &Limits) -> String {
     shown(id, limits.max_text_bytes)
 }

@@ -1,4 +1,4 @@
-//! Whole trajectories, as they came off the wire.
+//! Complete received trajectories.
 
 use bytes::Bytes;
 use ddpo_proto::stream::TrajectoryIdentity;
@@ -7,7 +7,7 @@ use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Trajectory, TrajectoryError, TrajectoryHeader};
 use thiserror::Error;
 
-/// A whole trajectory off the wire. Counts and sizes are right, values are finite.
+/// A complete received trajectory. Counts and sizes are valid, values are finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncomingTrajectory {
     /// Identity of the trajectory.
@@ -20,37 +20,37 @@ pub struct IncomingTrajectory {
     pub log_probs: Vec<f32>,
     /// The score; present only on the way to the learner.
     pub score: Option<Score>,
-    /// The reward that the score was given for; present with the score.
+    /// The reward that gave the score; present with the score.
     pub reward: Option<RewardId>,
 }
 
 /// Errors from turning a received trajectory into a scored one.
 #[derive(Debug, Error, PartialEq)]
-pub enum NotScored {
+pub enum IntoScoredError {
     /// The score is missing.
     #[error("trajectory: expected a score, found none")]
     NoScore,
-    /// The parts do not fit each other.
+    /// The parts do not match.
     #[error(transparent)]
     Parts(#[from] TrajectoryError),
 }
 
 impl IncomingTrajectory {
-    /// Returns the domain's trajectory; the states are not copied.
+    /// Converts to the domain's trajectory without copying the states.
     ///
     /// # Errors
-    /// A value of a state that is not finite. Parts that do not fit each other are errors too, but the
-    /// assembler rejects them earlier.
+    /// A state value that is not finite. Parts that do not match are errors too, but the assembler
+    /// rejects them earlier.
     pub fn into_trajectory(self) -> Result<Trajectory, TrajectoryError> {
         Trajectory::new(self.header, self.states, self.log_probs)
     }
 
-    /// Returns the domain's trajectory with its score; the states are not copied.
+    /// Converts to the domain's trajectory with its score, without copying the states.
     ///
     /// # Errors
-    /// No score, or what [`Self::into_trajectory`] refuses.
-    pub fn into_scored(mut self) -> Result<ScoredTrajectory, NotScored> {
-        let score = self.score.take().ok_or(NotScored::NoScore)?;
+    /// A missing score, and errors of [`Self::into_trajectory`].
+    pub fn into_scored(mut self) -> Result<ScoredTrajectory, IntoScoredError> {
+        let score = self.score.take().ok_or(IntoScoredError::NoScore)?;
         Ok(ScoredTrajectory { trajectory: self.into_trajectory()?, score })
     }
 

@@ -1,5 +1,5 @@
-//! Delivers trajectories from service to service over `ddpo.v1`: at least once, with a receipt for
-//! each, and with credits that bound the receiver's memory.
+//! Delivers trajectories between services over `ddpo.v1`: at least once, with a receipt each, and
+//! with credits that bound the receiver's memory.
 //!
 //! ```text
 //!   device thread                                                    service
@@ -12,7 +12,7 @@
 //!
 //! - [`uplink`]: the sender. Keeps each trajectory until its receipt arrives.
 //! - [`intake`]: the receiver. Grants credits and answers with receipts.
-//! - [`assembler`]: turns frames into trajectories; a state machine without input or output.
+//! - [`assembler`]: turns frames into trajectories; a state machine without I/O.
 //! - [`reward`]: the client of a reward server that the user runs.
 //! - [`run`]: the client that asks the learner for the run's reward.
 //! - [`transport`]: HTTP/2 settings of servers and clients.

@@ -1,4 +1,4 @@
-//! The client of `DescribeRun`: asks the learner what the run's images are scored with.
+//! The client of `DescribeRun`: asks the learner for the run's reward.
 
 use crate::transport::{Bearer, causes};
 use crate::uplink::{NotAnUplink, UplinkSettings};
@@ -16,7 +16,7 @@ use tonic::{Request, Status};
 /// Errors from asking a learner for its run.
 #[derive(Debug, Error)]
 pub enum DescribeError {
-    /// The learner cannot be reached.
+    /// The learner is unreachable.
     #[error("learner {address}: {reason}")]
     Connect {
         /// Its address.
@@ -50,7 +50,7 @@ pub enum DescribeError {
     },
 }
 
-/// Asks one of several learners for the run; all but one of them are standbys, which refuse.
+/// Asks several learners for the run; all except the active one are standbys, which refuse.
 #[derive(Clone, Debug)]
 pub struct RunClient {
     learners: Vec<(String, Endpoint)>,
@@ -60,7 +60,7 @@ pub struct RunClient {
 }
 
 impl RunClient {
-    /// Makes a client with the addresses and credentials of an uplink to the learner.
+    /// Creates a client with the addresses and credentials of an uplink to the learner.
     ///
     /// # Errors
     /// [`NotAnUplink`].
@@ -72,10 +72,10 @@ impl RunClient {
         Ok(Self { learners, bearer, limit, limits })
     }
 
-    /// Returns the description by the first learner that gives one.
+    /// Returns the first description that a learner gives.
     ///
     /// # Errors
-    /// [`DescribeError`] of the last learner, if none gives one.
+    /// [`DescribeError`] of the last learner, if none gives a description.
     pub async fn describe(&self) -> Result<RunDescription, DescribeError> {
         let mut last = None;
         for (address, endpoint) in &self.learners {
@@ -88,7 +88,7 @@ impl RunClient {
                 }
             }
         }
-        // The settings of an uplink have an address.
+        // The settings of an uplink contain an address.
         let reason = "expected an address, found none".to_owned();
         Err(last.unwrap_or(DescribeError::Connect { address: String::new(), reason }))
     }

@@ -1,9 +1,9 @@
-//! HTTP/2 settings that measured best for states of about a megabyte: large windows, frames of
+//! HTTP/2 settings, tuned by measurement for states of about a megabyte: large windows, frames of
 //! 256 KiB, TCP_NODELAY.
 //!
 //! `ddpo_service::auth` uses the same settings for the services' ports and unary calls, with slower
-//! pings: the peer of an uplink holds credits and trajectories without receipts, so that its silence
-//! has to be found sooner, and also while there is no stream.
+//! pings. The peer of an uplink holds credits and trajectories without receipts, so its failure
+//! must be detected sooner, also without a stream.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Payload of one HTTP/2 frame: 256 KiB.
 const FRAME_BYTES: u32 = 256 << 10;
 
-/// When a silent connection counts as dead.
+/// Timeouts that detect a dead connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
     /// Silence after which a ping is sent.
@@ -72,19 +72,19 @@ pub fn endpoint(
     }
 }
 
-/// The token that requests present as `authorization: Bearer`, if there is one.
+/// The token that requests present as `authorization: Bearer`, if set.
 #[derive(Clone, Debug, Default)]
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
-    /// Presents `token`.
+    /// Creates a bearer of `token`.
     ///
     /// # Errors
-    /// A header cannot contain the token.
+    /// The token contains characters that are not allowed in a header.
     pub fn new(token: Option<&str>) -> Result<Self, InvalidMetadataValue> {
         let Some(token) = token else { return Ok(Self(None)) };
         let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
-        // HTTP/2 then neither indexes the value nor shows it in its own logs.
+        // HTTP/2 then neither indexes nor logs the value.
         value.set_sensitive(true);
         Ok(Self(Some(value)))
     }
@@ -104,7 +104,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Iterates over an error and its causes; tonic's own message is "transport error" only.
+/// Iterates over an error and its causes; tonic's message is only "transport error".
 pub fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

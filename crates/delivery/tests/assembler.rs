@@ -1,4 +1,4 @@
-//! The assembler: what it makes of right, wrong and random frames.
+//! Tests of the assembler with valid, malformed and random frames.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
@@ -19,7 +19,7 @@ fn assembler(destination: Destination) -> FrameAssembler {
     assembler
 }
 
-/// What the first trajectory is rejected for after `spoil`.
+/// Returns the error of the first trajectory after `spoil`.
 fn rejection(destination: Destination, spoil: impl Fn(&mut Vec<TrajectoryFrame>)) -> Malformed {
     let score = task_score(1.0);
     let scored = (destination == Destination::Learner).then_some(&score);
@@ -31,7 +31,7 @@ fn rejection(destination: Destination, spoil: impl Fn(&mut Vec<TrajectoryFrame>)
         _ => None,
     });
     let error = errors.next().expect("a rejection");
-    assert!(errors.next().is_none(), "what follows is ignored");
+    assert!(errors.next().is_none(), "further frames are ignored");
     error
 }
 
@@ -43,7 +43,7 @@ fn chunk_of(frame: &mut TrajectoryFrame) -> &mut wire::StateChunk {
 }
 
 #[test]
-fn every_malformed_frame_has_its_name() {
+fn rejects_each_malformed_frame_with_its_error() {
     use Destination::{Learner, Rewarder};
     // Frame 0 is the header, 1 and 2 the halves of state 0, 7 the footer, 8 the score.
     let out_of_order = |state, offset| Malformed::ChunkOutOfOrder {
@@ -75,7 +75,7 @@ fn every_malformed_frame_has_its_name() {
 }
 
 #[test]
-fn frames_for_the_wrong_slot_end_the_stream() {
+fn frames_for_a_wrong_slot_end_the_stream() {
     let score = task_score(1.0);
     let whole = frames(0, &small(0), None, 1000);
     let first = |frames: Vec<TrajectoryFrame>| {
@@ -93,7 +93,7 @@ fn frames_for_the_wrong_slot_end_the_stream() {
 }
 
 #[test]
-fn refused_slots_are_bounded() {
+fn rejected_slots_are_bounded() {
     let limits = Limits { max_slots: 2, ..Limits::default() };
     let mut assembler = FrameAssembler::new(Destination::Rewarder, limits);
     assembler.grant(3);
@@ -105,7 +105,7 @@ fn refused_slots_are_bounded() {
 }
 
 #[test]
-fn a_large_state_in_one_chunk_is_not_copied() {
+fn large_state_in_one_chunk_is_not_copied() {
     let whole = trajectory(&opening(0, 1, [3, 256, 256]));
     let mut assembler = assembler(Destination::Rewarder);
     let mut arrived = None;
@@ -120,7 +120,7 @@ fn a_large_state_in_one_chunk_is_not_copied() {
     }
 }
 
-/// Frames of several slots, each slot's in order.
+/// Interleaves the frames of several slots, each slot's in order.
 fn interleave(mut queues: Vec<Vec<TrajectoryFrame>>, picks: &[usize]) -> Vec<TrajectoryFrame> {
     queues.iter_mut().for_each(|queue| queue.reverse());
     let mut mixed = Vec::new();
@@ -135,7 +135,7 @@ fn interleave(mut queues: Vec<Vec<TrajectoryFrame>>, picks: &[usize]) -> Vec<Tra
     mixed
 }
 
-/// Any frame: of a valid trajectory, or spoiled.
+/// Generates frames of valid and of spoiled trajectories.
 fn any_frame() -> impl Strategy<Value = TrajectoryFrame> {
     let score = task_score(1.0);
     let pool = frames(0, &small(0), Some(&score), 100);
@@ -161,7 +161,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn valid_trajectories_complete_however_they_are_cut_and_mixed(
+    fn valid_trajectories_complete_in_any_chunking_and_order(
         piece in 1_usize..250,
         steps in 1_usize..4,
         picks in prop::collection::vec(0_usize..8, 1..20),
@@ -203,7 +203,7 @@ proptest! {
         let bound = 4 * 3 * small(0).states[0].len();
         for frame in sent {
             match assembler.push(frame) {
-                // A stream error ends the stream; going on all the same must do no harm.
+                // A stream error ends the stream; pushing further frames must be harmless.
                 Err(_) | Ok(None) => {}
                 Ok(Some(AssemblerEvent::Complete { ticket, .. })) => {
                     prop_assert!(assembler.release(ticket));

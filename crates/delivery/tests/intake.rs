@@ -1,4 +1,4 @@
-//! An intake against a client that sends frames by hand.
+//! Tests of an intake with a client that sends frames manually.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
@@ -55,7 +55,7 @@ impl Client {
         }
     }
 
-    /// The status that ends the stream.
+    /// Returns the status that ends the stream.
     async fn end(&mut self) -> Status {
         loop {
             if let Err(status) = self.reply().await {
@@ -70,14 +70,14 @@ fn settings(credits_per_stream: u32) -> IntakeSettings {
 }
 
 #[tokio::test]
-async fn a_corrupt_chunk_rejects_only_its_trajectory() {
+async fn corrupt_chunk_rejects_only_its_trajectory() {
     let mut server = TestServer::start(Destination::Rewarder, settings(2));
     let mut client = Client::open(&server).await.unwrap();
     assert_eq!(client.reply().await.unwrap(), Reply::Credit(2));
     let mut frames = frames(0, &small(0), None, 100);
     let Some(Content::Chunk(chunk)) = &mut frames[2].content else { panic!("no chunk") };
     chunk.payload_crc32 ^= 1;
-    // The frames after the corrupt one are on their way already; they are ignored.
+    // The frames after the corrupt one were already sent; they are ignored.
     client.send(frames).await;
     let (verdict, reason) = client.receipt(0).await;
     assert_eq!(verdict, Verdict::Invalid);
@@ -89,7 +89,7 @@ async fn a_corrupt_chunk_rejects_only_its_trajectory() {
 }
 
 #[tokio::test]
-async fn an_unreadable_header_is_answered_by_slot() {
+async fn malformed_header_is_answered_by_slot() {
     let server = TestServer::start(Destination::Rewarder, settings(1));
     let mut client = Client::open(&server).await.unwrap();
     client.reply().await.unwrap();
@@ -102,7 +102,7 @@ async fn an_unreadable_header_is_answered_by_slot() {
 }
 
 #[tokio::test]
-async fn receipts_go_out_in_any_order() {
+async fn receipts_are_sent_in_any_order() {
     let mut server = TestServer::start(Destination::Rewarder, settings(2));
     let mut client = Client::open(&server).await.unwrap();
     client.reply().await.unwrap();
@@ -116,7 +116,7 @@ async fn receipts_go_out_in_any_order() {
 }
 
 #[tokio::test]
-async fn a_header_without_credit_ends_the_stream() {
+async fn header_without_credit_ends_the_stream() {
     let mut server = TestServer::start(Destination::Rewarder, settings(1));
     let mut client = Client::open(&server).await.unwrap();
     client.send([frames(0, &small(0), None, 9).remove(0)]).await;
@@ -157,7 +157,7 @@ async fn refuses_streams_above_the_limit_until_one_ends() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_is_closed_but_not_while_a_receipt_is_owed() {
+async fn closes_a_silent_stream_unless_it_awaits_a_receipt() {
     let idle_timeout = Duration::from_millis(100);
     let mut server =
         TestServer::start(Destination::Rewarder, IntakeSettings { idle_timeout, ..settings(1) });
@@ -172,7 +172,7 @@ async fn a_silent_stream_is_closed_but_not_while_a_receipt_is_owed() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_stream_still_gets_its_receipts() {
+async fn client_gets_its_receipts_after_ending_its_stream() {
     let mut server = TestServer::start(Destination::Rewarder, settings(1));
     let Client { outgoing, mut replies } = Client::open(&server).await.unwrap();
     for frame in frames(0, &small(0), None, 1000) {
@@ -203,7 +203,7 @@ async fn trajectories_held_by_the_service_count_after_their_stream_ended() {
             break client;
         }
     };
-    // One of the two is with the service; the other is free again.
+    // One of the two is held by the service; the other is free again.
     assert_eq!(client.reply().await.unwrap(), Reply::Credit(1));
     answer.answer(Verdict::Accepted, "");
     assert_eq!(client.reply().await.unwrap(), Reply::Credit(1));

@@ -20,7 +20,7 @@ use tonic::{Request, Status};
 
 fn named(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    // Certificates of one name are taken for self-signed by other TLS stacks.
+    // Other TLS stacks take certificates with equal names for self-signed ones.
     params.distinguished_name.push(DnType::CommonName, name);
     params
 }

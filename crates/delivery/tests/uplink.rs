@@ -1,4 +1,4 @@
-//! An uplink and an intake over a real loopback socket.
+//! Tests of an uplink and an intake over a loopback socket.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
@@ -27,10 +27,10 @@ fn parts(sample: u32) -> (Opening, Vec<bytes::Bytes>, Vec<f32>) {
 }
 
 #[tokio::test]
-async fn a_trajectory_arrives_as_it_was_sent_from_a_plain_thread() {
+async fn trajectory_from_a_plain_thread_arrives_unchanged() {
     let mut server = TestServer::start(Destination::Learner, IntakeSettings::default());
     let uplink = start(Destination::Learner, &[&server]);
-    // Each state takes three chunks.
+    // Each state needs three chunks.
     let sent = trajectory(&opening(5, 2, [3, 512, 400]));
     let (thread_uplink, whole) = (uplink.clone(), sent.clone());
     let device =
@@ -50,7 +50,7 @@ async fn a_trajectory_arrives_as_it_was_sent_from_a_plain_thread() {
 }
 
 #[tokio::test]
-async fn states_arrive_while_the_trajectory_grows() {
+async fn states_arrive_before_the_trajectory_is_finished() {
     let mut server = TestServer::start(Destination::Rewarder, IntakeSettings::default());
     let uplink = start(Destination::Rewarder, &[&server]);
     let (opening, states, log_probs) = parts(0);
@@ -72,7 +72,7 @@ async fn opens_no_more_trajectories_than_credits_allow() {
     let mut server = TestServer::start(Destination::Rewarder, settings);
     let uplink = start(Destination::Rewarder, &[&server]);
     let pending: Vec<_> = (0..12).map(|i| uplink.send(small(i), None).unwrap()).collect();
-    // The receipts go out against the order of arrival.
+    // Receipts are sent in reverse order of arrival.
     for _ in 0..6 {
         let (first, second) = (server.complete().await, server.complete().await);
         assert_eq!(server.intake.counters().opened.load(Relaxed) % 2, 0);
@@ -119,7 +119,7 @@ async fn trajectories_without_a_receipt_go_to_the_next_address_when_a_server_die
 }
 
 #[tokio::test]
-async fn a_server_that_restarts_is_found_again() {
+async fn reconnects_to_a_restarted_server() {
     let mut server = TestServer::start(Destination::Rewarder, IntakeSettings::default());
     let address = server.address;
     let uplink = start(Destination::Rewarder, &[&server]);
@@ -137,7 +137,7 @@ async fn a_server_that_restarts_is_found_again() {
 }
 
 #[tokio::test]
-async fn trajectories_are_sent_again_after_retry_later_and_after_a_dropped_receipt() {
+async fn resends_after_retry_later_and_after_a_dropped_receipt() {
     let mut server = TestServer::start(Destination::Rewarder, IntakeSettings::default());
     let uplink = start(Destination::Rewarder, &[&server]);
     let pending = uplink.send(small(0), None).unwrap();
@@ -151,7 +151,7 @@ async fn trajectories_are_sent_again_after_retry_later_and_after_a_dropped_recei
 }
 
 #[tokio::test]
-async fn a_receipt_that_is_overdue_tears_the_stream_down() {
+async fn overdue_receipt_closes_the_stream() {
     let mut server = TestServer::start(Destination::Rewarder, IntakeSettings::default());
     let mut settings = uplink_settings(Destination::Rewarder, vec![server.uri()]);
     settings.receipt_timeout = Duration::from_millis(200);
@@ -162,12 +162,12 @@ async fn a_receipt_that_is_overdue_tears_the_stream_down() {
     answer.answer(Verdict::Accepted, "");
     assert_eq!(receipt(pending).await.verdict, Verdict::Accepted);
     assert!(uplink.counters().reconnects.load(Relaxed) >= 1);
-    // Unanswered up to here: the stream ended because of the time, not of a verdict.
+    // Unanswered so far: the stream ended by the timeout, not by a verdict.
     drop(withheld);
 }
 
 #[tokio::test]
-async fn abandoning_a_trajectory_frees_its_credit() {
+async fn abandoned_trajectory_frees_its_credit() {
     let settings = IntakeSettings { credits_per_stream: 1, ..IntakeSettings::default() };
     let mut server = TestServer::start(Destination::Rewarder, settings);
     let uplink = start(Destination::Rewarder, &[&server]);
@@ -187,7 +187,7 @@ async fn abandoning_a_trajectory_frees_its_credit() {
 }
 
 #[tokio::test]
-async fn an_early_refusal_ends_a_growing_trajectory() {
+async fn early_rejection_ends_a_growing_trajectory() {
     let address = ([127, 0, 0, 1], 0).into();
     let settings = IntakeSettings { credits_per_stream: 1, ..IntakeSettings::default() };
     let stale = Some("run/0/0".to_owned());
@@ -209,7 +209,7 @@ async fn an_early_refusal_ends_a_growing_trajectory() {
 }
 
 #[tokio::test]
-async fn a_draining_server_answers_complete_trajectories_and_refuses_the_rest() {
+async fn draining_server_answers_complete_trajectories_and_rejects_others() {
     let mut first = TestServer::start(Destination::Rewarder, IntakeSettings::default());
     let mut second = TestServer::start(Destination::Rewarder, IntakeSettings::default());
     let uplink = start(Destination::Rewarder, &[&first, &second]);
@@ -229,7 +229,7 @@ async fn a_draining_server_answers_complete_trajectories_and_refuses_the_rest() 
 }
 
 #[tokio::test]
-async fn closing_returns_the_number_of_trajectories_without_a_receipt() {
+async fn close_returns_the_number_of_trajectories_without_a_receipt() {
     let mut server = TestServer::start(Destination::Rewarder, IntakeSettings::default());
     let uplink = start(Destination::Rewarder, &[&server]);
     let pending = uplink.send(small(0), None).unwrap();
@@ -240,7 +240,7 @@ async fn closing_returns_the_number_of_trajectories_without_a_receipt() {
 }
 
 #[tokio::test]
-async fn refuses_trajectories_that_no_receiver_would_accept() {
+async fn rejects_trajectories_that_receivers_would_reject() {
     let server = TestServer::start(Destination::Learner, IntakeSettings::default());
     let uplink = start(Destination::Learner, &[&server]);
     let (opening, states, log_probs) = parts(0);
@@ -308,7 +308,7 @@ async fn every_trajectory_gets_its_receipt_through_kills_and_refusals() {
 }
 
 #[tokio::test]
-async fn an_idle_stream_closed_by_the_receiver_does_not_count_as_a_failure() {
+async fn idle_stream_closed_by_the_receiver_is_not_a_failure() {
     let idle_timeout = Duration::from_millis(50);
     let settings = IntakeSettings { idle_timeout, ..IntakeSettings::default() };
     let mut server = TestServer::start(Destination::Rewarder, settings);
@@ -325,7 +325,7 @@ async fn an_idle_stream_closed_by_the_receiver_does_not_count_as_a_failure() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_down_becomes_idle_when_nothing_is_left_to_send() {
+async fn failed_link_becomes_idle_when_nothing_is_left_to_send() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

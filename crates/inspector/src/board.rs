@@ -1,4 +1,4 @@
-//! The trajectories of a process, and changes of them.
+//! The trajectories of a process, and notifications of their changes.
 
 use crate::clock::now_unix_ms;
 use crate::record::{Record, Stage};
@@ -14,9 +14,9 @@ use tokio::sync::broadcast;
 pub struct BoardLimits {
     /// Finished trajectories that stay listed.
     pub finished: usize,
-    /// Finished trajectories that keep their latest state, for a picture.
+    /// Finished trajectories that keep their latest state for an image.
     pub pictures: usize,
-    /// Changes that wait for a watcher; a watcher with more is disconnected.
+    /// Changes queued for a watcher; a watcher that falls further behind is disconnected.
     pub news: usize,
 }
 
@@ -26,7 +26,7 @@ impl Default for BoardLimits {
     }
 }
 
-/// The board. Clones share it.
+/// The live trajectories of a process. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Board {
     limits: BoardLimits,
@@ -48,7 +48,7 @@ impl Board {
         Self { limits, shelves: Arc::default(), news }
     }
 
-    /// Adds a trajectory, or starts it again.
+    /// Adds a trajectory, or restarts it.
     pub fn open(&self, record: Record) {
         let news = {
             let mut shelves = self.lock();
@@ -84,12 +84,12 @@ impl Board {
         });
     }
 
-    /// Records that the learner has accepted it.
+    /// Records that the learner has accepted the trajectory.
     pub fn accepted(&self, trajectory_id: &str) {
         self.change(trajectory_id, |record| record.stage = Stage::Accepted);
     }
 
-    /// Records that an update has used it.
+    /// Records that an update has used the trajectory.
     pub fn trained(&self, trajectory_id: &str) {
         self.change(trajectory_id, |record| record.stage = Stage::Trained);
     }
@@ -112,7 +112,7 @@ impl Board {
         ids.iter().for_each(|id| self.trained(id));
     }
 
-    /// Records that it was rejected or abandoned.
+    /// Records that the trajectory was rejected or abandoned.
     pub fn rejected(&self, trajectory_id: &str, reason: &str) {
         self.change(trajectory_id, |record| {
             record.stage = Stage::Rejected;
@@ -171,7 +171,7 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelves> {
-        // A panic while the lock was held may have left one record half changed, which is only displayed.
+        // A panic under the lock may leave one record half changed, which is only displayed.
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_its_limits() {
+    fn board_keeps_its_limits() {
         let board = Board::new(BoardLimits { finished: 3, pictures: 1, news: 4 });
         for sample in 0..10 {
             board.open(record(sample));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trajectory_that_is_sent_again_is_unfinished_again() {
+    fn resent_trajectory_is_unfinished_again() {
         let board = Board::new(BoardLimits::default());
         board.open(record(1));
         board.rejected("t1", "cut off");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watcher_gets_each_change_or_an_error_when_it_lags() {
+    async fn watcher_gets_every_change_or_a_lag_error() {
         let board = Board::new(BoardLimits { news: 2, ..BoardLimits::default() });
         let mut watcher = board.watch();
         board.open(record(1));

@@ -1,7 +1,7 @@
-//! The live trajectories of a process: a board of records, with small pictures.
+//! Live trajectories of a process: a board of records with small images.
 //!
-//! The stages of a service update a [`board::Board`]. An update costs a lock and the copy of a short
-//! record; pictures are rendered on request only, and a watcher that does not keep up is disconnected.
+//! The stages of a service update a [`board::Board`]. An update costs a lock and a copy of a short
+//! record. Images are rendered on request only, and a slow watcher is disconnected.
 
 pub mod board;
 mod clock;

@@ -7,25 +7,25 @@ use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::{StateDtype, StateShape, TrajectoryHeader};
 use std::sync::Arc;
 
-/// The stage of a trajectory, seen from this service.
+/// The stage of a trajectory, as this service sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// States are still to come.
+    /// States are missing.
     Growing,
     /// All states have arrived.
     Complete,
-    /// It has a score.
+    /// The trajectory has a score.
     Scored,
-    /// The learner has accepted it.
+    /// The learner has accepted the trajectory.
     Accepted,
-    /// An update has used it.
+    /// An update has used the trajectory.
     Trained,
-    /// It was rejected or abandoned.
+    /// The trajectory was rejected or abandoned.
     Rejected,
 }
 
 impl Stage {
-    /// Returns whether this service has finished with it.
+    /// Returns whether the trajectory needs no more work in this service.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Accepted | Self::Trained | Self::Rejected)
@@ -35,39 +35,39 @@ impl Stage {
 /// One trajectory. Cloning shares the state's bytes.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Its id.
+    /// Id of the trajectory.
     pub trajectory_id: Arc<str>,
-    /// The run.
+    /// Id of the run.
     pub run_id: Arc<str>,
     /// The worker that draws it.
     pub worker_id: Arc<str>,
-    /// Purpose of its noise.
+    /// Purpose of the noise.
     pub purpose: Purpose,
     /// Epoch, from 0.
     pub epoch: u32,
     /// Index within the epoch.
     pub sample: u32,
-    /// Version of its weights.
+    /// Version of the weights.
     pub policy_version: u64,
-    /// Its timesteps.
+    /// Timesteps.
     pub timesteps: Arc<[i64]>,
-    /// Type of its states.
+    /// Type of the states.
     pub dtype: StateDtype,
-    /// Shape of its states.
+    /// Shape of the states.
     pub shape: StateShape,
-    /// Its stage.
+    /// Current stage.
     pub stage: Stage,
-    /// States seen so far, less one; 0 until the second.
+    /// Number of received states minus one; 0 before the second.
     pub steps_done: usize,
-    /// The latest state, while pictures are kept.
+    /// The latest state, while it is kept for an image.
     pub state: Option<Bytes>,
     /// Log-probabilities, once complete.
     pub log_probs: Vec<f32>,
-    /// Its score, once scored.
+    /// The score, once scored.
     pub score: Option<Score>,
-    /// Reason of the rejection.
+    /// Reason for the rejection.
     pub reason: String,
-    /// Last change, in milliseconds since 1970.
+    /// Time of the last change, in milliseconds since 1970.
     pub updated_unix_ms: u64,
 }
 

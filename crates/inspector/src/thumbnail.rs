@@ -1,4 +1,4 @@
-//! A state as a small PNG.
+//! Renders a state as a small PNG.
 
 use crate::record::Record;
 use ddpo_picture::{PictureError, encode_png};
@@ -15,16 +15,16 @@ pub enum ThumbnailError {
     /// The state is not an image.
     #[error("{0}")]
     Image(#[from] ImageError),
-    /// The picture cannot be encoded.
+    /// The image cannot be encoded.
     #[error("{0}")]
     Picture(#[from] PictureError),
 }
 
-/// Renders the latest state of a trajectory as a PNG whose sides are at most `side` pixels; values outside
-/// [-1, 1], as noise has them, are clamped.
+/// Renders the latest state of a trajectory as a PNG with sides of at most `side` pixels. Clamps
+/// values outside [-1, 1], which noise contains.
 ///
 /// # Errors
-/// [`ThumbnailError::Gone`] if no state is kept, the others if it is not an image.
+/// [`ThumbnailError::Gone`] if no state is kept, otherwise errors of the image.
 pub fn png(record: &Record, side: usize) -> Result<Vec<u8>, ThumbnailError> {
     let gone = || ThumbnailError::Gone(record.trajectory_id.to_string());
     let state = record.state.as_ref().ok_or_else(gone)?;
@@ -34,7 +34,7 @@ pub fn png(record: &Record, side: usize) -> Result<Vec<u8>, ThumbnailError> {
     Ok(encode_png(&smaller(&image, side.max(1))?)?)
 }
 
-/// Averages squares of pixels, the smallest that bring both sides to at most `side`.
+/// Averages squares of pixels, using the smallest square that makes both sides at most `side`.
 fn smaller(image: &RgbImage, side: usize) -> Result<RgbImage, ImageError> {
     let square = image.width().max(image.height()).div_ceil(side).max(1);
     if square == 1 {

@@ -1,4 +1,4 @@
-//! Counters under their names in a status, from which `export` makes metrics.
+//! Counters by their names in a status; `export` converts them to metrics.
 
 use ddpo_delivery::intake::IntakeCounters;
 use ddpo_delivery::uplink::UplinkCounters;

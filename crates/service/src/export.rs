@@ -1,5 +1,5 @@
-//! Copies the status of a service to its metrics once a second: the Inspector and Prometheus show the
-//! same counters.
+//! Copies the status of a service to its metrics once a second, so that the Inspector and
+//! Prometheus show the same counters.
 
 use crate::health::Health;
 use crate::inspector::{Status, StatusSource};
@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Time between two updates.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Updates the metrics for ever.
+/// Updates the metrics forever.
 pub async fn export(metrics: Metrics, health: Health, board: Board, source: Arc<dyn StatusSource>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

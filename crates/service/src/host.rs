@@ -1,4 +1,4 @@
-//! What every service sets up before its work and takes down after it.
+//! The common frame of a service: starts it before its work and closes it afterwards.
 
 use crate::auth::{
     AuthError, ClientAuth, ClientAuthSettings, ServerAuth, ServerAuthSettings,
@@ -20,18 +20,18 @@ use tonic::transport::server::TcpIncoming;
 /// Longest time for the last export of spans and metrics.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// Everything that a running service has.
+/// The parts of a running service.
 #[derive(Debug)]
 pub struct Host {
     /// The table `[service]`.
     pub settings: ServiceSettings,
-    /// Name and start of this process.
+    /// Identity of this process.
     pub worker: Worker,
     /// Its metrics.
     pub metrics: Metrics,
     /// Its health.
     pub health: Health,
-    /// The request to stop.
+    /// The shutdown request.
     pub shutdown: Shutdown,
     /// Authentication of callers.
     pub server_auth: ServerAuth,
@@ -51,10 +51,10 @@ pub enum HostError {
     /// Telemetry cannot start.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// A token or a certificate cannot be used.
+    /// A token or a certificate is not valid.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The address of the metrics cannot be listened on.
+    /// The port of the metrics cannot be opened.
     #[error(transparent)]
     Status(#[from] StatusError),
     /// The system reports an error.
@@ -63,11 +63,11 @@ pub enum HostError {
 }
 
 impl Host {
-    /// Starts logs, metrics, health and the handling of signals; opens no port yet. Called inside
-    /// the tokio runtime.
+    /// Starts logs, metrics, health and signal handling, without opening a port. Call it inside the
+    /// tokio runtime.
     ///
     /// # Errors
-    /// [`HostError`] names what is wrong.
+    /// [`HostError`] names the invalid setting or the failed part.
     pub fn start(
         service: &'static str,
         version: &'static str,
@@ -76,8 +76,8 @@ impl Host {
     ) -> Result<Self, HostError> {
         install_crypto_provider();
         let worker = Worker::new(settings.worker_id.as_deref())?;
-        let about = TelemetrySettings::new(service, version, &settings, &worker);
-        let telemetry = Telemetry::start(&about)?;
+        let telemetry = TelemetrySettings::new(service, version, &settings, &worker);
+        let telemetry = Telemetry::start(&telemetry)?;
         let metrics = telemetry.metrics.clone();
         let server_auth = ServerAuthSettings::from(&settings).open()?.counted(&metrics);
         let client_auth = ClientAuthSettings::from(&settings).open()?;
@@ -96,11 +96,11 @@ impl Host {
         })
     }
 
-    /// Opens the gRPC port, for the caller to serve, and opens and serves the port of metrics and
+    /// Opens the gRPC port for the caller to serve. Opens and serves the port of metrics and
     /// probes. Logs both addresses.
     ///
     /// # Errors
-    /// An address cannot be listened on.
+    /// A port cannot be opened.
     pub async fn open(&self) -> Result<TcpIncoming, HostError> {
         let incoming = self.server_auth.bind().await?;
         let address = incoming.local_addr()?;

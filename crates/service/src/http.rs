@@ -1,4 +1,4 @@
-//! HTTP/1 for a bounded number of connections, one request each.
+//! HTTP/1 with a bounded number of connections, one request each.
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 /// Largest head of a request (bytes).
 const HEAD: usize = 16 << 10;
-/// Pause after an error of accept, which means that the process has no more file descriptors.
+/// Pause after an error of accept, which means that the process has no free file descriptor.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Waits for a free slot, and returns the next connection with it.
@@ -32,8 +32,8 @@ pub async fn accept(
     }
 }
 
-/// Answers one request, whose head has to arrive within `head_deadline`. Errors of the client are
-/// ignored.
+/// Answers one request, whose head must arrive within `head_deadline`. Ignores errors of the
+/// client.
 pub async fn one_request(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     head_deadline: Duration,

@@ -1,4 +1,4 @@
-//! The identity of a process: its name and its start.
+//! The identity of a process: its name and its start time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
@@ -11,11 +11,11 @@ const LONGEST: usize = 128;
 pub struct Worker {
     /// Name: the setting, or host name and process id.
     pub id: String,
-    /// Start in milliseconds since 1970: a restart with the same name has a later one.
+    /// Start in milliseconds since 1970; it distinguishes restarts with the same name.
     pub incarnation: u64,
 }
 
-/// The worker id cannot be part of a key.
+/// The worker id contains characters that are not allowed in a key.
 #[derive(Debug, Error)]
 #[error(
     "worker_id = {found:?}: expected 1 to {LONGEST} letters, digits, dots, hyphens and underscores"
@@ -28,7 +28,7 @@ impl Worker {
     /// Creates the identity of this process.
     ///
     /// # Errors
-    /// The id cannot be part of a key.
+    /// The id contains characters that are not allowed in a key.
     pub fn new(id: Option<&str>) -> Result<Self, WorkerIdError> {
         let id = id.map_or_else(default_id, str::to_owned);
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

@@ -1,4 +1,4 @@
-//! From the command line of a service to its running [`Host`].
+//! Starts a service from its command line, up to the running [`Host`].
 
 use crate::device::{DeviceFailure, quiet_faults};
 use crate::host::{Host, HostError};
@@ -13,20 +13,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The description of a service.
+/// The name, version, ports and conditions of a service's program.
 #[derive(Clone, Copy, Debug)]
-pub struct About {
+pub struct Program {
     /// Name of the binary.
     pub name: &'static str,
     /// Version of the binary.
     pub version: &'static str,
-    /// Name of its settings table.
+    /// Name of the service's settings table.
     pub table: &'static str,
     /// Default port of its gRPC services, on loopback.
     pub port: u16,
     /// Default port of its metrics and probes, on loopback.
     pub metrics_port: u16,
-    /// Names of its health conditions.
+    /// Names of the health conditions.
     pub conditions: &'static [&'static str],
 }
 
@@ -43,17 +43,17 @@ pub struct LaunchFlags {
     service: Flags<ServiceSettings>,
 }
 
-/// A service whose settings are resolved.
+/// A service with resolved settings.
 #[derive(Debug)]
 pub struct Launch {
-    about: About,
+    program: Program,
     service: ServiceSettings,
     /// All settings.
     pub layers: Layers,
 }
 
-/// The `main` of a service: tunes the allocator, runs `start`, and prints an error in one line. The exit
-/// status is that of the [`DeviceFailure`] behind the error, otherwise 1.
+/// The `main` of a service: tunes the allocator, runs `start`, and prints an error in one line. The
+/// exit status is that of a [`DeviceFailure`] among the causes, otherwise 1.
 #[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
 pub fn main<E: AsRef<dyn Error>>(start: impl FnOnce() -> Result<(), E>) -> ExitCode {
     keep_freed_memory();
@@ -68,7 +68,8 @@ pub fn main<E: AsRef<dyn Error>>(start: impl FnOnce() -> Result<(), E>) -> ExitC
     }
 }
 
-/// Returns the error and its causes. Many messages quote their cause already; it is not repeated.
+/// Returns the error and its causes in one line, without repeating a cause that a message already
+/// quotes.
 #[must_use]
 pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
@@ -83,33 +84,33 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
 
 impl LaunchFlags {
     /// Adds the table `[service]` and the service's table `T` to `layers`, and applies file, environment
-    /// and flags; `own` are the flags of `T`. Returns `None` after a dry run.
+    /// and flags; `service_flags` are the flags of `T`. Returns `None` after a dry run.
     ///
     /// # Errors
     /// [`SettingsError`] names the source, the key and the value.
     pub fn resolve<T: SettingsTable>(
         &self,
-        about: &About,
+        program: &Program,
         layers: Layers,
-        own: impl Iterator<Item = (String, String)>,
+        service_flags: impl Iterator<Item = (String, String)>,
     ) -> Result<Option<Launch>, SettingsError> {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let defaults = ServiceSettings {
-            listen: loopback(about.port),
-            metrics_listen: loopback(about.metrics_port),
+            listen: loopback(program.port),
+            metrics_listen: loopback(program.metrics_port),
             ..ServiceSettings::default()
         };
         let layers = layers
             .table("service", &defaults)?
-            .table(about.table, &T::default())?
+            .table(program.table, &T::default())?
             .leave(&TABLES)
-            .lay(self.config.as_deref(), variables(), self.service.given().chain(own))?;
+            .lay(self.config.as_deref(), variables(), self.service.given().chain(service_flags))?;
         if self.dry_run {
             print(&layers.to_toml()?);
             return Ok(None);
         }
         let service = layers.finish_table("service")?;
-        Ok(Some(Launch { about: *about, service, layers }))
+        Ok(Some(Launch { program: *program, service, layers }))
     }
 }
 
@@ -123,7 +124,7 @@ impl Launch {
         F: Future<Output = Result<(), E>>,
         E: From<HostError> + From<std::io::Error>,
     {
-        let About { name, version, conditions, .. } = self.about;
+        let Program { name, version, conditions, .. } = self.program;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let host = Host::start(name, version, self.service, conditions)?;

@@ -1,18 +1,18 @@
-//! The frame of the three services: telemetry, metrics, health, auth and TLS, shutdown, failures of a
-//! device, and the allocator's tuning.
+//! Shared frame of the three services: telemetry, metrics, health, auth and TLS, shutdown, device
+//! failures, and tuning of the allocator.
 //!
 //! A service's `main`:
 //!
 //! ```no_run
 //! use clap::Parser;
 //! use ddpo_service::host::Host;
-//! use ddpo_service::launch::{self, About, LaunchFlags};
+//! use ddpo_service::launch::{self, Program, LaunchFlags};
 //! use ddpo_settings::table::Flags;
 //! use ddpo_settings::Layers;
 //! use std::process::ExitCode;
 //!
 //! ddpo_settings::settings! {
-//!     /// What the rewarder alone has.
+//!     /// Settings of the rewarder.
 //!     pub struct RewarderSettings;
 //!     values {
 //!         /// Address of the learner
@@ -20,7 +20,7 @@
 //!     }
 //! }
 //!
-//! const ABOUT: About = About {
+//! const PROGRAM: Program = Program {
 //!     name: "ddpo-rewarder",
 //!     version: env!("CARGO_PKG_VERSION"),
 //!     table: "rewarder",
@@ -34,7 +34,7 @@
 //!     #[command(flatten)]
 //!     launch: LaunchFlags,
 //!     #[command(flatten)]
-//!     own: Flags<RewarderSettings>,
+//!     rewarder_settings: Flags<RewarderSettings>,
 //! }
 //!
 //! fn main() -> ExitCode {
@@ -42,15 +42,15 @@
 //! }
 //!
 //! fn start(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
-//!     let (layers, own) = (Layers::of_tables(), cli.own.given());
-//!     let resolved = cli.launch.resolve::<RewarderSettings>(&ABOUT, layers, own)?;
+//!     let (layers, flags) = (Layers::of_tables(), cli.rewarder_settings.given());
+//!     let resolved = cli.launch.resolve::<RewarderSettings>(&PROGRAM, layers, flags)?;
 //!     let Some(launch) = resolved else { return Ok(()) };
-//!     let own: RewarderSettings = launch.layers.finish_table("rewarder")?;
-//!     launch.run(|host| run(host, own))
+//!     let settings: RewarderSettings = launch.layers.finish_table("rewarder")?;
+//!     launch.run(|host| run(host, settings))
 //! }
 //!
-//! async fn run(host: Host, own: RewarderSettings) -> Result<(), Box<dyn std::error::Error>> {
-//!     let _learner = host.client_auth.channel(&own.learner)?;
+//! async fn run(host: Host, settings: RewarderSettings) -> Result<(), Box<dyn std::error::Error>> {
+//!     let _learner = host.client_auth.channel(&settings.learner)?;
 //!     let incoming = host.open().await?;
 //!     let router = host.server_auth.server()?.add_service(host.health.grpc(&["ddpo.v1.Trajectories"]));
 //!     let closing = host.closing.clone().cancelled_owned();

@@ -1,4 +1,4 @@
-//! The link of a service to the next one: settings, health and metrics of its uplink.
+//! The link of a service to the next service: settings, health and metrics of its uplink.
 
 use crate::auth::{AuthError, ClientAuth};
 use crate::health::Health;
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Longest pause between two attempts to reach the next service, during which the run waits.
+/// Longest pause between attempts to reach the next service; the run waits meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Returns the settings of an uplink to `addresses`.

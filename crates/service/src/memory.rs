@@ -1,11 +1,11 @@
-//! Memory: the allocator of the C library, tuned for tensors, and the memory of the process.
+//! Tunes the C library's allocator for tensors, and measures the memory of the process.
 
 /// Makes the allocator keep freed memory for reuse.
 ///
-/// glibc takes every block above a threshold straight from the kernel and gives it straight back,
-/// so each activation of a large model costs page faults and the kernel's zeroing anew: a sixth of
-/// the time of a forward pass at 256x256. Called first thing in `main`, before there are threads.
-/// Does nothing with other C libraries.
+/// glibc allocates every block above a threshold directly from the kernel and returns it when
+/// freed. Each activation of a large model then causes page faults and zeroing in the kernel: a
+/// sixth of the time of a forward pass at 256x256. Call it first in `main`, before other threads
+/// start. Does nothing with other C libraries.
 #[allow(unsafe_code)]
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -1,4 +1,4 @@
-//! gRPC reflection of the contract, in both versions that clients ask for.
+//! gRPC reflection of the contract, in both versions of the protocol.
 
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tonic_reflection::server::v1alpha::{
@@ -6,10 +6,10 @@ use tonic_reflection::server::v1alpha::{
 };
 use tonic_reflection::server::{Builder, Error};
 
-/// Returns both versions, `v1` and `v1alpha`, for old and new clients.
+/// Returns both versions, `v1` and `v1alpha`, for new and old clients.
 ///
 /// # Errors
-/// The descriptors that were compiled in cannot be read: a programming error.
+/// The compiled-in descriptors are not readable: a programming error.
 pub fn services() -> Result<
     (ServerReflectionServer<impl ServerReflection>, AlphaReflectionServer<impl AlphaReflection>),
     Error,

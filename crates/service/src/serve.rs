@@ -1,4 +1,4 @@
-//! The gRPC port of a service: health, reflection, the Inspector, and the service's own methods.
+//! The gRPC port of a service: health, reflection, the Inspector, and the service's methods.
 
 use crate::auth::AuthError;
 use crate::export::export;
@@ -13,19 +13,19 @@ use tonic::service::RoutesBuilder;
 /// Errors from serving a service.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// An address cannot be listened on.
+    /// A port cannot be opened.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The certificate cannot be used.
+    /// The certificate is not valid.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The descriptors that were compiled in cannot be read: a programming error.
+    /// The compiled-in descriptors are not readable: a programming error.
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Opens the host's ports and serves until it closes: `own`, health under `names`, reflection, and the
-/// Inspector with `board` and `source`, whose counters become metrics.
+/// Opens the host's ports and serves until it closes: `routes`, health under `names`, reflection,
+/// and the Inspector with `board` and `source`. Exports the counters of `source` as metrics.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -34,18 +34,18 @@ pub async fn serve(
     board: &Board,
     source: impl StatusSource,
     names: &[&str],
-    mut own: RoutesBuilder,
+    mut routes: RoutesBuilder,
 ) -> Result<(), ServeError> {
     let source: Arc<dyn StatusSource> = Arc::new(source);
     let (metrics, health) = (host.metrics.clone(), host.health.clone());
     tokio::spawn(export(metrics, health, board.clone(), Arc::clone(&source)));
     let incoming = host.open().await?;
     let (v1, v1alpha) = reflection::services()?;
-    own.add_service(host.health.grpc(names));
-    own.add_service(v1);
-    own.add_service(v1alpha);
-    own.add_service(InspectorService::server(board.clone(), source));
-    let router = host.server_auth.server()?.add_routes(own.routes());
+    routes.add_service(host.health.grpc(names));
+    routes.add_service(v1);
+    routes.add_service(v1alpha);
+    routes.add_service(InspectorService::server(board.clone(), source));
+    let router = host.server_auth.server()?.add_routes(routes.routes());
     let closing = host.closing.clone().cancelled_owned();
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, closing));
     Ok(())

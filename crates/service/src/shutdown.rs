@@ -1,4 +1,4 @@
-//! The request to stop, from SIGTERM or SIGINT.
+//! The shutdown request, from SIGTERM or SIGINT.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -6,22 +6,23 @@ use tokio_util::sync::CancellationToken;
 /// Exit status after the second signal: 128 + SIGINT, as in shells.
 pub const STATUS: i32 = 130;
 
-/// Whether the process has been asked to stop. Clones share the request.
+/// A shutdown request. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     token: CancellationToken,
 }
 
 impl Shutdown {
-    /// Creates a request that only [`request`](Self::request) makes.
+    /// Creates a request that only [`request`](Self::request) triggers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Creates a request that SIGTERM and SIGINT make. A second signal exits at once with [`STATUS`].
+    /// Creates a request that SIGTERM and SIGINT trigger. A second signal exits immediately with
+    /// [`STATUS`].
     ///
     /// # Errors
-    /// The signals cannot be handled.
+    /// Signal handlers cannot be installed.
     ///
     /// # Panics
     /// Outside the tokio runtime: a programming error.
@@ -33,12 +34,12 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Asks the process to stop.
+    /// Requests shutdown.
     pub fn request(&self) {
         self.token.cancel();
     }
 
-    /// Returns whether the process was asked to stop.
+    /// Returns whether shutdown was requested.
     pub fn requested(&self) -> bool {
         self.token.is_cancelled()
     }
@@ -48,7 +49,7 @@ impl Shutdown {
         self.token.clone().cancelled_owned()
     }
 
-    /// Returns the token, of which children can be made.
+    /// Returns the cancellation token, for child tokens.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }
@@ -63,10 +64,10 @@ async fn listen(shutdown: Shutdown, mut terminate: Signal, mut interrupt: Signal
         };
         signals += 1;
         if signals > 1 {
-            tracing::warn!(signal = name, "second signal, exiting at once");
+            tracing::warn!(signal = name, "second signal, exiting immediately");
             std::process::exit(STATUS);
         }
-        tracing::info!(signal = name, "finishing; a second signal exits at once");
+        tracing::info!(signal = name, "finishing; a second signal exits immediately");
         shutdown.request();
     }
 }
@@ -77,7 +78,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn a_request_reaches_all_clones() {
+    async fn shutdown_request_reaches_all_clones() {
         let shutdown = Shutdown::new();
         let waiting = shutdown.clone().wait();
         assert!(!shutdown.requested());

@@ -1,6 +1,6 @@
 //! GET /metrics, /healthz and /readyz over HTTP/1, on a separate address.
 //!
-//! Without token and TLS, for scrapers and probes; requests cannot change anything. Connections are
+//! Needs no token or TLS, for scrapers and probes; requests cannot change anything. Connections are
 //! bounded, have a deadline, and serve one request each.
 
 use crate::health::{Health, Report};
@@ -24,10 +24,10 @@ use tokio::time::timeout;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest time for the head of a request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(2);
-/// Most connections at one time; more wait.
+/// Largest number of connections; more wait.
 const CONNECTIONS: usize = 32;
 
-/// The address cannot be listened on.
+/// The port cannot be opened.
 #[derive(Debug, Error)]
 #[error("metrics_listen = {listen}: {error}")]
 pub struct StatusError {
@@ -35,7 +35,7 @@ pub struct StatusError {
     error: std::io::Error,
 }
 
-/// The server, listening.
+/// A server with an open port.
 #[derive(Debug)]
 pub struct StatusServer {
     listener: TcpListener,
@@ -49,10 +49,10 @@ struct Sources {
 }
 
 impl StatusServer {
-    /// Listens; the port is open when this returns.
+    /// Opens the port before it returns.
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// The port cannot be opened.
     pub async fn bind(
         listen: SocketAddr,
         metrics: Metrics,
@@ -63,7 +63,7 @@ impl StatusServer {
         Ok(Self { listener, router: router(Sources { metrics, health }) })
     }
 
-    /// Returns the address, with the port that the system chose if port 0 was set.
+    /// Returns the address, including the port that the system chose for port 0.
     ///
     /// # Errors
     /// The system's.
@@ -71,7 +71,7 @@ impl StatusServer {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` ends, which is after the drain, so that /readyz reports it.
+    /// Serves until `stop` completes, which is after the drain, so that /readyz reports the drain.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         tokio::pin!(stop);
@@ -82,7 +82,7 @@ impl StatusServer {
             };
             let router = self.router.clone();
             tokio::spawn(async move {
-                // A slow connection is closed.
+                // Slow connections are closed.
                 let _ = timeout(DEADLINE, one_request(stream, HEAD_DEADLINE, router)).await;
                 drop(slot);
             });
@@ -113,7 +113,7 @@ async fn metrics(State(from): State<Sources>) -> Response {
     }
 }
 
-/// 200 or 503, and each condition with its reason.
+/// Returns 200 or 503, and each condition with its reason.
 fn ready(report: &Report) -> (StatusCode, String) {
     let (status, title) = if report.serving() {
         (StatusCode::OK, "ready\n")

@@ -1,4 +1,5 @@
-//! Who is let in: the token at every method, TLS, and certificates of the right authority.
+//! Tests of authentication: the token on every method, TLS, and certificates of the right
+//! authority.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod certificates;
@@ -30,7 +31,7 @@ fn reflection_request() -> tokio_stream::Once<ServerReflectionRequest> {
 }
 
 #[tokio::test]
-async fn the_right_token_is_let_in_everywhere() {
+async fn accepts_the_token_on_every_method() {
     let running = serve(&settings()).await;
     let address = format!("http://{}", running.address);
     let key = key(Some(TOKEN));
@@ -47,7 +48,7 @@ async fn the_right_token_is_let_in_everywhere() {
 }
 
 #[tokio::test]
-async fn no_method_is_open_without_the_token() {
+async fn rejects_every_method_without_the_token() {
     let running = serve(&settings()).await;
     let address = format!("http://{}", running.address);
     for token in [None, Some("0123456789abcdef-HUSH")] {
@@ -67,7 +68,7 @@ async fn no_method_is_open_without_the_token() {
 }
 
 #[tokio::test]
-async fn a_method_that_does_not_exist_tells_a_stranger_nothing() {
+async fn unknown_methods_reveal_nothing_without_the_token() {
     let running = serve(&settings()).await;
     let address = format!("http://{}", running.address);
     for (token, expected) in [(None, Code::Unauthenticated), (Some(TOKEN), Code::Unimplemented)] {
@@ -149,7 +150,7 @@ impl Files {
 }
 
 #[tokio::test]
-async fn mutual_tls_lets_in_certificates_of_the_right_authority_only() {
+async fn mutual_tls_accepts_only_the_right_authority() {
     let files = files();
     let running = serve(&files.server()).await;
     let address = format!("https://{}", running.address);
@@ -191,7 +192,7 @@ fn refusal(settings: &ServerAuthSettings) -> String {
 }
 
 #[test]
-fn an_address_of_the_network_wants_a_token_and_tls() {
+fn network_address_requires_token_and_tls() {
     let files = files();
     let listen = SocketAddr::from(([0, 0, 0, 0], 0));
     let bare = ServerAuthSettings { listen, token: None, ..settings() };
@@ -211,7 +212,7 @@ fn an_address_of_the_network_wants_a_token_and_tls() {
 }
 
 #[test]
-fn messages_name_the_file_and_what_is_wrong_with_it() {
+fn certificate_errors_name_file_and_mistake() {
     let files = files();
     let good = files.server();
     let folder = files.folder.path();
@@ -252,7 +253,7 @@ fn messages_name_the_file_and_what_is_wrong_with_it() {
 }
 
 #[test]
-fn a_client_does_not_send_its_token_in_the_clear() {
+fn client_refuses_to_send_the_token_without_tls() {
     let files = files();
     let message = |key: &ClientAuth, address: &str| key.endpoint(address).unwrap_err().to_string();
     let plain = key(Some(TOKEN));

@@ -1,5 +1,5 @@
-//! A collector that is not there. The exporter complains on a thread of its own, so that this test
-//! has the process's subscriber to itself.
+//! An unreachable collector. The exporter logs on a separate thread, so this test needs the
+//! process's global subscriber.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod capture;
@@ -13,14 +13,14 @@ use tokio::net::TcpListener;
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// An address that nobody listens on any more.
+/// Returns an address without a listener.
 async fn nowhere() -> String {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_is_not_there_is_reported_once_and_holds_nothing_up() {
+async fn unreachable_collector_is_reported_once_and_does_not_delay_work() {
     let settings = TelemetrySettings {
         service: "ddpo-test",
         version: "0.0.0",

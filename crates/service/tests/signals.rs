@@ -1,4 +1,4 @@
-//! Signals, in a process of their own: the first asks to finish, the second ends at once.
+//! Signals, tested in a child process: the first requests shutdown, the second exits immediately.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic")]
 
 use ddpo_service::shutdown::{STATUS, Shutdown};
@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Tells this test program that it is the child.
+/// Marks this test program as the child.
 const CHILD: &str = "SERVICE_SIGNALS_CHILD";
 
-/// The child's program; nothing where this is the parent.
+/// The child's program; does nothing in the parent.
 #[test]
 fn child() {
     let Ok(grace) = std::env::var(CHILD) else { return };
@@ -34,7 +34,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended already where the test has passed.
+        // If the test passed, the child has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -54,7 +54,7 @@ fn start(grace_ms: &str) -> Running {
 }
 
 impl Running {
-    /// The child ends by itself after its own deadlines, which ends this wait too.
+    /// The child ends after its deadlines, which also ends this wait.
     fn wait_for(&mut self, expected: &str) {
         let found = self.lines.any(|line| line.unwrap() == expected);
         assert!(found, "the child ended without {expected:?}");
@@ -67,7 +67,7 @@ impl Running {
 }
 
 #[test]
-fn the_first_signal_asks_to_finish() {
+fn first_signal_requests_shutdown() {
     for signal in ["TERM", "INT"] {
         let mut running = start("200");
         running.signal(signal);
@@ -78,7 +78,7 @@ fn the_first_signal_asks_to_finish() {
 }
 
 #[test]
-fn the_second_signal_exits_at_once() {
+fn second_signal_exits_immediately() {
     let mut running = start("60000");
     running.signal("TERM");
     running.wait_for("finishing");

@@ -1,4 +1,4 @@
-//! The HTTP address: what scrapers and probes get, and what strangers do not.
+//! Tests of the HTTP address: answers to scrapers and probes, and to unexpected requests.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use ddpo_service::health::Health;
@@ -30,11 +30,11 @@ async fn start() -> Running {
     Running { address, metrics, health, shutdown }
 }
 
-/// The whole answer; empty where the server just closes.
+/// Returns the whole answer; empty if the server closes the connection.
 async fn send(address: SocketAddr, request: &[u8]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // The server may close before it has taken everything.
+        // The server may close before it has read everything.
         let _ = stream.write_all(request).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -48,7 +48,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn metrics_are_scraped_as_text() {
+async fn serves_metrics_as_text() {
     let running = start().await;
     running.metrics.trajectories.add(["receive", "accepted"], 3);
     running.metrics.stage_seconds.observe(["denoise"], 0.2);
@@ -68,7 +68,7 @@ async fn metrics_are_scraped_as_text() {
 }
 
 #[tokio::test]
-async fn readyz_follows_the_conditions_and_the_drain() {
+async fn readyz_reports_conditions_and_drain() {
     let running = start().await;
     let answer = get(running.address, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
@@ -88,7 +88,7 @@ async fn readyz_follows_the_conditions_and_the_drain() {
 }
 
 #[tokio::test]
-async fn other_requests_are_refused() {
+async fn rejects_other_requests() {
     let running = start().await;
     assert!(get(running.address, "/").await.starts_with("HTTP/1.1 404 "));
     let posted = send(running.address, b"POST /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -102,19 +102,19 @@ async fn other_requests_are_refused() {
 }
 
 #[tokio::test]
-async fn silent_connections_do_not_keep_others_out() {
+async fn silent_connections_do_not_block_others() {
     let running = start().await;
     let mut silent = Vec::new();
     for _ in 0..40 {
         silent.push(TcpStream::connect(running.address).await.unwrap());
     }
-    // More than may be open at one time: the answer comes once the silent ones are given up.
+    // More connections than allowed: the answer arrives after the silent ones time out.
     let answer = get(running.address, "/healthz").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[tokio::test]
-async fn the_server_ends_when_it_is_told() {
+async fn server_ends_on_request() {
     let metrics = Metrics::new().unwrap();
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = StatusServer::bind(anywhere, metrics, Health::new(&[])).await.unwrap();
@@ -125,7 +125,7 @@ async fn the_server_ends_when_it_is_told() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named() {
+async fn error_names_a_port_in_use() {
     let running = start().await;
     let (metrics, health) = (running.metrics.clone(), running.health.clone());
     let error = StatusServer::bind(running.address, metrics, health).await.unwrap_err();

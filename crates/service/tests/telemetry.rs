@@ -1,4 +1,4 @@
-//! Logs, traces and metrics, against a collector that is there and one that never answers.
+//! Tests of logs, traces and metrics, with a working collector and with one that never answers.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod capture;
@@ -49,7 +49,7 @@ struct Started {
     telemetry: Telemetry,
     metrics: Metrics,
     logs: Capture,
-    // The tests' runtime has one thread, so that this thread's subscriber sees everything.
+    // The tests' runtime has one thread, so this thread's subscriber sees everything.
     _guard: DefaultGuard,
 }
 
@@ -124,7 +124,7 @@ fn work() {
 }
 
 #[tokio::test]
-async fn a_collector_gets_our_spans_and_metrics_and_nothing_of_the_transport() {
+async fn exports_spans_and_metrics_but_not_those_of_the_transport() {
     let collector = Collector::default();
     let endpoint = collector.serve().await;
     let started =
@@ -148,7 +148,7 @@ async fn a_collector_gets_our_spans_and_metrics_and_nothing_of_the_transport() {
 }
 
 #[tokio::test]
-async fn a_trace_goes_on_in_another_process() {
+async fn trace_continues_in_another_process() {
     let collector = Collector::default();
     let started = start(&settings(Some(collector.serve().await)));
     let order = tracing::info_span!("order");
@@ -171,7 +171,7 @@ async fn a_trace_goes_on_in_another_process() {
 }
 
 #[tokio::test]
-async fn a_collector_that_never_answers_does_not_hold_up_the_end() {
+async fn silent_collector_does_not_delay_shutdown() {
     let listener = listener().await;
     let started = start(&settings(Some(address(&listener))));
     let began = Instant::now();
@@ -185,7 +185,7 @@ async fn a_collector_that_never_answers_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn without_a_collector_there_is_no_trace_to_carry() {
+async fn no_traceparent_without_a_collector() {
     let started = start(&settings(None));
     let span = tracing::info_span!("order");
     assert_eq!(traceparent(&span), None);
@@ -194,7 +194,7 @@ async fn without_a_collector_there_is_no_trace_to_carry() {
 }
 
 #[tokio::test]
-async fn json_logs_are_one_object_a_line_with_the_span() {
+async fn json_logs_have_one_object_per_line_with_the_span() {
     let json = TelemetrySettings { log_format: LogFormat::Json, ..settings(None) };
     let started = start(&json);
     tracing::info_span!("order", order.id = 7).in_scope(|| tracing::info!(samples = 3, "taken"));
@@ -207,7 +207,7 @@ async fn json_logs_are_one_object_a_line_with_the_span() {
 }
 
 #[tokio::test]
-async fn a_change_of_a_condition_is_logged_once() {
+async fn condition_changes_are_logged_once() {
     let started = start(&settings(None));
     let health = Health::new(&["weights"]);
     health.unmet("weights", "no manifest");
@@ -230,7 +230,7 @@ async fn a_change_of_a_condition_is_logged_once() {
 }
 
 #[test]
-fn without_a_runtime_an_export_is_refused() {
+fn export_requires_the_tokio_runtime() {
     let settings = settings(Some("http://127.0.0.1:4317".into()));
     let built = Telemetry::build(&settings, Capture::default().writer());
     let expected = "otlp_endpoint: exports need the tokio runtime";
@@ -238,7 +238,7 @@ fn without_a_runtime_an_export_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_named() {
+async fn errors_name_invalid_filter_and_endpoint() {
     let message = |settings: &TelemetrySettings| {
         let built = Telemetry::build(settings, Capture::default().writer());
         built.err().unwrap().to_string()
@@ -252,7 +252,7 @@ async fn what_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn the_token_is_in_no_log_however_much_is_logged() {
+async fn trace_logs_do_not_contain_the_token() {
     let everything = TelemetrySettings { log_filter: "trace".into(), ..settings(None) };
     let started = start(&everything);
     let auth = serving::settings();

@@ -1,4 +1,4 @@
-//! Scored trajectories as they arrive: each is offered to the ledger, and answered at once.
+//! Receives scored trajectories, offers each to the ledger and answers it at once.
 
 use crate::service::ledger::{Counts, Decision, Ledger, Offer};
 use ddpo_delivery::incoming::IncomingTrajectory;
@@ -13,36 +13,36 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use tracing::field;
 
-/// What a sender hears before the run is open.
+/// The answer to a sender before the run is open.
 pub const NOT_READY: &str = "the learner is not ready yet";
 
 /// The handler of incoming trajectories.
 pub struct Arrivals {
-    /// Decides what becomes of each; not there until the run is open and the lease is held.
+    /// Decides on each trajectory; unset until the run is open and the lease is held.
     ledger: OnceLock<Arc<Ledger>>,
-    /// Where they are shown.
+    /// The board of the live page.
     board: Board,
 }
 
 impl Arrivals {
-    /// A handler that puts everything off until [`Arrivals::begin`].
+    /// Creates a handler that answers "retry later" until [`Arrivals::begin`].
     pub fn new(board: Board) -> Self {
         Self { ledger: OnceLock::new(), board }
     }
 
-    /// Takes trajectories for this ledger from now on.
+    /// Offers trajectories to `ledger` from now on.
     pub fn begin(&self, ledger: Arc<Ledger>) {
-        // A second call finds the first one's ledger, which stays.
+        // A second call keeps the first ledger.
         let _ = self.ledger.set(ledger);
     }
 
-    /// Whether [`Arrivals::begin`] was called.
+    /// Returns whether [`Arrivals::begin`] was called.
     pub fn is_open(&self) -> bool {
         self.ledger.get().is_some()
     }
 
-    /// Samples that were ordered and have not come, and trajectories that have come and are not used
-    /// yet.
+    /// Returns the number of ordered samples that have not arrived, and of trajectories that
+    /// arrived but are not used yet.
     pub fn waiting(&self) -> (usize, usize) {
         self.ledger.get().map_or((0, 0), |ledger| (ledger.awaited(), ledger.held()))
     }
@@ -56,13 +56,13 @@ impl Arrivals {
             Decision::Duplicate => (Verdict::Duplicate, "the learner has it".to_owned()),
             Decision::Stale(reason) => (Verdict::Stale, reason),
             Decision::Invalid(reason) => {
-                tracing::warn!(trajectory.id = id, %reason, "a trajectory is not what was ordered");
+                tracing::warn!(trajectory.id = id, %reason, "a trajectory does not match its order");
                 (Verdict::Invalid, reason)
             }
         }
     }
 
-    /// Decisions so far.
+    /// Returns the number of decisions of each kind.
     pub fn counts(&self) -> Counts {
         self.ledger.get().map(|ledger| ledger.counts()).unwrap_or_default()
     }
@@ -75,7 +75,7 @@ impl IntakeHandler for Arrivals {
         };
         ledger.run().check_header(&opening.identity.run_id, &opening.header).map_err(|reason| {
             let id = &opening.identity.trajectory_id;
-            tracing::warn!(trajectory.id = id, %reason, "a trajectory does not fit the run");
+            tracing::warn!(trajectory.id = id, %reason, "a trajectory does not match the run");
             ledger.refuse();
             Refusal { verdict: Verdict::Invalid, reason }
         })

@@ -1,4 +1,4 @@
-//! The facts of a run, which every trajectory and every score has to agree with.
+//! The facts of a run that every trajectory and every score must match.
 
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::RewardSpec;
@@ -6,12 +6,12 @@ use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::{Digest, StateDtype, StateShape, TrajectoryHeader};
 use std::fmt;
 
-/// The facts that every header and every score of a run has to agree with.
+/// The facts of a run that every header and every score must match.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunFacts {
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
-    /// What its images are scored with.
+    /// The reward that its images are scored with.
     pub reward: RewardSpec,
     /// Digest of the transitions.
     pub scheduler_digest: Digest,
@@ -36,22 +36,22 @@ impl RunFacts {
     /// Checks a header, before or after its states have arrived.
     ///
     /// # Errors
-    /// The first fact that differs, with what was expected and found.
+    /// The first fact that differs, with the expected and the found value.
     pub fn check_header(&self, run_id: &str, header: &TrajectoryHeader) -> Result<(), String> {
         same("run", &self.run_id.as_str(), &run_id)?;
         same("scheduler digest", &self.scheduler_digest, &header.scheduler_digest)?;
-        same("state dtype", &Shown(self.dtype), &Shown(header.dtype))?;
+        same("state dtype", &AsDebug(self.dtype), &AsDebug(header.dtype))?;
         let Some(expected) = &self.trajectory else { return Ok(()) };
-        same("state shape", &Shown(expected.shape), &Shown(header.shape))?;
-        same("timesteps", &Shown(&expected.timesteps[..]), &Shown(&header.timesteps[..]))?;
+        same("state shape", &AsDebug(expected.shape), &AsDebug(header.shape))?;
+        same("timesteps", &AsDebug(&expected.timesteps[..]), &AsDebug(&header.timesteps[..]))?;
         let random = (&expected.random_steps[..], &header.random_steps[..]);
-        same("random steps", &Shown(random.0), &Shown(random.1))
+        same("random steps", &AsDebug(random.0), &AsDebug(random.1))
     }
 
     /// Checks the components and the value of a score.
     ///
     /// # Errors
-    /// The first one that differs, with what was expected and found.
+    /// The first fact that differs, with the expected and the found value.
     pub fn check_score(&self, purpose: Purpose, score: &Score) -> Result<(), String> {
         let names = score.components.iter().map(|component| component.name.as_str());
         self.reward.check_components(purpose, names).map_err(|error| error.to_string())?;
@@ -63,11 +63,11 @@ impl RunFacts {
     }
 }
 
-/// A value that messages show by its debug text.
+/// Displays a value in its debug form, for messages.
 #[derive(PartialEq)]
-struct Shown<T>(T);
+struct AsDebug<T>(T);
 
-impl<T: fmt::Debug> fmt::Display for Shown<T> {
+impl<T: fmt::Debug> fmt::Display for AsDebug<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?}", self.0)
     }

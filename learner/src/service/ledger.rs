@@ -1,5 +1,5 @@
-//! What the learner waits for, and what has come: the one place that decides what becomes of a
-//! trajectory. Each sample of an awaited batch is taken once, whoever sends it and how often.
+//! Records which samples are awaited and which have arrived, and decides on every trajectory. Each
+//! sample of an awaited batch is accepted once, regardless of its sender.
 
 use crate::service::facts::{RunFacts, same};
 use ddpo_rollout::noise::Purpose;
@@ -20,57 +20,57 @@ pub enum BatchKey {
     Evaluation(WeightsId),
 }
 
-/// A batch that is waited for.
+/// A batch that the learner waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Awaited {
-    /// Which one.
+    /// Names the batch.
     pub key: BatchKey,
     /// Seed of the noise.
     pub run_seed: u64,
-    /// Number of samples, from 0.
+    /// Number of samples, counted from 0.
     pub samples: u32,
-    /// The weights that it is drawn with.
+    /// The weights to draw with.
     pub weights: WeightsId,
-    /// Their digest.
+    /// Digest of the weights.
     pub weights_digest: Digest,
 }
 
-/// A trajectory as it was offered.
+/// A trajectory offered to the ledger.
 #[derive(Debug)]
 pub struct Offer {
-    /// The run that it names.
+    /// The run that the trajectory names.
     pub run_id: String,
-    /// The weights that it names.
+    /// The weights that the trajectory names.
     pub weights: WeightsId,
-    /// The reward that it was scored for.
+    /// The reward that the trajectory was scored with.
     pub reward: RewardId,
     /// The trajectory and its score.
     pub scored: ScoredTrajectory,
 }
 
-/// What becomes of an offer.
+/// The decision on an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is kept.
+    /// The trajectory is kept.
     Accepted,
-    /// It had come before.
+    /// The sample has arrived before.
     Duplicate,
-    /// Nobody waits for it any more, or its weights are too old.
+    /// The batch is not awaited, or the weights are too old.
     Stale(String),
-    /// It is not what was ordered.
+    /// The trajectory does not match its order.
     Invalid(String),
 }
 
-/// Decisions so far.
+/// The number of decisions of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Kept.
+    /// Accepted.
     pub accepted: u64,
-    /// Had come before.
+    /// Arrived before.
     pub duplicate: u64,
-    /// Not waited for any more.
+    /// Not awaited.
     pub stale: u64,
-    /// Not what was ordered.
+    /// Not matching the order.
     pub invalid: u64,
 }
 
@@ -78,7 +78,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Ledger {
     run: RunFacts,
-    /// The name of the run's reward, which every score has to carry.
+    /// The id of the run's reward, which every score must carry.
     reward: RewardId,
     state: Mutex<State>,
     complete: Condvar,
@@ -87,10 +87,11 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct State {
     batches: BTreeMap<BatchKey, Batch>,
-    /// Epochs below this one have been trained.
+    /// The first epoch that has not been trained.
     next_epoch: u32,
     evaluated: BTreeSet<WeightsId>,
-    /// Component names of the first accepted score of each purpose: a reward server chooses them once.
+    /// Component names of the first accepted score of each purpose. A reward server chooses them
+    /// once.
     components: Vec<(Purpose, Vec<String>)>,
     counts: Counts,
 }
@@ -103,7 +104,7 @@ struct Batch {
 }
 
 impl Ledger {
-    /// An empty ledger of a run whose epochs below `next_epoch` have been trained.
+    /// Creates an empty ledger for a run whose epochs below `next_epoch` have been trained.
     pub fn new(run: RunFacts, next_epoch: u32) -> Self {
         let state = State { next_epoch, ..State::default() };
         let reward = run.reward.id();
@@ -115,7 +116,8 @@ impl Ledger {
         &self.run
     }
 
-    /// Waits for a batch from now on; one that is waited for already with the same weights stays.
+    /// Waits for a batch from now on. A batch that is already awaited with the same weights is
+    /// unchanged.
     pub fn expect(&self, awaited: Awaited) {
         let mut state = self.lock();
         let known = state.batches.get(&awaited.key).is_some_and(|batch| batch.awaited == awaited);
@@ -126,12 +128,12 @@ impl Ledger {
         }
     }
 
-    /// Whether a batch is waited for, complete or not.
+    /// Returns whether a batch is awaited, complete or not.
     pub fn expects(&self, key: BatchKey) -> bool {
         self.lock().batches.contains_key(&key)
     }
 
-    /// Decides what becomes of a trajectory, and keeps it if it is waited for.
+    /// Decides on a trajectory, and keeps it if its sample is awaited.
     pub fn offer(&self, offer: Offer) -> Decision {
         let mut state = self.lock();
         let decision = self.decide(&mut state, offer);
@@ -148,7 +150,7 @@ impl Ledger {
         decision
     }
 
-    /// Counts a trajectory that was refused by its header.
+    /// Counts a trajectory that was rejected by its header.
     pub fn refuse(&self) {
         self.lock().counts.invalid += 1;
     }
@@ -169,11 +171,11 @@ impl Ledger {
         if let Err(decision) = fits_batch(&offer, header, &awaited) {
             return decision;
         }
-        let Some(place) = batch.received.get_mut(sample as usize) else {
+        let Some(slot) = batch.received.get_mut(sample as usize) else {
             let samples = awaited.samples;
             return Decision::Invalid(format!("expected a sample below {samples}, found {sample}"));
         };
-        if place.is_some() {
+        if slot.is_some() {
             return Decision::Duplicate;
         }
         let names: Vec<String> =
@@ -187,7 +189,7 @@ impl Ledger {
             Some(_) => {}
             None => state.components.push((header.purpose, names)),
         }
-        *place = Some(offer.scored);
+        *slot = Some(offer.scored);
         batch.missing -= 1;
         Decision::Accepted
     }
@@ -198,7 +200,7 @@ impl Ledger {
         self.run.check_score(header.purpose, &offer.scored.score)
     }
 
-    /// Waits until all of a batch has come, for at most `patience`.
+    /// Waits until a batch is complete, for at most `patience`.
     pub fn wait(&self, key: BatchKey, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let mut state = self.lock();
@@ -215,16 +217,16 @@ impl Ledger {
         }
     }
 
-    /// The samples of a batch that have not come.
+    /// Returns the samples of a batch that have not arrived.
     pub fn missing(&self, key: BatchKey) -> Vec<u32> {
         let state = self.lock();
         let Some(batch) = state.batches.get(&key) else { return Vec::new() };
-        let open = batch.received.iter().enumerate().filter(|(_, place)| place.is_none());
+        let open = batch.received.iter().enumerate().filter(|(_, slot)| slot.is_none());
         open.map(|(index, _)| index as u32).collect()
     }
 
-    /// Takes a complete batch out, in the order of its samples; `None` if it is not complete. From
-    /// now on its samples are duplicates.
+    /// Takes a complete batch, ordered by sample; `None` if it is not complete. Its samples are
+    /// duplicates from now on.
     pub fn take(&self, key: BatchKey) -> Option<Vec<ScoredTrajectory>> {
         let mut state = self.lock();
         if state.batches.get(&key).is_none_or(|batch| batch.missing > 0) {
@@ -238,30 +240,30 @@ impl Ledger {
         Some(batch.received.into_iter().flatten().collect())
     }
 
-    /// Samples that are waited for and have not come.
+    /// Returns the number of awaited samples that have not arrived.
     pub fn awaited(&self) -> usize {
         self.lock().batches.values().map(|batch| batch.missing).sum()
     }
 
-    /// Trajectories that have come and are not taken yet.
+    /// Returns the number of trajectories that have arrived and are not taken yet.
     pub fn held(&self) -> usize {
         let state = self.lock();
         state.batches.values().map(|batch| batch.received.len() - batch.missing).sum()
     }
 
-    /// Decisions so far.
+    /// Returns the number of decisions of each kind.
     pub fn counts(&self) -> Counts {
         self.lock().counts
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing here panics while it holds the lock; were it to, the state is still whole.
+        // No code panics while it holds the lock, so a poisoned state is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// The decision on a trajectory of a batch that nobody waits for.
+    /// Decides on a trajectory whose batch is not awaited.
     fn past(&self, key: BatchKey) -> Decision {
         let had = match key {
             BatchKey::Epoch(epoch) => epoch < self.next_epoch,
@@ -356,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sample_is_taken_once_and_given_out_in_order() {
+    fn accepts_each_sample_once_and_returns_samples_in_order() {
         let ledger = ledger();
         ledger.expect(awaited(3));
         for sample in [2, 0] {
@@ -378,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_ordered_is_refused_by_name() {
+    fn rejects_trajectories_that_do_not_match_the_order() {
         let ledger = ledger();
         ledger.expect(awaited(2));
         let invalid = |offer: Offer| match ledger.offer(offer) {
@@ -415,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_too_late_or_too_early_is_stale_and_what_was_trained_a_duplicate() {
+    fn early_and_late_samples_are_stale_and_trained_ones_are_duplicates() {
         let ledger = ledger();
         ledger.expect(awaited(2));
         let old = offer(0, |header| header.policy_version = PolicyVersion(2));
@@ -427,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_waits_for_what_another_brings() {
+    fn wait_returns_when_another_thread_completes_the_batch() {
         let ledger = ledger();
         ledger.expect(awaited(1));
         std::thread::scope(|scope| {

@@ -3,18 +3,18 @@
 //! ```text
 //!   rewarder ===> intake ---> arrivals ---> ledger ---> remote: the port `Rollouts` of the run
 //!                                                          |
-//!                 orders, weights, lease (Redis) <--- keeper
+//!                 orders, weights, lease (Redis) <--- store_task
 //! ```
 
 pub mod arrivals;
 pub mod command;
-pub mod desk;
+pub mod dispatcher;
 pub mod facts;
-pub mod keeper;
 pub mod ledger;
 pub mod page;
 pub mod progress;
 pub mod remote;
 pub mod run;
 pub mod settings;
+pub mod store_task;
 pub mod traces;

@@ -1,4 +1,4 @@
-//! The live page of the service, where it is asked for.
+//! Serves the live page of the run, if the settings ask for one.
 
 use crate::service::settings::LearnerSettings;
 use anyhow::Result;
@@ -18,33 +18,34 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// A sampler reports every few seconds; one that has been silent for this long does not work.
+/// A sampler reports every few seconds; after this silence it counts as failed.
 const SILENT: Duration = Duration::from_secs(30);
 
-/// What the page shows of the service.
-pub struct Shown<S> {
+/// The sources of what the page shows.
+pub struct PageSources<S> {
     /// The run's folder.
     pub folder: PathBuf,
-    /// Its trajectories.
+    /// The trajectories in flight.
     pub board: Board,
-    /// Its status.
+    /// The status of the learner.
     pub source: S,
-    /// Its rewarders.
+    /// The counters of the rewarders' streams.
     pub intake: Arc<IntakeCounters>,
-    /// Where samplers report, once it is reached.
+    /// Redis, where samplers report; set once it is reached.
     pub store: Arc<OnceLock<Arc<RedisBroadcast>>>,
 }
 
-/// Serves the page of `shown` until the host closes, if the settings ask for one.
+/// Serves the live page until the host closes, if the settings ask for one.
 ///
 /// # Errors
-/// A door that is not to be opened like this, a port that cannot be had, or an address that cannot be asked.
+/// Auth settings that do not allow this address, a port in use, or a peer address that is not
+/// valid.
 pub async fn serve<S: StatusSource>(
     host: &Host,
-    own: &LearnerSettings,
-    shown: Shown<S>,
+    learner_settings: &LearnerSettings,
+    sources: PageSources<S>,
 ) -> Result<Option<Served>> {
-    let Some(listen) = own.dashboard_listen else { return Ok(None) };
+    let Some(listen) = learner_settings.dashboard_listen else { return Ok(None) };
     let settings = ServerAuthSettings {
         setting: "dashboard_listen",
         listen,
@@ -52,22 +53,22 @@ pub async fn serve<S: StatusSource>(
     };
     let dashboard = Dashboard {
         auth: settings.open_web()?,
-        folder: shown.folder.clone(),
-        board: shown.board.clone(),
-        peers: Peers::new(own.dashboard_watch.clone(), host.client_auth.clone())?,
-        fleet: Arc::new(shown),
+        folder: sources.folder.clone(),
+        board: sources.board.clone(),
+        peers: Peers::new(learner_settings.dashboard_watch.clone(), host.client_auth.clone())?,
+        fleet: Arc::new(sources),
     };
     let served = dashboard.serve(host.closing.clone()).await?;
     tracing::info!(address = %served.address, "the live page is served");
     Ok(Some(served))
 }
 
-impl<S: StatusSource> Fleet for Shown<S> {
+impl<S: StatusSource> Fleet for PageSources<S> {
     fn members(&self) -> BoxFuture<'_, Vec<Member>> {
         async {
             let mut members = vec![self.learner(), self.rewarders()];
             if let Some(store) = self.store.get() {
-                // What Redis does not tell is not shown; that it is away, the learner's own row says.
+                // Without Redis the samplers are left out; the learner's row shows the failure.
                 let reports = store.workers().await.unwrap_or_default();
                 members.extend(reports.iter().map(sampler));
             }
@@ -77,7 +78,7 @@ impl<S: StatusSource> Fleet for Shown<S> {
     }
 }
 
-impl<S: StatusSource> Shown<S> {
+impl<S: StatusSource> PageSources<S> {
     fn learner(&self) -> Member {
         let status = self.source.status();
         Member {
@@ -91,7 +92,7 @@ impl<S: StatusSource> Shown<S> {
         }
     }
 
-    /// Their streams: what comes over these tells nothing of who sends it.
+    /// Counts the rewarders' streams; a stream does not name its sender.
     fn rewarders(&self) -> Member {
         let streams = self.intake.streams.load(Ordering::Relaxed);
         let doing = match streams {

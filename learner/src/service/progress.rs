@@ -1,10 +1,10 @@
-//! A run's progress as log lines and metrics.
+//! Reports a run's progress as log lines and metrics.
 
 use ddpo_run::metrics::EpochMetrics;
 use ddpo_run::progress::Progress;
 use ddpo_service::metrics::Metrics;
 
-/// Writes what a run tells to the log, and its numbers to the metrics.
+/// Writes the run's events to the log and its numbers to the metrics.
 #[derive(Clone, Debug)]
 pub struct LogProgress {
     /// The service's metrics.

@@ -1,6 +1,6 @@
-//! Trajectories from samplers elsewhere: the run's port [`Rollouts`], filled by the desk.
+//! Implements [`Rollouts`] with samplers and rewarders on other machines.
 
-use crate::service::desk::Desk;
+use crate::service::dispatcher::Dispatcher;
 use crate::service::ledger::{Awaited, BatchKey};
 use crate::service::traces::UpdateTraces;
 use bytes::Bytes;
@@ -19,36 +19,36 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tch::{Device, Kind, Tensor};
 use tokio::sync::watch;
 
-/// What the run's thread has reached, for those who ask.
+/// The weights and the epoch that the training thread has reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reached {
-    /// The weights that were published last.
+    /// The weights published last.
     pub weights: Option<(PolicyVersion, Digest)>,
-    /// Epoch that is worked on.
+    /// The current epoch.
     pub epoch: Option<u32>,
 }
 
-/// The port.
+/// Implements [`Rollouts`] by the [`Dispatcher`].
 pub struct RemoteRollouts<'a> {
-    /// Where batches are ordered.
-    pub desk: Desk,
-    /// The type that weights travel in.
+    /// Orders and collects batches.
+    pub dispatcher: Dispatcher,
+    /// The type that weights are sent in.
     pub wire_dtype: WireDtype,
-    /// Where trajectories are shown.
+    /// The board of the live page.
     pub board: Board,
-    /// Where the run has got to.
+    /// Reports the weights and the epoch reached.
     pub reached: watch::Sender<Reached>,
-    /// Whether somebody asked to stop.
+    /// Returns whether shutdown is requested.
     pub stop: &'a dyn Fn() -> bool,
-    /// Where times are noted.
+    /// The service's metrics.
     pub metrics: Metrics,
-    /// The batch that the last rollout gave.
+    /// The batch of the last rollout.
     pub batch: Option<BatchKey>,
-    /// The traces of the update with it, while there is one.
+    /// The traces of the current update.
     pub update: Option<UpdateTraces>,
 }
 
-/// A checkpoint is on the disk, or the run is begun.
+/// Records the time of a checkpoint, or of the run's start.
 pub fn note_commit(metrics: &Metrics) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics.last_commit.set([], now.as_secs_f64());
@@ -62,7 +62,7 @@ impl Rollouts for RemoteRollouts<'_> {
         };
         let _timer = self.metrics.stage_seconds.time(["publish"]);
         let tensors = weights.unet.parameters().entries().iter().map(host_tensor);
-        self.desk.keeper().publish(PublishRequest {
+        self.dispatcher.store_task().publish(PublishRequest {
             id: weights.id,
             weights_digest: weights.digest,
             tensors: Arc::new(tensors.collect::<Vec<_>>()),
@@ -80,7 +80,7 @@ impl Rollouts for RemoteRollouts<'_> {
     }
 
     fn prefetch(&mut self, request: &Request<'_>) -> Result<(), RolloutsError> {
-        Ok(self.desk.order(awaited(request))?)
+        Ok(self.dispatcher.order(awaited(request))?)
     }
 
     fn rollout(
@@ -93,8 +93,8 @@ impl Rollouts for RemoteRollouts<'_> {
             self.reached.send_modify(|reached| reached.epoch = Some(request.epoch));
         }
         let awaited = awaited(request);
-        self.desk.order(awaited)?;
-        let scored = self.desk.collect(awaited.key, request.samples, &mut |come| {
+        self.dispatcher.order(awaited)?;
+        let scored = self.dispatcher.collect(awaited.key, request.samples, &mut |come| {
             progress.at(request.stage, come, request.samples as usize);
             request.on_interrupt == OnInterrupt::Finish || !(self.stop)()
         })?;
@@ -105,14 +105,14 @@ impl Rollouts for RemoteRollouts<'_> {
 
     fn updating(&mut self) {
         let version = self.reached.borrow().weights.map_or(0, |(version, _)| version.0);
-        let traces = self.desk.traces();
+        let traces = self.dispatcher.traces();
         self.update = self.batch.map(|key| traces.update(key, version));
     }
 
     fn updated(&mut self) {
         self.update = None;
         if let Some(key) = self.batch.take() {
-            self.desk.traces().end(key);
+            self.dispatcher.traces().end(key);
         }
     }
 
@@ -137,7 +137,7 @@ fn awaited(request: &Request<'_>) -> Awaited {
     }
 }
 
-/// A tensor's values in host memory, f32.
+/// Copies a tensor's values to host memory as f32.
 fn host_tensor((name, tensor): &(String, Tensor)) -> HostTensor {
     let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
     let elements = values.numel();

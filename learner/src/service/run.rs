@@ -1,15 +1,15 @@
-//! The service as a whole: takes the lease, opens the run, trains, and drains. The network is served on
-//! the runtime; the run has a thread of its own, which may block.
+//! The service as a whole: takes the lease, opens the run, trains, and drains. The runtime serves
+//! the network; the run has a separate thread, which may block.
 
 use crate::service::arrivals::{Arrivals, NOT_READY};
-use crate::service::desk::{Desk, DeskConfig};
+use crate::service::dispatcher::{Dispatcher, DispatcherConfig};
 use crate::service::facts::{RunFacts, TrajectoryFacts};
-use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
 use crate::service::ledger::Ledger;
 use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::LearnerSettings;
+use crate::service::store_task::{StoreTask, StoreTaskConfig, StoreTaskHandle};
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
@@ -55,7 +55,7 @@ use tonic::Status as GrpcStatus;
 use tonic::service::RoutesBuilder;
 use tonic::service::interceptor::InterceptedService;
 
-/// The learner's work, as messages about failures of its device name it.
+/// The learner's work, as messages about device failures name it.
 const WORK: DeviceWork = DeviceWork {
     name: "learner",
     less_memory: "free memory on the device and start the learner again, or start a new run with a \
@@ -65,23 +65,28 @@ const WORK: DeviceWork = DeviceWork {
 /// Names of the health conditions.
 pub const CONDITIONS: [&str; 2] = ["lease", "run"];
 
-/// Runs the service to the end of the run, or until shutdown is requested. `work` is the work of the
-/// run's thread, such as [`TrainingThread::train`].
+/// Runs the service until the run ends or shutdown is requested. `work` runs on the training
+/// thread, such as [`TrainingThread::train`].
 ///
 /// # Errors
 /// Settings, ports or Redis that cannot be used, and failures of `work`.
-pub async fn run<W>(host: Host, own: LearnerSettings, asked: Resolved, work: W) -> Result<()>
+pub async fn run<W>(
+    host: Host,
+    learner_settings: LearnerSettings,
+    asked: Resolved,
+    work: W,
+) -> Result<()>
 where
     W: FnOnce(&TrainingThread) -> Result<()> + Send + 'static,
 {
-    let plan = plan_of(&asked, &own)?;
+    let plan = plan_of(&asked, &learner_settings)?;
     let board = Board::new(BoardLimits::default());
     let arrivals = Arc::new(Arrivals::new(board.clone()));
     let intake = Intake::new(
         Arc::clone(&arrivals),
         IntakeSettings {
-            credits_per_stream: own.credits_per_rewarder,
-            max_streams: own.max_rewarders,
+            credits_per_stream: learner_settings.credits_per_rewarder,
+            max_streams: learner_settings.max_rewarders,
             ..IntakeSettings::default()
         },
     );
@@ -93,7 +98,7 @@ where
         reached: reached.subscribe(),
     };
     let reached_store = Arc::new(OnceLock::new());
-    let shown = page::Shown {
+    let sources = page::PageSources {
         folder: plan.folder(),
         board: board.clone(),
         source: source.clone(),
@@ -102,19 +107,19 @@ where
     };
     let names = ["ddpo.v1.Learner", "ddpo.v1.Inspector"];
     serve(&host, &board, source, &names, routes(&intake, &arrivals)).await?;
-    let page = page::serve(&host, &own, shown).await?;
-    let store = connect(&host, &own);
+    let page = page::serve(&host, &learner_settings, sources).await?;
+    let store = connect(&host, &learner_settings);
     let store = tokio::select! {
         () = host.shutdown.wait() => None,
         store = store => Some(store?),
     };
-    let stay = own.stay;
+    let stay = learner_settings.stay;
     let held = match store {
         None => None,
         Some(store) => {
-            // It is set here only.
+            // No other code sets it.
             let _ = reached_store.set(Arc::clone(&store));
-            take_lease(&host, &own, &store).await?.map(|lease| (store, lease))
+            take_lease(&host, &learner_settings, &store).await?.map(|lease| (store, lease))
         }
     };
     let trained = match held {
@@ -123,7 +128,7 @@ where
             host.health.met("lease", format!("token {}", lease.token));
             let training = TrainingThread {
                 plan,
-                own,
+                learner_settings,
                 run_id: host.settings.run_id.clone(),
                 store,
                 lease,
@@ -134,14 +139,14 @@ where
                 metrics: host.metrics.clone(),
                 shutdown: host.shutdown.clone(),
                 runtime: Handle::current(),
-                keeping: CancellationToken::new(),
+                renewal: CancellationToken::new(),
                 live: page.as_ref().map(|page| page.live.clone()),
             };
             training.start(work).await
         }
     };
     if stay && trained.is_ok() {
-        // What comes too late is refused; status, health and metrics still tell of the run.
+        // Late trajectories are refused; status, health and metrics still answer.
         intake.drain();
         host.shutdown.wait().await;
     }
@@ -154,27 +159,27 @@ where
     trained
 }
 
-/// The run's settings: those of the run in the folder, if there is one, which is then resumed.
-fn plan_of(asked: &Resolved, own: &LearnerSettings) -> Result<Plan> {
+/// Returns the plan of the run in the folder, which is resumed, or of a new run.
+fn plan_of(asked: &Resolved, learner_settings: &LearnerSettings) -> Result<Plan> {
     let exists = RunFolder::settings_file(asked.settings.output_dir.as_ref()).is_file();
     let settings: Settings = match exists {
         true => settings_of_run(asked)?,
         false => asked.settings.clone(),
     };
-    if own.weights_dtype != WireDtype::F32 && settings.dtype != Dtype::Bf16 {
-        let found = own.weights_dtype;
+    if learner_settings.weights_dtype != WireDtype::F32 && settings.dtype != Dtype::Bf16 {
+        let found = learner_settings.weights_dtype;
         bail!("learner.weights_dtype = {found}: expected f32 where dtype is f32");
     }
     Ok(settle(Plan::new(settings)?, &mut |line| tracing::info!("{line}"))?)
 }
 
-async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<RedisBroadcast>> {
+async fn connect(host: &Host, learner_settings: &LearnerSettings) -> Result<Arc<RedisBroadcast>> {
     let url = host.settings.redis_url.expose();
     let password = redis_password(&host.settings)?;
     let config = RedisConfig {
         password: password.map(|password| password.expose().to_owned()),
-        // The keeper has patience of its own, and its lease to renew meanwhile.
-        patience: own.lease() / 3,
+        // The store task has a longer patience, and must renew its lease meanwhile.
+        patience: learner_settings.lease() / 3,
         ..RedisConfig::new(url, &host.settings.run_id)
     };
     let connecting = RedisBroadcast::connect_within(&config, RedisConfig::STARTUP_PATIENCE);
@@ -182,21 +187,20 @@ async fn connect(host: &Host, own: &LearnerSettings) -> Result<Arc<RedisBroadcas
     Ok(Arc::new(store))
 }
 
-/// Takes the lease, waiting for it as a standby; `None` if somebody asked to stop before.
+/// Takes the lease, or waits for it as a standby; `None` if shutdown is requested before.
 async fn take_lease(
     host: &Host,
-    own: &LearnerSettings,
+    learner_settings: &LearnerSettings,
     store: &Arc<RedisBroadcast>,
 ) -> Result<Option<Lease>> {
     const LOOK: Duration = Duration::from_millis(250);
     let request = LeaseRequest {
         owner: format!("{}-{}", host.worker.id, host.worker.incarnation),
-        ttl: own.lease(),
+        ttl: learner_settings.lease(),
         last_known: FenceToken(0),
     };
-    // The learner before, killed, leaves a lease that lapses by itself: even without `standby` it is
-    // waited for once.
-    let deadline = Instant::now() + own.patience();
+    // A killed learner leaves a lease that lapses. Waits for that even without `standby`.
+    let deadline = Instant::now() + learner_settings.patience();
     loop {
         let error = match store.acquire(&request).await {
             Ok(lease) => return Ok(Some(lease)),
@@ -207,7 +211,7 @@ async fn take_lease(
         if !(held || error.is_transient()) {
             return Err(error.into());
         }
-        if !own.standby && Instant::now() > deadline {
+        if !learner_settings.standby && Instant::now() > deadline {
             let hint = "hint: stop the other learner, or start this one with --standby";
             return Err(anyhow!("learner: {error}; {hint}"));
         }
@@ -218,10 +222,10 @@ async fn take_lease(
     }
 }
 
-/// The service that takes trajectories while there is a run for them.
+/// Returns the service that takes trajectories while the run is open.
 fn routes(intake: &Intake<Arrivals>, arrivals: &Arc<Arrivals>) -> RoutesBuilder {
     let arrivals = Arc::clone(arrivals);
-    // A stream that a standby kept open would keep its rewarder from finding the learner.
+    // An open stream would keep a rewarder at this standby, away from the active learner.
     let when_open = move |request| match arrivals.is_open() {
         true => Ok(request),
         false => Err(GrpcStatus::unavailable(NOT_READY)),
@@ -231,64 +235,64 @@ fn routes(intake: &Intake<Arrivals>, arrivals: &Arc<Arrivals>) -> RoutesBuilder 
     routes
 }
 
-/// What the run's thread works with.
+/// The state of the training thread.
 pub struct TrainingThread {
     /// The run's settings.
     pub plan: Plan,
-    own: LearnerSettings,
-    /// Name of the run.
+    learner_settings: LearnerSettings,
+    /// Id of the run.
     pub run_id: String,
     store: Arc<RedisBroadcast>,
     lease: Lease,
     arrivals: Arc<Arrivals>,
     board: Board,
-    /// The weights and the epoch that the status shows.
+    /// The weights and the epoch that the status reports.
     pub reached: watch::Sender<Reached>,
     /// The health conditions.
     pub health: Health,
-    /// Times and sizes.
+    /// The service's metrics.
     pub metrics: Metrics,
-    /// The request to stop.
+    /// The shutdown request.
     pub shutdown: Shutdown,
     runtime: Handle,
-    /// Cancelled when the keeper renews the lease.
-    keeping: CancellationToken,
-    /// The live page, if there is one.
+    /// Cancelled when the store task renews the lease.
+    renewal: CancellationToken,
+    /// The live page, if it is served.
     live: Option<Live>,
 }
 
-/// Renews the lease while the run is opened, which can take longer than it lasts. What goes wrong here,
-/// the keeper finds when it starts.
-async fn renew(store: Arc<RedisBroadcast>, lease: Lease, keeping: CancellationToken) {
-    while !keeping.is_cancelled() {
+/// Renews the lease while the run is opened, which can take longer than the lease lasts. The store
+/// task reports a lost lease when it starts.
+async fn renew(store: Arc<RedisBroadcast>, lease: Lease, renewal: CancellationToken) {
+    while !renewal.is_cancelled() {
         if let Err(error) = store.renew(&lease).await {
-            tracing::warn!(%error, "the lease could not be renewed");
+            tracing::warn!(%error, "could not renew the lease");
         }
         tokio::select! {
-            () = keeping.cancelled() => {}
+            () = renewal.cancelled() => {}
             () = sleep(lease.ttl / 4) => {}
         }
     }
 }
 
 impl TrainingThread {
-    /// Runs the thread to its end.
+    /// Runs the thread until it ends.
     async fn start(self, work: impl FnOnce(&Self) -> Result<()> + Send + 'static) -> Result<()> {
         let (done, ended) = oneshot::channel();
-        tokio::spawn(renew(Arc::clone(&self.store), self.lease.clone(), self.keeping.clone()));
+        tokio::spawn(renew(Arc::clone(&self.store), self.lease.clone(), self.renewal.clone()));
         let work = move || {
             let result = self.work(work);
-            // The runtime waits for it, and for nothing else.
+            // The runtime waits for this message only.
             let _ = done.send(result);
         };
         std::thread::Builder::new()
             .name("run".into())
             .spawn(work)
-            .context("the run's thread cannot be started")?;
-        ended.await.unwrap_or_else(|_| Err(anyhow!("learner: the run's thread has ended")))
+            .context("could not start the training thread")?;
+        ended.await.unwrap_or_else(|_| Err(anyhow!("learner: the training thread has ended")))
     }
 
-    /// Does the work of the run's thread; if it fails, the condition `run` is not met.
+    /// Runs the work of the training thread; a failure unsets the condition `run`.
     fn work(&self, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let worked = WORK.run(|| work(self));
         worked.inspect_err(|error| self.health.unmet("run", error.to_string()))
@@ -302,7 +306,7 @@ impl TrainingThread {
         self.train_telling(&LogProgress { metrics: self.metrics.clone() })
     }
 
-    /// Trains the model, and tells `progress` how far the run is.
+    /// Trains the model and reports to `progress`.
     ///
     /// # Errors
     /// As [`train`](Self::train).
@@ -333,12 +337,12 @@ impl TrainingThread {
                 random_steps: transitions.random_steps().to_vec(),
             }),
         };
-        let desk = self.desk(spec, facts, open.epoch(), plan.sample_batch)?;
-        let keeper = desk.keeper().clone();
+        let dispatcher = self.dispatcher(spec, facts, open.epoch(), plan.sample_batch)?;
+        let store_task = dispatcher.store_task().clone();
         let stop = || self.shutdown.requested();
         let mut rollouts = RemoteRollouts {
-            desk,
-            wire_dtype: self.own.weights_dtype,
+            dispatcher,
+            wire_dtype: self.learner_settings.weights_dtype,
             board: self.board.clone(),
             reached: self.reached.clone(),
             stop: &stop,
@@ -360,12 +364,12 @@ impl TrainingThread {
                 Outcome::Interrupted => "the run was interrupted",
             },
         );
-        Ok(keeper.release()?)
+        Ok(store_task.release()?)
     }
 
-    /// Opens the run; `None` if somebody asked to stop before. The learner before, if it was only
-    /// paused while its lease lapsed, still has the folder until it finds out and ends; under the
-    /// lease that this learner holds it can do no harm meanwhile.
+    /// Opens the run; `None` if shutdown is requested before. A previous learner that was paused
+    /// while its lease lapsed keeps the folder locked until it notices and ends. It cannot write to
+    /// Redis meanwhile, as this learner holds the lease.
     fn open<'a>(
         &'a self,
         reward: &'a RewardSpec,
@@ -373,7 +377,7 @@ impl TrainingThread {
         progress: &dyn Progress,
     ) -> Result<Option<OpenRun<'a>>> {
         const LOOK: Duration = Duration::from_millis(250);
-        let deadline = Instant::now() + self.own.patience();
+        let deadline = Instant::now() + self.learner_settings.patience();
         loop {
             let error = match OpenRun::open(&self.plan, reward, folder, progress) {
                 Err(RunError::Folder(error @ FolderError::InUse(_))) => error,
@@ -382,7 +386,7 @@ impl TrainingThread {
             if self.shutdown.requested() {
                 return Ok(None);
             }
-            if !self.own.standby && Instant::now() > deadline {
+            if !self.learner_settings.standby && Instant::now() > deadline {
                 return Err(error.into());
             }
             self.health.unmet("run", error.to_string());
@@ -390,35 +394,36 @@ impl TrainingThread {
         }
     }
 
-    /// Sets up keeper, ledger and desk. The service accepts trajectories from then on.
+    /// Starts the store task and creates the ledger and the dispatcher. The service accepts
+    /// trajectories from then on.
     ///
     /// # Errors
-    /// [`KeeperError`](crate::service::keeper::KeeperError).
-    pub fn desk(
+    /// [`StoreTaskError`](crate::service::store_task::StoreTaskError).
+    pub fn dispatcher(
         &self,
         spec: RunSpec,
         facts: RunFacts,
         epoch: u32,
         sample_batch: usize,
-    ) -> Result<Desk> {
+    ) -> Result<Dispatcher> {
         let ledger = Arc::new(Ledger::new(facts, epoch));
-        let keeper = self.keeper(spec, &ledger)?;
+        let store_task = self.store_task(spec, &ledger)?;
         self.arrivals.begin(Arc::clone(&ledger));
         self.health.met("run", format!("epoch {epoch}"));
-        let stall = self.own.stall();
-        let config = DeskConfig { run_id: self.run_id.clone(), sample_batch, stall };
-        Ok(Desk::new(config, keeper, ledger))
+        let stall = self.learner_settings.stall();
+        let config = DispatcherConfig { run_id: self.run_id.clone(), sample_batch, stall };
+        Ok(Dispatcher::new(config, store_task, ledger))
     }
 
-    fn keeper(&self, spec: RunSpec, ledger: &Arc<Ledger>) -> Result<KeeperHandle> {
-        let config = KeeperConfig {
-            tick: (self.own.lease() / 5).min(Duration::from_secs(1)),
-            patience: self.own.redis_patience(),
+    fn store_task(&self, spec: RunSpec, ledger: &Arc<Ledger>) -> Result<StoreTaskHandle> {
+        let config = StoreTaskConfig {
+            tick: (self.learner_settings.lease() / 5).min(Duration::from_secs(1)),
+            patience: self.learner_settings.redis_patience(),
         };
         let (store, ledger) = (Arc::clone(&self.store), Arc::clone(ledger));
         let (lease, metrics) = (self.lease.clone(), self.metrics.clone());
-        self.keeping.cancel();
-        Ok(self.runtime.block_on(Keeper::start(config, store, ledger, spec, lease, metrics))?)
+        self.renewal.cancel();
+        Ok(self.runtime.block_on(StoreTask::start(config, store, ledger, spec, lease, metrics))?)
     }
 
     fn spec(&self, open: &OpenRun<'_>, transitions: &Transitions) -> Result<RunSpec> {
@@ -442,7 +447,7 @@ impl TrainingThread {
     }
 }
 
-/// The status.
+/// The source of the status and the metrics.
 #[derive(Clone)]
 struct Source {
     info: ServiceInfo,

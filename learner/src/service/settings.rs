@@ -6,54 +6,54 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 ddpo_settings::settings! {
-    /// What the learner alone has, besides the run's settings.
+    /// Settings of the learner, besides the run's settings.
     pub struct LearnerSettings;
     values {
-        /// How long the lease lasts without renewal (seconds); a standby takes over after that
+        /// Seconds that the lease lasts without renewal; then a standby takes over
         lease_seconds: f64 = 10.0;
-        /// Longest time without any trajectory while some are waited for (seconds)
+        /// Longest time without any trajectory while samples are missing (seconds)
         stall_seconds: f64 = 1800.0;
-        /// Longest time that Redis may be unreachable (seconds)
+        /// How long to retry while Redis is unreachable (seconds)
         redis_patience_seconds: f64 = 120.0;
-        /// Type that weights travel in: f32, or bf16 where dtype is bf16
+        /// Type that weights are sent in: f32, or bf16 if dtype is bf16
         weights_dtype: WireDtype = WireDtype::F32;
         /// Trajectories that one rewarder may have open or unanswered
         credits_per_rewarder: u32 = 32;
-        /// Rewarders at one time
+        /// Largest number of connected rewarders
         max_rewarders: usize = 64;
-        /// Services that the live page asks and watches, as http://host:port; a name stands for all its addresses
+        /// Services that the live page polls, as http://host:port; a host name stands for all its addresses
         dashboard_watch: Vec<String> = Vec::new();
     }
     optional {
-        /// Address that the live page of the run is served on, with the same token and TLS; none without it
+        /// Address to serve the live page of the run on, with the same token and TLS (default: not served)
         dashboard_listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], PORT));
     }
     switches {
         /// Wait while another learner holds the lease, instead of ending with an error
         standby;
-        /// After the run, go on answering for it until asked to stop, for where what ends is started again
+        /// After the run, keep answering until asked to stop, for supervisors that restart a finished process
         stay;
     }
 }
 
 impl LearnerSettings {
-    /// How long the lease lasts without renewal.
+    /// Returns how long the lease lasts without renewal.
     pub fn lease(&self) -> Duration {
         Duration::from_secs_f64(self.lease_seconds.clamp(0.1, 3600.0))
     }
 
-    /// How long a learner that is no standby waits for the one before it: a killed one's lease has
-    /// lapsed by then.
+    /// Returns how long a learner without `standby` waits for the lease: long enough for the lease
+    /// of a killed learner to lapse.
     pub fn patience(&self) -> Duration {
         self.lease() + Duration::from_secs(2)
     }
 
-    /// Longest time without any trajectory.
+    /// Returns the longest time without any trajectory.
     pub fn stall(&self) -> Duration {
         Duration::from_secs_f64(self.stall_seconds.clamp(1.0, 1e9))
     }
 
-    /// Longest time that Redis may be unreachable.
+    /// Returns how long to retry while Redis is unreachable.
     pub fn redis_patience(&self) -> Duration {
         Duration::from_secs_f64(self.redis_patience_seconds.clamp(1.0, 1e9))
     }

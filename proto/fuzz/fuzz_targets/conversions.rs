@@ -1,4 +1,4 @@
-//! Bytes as messages, through the conversions and back: what is read is written as it was read.
+//! Converts bytes as messages to the domain and back: converting twice gives the same message.
 
 #![no_main]
 
@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(message) = SubmitReply::decode(input)
         && let Ok(reply) = reply::from_wire(message, &limits)
     {
-        // Texts may have been cut; once cut, they stay.
+        // The first conversion may cut texts; the second must not change them.
         let again = reply::to_wire(&reply, &limits);
         assert_eq!(reply::from_wire(again, &limits), Ok(reply));
     }

@@ -1,5 +1,5 @@
-//! Bytes as the frames of one stream, each behind its length, through prost into the assembler.
-//! Checksums are put right, or nothing would come past the first chunk.
+//! Decodes bytes as length-prefixed frames of one stream and pushes them to the assembler. Repairs
+//! checksums, so that input gets past the first chunk.
 
 #![no_main]
 
@@ -28,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
         }
         match assembler.push(frame) {
             Ok(Some(AssemblerEvent::Complete { ticket, trajectory })) => {
-                // What values the states have is looked at by whoever reads them.
+                // Values of states are checked by the code that reads them.
                 let read = trajectory.into_trajectory();
                 assert!(
                     matches!(read, Ok(_) | Err(TrajectoryError::StateNotFinite { .. })),
@@ -48,7 +48,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// CRC-32 of IEEE 802.3, bit by bit: a second opinion on the table-driven one.
+/// Computes CRC-32 (IEEE 802.3) bit by bit, independently of the table-driven one.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {

@@ -1,5 +1,5 @@
-//! Bytes as what a reward server is asked and answers, through the conversions and back: what is read
-//! is written as it was read.
+//! Converts bytes as messages of a reward server to the domain and back: converting twice gives the
+//! same message.
 
 #![no_main]
 
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(again.collect::<Result<Vec<_>, _>>(), Ok(message.images));
     }
     if let Ok(message) = ScoreResponse::decode(input) {
-        // As many images as scores, so that more than the count is looked at.
+        // Uses as many images as scores, so that the count check passes.
         let components = message.scores.first().map_or(0, |score| score.components.len());
         let description = ddpo_proto::reward::Description {
             name: "fuzzed".to_owned(),

@@ -1,7 +1,7 @@
-//! Enumerations that both sides have in full.
+//! Enumerations with the same variants in the domain and on the wire.
 
 /// Declares both conversions between an enumeration of the domain and one of the wire with the same
-/// variants. Reading refuses zero and numbers that this version does not know.
+/// variants. Zero and unknown numbers are errors.
 macro_rules! enumeration {
     ($from_wire:ident, $to_wire:ident: $domain:ident = $wire:ident { $($variant:ident),+ }) => {
         fn $from_wire(field: &'static str, number: i32) -> Result<$domain, Malformed> {

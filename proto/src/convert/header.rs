@@ -14,21 +14,21 @@ use ddpo_rollout::trajectory::{
 };
 use thiserror::Error;
 
-/// Why a header cannot be sent.
+/// Errors of a header that cannot be sent.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum UnsendableHeader {
-    /// Such draws stay in one process.
+    /// Draws with this purpose are never sent.
     #[error("purpose: expected rollout or evaluation, found {0:?}")]
     Purpose(Purpose),
-    /// A receiver would refuse it.
+    /// A receiver would reject the header.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
 
-/// Reads a header.
+/// Converts a header from the wire.
 ///
 /// # Errors
-/// The first thing that is malformed or beyond `limits`.
+/// The first field that is malformed or exceeds `limits`.
 pub fn from_wire(message: wire::TrajectoryHeader, limits: &Limits) -> Result<Opening, Malformed> {
     let dtype = dtype_from_wire("dtype", message.dtype)?;
     let shape = shape_from_wire(message.shape, dtype, limits)?;
@@ -67,10 +67,10 @@ pub fn from_wire(message: wire::TrajectoryHeader, limits: &Limits) -> Result<Ope
     })
 }
 
-/// Writes a header, and checks it as a receiver would.
+/// Converts a header to the wire, and checks it as a receiver does.
 ///
 /// # Errors
-/// A purpose that is never sent, or what a receiver with the same `limits` would refuse.
+/// A purpose that is never sent, or a header that a receiver with the same `limits` would reject.
 pub fn to_wire(
     opening: &Opening,
     limits: &Limits,
@@ -105,7 +105,7 @@ pub fn to_wire(
     Ok(message)
 }
 
-/// What does not fit becomes a number that the check afterwards refuses.
+/// Saturates at a number that the following check rejects.
 fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }

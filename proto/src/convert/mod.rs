@@ -1,5 +1,5 @@
-//! Wire to domain and back, one file a message family. The conversions are total: whatever a peer
-//! sends becomes a value of the domain within [`Limits`](crate::limits::Limits), or a
+//! Conversions between wire and domain, one file per message family. They are total: a received
+//! message becomes a value of the domain within [`Limits`](crate::limits::Limits), or a
 //! [`Malformed`](crate::malformed::Malformed).
 
 mod digest;

@@ -8,21 +8,21 @@ use crate::stream::{Receipt, Verdict};
 use crate::wire;
 use thiserror::Error;
 
-/// One message of the receiver.
+/// A message of the receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// What became of the trajectory in a slot.
+    /// The receipt of the trajectory in a slot.
     Receipt {
         /// The slot, which is free again.
         slot: u32,
         /// The receipt.
         receipt: Receipt,
     },
-    /// So many more trajectories may be opened.
+    /// The number of additional trajectories that may be opened.
     Credit(u32),
 }
 
-/// Why a reply cannot be read. Its stream is of no more use.
+/// Errors of a reply, after which its stream is invalid.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum MalformedReply {
     /// Neither a receipt nor a credit.
@@ -33,7 +33,7 @@ pub enum MalformedReply {
     Verdict(#[from] Malformed),
 }
 
-/// Reads a reply; texts beyond `limits` are cut.
+/// Converts a reply from the wire; cuts texts that exceed `limits`.
 ///
 /// # Errors
 /// A reply without content, or a verdict that is unspecified or unknown.
@@ -51,7 +51,7 @@ pub fn from_wire(message: wire::SubmitReply, limits: &Limits) -> Result<Reply, M
     }
 }
 
-/// Writes a reply; texts beyond `limits` are cut.
+/// Converts a reply to the wire; cuts texts that exceed `limits`.
 pub fn to_wire(reply: &Reply, limits: &Limits) -> wire::SubmitReply {
     let content = match reply {
         Reply::Credit(trajectories) => {

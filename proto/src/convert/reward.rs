@@ -10,14 +10,14 @@ use ddpo_rollout::image::{ImageError, RgbImage};
 use ddpo_rollout::score::{Component, Score};
 use thiserror::Error;
 
-/// Why a message of a reward server, or one to it, was refused.
+/// Errors of messages to or from a reward server.
 #[derive(Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum MalformedReward {
-    /// A text or a number that other messages have too.
+    /// An error of a text or a number, as in other messages.
     #[error(transparent)]
     Common(#[from] Malformed),
-    /// Two components have one name.
+    /// Two components have the same name.
     #[error("components: expected names that differ, found \"{0}\" twice")]
     ComponentTwice(String),
     /// More images than the limit.
@@ -31,7 +31,7 @@ pub enum MalformedReward {
     /// An image is larger than the limit.
     #[error("image {index}: expected at most {limit} bytes of pixels, found {width}x{height}")]
     ImageTooLarge {
-        /// Which image, from 0.
+        /// Index of the image, from 0.
         index: usize,
         /// Bytes allowed.
         limit: usize,
@@ -40,15 +40,15 @@ pub enum MalformedReward {
         /// Height in pixels.
         height: u32,
     },
-    /// An image has no pixels, or not as many as its sides say.
+    /// An image has no pixels, or a number that does not match its sides.
     #[error("image {index}: {source}")]
     Image {
-        /// Which image, from 0.
+        /// Index of the image, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The mistake.
         source: ImageError,
     },
-    /// Too few scores, or too many.
+    /// The number of scores does not match the number of images.
     #[error("scores: expected {expected}, one for each image, found {found}")]
     ScoreCount {
         /// Images that were sent.
@@ -56,10 +56,10 @@ pub enum MalformedReward {
         /// Scores found.
         found: usize,
     },
-    /// A score has not the components that were described.
+    /// A score does not have the described components.
     #[error("score {index}: expected {expected} components, as Describe names, found {found}")]
     ComponentCount {
-        /// Which score, from 0.
+        /// Index of the score, from 0.
         index: usize,
         /// Components described.
         expected: usize,
@@ -69,7 +69,7 @@ pub enum MalformedReward {
     /// A number of a score is not finite.
     #[error("score {index}: expected a finite {name}, found {found}")]
     NotFinite {
-        /// Which score, from 0.
+        /// Index of the score, from 0.
         index: usize,
         /// `reward`, or the component's name.
         name: String,
@@ -78,10 +78,10 @@ pub enum MalformedReward {
     },
 }
 
-/// Reads a description. A `max_batch` beyond `limits` is cut.
+/// Converts a description from the wire. A `max_batch` beyond `limits` is reduced.
 ///
 /// # Errors
-/// No name, texts or components beyond `limits`, or two components of one name.
+/// A missing name, texts or components beyond `limits`, or two components with the same name.
 pub fn description_from_wire(
     message: wire::DescribeResponse,
     limits: &Limits,
@@ -110,7 +110,7 @@ pub fn description_from_wire(
     })
 }
 
-/// Writes a description.
+/// Converts a description to the wire.
 pub fn description_to_wire(description: &Description) -> wire::DescribeResponse {
     wire::DescribeResponse {
         name: description.name.clone(),
@@ -120,11 +120,11 @@ pub fn description_to_wire(description: &Description) -> wire::DescribeResponse 
     }
 }
 
-/// Reads the images of a request.
+/// Converts the images of a request from the wire.
 ///
 /// # Errors
-/// More images than `limits` allow, or one without pixels, with too many, or with others than its
-/// sides say.
+/// More images than `limits` allow, or an image without pixels, with too many, or with a number
+/// that does not match its sides.
 pub fn images_from_wire(
     message: wire::ScoreRequest,
     limits: &Limits,
@@ -148,7 +148,7 @@ fn image_from_wire(
     if bytes > limit as u64 {
         return Err(MalformedReward::ImageTooLarge { index, limit, width, height });
     }
-    // Both fit: their product is within the limit, or the other is zero.
+    // Both sides are within the limit, so their product is, unless one is zero.
     let [width, height] = [width, height].map(|side| usize::try_from(side).unwrap_or(usize::MAX));
     if bytes == 0 {
         let source = ImageError::Length { width, height, expected: 3, found: rgb8.len() };
@@ -158,10 +158,10 @@ fn image_from_wire(
         .map_err(|source| MalformedReward::Image { index, source })
 }
 
-/// Writes an image; `index` names it in the error.
+/// Converts an image to the wire; `index` names it in the error.
 ///
 /// # Errors
-/// An image without pixels, or with more than `limits` allow.
+/// An image without pixels, or larger than `limits`.
 pub fn image_to_wire(
     index: usize,
     image: &RgbImage,
@@ -183,10 +183,11 @@ pub fn image_to_wire(
     Ok(wire::Image { width: narrow(width), height: narrow(height), rgb8 })
 }
 
-/// Reads the scores of `images` images by a server that is described so.
+/// Converts the scores of `images` images by a server with this description.
 ///
 /// # Errors
-/// Not one score for each image, not the components that were described, or a number that is none.
+/// A number of scores other than `images`, other components than described, or a number that is not
+/// finite.
 pub fn scores_from_wire(
     message: wire::ScoreResponse,
     images: usize,
@@ -224,7 +225,7 @@ fn score_from_wire(
     Ok(Score { reward, components })
 }
 
-/// Writes scores, with the values of their components in their order.
+/// Converts scores to the wire, with the values of their components in order.
 pub fn scores_to_wire(scores: &[Score]) -> wire::ScoreResponse {
     let score = |score: &Score| wire::ImageScore {
         reward: score.reward,

@@ -13,19 +13,19 @@ use ddpo_rollout::reward::{
     AestheticSpec, AgeReward, AgeSpec, Pin, Pinned, RewardExpression, RewardSpec,
 };
 
-/// What a rewarder has to know of a run.
+/// The description of a run for rewarders.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunDescription {
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
-    /// What its images are scored with.
+    /// The reward that its images are scored with.
     pub reward: RewardSpec,
 }
 
-/// Reads a description.
+/// Converts a description from the wire.
 ///
 /// # Errors
-/// The first field that is malformed or beyond `limits`.
+/// The first field that is malformed or exceeds `limits`.
 pub fn from_wire(
     message: wire::DescribeRunResponse,
     limits: &Limits,
@@ -35,7 +35,7 @@ pub fn from_wire(
     Ok(RunDescription { run_id, reward: spec_from_wire(reward, limits)? })
 }
 
-/// Writes a description.
+/// Converts a description to the wire.
 pub fn to_wire(run: &RunDescription) -> wire::DescribeRunResponse {
     wire::DescribeRunResponse {
         run_id: run.run_id.clone(),

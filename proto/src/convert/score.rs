@@ -9,10 +9,10 @@ use crate::wire;
 use ddpo_rollout::reward::RewardId;
 use ddpo_rollout::score::{Component, Score};
 
-/// Reads a score.
+/// Converts a score from the wire.
 ///
 /// # Errors
-/// The first thing that is malformed or beyond `limits`.
+/// The first field that is malformed or exceeds `limits`.
 pub fn from_wire(message: wire::TrajectoryScore, limits: &Limits) -> Result<GivenScore, Malformed> {
     if !message.reward.is_finite() {
         return Err(Malformed::RewardNotFinite(message.reward));
@@ -35,10 +35,10 @@ pub fn from_wire(message: wire::TrajectoryScore, limits: &Limits) -> Result<Give
     Ok(GivenScore { score, reward: RewardId { label, digest } })
 }
 
-/// Writes a score, and checks it as a receiver would.
+/// Converts a score to the wire, and checks it as a receiver does.
 ///
 /// # Errors
-/// What a receiver with the same `limits` would refuse.
+/// A score that a receiver with the same `limits` would reject.
 pub fn to_wire(scored: &GivenScore, limits: &Limits) -> Result<wire::TrajectoryScore, Malformed> {
     let component =
         |part: &Component| wire::ScoreComponent { name: part.name.clone(), value: part.value };

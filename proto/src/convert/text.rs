@@ -1,9 +1,9 @@
-//! Texts off the wire: bounded, and fit for a log.
+//! Received texts: bounded, and safe for a log.
 
 use crate::limits::Limits;
 use crate::malformed::Malformed;
 
-/// A text that must be there.
+/// Returns a text that must not be empty.
 pub(super) fn required(
     field: &'static str,
     text: String,
@@ -12,7 +12,7 @@ pub(super) fn required(
     optional(field, text, limits)?.ok_or(Malformed::Missing(field))
 }
 
-/// A text that may be empty.
+/// Returns a text that may be empty.
 pub(super) fn optional(
     field: &'static str,
     text: String,
@@ -28,7 +28,7 @@ pub(super) fn optional(
     Ok((!text.is_empty()).then_some(text))
 }
 
-/// A reason or an id for a message to a person: cut to `limit` bytes, control characters replaced.
+/// Returns a reason or an id for messages: cut to `limit` bytes, with control characters replaced.
 pub fn shown(text: &str, limit: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(limit));
     for character in text.chars() {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shown_text_is_cut_between_characters() {
+    fn shown_text_is_cut_between_characters() {
         assert_eq!(shown("aé\nb", 3), "aé");
         assert_eq!(shown("aé\nb", 2), "a");
         assert_eq!(shown("aé\nb", 9), "aé b");

@@ -12,37 +12,37 @@ pub struct Shape {
     #[prost(uint32, tag = "3")]
     pub width: u32,
 }
-/// Opens a trajectory: where it comes from and how to read it.
+/// Opens a trajectory: its origin and its layout.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrajectoryHeader {
-    /// Unique in the run: the same sample of the same epoch always has the same.
+    /// Unique in the run, and the same for every draw of the same sample.
     #[prost(string, tag = "1")]
     pub trajectory_id: ::prost::alloc::string::String,
-    /// The run.
+    /// Id of the run.
     #[prost(string, tag = "2")]
     pub run_id: ::prost::alloc::string::String,
-    /// The work order that asked for it.
+    /// Id of the work order.
     #[prost(string, tag = "3")]
     pub order_id: ::prost::alloc::string::String,
-    /// How often the order had been handed out when this was made, from 1.
+    /// Number of the order's delivery, from 1.
     #[prost(uint32, tag = "4")]
     pub attempt: u32,
-    /// Who made it.
+    /// Id of the worker that draws it.
     #[prost(string, tag = "5")]
     pub worker_id: ::prost::alloc::string::String,
-    /// Start time of that worker in milliseconds since 1970: tells a restarted worker from its predecessor.
+    /// Start time of that worker in milliseconds since 1970, which distinguishes restarts.
     #[prost(uint64, tag = "6")]
     pub incarnation: u64,
     /// Version of the weights.
     #[prost(uint64, tag = "7")]
     pub policy_version: u64,
-    /// Policy or average.
+    /// Policy or average weights.
     #[prost(enumeration = "Track", tag = "8")]
     pub track: i32,
     /// BLAKE3 digest of the weights, 32 bytes.
     #[prost(bytes = "bytes", tag = "9")]
     pub weights_digest: ::prost::bytes::Bytes,
-    /// What the noise was drawn for.
+    /// Purpose of the noise.
     #[prost(enumeration = "Purpose", tag = "10")]
     pub purpose: i32,
     /// Seed of the noise.
@@ -66,17 +66,17 @@ pub struct TrajectoryHeader {
     /// Timesteps visited, from high to low; T of them, so T + 1 states follow.
     #[prost(int64, repeated, tag = "17")]
     pub timesteps: ::prost::alloc::vec::Vec<i64>,
-    /// Positions in `timesteps` whose transition is random, rising; K of them.
+    /// Positions in `timesteps` whose transition is random, in rising order; K of them.
     #[prost(uint32, repeated, tag = "18")]
     pub random_steps: ::prost::alloc::vec::Vec<u32>,
     /// W3C trace context of the work order; empty if none.
     #[prost(string, tag = "19")]
     pub traceparent: ::prost::alloc::string::String,
 }
-/// Some bytes of one state. The chunks of a trajectory come in order and without gaps.
+/// A part of one state. The chunks of a trajectory are in order and without gaps.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StateChunk {
-    /// Which state: 0 is x_T, T is x_0.
+    /// Index of the state: 0 is x_T, T is x_0.
     #[prost(uint32, tag = "1")]
     pub state: u32,
     /// Position of the payload within the state.
@@ -89,14 +89,14 @@ pub struct StateChunk {
     #[prost(fixed32, tag = "4")]
     pub payload_crc32: u32,
 }
-/// Ends a trajectory: all states have been sent.
+/// Ends the states of a trajectory.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TrajectoryFooter {
     /// Log-probability of each random transition, mean over dimensions, in nats; K of them.
     #[prost(float, repeated, tag = "1")]
     pub log_probs: ::prost::alloc::vec::Vec<f32>,
 }
-/// One named part of a score.
+/// One named component of a score.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ScoreComponent {
     /// Name.
@@ -106,33 +106,33 @@ pub struct ScoreComponent {
     #[prost(float, tag = "2")]
     pub value: f32,
 }
-/// What the reward model says of x_0. Comes after the footer, on the way to the learner only.
+/// The score of x_0. Follows the footer, to the learner only.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TrajectoryScore {
     /// The reward; finite.
     #[prost(float, tag = "1")]
     pub reward: f32,
-    /// Its parts.
+    /// The components.
     #[prost(message, repeated, tag = "2")]
     pub components: ::prost::alloc::vec::Vec<ScoreComponent>,
-    /// Label of the reward that it was scored for, for messages.
+    /// Label of the reward, for messages.
     #[prost(string, tag = "3")]
     pub reward_label: ::prost::alloc::string::String,
-    /// BLAKE3 digest of the reward's specification, 32 bytes: the learner refuses any other.
+    /// BLAKE3 digest of the reward's specification, 32 bytes. The learner rejects any other.
     #[prost(bytes = "bytes", tag = "4")]
     pub reward_digest: ::prost::bytes::Bytes,
 }
-/// Gives a trajectory up before its last frame; its slot is free again, and no receipt follows.
+/// Abandons a trajectory before its last frame. Its slot is free again, and no receipt follows.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrajectoryAbandoned {
-    /// Why.
+    /// The reason.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
 }
 /// One message of the sender.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TrajectoryFrame {
-    /// Chosen by the sender; free again after the receipt.
+    /// Slot, chosen by the sender; free again after the receipt.
     #[prost(uint32, tag = "1")]
     pub slot: u32,
     /// The content.
@@ -147,7 +147,7 @@ pub mod trajectory_frame {
         /// Opens the slot.
         #[prost(message, tag = "2")]
         Header(super::TrajectoryHeader),
-        /// Some bytes of a state.
+        /// A part of a state.
         #[prost(message, tag = "3")]
         Chunk(super::StateChunk),
         /// Ends the states.
@@ -156,31 +156,31 @@ pub mod trajectory_frame {
         /// The score.
         #[prost(message, tag = "5")]
         Score(super::TrajectoryScore),
-        /// Gives the trajectory up.
+        /// Abandons the trajectory.
         #[prost(message, tag = "6")]
         Abandoned(super::TrajectoryAbandoned),
     }
 }
-/// What became of one trajectory.
+/// The receiver's answer to one trajectory.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Receipt {
     /// The slot, which is free again.
     #[prost(uint32, tag = "1")]
     pub slot: u32,
-    /// The trajectory; empty if its header could not be read.
+    /// Id of the trajectory; empty if its header could not be read.
     #[prost(string, tag = "2")]
     pub trajectory_id: ::prost::alloc::string::String,
-    /// What became of it.
+    /// The decision.
     #[prost(enumeration = "Verdict", tag = "3")]
     pub verdict: i32,
-    /// Why, for a verdict that is not ACCEPTED.
+    /// The reason, unless the verdict is ACCEPTED.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
 /// Allows the sender to open more trajectories.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreditGrant {
-    /// How many more.
+    /// Number of additional trajectories.
     #[prost(uint32, tag = "1")]
     pub trajectories: u32,
 }
@@ -196,10 +196,10 @@ pub mod submit_reply {
     /// The content.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Content {
-        /// What became of a trajectory.
+        /// The receiver's decision on a trajectory.
         #[prost(message, tag = "1")]
         Receipt(super::Receipt),
-        /// More credit.
+        /// Additional credits.
         #[prost(message, tag = "2")]
         Credit(super::CreditGrant),
     }
@@ -241,15 +241,15 @@ impl Dtype {
         }
     }
 }
-/// What the noise of a trajectory was drawn for.
+/// Purpose of a trajectory's noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Purpose {
     /// Never sent.
     Unspecified = 0,
-    /// Trained on.
+    /// Used for training.
     Rollout = 1,
-    /// Evaluated only: the same seeds every time.
+    /// Used for evaluation only, with the same seeds every time.
     Evaluation = 2,
 }
 impl Purpose {
@@ -274,13 +274,13 @@ impl Purpose {
         }
     }
 }
-/// Which of the learner's weights made a trajectory.
+/// Kind of the weights that a trajectory is drawn with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Track {
     /// Never sent.
     Unspecified = 0,
-    /// The weights that are trained.
+    /// The trained weights.
     Policy = 1,
     /// Their moving average.
     Average = 2,
@@ -307,21 +307,21 @@ impl Track {
         }
     }
 }
-/// What became of a trajectory.
+/// The receiver's decision on a trajectory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Verdict {
     /// Never sent.
     Unspecified = 0,
-    /// The learner has it.
+    /// The learner has accepted the trajectory.
     Accepted = 1,
-    /// The learner had it already.
+    /// The learner had already accepted the trajectory.
     Duplicate = 2,
-    /// Nobody waits for it any more: its epoch is over, or its weights are too old.
+    /// The trajectory is not awaited: its epoch is over, or its weights are too old.
     Stale = 3,
-    /// It is malformed or not what was ordered; `reason` says how. Sending it again is of no use.
+    /// The trajectory is malformed or does not match its order; see `reason`. Do not resend it.
     Invalid = 4,
-    /// It could not be taken now; send it again.
+    /// The receiver could not accept the trajectory now; resend it.
     RetryLater = 5,
 }
 impl Verdict {
@@ -352,13 +352,13 @@ impl Verdict {
         }
     }
 }
-/// Asks for the run.
+/// Requests the description of the run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRunRequest {}
-/// What a rewarder has to know of a run.
+/// The description of a run for rewarders.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DescribeRunResponse {
-    /// The run.
+    /// Id of the run.
     #[prost(string, tag = "1")]
     pub run_id: ::prost::alloc::string::String,
     /// The specification of its reward.
@@ -372,7 +372,7 @@ pub struct RewardSpec {
     /// "0.7*aesthetic score + 0.3*jpeg compressibility".
     #[prost(string, tag = "1")]
     pub reward: ::prost::alloc::string::String,
-    /// Rewards that only the images of evaluations are scored with.
+    /// Held-out rewards, which score only images of evaluations.
     #[prost(string, repeated, tag = "2")]
     pub held_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The map from states to images.
@@ -384,38 +384,38 @@ pub struct RewardSpec {
     /// The files of the TorchScript rewards, in the order of their terms.
     #[prost(message, repeated, tag = "5")]
     pub scripts: ::prost::alloc::vec::Vec<Pinned>,
-    /// The classifier of the age rewards; absent where the run has none.
+    /// The classifier of the age rewards; absent if the run has none.
     #[prost(message, optional, tag = "6")]
     pub age: ::core::option::Option<AgeSpec>,
-    /// The networks of the aesthetic score; absent where the run does not have it.
+    /// The networks of the aesthetic score; absent if the run does not use it.
     #[prost(message, optional, tag = "7")]
     pub aesthetic: ::core::option::Option<AestheticSpec>,
-    /// Whether one kind of GPU gives the same bytes each time.
+    /// Whether scores are bit-identical on the same kind of GPU.
     #[prost(bool, tag = "8")]
     pub deterministic: bool,
     /// Precision of f32 matrix products and convolutions.
     #[prost(enumeration = "MatmulPrecision", tag = "9")]
     pub matmul_precision: i32,
 }
-/// A model or a file, and the content that its name stands for.
+/// A model or a file, pinned to its content.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pinned {
     /// A path, a name on the Hub, or the name of an embedded model.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// Its content.
+    /// The pinned content.
     #[prost(oneof = "pinned::Pin", tags = "2, 3")]
     pub pin: ::core::option::Option<pinned::Pin>,
 }
 /// Nested message and enum types in `Pinned`.
 pub mod pinned {
-    /// Its content.
+    /// The pinned content.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Pin {
         /// A commit of the Hub: 40 hexadecimal digits.
         #[prost(string, tag = "2")]
         Revision(::prost::alloc::string::String),
-        /// The BLAKE3 digest of the files that are read, 32 bytes.
+        /// The BLAKE3 digest of the files, 32 bytes.
         #[prost(bytes, tag = "3")]
         Digest(::prost::bytes::Bytes),
     }
@@ -561,7 +561,7 @@ pub mod rewarder_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Takes trajectories, has them scored, and passes them on to the learner.
+    /// Receives trajectories, scores them, and forwards them to the learner.
     #[derive(Debug, Clone)]
     pub struct RewarderClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -642,7 +642,7 @@ pub mod rewarder_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// A stream of trajectories. A receipt comes when the learner has answered.
+        /// A stream of trajectories. The receipts are those of the learner.
         pub async fn submit_trajectories(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::TrajectoryFrame>,
@@ -688,7 +688,7 @@ pub mod rewarder_server {
             >
             + std::marker::Send
             + 'static;
-        /// A stream of trajectories. A receipt comes when the learner has answered.
+        /// A stream of trajectories. The receipts are those of the learner.
         async fn submit_trajectories(
             &self,
             request: tonic::Request<tonic::Streaming<super::TrajectoryFrame>>,
@@ -697,7 +697,7 @@ pub mod rewarder_server {
             tonic::Status,
         >;
     }
-    /// Takes trajectories, has them scored, and passes them on to the learner.
+    /// Receives trajectories, scores them, and forwards them to the learner.
     #[derive(Debug)]
     pub struct RewarderServer<T> {
         inner: Arc<T>,
@@ -873,7 +873,7 @@ pub mod learner_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Takes scored trajectories and trains on them.
+    /// Receives scored trajectories and trains on them.
     #[derive(Debug, Clone)]
     pub struct LearnerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -979,7 +979,7 @@ pub mod learner_client {
                 .insert(GrpcMethod::new("ddpo.v1.Learner", "SubmitScoredTrajectories"));
             self.inner.streaming(req, path, codec).await
         }
-        /// What the run's images are scored with. UNAVAILABLE until the run is open.
+        /// Returns the reward of the run. UNAVAILABLE until the run is open.
         pub async fn describe_run(
             &mut self,
             request: impl tonic::IntoRequest<super::DescribeRunRequest>,
@@ -1033,7 +1033,7 @@ pub mod learner_server {
             tonic::Response<Self::SubmitScoredTrajectoriesStream>,
             tonic::Status,
         >;
-        /// What the run's images are scored with. UNAVAILABLE until the run is open.
+        /// Returns the reward of the run. UNAVAILABLE until the run is open.
         async fn describe_run(
             &self,
             request: tonic::Request<super::DescribeRunRequest>,
@@ -1042,7 +1042,7 @@ pub mod learner_server {
             tonic::Status,
         >;
     }
-    /// Takes scored trajectories and trains on them.
+    /// Receives scored trajectories and trains on them.
     #[derive(Debug)]
     pub struct LearnerServer<T> {
         inner: Arc<T>,
@@ -1253,70 +1253,70 @@ pub mod learner_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// Asks for the status.
+/// Requests the status.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}
-/// What a service is and how it fares.
+/// The status of a service.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetStatusResponse {
     /// sampler, rewarder or learner.
     #[prost(string, tag = "1")]
     pub service: ::prost::alloc::string::String,
-    /// Name of this process in the run.
+    /// Name of this process.
     #[prost(string, tag = "2")]
     pub worker_id: ::prost::alloc::string::String,
-    /// Its start, in milliseconds since 1970.
+    /// Start time of the process, in milliseconds since 1970.
     #[prost(uint64, tag = "3")]
     pub incarnation: u64,
     /// Version of the program.
     #[prost(string, tag = "4")]
     pub program_version: ::prost::alloc::string::String,
-    /// Seconds since its start.
+    /// Seconds since the start.
     #[prost(double, tag = "5")]
     pub uptime_seconds: f64,
-    /// The run.
+    /// Id of the run.
     #[prost(string, tag = "6")]
     pub run_id: ::prost::alloc::string::String,
-    /// Whether it takes work.
+    /// Whether the service accepts work.
     #[prost(bool, tag = "7")]
     pub serving: bool,
-    /// What it is doing, or why it does not serve, in words.
+    /// Current activity, or why the service is not serving.
     #[prost(string, tag = "8")]
     pub activity: ::prost::alloc::string::String,
-    /// Version of its weights; absent where it has none.
+    /// Version of the loaded weights, if any.
     #[prost(uint64, optional, tag = "9")]
     pub policy_version: ::core::option::Option<u64>,
-    /// Digest of its weights in hexadecimal; empty where it has none.
+    /// Digest of the loaded weights in hexadecimal; empty if none are loaded.
     #[prost(string, tag = "10")]
     pub weights_digest: ::prost::alloc::string::String,
-    /// Epoch that it works on, from 0; absent where it has none.
+    /// Current epoch, from 0, if any.
     #[prost(uint32, optional, tag = "11")]
     pub epoch: ::core::option::Option<u32>,
-    /// Trajectories that are in it now.
+    /// Number of unfinished trajectories.
     #[prost(uint64, tag = "12")]
     pub trajectories_in_flight: u64,
-    /// Counters since its start, by name: the same as its metrics.
+    /// Counters since the start, by name; the same as in the metrics.
     #[prost(btree_map = "string, uint64", tag = "13")]
     pub counters: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         u64,
     >,
-    /// Resident memory in bytes, and the largest so far.
+    /// Resident memory in bytes, and its largest value so far.
     #[prost(uint64, tag = "14")]
     pub memory_bytes: u64,
     #[prost(uint64, tag = "15")]
     pub peak_memory_bytes: u64,
 }
-/// A trajectory in short.
+/// Summary of a trajectory.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TrajectorySummary {
-    /// Its id.
+    /// Id of the trajectory.
     #[prost(string, tag = "1")]
     pub trajectory_id: ::prost::alloc::string::String,
-    /// The run.
+    /// Id of the run.
     #[prost(string, tag = "2")]
     pub run_id: ::prost::alloc::string::String,
-    /// What its noise was drawn for.
+    /// Purpose of the noise.
     #[prost(enumeration = "Purpose", tag = "3")]
     pub purpose: i32,
     /// Epoch, from 0.
@@ -1325,110 +1325,110 @@ pub struct TrajectorySummary {
     /// Index within the epoch.
     #[prost(uint32, tag = "5")]
     pub sample: u32,
-    /// Version of the weights that made it.
+    /// Version of the weights.
     #[prost(uint64, tag = "6")]
     pub policy_version: u64,
-    /// Who made it.
+    /// Id of the worker that draws it.
     #[prost(string, tag = "7")]
     pub worker_id: ::prost::alloc::string::String,
-    /// Where it is.
+    /// Stage of the trajectory.
     #[prost(enumeration = "Stage", tag = "8")]
     pub stage: i32,
-    /// Denoising steps done, of steps_total.
+    /// Completed denoising steps, of steps_total.
     #[prost(uint32, tag = "9")]
     pub steps_done: u32,
     #[prost(uint32, tag = "10")]
     pub steps_total: u32,
-    /// Its reward, once scored.
+    /// The reward, once scored.
     #[prost(float, optional, tag = "11")]
     pub reward: ::core::option::Option<f32>,
-    /// Last change, in milliseconds since 1970.
+    /// Time of the last change, in milliseconds since 1970.
     #[prost(uint64, tag = "12")]
     pub updated_unix_ms: u64,
-    /// Why it was rejected.
+    /// Reason of the rejection.
     #[prost(string, tag = "13")]
     pub reason: ::prost::alloc::string::String,
 }
-/// Which trajectories to list.
+/// Requests a list of trajectories.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListTrajectoriesRequest {
-    /// At most this many; 0 means 100. Never more than 1000.
+    /// Largest number of trajectories; 0 means 100. At most 1000 are returned.
     #[prost(uint32, tag = "1")]
     pub limit: u32,
 }
 /// The trajectories.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListTrajectoriesResponse {
-    /// The latest change first.
+    /// The trajectories, latest change first.
     #[prost(message, repeated, tag = "1")]
     pub trajectories: ::prost::alloc::vec::Vec<TrajectorySummary>,
 }
-/// What to watch.
+/// Requests changes of trajectories.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchTrajectoriesRequest {
-    /// Send new states as PNGs, up to 48 a second, final states first; GetTrajectory has any other.
+    /// Send new states as PNGs, up to 48 per second, final states first; GetTrajectory returns any state.
     #[prost(bool, tag = "1")]
     pub with_thumbnails: bool,
-    /// Side of a thumbnail in pixels at most; 0 means 64. Never more than 512.
+    /// Largest side of a thumbnail in pixels; 0 means 64. At most 512.
     #[prost(uint32, tag = "2")]
     pub thumbnail_side_pixels: u32,
 }
 /// One change of one trajectory.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TrajectoryEvent {
-    /// The trajectory as it is now.
+    /// The current state of the trajectory.
     #[prost(message, optional, tag = "1")]
     pub trajectory: ::core::option::Option<TrajectorySummary>,
-    /// Its latest state as a PNG, if asked, if it is new, and if the watcher's allowance is not used up.
+    /// The latest state as a PNG, if requested, new, and within the watcher's allowance.
     #[prost(bytes = "bytes", tag = "2")]
     pub thumbnail_png: ::prost::bytes::Bytes,
 }
-/// Which trajectory.
+/// Requests one trajectory.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTrajectoryRequest {
-    /// Its id.
+    /// Id of the trajectory.
     #[prost(string, tag = "1")]
     pub trajectory_id: ::prost::alloc::string::String,
-    /// Send its latest state as a PNG in full size.
+    /// Send the latest state as a PNG in full size.
     #[prost(bool, tag = "2")]
     pub with_image: bool,
 }
 /// One trajectory.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetTrajectoryResponse {
-    /// In short.
+    /// Summary of the trajectory.
     #[prost(message, optional, tag = "1")]
     pub trajectory: ::core::option::Option<TrajectorySummary>,
     /// Timesteps visited.
     #[prost(int64, repeated, tag = "2")]
     pub timesteps: ::prost::alloc::vec::Vec<i64>,
-    /// Log-probabilities of its random transitions, once complete.
+    /// Log-probabilities of the random transitions, once complete.
     #[prost(float, repeated, tag = "3")]
     pub log_probs: ::prost::alloc::vec::Vec<f32>,
-    /// Its score, once scored.
+    /// The score, once scored.
     #[prost(message, optional, tag = "4")]
     pub score: ::core::option::Option<TrajectoryScore>,
-    /// Its latest state as a PNG, if asked.
+    /// The latest state as a PNG, if requested.
     #[prost(bytes = "bytes", tag = "5")]
     pub image_png: ::prost::bytes::Bytes,
 }
-/// Where a trajectory is, seen from the service that is asked.
+/// Stage of a trajectory, as seen by the queried service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stage {
     /// Never sent.
     Unspecified = 0,
-    /// Being denoised, or its states are still arriving.
+    /// Being denoised, or states are still arriving.
     Growing = 1,
-    /// All states are there.
+    /// All states are complete.
     Complete = 2,
-    /// The reward model has scored it.
+    /// The trajectory has a score.
     Scored = 3,
-    /// The learner has it.
+    /// The learner has accepted the trajectory.
     Accepted = 4,
-    /// An update has used it.
+    /// An update has used the trajectory.
     Trained = 5,
-    /// It was refused, or given up; `reason` says why.
+    /// The trajectory was rejected or abandoned; see `reason`.
     Rejected = 6,
 }
 impl Stage {
@@ -1472,7 +1472,7 @@ pub mod inspector_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Shows a service's state and the trajectories in it.
+    /// Returns a service's state and its trajectories.
     #[derive(Debug, Clone)]
     pub struct InspectorClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1553,7 +1553,7 @@ pub mod inspector_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// What the service is and how it fares.
+        /// Returns the status of the service.
         pub async fn get_status(
             &mut self,
             request: impl tonic::IntoRequest<super::GetStatusRequest>,
@@ -1578,7 +1578,7 @@ pub mod inspector_client {
                 .insert(GrpcMethod::new("ddpo.v1.Inspector", "GetStatus"));
             self.inner.unary(req, path, codec).await
         }
-        /// The trajectories that the service knows of now, the latest first.
+        /// Lists the trajectories known to the service, latest first.
         pub async fn list_trajectories(
             &mut self,
             request: impl tonic::IntoRequest<super::ListTrajectoriesRequest>,
@@ -1603,7 +1603,7 @@ pub mod inspector_client {
                 .insert(GrpcMethod::new("ddpo.v1.Inspector", "ListTrajectories"));
             self.inner.unary(req, path, codec).await
         }
-        /// Every change from now on. A watcher that is too slow is cut off with RESOURCE_EXHAUSTED.
+        /// Streams every change. A watcher that is too slow is disconnected with RESOURCE_EXHAUSTED.
         pub async fn watch_trajectories(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchTrajectoriesRequest>,
@@ -1628,7 +1628,7 @@ pub mod inspector_client {
                 .insert(GrpcMethod::new("ddpo.v1.Inspector", "WatchTrajectories"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// One trajectory, with its image if asked.
+        /// Returns one trajectory, with its image if requested.
         pub async fn get_trajectory(
             &mut self,
             request: impl tonic::IntoRequest<super::GetTrajectoryRequest>,
@@ -1668,7 +1668,7 @@ pub mod inspector_server {
     /// Generated trait containing gRPC methods that should be implemented for use with InspectorServer.
     #[async_trait]
     pub trait Inspector: std::marker::Send + std::marker::Sync + 'static {
-        /// What the service is and how it fares.
+        /// Returns the status of the service.
         async fn get_status(
             &self,
             request: tonic::Request<super::GetStatusRequest>,
@@ -1676,7 +1676,7 @@ pub mod inspector_server {
             tonic::Response<super::GetStatusResponse>,
             tonic::Status,
         >;
-        /// The trajectories that the service knows of now, the latest first.
+        /// Lists the trajectories known to the service, latest first.
         async fn list_trajectories(
             &self,
             request: tonic::Request<super::ListTrajectoriesRequest>,
@@ -1690,7 +1690,7 @@ pub mod inspector_server {
             >
             + std::marker::Send
             + 'static;
-        /// Every change from now on. A watcher that is too slow is cut off with RESOURCE_EXHAUSTED.
+        /// Streams every change. A watcher that is too slow is disconnected with RESOURCE_EXHAUSTED.
         async fn watch_trajectories(
             &self,
             request: tonic::Request<super::WatchTrajectoriesRequest>,
@@ -1698,7 +1698,7 @@ pub mod inspector_server {
             tonic::Response<Self::WatchTrajectoriesStream>,
             tonic::Status,
         >;
-        /// One trajectory, with its image if asked.
+        /// Returns one trajectory, with its image if requested.
         async fn get_trajectory(
             &self,
             request: tonic::Request<super::GetTrajectoryRequest>,
@@ -1707,7 +1707,7 @@ pub mod inspector_server {
             tonic::Status,
         >;
     }
-    /// Shows a service's state and the trajectories in it.
+    /// Returns a service's state and its trajectories.
     #[derive(Debug)]
     pub struct InspectorServer<T> {
         inner: Arc<T>,
@@ -2006,10 +2006,10 @@ pub mod inspector_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// Asks what the rewards are.
+/// Requests the description of the reward.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
-/// What the rewards are. Servers of one run say the same, but for max_batch.
+/// The description of the reward. Servers of one run must agree, except for max_batch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeResponse {
     /// Name of the reward; at most 256 bytes.
@@ -2018,10 +2018,10 @@ pub struct DescribeResponse {
     /// Unit of the reward; may be empty. At most 256 bytes.
     #[prost(string, tag = "2")]
     pub unit: ::prost::alloc::string::String,
-    /// Names of the parts that every score has, in their order; may be empty. At most 64, all different.
+    /// Names of the components of every score, in order; may be empty. At most 64, all different.
     #[prost(string, repeated, tag = "3")]
     pub components: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Images that one Score may hold at most; 0 means 32. Never more than 256 are sent.
+    /// Largest number of images per Score; 0 means 32. At most 256 are sent.
     #[prost(uint32, tag = "4")]
     pub max_batch: u32,
 }
@@ -2038,27 +2038,27 @@ pub struct Image {
     #[prost(bytes = "bytes", tag = "3")]
     pub rgb8: ::prost::bytes::Bytes,
 }
-/// Asks for scores. At most 4 MiB, as gRPC's own default is, unless one image alone is larger.
+/// Requests scores. At most 4 MiB, gRPC's default, unless a single image is larger.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ScoreRequest {
-    /// The images. They may be of different sizes.
+    /// The images, which may have different sizes.
     #[prost(message, repeated, tag = "1")]
     pub images: ::prost::alloc::vec::Vec<Image>,
 }
 /// The score of one image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageScore {
-    /// What the run maximises; finite.
+    /// The reward, which the run maximises; finite.
     #[prost(float, tag = "1")]
     pub reward: f32,
-    /// Values of the parts, as many as Describe names, in the same order; finite.
+    /// Values of the components that Describe names, in the same order; finite.
     #[prost(float, repeated, tag = "2")]
     pub components: ::prost::alloc::vec::Vec<f32>,
 }
 /// The scores.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ScoreResponse {
-    /// One for each image, in the order of the request.
+    /// One score per image, in the order of the request.
     #[prost(message, repeated, tag = "1")]
     pub scores: ::prost::alloc::vec::Vec<ImageScore>,
 }
@@ -2073,7 +2073,7 @@ pub mod reward_model_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Says what images are worth.
+    /// Scores images.
     #[derive(Debug, Clone)]
     pub struct RewardModelClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2154,7 +2154,7 @@ pub mod reward_model_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// What the rewards are. Asked again before every Score: a server that has become another is not used.
+        /// Describes the reward. Called before every Score: a server whose description has changed is not used.
         pub async fn describe(
             &mut self,
             request: impl tonic::IntoRequest<super::DescribeRequest>,
@@ -2179,7 +2179,7 @@ pub mod reward_model_client {
                 .insert(GrpcMethod::new("ddpo.v1.RewardModel", "Describe"));
             self.inner.unary(req, path, codec).await
         }
-        /// One score for each image.
+        /// Returns one score per image.
         pub async fn score(
             &mut self,
             request: impl tonic::IntoRequest<super::ScoreRequest>,
@@ -2215,7 +2215,7 @@ pub mod reward_model_server {
     /// Generated trait containing gRPC methods that should be implemented for use with RewardModelServer.
     #[async_trait]
     pub trait RewardModel: std::marker::Send + std::marker::Sync + 'static {
-        /// What the rewards are. Asked again before every Score: a server that has become another is not used.
+        /// Describes the reward. Called before every Score: a server whose description has changed is not used.
         async fn describe(
             &self,
             request: tonic::Request<super::DescribeRequest>,
@@ -2223,13 +2223,13 @@ pub mod reward_model_server {
             tonic::Response<super::DescribeResponse>,
             tonic::Status,
         >;
-        /// One score for each image.
+        /// Returns one score per image.
         async fn score(
             &self,
             request: tonic::Request<super::ScoreRequest>,
         ) -> std::result::Result<tonic::Response<super::ScoreResponse>, tonic::Status>;
     }
-    /// Says what images are worth.
+    /// Scores images.
     #[derive(Debug)]
     pub struct RewardModelServer<T> {
         inner: Arc<T>,

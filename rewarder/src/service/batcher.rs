@@ -1,5 +1,5 @@
-//! Dynamic batching: images that arrive one by one, from any sampler, are scored together. The model
-//! lives on a thread of its own; the queue before it is bounded.
+//! Dynamic batching: scores images together that arrive one by one from any sampler. The model has
+//! a dedicated thread behind a bounded queue.
 
 use ddpo_rewards::{RewardError, Rewards};
 use ddpo_rollout::image::RgbImage;
@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-/// The rewarder's work, as messages about failures of its device name it.
+/// The rewarder's work, as messages about device failures name it.
 pub const WORK: DeviceWork = DeviceWork {
     name: "rewarder",
     less_memory: "free memory on the device, lower max_batch, or start a new run with \
                   reward_dtype = \"bf16\" at the learner",
 };
 
-/// When a batch is full, or has waited long enough.
+/// Limits of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatcherConfig {
-    /// Images in a batch at most.
+    /// Largest number of images in a batch.
     pub max_batch: usize,
     /// How long the first image of a batch waits for others.
     pub max_wait: Duration,
-    /// Images that may wait for the model.
+    /// Largest number of images waiting for the model.
     pub queue: usize,
 }
 
@@ -38,13 +38,13 @@ impl Default for BatcherConfig {
     }
 }
 
-/// Why an image has no score.
+/// Errors from scoring an image.
 #[derive(Debug, Error)]
 pub enum ScoringError {
-    /// The model refused the image, or gave a reward that is no number.
+    /// The model refused the image, or its reward is not finite.
     #[error("rewarder: {0}")]
     Refused(RewardError),
-    /// The model cannot be asked now; the image has nothing to do with it.
+    /// The model is temporarily unavailable; the image is not the cause.
     #[error("rewarder: {0}")]
     Unavailable(String),
     /// The queue is full.
@@ -64,10 +64,10 @@ struct Job {
     answer: oneshot::Sender<Result<Score, ScoringError>>,
 }
 
-/// Tells how the model's thread ended; closed where it ended because its queue is gone.
+/// Receives the failure that ended the model's thread; closed if the thread ended with its queue.
 pub type ModelEnd = oneshot::Receiver<DeviceFailure>;
 
-/// The queue before the model. Clones share it; the thread ends with the last of them, or when the
+/// The queue before the model. Clones share it. The thread ends with the last clone, or when the
 /// device fails.
 #[derive(Clone)]
 pub struct Batcher {
@@ -77,8 +77,8 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the model's thread, which notes the times and sizes of its batches in `metrics`. Returns
-    /// the queue, and how the thread will end.
+    /// Starts the model's thread, which records times and sizes of its batches in `metrics`.
+    /// Returns the queue and the receiver of the thread's end.
     ///
     /// # Errors
     /// [`RewardError::Thread`].
@@ -91,11 +91,11 @@ impl Batcher {
         let (queue, jobs) = sync_channel(length);
         let (end, ended) = oneshot::channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let desk = Desk { rewards, config, metrics, waiting: Arc::clone(&waiting) };
+        let thread = ModelThread { rewards, config, metrics, waiting: Arc::clone(&waiting) };
         std::thread::Builder::new()
             .name("reward-model".into())
             .spawn(move || {
-                if let Err(failure) = desk.serve(&jobs) {
+                if let Err(failure) = thread.serve(&jobs) {
                     // The caller may have ended.
                     let _ = end.send(failure);
                 }
@@ -104,18 +104,18 @@ impl Batcher {
         Ok((Self { queue, length, waiting }, ended))
     }
 
-    /// Images that wait for the model.
+    /// Returns the number of images waiting for the model.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Scores one image, together with others that arrive meanwhile for the same purpose.
+    /// Scores one image, in a batch with others that arrive meanwhile for the same purpose.
     ///
     /// # Errors
     /// [`ScoringError`].
     pub async fn score(&self, image: RgbImage, purpose: Purpose) -> Result<Score, ScoringError> {
         let (answer, score) = oneshot::channel();
-        // Before it is sent: the model's thread may take it at once.
+        // Counted before sending: the model's thread may take the job immediately.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.queue.try_send(Job { image, purpose, answer }).map_err(|refused| {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -128,24 +128,24 @@ impl Batcher {
     }
 }
 
-/// What the model's thread has.
-struct Desk {
+/// The state of the model's thread.
+struct ModelThread {
     rewards: Rewards,
     config: BatcherConfig,
     metrics: Metrics,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Desk {
-    /// Scores until the queue is gone.
+impl ModelThread {
+    /// Scores until the queue is closed.
     ///
     /// # Errors
-    /// The failure of the device, after its batch was answered with it.
+    /// The failure of the device, after it was sent to the jobs of the batch.
     fn serve(mut self, jobs: &Receiver<Job>) -> Result<(), DeviceFailure> {
         while let Ok(first) = jobs.recv() {
             let batch = fill(first, jobs, self.config);
             self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-            // Only an evaluation's images are shown to the rewards that are held out.
+            // Held-out rewards score only evaluation images.
             let evaluated = |job: &Job| job.purpose == Purpose::Evaluation;
             let (evaluated, others): (Vec<Job>, Vec<Job>) = batch.into_iter().partition(evaluated);
             self.answer(evaluated, Purpose::Evaluation)?;
@@ -191,10 +191,10 @@ fn fill(first: Job, jobs: &Receiver<Job>, config: BatcherConfig) -> Vec<Job> {
     batch
 }
 
-/// Returns one result for each image: an image that cannot be scored does not take the others with it.
+/// Returns one result per image: an image that fails does not fail the others.
 ///
 /// # Errors
-/// The failure of the device; no image is scored then.
+/// The failure of the device; then no image is scored.
 fn score(
     rewards: &mut Rewards,
     images: &[RgbImage],
@@ -225,8 +225,8 @@ mod tests {
     use ddpo_rewards::model::{RewardDescription, RewardModel};
     use std::sync::Mutex;
 
-    /// Scores an image by its first level; 13 is no number, and nobody is there to score 14. Notes the
-    /// sizes of its batches.
+    /// Scores an image by its first level; fails with a value that is not finite for 13, and with
+    /// an unavailable server for 14. Records the sizes of its batches.
     struct Levels(Arc<Mutex<Vec<usize>>>);
 
     impl RewardModel for Levels {
@@ -259,7 +259,7 @@ mod tests {
         (Batcher::start(rewards, config, Metrics::new().unwrap()).unwrap().0, sizes)
     }
 
-    /// Panics as libtorch's bindings do.
+    /// Panics like libtorch's bindings.
     struct Broken;
 
     impl RewardModel for Broken {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_device_that_fails_answers_its_batch_and_ends_the_thread() {
+    async fn device_failure_answers_the_batch_and_ends_the_thread() {
         let (rewards, config) = (Rewards::alone(Box::new(Broken)), BatcherConfig::default());
         let started = Batcher::start(rewards, config, Metrics::new().unwrap());
         let (batcher, ended) = started.unwrap();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn images_that_arrive_together_are_scored_together() {
+    async fn scores_images_that_arrive_together_in_one_batch() {
         let (batcher, sizes) = batcher(3);
         let score = |level| batcher.score(image(level), Purpose::Rollout);
         let (a, b, c) = tokio::join!(score(1), score(2), score(3));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reward_that_is_no_number_is_the_error_of_its_image_alone() {
+    async fn non_finite_reward_fails_only_its_image() {
         let (batcher, _) = batcher(2);
         let score = |level| batcher.score(image(level), Purpose::Rollout);
         let (bad, good) = tokio::join!(score(13), score(5));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_model_that_is_away_refuses_no_image_and_is_not_asked_for_each_alone() {
+    async fn unavailable_model_rejects_no_image_and_is_called_once_per_batch() {
         let (batcher, sizes) = batcher(2);
         let score = |level| batcher.score(image(level), Purpose::Rollout);
         let (one, other) = tokio::join!(score(14), score(5));

@@ -5,13 +5,13 @@ use crate::service::scoring::OpenRewards;
 use crate::service::settings::RewarderSettings;
 use anyhow::Result;
 use clap::Parser;
-use ddpo_service::launch::{self, About, LaunchFlags};
+use ddpo_service::launch::{self, LaunchFlags, Program};
 use ddpo_settings::Layers;
 use ddpo_settings::table::Flags;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-const ABOUT: About = About {
+const PROGRAM: Program = Program {
     name: "ddpo-rewarder",
     version: env!("CARGO_PKG_VERSION"),
     table: "rewarder",
@@ -27,18 +27,18 @@ struct Cli {
     #[command(flatten)]
     launch: LaunchFlags,
     #[command(flatten)]
-    own: Flags<RewarderSettings>,
+    rewarder_settings: Flags<RewarderSettings>,
 }
 
-/// Runs the service as a program. `open` opens the models of a specification.
+/// Runs the service as a program; `open` opens the models of a specification.
 pub fn main(open: Arc<OpenRewards>) -> ExitCode {
     launch::main(|| start(&Cli::parse(), open))
 }
 
 fn start(cli: &Cli, open: Arc<OpenRewards>) -> Result<()> {
-    let (layers, flags) = (Layers::of_tables(), cli.own.given());
-    let resolved = cli.launch.resolve::<RewarderSettings>(&ABOUT, layers, flags)?;
+    let (layers, flags) = (Layers::of_tables(), cli.rewarder_settings.given());
+    let resolved = cli.launch.resolve::<RewarderSettings>(&PROGRAM, layers, flags)?;
     let Some(launch) = resolved else { return Ok(()) };
-    let own = launch.layers.finish_table(ABOUT.table)?;
-    launch.run(|host| run(host, own, open))
+    let rewarder_settings = launch.layers.finish_table(PROGRAM.table)?;
+    launch.run(|host| run(host, rewarder_settings, open))
 }

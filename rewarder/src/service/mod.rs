@@ -4,7 +4,7 @@
 //!   sampler ===> intake ---> relay ---> uplink ===> learner
 //!                  ^           |  x_0
 //!         receipts |           v
-//!                  +------- batcher ---> reward model (a thread of its own)
+//!                  +------- batcher ---> reward model (dedicated thread)
 //! ```
 
 pub mod batcher;

@@ -1,5 +1,5 @@
-//! The way through the rewarder: a trajectory comes in, its image is scored, and all of it goes on to
-//! the learner; the learner's receipt goes back. States but the last are passed on as they came.
+//! Forwards trajectories: scores the image of each, sends trajectory and score to the learner, and
+//! passes the learner's receipt back. Forwards all states unchanged.
 
 use crate::service::batcher::ScoringError;
 use crate::service::scoring::{CurrentScoring, Scoring};
@@ -29,31 +29,31 @@ pub struct RelayCounters {
     pub refused: AtomicU64,
     /// Receipts passed back.
     pub answered: AtomicU64,
-    /// Attempts to score that failed, those that are made again among them.
+    /// Failed attempts to score, including retried ones.
     pub failed: AtomicU64,
-    /// Those of them that gave a reward which is no number.
+    /// Failed attempts because the reward was not finite.
     pub not_finite: AtomicU64,
 }
 
-/// Why a trajectory has no score.
+/// Errors from scoring a trajectory.
 #[derive(Debug, Error)]
-enum NotScored {
-    /// Its last state is no image.
+enum RelayError {
+    /// The last state cannot be converted to an image.
     #[error("trajectory {id}: x_0: {source}")]
     Image { id: String, source: ImageError },
     /// The learner has not described its reward yet.
     #[error("the rewarder waits for the learner to describe the run's reward")]
     NoReward,
-    /// It belongs to another run than the rewarder scores for.
+    /// The trajectory belongs to another run.
     #[error("run: expected {expected}, which this rewarder scores for, found {found}")]
     OtherRun { expected: String, found: String },
-    /// The reward model did not score it.
+    /// The reward model failed.
     #[error("trajectory {id}: {source}")]
     Model { id: String, source: ScoringError },
 }
 
-impl NotScored {
-    /// Whether it is of no use to send it again.
+impl RelayError {
+    /// Returns whether sending the trajectory again cannot help.
     fn is_final(&self) -> bool {
         match self {
             Self::Image { .. } => true,
@@ -86,22 +86,22 @@ impl Relay {
     }
 
     /// Returns the models for trajectories of a run.
-    fn scoring(&self, run_id: &str) -> Result<Arc<Scoring>, NotScored> {
-        let current = self.current.borrow().clone().ok_or(NotScored::NoReward)?;
+    fn scoring(&self, run_id: &str) -> Result<Arc<Scoring>, RelayError> {
+        let current = self.current.borrow().clone().ok_or(RelayError::NoReward)?;
         if current.run_id == run_id {
             Ok(current)
         } else {
             let (expected, found) = (current.run_id.clone(), run_id.to_owned());
-            Err(NotScored::OtherRun { expected, found })
+            Err(RelayError::OtherRun { expected, found })
         }
     }
 
-    /// Counts since the start.
+    /// Returns the counters since the start.
     pub fn counters(&self) -> &Arc<RelayCounters> {
         &self.counters
     }
 
-    /// Waits until everything that was taken has its receipt.
+    /// Waits until every accepted trajectory has its receipt.
     pub async fn settle(&self) {
         self.running.close();
         self.running.wait().await;
@@ -111,24 +111,24 @@ impl Relay {
         &self,
         scoring: &Scoring,
         trajectory: &IncomingTrajectory,
-    ) -> Result<Score, NotScored> {
+    ) -> Result<Score, RelayError> {
         let image = image(trajectory, scoring.pixel_map)?;
         let id = || trajectory.identity.trajectory_id.clone();
         let score = scoring.batcher.score(image, trajectory.header.purpose).await;
-        score.map_err(|source| NotScored::Model { id: id(), source })
+        score.map_err(|source| RelayError::Model { id: id(), source })
     }
 }
 
-fn image(trajectory: &IncomingTrajectory, map: PixelMap) -> Result<RgbImage, NotScored> {
+fn image(trajectory: &IncomingTrajectory, map: PixelMap) -> Result<RgbImage, RelayError> {
     let id = || trajectory.identity.trajectory_id.clone();
     let shape = trajectory.header.shape;
     let last = trajectory.states.last().map_or(&[][..], |state| state);
     let state = decode(last, trajectory.header.dtype);
     RgbImage::from_state(&state, (shape.channels, shape.height, shape.width), map)
-        .map_err(|source| NotScored::Image { id: id(), source })
+        .map_err(|source| RelayError::Image { id: id(), source })
 }
 
-/// The relay as the intake holds it.
+/// The relay, as a handler of the intake.
 pub struct RelayHandler(pub Arc<Relay>);
 
 impl IntakeHandler for RelayHandler {
@@ -163,7 +163,8 @@ impl IntakeHandler for RelayHandler {
         if let Some(sent) = &identity.traceparent {
             continue_from(&span, sent);
         }
-        // The learner's part hangs on this one; without a collector here, on the sampler's.
+        // The learner's span is a child of this one, or of the sampler's if this process has no
+        // collector.
         identity.traceparent = traceparent(&span).or_else(|| identity.traceparent.take());
         let passing = async move { pass_on(&relay, trajectory, receipt).await };
         self.0.running.spawn(passing.instrument(span));
@@ -178,7 +179,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
     let scored = async {
         let scoring = relay.scoring(&trajectory.identity.run_id)?;
         let score = relay.score(&scoring, &trajectory).await?;
-        Ok::<_, NotScored>(GivenScore { score, reward: scoring.reward.clone() })
+        Ok::<_, RelayError>(GivenScore { score, reward: scoring.reward.clone() })
     };
     let given = match scored.instrument(span.clone()).await {
         Ok(given) => given,
@@ -188,7 +189,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
             relay.counters.not_finite.fetch_add(not_finite, Ordering::Relaxed);
             relay.board.rejected(&id, &error.to_string());
             if !error.is_final() {
-                // The sampler sends it again; what keeps the model away is said once, elsewhere.
+                // The sampler sends it again; the cause is logged once elsewhere.
                 tracing::debug!(trajectory.id = id, %error, "no score yet");
                 return receipt.answer(Verdict::RetryLater, error.to_string());
             }
@@ -218,7 +219,7 @@ async fn pass_on(relay: &Relay, trajectory: IncomingTrajectory, receipt: Receipt
             Span::current().record("verdict", answer.verdict.name());
             receipt.answer(answer.verdict, answer.reason);
         }
-        // The way to the learner was closed; the sampler sends it elsewhere.
+        // The uplink was closed; the sampler sends the trajectory to another rewarder.
         Err(error) => relay.board.rejected(&id, &error.to_string()),
     }
 }

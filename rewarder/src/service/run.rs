@@ -53,9 +53,9 @@ pub async fn run(host: Host, settings: RewarderSettings, open: Arc<OpenRewards>)
         relay: Arc::clone(relay.counters()),
         intake: Arc::clone(intake.counters()),
     };
-    let mut own = RoutesBuilder::default();
-    own.add_service(intake.rewarder_service());
-    serve(&host, &board, source, &["ddpo.v1.Rewarder", "ddpo.v1.Inspector"], own).await?;
+    let mut routes = RoutesBuilder::default();
+    routes.add_service(intake.rewarder_service());
+    serve(&host, &board, source, &["ddpo.v1.Rewarder", "ddpo.v1.Inspector"], routes).await?;
     tokio::spawn(link::follow(host.health.clone(), "learner", uplink.link()));
     let parts = ScoringParts {
         client,
@@ -73,12 +73,13 @@ pub async fn run(host: Host, settings: RewarderSettings, open: Arc<OpenRewards>)
 }
 
 fn uplink_settings(host: &Host, settings: &RewarderSettings) -> Result<UplinkSettings> {
-    let own = link::uplink_settings(&host.client_auth, Destination::Learner, &settings.learners)
-        .context("rewarder.learners")?;
-    Ok(UplinkSettings { receipt_timeout: Duration::from_secs(30), ..own })
+    let defaults =
+        link::uplink_settings(&host.client_auth, Destination::Learner, &settings.learners)
+            .context("rewarder.learners")?;
+    Ok(UplinkSettings { receipt_timeout: Duration::from_secs(30), ..defaults })
 }
 
-/// Takes nothing more, finishes what is here, and passes the last receipts back.
+/// Stops the intake, finishes the trajectories in progress, and passes the last receipts back.
 async fn drain(host: &Host, intake: &Intake<RelayHandler>, relay: &Relay, uplink: &Uplink) {
     host.health.drain();
     intake.drain();
@@ -88,12 +89,12 @@ async fn drain(host: &Host, intake: &Intake<RelayHandler>, relay: &Relay, uplink
     if settled.is_err() || left > 0 {
         tracing::warn!(
             trajectories = left,
-            "left without a receipt; samplers will send them again"
+            "trajectories left without a receipt; samplers will send them again"
         );
     }
 }
 
-/// The status.
+/// The source of the status and the metrics.
 struct Source {
     info: ServiceInfo,
     uplink: Uplink,
@@ -104,7 +105,7 @@ struct Source {
 
 impl Source {
     fn counts(&self) -> BTreeMap<String, u64> {
-        let own = counts::named([
+        let counters = counts::named([
             ("trajectories_scored", &self.relay.scored),
             ("trajectories_refused", &self.relay.refused),
             ("receipts_passed_back", &self.relay.answered),
@@ -113,7 +114,7 @@ impl Source {
         ]);
         let received = counts::of_intake(&self.intake);
         let sent = counts::of_uplink(self.uplink.counters());
-        own.into_iter().chain(received).chain(sent).collect()
+        counters.into_iter().chain(received).chain(sent).collect()
     }
 }
 

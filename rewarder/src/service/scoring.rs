@@ -1,5 +1,5 @@
-//! The reward that the rewarder scores for: asked of the learner, opened, and replaced when the learner
-//! describes another one.
+//! The reward of the run: asks the learner for it, opens its models, and replaces them when the
+//! learner describes another reward.
 
 use crate::service::batcher::{Batcher, BatcherConfig, ModelEnd, WORK};
 use anyhow::{Context, Error, Result, anyhow};
@@ -18,21 +18,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// Pause between two questions to the learner.
+/// Pause between two requests to the learner.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The pause until the learner has first described its run.
+/// Pause between requests until the learner first describes its run.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// The longest time that trajectories are held for a reward server that does not answer, before they go
-/// back to their samplers.
+/// The longest time to hold trajectories while a reward server does not answer; then samplers must
+/// send them again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The models of one run's reward.
 pub struct Scoring {
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
-    /// The name of the reward, which each score carries.
+    /// The id of the reward, which each score carries.
     pub reward: RewardId,
     /// The map from states to 8-bit images.
     pub pixel_map: PixelMap,
@@ -46,17 +46,17 @@ pub type CurrentScoring = watch::Receiver<Option<Arc<Scoring>>>;
 /// Opens the models of a specification.
 pub type OpenRewards = dyn Fn(&RewardSpec, &RewardRuntime) -> Result<Rewards> + Send + Sync;
 
-/// What opening a reward needs.
+/// Everything that opening a reward needs.
 pub struct ScoringParts {
     /// Asks the learner.
     pub client: RunClient,
-    /// Where the models run; waits for reward servers with [`waiting`].
+    /// Where the models run; waits for reward servers as [`waiting`] says.
     pub runtime: RewardRuntime,
-    /// When a batch is scored.
+    /// Limits of a batch.
     pub batcher: BatcherConfig,
     /// Opens the models of a specification.
     pub open: Arc<OpenRewards>,
-    /// The service's health, whose condition `model` is set here.
+    /// The service's health; this module sets its condition `model`.
     pub health: Health,
     /// Metrics of the batches.
     pub metrics: Metrics,
@@ -64,8 +64,8 @@ pub struct ScoringParts {
     pub shutdown: Shutdown,
 }
 
-/// Returns how a reward server is waited for: while none answers, the condition `model` is not met, and
-/// samplers are told to send again later.
+/// Returns how to wait for a reward server: while it does not answer, the condition `model` is not
+/// met, and samplers are asked to send again later.
 pub fn waiting(health: &Health, shutdown: &Shutdown) -> Waiting {
     let (health, shutdown) = (health.clone(), shutdown.clone());
     let tell = move |reach: &Reach| match reach {
@@ -75,10 +75,10 @@ pub fn waiting(health: &Health, shutdown: &Shutdown) -> Waiting {
     Waiting::new(tell, move || shutdown.requested()).patient_for(PATIENCE)
 }
 
-/// Keeps `current` equal to what the learner describes, until shutdown or until the device fails.
+/// Keeps `current` equal to the learner's description, until shutdown or a failure of the device.
 ///
 /// # Errors
-/// Models that cannot be opened, and failures of their device.
+/// Models that cannot be opened, and device failures.
 pub async fn follow(
     parts: ScoringParts,
     current: watch::Sender<Option<Arc<Scoring>>>,
@@ -97,7 +97,7 @@ pub async fn follow(
             Ok(run) => {
                 current.send_replace(None);
                 match open(&parts, run).await {
-                    // Asked to stop while it waited for a reward server.
+                    // Shutdown was requested while waiting for a reward server.
                     Err(_) if parts.shutdown.requested() => return Ok(()),
                     Err(error) => return failed(&parts, error),
                     Ok((scoring, end)) => {
@@ -106,9 +106,9 @@ pub async fn follow(
                     }
                 }
             }
-            // The models stay: the learner may be back with the same run.
+            // The models stay: the learner may return with the same run.
             Err(error) if is_open => {
-                tracing::debug!(%error, "the learner does not describe its run")
+                tracing::debug!(%error, "could not get the run's description from the learner")
             }
             Err(error) => parts.health.unmet("model", format!("the run's reward: {error}")),
         }
@@ -121,7 +121,7 @@ pub async fn follow(
     }
 }
 
-/// Waits for the end of the model's thread; for ever if there is none.
+/// Waits until the model's thread ends; forever if no thread runs.
 async fn ended(model: &mut Option<ModelEnd>) -> Error {
     match model {
         None => std::future::pending().await,

@@ -9,24 +9,24 @@ use ddpo_rollout::numerics::Numerics;
 use std::time::Duration;
 
 ddpo_settings::settings! {
-    /// The settings of the rewarder. What it scores with comes from the learner.
+    /// Settings of the rewarder. The reward comes from the learner.
     pub struct RewarderSettings;
     values {
-        /// Learner, as http://host:port (https with TLS); several for standbys
+        /// Learner, as http://host:port (https with TLS); list several for standbys
         learners: Vec<String> = vec!["http://127.0.0.1:50053".into()];
-        /// Device of the reward's network: auto, cpu, cuda or cuda:N
+        /// Device for reward networks: auto, cpu, cuda or cuda:N
         reward_device: String = "auto".into();
-        /// Most images scored together
+        /// Largest number of images scored together
         max_batch: usize = 32;
         /// Longest time that the first image of a batch waits for others (milliseconds)
         max_wait_ms: u64 = 10;
         /// Trajectories that one sampler may have open or unanswered
         credits_per_sampler: u32 = 16;
-        /// Samplers at one time: memory is bounded by this times the credits
+        /// Largest number of connected samplers; memory is bounded by this times the credits
         max_samplers: usize = 64;
     }
     optional {
-        /// CPU threads to score on; all by default
+        /// CPU threads to score on (default: all)
         reward_threads: usize = 1;
     }
     moved {
@@ -41,7 +41,7 @@ ddpo_settings::settings! {
 }
 
 impl RewarderSettings {
-    /// Returns the batcher's part. Its queue holds every image that credits allow.
+    /// Returns the batcher's settings. The queue holds every image that credits allow.
     pub fn batcher(&self) -> BatcherConfig {
         BatcherConfig {
             max_batch: self.max_batch.max(1),
@@ -50,12 +50,12 @@ impl RewarderSettings {
         }
     }
 
-    /// Returns where reward models run, and sets libtorch's threads.
+    /// Returns where reward models run, and sets libtorch's thread count.
     ///
     /// # Errors
     /// `reward_device` or `reward_threads` is invalid.
     pub fn runtime(&self, waiting: Waiting) -> Result<RewardRuntime> {
-        // The run's own arithmetic comes with its reward.
+        // The reward specification selects the run's numerics.
         let device = device::open(&self.reward_device, Numerics::default())
             .context("rewarder.reward_device")?;
         tracing::info!(device = device::describe(&self.reward_device, device), "opened the device");

@@ -1,4 +1,4 @@
-//! A batch on its way out: what the device makes goes to the uplink and onto the board at once.
+//! Sends a batch to the uplink and the board while the device draws it.
 
 use crate::service::device::BatchSink;
 use bytes::Bytes;
@@ -14,11 +14,11 @@ use ddpo_service::telemetry::context::traceparent;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{Span, field};
 
-/// A trajectory on its way: its receipt to come, and the span of the trace that lasts until then.
+/// A sent trajectory: its pending receipt, and the trace span that lasts until the receipt.
 pub struct Sent {
-    /// The receipt to come.
+    /// The pending receipt.
     pub receipt: PendingReceipt,
-    /// From the first state to the receipt.
+    /// Lasts from the first state to the receipt.
     pub span: Span,
 }
 
@@ -29,20 +29,20 @@ pub struct OutgoingBatch {
     worker: Worker,
     order: Arc<WorkOrder>,
     attempt: u32,
-    /// What the trajectories' spans are parts of: the device's threads know no current span.
+    /// Parent of the trajectories' spans: the device's threads have no current span.
     span: Span,
-    places: Mutex<Places>,
+    slots: Mutex<Slots>,
 }
 
 #[derive(Default)]
-struct Places {
+struct Slots {
     outgoing: Vec<Option<(String, OutgoingTrajectory)>>,
     receipts: Vec<Sent>,
     refused: Option<Unsendable>,
 }
 
 impl OutgoingBatch {
-    /// The sink of the batch of `order`, drawn in the given attempt and in the current span.
+    /// Creates the sink for the batch of `order`, in the given attempt and the current span.
     pub fn new(
         uplink: Uplink,
         board: Board,
@@ -50,17 +50,17 @@ impl OutgoingBatch {
         order: Arc<WorkOrder>,
         attempt: u32,
     ) -> Self {
-        let (span, places) = (Span::current(), Mutex::default());
-        Self { uplink, board, worker, order, attempt, span, places }
+        let (span, slots) = (Span::current(), Mutex::default());
+        Self { uplink, board, worker, order, attempt, span, slots }
     }
 
-    /// The receipts to come, and the first refusal of the uplink if there was one.
+    /// Returns the pending receipts, and the first refusal of the uplink, if any.
     pub fn take_receipts(&self) -> (Vec<Sent>, Option<Unsendable>) {
-        let mut places = self.lock();
-        (std::mem::take(&mut places.receipts), places.refused.take())
+        let mut slots = self.lock();
+        (std::mem::take(&mut slots.receipts), slots.refused.take())
     }
 
-    /// Gives up what is not finished.
+    /// Abandons the trajectories that are not finished.
     pub fn abandon(&self, reason: &str) {
         let unfinished: Vec<_> = self.lock().outgoing.iter_mut().filter_map(Option::take).collect();
         for (id, outgoing) in unfinished {
@@ -79,19 +79,19 @@ impl OutgoingBatch {
             worker_id: self.worker.id.clone(),
             incarnation: self.worker.incarnation,
             track: order.weights.track,
-            // A sampler without a collector passes on what it was given.
+            // Without a collector, the sampler forwards the trace context that it received.
             traceparent: traceparent(span).or_else(|| order.traceparent.clone()),
         };
         Opening { identity, header }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        // A panic under the lock leaves a place too few; the batch then fails as a whole.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        // A panic under the lock leaves a slot too few; the batch then fails as a whole.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The id of a sample's trajectory: the same whoever draws it.
+/// Returns the id of a sample's trajectory, which is the same on every sampler.
 pub fn trajectory_id(order: &WorkOrder, sample: u32) -> String {
     let purpose = match order.purpose {
         Purpose::Evaluation => "evaluation",
@@ -112,34 +112,34 @@ impl BatchSink for OutgoingBatch {
         let record = Record::new(&id, &identity.run_id, &identity.worker_id, &opening.header);
         self.board.open(record);
         let opened = self.uplink.open(opening);
-        let mut places = self.lock();
-        if places.outgoing.len() <= index {
-            places.outgoing.resize_with(index + 1, || None);
+        let mut slots = self.lock();
+        if slots.outgoing.len() <= index {
+            slots.outgoing.resize_with(index + 1, || None);
         }
         match opened {
             Ok((outgoing, receipt)) => {
-                places.outgoing[index] = Some((id, outgoing));
-                places.receipts.push(Sent { receipt, span });
+                slots.outgoing[index] = Some((id, outgoing));
+                slots.receipts.push(Sent { receipt, span });
             }
-            Err(error) => _ = places.refused.get_or_insert(error),
+            Err(error) => _ = slots.refused.get_or_insert(error),
         }
     }
 
     fn state(&self, index: usize, step: usize, state: Bytes) {
-        let mut places = self.lock();
-        let Some(Some((id, outgoing))) = places.outgoing.get_mut(index) else { return };
+        let mut slots = self.lock();
+        let Some(Some((id, outgoing))) = slots.outgoing.get_mut(index) else { return };
         let id = id.clone();
         let appended = outgoing.append_state(state.clone());
         if let Err(error) = appended {
-            places.refused.get_or_insert(error);
+            slots.refused.get_or_insert(error);
         }
-        drop(places);
+        drop(slots);
         self.board.state(&id, step, state);
     }
 
     fn finished(&self, index: usize, log_probs: &[f32]) {
-        let place = self.lock().outgoing.get_mut(index).and_then(Option::take);
-        let Some((id, outgoing)) = place else { return };
+        let slot = self.lock().outgoing.get_mut(index).and_then(Option::take);
+        let Some((id, outgoing)) = slot else { return };
         if let Err(error) = outgoing.finish(log_probs.to_vec(), None) {
             self.lock().refused.get_or_insert(error);
         }

@@ -4,13 +4,13 @@ use crate::service::run::{CONDITIONS, OpenBackend, run};
 use crate::service::settings::SamplerSettings;
 use anyhow::Result;
 use clap::Parser;
-use ddpo_service::launch::{self, About, LaunchFlags};
+use ddpo_service::launch::{self, LaunchFlags, Program};
 use ddpo_settings::Layers;
 use ddpo_settings::table::Flags;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-const ABOUT: About = About {
+const PROGRAM: Program = Program {
     name: "ddpo-sampler",
     version: env!("CARGO_PKG_VERSION"),
     table: "sampler",
@@ -26,18 +26,18 @@ struct Cli {
     #[command(flatten)]
     launch: LaunchFlags,
     #[command(flatten)]
-    own: Flags<SamplerSettings>,
+    sampler_settings: Flags<SamplerSettings>,
 }
 
-/// Runs the service as a program. `open` opens the backend of each run.
+/// Runs the service as a program; `open` opens the backend of each run.
 pub fn main(open: Arc<OpenBackend>) -> ExitCode {
     launch::main(|| start(&Cli::parse(), open))
 }
 
 fn start(cli: &Cli, open: Arc<OpenBackend>) -> Result<()> {
-    let (layers, flags) = (Layers::of_tables(), cli.own.given());
-    let resolved = cli.launch.resolve::<SamplerSettings>(&ABOUT, layers, flags)?;
+    let (layers, flags) = (Layers::of_tables(), cli.sampler_settings.given());
+    let resolved = cli.launch.resolve::<SamplerSettings>(&PROGRAM, layers, flags)?;
     let Some(launch) = resolved else { return Ok(()) };
-    let own = launch.layers.finish_table(ABOUT.table)?;
-    launch.run(|host| run(host, own, open))
+    let sampler_settings = launch.layers.finish_table(PROGRAM.table)?;
+    launch.run(|host| run(host, sampler_settings, open))
 }

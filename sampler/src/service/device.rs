@@ -1,4 +1,4 @@
-//! The device's thread: it owns the backend, and does one job after the other until the device fails.
+//! The device thread, which owns the backend and runs one job at a time until the device fails.
 
 use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Progress, Provenance};
@@ -10,44 +10,44 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-/// The sampler's work, as messages about failures of its device name it.
+/// The sampler's work, as messages about device failures name it.
 pub const WORK: DeviceWork = DeviceWork {
     name: "sampler",
     less_memory: "free memory on the device, or start a new run with a smaller sample_batch_size or \
                   dtype = \"bf16\" at the learner",
 };
 
-/// Sees a batch grow, from the device's threads; must not block.
+/// Receives a batch while it is drawn, on the device's threads. Must not block.
 pub trait BatchSink: Send + Sync {
-    /// The trajectory at `index` of the batch begins.
+    /// Called when the trajectory at `index` of the batch begins.
     fn opened(&self, index: usize, header: TrajectoryHeader);
 
-    /// Its state after `step` steps.
+    /// Called with its state after `step` steps.
     fn state(&self, index: usize, step: usize, state: Bytes);
 
-    /// All its states are made.
+    /// Called when its states are complete.
     fn finished(&self, index: usize, log_probs: &[f32]);
 }
 
-/// Why the device did not do a job.
+/// Errors of a job on the device thread.
 #[derive(Debug, Error)]
 pub enum DeviceError {
-    /// The backend refused it.
+    /// The backend failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The device failed; its thread has ended.
     #[error("{0}")]
     Failed(#[source] DeviceFailure),
     /// The thread has ended.
-    #[error("sampler: the device's thread has stopped")]
+    #[error("sampler: the device thread has stopped")]
     Stopped,
     /// The thread could not be started.
-    #[error("sampler: the device's thread cannot be started: {0}")]
+    #[error("sampler: could not start the device thread: {0}")]
     Thread(std::io::Error),
 }
 
 impl DeviceError {
-    /// Returns whether the device's thread has ended.
+    /// Returns whether the device thread has ended.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -57,7 +57,7 @@ impl DeviceError {
     }
 }
 
-/// Gives the backend's answer back.
+/// Returns the backend's answer.
 type Reply = oneshot::Sender<Result<(), DeviceError>>;
 
 enum Job {
@@ -65,7 +65,7 @@ enum Job {
     Draw { order: Arc<WorkOrder>, sink: Arc<dyn BatchSink>, reply: Reply },
 }
 
-/// The way to the device's thread. The thread ends with the last clone.
+/// A handle to the device thread, which ends with the last clone.
 #[derive(Clone)]
 pub struct Device {
     jobs: mpsc::Sender<Job>,
@@ -75,7 +75,7 @@ impl Device {
     /// Starts the thread; `make` builds the backend on it.
     ///
     /// # Errors
-    /// [`DeviceError::Thread`], or what `make` gives.
+    /// [`DeviceError::Thread`], or the errors of `make`.
     pub async fn start<F>(make: F) -> Result<Self, DeviceError>
     where
         F: FnOnce() -> Result<Box<dyn Backend>, BackendError> + Send + 'static,
@@ -96,18 +96,18 @@ impl Device {
         Ok(Self { jobs })
     }
 
-    /// Loads weights, unless they are loaded already.
+    /// Loads weights, unless they are already loaded.
     ///
     /// # Errors
-    /// [`DeviceError`]; the weights before stay.
+    /// [`DeviceError`]; the previous weights stay.
     pub async fn load(&self, weights: ReceivedWeights) -> Result<(), DeviceError> {
         self.ask(|reply| Job::Load(weights, reply)).await
     }
 
-    /// Draws the batch of an order with the weights that are loaded.
+    /// Draws the batch of an order with the loaded weights.
     ///
     /// # Errors
-    /// [`DeviceError`]; nothing of the batch is to be used.
+    /// [`DeviceError`]; the whole batch is discarded.
     pub async fn draw(
         &self,
         order: Arc<WorkOrder>,
@@ -174,7 +174,7 @@ fn draw(
     Ok(())
 }
 
-/// Runs a job; a fault of the device and a panic, which libtorch's failures arrive as, are its error.
+/// Runs a job and returns device faults and panics as errors; libtorch's failures arrive as panics.
 fn guarded<T>(job: impl FnOnce() -> Result<T, BackendError>) -> Result<T, DeviceError> {
     match WORK.catch(job) {
         Ok(Ok(done)) => Ok(done),

@@ -1,4 +1,4 @@
-//! The service as a whole: waits for a run, sets the device up for it, works, and drains.
+//! The service as a whole: waits for a run, prepares the device for it, works, and drains.
 
 use crate::backend::{Backend, BackendError};
 use crate::model::ModelBackend;
@@ -37,7 +37,8 @@ pub type OpenBackend =
 /// Opens the model that the learner publishes.
 ///
 /// # Errors
-/// [`BackendError::Run`] if the device or a config cannot be used, and as [`ModelBackend::new`].
+/// [`BackendError::Run`] if the device or a config is not supported, and the errors of
+/// [`ModelBackend::new`].
 pub fn open_model(
     spec: &RunSpec,
     settings: &SamplerSettings,
@@ -84,22 +85,25 @@ pub async fn run(host: Host, settings: SamplerSettings, open: Arc<OpenBackend>) 
     let worked = tokio::select! {
         worked = worked => worked,
         () = past_grace(&host) => {
-            tracing::warn!("orders in hand are left to other samplers");
+            tracing::warn!("leaving unfinished orders to other samplers");
             Ok(())
         }
     };
     host.health.drain();
     let left = uplink.close(Duration::from_secs(1)).await;
     if left > 0 {
-        tracing::warn!(trajectories = left, "left without a receipt; their orders will be claimed");
+        tracing::warn!(
+            trajectories = left,
+            "trajectories left without a receipt; other samplers will claim their orders"
+        );
     }
-    // A store that cannot be reached forgets the worker by itself.
+    // If Redis is unreachable, the worker's entry expires.
     let _ = timeout(Duration::from_secs(2), store.forget_worker(&host.worker.id)).await;
     host.close().await;
     worked
 }
 
-/// Ends when the grace period after the request to stop is over.
+/// Returns when the grace period after the shutdown request is over.
 async fn past_grace(host: &Host) {
     host.shutdown.wait().await;
     host.health.drain();
@@ -107,14 +111,14 @@ async fn past_grace(host: &Host) {
     sleep(host.settings.grace_period() - margin).await;
 }
 
-/// The settings of the sampler, and how it opens a backend with them.
+/// Opens backends according to the sampler's settings.
 struct Backends {
     settings: SamplerSettings,
     open: Arc<OpenBackend>,
 }
 
 impl Backends {
-    /// Starts the device's thread with the backend of a run.
+    /// Starts the device thread with the backend of a run.
     async fn device(&self, spec: &RunSpec) -> Result<Device> {
         let (spec, settings, open) = (spec.clone(), self.settings.clone(), Arc::clone(&self.open));
         Ok(Device::start(move || open(&spec, &settings)).await?)
@@ -137,14 +141,14 @@ async fn work_until_drained(
         keep_alive: Duration::from_secs_f64(backends.settings.claim_after_seconds / 3.0),
         block: Duration::from_secs(1),
     };
-    // A count that is not there cannot be seen to rise.
+    // Creates the counter at 0, so that monitoring sees its first rise.
     host.metrics.errors.add(["store"], 0);
     loop {
         let Some(spec) = wait_for_run(host, store).await? else { return Ok(()) };
         let device = backends.device(&spec).await.inspect_err(|error| {
             host.health.unmet("device", error.to_string());
         })?;
-        host.health.met("device", "set up for the run");
+        host.health.met("device", "ready for the run");
         let tools = Tools {
             store: Arc::clone(store),
             uplink: uplink.clone(),
@@ -158,7 +162,7 @@ async fn work_until_drained(
         loaded.send_replace(None);
         match work(&config, &tools, &spec, &drain).await? {
             Ended::Drained => return Ok(()),
-            Ended::RunChanged => tracing::info!("the run has changed; setting up anew"),
+            Ended::RunChanged => tracing::info!("the run has changed; preparing the device again"),
         }
     }
 }
@@ -180,7 +184,7 @@ async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<RedisBro
     Ok(Arc::new(store))
 }
 
-/// The run, once a learner has published it; `None` if somebody asked to stop before.
+/// Returns the run once a learner has published it; `None` if shutdown is requested before.
 async fn wait_for_run(host: &Host, store: &Arc<RedisBroadcast>) -> Result<Option<RunSpec>> {
     const LOOK: Duration = Duration::from_millis(300);
     let mut told = false;
@@ -188,7 +192,9 @@ async fn wait_for_run(host: &Host, store: &Arc<RedisBroadcast>) -> Result<Option
         match store.run_spec().await {
             Ok(Some(spec)) => return Ok(Some(spec)),
             Ok(None) => {}
-            Err(error) if error.is_transient() => tracing::warn!(%error, "no run for the moment"),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "could not read the run; retrying")
+            }
             Err(error) => return Err(error.into()),
         }
         if !std::mem::replace(&mut told, true) {
@@ -202,20 +208,21 @@ async fn wait_for_run(host: &Host, store: &Arc<RedisBroadcast>) -> Result<Option
 }
 
 fn uplink(host: &Host, settings: &SamplerSettings) -> Result<Uplink> {
-    let own = link::uplink_settings(&host.client_auth, Destination::Rewarder, &settings.rewarders)
-        .context("sampler.rewarders")?;
-    // Workers spread over the rewarders by their names.
+    let defaults =
+        link::uplink_settings(&host.client_auth, Destination::Rewarder, &settings.rewarders)
+            .context("sampler.rewarders")?;
+    // A hash of the worker id spreads samplers over the rewarders.
     let name = Digest::of(host.worker.id.as_bytes()).0;
     let settings = UplinkSettings {
         first_address: usize::from(name[0]),
         receipt_timeout: Duration::from_secs(60),
-        ..own
+        ..defaults
     };
     Uplink::start(settings, &Handle::current()).context("sampler.rewarders")
 }
 
-/// Tells the store every few seconds, and whenever that changes, that this worker lives and which
-/// weights it draws with.
+/// Reports to Redis every few seconds, and whenever the weights change, that this worker is alive
+/// and which weights it draws with.
 async fn report(
     store: Arc<RedisBroadcast>,
     worker: String,
@@ -227,7 +234,7 @@ async fn report(
         if let Some(version) = version
             && let Err(error) = store.report_worker(&worker, version).await
         {
-            tracing::debug!(%error, "no sign of life could be given");
+            tracing::debug!(%error, "could not report to Redis");
         }
         if let Ok(Err(_)) = timeout(EVERY, loaded.changed()).await {
             return;
@@ -235,7 +242,7 @@ async fn report(
     }
 }
 
-/// The status.
+/// The source of the status and the metrics.
 struct Source {
     info: ServiceInfo,
     uplink: Uplink,
@@ -245,16 +252,16 @@ struct Source {
 
 impl Source {
     fn counts(&self) -> BTreeMap<String, u64> {
-        let own = &self.counters;
-        let own = counts::named([
-            ("trajectories_drawn", &own.drawn),
-            ("orders_taken", &own.orders_taken),
-            ("orders_claimed", &own.orders_claimed),
-            ("orders_acknowledged", &own.orders_acknowledged),
-            ("orders_handed_back", &own.orders_handed_back),
-            ("batches_failed", &own.batches_failed),
+        let counters = &self.counters;
+        let counters = counts::named([
+            ("trajectories_drawn", &counters.drawn),
+            ("orders_taken", &counters.orders_taken),
+            ("orders_claimed", &counters.orders_claimed),
+            ("orders_acknowledged", &counters.orders_acknowledged),
+            ("orders_handed_back", &counters.orders_handed_back),
+            ("batches_failed", &counters.batches_failed),
         ]);
-        own.into_iter().chain(counts::of_uplink(self.uplink.counters())).collect()
+        counters.into_iter().chain(counts::of_uplink(self.uplink.counters())).collect()
     }
 }
 

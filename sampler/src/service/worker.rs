@@ -1,5 +1,5 @@
-//! The worker: takes orders, has the device draw them, and acknowledges each once the learner has
-//! answered for all of its trajectories. While one batch is being sent the next is drawn.
+//! Takes orders, has the device draw them, and acknowledges each when the learner has answered for
+//! all of its trajectories. The next batch is drawn while the previous one is sent.
 
 use crate::backend::ReceivedWeights;
 use crate::service::batch::{OutgoingBatch, Sent, trajectory_id};
@@ -26,26 +26,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// The worker's settings.
+/// Settings of the worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// Who draws.
+    /// Id of this worker.
     pub worker: Worker,
-    /// Batches that may be with the device or without their receipts: what bounds the memory.
+    /// Largest number of batches being drawn or waiting for receipts; bounds the memory.
     pub batches_in_flight: usize,
-    /// How often a sign of life is given for each order.
+    /// Interval of the keep-alive of an order.
     pub keep_alive: Duration,
-    /// How long one wait for an order lasts.
+    /// How long one read of the order queue blocks.
     pub block: Duration,
 }
 
-/// Why the worker cannot go on.
+/// Errors that end the worker.
 #[derive(Debug, Error)]
 pub enum WorkerError {
-    /// The store refused.
+    /// Redis refused.
     #[error("sampler: {0}")]
     Store(#[from] BroadcastError),
-    /// The device's thread has ended.
+    /// The device thread has ended.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
@@ -53,52 +53,52 @@ pub enum WorkerError {
 /// How the worker's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Somebody asked to stop.
+    /// Shutdown was requested.
     Drained,
-    /// The learner has published another specification: the device has to be set up anew.
+    /// The learner has published another specification; the device must be prepared again.
     RunChanged,
 }
 
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
-    /// Trajectories that were drawn in full.
+    /// Trajectories drawn completely.
     pub drawn: AtomicU64,
     /// Orders taken.
     pub orders_taken: AtomicU64,
-    /// Orders that were silent elsewhere and were taken over.
+    /// Orders claimed from silent workers.
     pub orders_claimed: AtomicU64,
     /// Orders acknowledged.
     pub orders_acknowledged: AtomicU64,
-    /// Orders given back.
+    /// Orders handed back.
     pub orders_handed_back: AtomicU64,
     /// Batches that failed.
     pub batches_failed: AtomicU64,
 }
 
-/// What the worker works with.
+/// The handles that the worker works with.
 pub struct Tools {
-    /// The store.
+    /// The connection to Redis.
     pub store: Arc<RedisBroadcast>,
-    /// The way to the rewarders.
+    /// Sends trajectories to rewarders.
     pub uplink: Uplink,
     /// The device.
     pub device: Device,
-    /// Where trajectories are shown.
+    /// The board of the live page.
     pub board: Board,
     /// Conditions `weights` and `device`.
     pub health: Health,
-    /// Counts.
+    /// Counters.
     pub counters: Arc<WorkerCounters>,
-    /// Times and sizes.
+    /// The service's metrics.
     pub metrics: Metrics,
-    /// Weights that are loaded. Policy and average have the same digest before the first update, so
-    /// the version and the digest alone do not tell them apart.
+    /// The loaded weights. Policy and average have the same digest before the first update, so
+    /// version and digest alone do not distinguish them.
     pub loaded: watch::Sender<Option<(WeightsId, Digest)>>,
 }
 
-/// Works until `drain` is cancelled, the run changes, or the device fails. Orders that are being drawn
-/// then are finished, or handed back if the device fails; the caller bounds how long a drain may take.
+/// Works until `drain` is cancelled, the run changes, or the device fails. Orders in progress are
+/// then finished, or handed back if the device failed; the caller bounds the time of a drain.
 ///
 /// # Errors
 /// [`WorkerError`].
@@ -108,8 +108,8 @@ pub async fn work(
     spec: &RunSpec,
     drain: &CancellationToken,
 ) -> Result<Ended, WorkerError> {
-    /// The longest time for receipts of batches that were drawn before a failure. Their orders are
-    /// claimed by other workers afterwards, and drawn again to the same bits.
+    /// The longest wait for receipts of batches that were drawn before a failure. Other workers
+    /// claim the remaining orders and draw them again, bit for bit.
     const SETTLING: Duration = Duration::from_secs(10);
     let settling = TaskTracker::new();
     let ended = take_orders(config, tools, spec, drain, &settling).await;
@@ -151,7 +151,7 @@ async fn take_orders(
     }
 }
 
-/// A span of the trace that the learner began when it issued the order.
+/// Returns a span of the trace that the learner began when it issued the order.
 fn span_of(delivery: &Delivery) -> tracing::Span {
     let (order, attempt) = (&delivery.order, delivery.attempt);
     let (id, samples) = (&order.order_id, order.samples.len());
@@ -162,7 +162,7 @@ fn span_of(delivery: &Delivery) -> tracing::Span {
     span
 }
 
-/// The next order, if one comes soon.
+/// Returns the next order, if one arrives soon.
 async fn next(config: &WorkerConfig, tools: &Tools) -> Result<Option<Delivery>, WorkerError> {
     const PAUSE: Duration = Duration::from_millis(250);
     match tools.store.next(&config.worker.id, Instant::now() + config.block).await {
@@ -175,11 +175,11 @@ async fn next(config: &WorkerConfig, tools: &Tools) -> Result<Option<Delivery>, 
         }
         Ok(None) => Ok(None),
         Err(error @ BroadcastError::MalformedOrder { .. }) => {
-            tracing::error!(%error, "an order cannot be read");
+            tracing::error!(%error, "could not read an order");
             Ok(None)
         }
         Err(error) if error.is_transient() => {
-            tracing::warn!(%error, "no orders for the moment");
+            tracing::warn!(%error, "could not take an order; retrying");
             tools.metrics.errors.inc(["store"]);
             sleep(PAUSE).await;
             Ok(None)
@@ -188,13 +188,14 @@ async fn next(config: &WorkerConfig, tools: &Tools) -> Result<Option<Delivery>, 
     }
 }
 
-/// Whether the learner has published another specification. An unreachable store has not.
+/// Returns whether the learner has published another specification; `false` if Redis is
+/// unreachable.
 async fn changed(tools: &Tools, spec: &RunSpec) -> bool {
     let found = tools.store.run_spec().await.ok().flatten();
     found.is_some_and(|found| found != *spec)
 }
 
-/// Draws one order; its receipts are awaited in a task of their own.
+/// Draws one order; a separate task waits for its receipts.
 async fn draw(
     config: &WorkerConfig,
     tools: &Tools,
@@ -252,7 +253,7 @@ async fn draw(
 enum Failure {
     /// Another attempt may succeed.
     Passing(String),
-    /// The worker has to end.
+    /// The worker must end.
     Final(WorkerError),
 }
 
@@ -268,7 +269,7 @@ async fn give_up(
     batch: &OutgoingBatch,
     failure: Failure,
 ) -> Result<(), WorkerError> {
-    /// Gives other workers, and whatever is missing, a moment.
+    /// Gives other workers time to claim the order, and missing weights time to appear.
     const PAUSE: Duration = Duration::from_millis(300);
     let reason = match &failure {
         Failure::Passing(reason) => reason.clone(),
@@ -288,8 +289,8 @@ async fn give_up(
             tools.counters.orders_handed_back.fetch_add(1, Ordering::Relaxed);
             tracing::info!(order = delivery.order.order_id, "order handed back");
         }
-        // Somebody else has it, or will claim it.
-        Err(error) => tracing::warn!(%error, "the order could not be handed back"),
+        // Another worker has the order, or will claim it.
+        Err(error) => tracing::warn!(%error, "could not hand the order back"),
     }
     match failure {
         Failure::Passing(_) => Ok(()),
@@ -297,7 +298,7 @@ async fn give_up(
     }
 }
 
-/// Has the device hold the order's weights.
+/// Loads the order's weights on the device.
 async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
     let wanted = (order.weights, order.weights_digest);
     if *tools.loaded.borrow() == Some(wanted) {
@@ -334,7 +335,7 @@ async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives signs of life for an order until the token is cancelled.
+/// Keeps an order alive until the token is cancelled.
 fn keep_alive(config: &WorkerConfig, tools: &Tools, delivery: &Delivery) -> CancellationToken {
     let token = CancellationToken::new();
     let (ended, store, delivery) = (token.clone(), Arc::clone(&tools.store), delivery.clone());
@@ -347,9 +348,9 @@ fn keep_alive(config: &WorkerConfig, tools: &Tools, delivery: &Delivery) -> Canc
                 _ = ticks.tick() => {}
             }
             match store.keep_alive(&delivery).await {
-                // Another worker draws it too: the learner takes whichever comes first.
+                // Another worker draws it too; the learner accepts the first result.
                 Err(BroadcastError::LostOrder { .. }) => return,
-                Err(error) => tracing::debug!(%error, "no sign of life could be given"),
+                Err(error) => tracing::debug!(%error, "could not keep the order alive"),
                 Ok(()) => {}
             }
         }
@@ -375,7 +376,7 @@ async fn settle(settling: Settling) {
         if let Ok(receipt) = &receipt {
             span.record("verdict", receipt.verdict.name());
         }
-        // The receipt is what the span lasts to; what follows has nothing to do with it.
+        // The span ends with the receipt.
         drop(span);
         match receipt {
             Ok(receipt) if matches!(receipt.verdict, Verdict::Accepted | Verdict::Duplicate) => {
@@ -386,13 +387,13 @@ async fn settle(settling: Settling) {
                 tracing::warn!(trajectory.id = id, %verdict, reason = receipt.reason, "refused");
                 board.rejected(&id, &receipt.reason);
             }
-            // The uplink was closed: the order stays unacknowledged, and somebody claims it.
+            // The uplink was closed: the order stays unacknowledged, and another worker claims it.
             Err(_) => return,
         }
     }
     match store.acknowledge(&delivery).await {
         Ok(()) => _ = counters.orders_acknowledged.fetch_add(1, Ordering::Relaxed),
-        // It will be drawn again, to the same bits, and be a duplicate.
-        Err(error) => tracing::warn!(%error, "an order could not be acknowledged"),
+        // Another worker draws it again, bit for bit; its trajectories are duplicates.
+        Err(error) => tracing::warn!(%error, "could not acknowledge an order"),
     }
 }

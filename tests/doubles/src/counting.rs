@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
 use ddpo_files::{WriteFileError, write_file};
-use ddpo_learner::service::desk::{Desk, DeskError};
+use ddpo_learner::service::dispatcher::{Dispatcher, DispatcherError};
 use ddpo_learner::service::facts::RunFacts;
 use ddpo_learner::service::ledger::{Awaited, BatchKey};
 use ddpo_learner::service::remote::Reached;
@@ -37,7 +37,7 @@ pub struct CountingState {
 pub enum CountingError {
     /// A batch cannot be ordered or does not arrive.
     #[error(transparent)]
-    Desk(#[from] DeskError),
+    Dispatcher(#[from] DispatcherError),
     /// Its file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteFileError),
@@ -70,17 +70,17 @@ pub fn count(thread: &TrainingThread) -> Result<()> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("could not create {}", folder.display()))?;
     let state = state_of(&folder)?;
-    let desk = desk(thread, state.epoch)?;
-    let keeper = desk.keeper().clone();
-    let run = CountingRun { thread, desk, folder: &folder };
+    let dispatcher = dispatcher(thread, state.epoch)?;
+    let store_task = dispatcher.store_task().clone();
+    let run = CountingRun { thread, dispatcher, folder: &folder };
     if let Some(state) = run.run(state)? {
         tracing::info!(trained = state.trained, digest = %state.digest, "finished");
         thread.health.unmet("run", "the run is finished");
     }
-    Ok(keeper.release()?)
+    Ok(store_task.release()?)
 }
 
-fn desk(thread: &TrainingThread, epoch: u32) -> Result<Desk> {
+fn dispatcher(thread: &TrainingThread, epoch: u32) -> Result<Dispatcher> {
     let (plan, run_id) = (&thread.plan, thread.run_id.clone());
     let scheduler_digest = Digest::of(SCHEDULER);
     let spec = RunSpec {
@@ -104,13 +104,13 @@ fn desk(thread: &TrainingThread, epoch: u32) -> Result<Desk> {
         dtype: StateDtype::F32,
         trajectory: None,
     };
-    thread.desk(spec, facts, epoch, plan.sample_batch)
+    thread.dispatcher(spec, facts, epoch, plan.sample_batch)
 }
 
 /// A counting run.
 struct CountingRun<'a> {
     thread: &'a TrainingThread,
-    desk: Desk,
+    dispatcher: Dispatcher,
     folder: &'a Path,
 }
 
@@ -154,7 +154,7 @@ impl CountingRun<'_> {
                 return Ok(None);
             }
             let Some(batch) = self.epoch(state.epoch)? else { return Ok(None) };
-            let (key, traces) = (BatchKey::Epoch(state.epoch), self.desk.traces());
+            let (key, traces) = (BatchKey::Epoch(state.epoch), self.dispatcher.traces());
             let update = traces.update(key, u64::from(state.epoch));
             state = self.used(&state, &batch)?;
             drop(update);
@@ -178,13 +178,13 @@ impl CountingRun<'_> {
             exposure: Exposure::Current,
             keep: Vec::new(),
         };
-        self.desk.keeper().publish(request).map_err(DeskError::from)?;
+        self.dispatcher.store_task().publish(request).map_err(DispatcherError::from)?;
         let weights_now = Some((version, weights_digest));
         self.thread.reached.send_replace(Reached { weights: weights_now, epoch: Some(epoch) });
         let key = BatchKey::Epoch(epoch);
         let (run_seed, samples) = (self.thread.plan.settings.run_seed, self.samples());
-        self.desk.order(Awaited { key, run_seed, samples, weights, weights_digest })?;
-        Ok(self.desk.collect(key, samples, &mut |_| !self.stop())?)
+        self.dispatcher.order(Awaited { key, run_seed, samples, weights, weights_digest })?;
+        Ok(self.dispatcher.collect(key, samples, &mut |_| !self.stop())?)
     }
 
     fn used(

@@ -1,29 +1,29 @@
-//! How to reach Redis, and how patient to be with it.
+//! Settings of the connection to Redis.
 
 use crate::error::BroadcastError;
 use redis::{ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use std::fmt;
 use std::time::Duration;
 
-/// How to reach Redis, and how patient to be with it.
+/// The address of Redis, credentials and timeouts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisConfig {
     /// `redis://` or `rediss://` (TLS), with or without user and password.
     pub url: String,
-    /// Password; wins over the URL's.
+    /// Password; overrides the URL's.
     pub password: Option<String>,
-    /// Certificates for `rediss://`; without any, the system's authorities are trusted.
+    /// Certificates for `rediss://`; by default the system's authorities are trusted.
     pub tls: RedisTls,
-    /// The run; every key carries it, so runs that share a Redis do not see each other. 1 to 128
+    /// Id of the run. Every key contains it, so runs that share a Redis do not interfere. 1 to 128
     /// letters, digits, `.`, `_` or `-`.
     pub run_id: String,
-    /// How long one attempt to connect may take.
+    /// Longest time of one attempt to connect.
     pub connect_timeout: Duration,
-    /// How long one answer may take, that to 4 MiB included.
+    /// Longest wait for one answer, such as to a write of 4 MiB.
     pub response_timeout: Duration,
-    /// How long an operation is tried again while Redis cannot be reached.
+    /// How long to retry an operation while Redis is unreachable.
     pub patience: Duration,
-    /// How long a worker may give no sign of life before its order goes to another.
+    /// Silence of a worker after which another may claim its order.
     pub claim_after: Duration,
 }
 
@@ -32,16 +32,16 @@ pub struct RedisConfig {
 pub struct RedisTls {
     /// The authority to trust instead of the system's.
     pub authority: Option<Vec<u8>>,
-    /// Certificate and key to show the server.
+    /// Certificate and key to present to the server.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl RedisConfig {
-    /// How long a service that starts waits for its Redis: as long as a Redis takes to start with
-    /// it, data to load included.
+    /// How long a starting service waits for a Redis that starts at the same time and may have data
+    /// to load.
     pub const STARTUP_PATIENCE: Duration = Duration::from_secs(60);
 
-    /// The defaults for this server and run.
+    /// Returns the defaults for this server and run.
     pub fn new(url: impl Into<String>, run_id: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -55,7 +55,7 @@ impl RedisConfig {
         }
     }
 
-    /// Where and how to connect, and the password that no message may show.
+    /// Returns the client, and the secrets that messages must not show.
     pub(super) fn connection(&self) -> Result<(redis::Client, Secrets), BroadcastError> {
         check_run_id(&self.run_id)?;
         let shown = "redis://[user:password@]host[:port][/db], or rediss:// for TLS";
@@ -84,15 +84,16 @@ impl RedisConfig {
             redis = redis.set_password(password);
         }
         let tcp = info.tcp_settings().clone().set_nodelay(true);
-        // A peer that vanished without a word is noticed by the kernel, not after its 15 minutes.
+        // With keep-alive the kernel detects a vanished peer earlier than after its default of 15
+        // minutes.
         #[cfg(target_os = "linux")]
         let tcp = tcp.set_user_timeout(self.response_timeout);
         info.set_redis_settings(redis).set_tcp_settings(tcp)
     }
 
     fn secure(&self, info: ConnectionInfo) -> redis::RedisResult<redis::Client> {
-        // rustls panics when several providers are linked in and none was chosen; choosing one
-        // fails only when another thread was faster, which is as well.
+        // rustls panics when several providers are linked in and none is installed. Installing
+        // fails only if another thread was faster, which is harmless.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
@@ -116,12 +117,12 @@ impl fmt::Debug for RedisTls {
     }
 }
 
-/// What no message may show.
+/// Texts that no message may show.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// The text, with every secret in it covered.
+    /// Replaces every secret in the text.
     pub(super) fn hide(&self, text: &str) -> String {
         let secrets = self.0.iter().filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))

@@ -1,5 +1,5 @@
-//! Every key in Redis. `{run}` is the run's id, braces included, so that a cluster keeps a run's
-//! keys in one slot, where one script may use them all.
+//! The keys in Redis. `{run}` is the run's id including braces, so a cluster keeps a run's keys in
+//! one slot, where one script may use them all.
 //!
 //! | key | type | holds |
 //! |---|---|---|
@@ -57,7 +57,7 @@ impl Keys {
         self.key(&format!("manifest:{id}"))
     }
 
-    /// What the keys of all manifests begin with.
+    /// Returns the prefix of all manifests' keys.
     pub(super) fn all_manifests(&self) -> String {
         self.key("manifest:")
     }
@@ -66,7 +66,7 @@ impl Keys {
         format!("{}{upload}:{index}", self.all_chunks())
     }
 
-    /// What the keys of all chunks begin with.
+    /// Returns the prefix of all chunks' keys.
     pub(super) fn all_chunks(&self) -> String {
         self.key("chunk:")
     }

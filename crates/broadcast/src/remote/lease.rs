@@ -10,10 +10,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl RedisBroadcast {
-    /// Takes the lease if it is free, lapsed, or held under the same owner.
+    /// Acquires the lease if it is free, has lapsed, or belongs to the same owner.
     ///
     /// # Errors
-    /// [`BroadcastError::LeaseHeld`] while another owner holds it; otherwise the store's failures.
+    /// [`BroadcastError::LeaseHeld`] while another owner holds it; otherwise errors of Redis.
     pub async fn acquire(&self, request: &LeaseRequest) -> Result<Lease, BroadcastError> {
         check_request(request)?;
         let mut script = self.scripts.acquire.prepare_invoke();
@@ -33,26 +33,27 @@ impl RedisBroadcast {
         Err(BroadcastError::LeaseHeld { holder, remaining })
     }
 
-    /// Lets the lease last another [`Lease::ttl`] from now.
+    /// Renews the lease for another [`Lease::ttl`] from now.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when it lapsed, was wiped or went to another.
+    /// [`BroadcastError::LostLease`] if it lapsed, was deleted or went to another owner.
     pub async fn renew(&self, lease: &Lease) -> Result<(), BroadcastError> {
         self.set_ttl("renew the lease", lease, millis(lease.ttl)).await
     }
 
-    /// Gives the lease up, so that another may have it at once. Its token is not given out again.
+    /// Releases the lease, so that another owner can acquire it immediately. Its token is not used
+    /// again.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when it was no longer the caller's.
+    /// [`BroadcastError::LostLease`] if the caller has lost the lease.
     pub async fn release(&self, lease: &Lease) -> Result<(), BroadcastError> {
         self.set_ttl("release the lease", lease, 0).await
     }
 
-    /// Who holds the lease.
+    /// Returns the current holder of the lease.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn holder(&self) -> Result<Option<Holder>, BroadcastError> {
         let command = redis::Cmd::hmget(self.keys.lease(), &["owner", "token"]);
         let held: (Option<String>, Option<String>) =
@@ -61,7 +62,7 @@ impl RedisBroadcast {
         Ok(Some(Holder { owner, token: parse_token(&token)? }))
     }
 
-    /// Refuses a caller that has lost the lease.
+    /// Returns an error if the caller has lost the lease.
     pub(super) async fn check_lease(&self, lease: &Lease) -> Result<(), BroadcastError> {
         match self.holder().await? {
             Some(holder) if holder.token == lease.token => Ok(()),
@@ -86,7 +87,7 @@ fn check_request(request: &LeaseRequest) -> Result<(), BroadcastError> {
     if request.owner.is_empty() {
         return Err(BroadcastError::invalid("lease owner", "a name", "nothing"));
     }
-    // The store's scripts count in doubles, which are exact up to here.
+    // Redis scripts count in doubles, which are exact up to here.
     if request.last_known.0 >= 1 << 53 {
         let found = request.last_known.to_string();
         return Err(BroadcastError::invalid("last known token", "less than 2^53", found));

@@ -1,4 +1,4 @@
-//! One connection to Redis that comes back by itself, and how long it is tried.
+//! A connection to Redis that reconnects, and repeats commands for a limited time.
 
 use super::config::{RedisConfig, Secrets};
 use crate::error::BroadcastError;
@@ -12,13 +12,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Pauses between attempts.
+/// Pauses between attempts to connect.
 const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(25))
     .with_max_delay(Duration::from_secs(1))
     .without_max_times();
 
-/// What is sent: everything here may be sent twice without harm.
+/// A command or script. Every one must be safe to send twice.
 #[derive(Clone, Copy)]
 pub(super) enum Ask<'a> {
     Command(&'a Cmd),
@@ -34,7 +34,7 @@ impl Ask<'_> {
     }
 }
 
-/// One connection, shared by all who ask.
+/// One connection, shared by all callers.
 pub(super) struct Link {
     client: Client,
     config: ConnectionManagerConfig,
@@ -50,14 +50,15 @@ struct Numbered {
 }
 
 impl Link {
-    /// A connection whose answers may take `response_timeout`; made at the first question.
+    /// Creates a connection with the given `response_timeout`; it connects on first use.
     pub(super) fn new(
         client: &Client,
         secrets: &Secrets,
         config: &RedisConfig,
         response_timeout: Duration,
     ) -> Result<Self, BroadcastError> {
-        // Attempts are repeated in `ask`, where a wrong password can be told from a dead server.
+        // `ask` repeats attempts, because there a wrong password can be told from an unreachable
+        // server.
         let manager_config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(config.connect_timeout))
@@ -74,7 +75,7 @@ impl Link {
         })
     }
 
-    /// Asks, and again while the server cannot be reached and patience lasts.
+    /// Sends a command; repeats it while the server is unreachable, until the patience is over.
     pub(super) async fn ask<T: FromRedisValue>(
         &self,
         action: &'static str,
@@ -83,7 +84,7 @@ impl Link {
         self.ask_until(action, ask, Instant::now() + self.patience).await
     }
 
-    /// Asks, and again while the server cannot be reached and `deadline` has not passed.
+    /// Sends a command; repeats it while the server is unreachable, until `deadline`.
     pub(super) async fn ask_until<T: FromRedisValue>(
         &self,
         action: &'static str,
@@ -114,8 +115,8 @@ impl Link {
         self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The manager makes dropped connections anew by itself, but keeps one that only stopped
-    /// answering, and keeps the failure when the server refused the first words on it.
+    /// Replaces the connection. The manager reconnects dropped connections, but keeps a connection
+    /// that stopped answering, and keeps the failure if the server rejected the handshake.
     fn replace(&self, number: u64) {
         let mut current = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
         if current.number != number {
@@ -128,7 +129,7 @@ impl Link {
     }
 }
 
-/// Whether the server has answered, if only to refuse.
+/// Returns whether the server has answered, even with an error.
 fn is_answer(error: &RedisError) -> bool {
     matches!(
         error.kind(),

@@ -1,8 +1,8 @@
 //! Work orders, in Redis: a stream with one consumer group.
 //!
-//! `next` takes with a script that never blocks, and waits between two attempts on a stream that
-//! only says that there is something to take. So a future that is dropped while it waits has not
-//! been given an order by the server, as it could be with a blocking XREADGROUP.
+//! `next` takes an order with a script that never blocks. Between attempts it waits on a stream
+//! that only signals new orders. A future that is dropped while waiting therefore holds no order,
+//! unlike with a blocking XREADGROUP.
 
 use super::link::Ask;
 use super::reply::{settled, unexpected};
@@ -18,7 +18,7 @@ use redis::Cmd;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Orders that one script adds; it holds the server up for less than a millisecond.
+/// Orders per script, which then blocks the server for less than a millisecond.
 const ISSUED_AT_ONCE: usize = 128;
 
 enum Taken {
@@ -27,13 +27,13 @@ enum Taken {
 }
 
 impl RedisBroadcast {
-    /// Adds orders to the queue, in this order. An order whose name is already there is left as it
-    /// is, so that issuing again after an unclear failure does no harm.
+    /// Adds orders to the end of the queue. Skips orders whose id is already queued, so that
+    /// repeating the call after an unclear failure is safe.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller has lost the lease.
-    /// [`BroadcastError::Invalid`] when an order carries another run or another fencing token;
-    /// nothing is issued then. Otherwise the store's failures.
+    /// [`BroadcastError::LostLease`] if the caller has lost the lease. [`BroadcastError::Invalid`]
+    /// if an order has another run or another fencing token; then nothing is issued. Otherwise
+    /// errors of Redis.
     pub async fn issue(&self, lease: &Lease, orders: &[WorkOrder]) -> Result<(), BroadcastError> {
         check_orders(&self.run_id, lease, orders)?;
         for orders in orders.chunks(ISSUED_AT_ONCE) {
@@ -44,7 +44,7 @@ impl RedisBroadcast {
                 let text = serde_json::to_string(order).map_err(|error| {
                     BroadcastError::invalid(
                         "work order",
-                        "one that JSON can hold",
+                        "a value that JSON can represent",
                         error.to_string(),
                     )
                 })?;
@@ -56,11 +56,10 @@ impl RedisBroadcast {
         Ok(())
     }
 
-    /// Removes every order and begins a new queue: what a learner that takes over does first.
+    /// Removes all orders and begins a new queue. A learner calls it when it takes over.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller has lost the lease; otherwise the
-    /// store's failures.
+    /// [`BroadcastError::LostLease`] if the caller has lost the lease; otherwise errors of Redis.
     pub async fn clear(&self, lease: &Lease) -> Result<OrdersNonce, BroadcastError> {
         let mut script = self.scripts.clear.key(self.keys.lease());
         script.key(self.keys.orders()).key(self.keys.orders_index()).key(self.keys.orders_nonce());
@@ -71,11 +70,11 @@ impl RedisBroadcast {
         Ok(OrdersNonce(nonce.clone()))
     }
 
-    /// Whether the queue is still the one that [`Self::clear`] began: not after a wipe, and
-    /// not after another learner's `clear`.
+    /// Returns whether the queue is the one that [`Self::clear`] began; `false` after a loss of
+    /// Redis or another learner's `clear`.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn exists(&self, nonce: &OrdersNonce) -> Result<bool, BroadcastError> {
         let command = Cmd::get(self.keys.orders_nonce());
         let found: Option<String> =
@@ -83,11 +82,11 @@ impl RedisBroadcast {
         Ok(found.as_ref() == Some(&nonce.0))
     }
 
-    /// Every order that is not yet acknowledged, oldest first. An order that the learner still
-    /// waits for and that is not among these was lost, and has to be issued again.
+    /// Returns the orders that are not acknowledged, oldest first. An awaited order that is missing
+    /// here was lost and must be issued again.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn pending(&self) -> Result<Vec<PendingOrder>, BroadcastError> {
         let script = self.scripts.pending.key(self.keys.orders());
         let reply: Vec<Vec<u8>> = self.link.ask("list the orders", Ask::Script(&script)).await?;
@@ -105,13 +104,13 @@ impl RedisBroadcast {
         Ok(entries.iter().map(summary).collect())
     }
 
-    /// Takes an order for `worker`: first one whose worker fell silent, else a new one; waits for
-    /// one until `deadline`. Dropping the future takes no order, unless an answer was under way;
-    /// such an order is taken over by another like that of a silent worker.
+    /// Takes an order for `worker`: first an order of a silent worker, otherwise a new one. Waits
+    /// until `deadline`. Dropping the future takes no order, except if an answer is under way;
+    /// another worker then claims it, as from a silent worker.
     ///
     /// # Errors
-    /// [`BroadcastError::MalformedOrder`] for a malformed entry: it was removed, so call
-    /// again. Otherwise the store's failures.
+    /// [`BroadcastError::MalformedOrder`] for a malformed entry, which is removed: call again.
+    /// Otherwise errors of Redis.
     pub async fn next(
         &self,
         worker: &str,
@@ -134,28 +133,28 @@ impl RedisBroadcast {
         }
     }
 
-    /// Tells that the worker still works on the order; otherwise it counts as silent.
+    /// Reports that the worker still works on the order, which otherwise counts as silent.
     ///
     /// # Errors
-    /// [`BroadcastError::LostOrder`] when another worker has the order by now, or nobody: stop
-    /// working on it. Otherwise the store's failures.
+    /// [`BroadcastError::LostOrder`] if the order is not delivered to the caller any more: stop
+    /// working on it. Otherwise errors of Redis.
     pub async fn keep_alive(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
         self.hold("keep an order", delivery, "keep").await
     }
 
-    /// Removes an order whose trajectories have all arrived, in any worker's hands. Idempotent.
+    /// Removes a completed order, regardless of its current worker. Idempotent.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn acknowledge(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
         self.remove("acknowledge an order", &delivery.delivery_id, &delivery.order.order_id).await
     }
 
-    /// Gives an order back, so that another worker takes it at once.
+    /// Hands an order back, so that another worker takes it immediately.
     ///
     /// # Errors
-    /// [`BroadcastError::LostOrder`] when it was no longer the caller's; otherwise the store's
-    /// failures.
+    /// [`BroadcastError::LostOrder`] if the order is not delivered to the caller any more;
+    /// otherwise errors of Redis.
     pub async fn hand_back(&self, delivery: &Delivery) -> Result<(), BroadcastError> {
         self.hold("hand an order back", delivery, "back").await
     }
@@ -165,7 +164,7 @@ impl RedisBroadcast {
     async fn take(&self, worker: &str, deadline: Instant) -> Result<Taken, BroadcastError> {
         let mut script = self.scripts.take.key(self.keys.orders());
         script.key(self.keys.orders_wake()).arg(worker).arg(millis(self.claim_after));
-        // Anybody may have written the entry: what is no text must not stay on the stream.
+        // Any client may have written the entry. One that is not text must not stay on the stream.
         let reply: Vec<Vec<u8>> =
             self.link.ask_until("take an order", Ask::Script(&script), deadline).await?;
         let reply: Vec<String> =
@@ -188,8 +187,8 @@ impl RedisBroadcast {
         }
     }
 
-    /// Waits on a connection of its own, as a blocked connection answers nobody else. Failures are
-    /// left to the next attempt to take, which knows the deadline.
+    /// Waits on a separate connection, because a blocked connection serves no other caller.
+    /// Failures are left to the next attempt to take, which knows the deadline.
     async fn wait(&self, wake: &str, longest: Duration) {
         let mut command = Cmd::new();
         command.arg("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(millis(longest));

@@ -1,4 +1,4 @@
-//! Storing weights in Redis: chunk by chunk, then everything that makes them visible in one step.
+//! Stores weights in Redis: first the chunks, then in one step everything that makes them visible.
 
 use super::link::Ask;
 use super::reply::{parse_id, parse_token, settled, unexpected};
@@ -18,23 +18,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// How long chunks stay that no manifest names yet: those of a learner that died on the way.
+/// Lifetime of chunks without a manifest, such as those of a learner that died during an upload.
 const UPLOAD_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// Chunks that one command deletes: Redis frees even an unlinked string at once, which takes a good
-/// part of a millisecond for 4 MiB.
+/// Chunks per delete command: Redis frees even an unlinked string immediately, which takes most of
+/// a millisecond for 4 MiB.
 const DELETED_AT_ONCE: usize = 4;
 
 impl RedisBroadcast {
-    /// Stores weights: chunks first, then in one step, compared with the fencing token, the
-    /// manifest and (if asked for) the pointer to the current weights; then deletes what nobody
-    /// needs. Weights that are already stored whole, with the same digest and type, are not sent
-    /// again. This may take longer than the lease lasts: renew the lease meanwhile.
+    /// Stores weights: first the chunks; then in one step, compared with the fencing token, the
+    /// manifest and (if requested) the pointer to the current weights. Finally deletes expendable
+    /// weights. Weights that are already stored with the same digest and type are not sent again.
+    /// This may take longer than the lease lasts, so renew the lease meanwhile.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller has lost the lease; nothing is changed then.
-    /// [`BroadcastError::NotNewer`] when the same learner has published newer weights.
-    /// [`BroadcastError::Source`] when the tensors cannot be read. Otherwise the store's failures.
+    /// [`BroadcastError::LostLease`] if the caller has lost the lease; then nothing is changed.
+    /// [`BroadcastError::NotNewer`] if the same learner has published newer weights.
+    /// [`BroadcastError::Source`] if the tensors cannot be read. Otherwise errors of Redis.
     pub async fn publish(
         &self,
         lease: &Lease,
@@ -42,7 +42,7 @@ impl RedisBroadcast {
     ) -> Result<Manifest, BroadcastError> {
         let refused = |source| BroadcastError::Source { id: request.id, source };
         let plan = Plan::new(request.tensors.as_ref(), request.dtype).map_err(refused)?;
-        // Nothing is sent for a learner that was deposed already; the last step checks again.
+        // Checks the lease before sending; the last step checks it again.
         self.check_lease(lease).await?;
         let manifest = match self.already_stored(request, &plan).await? {
             Some(manifest) => {
@@ -52,9 +52,9 @@ impl RedisBroadcast {
             None => self.store_anew(lease, request, plan).await?,
         };
         match self.prune(lease, request).await {
-            // The weights are out; what was not deleted is deleted after the next ones.
+            // The weights are published. The next publication deletes what this one could not.
             Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "old weights were not deleted");
+                tracing::warn!(%error, "could not delete old weights");
                 Ok(manifest)
             }
             pruned => pruned.map(|()| manifest),
@@ -89,7 +89,7 @@ impl RedisBroadcast {
     ) -> Result<Option<Manifest>, BroadcastError> {
         let same = match self.manifest(request.id).await {
             Ok(found) => found.filter(|manifest| plan.is_stored_as(manifest, request)),
-            // One that cannot be read is replaced.
+            // An unreadable manifest is replaced.
             Err(BroadcastError::Manifest { .. }) => None,
             Err(error) => return Err(error),
         };
@@ -99,7 +99,7 @@ impl RedisBroadcast {
         }
     }
 
-    /// Reads on a blocking thread and stores here, with one chunk waiting between the two.
+    /// Reads on a blocking thread and stores in this task, with a queue of one chunk between them.
     async fn upload(
         &self,
         request: &PublishRequest,
@@ -110,7 +110,7 @@ impl RedisBroadcast {
         let tensors = request.tensors.clone();
         let reader = tokio::task::spawn_blocking(move || {
             plan.encode(tensors.as_ref(), &mut |chunk| {
-                let gone = |_| SourceError::Interrupted("nobody takes the chunks".to_owned());
+                let gone = |_| SourceError::Interrupted("the upload has ended".to_owned());
                 sender.blocking_send(chunk).map_err(gone)
             })
         });
@@ -173,7 +173,7 @@ impl RedisBroadcast {
         }
     }
 
-    /// Deletes what nobody needs any more.
+    /// Deletes expendable weights.
     async fn prune(&self, lease: &Lease, request: &PublishRequest) -> Result<(), BroadcastError> {
         let Some(current) = self.stored_current().await? else { return Ok(()) };
         let workers = self.workers().await?;
@@ -198,8 +198,8 @@ impl RedisBroadcast {
         Ok(())
     }
 
-    /// Deletes the chunks of retired copies, given as upload and number of chunks in turn. They
-    /// expire in any case.
+    /// Deletes the chunks of retired copies, given as alternating upload and number of chunks.
+    /// Undeleted chunks expire.
     async fn delete(&self, retired: &[String]) {
         for [upload, chunks] in retired.as_chunks::<2>().0 {
             let chunks: usize = chunks.parse().unwrap_or_default();
@@ -240,7 +240,7 @@ impl RedisBroadcast {
         entries.into_iter().map(stored).collect()
     }
 
-    /// Deletes chunks that were stored in vain. Once only: they expire in any case.
+    /// Deletes the chunks of a failed upload. Tries once, because they expire.
     async fn discard(&self, id: WeightsId, upload: &str, chunks: usize) {
         let mut script = self.scripts.discard.key(self.keys.weights());
         script.arg(id.to_string()).arg(upload).arg(chunks).arg(self.keys.all_chunks());
@@ -256,14 +256,14 @@ impl RedisBroadcast {
     }
 }
 
-/// Returns a name for a copy in the store that no other copy has: tokens are unique among learners,
-/// the count among the copies of one learner.
+/// Returns a unique name for a copy in the store: tokens are unique among learners, the counter
+/// among the copies of one learner.
 fn upload_name(token: FenceToken) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("{token}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Returns the Unix time in milliseconds; 0 if the clock stands before 1970.
+/// Returns the Unix time in milliseconds; 0 if the clock is before 1970.
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

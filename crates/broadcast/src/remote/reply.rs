@@ -1,11 +1,11 @@
-//! Reads the replies of scripts.
+//! Parses the replies of scripts.
 
 use crate::error::BroadcastError;
 use crate::lease::{FenceToken, Holder, Lease};
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::trajectory::PolicyVersion;
 
-/// Returns the reply of a fenced script, unless the script found the lease lost.
+/// Returns the reply of a fenced script, or an error if the lease is lost.
 pub(super) fn settled(lease: &Lease, reply: Vec<String>) -> Result<Vec<String>, BroadcastError> {
     if reply.first().is_some_and(|status| status == "lost") {
         let found = match &reply[1..] {
@@ -19,7 +19,7 @@ pub(super) fn settled(lease: &Lease, reply: Vec<String>) -> Result<Vec<String>, 
 
 pub(super) fn unexpected(reply: &[String]) -> BroadcastError {
     let found: String = reply.join(" ").chars().take(200).collect();
-    BroadcastError::invalid("answer of a script", "one that it gives", format!("{found:?}"))
+    BroadcastError::invalid("reply of a script", "a known reply", format!("{found:?}"))
 }
 
 pub(super) fn parse_token(text: &str) -> Result<FenceToken, BroadcastError> {
@@ -27,7 +27,7 @@ pub(super) fn parse_token(text: &str) -> Result<FenceToken, BroadcastError> {
     text.parse().map(FenceToken).map_err(invalid)
 }
 
-/// Reads what [`WeightsId`] displays.
+/// Parses the displayed form of [`WeightsId`].
 pub(super) fn parse_id(text: &str) -> Result<WeightsId, BroadcastError> {
     let (number, track) = match text.strip_suffix("-average") {
         Some(number) => (number, Track::Average),
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_weights_read_back() {
+    fn parses_displayed_weights_ids() {
         for track in [Track::Policy, Track::Average] {
             let id = WeightsId { version: PolicyVersion(12), track };
             assert_eq!(parse_id(&id.to_string()).unwrap(), id);

@@ -1,4 +1,4 @@
-//! The run's specification, in Redis: what samplers need besides weights.
+//! The run's specification in Redis: everything that samplers need besides weights.
 
 use super::link::Ask;
 use super::reply::settled;
@@ -12,12 +12,16 @@ impl RedisBroadcast {
     /// Stores the specification.
     ///
     /// # Errors
-    /// [`BroadcastError::LostLease`] when the caller has lost the lease,
-    /// [`BroadcastError::Invalid`] when it is of another run; otherwise the store's failures.
+    /// [`BroadcastError::LostLease`] if the caller has lost the lease, [`BroadcastError::Invalid`]
+    /// if the specification is of another run; otherwise errors of Redis.
     pub async fn put_run_spec(&self, lease: &Lease, spec: &RunSpec) -> Result<(), BroadcastError> {
         check_run(&self.run_id, spec)?;
         let text = serde_json::to_string(spec).map_err(|error| {
-            BroadcastError::invalid("specification", "one that JSON can hold", error.to_string())
+            BroadcastError::invalid(
+                "specification",
+                "a value that JSON can represent",
+                error.to_string(),
+            )
         })?;
         let mut script = self.scripts.put.key(self.keys.lease());
         script.key(self.keys.spec()).arg(lease.token.0).arg(text);
@@ -25,17 +29,21 @@ impl RedisBroadcast {
         settled(lease, reply).map(|_| ())
     }
 
-    /// The stored specification.
+    /// Returns the stored specification.
     ///
     /// # Errors
-    /// [`BroadcastError::Invalid`] when it cannot be read; otherwise the store's failures.
+    /// [`BroadcastError::Invalid`] if it cannot be parsed; otherwise errors of Redis.
     pub async fn run_spec(&self) -> Result<Option<RunSpec>, BroadcastError> {
         let command = Cmd::get(self.keys.spec());
         let text: Option<String> =
             self.link.ask("read the specification", Ask::Command(&command)).await?;
         let Some(text) = text else { return Ok(None) };
         let spec: RunSpec = serde_json::from_str(&text).map_err(|error| {
-            BroadcastError::invalid("stored specification", "one of this form", error.to_string())
+            BroadcastError::invalid(
+                "stored specification",
+                "the JSON of a specification",
+                error.to_string(),
+            )
         })?;
         check_run(&self.run_id, &spec)?;
         Ok(Some(spec))

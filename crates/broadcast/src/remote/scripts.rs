@@ -1,9 +1,9 @@
-//! The Lua scripts: each is one step that nobody else can come between.
+//! The Lua scripts; Redis runs each atomically.
 
 use redis::Script;
 use std::time::Duration;
 
-/// Every script, by the name of its file in `lua/`.
+/// The scripts, named like their files in `lua/`.
 pub(super) struct Scripts {
     pub(super) acquire: Script,
     pub(super) renew: Script,
@@ -44,12 +44,12 @@ impl Scripts {
     }
 }
 
-/// A script that compares the fencing token first.
+/// Returns a script that first compares the fencing token.
 fn fenced(code: &str) -> Script {
     Script::new(&format!("{}\n{code}", include_str!("lua/fenced.lua")))
 }
 
-/// A script that takes chunks out of use.
+/// Returns a script that retires chunks.
 fn retiring(code: &str) -> Script {
     Script::new(&format!("{}\n{code}", include_str!("lua/retire.lua")))
 }
@@ -58,7 +58,7 @@ fn fenced_and_retiring(code: &str) -> Script {
     fenced(&format!("{}\n{code}", include_str!("lua/retire.lua")))
 }
 
-/// A duration as an argument of a script, in milliseconds.
+/// Converts a duration to milliseconds for a script.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 4)
 }

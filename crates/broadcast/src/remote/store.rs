@@ -1,4 +1,4 @@
-//! The store: its connections and what all its parts share.
+//! The store: its connections and shared state.
 
 use super::config::RedisConfig;
 use super::keys::Keys;
@@ -11,13 +11,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest wait before orders of silent workers are looked for again.
+/// The longest wait before checking for orders of silent workers again.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
-/// The pause between two attempts to connect at the start.
+/// Pause between attempts to connect at the start.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A run's store in Redis. Share it in an `Arc`; several `next` on one store take turns.
+/// A run's store in Redis. Share it in an `Arc`; concurrent calls of `next` take turns.
 pub struct RedisBroadcast {
     pub(super) run_id: String,
     pub(super) keys: Keys,
@@ -25,18 +25,18 @@ pub struct RedisBroadcast {
     pub(super) link: Link,
     pub(super) waiting: Link,
     pub(super) claim_after: Duration,
-    /// The greatest fencing token seen here: tokens grow even if Redis forgets within the
-    /// millisecond that its clock counts in.
+    /// The greatest fencing token seen by this process: tokens grow even if Redis loses its data
+    /// within the same millisecond.
     pub(super) highest: AtomicU64,
 }
 
 impl RedisBroadcast {
-    /// Connects, and waits for the server as long as the configured patience.
+    /// Connects, and retries for the configured patience.
     ///
     /// # Errors
-    /// [`BroadcastError::Invalid`] for settings that make no sense, [`BroadcastError::Refused`]
-    /// for a wrong user or password, [`BroadcastError::Unavailable`] or
-    /// [`BroadcastError::Timeout`] when the server cannot be reached.
+    /// [`BroadcastError::Invalid`] for invalid settings, [`BroadcastError::Refused`] for a wrong
+    /// user or password, [`BroadcastError::Unavailable`] or [`BroadcastError::Timeout`] if the
+    /// server is unreachable.
     pub async fn connect(config: &RedisConfig) -> Result<Self, BroadcastError> {
         let (client, secrets) = config.connection()?;
         let answer_in = config.response_timeout;
@@ -55,11 +55,11 @@ impl RedisBroadcast {
         })
     }
 
-    /// As [`connect`](Self::connect), for a service that may start before its Redis or together
-    /// with it: tries again for `patience` while the server cannot be reached, and logs why once.
+    /// Does the same as [`connect`](Self::connect) for a service that may start before its Redis:
+    /// retries for `patience` while the server is unreachable, and logs the reason once.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); the last failure, if the patience ends.
+    /// As [`connect`](Self::connect); the last failure after `patience`.
     pub async fn connect_within(
         config: &RedisConfig,
         patience: Duration,

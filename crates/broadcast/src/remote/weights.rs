@@ -1,4 +1,4 @@
-//! Weights, in Redis: fetching them, and the reports of workers that use them.
+//! Weights in Redis: fetching them, and the reports of workers that use them.
 
 use super::link::Ask;
 use super::reply::unexpected;
@@ -13,10 +13,10 @@ use redis::Cmd;
 use std::time::Duration;
 
 impl RedisBroadcast {
-    /// The manifest of these weights.
+    /// Returns the manifest of these weights.
     ///
     /// # Errors
-    /// [`BroadcastError::Manifest`] when it makes no sense; otherwise the store's failures.
+    /// [`BroadcastError::Manifest`] if it is invalid; otherwise errors of Redis.
     pub async fn manifest(&self, id: WeightsId) -> Result<Option<Manifest>, BroadcastError> {
         let command = Cmd::get(self.keys.manifest(id));
         let text: Option<String> = self.link.ask("read a manifest", Ask::Command(&command)).await?;
@@ -24,17 +24,17 @@ impl RedisBroadcast {
         text.map(|text| Manifest::from_json(&text).map_err(invalid)).transpose()
     }
 
-    /// Fetches weights and checks every chunk's digest before anything is given out.
+    /// Fetches weights, and checks every chunk's digest before returning them.
     ///
     /// # Errors
-    /// [`BroadcastError::Gone`] when a chunk is missing, [`BroadcastError::Corrupt`] when it has
-    /// other bytes than were published; otherwise the store's failures.
+    /// [`BroadcastError::Gone`] if a chunk is missing, [`BroadcastError::Corrupt`] if its digest
+    /// differs; otherwise errors of Redis.
     pub async fn fetch(&self, manifest: &Manifest) -> Result<Weights, BroadcastError> {
         manifest.check().map_err(|source| BroadcastError::Manifest { id: manifest.id, source })?;
         let mut chunks = Vec::with_capacity(manifest.chunks.len());
         let mut unchecked: Option<Bytes> = None;
         for index in 0..manifest.chunks.len() {
-            // The next chunk travels while the last one is hashed.
+            // The next chunk is fetched while the previous one is hashed.
             let (next, checked) = tokio::join!(self.chunk(manifest, index), async {
                 match &unchecked {
                     Some(chunk) => check_chunk(manifest, index - 1, chunk),
@@ -51,10 +51,10 @@ impl RedisBroadcast {
         Ok(Weights::from_checked(manifest.clone(), chunks))
     }
 
-    /// Whether the manifest and all chunks are there: after a wipe they are not.
+    /// Returns whether the manifest and all chunks are stored; `false` after a loss of Redis.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn is_present(&self, id: WeightsId) -> Result<bool, BroadcastError> {
         let mut script = self.scripts.present.key(self.keys.weights());
         script.key(self.keys.manifest(id)).arg(id.to_string()).arg(self.keys.all_chunks());
@@ -62,11 +62,11 @@ impl RedisBroadcast {
         Ok(missing == 0)
     }
 
-    /// Reports that a worker lives and draws with weights of this version: nothing that it may
-    /// still need is deleted. A report counts for a while only; repeat it.
+    /// Reports that a worker is alive and draws with weights of this version, which protects them
+    /// from deletion. A report expires; repeat it.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn report_worker(
         &self,
         worker: &str,
@@ -78,26 +78,26 @@ impl RedisBroadcast {
         Ok(())
     }
 
-    /// Removes a worker's report, when it leaves.
+    /// Removes a worker's report when the worker leaves.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn forget_worker(&self, worker: &str) -> Result<(), BroadcastError> {
         let command = Cmd::hdel(self.keys.workers(), worker);
         self.link.ask("forget a worker", Ask::Command(&command)).await
     }
 
-    /// The reports of all workers, the silent ones too, by name.
+    /// Returns the reports of all workers by name, including silent ones.
     ///
     /// # Errors
-    /// The store's failures.
+    /// Errors of Redis.
     pub async fn workers(&self) -> Result<Vec<WorkerReport>, BroadcastError> {
         let script = self.scripts.workers.key(self.keys.workers());
         let reply: Vec<String> = self.link.ask("list the workers", Ask::Script(&script)).await?;
         let [now, reports @ ..] = &reply[..] else { return Err(unexpected(&reply)) };
         let now = now.parse().map_err(|_| unexpected(&reply))?;
         let (pairs, _) = reports.as_chunks::<2>();
-        // Whatever else may have written a report that makes no sense: it holds nothing back.
+        // An invalid report, from whatever source, protects no weights.
         let mut workers: Vec<_> =
             pairs.iter().filter_map(|[worker, report]| parse_report(worker, report, now)).collect();
         workers.sort_by(|a, b| a.worker.cmp(&b.worker));

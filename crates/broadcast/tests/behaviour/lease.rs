@@ -1,4 +1,4 @@
-//! One learner holds the lease at a time; a deposed learner can write nothing.
+//! Tests of the lease: one learner holds it at a time, and a deposed learner cannot write.
 
 use crate::stage::{
     PATIENCE, RUN, Stage, await_lease, is_lost, lease, order, pending, request, small, soon, spec,
@@ -8,12 +8,12 @@ use ddpo_broadcast::lease::{FenceToken, LeaseRequest};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_owner_gets_the_lease_only_after_it_lapses() {
+async fn another_owner_acquires_the_lease_only_after_it_lapses() {
     let stage = Stage::start().await;
     let first = lease(&stage.store, "a", Duration::from_millis(1500)).await;
     let refused = stage.store.acquire(&request("b", PATIENCE)).await;
     let Err(BroadcastError::LeaseHeld { holder, remaining }) = refused else {
-        panic!("expected that the lease is held, found {refused:?}")
+        panic!("expected a held lease, found {refused:?}")
     };
     assert_eq!((holder.owner.as_str(), holder.token), ("a", first.token));
     assert!(remaining <= Duration::from_millis(1500), "{remaining:?}");
@@ -26,11 +26,11 @@ async fn another_owner_gets_the_lease_only_after_it_lapses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn renewing_keeps_the_lease_and_releasing_frees_it() {
+async fn renew_keeps_the_lease_and_release_frees_it() {
     let stage = Stage::start().await;
     let ttl = Duration::from_millis(1400);
     let held = lease(&stage.store, "a", ttl).await;
-    // Twice as long as it would last by itself.
+    // Twice its duration without renewal.
     for _ in 0..14 {
         tokio::time::sleep(ttl / 7).await;
         stage.store.renew(&held).await.unwrap();
@@ -44,7 +44,7 @@ async fn renewing_keeps_the_lease_and_releasing_frees_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deposed_learner_can_write_nothing() {
+async fn deposed_learner_cannot_write() {
     let stage = Stage::start().await;
     let old = stage.lease("a").await;
     stage.store.put_run_spec(&old, &spec(RUN)).await.unwrap();
@@ -66,13 +66,13 @@ async fn a_deposed_learner_can_write_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_token_grows_across_a_wipe() {
+async fn token_grows_after_loss_of_redis() {
     let stage = Stage::start().await;
     let first = stage.lease("a").await;
     stage.wipe().await;
     assert!(is_lost(stage.store.renew(&first).await));
     assert!(is_lost(stage.store.publish(&first, &small(1)).await));
-    // Far ahead of any clock: only the caller's own knowledge can keep the order.
+    // Far ahead of any clock: only the caller's last known token preserves the order.
     let last_known = FenceToken(first.token.0 + 1_000_000_000_000);
     let asked = LeaseRequest { last_known, ..request("a", PATIENCE) };
     let second = stage.store.acquire(&asked).await.unwrap();
@@ -83,7 +83,7 @@ async fn the_token_grows_across_a_wipe() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_owner_can_acquire_again_with_a_newer_token() {
+async fn same_owner_can_acquire_again_with_a_newer_token() {
     let stage = Stage::start().await;
     let before = stage.lease("a").await;
     let after = stage.lease("a").await;

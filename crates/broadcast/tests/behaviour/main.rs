@@ -1,4 +1,4 @@
-//! The store on a real `redis-server`.
+//! Tests of the store on a real `redis-server`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 

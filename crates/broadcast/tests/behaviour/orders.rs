@@ -1,4 +1,4 @@
-//! Every order is worked on, by one worker at a time, until it is acknowledged.
+//! Tests of orders: one worker at a time works on an order until it is acknowledged.
 
 use crate::stage::{CLAIM_AFTER, RUN, Stage, await_orders, connect, is_lost, order, pending, soon};
 use ddpo_broadcast::error::BroadcastError;
@@ -58,7 +58,7 @@ async fn many_workers_share_the_orders() {
         let orders: Vec<_> = batch.iter().copied().map(named).collect();
         stage.store.issue(&lease, &orders).await.unwrap();
     }
-    // One for each worker, to end it: whoever has ended takes no more.
+    // One extra order per worker ends it.
     let last: Vec<_> =
         (200..204).map(|index| WorkOrder { epoch: u32::MAX, ..named(index) }).collect();
     stage.store.issue(&lease, &last).await.unwrap();
@@ -71,7 +71,7 @@ async fn many_workers_share_the_orders() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_wakes_a_waiting_worker() {
+async fn new_order_wakes_a_waiting_worker() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let store = stage.store.clone();
@@ -79,7 +79,7 @@ async fn an_order_wakes_a_waiting_worker() {
         let delivery = store.next("w", soon()).await.unwrap().unwrap();
         (delivery, Instant::now())
     });
-    // However far the worker has come by now, the order reaches it.
+    // The order reaches the worker at any point of its wait.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let issued = Instant::now();
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -100,7 +100,7 @@ async fn next_returns_nothing_at_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_order_of_a_silent_worker_goes_to_another() {
+async fn order_of_a_silent_worker_goes_to_another() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -109,16 +109,16 @@ async fn the_order_of_a_silent_worker_goes_to_another() {
     let second = taken(&stage, "alive").await;
     let waited = began.elapsed();
     assert_eq!((second.order, second.attempt), (first.order.clone(), 2));
-    // Not before the time, in the milliseconds that Redis counts in; and soon after it.
+    // Not before the time in Redis's milliseconds, and soon after it.
     assert!(waited > CLAIM_AFTER - Duration::from_millis(5), "{waited:?}");
     assert!(waited < CLAIM_AFTER + Duration::from_secs(5), "{waited:?}");
-    // The first comes back to life and finishes: done is done, whoever did it.
+    // The first worker resumes and finishes: acknowledging is valid from any worker.
     stage.store.acknowledge(&first).await.unwrap();
     assert!(pending(&stage.store).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keep_alive_keeps_an_order() {
+async fn keep_alive_prevents_a_claim() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -134,11 +134,11 @@ async fn keep_alive_keeps_an_order() {
     assert_eq!(stage.store.next("eager", until).await.unwrap(), None);
     living.await.unwrap();
     let claimed = taken(&stage, "eager").await;
-    assert_eq!(claimed.attempt, 2, "signs of life are not deliveries");
+    assert_eq!(claimed.attempt, 2, "keep-alives are not deliveries");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_lost_an_order_cannot_keep_or_return_it() {
+async fn lost_order_cannot_be_kept_or_handed_back() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_worker_that_lost_an_order_cannot_keep_or_return_it() {
     assert!(is_lost_order(stage.store.keep_alive(&lost).await));
     assert!(is_lost_order(stage.store.hand_back(&lost).await));
     stage.store.keep_alive(&held).await.unwrap();
-    // Not even a former delivery to the same worker counts.
+    // Not even an earlier delivery to the same worker counts.
     let again = taken(&stage, "second").await;
     assert_eq!(again.attempt, 3);
     assert!(is_lost_order(stage.store.keep_alive(&held).await));
@@ -156,7 +156,7 @@ async fn a_worker_that_lost_an_order_cannot_keep_or_return_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_handed_back_goes_to_another_at_once() {
+async fn order_handed_back_goes_to_another_worker_immediately() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders = [order(&lease, "o1"), order(&lease, "o2")];
@@ -166,13 +166,13 @@ async fn an_order_handed_back_goes_to_another_at_once() {
     assert!(is_lost_order(stage.store.keep_alive(&leaving).await));
     let waiting = stage.store.pending().await.unwrap();
     assert!(waiting.iter().all(|order| order.in_flight.is_none()), "{waiting:?}");
-    // Without any wait.
+    // Without waiting.
     let next = stage.store.next("staying", Instant::now()).await.unwrap().unwrap();
     assert_eq!((next.order.order_id.as_str(), next.attempt), ("o1", 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn issuing_twice_does_no_harm() {
+async fn issuing_an_order_twice_queues_it_once() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders = [order(&lease, "o1"), order(&lease, "o2")];
@@ -184,7 +184,7 @@ async fn issuing_twice_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clearing_removes_every_order() {
+async fn clear_removes_every_order() {
     let stage = Stage::start().await;
     let old = stage.lease("a").await;
     let former = stage.store.clear(&old).await.unwrap();
@@ -200,7 +200,7 @@ async fn clearing_removes_every_order() {
     assert!(is_lost_order(stage.store.keep_alive(&held).await));
 
     stage.store.issue(&new, &[order(&new, "o1")]).await.unwrap();
-    // What is left of the former queue does not reach into this one.
+    // An acknowledgement from the previous queue does not affect this one.
     stage.store.acknowledge(&held).await.unwrap();
     assert!(is_lost_order(stage.store.hand_back(&held).await));
     assert_eq!(pending(&stage.store).await, ["o1"]);
@@ -208,13 +208,13 @@ async fn clearing_removes_every_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wipe_is_noticed_and_orders_are_issued_again() {
+async fn loss_of_redis_is_detected_and_orders_can_be_issued_again() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let nonce = stage.store.clear(&lease).await.unwrap();
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
     let held = taken(&stage, "w").await;
-    // A worker that waits meanwhile does not notice.
+    // A waiting worker is not affected.
     let store = stage.store.clone();
     let waiting = tokio::spawn(async move { store.next("w2", soon()).await.unwrap().unwrap() });
     stage.wipe().await;
@@ -230,7 +230,7 @@ async fn a_wipe_is_noticed_and_orders_are_issued_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acknowledged_order_can_be_issued_again() {
+async fn acknowledged_order_can_be_issued_again() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -240,7 +240,7 @@ async fn an_acknowledged_order_can_be_issued_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pending_orders_say_who_works_on_them() {
+async fn pending_orders_name_their_worker() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o1"), order(&lease, "o2")]).await.unwrap();
@@ -253,9 +253,10 @@ async fn pending_orders_say_who_works_on_them() {
     assert_eq!(found[1].in_flight, None);
 }
 
-/// In Redis, where anybody can write: what is no order of this run is removed, and told.
+/// Any client can write to Redis: an entry that is not an order of this run is removed and
+/// reported.
 #[tokio::test]
-async fn a_malformed_order_is_removed_with_an_error() {
+async fn malformed_order_is_removed_and_reported() {
     let server = crate::redis_server::RedisServer::start();
     let store = connect(&server, RUN).await;
     let lease = crate::stage::lease(&store, "a", crate::stage::PATIENCE).await;

@@ -1,4 +1,4 @@
-//! Redis is killed and comes back empty: learner and sampler continue on their connections.
+//! Redis is killed and restarted empty: learner and sampler continue on their connections.
 
 use crate::redis_server::RedisServer;
 use crate::stage::{RUN, await_lease, config, connect, lease, order, policy, request, small, soon};
@@ -22,7 +22,7 @@ async fn learner_and_sampler_survive_a_killed_server() {
         let sampler = sampler.clone();
         tokio::spawn(async move {
             loop {
-                // As a sampler's loop does: what is transient is logged and tried again.
+                // Like a sampler's loop: transient errors are logged and retried.
                 match sampler.next("w", soon()).await {
                     Ok(found) => return found,
                     Err(error) => assert!(error.is_transient(), "{error}"),
@@ -54,7 +54,7 @@ async fn learner_and_sampler_survive_a_killed_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operation_waits_for_a_server_that_is_away_for_a_moment() {
+async fn operation_retries_while_the_server_restarts() {
     let mut server = RedisServer::start();
     let store = connect(&server, RUN).await;
     server.kill();
@@ -65,7 +65,7 @@ async fn an_operation_waits_for_a_server_that_is_away_for_a_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn patience_ends_when_the_server_stays_away() {
+async fn operation_fails_after_its_patience() {
     let mut server = RedisServer::start();
     let patience = Duration::from_millis(500);
     let config = RedisConfig { patience, ..config(&server, RUN) };
@@ -82,8 +82,8 @@ async fn patience_ends_when_the_server_stays_away() {
     assert!(error.is_transient(), "{error}");
 }
 
-/// A server that takes connections and never answers: the deadline ends it, and the same store
-/// works once the server answers.
+/// A server that accepts connections and never answers: the deadline ends the call, and the same
+/// store works once the server answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gives_up_on_a_server_that_does_not_answer() {
     let server = RedisServer::start();
@@ -94,7 +94,7 @@ async fn gives_up_on_a_server_that_does_not_answer() {
     };
     let store = RedisBroadcast::connect(&quick).await.unwrap();
     let mut connection = server.connection().await;
-    // All commands stop for a while, those of this test's own connection too.
+    // Pauses all commands, including those of the test's connection.
     let pause = redis::cmd("CLIENT").arg("PAUSE").arg(1500).arg("ALL").clone();
     pause.exec_async(&mut connection).await.unwrap();
     let error = store.holder().await.unwrap_err();

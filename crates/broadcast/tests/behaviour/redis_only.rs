@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const TTL: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn two_runs_in_one_redis_do_not_see_each_other() {
+async fn runs_in_one_redis_are_isolated() {
     let server = RedisServer::start();
     let (one, two) = (connect(&server, RUN).await, connect(&server, "run-2").await);
     let first = lease(&one, "a", TTL).await;
@@ -65,9 +65,9 @@ async fn all_keys_are_in_the_slot_of_the_run() {
     assert_eq!(names, expected);
 }
 
-/// What a run leaves behind is bounded: deleted weights take their chunks with them.
+/// Storage of a run is bounded: deleting weights deletes their chunks.
 #[tokio::test]
-async fn deleted_and_replaced_weights_leave_no_chunk() {
+async fn deleted_and_replaced_weights_leave_no_chunks() {
     let server = RedisServer::start();
     let store = connect(&server, RUN).await;
     let held = lease(&store, "a", TTL).await;
@@ -89,7 +89,7 @@ async fn deleted_and_replaced_weights_leave_no_chunk() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_reported_without_showing_it() {
+async fn wrong_password_is_reported_but_not_shown() {
     let server = RedisServer::start_with_password("right-and-long");
     let wrong = "s3cret/%40word";
     let in_url = server.url().replace("redis://", "redis://default:s3cret%2F%2540word@");
@@ -127,9 +127,9 @@ async fn rejects_invalid_settings() {
     }
 }
 
-/// A future that is dropped while it waits takes no order with it.
+/// A future that is dropped while it waits takes no order.
 #[tokio::test]
-async fn dropping_a_waiting_next_loses_nothing() {
+async fn dropping_a_waiting_next_loses_no_order() {
     let server = RedisServer::start();
     let store = connect(&server, RUN).await;
     let held = lease(&store, "a", TTL).await;

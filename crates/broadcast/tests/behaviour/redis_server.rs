@@ -1,4 +1,4 @@
-//! A real `redis-server`, on a free port, in a folder of its own, killed when it is dropped.
+//! A real `redis-server` on a free port and in a temporary folder, killed on drop.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// A server without persistence: what it held is gone after a restart.
+    /// Starts a server without persistence: a restart loses its data.
     pub fn start() -> Self {
         Self::start_with("redis", TempDir::new().unwrap(), &[])
     }
@@ -25,8 +25,8 @@ impl RedisServer {
         Self::start_with("redis", TempDir::new().unwrap(), &["--requirepass", password])
     }
 
-    /// A server that demands certificates of its clients; `folder` has its own, and the
-    /// authority's, as `server.pem`, `server.key` and `authority.pem`.
+    /// Starts a server that requires client certificates. `folder` contains its certificate and the
+    /// authority's as `server.pem`, `server.key` and `authority.pem`.
     pub fn start_with_tls(folder: TempDir) -> Self {
         let files = ["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"];
         let demand = ["--tls-ca-cert-file", "authority.pem", "--tls-auth-clients", "yes"];
@@ -36,7 +36,7 @@ impl RedisServer {
     fn start_with(scheme: &'static str, folder: TempDir, options: &[&str]) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut server = Self { port: 0, scheme, options, folder, process: None };
-        // Another process may take the port between the look and the start: try another one then.
+        // Another process may take the port before the server does; then another port is tried.
         for _ in 0..5 {
             server.port = free_port();
             if server.spawn() {
@@ -50,7 +50,7 @@ impl RedisServer {
         format!("{}://127.0.0.1:{}/", self.scheme, self.port)
     }
 
-    /// Ends it as the kernel ends a process that is out of memory.
+    /// Kills the process as the kernel does when memory runs out.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -58,7 +58,7 @@ impl RedisServer {
         }
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts it again, empty, on the same port.
     pub fn start_again(&mut self) {
         let deadline = Instant::now() + STARTS_WITHIN;
         while !self.spawn() {
@@ -66,7 +66,7 @@ impl RedisServer {
         }
     }
 
-    /// A connection of the test's own.
+    /// Opens a new connection.
     pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
@@ -92,7 +92,8 @@ impl RedisServer {
             if process.try_wait().unwrap().is_some() {
                 return false;
             }
-            // By its own word: whoever took the port before it would answer a connection too.
+            // Waits for the server's log line, because another process on the port could answer a
+            // connection.
             let log = std::fs::read(&path).unwrap();
             if String::from_utf8_lossy(&log).contains("Ready to accept connections") {
                 return true;

@@ -1,4 +1,4 @@
-//! Old weights go when no live worker needs them.
+//! Tests of retention: old weights are deleted when no live worker needs them.
 
 use crate::stage::{Stage, average, policy, small};
 use ddpo_broadcast::source::{Exposure, PublishRequest};
@@ -15,7 +15,7 @@ async fn present(stage: &Stage) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_workers_two_versions_stay() {
+async fn two_versions_stay_without_workers() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for version in 0..5 {
@@ -25,7 +25,7 @@ async fn without_workers_two_versions_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_holds_its_version_until_it_leaves() {
+async fn worker_keeps_its_version_until_it_leaves() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for version in 0..3 {
@@ -43,7 +43,7 @@ async fn a_worker_holds_its_version_until_it_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn weights_named_by_an_order_stay() {
+async fn weights_named_by_an_order_are_kept() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let aside = PublishRequest { id: average(0), exposure: Exposure::Aside, ..small(0) };
@@ -62,7 +62,7 @@ async fn weights_named_by_an_order_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reports_are_listed() {
+async fn lists_worker_reports() {
     let stage = Stage::start().await;
     stage.store.report_worker("b", PolicyVersion(2)).await.unwrap();
     stage.store.report_worker("a", PolicyVersion(1)).await.unwrap();

@@ -1,4 +1,4 @@
-//! A store on a real Redis, and what the tests put into it.
+//! A store on a real Redis, with test data.
 
 use crate::redis_server::RedisServer;
 use ddpo_broadcast::error::BroadcastError;
@@ -16,10 +16,10 @@ use tokio::time::Instant;
 pub const RUN: &str = "run-1";
 /// After this a worker counts as silent.
 pub const CLAIM_AFTER: Duration = Duration::from_millis(600);
-/// No condition is awaited longer than this.
+/// Longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A store and the server behind it.
+/// A store and its server.
 pub struct Stage {
     pub store: Arc<RedisBroadcast>,
     server: RedisServer,
@@ -31,13 +31,13 @@ impl Stage {
         Self { store: Arc::new(connect(&server, RUN).await), server }
     }
 
-    /// FLUSHALL.
+    /// Runs FLUSHALL.
     pub async fn wipe(&self) {
         let mut connection = self.server.connection().await;
         redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
     }
 
-    /// Chunks in Redis, with or without a manifest.
+    /// Returns the number of chunks in Redis, with or without a manifest.
     pub async fn chunks_left(&self) -> usize {
         let mut keys = redis::cmd("KEYS");
         keys.arg("*:chunk:*");
@@ -50,7 +50,7 @@ impl Stage {
         lease(&self.store, owner, Duration::from_secs(60)).await
     }
 
-    /// The weights that Redis names as current.
+    /// Returns the current weights in Redis.
     pub async fn current(&self) -> Option<Current> {
         current(&self.server, RUN).await
     }
@@ -90,7 +90,7 @@ pub async fn lease(store: &RedisBroadcast, owner: &str, ttl: Duration) -> Lease 
     store.acquire(&request(owner, ttl)).await.unwrap()
 }
 
-/// Asks for the lease until it is given.
+/// Retries until the lease is acquired.
 pub async fn await_lease(store: &RedisBroadcast, request: &LeaseRequest) -> Lease {
     let deadline = soon();
     loop {
@@ -106,7 +106,7 @@ pub async fn await_lease(store: &RedisBroadcast, request: &LeaseRequest) -> Leas
     }
 }
 
-/// Awaits until the orders can be seen to be these.
+/// Waits until exactly these orders are pending.
 pub async fn await_orders(store: &RedisBroadcast, expected: &[&str]) {
     let deadline = soon();
     loop {
@@ -163,7 +163,7 @@ pub fn average(version: u64) -> WeightsId {
     WeightsId { version: PolicyVersion(version), track: Track::Average }
 }
 
-/// Weights of two chunks and a bit; which ones follows from `seed`.
+/// Returns weights of slightly more than two chunks, determined by `seed`.
 pub fn tensors(seed: u64) -> Vec<HostTensor> {
     let values = |count: u64, salt: u64| -> Vec<f32> {
         (0..count).map(|i| ((i * 7919 + salt * 104_729 + seed) % 10_007) as f32 * 1e-3).collect()
@@ -180,7 +180,7 @@ pub fn publication(id: WeightsId, exposure: Exposure) -> PublishRequest {
     request_for(id, exposure, tensors(id.version.0))
 }
 
-/// Small ones, where it does not matter what they are.
+/// Returns small weights for tests that do not depend on their values.
 pub fn small(version: u64) -> PublishRequest {
     let tensors = vec![HostTensor::new("x", &[2], &[version as f32, 0.5])];
     request_for(policy(version), Exposure::Current, tensors)

@@ -1,5 +1,5 @@
-//! `rediss://`, with certificates on both sides. No provider of cryptography is installed here
-//! beforehand: the crate sees to that, where rustls would panic.
+//! `rediss://` with certificates on both sides. The test installs no crypto provider: the crate
+//! must do so, because rustls would panic.
 
 use crate::redis_server::RedisServer;
 use crate::stage::{PATIENCE, RUN, config, lease, policy, publication};
@@ -24,7 +24,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Certificate and key.
+    /// Returns certificate and key.
     fn issue(&self, name: &str) -> (String, String) {
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -34,7 +34,7 @@ impl Authority {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn weights_travel_over_mutual_tls_and_unknown_clients_are_refused() {
+async fn mutual_tls_transfers_weights_and_rejects_unknown_clients() {
     let authority = Authority::new();
     let (certificate, key) = authority.issue("redis");
     let folder = TempDir::new().unwrap();
@@ -64,7 +64,7 @@ async fn weights_travel_over_mutual_tls_and_unknown_clients_are_refused() {
         let refused = RedisBroadcast::connect(&RedisConfig { tls, ..brief.clone() }).await;
         assert!(refused.is_err());
     }
-    // In the clear, and with TLS towards a server that has none.
+    // Without TLS, and with TLS to a server without it.
     let url = server.url().replace("rediss://", "redis://");
     assert!(RedisBroadcast::connect(&RedisConfig { url, ..brief.clone() }).await.is_err());
     let clear = RedisServer::start();

@@ -1,4 +1,4 @@
-//! Weights come out as they went in, or not at all.
+//! Tests of weights: they are fetched exactly as published, or not at all.
 
 use crate::stage::{
     PATIENCE, RUN, Stage, average, connect, is_lost, policy, publication, request, small, tensors,
@@ -14,7 +14,7 @@ fn wide(tensor: &HostTensor) -> Vec<f32> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f32_weights_come_back_to_the_bit() {
+async fn f32_weights_are_bit_identical_after_fetch() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let request = publication(policy(1), Exposure::Current);
@@ -55,7 +55,7 @@ async fn half_precision_weights_are_rounded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_average_lies_beside_the_current_weights() {
+async fn average_weights_do_not_become_current() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &publication(policy(3), Exposure::Current)).await.unwrap();
@@ -68,20 +68,20 @@ async fn the_average_lies_beside_the_current_weights() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_weights_are_not_sent_twice() {
+async fn identical_weights_are_sent_once() {
     let stage = Stage::start().await;
     let first = stage.lease("a").await;
     let once = stage.store.publish(&first, &small(3)).await.unwrap();
     let twice = stage.store.publish(&first, &small(3)).await.unwrap();
     assert_eq!(once, twice);
-    // Nor after another learner took over: it confirms what it would have published.
+    // The same holds after another learner took over: it confirms the stored weights.
     let second = stage.lease("a").await;
     assert_eq!(stage.store.publish(&second, &small(3)).await.unwrap(), once);
     stage.store.fetch(&once).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_weights_of_the_same_name_replace_the_former() {
+async fn different_weights_with_the_same_id_replace_the_previous() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let former = stage.store.publish(&lease, &small(3)).await.unwrap();
@@ -95,7 +95,7 @@ async fn other_weights_of_the_same_name_replace_the_former() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_learner_cannot_publish_an_older_version() {
+async fn learner_cannot_publish_an_older_version() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &small(5)).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_learner_cannot_publish_an_older_version() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_learner_can_publish_an_older_version() {
+async fn new_learner_can_publish_an_older_version() {
     let stage = Stage::start().await;
     let crashed = stage.lease("a").await;
     for version in [2, 3, 4] {
@@ -117,12 +117,12 @@ async fn a_new_learner_can_publish_an_older_version() {
     let resumed = stage.lease("a").await;
     stage.store.publish(&resumed, &small(2)).await.unwrap();
     assert_eq!(stage.current().await.unwrap().id, "v2");
-    // What the crashed one had published beyond its checkpoint is not there to be mistaken.
+    // Newer weights of the crashed learner are deleted, so they cannot be confused with new ones.
     assert_eq!(stage.store.manifest(policy(4)).await.unwrap(), None);
     stage.store.publish(&resumed, &small(3)).await.unwrap();
 }
 
-/// Reads like its tensors, but that something happens before the last.
+/// A source that runs a callback before its last tensor.
 struct Eventful<F> {
     tensors: Vec<HostTensor>,
     before_last: F,
@@ -141,9 +141,9 @@ impl<F: Fn() -> Result<(), SourceError> + Send + Sync> TensorSource for Eventful
     }
 }
 
-/// The case that fencing is for: the learner is deposed after it was found to be the learner.
+/// The purpose of fencing: the learner is deposed after the first check of its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_learner_deposed_on_the_way_publishes_nothing() {
+async fn learner_deposed_during_upload_publishes_nothing() {
     let stage = Stage::start().await;
     let old = stage.lease("a").await;
     let store = stage.store.clone();
@@ -163,7 +163,7 @@ async fn a_learner_deposed_on_the_way_publishes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unreadable_tensors_are_refused_and_leave_nothing() {
+async fn unreadable_tensors_are_rejected_and_leave_no_chunks() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let before_last =
@@ -180,7 +180,7 @@ async fn unreadable_tensors_are_refused_and_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wiped_weights_are_gone_and_can_be_published_again() {
+async fn lost_weights_can_be_published_again() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
@@ -198,7 +198,7 @@ async fn wiped_weights_are_gone_and_can_be_published_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forged_manifest_is_refused() {
+async fn rejects_a_forged_manifest() {
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
@@ -215,9 +215,9 @@ async fn a_forged_manifest_is_refused() {
     assert!(matches!(error, BroadcastError::Manifest { .. }), "{error}");
 }
 
-/// In Redis, where a chunk can change behind our back.
+/// A chunk in Redis can change after publication.
 #[tokio::test]
-async fn a_corrupt_or_missing_chunk_is_noticed() {
+async fn detects_corrupt_and_missing_chunks() {
     let server = crate::redis_server::RedisServer::start();
     let store = connect(&server, RUN).await;
     let lease = crate::stage::lease(&store, "a", crate::stage::PATIENCE).await;
@@ -241,7 +241,7 @@ async fn a_corrupt_or_missing_chunk_is_noticed() {
     assert!(matches!(error, BroadcastError::Gone { .. }), "{error}");
     assert!(!store.is_present(policy(1)).await.unwrap());
 
-    // The learner publishes again: this time the chunks are sent, as they are not all there.
+    // Publishing again sends the chunks, because not all are stored.
     let again = store.publish(&lease, &publication(policy(1), Exposure::Current)).await.unwrap();
     store.fetch(&again).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! One trajectory that is still arriving.
+//! A trajectory that is still arriving.
 
 use crate::incoming::IncomingTrajectory;
 use bytes::{Bytes, BytesMut};
@@ -8,16 +8,16 @@ use ddpo_proto::stream::{GivenScore, Opening};
 use ddpo_proto::wire;
 use std::sync::Arc;
 
-/// A whole state of at least this size is kept as it came. A smaller one is copied: it would keep
-/// alive the buffer that it came in, which may be a hundred times as large.
+/// States of at least this size are kept in the receive buffer. Smaller ones are copied, because
+/// they would keep alive a buffer that may be a hundred times larger.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// The parts of a trajectory that have come.
+/// The received parts of a trajectory.
 #[derive(Debug)]
 pub(super) struct Growth {
     opening: Arc<Opening>,
     states: Vec<Bytes>,
-    /// The state that has come in part.
+    /// The partly received state.
     partial: BytesMut,
     log_probs: Option<Vec<f32>>,
 }
@@ -56,7 +56,7 @@ impl Growth {
         Ok(Some((index, state)))
     }
 
-    /// Checks that the chunk is the one that follows; returns its state and offset.
+    /// Checks that the chunk is the next one; returns its state and offset.
     fn expect(
         &self,
         chunk: &wire::StateChunk,
@@ -91,7 +91,7 @@ impl Growth {
         Ok((state, offset))
     }
 
-    /// The state, if the payload completes it.
+    /// Returns the state if the payload completes it.
     fn take_payload(&mut self, payload: Bytes) -> Option<Bytes> {
         let size = self.opening.state_bytes();
         if self.partial.is_empty() {
@@ -125,7 +125,7 @@ impl Growth {
         Ok(())
     }
 
-    /// The whole trajectory; to be taken once, after the footer.
+    /// Returns the whole trajectory. Call it once, after the footer.
     pub(super) fn take(&mut self, scored: Option<GivenScore>) -> IncomingTrajectory {
         let (score, reward) = scored.map(|given| (given.score, given.reward)).unzip();
         IncomingTrajectory {

@@ -1,11 +1,11 @@
-//! Frames of one stream to trajectories: a state machine without input, output or clock.
+//! Assembles the frames of one stream to trajectories: a state machine without I/O or clock.
 //!
-//! A malformed trajectory is rejected by itself; the stream stays up. Only what makes the stream
-//! meaningless (a frame for a slot that nobody opened, a header without credit) is a
-//! [`StreamError`], after which nothing more may be pushed.
+//! A malformed trajectory is rejected individually, and the stream stays open. Only errors that
+//! invalidate the stream (a frame for a slot that is not open, a header without credit) are a
+//! [`StreamError`]; then push no more frames.
 //!
-//! Memory: a slot that grows holds at most its header's states, which [`Limits`] bound, and there
-//! are at most as many of them as credits were granted.
+//! Memory: each open slot holds at most its header's states, which [`Limits`] bound. There are at
+//! most as many open slots as granted credits.
 
 mod growth;
 
@@ -24,26 +24,26 @@ use std::sync::Arc;
 use thiserror::Error;
 use wire::trajectory_frame::Content;
 
-/// One trajectory of one stream: a slot is used again and again, a number never.
+/// Identifies one trajectory of a stream: slots are reused, numbers are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     /// The sender's slot.
     pub slot: u32,
-    /// Counts the trajectories of the stream.
+    /// Number of the trajectory in the stream.
     pub number: u64,
 }
 
-/// What a frame brought about.
+/// The effect of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AssemblerEvent {
     /// A trajectory begins.
     Opened {
-        /// Which.
+        /// The trajectory.
         ticket: Ticket,
         /// Its header.
         opening: Arc<Opening>,
     },
-    /// A state is there in full.
+    /// A state is complete.
     State {
         /// Its header.
         opening: Arc<Opening>,
@@ -52,39 +52,38 @@ pub enum AssemblerEvent {
         /// The state.
         state: Bytes,
     },
-    /// A trajectory is there in full. Its slot is taken until [`FrameAssembler::release`].
+    /// A trajectory is complete. Its slot stays in use until [`FrameAssembler::release`].
     Complete {
-        /// Which.
+        /// The slot and number.
         ticket: Ticket,
         /// The trajectory.
         trajectory: Box<IncomingTrajectory>,
     },
-    /// The sender gave a trajectory up. Its slot is free; its credit is to be granted anew.
+    /// The sender abandoned a trajectory. Its slot is free; its credit must be granted again.
     Abandoned {
         /// Its header.
         opening: Arc<Opening>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A trajectory is malformed. What still comes of it is ignored; its credit is to be granted
-    /// anew.
+    /// A trajectory is malformed. Its further frames are ignored; its credit must be granted again.
     Rejected {
-        /// Which.
+        /// The trajectory.
         ticket: Ticket,
-        /// Its id, as far as it can be read.
+        /// Its id, as far as it is readable.
         trajectory_id: String,
-        /// What is wrong.
+        /// The mistake.
         error: Malformed,
     },
 }
 
-/// Why a stream has lost its meaning.
+/// Errors that invalidate a stream.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StreamError {
     /// A frame without content.
     #[error("slot {slot}: expected a header, chunk, footer, score or abandonment, found nothing")]
     NoContent {
-        /// Its slot.
+        /// The frame's slot.
         slot: u32,
     },
     /// More headers than credits.
@@ -93,7 +92,7 @@ pub enum StreamError {
         /// The header's slot.
         slot: u32,
     },
-    /// A header for a slot that is taken.
+    /// A header for a slot in use.
     #[error("slot {slot}: expected a free slot for the header, found one in use")]
     SlotInUse {
         /// The header's slot.
@@ -107,7 +106,7 @@ pub enum StreamError {
         /// Slots allowed.
         limit: usize,
     },
-    /// A frame for a slot that nobody opened.
+    /// A frame for a slot that is not open.
     #[error("slot {slot}: expected a header before a {found}")]
     SlotNotOpen {
         /// The slot.
@@ -115,7 +114,7 @@ pub enum StreamError {
         /// Kind of the frame.
         found: &'static str,
     },
-    /// A frame after the last one of its trajectory.
+    /// A frame after the last frame of its trajectory.
     #[error("slot {slot}: expected a receipt to be awaited, found a {found}")]
     AfterEnd {
         /// The slot.
@@ -127,15 +126,15 @@ pub enum StreamError {
 
 #[derive(Debug)]
 enum Slot {
-    /// Its frames are coming.
+    /// Frames are arriving.
     Growing(Box<Growth>),
-    /// Handed out in full; awaits [`FrameAssembler::release`].
+    /// Complete; waits for [`FrameAssembler::release`].
     Answering,
-    /// Refused; what is on its way is skipped up to the last frame or a new header.
+    /// Rejected; frames are skipped up to the last one or a new header.
     Ignoring,
 }
 
-/// See the [module](self).
+/// Assembles the frames of one stream; see the [module](self).
 #[derive(Debug)]
 pub struct FrameAssembler {
     destination: Destination,
@@ -146,17 +145,17 @@ pub struct FrameAssembler {
 }
 
 impl FrameAssembler {
-    /// An assembler for a fresh stream to `destination`: no slot open, no credit granted.
+    /// Creates an assembler for a new stream to `destination`, without open slots or credits.
     pub fn new(destination: Destination, limits: Limits) -> Self {
         Self { destination, limits, credits: 0, next_number: 0, slots: HashMap::new() }
     }
 
-    /// Allows `trajectories` more headers.
+    /// Grants `trajectories` more credits.
     pub fn grant(&mut self, trajectories: u32) {
         self.credits = self.credits.saturating_add(trajectories);
     }
 
-    /// How many headers may come.
+    /// Returns the number of credits left.
     pub fn credits(&self) -> u32 {
         self.credits
     }
@@ -164,7 +163,7 @@ impl FrameAssembler {
     /// Takes one frame.
     ///
     /// # Errors
-    /// [`StreamError`] when the stream has lost its meaning; it is then to be closed.
+    /// [`StreamError`] if the stream is invalid and must be closed.
     pub fn push(
         &mut self,
         frame: wire::TrajectoryFrame,
@@ -176,8 +175,8 @@ impl FrameAssembler {
         }
     }
 
-    /// Frees the slot of a trajectory that was handed out; to be called with its receipt. Returns
-    /// false if it holds that trajectory no more.
+    /// Frees the slot of a complete trajectory when its receipt is sent. Returns `false` if the
+    /// slot does not hold that trajectory.
     pub fn release(&mut self, ticket: Ticket) -> bool {
         let held = matches!(
             self.slots.get(&ticket.slot),
@@ -189,8 +188,8 @@ impl FrameAssembler {
         held
     }
 
-    /// Gives up a trajectory that still grows: what comes of it is ignored from now on. Returns
-    /// false if it does not grow any more.
+    /// Rejects an incomplete trajectory and ignores its further frames. Returns `false` if it is
+    /// not growing.
     pub fn refuse(&mut self, ticket: Ticket) -> bool {
         match self.slots.get_mut(&ticket.slot) {
             Some((number, slot @ Slot::Growing(_))) if *number == ticket.number => {
@@ -201,7 +200,7 @@ impl FrameAssembler {
         }
     }
 
-    /// The trajectories that are not complete.
+    /// Returns the incomplete trajectories.
     pub fn growing(&self) -> impl Iterator<Item = &Arc<Opening>> {
         self.slots.values().filter_map(|(_, state)| match state {
             Slot::Growing(growth) => Some(growth.opening()),
@@ -209,12 +208,12 @@ impl FrameAssembler {
         })
     }
 
-    /// How many trajectories were handed out and not released.
+    /// Returns the number of complete trajectories that were not released.
     pub fn answering(&self) -> usize {
         self.slots.values().filter(|(_, slot)| matches!(slot, Slot::Answering)).count()
     }
 
-    /// Bytes of states that are held here.
+    /// Returns the bytes of states held by the assembler.
     pub fn held_bytes(&self) -> usize {
         let held = |(_, slot): &(u64, Slot)| match slot {
             Slot::Growing(growth) => growth.held_bytes(),
@@ -293,7 +292,7 @@ impl FrameAssembler {
         }
     }
 
-    /// Whether nothing of the trajectory comes after this frame.
+    /// Returns whether this frame is the last of its trajectory.
     fn is_last(&self, content: &Content) -> bool {
         match content {
             Content::Abandoned(_) => true,

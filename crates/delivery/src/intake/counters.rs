@@ -5,15 +5,15 @@ use std::sync::atomic::AtomicU64;
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub struct IntakeCounters {
-    /// Streams that are open now.
+    /// Open streams.
     pub streams: AtomicU64,
-    /// Streams that were closed for a [`StreamError`](crate::assembler::StreamError).
+    /// Streams closed by a [`StreamError`](crate::assembler::StreamError).
     pub stream_errors: AtomicU64,
-    /// Headers that were read.
+    /// Headers read.
     pub opened: AtomicU64,
-    /// Trajectories that were handed to the service.
+    /// Trajectories passed to the service.
     pub completed: AtomicU64,
-    /// Trajectories that were malformed.
+    /// Malformed trajectories.
     pub rejected: AtomicU64,
     /// Trajectories that were abandoned, or whose stream broke before they were complete.
     pub lost: AtomicU64,

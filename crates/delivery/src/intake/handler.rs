@@ -1,4 +1,4 @@
-//! A service's side of an intake: events, trajectories, receipts.
+//! The service's side of an intake: events, trajectories, receipts.
 
 use crate::assembler::Ticket;
 use crate::incoming::IncomingTrajectory;
@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// Events of a trajectory before it is complete, or instead.
+/// Events of a trajectory that is not complete.
 #[derive(Clone, Debug)]
 pub enum IntakeEvent<'a> {
     /// A trajectory begins.
@@ -18,7 +18,7 @@ pub enum IntakeEvent<'a> {
         /// Its header.
         opening: &'a Arc<Opening>,
     },
-    /// A state is there.
+    /// A state is complete.
     State {
         /// Its header.
         opening: &'a Arc<Opening>,
@@ -27,57 +27,57 @@ pub enum IntakeEvent<'a> {
         /// The state; a clone shares it.
         state: &'a Bytes,
     },
-    /// The sender abandoned it.
+    /// The sender abandoned the trajectory.
     Abandoned {
         /// Its header.
         opening: &'a Arc<Opening>,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
-    /// Its stream ended before it was complete; it will come again.
+    /// The stream ended before the trajectory was complete; the sender will resend it.
     Lost {
         /// Its header.
         opening: &'a Arc<Opening>,
     },
-    /// It was malformed; its INVALID receipt is on its way.
+    /// The trajectory is malformed; an INVALID receipt is sent.
     Rejected {
-        /// Its id, as far as it can be read.
+        /// Its id, as far as it is readable.
         trajectory_id: &'a str,
-        /// What is wrong.
+        /// The mistake.
         error: &'a Malformed,
     },
 }
 
-/// An answer before anything but the header has come.
+/// The receipt for a trajectory that is rejected by its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The verdict.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 /// A service's side of an [`Intake`](super::Intake). All methods are called from the stream's task.
 pub trait IntakeHandler: Send + Sync + 'static {
-    /// Decides on a trajectory by its header. An early refusal saves the transfer of its states.
+    /// Decides on a trajectory by its header. An early rejection saves the transfer of its states.
     ///
     /// # Errors
-    /// The answer for an unwanted trajectory; none of its states is read.
+    /// The receipt for an unwanted trajectory; its states are not read.
     fn admit(&self, _opening: &Opening) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// Returns the run that trajectories are taken for; `None` while there is none. The learner's
-    /// answer to rewarders.
+    /// Returns the run that trajectories are accepted for; `None` while no run is open. Answers
+    /// `DescribeRun`.
     fn describe(&self) -> Option<RunDescription> {
         None
     }
 
-    /// For inspection, and for passing states on as they come. Must not block.
+    /// Observes events, for inspection and for forwarding states early. Must not block.
     fn on_event(&self, _event: IntakeEvent<'_>) {}
 
-    /// Takes a complete trajectory. The receipt may be answered at once, or from elsewhere later.
-    /// While this waits, the stream reads no further frame, but its receipts go out.
+    /// Takes a complete trajectory. The receipt may be sent immediately or later, from any task.
+    /// Until this future completes, the stream reads no further frame, but its receipts are sent.
     fn complete(
         &self,
         trajectory: IncomingTrajectory,
@@ -93,15 +93,15 @@ pub(super) struct Answer {
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Answers one trajectory, once. Dropped without an answer, it sends [`Verdict::RetryLater`]. If
-/// the stream is gone, the answer goes nowhere: the trajectory will come again.
+/// Sends the receipt of one trajectory, once. Dropped unused, it sends [`Verdict::RetryLater`]. If
+/// the stream has ended, the receipt is discarded, and the sender will resend the trajectory.
 #[derive(Debug)]
 pub struct ReceiptSender {
     ticket: Ticket,
     trajectory_id: String,
-    /// Unbounded, but holds at most one answer for each credit of the stream.
+    /// Unbounded, but holds at most one answer per credit of the stream.
     answers: mpsc::UnboundedSender<Answer>,
-    /// Counts the trajectory against the intake's bound until its answer.
+    /// Counts the trajectory towards the intake's limit until its answer.
     permit: Option<OwnedSemaphorePermit>,
     answered: bool,
 }
@@ -121,7 +121,7 @@ impl ReceiptSender {
         &self.trajectory_id
     }
 
-    /// Answers. Never blocks.
+    /// Sends the receipt. Never blocks.
     pub fn answer(mut self, verdict: Verdict, reason: impl Into<String>) {
         self.send(verdict, reason.into());
     }
@@ -130,7 +130,7 @@ impl ReceiptSender {
         self.answered = true;
         let trajectory_id = std::mem::take(&mut self.trajectory_id);
         let receipt = Receipt { trajectory_id, verdict, reason };
-        // An error means that the stream is gone, and with it whoever could be answered.
+        // An error means that the stream has ended.
         let (ticket, permit) = (self.ticket, self.permit.take());
         let _ = self.answers.send(Answer { ticket, receipt, permit });
     }

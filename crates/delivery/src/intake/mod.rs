@@ -1,11 +1,10 @@
-//! The receiver's end of trajectory streams: grants credits, assembles frames, hands complete
-//! trajectories to the service and sends its receipts back in any order.
+//! The receiver of trajectory streams: grants credits, assembles frames, passes complete
+//! trajectories to the service and sends its receipts in any order.
 //!
-//! A service implements [`IntakeHandler`], makes an [`Intake`] of it and adds
-//! [`Intake::rewarder_service`] or [`Intake::learner_service`] to its tonic server. Credits are
-//! what bounds its memory: at most `max_streams * credits_per_stream` trajectories are with the
-//! service or on their way to it, those counted whose stream has ended while the service still had
-//! them. A credit goes back with its receipt.
+//! A service implements [`IntakeHandler`], creates an [`Intake`] from it and adds
+//! [`Intake::rewarder_service`] or [`Intake::learner_service`] to its tonic server. Credits bound
+//! its memory: at most `max_streams * credits_per_stream` trajectories are arriving or held by the
+//! service, including those whose stream has ended. A credit is returned with its receipt.
 
 mod counters;
 mod handler;
@@ -23,7 +22,7 @@ use ddpo_proto::wire::{learner_server, rewarder_server};
 use shared::Shared;
 use std::sync::Arc;
 
-/// See the [module](self). Clones are the same intake.
+/// The receiver of trajectory streams; see the [module](self). Clones share it.
 #[derive(Debug)]
 pub struct Intake<H> {
     shared: Arc<Shared<H>>,
@@ -41,23 +40,23 @@ impl<H: IntakeHandler> Intake<H> {
         Self { shared: Arc::new(Shared::new(handler, settings)) }
     }
 
-    /// `Rewarder`, for a tonic server: trajectories without a score.
+    /// Returns the service `Rewarder` for a tonic server: trajectories without a score.
     pub fn rewarder_service(&self) -> rewarder_server::RewarderServer<RewarderIntake<H>> {
         let size = self.shared.settings.limits.max_message_bytes();
         rewarder_server::RewarderServer::new(RewarderIntake(Arc::clone(&self.shared)))
             .max_decoding_message_size(size)
     }
 
-    /// `Learner`, for a tonic server: trajectories with a score.
+    /// Returns the service `Learner` for a tonic server: trajectories with a score.
     pub fn learner_service(&self) -> learner_server::LearnerServer<LearnerIntake<H>> {
         let size = self.shared.settings.limits.max_message_bytes();
         learner_server::LearnerServer::new(LearnerIntake(Arc::clone(&self.shared)))
             .max_decoding_message_size(size)
     }
 
-    /// Stops intake: new streams are refused with UNAVAILABLE, open ones end with it as soon
-    /// as everything that was handed to the service has its receipt. What was still growing, the
-    /// sender sends elsewhere.
+    /// Drains the intake: new streams are rejected with UNAVAILABLE. Open streams end with
+    /// UNAVAILABLE as soon as all trajectories held by the service have receipts; senders resend
+    /// incomplete ones to another address.
     pub fn drain(&self) {
         self.shared.draining.send_replace(true);
     }

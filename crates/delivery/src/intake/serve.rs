@@ -74,7 +74,7 @@ fn accept<H: IntakeHandler>(
         return Err(Status::resource_exhausted(format!("expected at most {limit} streams")));
     };
     let number = shared.next_stream.fetch_add(1, Ordering::Relaxed);
-    // Some receipts and credits; when HTTP/2 takes no more of them, the session waits.
+    // A small buffer of receipts and credits; when HTTP/2 stops reading it, the session waits.
     let (sender, replies) = mpsc::channel(64);
     let session = Session::new(shared, destination, number, sender);
     tokio::spawn(async move {

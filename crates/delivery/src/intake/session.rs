@@ -1,4 +1,4 @@
-//! One stream: its frames in, its receipts and credits out.
+//! One stream of an intake: frames in, receipts and credits out.
 
 use super::counters::IntakeCounters;
 use super::handler::{Answer, IntakeEvent, IntakeHandler, ReceiptSender};
@@ -19,11 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
-/// Why a session ended.
+/// The reason why a session ended.
 enum End {
-    /// The client has sent all and has all receipts.
+    /// The client has sent everything and has all receipts.
     Done,
-    /// The client is gone.
+    /// The client disconnected.
     Gone,
     /// The session is closed with this status.
     Closed(Status),
@@ -33,10 +33,10 @@ pub(super) struct Session<H> {
     handler: Arc<H>,
     counters: Arc<IntakeCounters>,
     limits: Limits,
-    /// Credits that are due but not granted: there is no permit for them yet.
+    /// Credits that could not be granted yet, because no permit was free.
     due: u32,
     budget: Arc<Semaphore>,
-    /// One permit for each credit that is granted and each trajectory that grows.
+    /// One permit per granted credit and per growing trajectory.
     permits: Option<OwnedSemaphorePermit>,
     idle_timeout: Duration,
     draining: watch::Receiver<bool>,
@@ -79,10 +79,10 @@ impl<H: IntakeHandler> Session<H> {
         };
         match end {
             End::Done => debug!(stream = self.number, "stream done"),
-            End::Gone => info!(stream = self.number, "stream broken by its sender"),
+            End::Gone => info!(stream = self.number, "the sender broke the stream"),
             End::Closed(status) => {
                 info!(stream = self.number, code = ?status.code(), reason = status.message(), "stream closed");
-                // If nobody takes it in time, the stream is dropped all the same.
+                // If the client does not read it in time, the stream is dropped.
                 let _ = timeout(self.idle_timeout, self.replies.send(Err(status))).await;
             }
         }
@@ -108,7 +108,7 @@ impl<H: IntakeHandler> Session<H> {
                     End::Done
                 });
             }
-            // Only a sender that could send is idle.
+            // Only a sender that could send counts as idle.
             let can_open = self.assembler.credits() > 0 && self.assembler.answering() == 0;
             let idle = reading && (can_open || self.is_growing());
             let budget = Arc::clone(&self.budget);
@@ -131,7 +131,7 @@ impl<H: IntakeHandler> Session<H> {
                     Err(status) => return Ok(self.broken(status)),
                 },
                 () = sleep_until(last_frame + self.idle_timeout), if idle => {
-                    let text = format!("no frame came for {:?}", self.idle_timeout);
+                    let text = format!("no frame arrived for {:?}", self.idle_timeout);
                     return Ok(End::Closed(Status::deadline_exceeded(text)));
                 }
             }
@@ -142,7 +142,7 @@ impl<H: IntakeHandler> Session<H> {
         self.assembler.growing().next().is_some()
     }
 
-    /// A frame that cannot be decoded is the sender's fault; anything else is the network's.
+    /// Tells a frame that cannot be decoded, the sender's fault, from a network failure.
     fn broken(&self, status: Status) -> End {
         match status.code() {
             tonic::Code::OutOfRange | tonic::Code::Internal if !self.replies.is_closed() => {
@@ -156,7 +156,7 @@ impl<H: IntakeHandler> Session<H> {
     async fn take(&mut self, frame: TrajectoryFrame) -> Result<(), End> {
         let event = self.assembler.push(frame).map_err(|error| {
             count(&self.counters.stream_errors, 1);
-            warn!(stream = self.number, %error, "a stream lost its meaning");
+            warn!(stream = self.number, %error, "invalid stream");
             End::Closed(Status::invalid_argument(error.to_string()))
         })?;
         let Some(event) = event else { return Ok(()) };
@@ -188,7 +188,7 @@ impl<H: IntakeHandler> Session<H> {
             }
             AssemblerEvent::Rejected { ticket, trajectory_id, error } => {
                 count(&self.counters.rejected, 1);
-                warn!(stream = self.number, trajectory.id = trajectory_id, %error, "a trajectory is malformed");
+                warn!(stream = self.number, trajectory.id = trajectory_id, %error, "malformed trajectory");
                 let event = IntakeEvent::Rejected { trajectory_id: &trajectory_id, error: &error };
                 self.handler.on_event(event);
                 let (verdict, reason) = (Verdict::Invalid, error.to_string());
@@ -198,7 +198,7 @@ impl<H: IntakeHandler> Session<H> {
         Ok(())
     }
 
-    /// Gives a trajectory to the service; meanwhile receipts keep going out.
+    /// Passes a trajectory to the service; receipts are sent meanwhile.
     async fn hand_over(
         &mut self,
         ticket: Ticket,
@@ -227,13 +227,13 @@ impl<H: IntakeHandler> Session<H> {
         Ok(())
     }
 
-    /// Sends a receipt, and its credit back.
+    /// Sends a receipt and returns its credit.
     async fn close(&mut self, ticket: Ticket, receipt: Receipt) -> Result<(), End> {
         self.reply(&Reply::Receipt { slot: ticket.slot, receipt }).await?;
         self.grant(1).await
     }
 
-    /// Grants credits that were due.
+    /// Grants outstanding credits.
     async fn endow(&mut self, permits: OwnedSemaphorePermit) -> Result<(), End> {
         let credits = u32::try_from(permits.num_permits()).unwrap_or(u32::MAX);
         self.keep(permits);
@@ -261,12 +261,14 @@ impl<H: IntakeHandler> Session<H> {
         let message = Ok(reply::to_wire(reply, &self.limits));
         match timeout(self.idle_timeout, self.replies.send(message)).await {
             Ok(sent) => sent.map_err(|_| End::Gone),
-            Err(_) => Err(End::Closed(Status::deadline_exceeded("the replies were not taken"))),
+            Err(_) => {
+                Err(End::Closed(Status::deadline_exceeded("the client did not read its replies")))
+            }
         }
     }
 }
 
-/// Waits until the intake drains, or is gone.
+/// Waits until the intake drains or is dropped.
 async fn set(draining: &mut watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await;
 }

@@ -1,19 +1,19 @@
-//! Bounds on the streams of an intake.
+//! Limits of an intake's streams.
 
 use ddpo_proto::limits::Limits;
 use std::time::Duration;
 
-/// Bounds on the streams of an intake.
+/// Limits of an intake's streams.
 #[derive(Clone, Debug)]
 pub struct IntakeSettings {
     /// Trajectories that may be open or unanswered on one stream.
     pub credits_per_stream: u32,
-    /// Streams open at the same time; further ones are refused with RESOURCE_EXHAUSTED.
+    /// Largest number of open streams; further ones are rejected with RESOURCE_EXHAUSTED.
     pub max_streams: usize,
-    /// A stream is closed after this long without a frame, unless it only waits for receipts, and
+    /// Closes a stream after this long without a frame, unless it only waits for receipts, and
     /// after this long in which the peer reads no reply.
     pub idle_timeout: Duration,
-    /// Bounds on received messages.
+    /// Limits of received messages.
     pub limits: Limits,
 }
 

@@ -11,9 +11,9 @@ pub(super) struct Shared<H> {
     pub(super) handler: Arc<H>,
     pub(super) settings: IntakeSettings,
     pub(super) streams: Arc<Semaphore>,
-    /// One permit for each trajectory that the service may hold: it is with its stream from credit
-    /// to credit, but with the service's [`ReceiptSender`] from completion to receipt, and so
-    /// outlives a stream that breaks in between.
+    /// One permit per trajectory that the service may hold. From completion to receipt the
+    /// service's [`ReceiptSender`] holds it, so it outlives a broken stream; otherwise the stream
+    /// does.
     pub(super) trajectories: Arc<Semaphore>,
     pub(super) next_stream: AtomicU64,
     pub(super) draining: watch::Sender<bool>,

@@ -8,24 +8,24 @@ use std::time::Duration;
 use thiserror::Error;
 use tonic::{Code, Status};
 
-/// Bytes of a server's own words that are shown.
+/// Largest part of a server's message to show (bytes).
 const SHOWN_BYTES: usize = 512;
 
 /// Errors from a call to a reward server.
 #[derive(Debug, Error, PartialEq)]
 pub enum RewardCallError {
-    /// No answer: retry there or at another server.
+    /// No answer: retry at the same or another server.
     #[error("{0}")]
     NoAnswer(String),
-    /// The address does not speak gRPC.
+    /// The server at the address does not speak gRPC.
     #[error("expected a gRPC server, found something else: {0}")]
     NotGrpc(String),
-    /// The server refused; a retry would fail too.
+    /// The server refused; a retry would fail as well.
     #[error("{}: {message}", named(*code))]
     Refused {
         /// Its status code.
         code: Code,
-        /// Its own words.
+        /// Its message.
         message: String,
     },
     /// The answer is malformed.
@@ -34,7 +34,7 @@ pub enum RewardCallError {
 }
 
 impl RewardCallError {
-    /// The server took longer than `limit`.
+    /// Returns the error for a server that took longer than `limit`.
     pub fn overdue(limit: Duration) -> Self {
         Self::NoAnswer(format!("no answer within {} s", limit.as_secs_f64()))
     }
@@ -42,14 +42,14 @@ impl RewardCallError {
 
 impl From<Status> for RewardCallError {
     fn from(status: Status) -> Self {
-        // A status that came from the server has no source; what has one was made up on this side
-        // when the connection failed.
+        // A status from the server has no source; a status with one was created locally when the
+        // connection failed.
         let on_the_way = status.source().is_some();
         let message =
             if on_the_way { cause(&status) } else { shown(status.message(), SHOWN_BYTES) };
         match status.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::NoAnswer(message),
-            // HTTP/2's rules were broken: what came was no HTTP/2 at all.
+            // A violation of HTTP/2's rules: the peer does not speak HTTP/2.
             Code::Internal if on_the_way => Self::NotGrpc(message),
             _ if on_the_way => Self::NoAnswer(message),
             code => Self::Refused { code, message },
@@ -57,7 +57,7 @@ impl From<Status> for RewardCallError {
     }
 }
 
-/// What is at the bottom of an error, in words.
+/// Returns the innermost cause of an error.
 fn cause(status: &Status) -> String {
     let deepest = causes(status).last().map(ToString::to_string).unwrap_or_default();
     let words = match deepest {
@@ -67,7 +67,7 @@ fn cause(status: &Status) -> String {
     shown(&words, SHOWN_BYTES)
 }
 
-/// A status code as gRPC's documents have it.
+/// Returns a status code's name in gRPC's documentation.
 fn named(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_refusals_of_the_server_from_failures_of_the_connection() {
+    fn distinguishes_refusals_from_connection_failures() {
         let found = RewardCallError::from(Status::unavailable("restarting"));
         assert_eq!(found, RewardCallError::NoAnswer("restarting".into()));
         let found = RewardCallError::from(Status::internal("a\nb"));

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-/// An image ready to be sent. Clones share its pixels, so that it can be sent again.
+/// An encoded image. Clones share its pixels, so resending is cheap.
 #[derive(Clone, Debug)]
 pub struct EncodedImage(wire::Image);
 
@@ -25,19 +25,19 @@ impl EncodedImage {
     /// Copies the pixels; `index` names the image in the error.
     ///
     /// # Errors
-    /// An image without pixels, or with more than `limits` allow.
+    /// An image without pixels, or larger than `limits`.
     pub fn new(index: usize, image: &RgbImage, limits: &Limits) -> Result<Self, MalformedReward> {
         image_to_wire(index, image, limits).map(Self)
     }
 
-    /// Bytes that it takes in a request at most.
+    /// Returns the largest number of bytes that it adds to a request.
     pub fn bytes(&self) -> usize {
         // Two sides, three tags and two lengths.
         self.0.rgb8.len() + 32
     }
 }
 
-/// One server. Clones share its connection.
+/// A client of one server. Clones share its connection.
 #[derive(Clone, Debug)]
 pub struct RewardClient {
     inner: RewardModelClient<Channel>,
@@ -46,7 +46,7 @@ pub struct RewardClient {
 }
 
 impl RewardClient {
-    /// A client over `channel` that presents `bearer` with every call.
+    /// Creates a client on `channel` that presents `bearer` with every call.
     pub fn new(channel: Channel, bearer: Bearer, limits: Limits) -> Self {
         let inner = RewardModelClient::new(channel)
             .max_decoding_message_size(limits.max_reward_answer_bytes());
@@ -63,7 +63,7 @@ impl RewardClient {
         Ok(description_from_wire(response, &self.limits)?)
     }
 
-    /// Asks for one score for each image and checks them against `description`.
+    /// Requests one score per image and checks them against `description`.
     ///
     /// # Errors
     /// [`RewardCallError`]; [`RewardCallError::NoAnswer`] after `limit`.
@@ -82,7 +82,7 @@ impl RewardClient {
 
     fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
         let mut request = Request::new(message);
-        // Tells the server when to stop; a second later than `limit`, so that this side reports the
+        // Tells the server when to stop: a second after `limit`, so that this side reports the
         // timeout.
         request.set_timeout(limit.saturating_add(Duration::from_secs(1)));
         self.bearer.present(&mut request);

@@ -1,5 +1,5 @@
-//! The client of `ddpo.v1.RewardModel`: a reward that the user serves from their own program, one
-//! server at a time. Retries and the choice of a server are the caller's.
+//! The client of `ddpo.v1.RewardModel`: a reward served by a program of the user, one server at a
+//! time. The caller handles retries and selects the server.
 
 mod call;
 mod client;

@@ -3,13 +3,13 @@
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
 
-/// Pauses that double from `first` to `longest`, each shortened at random by up to a half, so that
-/// workers that failed together do not return together.
+/// Pauses that double from `first` to `longest`. Each is shortened randomly by up to a half, so
+/// that workers that failed together do not return together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The first pause.
     pub first: Duration,
-    /// No pause is longer.
+    /// The longest pause.
     pub longest: Duration,
 }
 
@@ -20,9 +20,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Returns the pause after `failures` failures in a row.
+    /// Returns the pause after `failures` consecutive failures.
     pub fn pause(&self, failures: u32) -> Duration {
-        // backon lengthens a pause at random by up to itself, hence the halves.
+        // backon lengthens a pause randomly by up to its length, hence the halves.
         let half = self.longest / 2;
         let pauses = ExponentialBuilder::new()
             .with_min_delay(half.min(self.first / 2))
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_longest() {
+    fn pauses_double_up_to_the_limit() {
         let backoff =
             Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
         for (failures, full) in [(0, 100), (1, 200), (3, 800), (4, 1000), (u32::MAX, 1000)] {

@@ -1,9 +1,9 @@
-//! Frames as the body of a request, without a copy of their payloads: a chunk goes to HTTP/2 as a few
-//! bytes of gRPC and protobuf, and then the very bytes that the sampler or the relay holds.
+//! Sends frames as a request body without copying their payloads: HTTP/2 gets a few bytes of gRPC
+//! and protobuf, followed by the buffer of the sampler or the relay.
 //!
-//! tonic's own encoder gathers each message in one buffer. For states of a megabyte that copy was a
-//! third of what the sender did, and as the receiver's tonic makes room for a message when it has seen
-//! its length, the short beginning also spares it the move of what came with the length.
+//! tonic's encoder copies each message to one buffer. For states of a megabyte this copy was a
+//! third of the sender's work. The short first part also helps the receiver: its tonic allocates
+//! memory once it knows a message's length, so less data must be moved.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ddpo_proto::wire::{StateChunk, TrajectoryFrame, trajectory_frame::Content};
@@ -18,16 +18,16 @@ use tonic::client::GrpcService;
 use tonic::codegen::{Service, http};
 use tonic::transport::Channel;
 
-/// Number of `TrajectoryFrame.chunk` in the contract.
+/// Field number of `TrajectoryFrame.chunk`.
 const CHUNK: u32 = 3;
-/// Number of `StateChunk.payload` in the contract.
+/// Field number of `StateChunk.payload`.
 const PAYLOAD: u32 = 3;
 
-/// A message begins with whether it is compressed, and its length (gRPC over HTTP/2,
+/// A message begins with a compression flag and its length (gRPC over HTTP/2,
 /// "Length-Prefixed-Message").
 const NOT_COMPRESSED: u8 = 0;
 
-/// A channel whose next request has these frames as its body.
+/// A channel that sends these frames as the body of its next request.
 pub(super) struct FrameChannel {
     channel: Channel,
     frames: Option<FrameBody>,
@@ -55,10 +55,10 @@ impl Service<http::Request<tonic::body::Body>> for FrameChannel {
     }
 }
 
-/// The frames of one stream, until the sender's end is dropped.
+/// The frames of one stream, until the sending half is dropped.
 struct FrameBody {
     frames: mpsc::Receiver<TrajectoryFrame>,
-    /// What comes after the beginning that has gone out.
+    /// The payload that follows the part already sent.
     payload: Option<Bytes>,
 }
 
@@ -82,7 +82,7 @@ impl Body for FrameBody {
     }
 }
 
-/// A frame in bytes: its beginning, and its payload if it has one.
+/// Encodes a frame: its first part, and its payload if it has one.
 fn parts(mut frame: TrajectoryFrame) -> (Bytes, Option<Bytes>) {
     let chunk = match &mut frame.content {
         Some(Content::Chunk(chunk)) if !chunk.payload.is_empty() => chunk,
@@ -92,18 +92,18 @@ fn parts(mut frame: TrajectoryFrame) -> (Bytes, Option<Bytes>) {
     (beginning(&before_payload(frame.slot, chunk, payload.len()), payload.len()), Some(payload))
 }
 
-/// The message's beginning with its gRPC prefix; `rest` more bytes belong to it.
+/// Adds the gRPC prefix to the first part of a message; `rest` more bytes follow.
 fn beginning(message: &[u8], rest: usize) -> Bytes {
     let mut bytes = BytesMut::with_capacity(5 + message.len());
     bytes.put_u8(NOT_COMPRESSED);
-    // Chunks are below 1 MiB, and so is all else.
+    // Chunks are below 1 MiB, and other messages are smaller.
     bytes.put_u32((message.len() + rest) as u32);
     bytes.put_slice(message);
     bytes.freeze()
 }
 
-/// A frame with a chunk, but for the `length` bytes of its payload, which come last: protobuf's fields
-/// may stand in any order.
+/// Encodes a chunk frame up to its payload of `length` bytes, which comes last: protobuf fields may
+/// be in any order.
 fn before_payload(slot: u32, chunk: &StateChunk, length: usize) -> Vec<u8> {
     let fields = chunk.encode_to_vec();
     let chunk_length = fields.len() + key_len(PAYLOAD) + encoded_len_varint(length as u64) + length;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn any_decoder_reads_the_same_frame_from_the_parts() {
+    fn parts_decode_to_the_same_frame() {
         let contents = [
             chunk(0),
             chunk(1),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_is_not_copied() {
+    fn payload_is_not_copied() {
         let payload = Bytes::from(vec![3; 1 << 16]);
         let content = StateChunk { payload: payload.clone(), ..StateChunk::default() };
         let frame = TrajectoryFrame { slot: 1, content: Some(Content::Chunk(content)) };

@@ -6,23 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub struct UplinkCounters {
-    /// Trajectories sent in full, each time counted.
+    /// Trajectories sent completely, counting every time.
     pub trajectories_sent: AtomicU64,
-    /// Trajectories whose header was sent again.
+    /// Trajectories whose header was resent.
     pub trajectories_resent: AtomicU64,
     /// Payload bytes sent.
     pub bytes_sent: AtomicU64,
-    /// Streams that were opened after the first.
+    /// Streams opened after the first.
     pub reconnects: AtomicU64,
-    /// Attempts to open a stream that failed.
+    /// Failed attempts to open a stream.
     pub connect_failures: AtomicU64,
-    /// Credits left on the stream of the moment; the one number here that falls, too.
+    /// Credits left on the current stream; the only value here that can decrease.
     pub credits: AtomicU64,
     receipts: [AtomicU64; Verdict::ALL.len()],
 }
 
 impl UplinkCounters {
-    /// Receipts with this verdict.
+    /// Returns the number of receipts with this verdict.
     pub fn receipts(&self, verdict: Verdict) -> u64 {
         self.receipts[verdict as usize].load(Ordering::Relaxed)
     }

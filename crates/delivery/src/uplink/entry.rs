@@ -1,4 +1,4 @@
-//! One trajectory on its way out, and how far it has come on the stream of the moment.
+//! An outgoing trajectory and its progress on the current stream.
 
 use crate::frame;
 use bytes::Bytes;
@@ -11,31 +11,31 @@ use tokio::time::Instant;
 /// How a trajectory ends.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// In full.
+    /// Complete.
     Finished {
-        /// For the footer.
+        /// Log-probabilities for the footer.
         log_probs: Vec<f32>,
-        /// On the way to the learner.
+        /// The score, for the learner.
         score: Option<wire::TrajectoryScore>,
     },
-    /// Given up, with the reason.
+    /// Abandoned, with the reason.
     Abandoned(String),
 }
 
-/// How far a trajectory has come on the stream of the moment.
+/// Progress of a trajectory on the current stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Progress {
-    /// Nothing is sent.
+    /// Nothing was sent.
     Waiting,
-    /// The header and some states are sent.
+    /// The header and some states were sent.
     Open { slot: u32, state: usize, offset: usize },
-    /// The footer is sent, the score is not.
+    /// The footer was sent, but not the score.
     Footed { slot: u32 },
-    /// All is sent, the receipt is awaited.
+    /// Everything was sent; the receipt is awaited.
     Sent { at: Instant },
 }
 
-/// One trajectory on its way out.
+/// An outgoing trajectory.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) header: wire::TrajectoryHeader,
@@ -43,10 +43,10 @@ pub(super) struct Entry {
     pub(super) ending: Option<Ending>,
     pub(super) receipt: oneshot::Sender<Receipt>,
     pub(super) progress: Progress,
-    /// Not to be opened before, after RETRY_LATER.
+    /// After RETRY_LATER: when the trajectory may be opened again.
     pub(super) not_before: Option<Instant>,
     pub(super) retries: u32,
-    /// Its header has been sent on some stream.
+    /// Whether its header was sent on any stream.
     pub(super) was_opened: bool,
 }
 
@@ -58,12 +58,12 @@ pub(super) struct NextFrame {
     pub(super) last: Last,
 }
 
-/// A frame to send, and the trajectory that it belongs to.
+/// A frame to send, with its trajectory.
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) id: u64,
     pub(super) next: NextFrame,
-    /// The frame is the header of a trajectory that was opened on a stream before.
+    /// Whether the frame is the header of a trajectory that was opened on an earlier stream.
     pub(super) resent: bool,
 }
 
@@ -72,9 +72,9 @@ pub(super) struct Planned {
 pub(super) enum Last {
     /// More frames follow.
     No,
-    /// Its receipt is to come.
+    /// The receipt is awaited.
     Sent,
-    /// It was given up; no receipt comes.
+    /// The trajectory was abandoned and gets no receipt.
     Abandoned,
 }
 
@@ -92,19 +92,19 @@ impl Entry {
         }
     }
 
-    /// Whether it waits to be opened, and may be at `now`.
+    /// Returns whether the trajectory can be opened at `now`.
     pub(super) fn may_open(&self, now: Instant) -> bool {
         self.progress == Progress::Waiting && self.not_before.is_none_or(|then| then <= now)
     }
 
-    /// The header, for `slot`.
+    /// Returns the header for `slot`.
     pub(super) fn open(&mut self, slot: u32) -> NextFrame {
         self.progress = Progress::Open { slot, state: 0, offset: 0 };
         self.was_opened = true;
         more(frame::header(slot, self.header.clone()), 0)
     }
 
-    /// What comes after the header, if there is anything to send now.
+    /// Returns the next frame after the header, if one can be sent now.
     pub(super) fn advance(&mut self, now: Instant, limits: &Limits) -> Option<NextFrame> {
         match self.progress {
             Progress::Waiting | Progress::Sent { .. } => None,

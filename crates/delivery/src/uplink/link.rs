@@ -1,12 +1,12 @@
-//! Credits and slots of one stream, and what others may know of it.
+//! Credits and slots of one stream, and the public state of the link.
 
 use super::entry::{Last, Planned};
 use std::collections::HashMap;
 
-/// Whether an uplink has a stream.
+/// State of an uplink's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// There is nothing to send and no stream; the next trajectory opens one.
+    /// No stream and nothing to send; the next trajectory opens one.
     Idle,
     /// The receiver at this address has granted credit.
     Up {
@@ -17,7 +17,7 @@ pub enum LinkState {
     Down {
         /// The address.
         address: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
@@ -26,7 +26,7 @@ pub enum LinkState {
 #[derive(Debug, Default)]
 pub(super) struct Link {
     credits: u32,
-    /// Whose trajectory is in which slot, from its header to its receipt.
+    /// The trajectory in each slot, from its header to its receipt.
     slots: HashMap<u32, u64>,
 }
 
@@ -39,7 +39,7 @@ impl Link {
         self.credits
     }
 
-    /// Whether no trajectory is on the stream.
+    /// Returns whether the stream carries no trajectory.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -48,17 +48,17 @@ impl Link {
         self.credits = self.credits.saturating_add(credits);
     }
 
-    /// The lowest slot that is free: a receiver sees no more slots than it gave credits.
+    /// Returns the lowest free slot, so that a receiver sees no more slots than it granted credits.
     pub(super) fn free_slot(&self) -> u32 {
         (0..u32::MAX).find(|slot| !self.slots.contains_key(slot)).unwrap_or(u32::MAX)
     }
 
-    /// Whose trajectory is in the slot.
+    /// Returns the trajectory in the slot.
     pub(super) fn holder(&self, slot: u32) -> Option<u64> {
         self.slots.get(&slot).copied()
     }
 
-    /// Keeps account of a frame that goes out.
+    /// Records a frame that is sent.
     pub(super) fn note(&mut self, planned: &Planned) {
         let frame = &planned.next.frame;
         if is_header(frame) {

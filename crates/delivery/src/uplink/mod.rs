@@ -1,10 +1,10 @@
-//! The sender's end of a trajectory stream. A device thread opens a trajectory, appends states as
-//! they are made, and finishes it; a tokio task sends what it has credit for and keeps every
-//! trajectory until its receipt. When a stream breaks, everything without a receipt is sent again
-//! from its header, on a new stream.
+//! The sender of a trajectory stream. A device thread opens a trajectory, appends states as they
+//! are computed, and finishes it. A tokio task sends within its credits and keeps every trajectory
+//! until its receipt. When a stream breaks, all trajectories without a receipt are resent from
+//! their headers on a new stream.
 //!
-//! No method of a handle waits: the table of trajectories has no bound of its own, its caller
-//! bounds how many it opens (see [`Uplink::in_flight`]).
+//! No method of a handle blocks. The table of trajectories is unbounded; the caller bounds how many
+//! it opens (see [`Uplink::in_flight`]).
 
 mod backoff;
 mod body;
@@ -34,7 +34,7 @@ use table::Table;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// Ends the task with the last [`Uplink`].
+/// Ends the task when the last [`Uplink`] is dropped.
 #[derive(Debug)]
 struct Owner(Arc<Shared>);
 
@@ -44,7 +44,8 @@ impl Drop for Owner {
     }
 }
 
-/// See the [module](self). Clones are the same uplink; the last one to go ends it.
+/// The sender of a trajectory stream; see the [module](self). Clones share it; dropping the last
+/// one ends it.
 #[derive(Clone, Debug)]
 pub struct Uplink {
     owner: Arc<Owner>,
@@ -54,7 +55,8 @@ impl Uplink {
     /// Starts the task on `runtime`. It connects when the first trajectory is opened.
     ///
     /// # Errors
-    /// Settings that cannot work: no address, one that is no URI, a token that is no header value.
+    /// Invalid settings: no address, an address that is not a URI, or a token that is not a valid
+    /// header value.
     pub fn start(settings: UplinkSettings, runtime: &Handle) -> Result<Self, NotAnUplink> {
         let endpoints = settings.endpoints()?;
         let bearer = settings.bearer()?;
@@ -67,10 +69,11 @@ impl Uplink {
         &self.owner.0
     }
 
-    /// Opens a trajectory. It is given up if the returned handle is dropped unfinished.
+    /// Opens a trajectory. Dropping the returned handle before it is finished abandons the
+    /// trajectory.
     ///
     /// # Errors
-    /// A header that no receiver would take, or an uplink that is closed.
+    /// A header that receivers would reject, or a closed uplink.
     pub fn open(
         &self,
         opening: Opening,
@@ -87,10 +90,10 @@ impl Uplink {
         Ok((trajectory, PendingReceipt(receipt)))
     }
 
-    /// Sends a whole trajectory, with a score for the learner. The states are not copied.
+    /// Sends a complete trajectory, with a score for the learner. The states are not copied.
     ///
     /// # Errors
-    /// A trajectory that no receiver would take, or an uplink that is closed.
+    /// A trajectory that receivers would reject, or a closed uplink.
     pub fn send(
         &self,
         trajectory: IncomingTrajectory,
@@ -105,27 +108,27 @@ impl Uplink {
         Ok(receipt)
     }
 
-    /// How many trajectories are open or without a receipt; changes can be awaited.
+    /// Returns a receiver of the number of trajectories that are open or without a receipt.
     pub fn in_flight(&self) -> watch::Receiver<usize> {
         self.shared().in_flight.subscribe()
     }
 
-    /// Whether there is a stream, and why not.
+    /// Returns a receiver of the link's state.
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.shared().link.subscribe()
     }
 
-    /// What went out so far.
+    /// Returns the counters.
     pub fn counters(&self) -> &Arc<UplinkCounters> {
         &self.shared().counters
     }
 
-    /// Waits until nothing is in flight, for `grace` at most, and ends the task. Returns how many
-    /// trajectories were left without a receipt.
+    /// Waits until nothing is in flight, for at most `grace`, and ends the task. Returns the number
+    /// of trajectories without a receipt.
     pub async fn close(&self, grace: Duration) -> usize {
         let mut in_flight = self.in_flight();
         let flushed = in_flight.wait_for(|&left| left == 0);
-        // Whether the time ran out shows in what is left.
+        // The number of trajectories left shows whether the time was over.
         let _ = tokio::time::timeout(grace, flushed).await;
         self.shared().closed.cancel();
         let left = self.shared().table().len();

@@ -1,4 +1,4 @@
-//! Handles of one trajectory: what its maker puts in, and what comes back.
+//! Handles of an outgoing trajectory: its states, and its receipt.
 
 use super::entry::Ending;
 use super::shared::Shared;
@@ -14,14 +14,14 @@ use std::task::{Context, Poll};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-/// Why something cannot be sent.
+/// Errors of a trajectory that cannot be sent.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum Unsendable {
-    /// The header.
+    /// The header is invalid.
     #[error(transparent)]
     Header(#[from] UnsendableHeader),
-    /// The score, the log-probabilities or the number of states.
+    /// The score, the log-probabilities or the number of states is invalid.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// A state has the wrong number of bytes.
@@ -29,15 +29,15 @@ pub enum Unsendable {
     StateSize {
         /// Position of the state.
         index: usize,
-        /// Bytes that shape and dtype ask for.
+        /// Bytes according to shape and dtype.
         expected: usize,
         /// Bytes given.
         found: usize,
     },
-    /// All states are there already.
+    /// All states were already added.
     #[error("states: expected no more than {0}")]
     TooManyStates(usize),
-    /// The learner wants a score.
+    /// The learner requires a score.
     #[error("score: expected one on the way to the learner, found none")]
     ScoreMissing,
     /// The uplink is closed.
@@ -45,7 +45,7 @@ pub enum Unsendable {
     Closed,
 }
 
-/// A trajectory that is being made. Dropped before [`finish`](Self::finish), it is given up.
+/// A trajectory that is being drawn. Dropping it before [`finish`](Self::finish) abandons it.
 #[derive(Debug)]
 pub struct OutgoingTrajectory {
     shared: Arc<Shared>,
@@ -70,10 +70,10 @@ impl OutgoingTrajectory {
         }
     }
 
-    /// Adds the next state, x_T first. Never waits.
+    /// Adds the next state, x_T first. Never blocks.
     ///
     /// # Errors
-    /// One state too many, or one of the wrong size.
+    /// One state too many, or a state of the wrong size.
     pub fn append_state(&mut self, state: Bytes) -> Result<(), Unsendable> {
         let (index, expected, found) = (self.appended, self.state_bytes, state.len());
         if index == self.state_count {
@@ -83,17 +83,18 @@ impl OutgoingTrajectory {
             return Err(Unsendable::StateSize { index, expected, found });
         }
         self.appended += 1;
-        // An entry that is gone has its receipt already: it was refused early.
+        // A missing entry already has its receipt: the trajectory was rejected early.
         self.shared.table().append(self.id, state);
         self.shared.wake.notify_one();
         Ok(())
     }
 
-    /// Ends the trajectory. A score goes to the learner, none to the rewarder. Never waits.
+    /// Finishes the trajectory: with a score for the learner, without one for the rewarder. Never
+    /// blocks.
     ///
     /// # Errors
-    /// States that are missing, log-probabilities that do not fit, or a score that is missing,
-    /// malformed or not wanted; the trajectory is then given up.
+    /// Missing states, the wrong number of log-probabilities, or a score that is missing, malformed
+    /// or not expected. The trajectory is then abandoned.
     pub fn finish(
         mut self,
         log_probs: Vec<f32>,
@@ -132,7 +133,7 @@ impl OutgoingTrajectory {
         Ok(Ending::Finished { log_probs, score })
     }
 
-    /// Gives the trajectory up; no receipt comes. Never waits.
+    /// Abandons the trajectory, which then gets no receipt. Never blocks.
     pub fn abandon(mut self, reason: impl Into<String>) {
         self.end(Ending::Abandoned(reason.into()));
     }
@@ -147,20 +148,20 @@ impl OutgoingTrajectory {
 
 impl Drop for OutgoingTrajectory {
     fn drop(&mut self) {
-        self.end(Ending::Abandoned("its maker stopped".to_owned()));
+        self.end(Ending::Abandoned("the sender stopped before it was complete".to_owned()));
     }
 }
 
-/// Why no receipt comes.
+/// Errors from waiting for a receipt.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum NoReceipt {
-    /// The trajectory was given up, or the uplink was closed.
-    #[error("receipt: expected one, found the trajectory given up or the uplink closed")]
+    /// The trajectory was abandoned, or the uplink was closed.
+    #[error("receipt: expected one, found the trajectory abandoned or the uplink closed")]
     GivenUp,
 }
 
-/// The future of a receipt. It may resolve before the trajectory is finished. It never resolves to
-/// RETRY_LATER: the uplink sends again by itself.
+/// Resolves to the receipt, possibly before the trajectory is finished. Never resolves to
+/// RETRY_LATER, because the uplink resends the trajectory.
 #[derive(Debug)]
 pub struct PendingReceipt(pub(super) oneshot::Receiver<Receipt>);
 

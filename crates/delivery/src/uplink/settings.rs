@@ -11,32 +11,32 @@ use tonic::transport::{ClientTlsConfig, Endpoint};
 /// Addresses, credentials, timeouts and bounds of an uplink.
 #[derive(Clone, Debug)]
 pub struct UplinkSettings {
-    /// Which of the two services.
+    /// The receiving service.
     pub destination: Destination,
-    /// `http://host:port` or `https://host:port`; one is used at a time.
+    /// `http://host:port` or `https://host:port`; used one at a time.
     pub addresses: Vec<String>,
-    /// Which address is tried first, modulo their number: different for each worker.
+    /// The address to try first, modulo their number; it should differ between workers.
     pub first_address: usize,
-    /// For `https` addresses.
+    /// TLS settings, for `https` addresses.
     pub tls: Option<ClientTlsConfig>,
     /// Sent as `authorization: Bearer ...` when a stream opens.
     pub bearer_token: Option<String>,
-    /// For a connection, and again for the stream on it.
+    /// Timeout of a connection, and of opening a stream on it.
     pub connect_timeout: Duration,
-    /// When a silent connection counts as dead.
+    /// Timeouts that detect a dead connection.
     pub keep_alive: KeepAlive,
-    /// After so long without a receipt for a trajectory that was sent in full, without a credit
-    /// when none is left, or without any byte being taken, the stream is torn down and everything
-    /// is sent again.
+    /// The stream is closed and everything is resent after this long without a receipt for a
+    /// completely sent trajectory, without a credit when none is left, or without progress in
+    /// sending.
     pub receipt_timeout: Duration,
-    /// Pauses before connecting again, and before a trajectory is sent again after RETRY_LATER.
+    /// Pauses before reconnecting, and before resending a trajectory after RETRY_LATER.
     pub backoff: Backoff,
-    /// Bounds on what is sent; the receiver's have to allow it.
+    /// Limits of sent messages; the receiver must allow them.
     pub limits: Limits,
 }
 
 impl UplinkSettings {
-    /// Defaults for one destination.
+    /// Returns the defaults for a destination.
     pub fn new(destination: Destination, addresses: Vec<String>) -> Self {
         Self {
             destination,
@@ -68,7 +68,7 @@ impl UplinkSettings {
     }
 }
 
-/// Errors from settings that cannot work.
+/// Errors in the settings of an uplink.
 #[derive(Debug, Error)]
 pub enum NotAnUplink {
     /// No address is given.
@@ -79,10 +79,10 @@ pub enum NotAnUplink {
     Address {
         /// The address.
         address: String,
-        /// What tonic says.
+        /// The error of tonic.
         source: tonic::transport::Error,
     },
-    /// The token cannot be a header value. The message does not show it.
+    /// The token is not a valid header value. The message does not show it.
     #[error("bearer token: expected visible ASCII characters")]
     Token,
 }

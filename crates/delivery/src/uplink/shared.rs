@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// The state that the handles and the task share.
+/// The state shared by the handles and the task.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: UplinkSettings,
     pub(super) table: Mutex<Table>,
-    /// Wakes the task when there may be something to send.
+    /// Wakes the task when a frame may be ready.
     pub(super) wake: Notify,
     pub(super) in_flight: watch::Sender<usize>,
     pub(super) link: watch::Sender<LinkState>,
@@ -34,7 +34,7 @@ impl Shared {
         }
     }
 
-    /// Locks the table. A panic leaves no half-done change in it, so a poisoned lock is taken too.
+    /// Locks the table. Changes are complete even after a panic, so a poisoned lock is usable.
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

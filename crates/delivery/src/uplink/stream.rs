@@ -1,4 +1,4 @@
-//! One stream of an uplink: frames out while there is credit, receipts and credits in.
+//! One stream of an uplink: frames out within the credits, receipts and credits in.
 
 use super::counters::count;
 use super::entry::{Last, Progress};
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
 use tracing::{debug, warn};
 
-/// Why there is no stream, or no more.
+/// The reason why a stream ended or could not be opened.
 #[derive(Debug, Error)]
 pub(super) enum LinkEnd {
     #[error("{0}")]
@@ -48,9 +48,9 @@ pub(super) struct Stream<'a> {
     replies: Streaming<SubmitReply>,
     link: Link,
     established: bool,
-    /// There may be a frame to send.
+    /// Whether a frame may be ready.
     ready: bool,
-    /// Since when a frame could go out if the receiver let it.
+    /// Since when a frame is blocked by the receiver.
     blocked_since: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Stream<'a> {
         Self { shared, address, outgoing, replies, link, established, ready, blocked_since }
     }
 
-    /// Whether the receiver has granted a credit.
+    /// Returns whether the receiver has granted a credit.
     pub(super) fn is_established(&self) -> bool {
         self.established
     }
@@ -92,7 +92,7 @@ impl<'a> Stream<'a> {
                 self.take(reply::from_wire(reply, &self.shared.settings.limits)?)
             }
             permit = self.outgoing.clone().reserve_owned(), if self.ready && !self.outgoing.is_closed() => {
-                // Without a permit the request is gone, and its reason comes as a reply.
+                // Without a permit the request has ended, and its reason arrives as a reply.
                 let Ok(permit) = permit else { return Ok(()) };
                 match plan(self.shared, &mut self.link) {
                     Some(frame) => {
@@ -111,7 +111,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// When something has to have happened.
+    /// Returns when the next timeout is due.
     fn deadline(&mut self, now: Instant, survey: &Survey) -> Option<Instant> {
         let starved = survey.may_open && !self.link.has_credit() && self.link.is_empty();
         if self.ready || starved {
@@ -155,7 +155,7 @@ impl<'a> Stream<'a> {
 
     fn settle(&mut self, slot: u32, receipt: Receipt) -> Result<(), LinkEnd> {
         let Some(id) = self.link.holder(slot) else {
-            debug!(slot, trajectory.id = receipt.trajectory_id, "a receipt that nobody awaits");
+            debug!(slot, trajectory.id = receipt.trajectory_id, "unexpected receipt");
             return Ok(());
         };
         {
@@ -163,8 +163,8 @@ impl<'a> Stream<'a> {
             let Some(entry) = table.get(id) else { return Ok(()) };
             let unread = receipt.trajectory_id.is_empty() && receipt.verdict == Verdict::Invalid;
             if !unread && receipt.trajectory_id != entry.header.trajectory_id {
-                // Of the trajectory that was in this slot before: it was given up meanwhile.
-                debug!(slot, trajectory.id = receipt.trajectory_id, "a receipt that came late");
+                // The receipt of the slot's previous trajectory, which was abandoned meanwhile.
+                debug!(slot, trajectory.id = receipt.trajectory_id, "late receipt");
                 return Ok(());
             }
             let is_sent = matches!(entry.progress, Progress::Sent { .. });
@@ -176,21 +176,21 @@ impl<'a> Stream<'a> {
         self.shared.counters.count_receipt(receipt.verdict);
         if matches!(receipt.verdict, Verdict::Invalid | Verdict::RetryLater) {
             let (id, reason) = (&receipt.trajectory_id, &receipt.reason);
-            warn!(trajectory.id = id, verdict = %receipt.verdict, reason, "a trajectory came back");
+            warn!(trajectory.id = id, verdict = %receipt.verdict, reason, "trajectory not accepted");
         }
         if receipt.verdict == Verdict::RetryLater {
             let backoff = self.shared.settings.backoff;
             let then = |retries| Instant::now() + backoff.pause(retries);
             self.shared.change(|table| table.retry(id, then));
         } else if let Some(entry) = self.shared.change(|table| table.remove(id)) {
-            // An error means that nobody waits for the receipt.
+            // An error means that nobody awaits the receipt.
             let _ = entry.receipt.send(receipt);
         }
         Ok(())
     }
 }
 
-/// Takes the next frame out of the table.
+/// Takes the next frame from the table.
 fn plan(shared: &Shared, link: &mut Link) -> Option<TrajectoryFrame> {
     let limits = &shared.settings.limits;
     let planned = shared.change(|table| {

@@ -1,4 +1,4 @@
-//! The trajectories of an uplink, the oldest first.
+//! The trajectories of an uplink, oldest first.
 
 use super::entry::{Ending, Entry, Planned, Progress};
 use super::link::Link;
@@ -17,14 +17,14 @@ pub(super) struct Table {
     entries: BTreeMap<u64, Entry>,
 }
 
-/// What the task may have to wait for.
+/// The events that the task may have to wait for.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     /// When the trajectory that waits longest for its receipt was sent.
     pub(super) oldest_sent: Option<Instant>,
-    /// When the next trajectory may be sent again.
+    /// When the next trajectory may be resent.
     pub(super) next_retry: Option<Instant>,
-    /// A trajectory could be opened now if there were credit.
+    /// Whether a trajectory could be opened with another credit.
     pub(super) may_open: bool,
 }
 
@@ -63,7 +63,7 @@ impl Table {
         self.entries.get(&id)
     }
 
-    /// Takes a trajectory out: it has its receipt, or was given up.
+    /// Removes a trajectory that has its receipt or was abandoned.
     pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
         self.entries.remove(&id)
     }
@@ -72,7 +72,7 @@ impl Table {
         self.entries.clear();
     }
 
-    /// After the end of a stream: everything is to be sent again, but for what was given up.
+    /// Prepares for a new stream: everything is resent except abandoned trajectories.
     pub(super) fn reset(&mut self) {
         self.entries.retain(|_, entry| !matches!(entry.ending, Some(Ending::Abandoned(_))));
         for entry in self.entries.values_mut() {
@@ -80,8 +80,8 @@ impl Table {
         }
     }
 
-    /// After RETRY_LATER: the trajectory is to be sent again, from `not_before` on. One that was
-    /// given up meanwhile goes.
+    /// Handles RETRY_LATER: the trajectory is resent after `not_before`, or removed if it was
+    /// abandoned meanwhile.
     pub(super) fn retry(&mut self, id: u64, not_before: impl FnOnce(u32) -> Instant) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if matches!(entry.ending, Some(Ending::Abandoned(_))) {
@@ -93,7 +93,7 @@ impl Table {
         entry.retries = entry.retries.saturating_add(1);
     }
 
-    /// The next frame: of the oldest trajectory that has one and, for a header, a credit.
+    /// Returns the next frame: of the oldest trajectory that has one and, for a header, a credit.
     pub(super) fn next(&mut self, link: &Link, now: Instant, limits: &Limits) -> Option<Planned> {
         self.entries.iter_mut().find_map(|(&id, entry)| {
             if link.has_credit() && entry.may_open(now) {

@@ -1,4 +1,4 @@
-//! The task of an uplink: connects, runs one stream at a time, and begins again.
+//! The task of an uplink: connects, runs one stream at a time, and reconnects.
 
 use super::body::FrameChannel;
 use super::counters::count;
@@ -19,9 +19,9 @@ use tonic::transport::Endpoint;
 use tonic::{Request, Streaming};
 use tracing::{debug, warn};
 
-/// Frames that wait for HTTP/2 to take them; each is below 1 MiB.
+/// Frames queued for HTTP/2; each is below 1 MiB.
 const QUEUED_FRAMES: usize = 4;
-/// A reply is a receipt with its reason; a larger one is no reply of ours.
+/// A reply is a receipt with its reason; larger messages are invalid.
 const REPLY_BYTES: usize = 64 << 10;
 
 /// Runs until the uplink is closed.
@@ -36,11 +36,11 @@ async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], bearer: &Bearer) {
     let mut position = shared.settings.first_address;
     let (mut failures, mut streams) = (0_u32, 0_u64);
     loop {
-        // Whoever waits for the link before giving work must not wait for work to try it.
+        // A caller may wait for the link before it opens a trajectory, so connect without one.
         if *in_flight.borrow() == 0 {
             shared.link.send_replace(LinkState::Idle);
         }
-        // An error would mean that the uplink is gone; then this task is being cancelled.
+        // An error would mean that the uplink was dropped, which cancels this task.
         let _ = in_flight.wait_for(|&held| held > 0).await;
         let index = position % endpoints.len().max(1);
         let (Some(endpoint), Some(address)) =
@@ -57,7 +57,7 @@ async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], bearer: &Bearer) {
                 let end = stream.run().await;
                 shared.counters.note_credits(0);
                 shared.change(Table::reset);
-                // A receiver that takes a stream and grants nothing is no better than none.
+                // A receiver that accepts a stream and grants no credit counts as failed.
                 if stream.is_established() {
                     failures = 0;
                 } else {
@@ -72,7 +72,7 @@ async fn serve(shared: &Arc<Shared>, endpoints: &[Endpoint], bearer: &Bearer) {
             }
         };
         let reason = end.to_string();
-        // A receiver may close a stream that carries nothing; that is no failure.
+        // A receiver may close an idle stream; this is not a failure.
         if *in_flight.borrow() == 0 {
             debug!(address, reason, "idle stream ended");
         } else {
@@ -98,7 +98,7 @@ async fn open(
         .map_err(|error| LinkEnd::Connect(chain(&error)))?;
     let (outgoing, frames) = mpsc::channel(QUEUED_FRAMES);
     let channel = FrameChannel::new(channel, frames);
-    // The channel puts the frames in place of this body.
+    // The channel replaces this body by the frames.
     let mut request = Request::new(tokio_stream::empty());
     bearer.present(&mut request);
     let submit = async {

@@ -27,15 +27,15 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
-/// How long a condition may take before a test fails.
+/// Longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits, but not forever.
+/// Waits for a limited time.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("no {what} in time"))
 }
 
-/// A header of `steps` steps, all but the last random.
+/// Returns a header of `steps` steps, all random except the last.
 pub fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
     let [channels, height, width] = shape;
     Opening {
@@ -63,11 +63,11 @@ pub fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
     }
 }
 
-/// A trajectory whose bytes all differ.
+/// Returns a trajectory whose bytes all differ.
 pub fn trajectory(opening: &Opening) -> IncomingTrajectory {
     let state = |index: usize| -> Bytes {
         let salt = opening.header.coordinates.sample as usize * 31 + index * 7;
-        // Below 127, so that the values are finite in every type.
+        // Below 127, so that values are finite in every type.
         (0..opening.state_bytes()).map(|at| ((at % 251 + salt) % 127) as u8).collect()
     };
     IncomingTrajectory {
@@ -80,7 +80,7 @@ pub fn trajectory(opening: &Opening) -> IncomingTrajectory {
     }
 }
 
-/// A small trajectory of three states.
+/// Returns a small trajectory of three states.
 pub fn small(sample: u32) -> IncomingTrajectory {
     trajectory(&opening(sample, 2, [3, 4, 4]))
 }
@@ -90,7 +90,7 @@ pub fn task_score(reward: f32) -> GivenScore {
     GivenScore { score: Score { reward, components }, reward: reward_id() }
 }
 
-/// The reward of all scores here.
+/// Returns the reward of all scores in these tests.
 pub fn reward_id() -> RewardId {
     RewardId { label: "jpeg".to_owned(), digest: Digest([6; 32]) }
 }
@@ -105,7 +105,7 @@ pub fn chunk(slot: u32, state: u32, offset: usize, payload: Bytes) -> wire::Traj
     frame(slot, Content::Chunk(wire::StateChunk { state, offset_bytes, payload, payload_crc32 }))
 }
 
-/// All frames of a trajectory, states cut into pieces of `piece` bytes.
+/// Returns all frames of a trajectory, with states cut into pieces of `piece` bytes.
 pub fn frames(
     slot: u32,
     trajectory: &IncomingTrajectory,
@@ -131,14 +131,14 @@ pub fn frames(
     frames
 }
 
-/// What a test's handler sees, in order.
+/// Events of a test's handler, in order.
 #[derive(Debug)]
 pub enum Seen {
     Event(String),
     Complete(Box<IncomingTrajectory>, ReceiptSender),
 }
 
-/// Hands everything to the test, which answers; refuses what `stale` names.
+/// Passes everything to the test, which answers; rejects the trajectory named by `stale`.
 #[derive(Debug)]
 pub struct Recorder {
     seen: mpsc::UnboundedSender<Seen>,
@@ -181,7 +181,7 @@ impl IntakeHandler for Recorder {
     }
 }
 
-/// Binds, once the server that had the address before has let it go.
+/// Binds as soon as the previous server has released the address.
 fn bind(address: SocketAddr) -> std::net::TcpListener {
     let start = std::time::Instant::now();
     loop {
@@ -193,7 +193,7 @@ fn bind(address: SocketAddr) -> std::net::TcpListener {
     }
 }
 
-/// A server in a runtime of its own: dropped, it is gone at once, connections and all.
+/// A server in a separate runtime: dropping it closes all connections immediately.
 pub struct TestServer {
     runtime: Option<Runtime>,
     pub address: SocketAddr,
@@ -241,7 +241,7 @@ impl TestServer {
         format!("http://{}", self.address)
     }
 
-    /// The next complete trajectory; events are passed over.
+    /// Returns the next complete trajectory, skipping events.
     pub async fn complete(&mut self) -> (IncomingTrajectory, ReceiptSender) {
         loop {
             if let Seen::Complete(trajectory, receipt) = self.next().await {
@@ -250,7 +250,7 @@ impl TestServer {
         }
     }
 
-    /// Waits for an event that begins like this; complete trajectories are passed over.
+    /// Waits for an event with this prefix, skipping complete trajectories.
     pub async fn event(&mut self, start: &str) -> String {
         loop {
             if let Seen::Event(text) = self.next().await
@@ -274,7 +274,7 @@ impl Drop for TestServer {
     }
 }
 
-/// An uplink's settings with short pauses.
+/// Returns settings of an uplink with short pauses.
 pub fn uplink_settings(destination: Destination, addresses: Vec<String>) -> UplinkSettings {
     UplinkSettings {
         backoff: Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(50) },

@@ -1,5 +1,5 @@
-//! Certificates and private keys. They are checked when they are read: the messages of the TLS library
-//! name neither the file nor the mistake in it.
+//! Certificates and private keys. Checked when read, because messages of the TLS library name
+//! neither the file nor the mistake.
 
 use crate::auth::error::AuthError;
 use rustls::RootCertStore;
@@ -10,13 +10,13 @@ use rustls::sign::CertifiedKey;
 use std::path::Path;
 use tonic::transport::{Certificate, Identity};
 
-/// Largest file that is read (bytes).
+/// Largest accepted file (bytes).
 const LARGEST: u64 = 1 << 20;
 
-/// Makes ring the TLS provider of the process. Called first in `main`: rustls does not choose among
-/// several providers that are compiled in.
+/// Installs ring as the TLS provider of the process. Call it first in `main`: rustls does not
+/// choose among several compiled-in providers.
 pub fn install_crypto_provider() {
-    // An error means that a provider is installed already.
+    // An error means that a provider is already installed.
     let _ = default_provider().install_default();
 }
 
@@ -60,7 +60,7 @@ pub fn roots(setting: &'static str, path: &Path) -> Result<RootCertStore, AuthEr
 
 /// A certificate chain and its private key.
 pub struct Pair {
-    /// The chain, the server's own certificate first.
+    /// The chain, beginning with the server's certificate.
     pub chain: Vec<CertificateDer<'static>>,
     /// The key.
     pub key: PrivateKeyDer<'static>,
@@ -69,10 +69,10 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Reads both.
+    /// Reads both files.
     ///
     /// # Errors
-    /// A file cannot be read or contains something else, or the key belongs to another certificate.
+    /// An unreadable file, other content, or a key that belongs to another certificate.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, AuthError> {
         let (chain_text, key_text) = (read("tls_cert", certificate)?, read("tls_key", key)?);
         let chain = certificates("tls_cert", certificate, &chain_text)?;
@@ -93,7 +93,7 @@ impl Pair {
         Ok(Self { chain, key: private, chain_text, key_text })
     }
 
-    /// Returns the pair as tonic takes it.
+    /// Converts the pair for tonic.
     pub fn identity(&self) -> Identity {
         Identity::from_pem(&self.chain_text, &self.key_text)
     }

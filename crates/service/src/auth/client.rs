@@ -1,4 +1,4 @@
-//! Authentication of the client: the token that it presents, and the certificates that it trusts.
+//! Authentication of the client: the token to present, and the certificates to trust.
 
 use crate::auth::certificates;
 use crate::auth::error::AuthError;
@@ -16,7 +16,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 /// A channel that presents the token with every call.
 pub type AuthChannel = InterceptedService<Channel, Bearer>;
 
-/// Settings for calls of other services.
+/// Settings for calls to other services.
 #[derive(Clone, Debug, Default)]
 pub struct ClientAuthSettings {
     /// The token to present.
@@ -29,7 +29,7 @@ pub struct ClientAuthSettings {
     pub tls_cert: Option<PathBuf>,
     /// The client's private key (PEM).
     pub tls_key: Option<PathBuf>,
-    /// The host name in the servers' certificates; by default the host of their address.
+    /// The host name in the servers' certificates (default: the host of the address).
     pub domain: Option<String>,
     /// Sends the token over the network without TLS.
     pub insecure: bool,
@@ -38,14 +38,14 @@ pub struct ClientAuthSettings {
 impl From<&ServiceSettings> for ClientAuthSettings {
     fn from(settings: &ServiceSettings) -> Self {
         let settings = settings.clone();
-        // A service without tls_ca still has a certificate for its own server.
-        let own = settings.tls_ca.is_some();
+        // A service without tls_ca still has a certificate for its server.
+        let with_tls = settings.tls_ca.is_some();
         Self {
             token: settings.token,
             token_file: settings.token_file,
             tls_ca: settings.tls_ca,
-            tls_cert: settings.tls_cert.filter(|_| own),
-            tls_key: settings.tls_key.filter(|_| own),
+            tls_cert: settings.tls_cert.filter(|_| with_tls),
+            tls_key: settings.tls_key.filter(|_| with_tls),
             domain: settings.tls_domain,
             insecure: settings.insecure,
         }
@@ -107,8 +107,8 @@ impl ClientAuth {
     /// settings for large messages.
     ///
     /// # Errors
-    /// The address is invalid, `https` is used without `tls_ca` or the reverse, or the token would
-    /// cross the network without TLS.
+    /// An invalid address, `https` without `tls_ca` or the reverse, or a token that would cross the
+    /// network without TLS.
     pub fn endpoint(&self, address: &str) -> Result<Endpoint, AuthError> {
         let refused = |reason: &str| AuthError::Address {
             address: address.to_owned(),
@@ -163,7 +163,7 @@ impl ClientAuth {
     }
 }
 
-/// Returns whether a host of a URL is this machine: `localhost` or a loopback address.
+/// Returns whether a URL's host is this machine: `localhost` or a loopback address.
 pub fn is_local_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())

@@ -35,7 +35,7 @@ pub enum AuthError {
         /// The setting that is missing.
         missing: &'static str,
     },
-    /// The token cannot be used.
+    /// The token is not valid.
     #[error("token: {0}")]
     Token(String),
     /// Other machines can reach the address, and token or TLS is missing.
@@ -51,7 +51,7 @@ pub enum AuthError {
         /// The settings that are missing.
         missing: String,
     },
-    /// The address of another service cannot be used.
+    /// The address of another service is not valid.
     #[error("{address}: {reason}")]
     Address {
         /// The address.
@@ -59,7 +59,7 @@ pub enum AuthError {
         /// The mistake.
         reason: String,
     },
-    /// The address cannot be listened on.
+    /// The port cannot be opened.
     #[error("{setting} = {listen}: {error}")]
     Listen {
         /// The setting of the address.

@@ -1,5 +1,5 @@
-//! The password of Redis in a file: unlike a URL or a variable, it does not appear in the description of
-//! a container.
+//! Reads the password of Redis from a file. Unlike a URL or a variable, a file does not appear in
+//! the description of a container.
 
 use crate::auth::certificates;
 use crate::auth::error::AuthError;

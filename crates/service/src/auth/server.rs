@@ -1,4 +1,5 @@
-//! Authentication by the server: its address, its certificate, and the token that it asks for.
+//! Authentication by the server: its address, its certificate, and the token that callers must
+//! present.
 
 use crate::auth::certificates::{self, Pair};
 use crate::auth::error::AuthError;
@@ -16,7 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tower_layer::{Identity, Stack};
 
-/// A gRPC server that checks the token at every method.
+/// A gRPC server that checks the token on every method.
 pub type GuardedServer = Server<Stack<InterceptorLayer<TokenCheck>, Identity>>;
 
 /// Settings of a port of a service.
@@ -26,7 +27,7 @@ pub struct ServerAuthSettings {
     pub setting: &'static str,
     /// The address.
     pub listen: SocketAddr,
-    /// The token that callers present.
+    /// The token that callers must present.
     pub token: Option<Secret>,
     /// A file that contains the token.
     pub token_file: Option<PathBuf>,
@@ -36,7 +37,7 @@ pub struct ServerAuthSettings {
     pub tls_key: Option<PathBuf>,
     /// CA certificates of the clients (PEM); mutual TLS if set.
     pub tls_client_ca: Option<PathBuf>,
-    /// Serves an address of the network without token or TLS.
+    /// Serves a network address without token or TLS.
     pub insecure: bool,
 }
 
@@ -69,12 +70,12 @@ impl ServerAuthSettings {
         Ok(ServerAuth { setting, listen, tls, check: TokenCheck::new(token) })
     }
 
-    /// The token, if one is set.
+    /// Returns the token, if set.
     pub(super) fn token(&self) -> Result<Option<Secret>, AuthError> {
         token::resolve(self.token.as_ref(), self.token_file.as_deref())
     }
 
-    /// Certificate chain and key, if they are set.
+    /// Returns certificate chain and key, if set.
     pub(super) fn pair(&self) -> Result<Option<Pair>, AuthError> {
         let incomplete = |setting, missing| Err(AuthError::Incomplete { setting, missing });
         match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
@@ -115,7 +116,7 @@ impl ServerAuthSettings {
     }
 }
 
-/// Returns whether the address is loopback; `::ffff:127.0.0.1` is, too.
+/// Returns whether the address is loopback, including `::ffff:127.0.0.1`.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
@@ -130,7 +131,7 @@ pub struct ServerAuth {
 }
 
 impl ServerAuth {
-    /// Counts refused callers as errors of the stage `door`.
+    /// Counts rejected callers as errors of the stage `door`.
     #[must_use]
     pub fn counted(mut self, metrics: &Metrics) -> Self {
         self.check = self.check.counted(metrics.clone());
@@ -142,8 +143,8 @@ impl ServerAuth {
         self.tls.is_some()
     }
 
-    /// Returns a server builder with TLS, the check of the token before every service, and HTTP/2
-    /// settings for large messages.
+    /// Returns a server builder with TLS, a token check before every service, and HTTP/2 settings
+    /// for large messages.
     ///
     /// # Errors
     /// [`AuthError::Tls`].
@@ -155,7 +156,7 @@ impl ServerAuth {
         Ok(server.layer(InterceptorLayer::new(self.check.clone())))
     }
 
-    /// Listens; the port is open when this returns.
+    /// Opens the port before it returns.
     ///
     /// # Errors
     /// [`AuthError::Listen`].
@@ -165,7 +166,7 @@ impl ServerAuth {
     }
 }
 
-/// Listens on the address of `setting`.
+/// Opens the port of `setting`.
 pub(super) async fn bind(
     setting: &'static str,
     listen: SocketAddr,

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// Shortest token: 16 characters of hexadecimal digits are 64 bits.
+/// Shortest token: 16 hexadecimal digits are 64 bits.
 const SHORTEST: usize = 16;
 
 pub(super) const UNFIT: &str = "expected visible ASCII characters only";
@@ -49,7 +49,7 @@ fn judge(token: &str) -> Result<(), String> {
     if token.chars().all(|c| c.is_ascii_graphic()) { Ok(()) } else { Err(UNFIT.into()) }
 }
 
-/// Rejects requests without the token; passes all if there is no token.
+/// Rejects requests without the token; passes all requests if no token is set.
 #[derive(Clone, Debug)]
 pub struct TokenCheck {
     expected: Option<Arc<Secret>>,
@@ -57,7 +57,7 @@ pub struct TokenCheck {
 }
 
 impl TokenCheck {
-    /// Checks for `token`.
+    /// Creates a check for `token`.
     pub fn new(token: Option<Secret>) -> Self {
         Self { expected: token.map(Arc::new), metrics: None }
     }

@@ -1,8 +1,8 @@
 //! Authentication of browsers over HTTP/1, with the token and the certificate of the gRPC port.
 //!
-//! A browser cannot add a header to a page that it opens. It sends the token once and gets a cookie. Its
-//! value is derived from the token, so that it stays valid when the process restarts, and is not the
-//! token, because a browser sends a cookie to every port of a host.
+//! A browser cannot add a header when it opens a page, so it sends the token once and gets a
+//! cookie. The cookie is derived from the token and therefore stays valid after a restart. It
+//! differs from the token, because a browser sends a cookie to every port of a host.
 
 use crate::auth::error::AuthError;
 use crate::auth::server::{ServerAuthSettings, bind, is_loopback};
@@ -74,7 +74,7 @@ impl ServerAuthSettings {
 }
 
 impl WebAuth {
-    /// Listens; the port is open when this returns.
+    /// Opens the port before it returns.
     ///
     /// # Errors
     /// [`AuthError::Listen`].
@@ -82,7 +82,7 @@ impl WebAuth {
         bind(self.setting, self.listen).await
     }
 
-    /// Returns the TLS acceptor, if there is a certificate.
+    /// Returns the TLS acceptor, if a certificate is set.
     pub fn tls(&self) -> Option<&TlsAcceptor> {
         self.tls.as_ref()
     }
@@ -92,8 +92,8 @@ impl WebAuth {
         self.token.is_some()
     }
 
-    /// Returns whether a request with these headers may pass: it has the token or the cookie, or there
-    /// is no token.
+    /// Returns whether a request with these headers is allowed: it has the token or the cookie, or
+    /// no token is set.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         let (Some(expected), Some(pass)) = (&self.token, &self.pass) else { return true };
         let header = headers.get(AUTHORIZATION).and_then(|value| token::bearer(value.as_bytes()));
@@ -101,7 +101,7 @@ impl WebAuth {
         shown || passes(headers).any(|shown| token::same(shown.as_bytes(), pass))
     }
 
-    /// Returns the cookie for a browser that sent `token`; `None` if it is another token.
+    /// Returns the cookie for a browser that sent `token`; `None` if the token is wrong.
     pub fn cookie(&self, token: &str) -> Option<String> {
         let (expected, pass) = (self.token.as_ref()?, self.pass.as_ref()?);
         // Lax, not Strict, so that links on other pages work.
@@ -113,9 +113,9 @@ impl WebAuth {
         token::same(token.as_bytes(), expected).then(|| cookie.to_string())
     }
 
-    /// Returns whether the request is for this host. Without a token a port on loopback is open to any
-    /// web page whose name resolves to this address (DNS rebinding); so only addresses and `localhost`
-    /// are answered there.
+    /// Returns whether the request is for this host. Without a token, any web page whose name
+    /// resolves to this address could use a loopback port (DNS rebinding), so only addresses and
+    /// `localhost` are accepted there.
     pub fn is_meant(&self, headers: &HeaderMap) -> bool {
         if self.asks() || !is_loopback(self.listen) {
             return true;
@@ -131,7 +131,7 @@ impl WebAuth {
     }
 }
 
-/// Returns the values of the cookie among all cookies.
+/// Returns the values of this service's cookie among all cookies.
 fn passes(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let cookies = cookies.flat_map(Cookie::split_parse).filter_map(Result::ok);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_only_names_of_this_machine_are_answered() {
+    fn answers_only_names_of_this_machine_without_a_token() {
         let open = auth(None);
         assert!(open.admits(&HeaderMap::new()) && open.cookie(TOKEN).is_none());
         for host in ["127.0.0.1:9467", "localhost:1", "LOCALHOST", "[::1]:9467", "10.0.0.7"] {

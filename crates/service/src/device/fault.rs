@@ -1,30 +1,30 @@
-//! Faults of a device, read from libtorch's error text.
+//! Device faults, parsed from libtorch's error text.
 
 use thiserror::Error;
 
-/// Exit status after a fault that only a new process gets rid of.
+/// Exit status after a fault that only a new process recovers from.
 const STICKY_STATUS: u8 = 70;
 
-/// Exit status after a lack of memory.
+/// Exit status after running out of memory.
 const OUT_OF_MEMORY_STATUS: u8 = 71;
 
-/// What precedes the name of an error that CUDA or one of its libraries reports.
+/// Prefixes of errors that CUDA or its libraries report.
 const REPORTS: [&str; 4] =
     ["CUDA error: ", "CUDA driver error: ", "cuDNN error: ", "cuDNN Frontend error: "];
 
 /// Status codes of cuBLAS and cuDNN that follow from a broken context. Other codes, such as
-/// `CUDNN_STATUS_NOT_SUPPORTED`, refuse one call.
+/// `CUDNN_STATUS_NOT_SUPPORTED`, reject a single call.
 const BROKEN: [&str; 4] =
     ["EXECUTION_FAILED", "INTERNAL_ERROR", "MAPPING_ERROR", "NOT_INITIALIZED"];
 
-/// What ends the name of an error: the end of the line, as it is or escaped, the end of a quotation, or
-/// the call that failed.
+/// The end of an error's name: a line break, plain or escaped, a closing quotation mark, or the
+/// failed call.
 const ENDS: [&str; 4] = ["\n", "\\n", "\"", " when calling"];
 
-/// A fault after which a process cannot continue to use its device.
+/// A fault after which a process cannot use its device.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DeviceFault {
-    /// An allocation failed. The same work needs the same memory again.
+    /// An allocation failed. Repeating the work needs the same memory.
     #[error("out of memory on {device}{}", numbers(tried.as_deref(), free.as_deref()))]
     OutOfMemory {
         /// `GPU 0`, `the GPU` or `the host`.
@@ -34,24 +34,24 @@ pub enum DeviceFault {
         /// Free memory, such as `12.19 MiB free of 139.81 GiB`.
         free: Option<String>,
     },
-    /// CUDA reports an error that later calls of this process report again, or one that leaves the
-    /// device in an unknown state.
+    /// CUDA reports an error that persists in this process, or that leaves the device in an unknown
+    /// state.
     #[error("fault of the GPU: {name}")]
     Sticky {
-        /// CUDA's name of it, such as `an illegal memory access was encountered`.
+        /// CUDA's name of the error, such as `an illegal memory access was encountered`.
         name: String,
     },
 }
 
 impl DeviceFault {
-    /// Returns the fault that a text of libtorch tells of; `None` for any other text. The text may be
-    /// quoted, escaped, or inside a longer message.
+    /// Returns the fault in an error text of libtorch; `None` for other text. The text may be
+    /// quoted, escaped, or part of a longer message.
     #[must_use]
     pub fn of_text(text: &str) -> Option<Self> {
         out_of_memory(text).or_else(|| sticky(text))
     }
 
-    /// Returns the exit status of a process that the fault ends.
+    /// Returns the exit status for a process that the fault ends.
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
@@ -98,7 +98,7 @@ fn sticky(text: &str) -> Option<DeviceFault> {
     (broken || !is_status).then(|| DeviceFault::Sticky { name: name.to_owned() })
 }
 
-/// Returns the report's beginning, one of [`REPORTS`], and the name of the error.
+/// Returns the prefix of the report, one of [`REPORTS`], and the name of the error.
 fn reported(text: &str) -> Option<(&'static str, &str)> {
     REPORTS.iter().find_map(|report| {
         let rest = after(text, report)?;
@@ -112,14 +112,14 @@ fn after<'t>(text: &'t str, marker: &str) -> Option<&'t str> {
     text.split_once(marker).map(|(_, rest)| rest)
 }
 
-/// Returns the number and the unit behind `marker`.
+/// Returns number and unit after `marker`.
 fn size_after(text: &str, marker: &str) -> Option<String> {
     let mut words = after(text, marker)?.split([' ', '\n', '"']);
     let (number, unit) = (words.next()?, words.next()?.trim_end_matches('.'));
     number.parse::<f64>().ok().map(|_| format!("{number} {unit}"))
 }
 
-/// Writes bytes as libtorch does.
+/// Formats bytes as libtorch does.
 fn shown(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
@@ -133,7 +133,7 @@ fn shown(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    /// As tch panics with them: quoted, escaped, with the C++ frames behind.
+    /// Formats a text as in tch's panics: quoted, escaped, followed by C++ frames.
     fn panicked(text: &str) -> String {
         let text = format!("{text}\nException raised from operator() at /pytorch (most recent)\n");
         format!("called `Result::unwrap()` on an `Err` value: Torch({text:?})")
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn names_size_and_free_memory_when_a_gpu_is_full() {
+    fn names_allocation_size_and_free_gpu_memory() {
         let text = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 1 has a total capacity of \
                     139.81 GiB of which 12.19 MiB is free. Including non-PyTorch memory, this process \
                     has 139.79 GiB memory in use. Of the allocated memory 138.00 GiB is allocated by \
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_every_form_of_a_lack_of_memory() {
+    fn recognises_all_out_of_memory_messages() {
         let host = "[enforce fail at alloc_cpu.cpp:126] err == 0. DefaultCPUAllocator: can't allocate \
                     memory: you tried to allocate 4398046511104 bytes. Error code 12 (Cannot allocate \
                     memory)";
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_errors_that_a_process_does_not_survive() {
+    fn recognises_sticky_errors() {
         for (text, name) in [
             (
                 "CUDA error: an illegal memory access was encountered\nSearch for \
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_refusals_of_one_call_alone() {
+    fn ignores_rejections_of_a_single_call() {
         for text in [
             "The size of tensor a (3) must match the size of tensor b (4) at non-singleton dimension 0",
             "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a \
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_tell_faults_apart() {
+    fn exit_status_distinguishes_faults() {
         let status = |text| DeviceFault::of_text(text).map(|fault| fault.status());
         assert_eq!(status("CUDA error: misaligned address"), Some(70));
         assert_eq!(status("CUDA out of memory."), Some(71));

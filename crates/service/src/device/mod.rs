@@ -1,8 +1,8 @@
-//! What every service does when its device fails: the failure gets a type at the boundary of the thread
-//! that owns the device, and the process ends with a message and a status that say which one it was.
+//! Handles device failures of all services. The thread that owns the device converts a failure to a
+//! typed error, and the process ends with a message and an exit status for it.
 //!
-//! libtorch's errors have no types outside C++. They arrive as panics of its bindings, or as errors
-//! that quote its text. [`DeviceFault`] reads the text; [`DeviceWork`] is the boundary.
+//! libtorch's errors have no types outside C++: they arrive as panics of its bindings, or as errors
+//! that quote its text. [`DeviceFault`] parses the text; [`DeviceWork`] is the boundary.
 
 mod fault;
 mod work;

@@ -1,4 +1,4 @@
-//! The boundary of a device's thread: failures of its work, with what to do about them.
+//! The boundary of a device thread: converts failures to errors with a hint.
 
 use crate::device::fault::DeviceFault;
 use std::any::Any;
@@ -6,26 +6,26 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use thiserror::Error;
 
-/// The beginning of the text of tch's error type, whose values carry libtorch's text.
+/// Prefix of tch's error messages, which contain libtorch's text.
 const TCH: &str = "Internal torch error: ";
 
 /// Exit status after any other failure.
 const FAILURE: u8 = 1;
 
-/// The way out of a sticky fault.
+/// The hint after a sticky fault.
 const RESTART: &str = "start the process again; if the fault comes back, look for Xid errors of the \
                        GPU in the kernel's log";
 
-/// The work of a device, as messages about its failures name it.
+/// The work on a device, as messages about its failures name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceWork {
-    /// The service, or the stage.
+    /// Name of the service or the stage.
     pub name: &'static str,
-    /// The hint for a lack of memory: the settings to change.
+    /// The hint after running out of memory: the settings to change.
     pub less_memory: &'static str,
 }
 
-/// What ended the work of a device. The process has to end too.
+/// The failure that ended the work on a device. The process must end too.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DeviceFailure {
     /// The device failed.
@@ -64,7 +64,7 @@ impl DeviceFailure {
 }
 
 impl DeviceWork {
-    /// Runs a job. Its panic, and a fault of the device among the causes of its error, are returned as
+    /// Runs a job. Returns a panic, or a device fault among the causes of the job's error, as
     /// [`DeviceFailure`].
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl DeviceWork {
         })
     }
 
-    /// Runs a job, and returns its panic as an error.
+    /// Runs a job and returns its panic as an error.
     ///
     /// # Errors
     /// [`DeviceFailure`] if the job panicked.
@@ -93,7 +93,7 @@ impl DeviceWork {
         })
     }
 
-    /// Returns the failure that a message of an error tells of; `None` if it tells of no fault.
+    /// Returns the failure in an error message; `None` if the message contains no fault.
     #[must_use]
     pub fn failure(self, message: &str) -> Option<DeviceFailure> {
         DeviceFault::of_text(message).map(|fault| DeviceFailure::Fault { work: self, fault })
@@ -107,8 +107,8 @@ impl DeviceWork {
     }
 }
 
-/// Returns the first line of a panic's message. libtorch's failures arrive as panics of its bindings,
-/// with a C++ backtrace after the first line.
+/// Returns the first line of a panic's message. libtorch's failures arrive as panics with a C++
+/// backtrace after the first line.
 #[must_use]
 pub fn panic_text(cause: &(dyn Any + Send)) -> String {
     let text = message(cause);
@@ -117,8 +117,8 @@ pub fn panic_text(cause: &(dyn Any + Send)) -> String {
     first.to_owned()
 }
 
-/// Stops the panic hook from printing faults of a device with their C++ backtraces. The code that catches
-/// a fault reports it in one line. Other panics are printed as before.
+/// Keeps the panic hook from printing device faults with their C++ backtraces: the code that
+/// catches a fault reports it in one line. Other panics are printed as before.
 pub fn quiet_faults() {
     let others = take_hook();
     set_hook(Box::new(move |panic| {
@@ -143,13 +143,13 @@ mod tests {
 
     const WORK: DeviceWork = DeviceWork { name: "sampler", less_memory: "lower the batch size" };
 
-    /// An error that shows its cause and passes it on.
+    /// An error that displays its cause and returns it as its source.
     #[derive(Debug, Error)]
     #[error("{0}")]
     struct Outer(#[source] DeviceFailure);
 
     #[test]
-    fn a_fault_is_named_with_its_way_out_and_its_status() {
+    fn fault_message_has_name_hint_and_status() {
         let caught =
             WORK.catch::<()>(|| panic!("Torch(\"CUDA out of memory. Tried to\\nframe #0\")"));
         let failure = caught.unwrap_err();
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(DeviceFailure::status_of(&Outer(failure)), 70);
     }
 
-    /// As tch's error type, and as an error around it.
+    /// An error like tch's, and an error that wraps it.
     #[derive(Debug, Error)]
     enum Torch {
         #[error("Internal torch error: {0}")]
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_tch_is_a_fault_and_a_quotation_is_not() {
+    fn recognises_faults_of_tch_but_not_of_quoted_text() {
         let run = |error| {
             let job = || Err::<(), Box<dyn Error>>(Box::new(error));
             WORK.run(job).unwrap_err()
@@ -184,7 +184,7 @@ mod tests {
         let failed = run(Torch::Learner(Box::new(torch)));
         assert_eq!(DeviceFailure::status_of(&*failed), 70);
         assert_eq!(DeviceFailure::status_of(&*run(Torch::Quoted)), 1);
-        // A failure that a boundary inside has named keeps its name.
+        // A failure named by an inner boundary keeps its name.
         let inner = || Err::<(), Box<dyn Error>>(WORK.failure("std::bad_alloc").unwrap().into());
         let outer = DeviceWork { name: "outer", ..WORK };
         let text = outer.run(inner).unwrap_err().to_string();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn another_panic_is_shown_by_its_first_line() {
+    fn shows_the_first_line_of_other_panics() {
         let caught = WORK.catch::<()>(|| panic!("shape '[3]' is invalid\\nframe #0: c10"));
         let failure = caught.unwrap_err();
         let expected = "sampler: stopped inside the program: shape '[3]' is invalid";

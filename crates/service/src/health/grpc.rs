@@ -1,7 +1,7 @@
 //! grpc.health.v1.
 //!
-//! Implements the generated trait in place of tonic-health's reporter: an answer is never behind the
-//! state, and watch streams end with the drain, so that they do not delay the end of the server.
+//! Implements the generated trait instead of using tonic-health's reporter: answers always show the
+//! current state, and watch streams end with the drain, so they do not delay the server's end.
 
 use crate::health::report::Report;
 use futures::stream::{self, BoxStream, StreamExt};

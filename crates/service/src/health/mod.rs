@@ -1,7 +1,7 @@
 //! Health: named conditions, each met or not, with a reason.
 //!
-//! A service is serving when all conditions are met and it is not draining. The same state answers
-//! grpc.health.v1 and /readyz, and each change of a condition is logged once.
+//! A service is serving when all conditions are met and it is not draining. gRPC health and /readyz
+//! report the same state. Each change of a condition is logged once.
 
 mod grpc;
 mod report;
@@ -23,7 +23,7 @@ pub struct Health {
 const UNSET: &str = "not yet";
 
 impl Health {
-    /// Creates the conditions, none of which is met.
+    /// Creates the conditions, all unmet.
     pub fn new(conditions: &[&'static str]) -> Self {
         let unset = |name: &&'static str| Condition { name, met: false, reason: UNSET.into() };
         let conditions = conditions.iter().map(unset).collect();
@@ -64,7 +64,7 @@ impl Health {
         }
     }
 
-    /// Begins the drain: the service does not serve any more.
+    /// Begins the drain: the service stops serving.
     pub fn drain(&self) {
         let changed = self.state.send_if_modified(|report| {
             let changed = !report.draining;
@@ -76,12 +76,12 @@ impl Health {
         }
     }
 
-    /// Returns whether the service serves.
+    /// Returns whether the service is serving.
     pub fn serving(&self) -> bool {
         self.state.borrow().serving()
     }
 
-    /// Returns the state.
+    /// Returns the current state.
     pub fn report(&self) -> Report {
         self.state.borrow().clone()
     }
@@ -91,7 +91,7 @@ impl Health {
         self.state.subscribe()
     }
 
-    /// Returns grpc.health.v1 for these services, by their full names, and for the server as a whole.
+    /// Returns grpc.health.v1 for these services (full names) and for the whole server.
     pub fn grpc(&self, services: &[&str]) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::new(self.watch(), services))
     }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_serves_when_all_conditions_are_met() {
+    fn serves_when_all_conditions_are_met() {
         let health = Health::new(&["weights", "rewarder"]);
         assert!(!health.serving());
         health.met("weights", "version 3");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draining_service_never_serves() {
+    fn does_not_serve_while_draining() {
         let health = Health::new(&[]);
         assert!(health.serving());
         health.drain();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn watchers_wake_at_changes_only() {
+    fn watchers_wake_on_changes_only() {
         let health = Health::new(&["weights"]);
         let mut watch = health.watch();
         health.met("weights", "version 3");

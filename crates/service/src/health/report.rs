@@ -1,6 +1,6 @@
 //! The state of a service's health.
 
-/// A condition of serving.
+/// A condition that serving depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// Its name: `weights`, `rewarder`, `learner`, `model`.
@@ -16,12 +16,12 @@ pub struct Condition {
 pub struct Report {
     /// The conditions, in the order of their declaration.
     pub conditions: Vec<Condition>,
-    /// Whether the service drains.
+    /// Whether the service is draining.
     pub draining: bool,
 }
 
 impl Report {
-    /// Returns whether the service serves.
+    /// Returns whether the service is serving.
     pub fn serving(&self) -> bool {
         !self.draining && self.conditions.iter().all(|condition| condition.met)
     }

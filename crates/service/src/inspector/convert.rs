@@ -25,7 +25,7 @@ pub fn summary(record: &Record) -> wire::TrajectorySummary {
     }
 }
 
-/// Converts a change, with a picture of at most `side` pixels if the state is an image.
+/// Converts a change, with an image of at most `side` pixels if the state can be shown.
 pub fn event(record: &Record, side: Option<usize>) -> wire::TrajectoryEvent {
     let picture = side.and_then(|side| thumbnail::png(record, side).ok());
     wire::TrajectoryEvent {

@@ -1,14 +1,14 @@
-//! The rate of pictures for a watcher. A picture costs more than anything else that a watcher gets, and
-//! small models draw hundreds of states a second; so each watcher has an allowance, and only new states
-//! have pictures.
+//! Limits the rate of images for a watcher. Images are the most expensive part of a watch, and
+//! small models produce hundreds of states per second. Each watcher therefore has an allowance, and
+//! only new states get images.
 
 use ddpo_inspector::record::{Record, Stage};
 use std::time::Instant;
 
-/// Pictures for one watcher in a second, and in a burst after a pause.
+/// Images per second for one watcher, and in a burst after a pause.
 const PER_SECOND: f64 = 48.0;
 
-/// The allowance of one watcher.
+/// The image allowance of one watcher.
 #[derive(Debug)]
 pub struct Pictures {
     side: usize,
@@ -17,13 +17,13 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// A full allowance of pictures of at most `side` pixels a side.
+    /// Creates a full allowance of images of at most `side` pixels per side.
     pub fn new(side: usize, now: Instant) -> Self {
         Self { side, left: PER_SECOND, counted: now }
     }
 
-    /// Returns the side of the picture for this change at the time `now`, if it gets one. The last half
-    /// of the allowance is for final states.
+    /// Returns the side of the image for this change at time `now`, if the allowance permits one.
+    /// The last half of the allowance is reserved for final states.
     pub fn due(&mut self, record: &Record, now: Instant) -> Option<usize> {
         if record.stage != Stage::Growing || record.state.is_none() {
             return None;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn only_new_states_have_pictures() {
+    fn only_new_states_get_images() {
         let now = Instant::now();
         let mut pictures = Pictures::new(64, now);
         assert_eq!(pictures.due(&record(Stage::Growing, 1), now), Some(64));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_allowance_is_for_final_states() {
+    fn half_of_the_image_allowance_is_for_final_states() {
         let now = Instant::now();
         let mut pictures = Pictures::new(8, now);
         let mut given = |steps_done, now| {

@@ -19,7 +19,7 @@ const LIST_MOST: u32 = 1000;
 const SIDE_DEFAULT: u32 = 64;
 const SIDE_MOST: u32 = 512;
 
-/// The gRPC service.
+/// Serves `ddpo.v1.Inspector`.
 pub struct InspectorService {
     board: Board,
     source: Arc<dyn StatusSource>,
@@ -85,10 +85,10 @@ impl Inspector for InspectorService {
                 Ok(event(&record, due))
             }
             Err(_) => Err(GrpcStatus::resource_exhausted(
-                "the watcher is too slow: it has missed changes; hint: watch again",
+                "the watcher is too slow and has missed changes; hint: watch again",
             )),
         });
-        // The stream ends after the first error: a watcher that lags is disconnected.
+        // The stream ends after the first error, so a lagging watcher is disconnected.
         let news = news.scan(false, |over, item| {
             let last = std::mem::replace(over, item.is_err());
             std::future::ready((!last).then_some(item))
@@ -103,7 +103,7 @@ impl Inspector for InspectorService {
         let asked = request.into_inner();
         let id: String = asked.trajectory_id.chars().take(200).collect();
         let record = self.board.get(&id).ok_or_else(|| {
-            GrpcStatus::not_found(format!("trajectory {id:?}: not here; hint: ListTrajectories"))
+            GrpcStatus::not_found(format!("trajectory {id:?}: not found; hint: ListTrajectories"))
         })?;
         let image = if asked.with_image {
             thumbnail::png(&record, usize::MAX).map_err(|error| refused(&error))?

@@ -11,21 +11,21 @@ use std::collections::BTreeMap;
 pub struct Status {
     /// sampler, rewarder or learner.
     pub service: &'static str,
-    /// Name of this process in the run.
+    /// Name of this process.
     pub worker_id: String,
     /// Start of the process, in milliseconds since 1970.
     pub incarnation: u64,
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
     /// Whether it accepts work.
     pub serving: bool,
-    /// Its activity, or the reason why it does not serve.
+    /// Current activity, or why the service is not serving.
     pub activity: String,
-    /// Its weights.
+    /// Version and digest of the loaded weights.
     pub weights: Option<(PolicyVersion, Digest)>,
     /// Current epoch, from 0.
     pub epoch: Option<u32>,
-    /// Counters since its start, by name.
+    /// Counters since the start, by name.
     pub counters: BTreeMap<String, u64>,
 }
 
@@ -34,7 +34,7 @@ pub trait StatusSource: Send + Sync + 'static {
     /// Returns the current status.
     fn status(&self) -> Status;
 
-    /// Sets the metrics that only the service can read; called once a second.
+    /// Sets metrics that only the service can read; called once a second.
     fn measure(&self, _metrics: &Metrics) {}
 }
 
@@ -47,17 +47,17 @@ pub struct ServiceInfo {
 }
 
 impl ServiceInfo {
-    /// Creates the status of the process `worker` in the run `run_id`.
+    /// Creates the status information of process `worker` in run `run_id`.
     pub fn new(worker: Worker, run_id: String, health: Health) -> Self {
         Self { worker, run_id, health }
     }
 
-    /// Returns whether the service finishes its work and accepts no more.
+    /// Returns whether the service is draining.
     pub fn is_draining(&self) -> bool {
         self.health.report().draining
     }
 
-    /// Returns the status of `service`. The activity is `activity`, or the condition that is not met.
+    /// Returns the status of `service`, with `activity` or the first unmet condition.
     pub fn status(&self, service: &'static str, activity: &str) -> Status {
         let report = self.health.report();
         let unmet = report.conditions.iter().find(|condition| !condition.met);

@@ -1,8 +1,8 @@
-//! Families of metrics whose number of labels is part of the type: a call with another number of
-//! labels does not compile.
+//! Families of metrics. The number of labels is part of the type, so a call with another number
+//! does not compile.
 //!
-//! Label values are words from a short list (stages, verdicts, peers), never ids: each combination
-//! is kept for the life of the process.
+//! Label values come from a short list of words (stages, verdicts, peers) and are never ids: each
+//! combination is kept for the life of the process.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
@@ -18,13 +18,13 @@ pub struct Family<I, const N: usize> {
 /// Counters with `N` labels.
 pub type Counters<const N: usize> = Family<Counter<u64>, N>;
 
-/// Gauges with `N` labels. They keep their last finite value.
+/// Gauges with `N` labels. A value that is not finite leaves the previous one.
 pub type Gauges<const N: usize> = Family<Gauge<f64>, N>;
 
 /// Histograms with `N` labels.
 pub type Histograms<const N: usize> = Family<Histogram<f64>, N>;
 
-/// Records the seconds from its creation until it is dropped.
+/// Records the seconds from its creation to its drop.
 #[derive(Debug)]
 #[must_use = "the time is recorded when the timer is dropped"]
 pub struct Timer {
@@ -33,7 +33,7 @@ pub struct Timer {
     attributes: Vec<KeyValue>,
 }
 
-/// The texts that describe a family.
+/// Name, help and label names of a family.
 pub(super) struct Described<const N: usize> {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
@@ -57,7 +57,7 @@ impl<const N: usize> Counters<N> {
         self.add(labels, 1);
     }
 
-    /// Adds `more`; 0 makes the counter visible.
+    /// Adds `more`; 0 creates the counter.
     pub fn add(&self, labels: [&str; N], more: u64) {
         self.instrument.add(more, &self.attributes(labels));
     }

@@ -1,4 +1,4 @@
-//! Metrics: OpenTelemetry instruments, read by Prometheus as text and by a collector over OTLP.
+//! Metrics: OpenTelemetry instruments, exported as Prometheus text and over OTLP.
 
 mod family;
 mod names;
@@ -23,26 +23,26 @@ pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
 pub struct Metrics {
     families: Arc<Families>,
     registry: Registry,
-    /// The readers end with it.
+    /// Owns the readers.
     _provider: SdkMeterProvider,
 }
 
 impl Metrics {
-    /// Creates all metrics, to be read as text.
+    /// Creates all metrics, for reading as text.
     ///
     /// # Errors
-    /// Prometheus' reader cannot be registered: a programming error.
+    /// The Prometheus reader cannot be registered: a programming error.
     pub fn new() -> Result<Self, OTelSdkError> {
         Self::build(SdkMeterProvider::builder())
     }
 
-    /// Creates all metrics, to be read as text and by the readers of `provider`.
+    /// Creates all metrics, for reading as text and by the readers of `provider`.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub(crate) fn build(provider: MeterProviderBuilder) -> Result<Self, OTelSdkError> {
         let registry = Registry::new();
-        // The names in `names.rs` are complete, and the resource is not part of a scrape.
+        // The names in `names.rs` are final, and a scrape does not include the resource.
         let text = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .without_units()
@@ -60,7 +60,7 @@ impl Metrics {
     /// Returns all metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// The encoder's: a family without a name or a metric.
+    /// Errors of the encoder: a family without a name or a metric.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
@@ -72,7 +72,7 @@ impl Metrics {
         }
     }
 
-    /// Sets the memory of devices, given as name, bytes of tensors, and reserved bytes.
+    /// Sets the memory of devices: name, bytes of tensors, reserved bytes.
     pub fn devices(&self, devices: impl IntoIterator<Item = (String, u64, u64)>) {
         for (name, allocated, reserved) in devices {
             self.memory_bytes.set([&name], allocated as f64);
@@ -95,7 +95,7 @@ mod tests {
     use prometheus::proto::MetricType;
 
     #[test]
-    fn text_has_the_names_and_labels_that_were_declared_and_no_others() {
+    fn text_contains_exactly_the_declared_names_and_labels() {
         let metrics = Metrics::new().unwrap();
         metrics.trajectories.add(["receive", "accepted"], 3);
         metrics.trajectories.inc(["receive", "accepted"]);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_has_the_prefix_and_every_family_its_help() {
+    fn every_family_has_the_prefix_and_a_help_text() {
         let metrics = Metrics::new().unwrap();
         metrics.touch();
         let families = metrics.registry.gather();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn gauges_keep_their_values_from_scrape_to_scrape() {
+    fn gauges_keep_their_values_between_scrapes() {
         let metrics = Metrics::new().unwrap();
         metrics.epoch.set([], 7.0);
         let scrape = || metrics.text().unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_records_once_when_it_is_dropped() {
+    fn timer_records_once_on_drop() {
         let metrics = Metrics::new().unwrap();
         drop(metrics.stage_seconds.time(["draw"]));
         let text = metrics.text().unwrap();

@@ -9,7 +9,7 @@ const SECONDS: &[f64] = &[
     120.0, 300.0, 600.0,
 ];
 
-/// Upper bounds for numbers of things that are handled together.
+/// Upper bounds for batch sizes.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 macro_rules! families {
@@ -43,7 +43,7 @@ macro_rules! families {
                 }
             }
 
-            /// Gives each family one value.
+            /// Sets one value in each family.
             #[cfg(test)]
             pub(super) fn touch(&self) {
                 $( self.$cfield.inc($clabels); )+
@@ -66,31 +66,31 @@ macro_rules! count {
 
 families! {
     counters {
-        /// Trajectories that a stage has finished with, by its verdict
+        /// Trajectories finished by a stage, by verdict
         trajectories "ddpo_trajectories_total" ["stage", "verdict"];
         /// Bytes of payload, by direction (in or out)
         bytes "ddpo_bytes_total" ["stage", "direction"];
-        /// Connections to a peer that had to be made anew
+        /// Reconnections to a peer
         reconnects "ddpo_reconnects_total" ["peer"];
-        /// Errors, by the stage that they came from
+        /// Errors, by stage
         errors "ddpo_errors_total" ["stage"];
-        /// Work orders, by what became of them
+        /// Work orders, by outcome
         orders "ddpo_orders_total" ["outcome"];
-        /// Versions of the weights, published or taken over
+        /// Versions of the weights, published or loaded
         weights "ddpo_weights_total" ["outcome"];
         /// Optimizer steps
         optimizer_steps "ddpo_optimizer_steps_total" [];
-        /// Rewards that were no numbers, and were refused
+        /// Rewards that were rejected because they were not finite
         rewards_not_finite "ddpo_rewards_not_finite_total" [];
     }
     gauges {
-        /// Trajectories that may be sent to the next service before it grants more
+        /// Trajectories that may be sent to the next service before it grants more credits
         credits "ddpo_credits" ["stage"];
         /// Trajectories that a stage holds
         in_flight "ddpo_in_flight" ["stage"];
-        /// Things that wait in a queue
+        /// Items waiting in a queue
         queue_depth "ddpo_queue_depth" ["queue"];
-        /// Peers that are connected
+        /// Connected peers
         peers "ddpo_peers" ["peer"];
         /// Version of the policy in use
         policy_version "ddpo_policy_version" [];
@@ -98,7 +98,7 @@ families! {
         staleness "ddpo_staleness_versions" [];
         /// Largest staleness that the run allows: max_staleness
         staleness_bound "ddpo_staleness_bound_versions" [];
-        /// Epoch at work, from 0
+        /// Current epoch, from 0
         epoch "ddpo_epoch" [];
         /// Mean reward of the last epoch
         reward_mean "ddpo_reward_mean" [];
@@ -110,33 +110,33 @@ families! {
         loss "ddpo_loss" [];
         /// Largest difference of the probability ratio from 1 before an epoch's first update
         ratio_gap "ddpo_ratio_gap" [];
-        /// Largest such difference with which the learner goes on: ratio_tolerance
+        /// Largest ratio gap at which the learner continues: ratio_tolerance
         ratio_tolerance "ddpo_ratio_tolerance" [];
         /// Share of the ratios that were clipped in the last epoch
         clip_fraction "ddpo_clip_fraction" [];
-        /// Mean divergence from the pretrained model in the last epoch (nats a transition)
+        /// Mean divergence from the pretrained model in the last epoch (nats per transition)
         kl "ddpo_kl_nats" [];
         /// Norm of the gradients of the last mini-batch before clipping
         gradient_norm "ddpo_gradient_norm" [];
         /// Learning rate of the last optimizer step
         learning_rate "ddpo_learning_rate" [];
-        /// Whether a condition of the service's health is met
+        /// Whether a health condition is met
         condition "ddpo_condition" ["condition"];
-        /// When the last checkpoint was on the disk, or the run was begun (seconds since 1970)
+        /// Time of the last checkpoint, or of the run's start (seconds since 1970)
         last_commit "ddpo_last_commit_time_seconds" [];
         /// Memory in use, by kind: resident, a device's tensors (cuda:0), its reserve (cuda:0 reserved)
         memory_bytes "ddpo_memory_bytes" ["kind"];
-        /// Start of the metrics, which is the start of the process (seconds since 1970)
+        /// Start time of the process (seconds since 1970)
         start_time "ddpo_start_time_seconds" [];
-        /// Always 1; the version of the program is a label
+        /// Always 1; the label carries the version of the program
         build "ddpo_build_info" ["service", "version"];
     }
     histograms {
-        /// Time that a stage takes for one unit of its work (seconds)
+        /// Time of a stage for one unit of work (seconds)
         stage_seconds "ddpo_stage_seconds" ["stage"] SECONDS;
-        /// Time from an order that names other weights to their being loaded (seconds)
+        /// Time from an order with new weights until they are loaded (seconds)
         weights_fetch_seconds "ddpo_weights_fetch_seconds" [] SECONDS;
-        /// Samples that a stage handles together
+        /// Samples that a stage processes together
         batch_samples "ddpo_batch_samples" ["stage"] SIZES;
     }
 }

@@ -1,6 +1,6 @@
-//! Trace context as W3C's `traceparent` text, to be carried in a message and continued elsewhere.
+//! Trace context in W3C `traceparent` format, carried in messages and continued by other processes.
 //!
-//! Without a collector there are no traces, and nothing to carry.
+//! Without a collector there are no traces.
 
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
@@ -12,15 +12,15 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 const TRACEPARENT: &str = "traceparent";
 
-/// A span's context, or none where it is in no trace.
+/// Returns a span's context, or `None` outside a trace.
 pub fn traceparent(span: &Span) -> Option<String> {
     let mut carrier = HashMap::new();
     TraceContextPropagator::new().inject_context(&span.context(), &mut carrier);
     carrier.remove(TRACEPARENT)
 }
 
-/// Makes `span` a child of the span that `traceparent` comes from; called before the span is
-/// entered. Says whether it could: a text that is no trace context changes nothing.
+/// Makes `span` a child of the span in `traceparent`; call it before entering the span. Returns
+/// `false` and changes nothing if the text is not a trace context.
 pub fn continue_from(span: &Span, traceparent: &str) -> bool {
     let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);

@@ -1,4 +1,4 @@
-//! What exports of traces and of metrics share: deadline, resource, and the report of failures.
+//! Common parts of trace and metric exports: deadline, resource, and failure reports.
 
 use crate::metrics::Counters;
 use crate::telemetry::settings::TelemetrySettings;
@@ -12,10 +12,10 @@ use std::time::Duration;
 use tracing::Dispatch;
 use tracing::dispatcher::{self, WeakDispatch};
 
-/// Longest time that one export may take.
+/// Longest time of one export.
 pub(super) const EXPORT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Returns the attributes of the process that all traces and metrics carry.
+/// Returns the process attributes that all traces and metrics carry.
 pub(super) fn resource(settings: &TelemetrySettings) -> Resource {
     let attributes = [
         ("service.name", settings.service.to_owned()),
@@ -27,7 +27,7 @@ pub(super) fn resource(settings: &TelemetrySettings) -> Resource {
     Resource::builder_empty().with_attributes(attributes).build()
 }
 
-/// Logs the first failure of an export, and counts all.
+/// Logs the first failed export and counts all.
 pub(super) struct Reporter {
     endpoint: String,
     reported: AtomicBool,
@@ -46,14 +46,14 @@ impl Reporter {
         Self { endpoint, reported: AtomicBool::new(false), sinks: OnceLock::new() }
     }
 
-    /// Sets the log and the counter. Both are built after the reporter, because the exporters that
-    /// they contain hold it; for the same reason it must not keep the log alive.
+    /// Sets the log and the counter. Both are built after the reporter, because their exporters
+    /// hold it; therefore it must not keep the log alive.
     pub(super) fn report_to(&self, logs: &Dispatch, errors: Counters<1>) {
-        // Called once.
+        // Called once only.
         let _ = self.sinks.set((logs.downgrade(), errors));
     }
 
-    /// Reports `result`, of an export of `what`, if it is an error.
+    /// Reports `result` of an export of `what`, if it is an error.
     pub(super) fn observe(&self, what: &str, result: &OTelSdkResult) {
         let (Err(error), Some((logs, errors))) = (result, self.sinks.get()) else { return };
         errors.inc(["telemetry"]);

@@ -1,4 +1,4 @@
-//! Logs: which, how, and where to.
+//! Logs: filter, format and destination.
 
 use crate::settings::LogFormat;
 use crate::telemetry::settings::TelemetryError;
@@ -10,8 +10,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
-/// The exporter's own complaints are left out: [`Reporter`](super::export::Reporter) reports them
-/// once, the SDK at every export. The filter can still ask for them.
+/// Silences the exporter's messages: [`Reporter`](super::export::Reporter) reports a failure once,
+/// the SDK at every export. The user's filter can enable them.
 const QUIET: &str = "opentelemetry=off";
 
 pub(super) fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
@@ -31,6 +31,6 @@ pub(super) fn dispatch(
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    // The order of the two is the order of their types: traces know the bare registry only.
+    // The types fix the order: the trace layer supports only the bare registry.
     Dispatch::new(Registry::default().with(traces).with(lines.with_filter(filter)))
 }

@@ -1,4 +1,4 @@
-//! Metrics over OTLP, at a fixed interval.
+//! Exports metrics over OTLP at a fixed interval.
 
 use crate::telemetry::export::{EXPORT_DEADLINE, Reporter};
 use crate::telemetry::settings::TelemetryError;
@@ -35,7 +35,7 @@ pub(super) fn reader(
     Ok(PeriodicReader::builder(exporter).with_interval(INTERVAL).build())
 }
 
-/// The OTLP exporter with a deadline. The SDK polls it on a thread of its own.
+/// The OTLP exporter with a deadline. The SDK polls it on a separate thread.
 #[derive(Debug)]
 pub(super) struct BoundedExporter {
     inner: OtlpExporter,

@@ -1,7 +1,7 @@
-//! Logs on standard error, and, if there is a collector, traces and metrics over OTLP.
+//! Logs on standard error, and traces and metrics over OTLP if a collector is set.
 //!
 //! If the collector is unreachable, exports are dropped; the service is not affected. Exports run
-//! beside the work with a deadline, their queue is bounded, and only the first failure is logged.
+//! in the background with a deadline and a bounded queue, and only the first failure is logged.
 
 pub mod context;
 mod export;
@@ -39,10 +39,10 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts logging to standard error, and exporting. Called once, inside the tokio runtime.
+    /// Starts logging to standard error, and exporting. Call it once, inside the tokio runtime.
     ///
     /// # Errors
-    /// The filter or the collector's address cannot be used, or telemetry was started before.
+    /// An invalid filter or collector address, or telemetry that is already started.
     pub fn start(settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
         let writer = BoxMakeWriter::new(std::io::stderr);
         let (dispatch, telemetry) = Self::build(settings, writer)?;
@@ -50,10 +50,11 @@ impl Telemetry {
         Ok(telemetry)
     }
 
-    /// As [`start`](Self::start), but writes logs to `writer` and does not install the subscriber.
+    /// Does the same as [`start`](Self::start), but writes logs to `writer` and does not install
+    /// the subscriber.
     ///
     /// # Errors
-    /// The filter or the collector's address cannot be used.
+    /// An invalid filter or collector address.
     pub fn build(
         settings: &TelemetrySettings,
         writer: BoxMakeWriter,
@@ -80,10 +81,10 @@ impl Telemetry {
         Ok((dispatch, telemetry))
     }
 
-    /// Sends what has not been sent, for at most `deadline`. The runtime has to be alive until
-    /// this returns.
+    /// Exports what is pending, for at most `deadline`. The runtime must be alive until this
+    /// returns.
     pub async fn shutdown(self, deadline: Duration) {
-        // Failures have been reported by the exporters.
+        // The exporters have reported failures.
         let metrics = move || drop(self.exports.map(|reader| reader.shutdown()));
         let traces =
             move || drop(self.traces.map(|provider| provider.shutdown_with_timeout(deadline)));
@@ -91,13 +92,13 @@ impl Telemetry {
     }
 }
 
-/// Waits for `flush` for at most `deadline`. It runs on its own thread: the runtime, when it ends,
-/// does not wait for it.
+/// Waits for `flush` for at most `deadline`. Uses a plain thread, because the runtime does not wait
+/// for it at its end.
 async fn within(deadline: Duration, flush: impl FnOnce() + Send + 'static) {
     let (done, ended) = oneshot::channel();
     std::thread::spawn(move || {
         flush();
-        // Nobody waits any more after the deadline.
+        // After the deadline the receiver is gone.
         let _ = done.send(());
     });
     let _ = timeout(deadline, ended).await;

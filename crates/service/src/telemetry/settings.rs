@@ -1,4 +1,4 @@
-//! Settings of telemetry, and the errors in them.
+//! Settings of telemetry, and their errors.
 
 use crate::auth::AuthError;
 use crate::identity::Worker;
@@ -23,7 +23,7 @@ pub struct TelemetrySettings {
     pub log_format: LogFormat,
     /// Filter of the logs.
     pub log_filter: String,
-    /// Address of the collector; nothing is exported without it.
+    /// Address of the collector; without it nothing is exported.
     pub otlp_endpoint: Option<String>,
     /// CA certificates of a collector at `https://`.
     pub tls_ca: Option<PathBuf>,
@@ -61,7 +61,7 @@ pub enum TelemetryError {
         /// The reason.
         reason: String,
     },
-    /// The collector's address or CA certificates cannot be used.
+    /// The collector's address or CA certificates are not valid.
     #[error("otlp_endpoint: {0}")]
     Endpoint(#[from] AuthError),
     /// The exporter cannot be built.
@@ -73,7 +73,7 @@ pub enum TelemetryError {
     /// The metrics cannot be created: a programming error.
     #[error("metrics: {0}")]
     Metrics(#[from] OTelSdkError),
-    /// The process has a logger already.
+    /// The process already has a logger.
     #[error("telemetry has been started before")]
     Started,
 }

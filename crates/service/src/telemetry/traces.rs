@@ -1,4 +1,4 @@
-//! Traces over OTLP.
+//! Exports traces over OTLP.
 
 use crate::telemetry::export::{EXPORT_DEADLINE, Reporter, resource};
 use crate::telemetry::settings::{TelemetryError, TelemetrySettings};
@@ -21,11 +21,12 @@ use tracing_subscriber::registry::Registry;
 /// The layer that exports spans.
 pub(super) type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Most spans that wait for their export; more are dropped. The trajectories of an epoch come in
-/// bursts that overflow the SDK's default of 2048.
+/// Largest number of spans waiting for export; more are dropped. The trajectories of an epoch
+/// arrive in bursts that overflow the SDK's default of 2048.
 const QUEUE: usize = 16_384;
 
-/// Crates of the transport. Spans of the exporter's calls would be exported, which makes more calls.
+/// Crates of the transport. Their spans are not exported: exporting causes more calls and thus more
+/// spans.
 const TRANSPORT: [&str; 8] =
     ["h2", "hyper", "hyper_util", "tonic", "tower", "rustls", "tokio", "tokio_util"];
 
@@ -61,8 +62,8 @@ pub(super) fn provider(
     Ok(provider.with_span_processor(processor).build())
 }
 
-/// The OTLP exporter with a deadline. It runs on the runtime, which has timers; the SDK's thread
-/// waits for it.
+/// The OTLP exporter with a deadline. It runs on the runtime, which has timers, while the SDK's
+/// thread waits.
 #[derive(Debug)]
 struct BoundedExporter {
     inner: Arc<OtlpExporter>,

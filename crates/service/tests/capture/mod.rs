@@ -1,23 +1,23 @@
-//! Logs, kept in memory to be read back.
+//! Captures logs in memory.
 
 use std::io::{Result, Write};
 use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// Everything that was logged. Clones share it.
+/// The captured logs. Clones share them.
 #[derive(Clone, Default)]
 pub struct Capture {
     bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Capture {
-    /// A writer for telemetry.
+    /// Returns a writer for telemetry.
     pub fn writer(&self) -> BoxMakeWriter {
         let capture = self.clone();
         BoxMakeWriter::new(move || capture.clone())
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub fn text(&self) -> String {
         String::from_utf8(self.bytes.lock().unwrap().clone()).unwrap()
     }

@@ -1,5 +1,5 @@
-//! Authorities and certificates for tests. Each has a name of its own: with equal names, some TLS
-//! stacks take a certificate for its own issuer.
+//! Authorities and certificates for tests. Each has a distinct name: with equal names, some TLS
+//! stacks take a certificate as self-issued.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
@@ -29,7 +29,7 @@ fn named(name: &str) -> DistinguishedName {
 }
 
 impl Authority {
-    /// Makes an authority.
+    /// Creates an authority.
     pub fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = named(name);
@@ -41,7 +41,7 @@ impl Authority {
         Self { issuer, file }
     }
 
-    /// Signs a certificate for the host `localhost` and both uses.
+    /// Signs a certificate for host `localhost`, for client and server use.
     pub fn sign(&self, folder: &Path, name: &str) -> Pair {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.distinguished_name = named(name);

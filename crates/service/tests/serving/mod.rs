@@ -1,6 +1,6 @@
-//! A real server with health and reflection, which asks for the token.
+//! A server with health and reflection that requires the token.
 
-#![allow(dead_code, reason = "each test program takes a part of it")]
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use ddpo_service::auth::{ClientAuth, ServerAuthSettings};
 use ddpo_service::health::Health;
@@ -14,7 +14,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-/// Longer than anything here takes.
+/// Longer than any step of these tests.
 pub const LONG: Duration = Duration::from_secs(20);
 
 /// The right token.
@@ -67,7 +67,7 @@ pub async fn serve(settings: &ServerAuthSettings) -> Running {
     Running { address, health, metrics, shutdown, ended }
 }
 
-/// One health check of `service`.
+/// Sends one health check for `service`.
 pub async fn check(
     key: &ClientAuth,
     address: &str,

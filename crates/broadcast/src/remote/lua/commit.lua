@@ -19,7 +19,7 @@ redis.call('HSET', KEYS[2], id, ARGV[1] .. ' ' .. upload .. ' ' .. tostring(#KEY
 if expose or current[1] == id then
   redis.call('HSET', KEYS[3], 'id', id, 'version', ARGV[3], 'token', ARGV[1], 'upload', upload)
 end
--- The copy that this one replaces. Its chunks lie in the same slot as everything of the run.
+-- The replaced copy. Its chunks are in the same slot as all keys of the run.
 local replaced = {}
 if string.match(before or '', '^%d+ (%S+) %d+$') ~= upload then replaced = retire(ARGV[7], before) end
 return {'ok', replaced[1], replaced[2]}

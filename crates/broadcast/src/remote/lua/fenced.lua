@@ -1,4 +1,4 @@
--- Opens every script that writes for the learner: the reply that refuses it, unless `token` holds.
+-- Begins every script that writes for the learner: replies 'lost' unless `token` is current.
 local function fenced(lease, token)
   local held = redis.call('HMGET', lease, 'token', 'owner')
   if held[1] == token then return nil end

@@ -1,5 +1,5 @@
 -- KEYS orders, wake. ARGV entry, worker, attempt, 'keep' or 'back'.
--- Acts only while this very delivery holds the entry: another may have claimed it.
+-- Acts only while this delivery holds the entry: another worker may have claimed it.
 local entry, worker = ARGV[1], ARGV[2]
 local held = redis.pcall('XPENDING', KEYS[1], 'samplers', entry, entry, 1)
 if held.err then
@@ -11,7 +11,7 @@ local claimed
 if ARGV[4] == 'keep' then
   claimed = redis.call('XCLAIM', KEYS[1], 'samplers', worker, 0, entry, 'JUSTID')
 else
-  -- As idle as can be, so that whoever asks next has it, under a name that no worker has.
+  -- Maximal idle time, so that the next caller claims it, under a name that no worker has.
   claimed = redis.call(
     'XCLAIM', KEYS[1], 'samplers', '-', 0, entry, 'IDLE', 86400000, 'JUSTID')
   redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'n', 1)

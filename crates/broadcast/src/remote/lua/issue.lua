@@ -1,4 +1,4 @@
--- KEYS lease, orders, index, wake. ARGV token, then order id and order in turn.
+-- KEYS lease, orders, index, wake. ARGV token, then alternating order id and order.
 local lost = fenced(KEYS[1], ARGV[1])
 if lost then return lost end
 for index = 2, #ARGV, 2 do

@@ -1,4 +1,4 @@
--- KEYS orders. Order id, worker ('' if nobody), attempt and idle ms in turn, oldest first.
+-- KEYS orders. Replies, oldest first: order id, worker ('' if none), attempt, idle ms.
 local held = {}
 local entries = redis.call('XRANGE', KEYS[1], '-', '+')
 if #entries > 0 then

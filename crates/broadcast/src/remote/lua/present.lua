@@ -1,4 +1,5 @@
--- KEYS weights, manifest. ARGV id, prefix of all chunks. How many parts are missing; -1: all.
+-- KEYS weights, manifest. ARGV id, prefix of all chunks. Replies the number of missing parts; -1:
+-- all.
 local upload, chunks = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^%d+ (%S+) (%d+)$')
 if not upload or redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
 local missing = 0

@@ -1,5 +1,5 @@
 -- KEYS lease, weights, current. ARGV token, prefix of all manifests, prefix of all chunks, ids.
--- Replies with upload and number of chunks of each that was taken out of use.
+-- Replies with upload and number of chunks of each retired copy.
 local lost = fenced(KEYS[1], ARGV[1])
 if lost then return lost end
 local current = redis.call('HGET', KEYS[3], 'id')

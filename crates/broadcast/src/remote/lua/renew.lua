@@ -1,4 +1,4 @@
--- KEYS lease. ARGV token, ttl in ms; a ttl of 0 gives the lease up.
+-- KEYS lease. ARGV token, ttl in ms; a ttl of 0 releases the lease.
 local lost = fenced(KEYS[1], ARGV[1])
 if lost then return lost end
 if ARGV[2] == '0' then

@@ -1,5 +1,5 @@
--- Opens every script that takes chunks out of use: they expire soon. The caller deletes them
--- before that, a few at a time, because Redis frees a string of 4 MiB while others wait.
+-- Begins every script that retires chunks: they expire soon. The caller deletes them earlier, a few
+-- at a time, because Redis blocks other clients while it frees a string of 4 MiB.
 local function retire(prefix, entry)
   local upload, chunks = string.match(entry or '', '^%d+ (%S+) (%d+)$')
   if not upload then return {} end

@@ -1,7 +1,7 @@
 -- KEYS orders, wake. ARGV worker, idle ms after which an order may be claimed.
--- The entry, its delivery count and its fields; or the last id of `wake`, to wait for the next.
--- One script, so that an order is never taken without its count, and a missing group (a wiped
--- Redis) is made again without a gap.
+-- Replies the entry, its delivery count and its fields; or the last id of `wake`, to wait for the
+-- next. One script, so that an order is never taken without its count, and a missing group (after a
+-- loss of Redis) is created again without a gap.
 local orders, worker, idle = KEYS[1], ARGV[1], ARGV[2]
 local function taken(entry, count)
   local reply = {'order', entry[1], tostring(count)}
@@ -23,7 +23,7 @@ for _ = 1, 64 do
     local count = redis.call('XPENDING', orders, 'samplers', id, id, 1)[1][4]
     return taken(claimed[1], count)
   end
-  -- The entry itself is gone.
+  -- The entry was deleted.
   redis.call('XACK', orders, 'samplers', id)
 end
 

@@ -1,4 +1,4 @@
--- KEYS workers. The server's time in ms, then worker and report in turn.
+-- KEYS workers. Replies the server's time in ms, then alternating worker and report.
 local now = redis.call('TIME')
 local ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
 local reply = redis.call('HGETALL', KEYS[1])

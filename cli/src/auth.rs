@@ -1,4 +1,4 @@
-//! The door of a service, as the commands that ask one go through it: their flags, and a channel.
+//! Authentication and TLS of the commands that call a service: flags and a channel.
 
 use anyhow::Result;
 use clap::Args;
@@ -9,26 +9,25 @@ use ddpo_settings::Secret;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Prefix of the variables that the services take the same settings from: in a service's own
-/// container, a command needs no flags.
+/// Prefix of the services' variables. In a service's container, a command therefore needs no flags.
 const PREFIX: &str = "DDPO_SERVICE_";
 
-/// What opens a service's door. What no flag says, the environment may.
+/// Authentication and TLS for calling a service. Missing flags default to the environment.
 #[derive(Debug, Args)]
-pub struct DoorFlags {
-    /// File with the token; the environment's DDPO_SERVICE_TOKEN or DDPO_SERVICE_TOKEN_FILE without it
+pub struct AuthFlags {
+    /// File with the token (default: DDPO_SERVICE_TOKEN, or the file DDPO_SERVICE_TOKEN_FILE)
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Authorities of the services' certificates (PEM); TLS with it
+    /// Certificate authorities of the services (PEM); enables TLS
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Own certificate chain (PEM), for services that ask for one
+    /// Client certificate chain (PEM), for services that require one
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Its private key (PEM)
+    /// Private key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Name in the service's certificate; the host of its address without it
+    /// Name in the service's certificate (default: the host of its address)
     #[arg(long, value_name = "NAME")]
     tls_domain: Option<String>,
     /// Send the token over the network without TLS
@@ -36,33 +35,33 @@ pub struct DoorFlags {
     insecure: bool,
 }
 
-impl DoorFlags {
-    /// A channel to `host:port`, with or without a scheme; it connects when it is first used.
+impl AuthFlags {
+    /// Returns a channel to `host:port`, with or without a scheme; it connects on first use.
     ///
     /// # Errors
-    /// A file that is not what it should be, or an address that does not fit the other flags.
+    /// An unreadable or malformed file, or an address that does not match the other flags.
     pub fn channel(&self, address: &str) -> Result<AuthChannel> {
         install_crypto_provider();
-        let door = self.door();
-        let scheme = if door.tls_ca.is_some() { "https" } else { "http" };
+        let auth = self.settings();
+        let scheme = if auth.tls_ca.is_some() { "https" } else { "http" };
         let address = match address.contains("://") {
             true => address.to_owned(),
             false => format!("{scheme}://{address}"),
         };
-        Ok(door.open()?.channel(&address)?)
+        Ok(auth.open()?.channel(&address)?)
     }
 
-    fn door(&self) -> ClientAuthSettings {
+    fn settings(&self) -> ClientAuthSettings {
         let (token, token_file) = match &self.token_file {
             Some(file) => (None, Some(file.clone())),
             None => (variable("TOKEN").map(Secret::new), file("TOKEN_FILE")),
         };
         let tls_ca = self.tls_ca.clone().or_else(|| file("TLS_CA"));
-        // A service without tls_ca still has a certificate for its own server.
-        let own = |name| file(name).filter(|_| tls_ca.is_some());
+        // A service without tls_ca still has a certificate for its server.
+        let client_file = |name| file(name).filter(|_| tls_ca.is_some());
         let (tls_cert, tls_key) = match &self.tls_cert {
             Some(certificate) => (Some(certificate.clone()), self.tls_key.clone()),
-            None => (own("TLS_CERT"), own("TLS_KEY")),
+            None => (client_file("TLS_CERT"), client_file("TLS_KEY")),
         };
         ClientAuthSettings {
             token,
@@ -76,12 +75,12 @@ impl DoorFlags {
     }
 }
 
-/// The door of a page that this program serves at `listen`, as the `setting` of this name says. The
-/// token and the rest come from where a service has them from.
+/// Returns the auth settings of a page served at `listen`; errors name the flag `setting`. Token
+/// and certificates come from the services' variables.
 ///
 /// # Errors
-/// A file that is not what it should be, or an address of the network with nothing to guard it.
-pub fn web_door(setting: &'static str, listen: SocketAddr) -> Result<WebAuth> {
+/// An unreadable or malformed file, or a network address without authentication.
+pub fn web_auth(setting: &'static str, listen: SocketAddr) -> Result<WebAuth> {
     install_crypto_provider();
     let settings = ServerAuthSettings {
         setting,

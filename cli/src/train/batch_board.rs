@@ -1,4 +1,4 @@
-//! A batch's trajectories on the board of the live page, as they are drawn and scored.
+//! Shows a batch's trajectories on the live page while they are drawn and scored.
 
 use ddpo_inspector::board::Board;
 use ddpo_inspector::record::Record;
@@ -7,18 +7,18 @@ use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::{Trajectory, TrajectoryHeader};
 use ddpo_sampler::engine::Progress;
 
-/// Who draws, as the page names it.
+/// The name of this process on the page.
 pub const WORKER: &str = "ddpo train";
 
-/// The batches of one request on a board, if there is one.
+/// The board that shows the batches of one request, if the page is served.
 #[derive(Clone, Copy)]
-pub struct Shown<'a> {
+pub struct BatchBoard<'a> {
     /// The board.
     pub board: Option<&'a Board>,
 }
 
-impl Shown<'_> {
-    /// Trajectories that begin, and their names.
+impl BatchBoard<'_> {
+    /// Opens trajectories on the board, and returns their ids.
     pub fn open(&self, headers: impl Iterator<Item = TrajectoryHeader>) -> Vec<String> {
         let Some(board) = self.board else { return Vec::new() };
         let opened = headers.map(|header| {
@@ -29,7 +29,7 @@ impl Shown<'_> {
         opened.collect()
     }
 
-    /// States of those of these names.
+    /// Shows states of the trajectories `names`.
     pub fn states(&self, names: &[String], progress: &Progress<'_>) {
         let Some(board) = self.board else { return };
         for (name, state) in names.iter().skip(progress.first).zip(progress.states) {
@@ -37,7 +37,7 @@ impl Shown<'_> {
         }
     }
 
-    /// Trajectories that have their scores.
+    /// Shows the scores of trajectories.
     pub fn scored(&self, trajectories: &[Trajectory], scores: &[Score]) {
         let Some(board) = self.board else { return };
         for (trajectory, score) in trajectories.iter().zip(scores) {

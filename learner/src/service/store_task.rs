@@ -1,6 +1,5 @@
-//! The learner's side of the shared store: one task that holds the lease, publishes, issues orders,
-//! and puts everything back when the store has lost it. Others speak to it by messages, so that no
-//! two of its steps mix.
+//! The learner's access to Redis: one task holds the lease, publishes weights, issues orders, and
+//! restores what Redis has lost. Other code sends it messages, so its steps never interleave.
 
 use crate::service::ledger::{BatchKey, Ledger};
 use ddpo_broadcast::error::BroadcastError;
@@ -17,42 +16,42 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-/// Between two attempts to reach the store.
+/// Pause between two attempts to reach Redis.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The keeper's settings.
+/// Settings of the store task.
 #[derive(Clone, Debug)]
-pub struct KeeperConfig {
-    /// How often the lease is renewed and the store looked after.
+pub struct StoreTaskConfig {
+    /// Interval of renewing the lease and checking Redis.
     pub tick: Duration,
-    /// How long an unreachable store is put up with.
+    /// How long to retry while Redis is unreachable.
     pub patience: Duration,
 }
 
-impl Default for KeeperConfig {
+impl Default for StoreTaskConfig {
     fn default() -> Self {
         Self { tick: Duration::from_secs(1), patience: Duration::from_secs(120) }
     }
 }
 
-/// Why the keeper could not do what it was asked.
+/// Errors of the store task.
 #[derive(Clone, Debug, Error)]
-pub enum KeeperError {
+pub enum StoreTaskError {
     /// Another learner has taken over.
     #[error("learner: another learner has taken over: {0}")]
     Deposed(BroadcastError),
-    /// The store refused, or could not be reached for too long.
+    /// Redis refused, or was unreachable for too long.
     #[error("learner: {0}")]
     Store(#[from] BroadcastError),
-    /// The keeper has ended before, for this reason.
+    /// The store task has ended earlier, with the reason.
     #[error("{0}")]
     Ended(String),
-    /// The keeper has ended.
-    #[error("learner: the store's keeper has stopped")]
+    /// The store task has ended.
+    #[error("learner: the store task has stopped")]
     Stopped,
 }
 
-type Reply = oneshot::Sender<Result<(), KeeperError>>;
+type Reply = oneshot::Sender<Result<(), StoreTaskError>>;
 
 enum Command {
     Publish(PublishRequest, Reply),
@@ -61,89 +60,89 @@ enum Command {
     Release(Reply),
 }
 
-/// What the keeper tells of itself.
+/// State of the store task.
 #[derive(Clone, Debug, Default)]
-pub enum Standing {
-    /// It holds the lease.
+pub enum StoreState {
+    /// The task holds the lease.
     #[default]
     Holding,
-    /// The store cannot be reached at the moment.
+    /// Redis is unreachable at the moment.
     Unreachable(String),
-    /// It has stopped, and why.
+    /// The task has ended, with the reason.
     Ended(String),
 }
 
-/// Speaks to the keeper from a thread that may block.
+/// Sends commands to the store task from a thread that may block.
 #[derive(Clone, Debug)]
-pub struct KeeperHandle {
+pub struct StoreTaskHandle {
     commands: mpsc::Sender<Command>,
-    standing: watch::Receiver<Standing>,
+    state: watch::Receiver<StoreState>,
     token: watch::Receiver<u64>,
 }
 
-impl KeeperHandle {
-    /// Stores weights; returns when followers can have them.
+impl StoreTaskHandle {
+    /// Stores weights; returns when followers can load them.
     ///
     /// # Errors
-    /// [`KeeperError`].
-    pub fn publish(&self, request: PublishRequest) -> Result<(), KeeperError> {
+    /// [`StoreTaskError`].
+    pub fn publish(&self, request: PublishRequest) -> Result<(), StoreTaskError> {
         self.ask(|reply| Command::Publish(request, reply))
     }
 
-    /// Issues the orders of a batch; they are kept, and issued again after a loss, until
-    /// [`KeeperHandle::done`].
+    /// Issues the orders of a batch. The task keeps them, and issues them again after a loss, until
+    /// [`StoreTaskHandle::done`].
     ///
     /// # Errors
-    /// [`KeeperError`].
-    pub fn issue(&self, key: BatchKey, orders: Vec<WorkOrder>) -> Result<(), KeeperError> {
+    /// [`StoreTaskError`].
+    pub fn issue(&self, key: BatchKey, orders: Vec<WorkOrder>) -> Result<(), StoreTaskError> {
         self.ask(|reply| Command::Issue(key, orders, reply))
     }
 
     /// Forgets the orders of a batch that is complete.
     ///
     /// # Errors
-    /// [`KeeperError`].
-    pub fn done(&self, key: BatchKey) -> Result<(), KeeperError> {
+    /// [`StoreTaskError`].
+    pub fn done(&self, key: BatchKey) -> Result<(), StoreTaskError> {
         self.ask(|reply| Command::Done(key, reply))
     }
 
-    /// Gives the lease back and ends the keeper.
+    /// Releases the lease and ends the task.
     ///
     /// # Errors
-    /// [`KeeperError`].
-    pub fn release(&self) -> Result<(), KeeperError> {
+    /// [`StoreTaskError`].
+    pub fn release(&self) -> Result<(), StoreTaskError> {
         self.ask(Command::Release)
     }
 
-    /// How the keeper stands.
-    pub fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
+    /// Returns the state of the task.
+    pub fn state(&self) -> StoreState {
+        self.state.borrow().clone()
     }
 
-    /// The fencing token now.
+    /// Returns the current fencing token.
     pub fn token(&self) -> u64 {
         *self.token.borrow()
     }
 
-    fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), KeeperError> {
+    fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), StoreTaskError> {
         let (reply, answer) = oneshot::channel();
         self.commands.blocking_send(command(reply)).map_err(|_| self.ended())?;
-        // The keeper answers every command within its patience, or ends and drops the reply.
+        // The task answers every command within its patience, or ends and drops the reply.
         answer.blocking_recv().unwrap_or_else(|_| Err(self.ended()))
     }
 
-    /// Why the keeper is no more: it says so before it goes.
-    fn ended(&self) -> KeeperError {
-        match self.standing() {
-            Standing::Ended(reason) => KeeperError::Ended(reason),
-            Standing::Holding | Standing::Unreachable(_) => KeeperError::Stopped,
+    /// Returns why the task ended; the task publishes the reason before it ends.
+    fn ended(&self) -> StoreTaskError {
+        match self.state() {
+            StoreState::Ended(reason) => StoreTaskError::Ended(reason),
+            StoreState::Holding | StoreState::Unreachable(_) => StoreTaskError::Stopped,
         }
     }
 }
 
-/// The task's state.
-pub struct Keeper {
-    config: KeeperConfig,
+/// The task that owns the lease and all writes to Redis.
+pub struct StoreTask {
+    config: StoreTaskConfig,
     store: Arc<RedisBroadcast>,
     ledger: Arc<Ledger>,
     spec: RunSpec,
@@ -151,33 +150,33 @@ pub struct Keeper {
     nonce: OrdersNonce,
     published: BTreeMap<WeightsId, PublishRequest>,
     orders: BTreeMap<BatchKey, Vec<WorkOrder>>,
-    standing: watch::Sender<Standing>,
+    state: watch::Sender<StoreState>,
     token: watch::Sender<u64>,
     metrics: Metrics,
 }
 
-impl Keeper {
-    /// Takes up the run in the store under `lease`, removes the orders of the learner before, and
-    /// starts the task. Errors of the store are counted in `metrics`, those that pass among them.
+impl StoreTask {
+    /// Writes the run's specification under `lease`, removes the orders of the previous learner,
+    /// and starts the task. Counts every error of Redis in `metrics`, also transient ones.
     ///
     /// # Errors
-    /// [`KeeperError`].
+    /// [`StoreTaskError`].
     pub async fn start(
-        config: KeeperConfig,
+        config: StoreTaskConfig,
         store: Arc<RedisBroadcast>,
         ledger: Arc<Ledger>,
         spec: RunSpec,
         lease: Lease,
         metrics: Metrics,
-    ) -> Result<KeeperHandle, KeeperError> {
-        // A count that is not there cannot be seen to rise.
+    ) -> Result<StoreTaskHandle, StoreTaskError> {
+        // Creates the counter at 0, so that monitoring sees its first rise.
         metrics.errors.add(["store"], 0);
         store.put_run_spec(&lease, &spec).await?;
         let nonce = store.clear(&lease).await?;
         let (commands, inbox) = mpsc::channel(16);
-        let (standing, standing_of) = watch::channel(Standing::Holding);
+        let (state, state_of) = watch::channel(StoreState::Holding);
         let (token, token_of) = watch::channel(lease.token.0);
-        let keeper = Self {
+        let task = Self {
             config,
             store,
             ledger,
@@ -186,12 +185,12 @@ impl Keeper {
             nonce,
             published: BTreeMap::new(),
             orders: BTreeMap::new(),
-            standing,
+            state,
             token,
             metrics,
         };
-        tokio::spawn(keeper.run(inbox));
-        Ok(KeeperHandle { commands, standing: standing_of, token: token_of })
+        tokio::spawn(task.run(inbox));
+        Ok(StoreTaskHandle { commands, state: state_of, token: token_of })
     }
 
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
@@ -201,19 +200,19 @@ impl Keeper {
             let ended = tokio::select! {
                 command = inbox.recv() => match command {
                     Some(command) => self.obey(command).await,
-                    None => Err(KeeperError::Stopped),
+                    None => Err(StoreTaskError::Stopped),
                 },
                 _ = ticks.tick() => self.look_after().await,
             };
             if let Err(error) = ended {
-                self.standing.send_replace(Standing::Ended(error.to_string()));
+                self.state.send_replace(StoreState::Ended(error.to_string()));
                 return;
             }
         }
     }
 
-    /// Carries a command out; an error ends the keeper.
-    async fn obey(&mut self, command: Command) -> Result<(), KeeperError> {
+    /// Runs a command; an error ends the task.
+    async fn obey(&mut self, command: Command) -> Result<(), StoreTaskError> {
         let (done, reply) = match command {
             Command::Publish(request, reply) => (self.publish(request).await, reply),
             Command::Issue(key, orders, reply) => (self.issue(key, orders).await, reply),
@@ -223,17 +222,17 @@ impl Keeper {
             }
             Command::Release(reply) => {
                 let released = self.store.release(&self.lease).await;
-                let _ = reply.send(released.map_err(KeeperError::from));
-                return Err(KeeperError::Stopped);
+                let _ = reply.send(released.map_err(StoreTaskError::from));
+                return Err(StoreTaskError::Stopped);
             }
         };
-        // The caller may have ended; a deposed keeper ends.
-        let ends = matches!(done, Err(KeeperError::Deposed(_))).then(|| done.clone());
+        // The caller may have ended; a deposed task ends.
+        let ends = matches!(done, Err(StoreTaskError::Deposed(_))).then(|| done.clone());
         let _ = reply.send(done);
         ends.unwrap_or(Ok(()))
     }
 
-    async fn publish(&mut self, request: PublishRequest) -> Result<(), KeeperError> {
+    async fn publish(&mut self, request: PublishRequest) -> Result<(), StoreTaskError> {
         let deadline = Instant::now() + self.config.patience;
         let named = self.orders.values().flatten().map(|order| order.weights);
         let request = PublishRequest { keep: named.collect(), ..request };
@@ -249,14 +248,14 @@ impl Keeper {
         }
     }
 
-    /// Keeps the weights just published, their average, the current ones, and what orders name.
+    /// Keeps the newest weights, their average, the current ones, and the weights that orders name.
     fn drop_old_weights(&mut self, newest: WeightsId) {
         let named: BTreeSet<WeightsId> =
             self.orders.values().flatten().map(|order| order.weights).collect();
         self.published.retain(|id, _| id.version >= newest.version || named.contains(id));
     }
 
-    async fn issue(&mut self, key: BatchKey, orders: Vec<WorkOrder>) -> Result<(), KeeperError> {
+    async fn issue(&mut self, key: BatchKey, orders: Vec<WorkOrder>) -> Result<(), StoreTaskError> {
         let deadline = Instant::now() + self.config.patience;
         self.orders.insert(key, orders);
         loop {
@@ -274,8 +273,8 @@ impl Keeper {
         self.orders.values_mut().flatten().for_each(|order| order.fence = token);
     }
 
-    /// Renews the lease and puts back what the store has lost.
-    async fn look_after(&mut self) -> Result<(), KeeperError> {
+    /// Renews the lease and restores what Redis has lost.
+    async fn look_after(&mut self) -> Result<(), StoreTaskError> {
         let deadline = Instant::now() + self.config.patience;
         loop {
             let looked = match self.store.renew(&self.lease).await {
@@ -284,7 +283,7 @@ impl Keeper {
             };
             match looked {
                 Ok(()) => {
-                    self.stand(Standing::Holding);
+                    self.set_state(StoreState::Holding);
                     return Ok(());
                 }
                 Err(error) => self.recover(error, deadline).await?,
@@ -294,19 +293,19 @@ impl Keeper {
 
     async fn replace_what_is_lost(&mut self) -> Result<(), BroadcastError> {
         if !self.store.exists(&self.nonce).await? {
-            tracing::warn!("the store has lost the run; publishing and issuing again");
+            tracing::warn!("Redis has lost the run; publishing and issuing again");
             return self.restore().await;
         }
         for (id, request) in &self.published {
             if !self.store.is_present(*id).await? {
-                tracing::warn!(weights = %id, "the store has lost weights; publishing again");
+                tracing::warn!(weights = %id, "Redis has lost weights; publishing again");
                 self.store.publish(&self.lease, request).await?;
             }
         }
         self.issue_lost_orders().await
     }
 
-    /// Issues those orders again that are not in the queue although samples of theirs are missing.
+    /// Issues orders again that are not in the queue although some of their samples are missing.
     async fn issue_lost_orders(&mut self) -> Result<(), BroadcastError> {
         let wanted = self.wanted();
         if wanted.is_empty() {
@@ -322,7 +321,7 @@ impl Keeper {
         }
     }
 
-    /// The orders of which a sample has not come.
+    /// Returns the orders with missing samples.
     fn wanted(&self) -> Vec<WorkOrder> {
         let open = |(key, orders): (&BatchKey, &Vec<WorkOrder>)| {
             let missing: BTreeSet<u32> = self.ledger.missing(*key).into_iter().collect();
@@ -332,7 +331,8 @@ impl Keeper {
         self.orders.iter().flat_map(open).collect()
     }
 
-    /// Puts everything back: the run, the weights (the current ones last), the orders.
+    /// Restores everything: the run's specification, the weights (the current ones last), the
+    /// orders.
     async fn restore(&mut self) -> Result<(), BroadcastError> {
         self.store.put_run_spec(&self.lease, &self.spec).await?;
         let aside_first = |request: &&PublishRequest| request.exposure == Exposure::Current;
@@ -347,28 +347,29 @@ impl Keeper {
         self.store.issue(&self.lease, &wanted).await
     }
 
-    /// Does what can be done about an error so that the step can be tried again; gives the error if
-    /// nothing can.
+    /// Recovers from an error such that the step can be tried again, or returns the error if
+    /// recovery is impossible.
     async fn recover(
         &mut self,
         error: BroadcastError,
         deadline: Instant,
-    ) -> Result<(), KeeperError> {
+    ) -> Result<(), StoreTaskError> {
         self.metrics.errors.inc(["store"]);
         match &error {
             BroadcastError::LostLease { found: None, .. } => self.take_lease_again().await,
-            BroadcastError::LostLease { .. } => Err(KeeperError::Deposed(error)),
+            BroadcastError::LostLease { .. } => Err(StoreTaskError::Deposed(error)),
             _ if error.is_transient() && Instant::now() < deadline => {
-                self.stand(Standing::Unreachable(error.to_string()));
+                self.set_state(StoreState::Unreachable(error.to_string()));
                 sleep(PAUSE).await;
                 Ok(())
             }
-            _ => Err(KeeperError::Store(error)),
+            _ => Err(StoreTaskError::Store(error)),
         }
     }
 
-    /// The lease lapsed or was wiped, and nobody has it: takes it with a greater token.
-    async fn take_lease_again(&mut self) -> Result<(), KeeperError> {
+    /// Takes the lease with a greater token after it has lapsed or was deleted and has no new
+    /// holder.
+    async fn take_lease_again(&mut self) -> Result<(), StoreTaskError> {
         let request = LeaseRequest {
             owner: self.lease.owner.clone(),
             ttl: self.lease.ttl,
@@ -376,7 +377,7 @@ impl Keeper {
         };
         match self.store.acquire(&request).await {
             Ok(lease) => {
-                tracing::warn!(token = %lease.token, "the lease had lapsed; took it again");
+                tracing::warn!(token = %lease.token, "the lease had lapsed and was taken again");
                 self.token.send_replace(lease.token.0);
                 self.lease = lease;
             }
@@ -384,22 +385,22 @@ impl Keeper {
                 sleep(PAUSE).await;
                 return Ok(());
             }
-            Err(error) => return Err(KeeperError::Deposed(error)),
+            Err(error) => return Err(StoreTaskError::Deposed(error)),
         }
         match self.restore().await {
             Err(error) if !error.is_transient() && !error.is_lost_lease() => {
-                Err(KeeperError::Store(error))
+                Err(StoreTaskError::Store(error))
             }
-            // What failed for a moment is put back at the next look.
+            // The next check restores what failed with a transient error.
             _ => Ok(()),
         }
     }
 
-    fn stand(&self, standing: Standing) {
-        self.standing.send_if_modified(|now| {
-            let changed = std::mem::discriminant(now) != std::mem::discriminant(&standing);
+    fn set_state(&self, state: StoreState) {
+        self.state.send_if_modified(|now| {
+            let changed = std::mem::discriminant(now) != std::mem::discriminant(&state);
             if changed {
-                *now = standing;
+                *now = state;
             }
             changed
         });

@@ -1,9 +1,9 @@
-//! The learner's desk: batches are ordered here, and waited for. Orders go out through the keeper;
-//! what comes back is in the ledger.
+//! Orders batches and waits for them. Orders are issued by the store task; arrived samples are in
+//! the ledger.
 
-use crate::service::keeper::KeeperError;
-use crate::service::keeper::{KeeperHandle, Standing};
 use crate::service::ledger::{Awaited, BatchKey, Ledger};
+use crate::service::store_task::StoreTaskError;
+use crate::service::store_task::{StoreState, StoreTaskHandle};
 use crate::service::traces::OrderTraces;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;
@@ -13,73 +13,73 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// How orders are cut, and how long the learner waits.
+/// Settings of the [`Dispatcher`].
 #[derive(Clone, Debug)]
-pub struct DeskConfig {
-    /// The run.
+pub struct DispatcherConfig {
+    /// Id of the run.
     pub run_id: String,
-    /// Samples in an order: the batch that a sampler draws together.
+    /// Samples in an order, which a sampler draws as one batch.
     pub sample_batch: usize,
-    /// How long no trajectory may arrive while some are waited for.
+    /// The longest time without an arrival while samples are missing.
     pub stall: Duration,
 }
 
-/// Why trajectories do not come.
+/// Errors from ordering or collecting a batch.
 #[derive(Debug, Error)]
-pub enum DeskError {
-    /// The keeper refused.
+pub enum DispatcherError {
+    /// The store task refused a command.
     #[error(transparent)]
-    Keeper(#[from] KeeperError),
-    /// The keeper of the store has ended.
+    StoreTask(#[from] StoreTaskError),
+    /// The store task has ended, with the reason.
     #[error("{0}")]
     Ended(String),
-    /// Nothing has come for too long.
+    /// No trajectory arrived for the time of [`DispatcherConfig::stall`].
     #[error(
         "learner: no trajectory has arrived for {waited:?} while {missing} of {samples} samples are \
          missing; hint: are samplers and rewarders running with this run id?"
     )]
     Stalled {
-        /// Samples that have not come.
+        /// Samples that have not arrived.
         missing: usize,
-        /// All samples.
+        /// Samples of the batch.
         samples: u32,
-        /// For how long.
+        /// Time since the last arrival.
         waited: Duration,
     },
-    /// The batch is not where it was a moment ago.
-    #[error("learner: the batch {0:?} was complete and is gone")]
+    /// A complete batch is no longer in the ledger.
+    #[error("learner: the batch {0:?} was complete, but is no longer in the ledger")]
     Gone(BatchKey),
 }
 
-/// The desk.
-pub struct Desk {
-    config: DeskConfig,
-    keeper: KeeperHandle,
+/// Orders batches from samplers and collects them.
+pub struct Dispatcher {
+    config: DispatcherConfig,
+    store_task: StoreTaskHandle,
     ledger: Arc<Ledger>,
     traces: OrderTraces,
 }
 
-impl Desk {
-    /// A desk.
-    pub fn new(config: DeskConfig, keeper: KeeperHandle, ledger: Arc<Ledger>) -> Self {
-        Self { config, keeper, ledger, traces: OrderTraces::default() }
+impl Dispatcher {
+    /// Creates a dispatcher without open batches.
+    pub fn new(config: DispatcherConfig, store_task: StoreTaskHandle, ledger: Arc<Ledger>) -> Self {
+        Self { config, store_task, ledger, traces: OrderTraces::default() }
     }
 
-    /// The keeper.
-    pub fn keeper(&self) -> &KeeperHandle {
-        &self.keeper
+    /// Returns the handle of the store task.
+    pub fn store_task(&self) -> &StoreTaskHandle {
+        &self.store_task
     }
 
-    /// The traces of the batches.
+    /// Returns the traces of the batches.
     pub fn traces(&self) -> &OrderTraces {
         &self.traces
     }
 
-    /// Issues the orders of a batch, unless it is waited for already.
+    /// Issues the orders of a batch, unless the batch is already awaited.
     ///
     /// # Errors
-    /// [`DeskError::Keeper`].
-    pub fn order(&self, awaited: Awaited) -> Result<(), DeskError> {
+    /// [`DispatcherError::StoreTask`].
+    pub fn order(&self, awaited: Awaited) -> Result<(), DispatcherError> {
         let key = awaited.key;
         if self.ledger.expects(key) {
             return Ok(());
@@ -94,7 +94,7 @@ impl Desk {
         });
         let (orders, spans): (Vec<_>, Vec<_>) = orders.unzip();
         self.traces.begin(key, spans);
-        Ok(self.keeper.issue(key, orders)?)
+        Ok(self.store_task.issue(key, orders)?)
     }
 
     fn work_order(&self, awaited: &Awaited, index: usize, samples: &[u32]) -> WorkOrder {
@@ -106,7 +106,7 @@ impl Desk {
         WorkOrder {
             run_id: self.config.run_id.clone(),
             order_id: format!("{name}-{epoch:06}-{weights}-{index:04}"),
-            fence: self.keeper.token(),
+            fence: self.store_task.token(),
             purpose,
             run_seed: awaited.run_seed,
             epoch,
@@ -117,23 +117,23 @@ impl Desk {
         }
     }
 
-    /// Waits until the batch is complete and takes it, in the order of its samples; the traces of an
-    /// epoch's orders go on until its update is over. `look` is called a
-    /// few times a second with the samples that have come; `None` once it gives `false`.
+    /// Waits until the batch is complete and takes it, ordered by sample. The traces of an epoch's
+    /// orders stay open until its update ends. Calls `look` a few times a second with the number of
+    /// arrived samples, and returns `None` when `look` returns `false`.
     ///
     /// # Errors
-    /// [`DeskError`].
+    /// [`DispatcherError`].
     pub fn collect(
         &self,
         key: BatchKey,
         samples: u32,
         look: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Option<Vec<ScoredTrajectory>>, DeskError> {
+    ) -> Result<Option<Vec<ScoredTrajectory>>, DispatcherError> {
         const LOOK: Duration = Duration::from_millis(200);
         let mut last = (usize::MAX, Instant::now());
         while !self.ledger.wait(key, LOOK) {
-            if let Standing::Ended(reason) = self.keeper.standing() {
-                return Err(DeskError::Ended(reason));
+            if let StoreState::Ended(reason) = self.store_task.state() {
+                return Err(DispatcherError::Ended(reason));
             }
             let missing = self.ledger.missing(key).len();
             if !look(samples as usize - missing) {
@@ -144,11 +144,11 @@ impl Desk {
             }
             let waited = last.1.elapsed();
             if waited > self.config.stall {
-                return Err(DeskError::Stalled { missing, samples, waited });
+                return Err(DispatcherError::Stalled { missing, samples, waited });
             }
         }
-        let scored = self.ledger.take(key).ok_or(DeskError::Gone(key))?;
-        self.keeper.done(key)?;
+        let scored = self.ledger.take(key).ok_or(DispatcherError::Gone(key))?;
+        self.store_task.done(key)?;
         if matches!(key, BatchKey::Evaluation(_)) {
             self.traces.end(key);
         }
