@@ -1,5 +1,5 @@
-# Commands for people. Each target sets up what it needs, in the clone and in the cache (~/.cache/ddpo, or DDPO_CACHE).
-# As root on Debian and Ubuntu, missing cmake and nasm are installed with apt; `make setup-system` installs what tests use.
+# Each target installs its prerequisites in the clone and in the cache (~/.cache/ddpo, or DDPO_CACHE). As root on Debian
+# and Ubuntu, missing cmake and nasm are installed with apt; `make setup-system` installs what the tests use.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,23 +7,23 @@ SHELL := bash
 
 CARGO ?= cargo
 DDPO := $(or $(CARGO_TARGET_DIR),target)/release/ddpo
-# Where scripts/setup-tools puts what the machine lacks.
+# scripts/setup-tools installs missing tools here.
 export PATH := $(or $(DDPO_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ddpo)/tools/bin:$(PATH)
-# Binaries look for libtorch from target/release; a target folder elsewhere needs to be told.
+# Binaries find libtorch relative to target/release. With another target folder they need LD_LIBRARY_PATH.
 ifdef CARGO_TARGET_DIR
 export LD_LIBRARY_PATH := $(CURDIR)/.libtorch/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 endif
-# The Python of parity and bench: the locked environment, or DDPO_VENV, for a PyTorch with CUDA.
+# Python for parity and bench: the locked environment, or DDPO_VENV (such as a PyTorch with CUDA).
 PEER = $(if $(DDPO_VENV),$(DDPO_VENV)/bin/python,"$$(scripts/setup-clients tests/parity/requirements.txt)")
 
-# How long each target is fuzzed.
+# Seconds for each fuzz target.
 FUZZ_SECONDS ?= 600
 
 # Arguments for the runner of a target. parity, test-deploy, test-manifests and structure pass them to pytest:
 #   make parity ARGS="-k celebahq-256"    make test-manifests ARGS="-k 'not test_live'"
 ARGS ?=
 
-# The Python of the documentation's tests, with mdBook beside it.
+# Python environment of the documentation tests; it contains mdBook.
 DOCS_PYTHON = scripts/setup-clients tests/docs/requirements.txt
 MDBOOK = "$$(dirname "$$($(DOCS_PYTHON))")/mdbook"
 
@@ -46,7 +46,7 @@ demo-over50: build ## finetune the small face model on the age of its faces (min
 	$(DDPO) train --config examples/over50.toml
 
 .PHONY: notebook
-notebook: build ## run examples/quickstart.ipynb and keep its outputs (minutes)
+notebook: build ## run examples/quickstart.ipynb and save its outputs (minutes)
 	"$$(scripts/setup-clients tests/notebook/requirements.txt)" tests/notebook/run.py examples/quickstart.ipynb
 
 ##@ Build
@@ -90,7 +90,7 @@ test-manifests: build ## check deploy/kubernetes/ against the schemas of Kuberne
 	  --binaries $(dir $(DDPO)) $(ARGS)
 
 .PHONY: parity
-parity: build python ## compare with the real diffusers, transformers, Pillow and PyTorch
+parity: build python ## compare with diffusers, transformers, Pillow and PyTorch
 	$(CARGO) build --release --locked --workspace --example vision --example hub
 	$(PEER) -m pytest tests/parity --ddpo $(DDPO) $(ARGS)
 
@@ -131,16 +131,16 @@ docs-links: ## check links, code blocks and the reference of metrics; needs no b
 	"$$($(DOCS_PYTHON))" -m pytest tests/docs $(ARGS)
 
 .PHONY: docs-check
-docs-check: build ## docs-links, and commands and settings against the built programs
+docs-check: build ## docs-links, and check commands and settings with the built programs
 	"$$($(DOCS_PYTHON))" -m pytest tests/docs --binaries $(dir $(DDPO)) $(ARGS)
 
 .PHONY: reference
-reference: build ## write docs/settings.md and docs/metrics.md again
+reference: build ## regenerate docs/settings.md and docs/metrics.md
 	python3 tests/docs/settings.py $(dir $(DDPO)) >docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 	python3 tests/docs/metrics.py >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 
 .PHONY: pictures
-pictures: build ## make docs/images again from a run of the over50 demo (minutes)
+pictures: build ## regenerate docs/images from a run of the over50 demo (minutes)
 	[ -e runs/over50/checkpoints/epoch-000014 ] || $(DDPO) train --config examples/over50.toml
 	[ -e runs/over50/report/report.html ] || $(DDPO) report runs/over50
 	"$$(scripts/setup-clients tests/report/requirements.txt)" tests/report/pictures.py $(DDPO) runs/over50 docs/images
@@ -148,11 +148,11 @@ pictures: build ## make docs/images again from a run of the over50 demo (minutes
 ##@ Generated files and environments
 
 .PHONY: proto
-proto: ## generate the code of proto/ddpo/v1 again
+proto: ## regenerate the code of proto/ddpo/v1
 	$(CARGO) run --locked -p ddpo-proto --example generate
 
 .PHONY: goldens
-goldens: python ## write tests/goldens again with diffusers and PyTorch
+goldens: python ## regenerate tests/goldens with diffusers and PyTorch
 	$(PEER) tests/goldens/make_unet.py
 	$(PEER) tests/goldens/make_scheduler.py
 	$(PEER) tests/goldens/make_learner.py
@@ -161,7 +161,7 @@ goldens: python ## write tests/goldens again with diffusers and PyTorch
 	$(PEER) tests/goldens/make_seed_file.py
 
 .PHONY: locks
-locks: ## write tests/*/requirements.txt again from requirements.in; ARGS="--upgrade" takes newer packages
+locks: ## regenerate tests/*/requirements.txt from requirements.in; ARGS="--upgrade" takes newer packages
 	for folder in $(dir $(wildcard tests/*/requirements.in)); do \
 	  scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --annotation-style line \
 	    --custom-compile-command "make locks" --output-file "$${folder}requirements.txt" $(ARGS) \
@@ -173,7 +173,7 @@ python: ## install PyTorch, diffusers and transformers for parity and bench in t
 	@$(if $(DDPO_VENV),,scripts/setup-clients tests/parity/requirements.txt)
 
 .PHONY: clients
-clients: ## install in the cache what the Rust tests use: Python packages (gRPC, numpy, TensorBoard, Jupyter), NVRTC
+clients: ## install packages for the Rust tests in the cache: Python (gRPC, numpy, TensorBoard, Jupyter), NVRTC
 	@for folder in clients report sharing notebook loggers; do \
 	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
 	@scripts/setup-nvrtc >/dev/null

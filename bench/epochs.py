@@ -1,8 +1,8 @@
-"""Part of the section "services": what it costs to run the engines apart, and to be watched.
+"""Part of the section "services": the cost of separate services, and of a watcher.
 
-The same run of the embedded model three ways, in turns: `ddpo train`; the three services with a Redis of
-their own, on loopback; the same with `ddpo inspect --watch --images` at the sampler, which asks for a
-picture of every state. An epoch's time is that between two lines of `metrics.jsonl`.
+Times the same run of the embedded model in three ways, interleaved: `ddpo train`; the three services and a Redis on
+loopback; the same with `ddpo inspect --watch --images` at the sampler, which requests a picture of every state. The
+time of an epoch is the time between two lines of `metrics.jsonl`.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ num_eval_samples = 16
 
 
 def measure(target, rounds):
-    """Seconds of epochs, the first of each run left out: by way, all rounds together."""
+    """Returns the seconds of epochs of all rounds for each way, without the first epoch of a run."""
     seconds = {"train": [], "services": [], "watched": []}
     sampling = {"services": [], "watched": []}
     ratios = {"services": [], "watched": []}
@@ -74,7 +74,7 @@ def run_alone(target):
 
 
 def run_apart(target, watched):
-    """Seconds of the epochs, and what the learner waited for trajectories in each."""
+    """Returns the seconds of each epoch, and the seconds that the learner waited for trajectories in it."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         folder = pathlib.Path(folder)
         ports = dict(zip(("redis", "sampler", "rewarder", "learner"), free_ports(4)))
@@ -86,7 +86,7 @@ def run_apart(target, watched):
         run = start(stack, learner, folder, "learner")
         if watched:
             sampler = f"127.0.0.1:{ports['sampler']}"
-            # The watch needs a sampler that answers, which takes it a moment.
+            # The watcher needs a sampler that answers.
             await_port(ports["sampler"])
             watch = [target / "ddpo", "inspect", sampler, "--watch", "--images", "watched"]
             start(stack, watch, folder, "watch")
@@ -150,7 +150,7 @@ def lines(folder):
 
 
 def epoch_seconds(run, folder, epochs=EPOCHS):
-    """Waits for the end of the run; the time from each line of its metrics to the next."""
+    """Waits for the end of the run. Returns the seconds between the lines of its metrics."""
     seen = []
     deadline = time.monotonic() + DEADLINE_SECONDS
     while len(seen) < epochs:

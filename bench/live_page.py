@@ -1,9 +1,8 @@
-"""Part of the section "services": what the live page costs a run that fifty people watch.
+"""Part of the section "services": the cost of the live page with fifty viewers.
 
-The same run of the embedded model by the services, with three samplers, in turns: nobody watches, and
-fifty viewers have the page open from the beginning to the end. An epoch's time is that between two lines
-of `metrics.jsonl`; processor time is that of all services together, which other work on the machine
-disturbs less. Every viewer has to get events to the end.
+Times the same run of the embedded model with three samplers in two ways, interleaved: without viewers, and with fifty
+viewers from beginning to end. The time of an epoch is the time between two lines of `metrics.jsonl`. Processor time is
+the sum over all services; other work on the machine disturbs it less. Every viewer must receive events until the end.
 """
 
 import contextlib
@@ -25,12 +24,12 @@ SETTINGS = epochs.SETTINGS.replace(f"num_epochs = {epochs.EPOCHS}", f"num_epochs
 
 
 def measure(target, rounds):
-    """Seconds of epochs and of processors with viewers and without, and the ratios of both."""
+    """Returns the epoch and processor seconds with and without viewers, and their ratios."""
     ways = {"alone": 0, "viewed": VIEWERS}
     seconds, processors = {way: [] for way in ways}, {way: [] for way in ways}
     events, ratios, processor_ratios = [], [], []
     for at in range(rounds):
-        # In turns, and each as often first as last: a machine that slows down is on nobody's side.
+        # Interleaved, and each way first equally often, so that a slowing machine favours neither.
         order = list(ways) if at % 2 == 0 else list(ways)[::-1]
         found = {way: run(target, ways[way]) for way in order}
         for way in ways:
@@ -53,7 +52,7 @@ def measure(target, rounds):
 
 
 def run(target, viewers):
-    """One run: seconds of its epochs, of the processors, and the events that each viewer got."""
+    """Runs once. Returns the seconds of its epochs and of the processors, and the events of each viewer."""
     before = processor_seconds()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         folder = pathlib.Path(folder)
@@ -79,13 +78,13 @@ def run(target, viewers):
 
 
 def processor_seconds():
-    """Of all processes that have been waited for."""
+    """Returns the processor time of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 class Audience:
-    """Viewers of a page, on a thread that reads what comes and counts events."""
+    """Viewers of a page, on a thread that reads and counts their events."""
 
     def __init__(self, port, count):
         self.events, self.left, self.streams = {}, True, selectors.DefaultSelector()
@@ -108,7 +107,7 @@ class Audience:
                         self.streams.unregister(key.fileobj)
 
     def close(self):
-        """Ends it; the events of each viewer."""
+        """Ends the thread. Returns the number of events of each viewer."""
         self.left = False
         self.thread.join()
         for viewer in self.events:

@@ -1,4 +1,4 @@
-"""What a result has to say about where it was measured."""
+"""Describes the machine of a result."""
 
 import importlib.metadata
 import os

@@ -30,7 +30,7 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Peer:
-    """What is loaded, and an answer to each operation."""
+    """Holds the loaded model and answers each operation."""
 
     def load(self, ckpt, dtype, threads):
         torch.set_num_threads(threads)
@@ -50,7 +50,7 @@ class Peer:
 
     @torch.inference_mode()
     def trajectories(self, num_samples, batch_size, steps):
-        """DDIM with eta 1: states and the log-probabilities that DDPO needs of them."""
+        """Samples with DDIM and eta 1. Returns the states and the log-probabilities that DDPO needs."""
         self.scheduler.set_timesteps(steps)
         config = self.unet.config
         states, log_probs = [], []
@@ -79,7 +79,7 @@ class Peer:
         return {"seconds": time.perf_counter() - started}
 
     def log_prob(self, x_t, x_prev, t):
-        """The log-probability of x_prev under the model, each row at its own timestep."""
+        """Returns the log-probability of x_prev under the model, with one timestep per row."""
         column = lambda values: values.to(x_t.device)[:, None, None, None]  # noqa: E731
         stride = self.scheduler.config.num_train_timesteps // self.scheduler.num_inference_steps
         alphas = self.scheduler.alphas_cumprod
@@ -98,7 +98,7 @@ class Peer:
         return density.flatten(1).mean(1)
 
     def train(self, num_samples, steps, micro_batch):
-        """One mini-batch of DDPO: every (sample, step) pair with a density, then one AdamW step."""
+        """Trains one mini-batch of DDPO: every (sample, step) pair with a density, then one AdamW step."""
         states, old = self.trajectories(num_samples, micro_batch, steps)
         states, old = states.clone(), old.clone()
         timesteps = self.scheduler.timesteps
@@ -126,7 +126,7 @@ class Peer:
         return {"seconds": seconds, "pairs": len(pairs), "peak_memory_bytes": peak_memory_bytes()}
 
     def jpeg(self, size, count, threads):
-        """Sizes at quality 95, in a plain loop or, with more threads than one, in a thread pool."""
+        """Computes JPEG sizes at quality 95, in a loop or, with several threads, in a thread pool."""
         images = test_images(size, count)
         started = time.perf_counter()
         if threads > 1:
@@ -138,7 +138,7 @@ class Peer:
 
 
     def reward(self, task, model, head, dtype, threads):
-        """transformers' network, its image processor, and LAION's head where there is one."""
+        """Loads transformers' network, its image processor, and LAION's head if `head` is given."""
         import transformers
 
         torch.set_num_threads(threads)
@@ -152,7 +152,7 @@ class Peer:
 
     @torch.inference_mode()
     def score(self, size, count):
-        """The aesthetic score, or the sum of the logits from 50 years up."""
+        """Returns the aesthetic score, or the sum of the logits of 50 years and older."""
         images = [Image.fromarray(pixels) for pixels in test_images(size, count)]
         started = time.perf_counter()
         pixels = self.processor(images, return_tensors="pt")["pixel_values"]
@@ -176,7 +176,7 @@ class Peer:
 
 
 def image_processor(model, family):
-    """The processor that works on Pillow's images; torchvision is not installed."""
+    """Returns the image processor that uses Pillow; torchvision is not installed."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
@@ -202,7 +202,7 @@ def jpeg_kilobytes(pixels):
 
 
 def test_images(size, count):
-    """The images of `ddpo-bench-worker`: a slope with noise from a linear congruential generator."""
+    """Returns the images of `ddpo-bench-worker`: a slope with noise from a linear congruential generator."""
     per_image = size * size * 3
     powers = np.multiply.accumulate(np.full(per_image * count, 1664525, np.uint32), dtype=np.uint32)
     sums = np.cumsum(np.append(np.uint32(1), powers[:-1]), dtype=np.uint32)

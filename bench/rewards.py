@@ -1,7 +1,6 @@
 """Scoring by networks: ViT-B/16 and CLIP ViT-L/14 with random weights, against transformers.
 
-Both sides score the same pictures, preparing them included, and have to agree on the rewards; the
-image processors are timed once more alone.
+Both sides prepare and score the same pictures and must agree on the rewards. The image processors are also timed alone.
 """
 
 import contextlib
@@ -13,16 +12,16 @@ import vision
 from worker import Worker
 
 SIZE = 256
-# Pictures in a round: a second or two.
+# Pictures in a round, for one or two seconds.
 COUNTS = {"vit-b16": 16, "clip-l14": 4}
 TASKS = {"vit-b16": "over50 years old", "clip-l14": "aesthetic score"}
 FAMILIES = {"vit-b16": "vit", "clip-l14": "clip"}
-# Of the largest reward. Rounding to bfloat16 is not the same in both.
+# Tolerances relative to the largest reward. The two sides round to bfloat16 differently.
 TOLERANCES = {"f32": 1e-3, "bf16": 0.1}
 
 
 def model(bench, name):
-    """The folder of a network, written when it is first asked for."""
+    """Returns the folder of a network; writes it at the first call."""
     folder = bench.folder / name
     if not folder.exists():
         case = next(case for case in vision.CASES if case.name == name)
@@ -46,7 +45,7 @@ def agree(pair, tolerance):
 
 
 def scoring(name, dtypes):
-    """Seconds to score; `dtypes` are ours and Python's."""
+    """Measures the seconds to score; `dtypes` are ours and Python's."""
 
     def run(bench, rounds):
         request = {"task": TASKS[name], "model": str(model(bench, name)), "threads": bench.threads}
@@ -66,7 +65,7 @@ def scoring(name, dtypes):
 
 
 def preprocessing(name, count):
-    """Seconds to make a network's inputs; Python's processor is the one on Pillow."""
+    """Measures the seconds to make a network's inputs; Python uses the processor on Pillow."""
 
     def run(bench, rounds):
         request = {"model": str(model(bench, name)), "family": FAMILIES[name], "size": SIZE}

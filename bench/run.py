@@ -1,10 +1,9 @@
-"""Times ddpo against Python: same weights, same threads, in turns within one run.
+"""Times ddpo against Python, interleaved, with the same weights and threads.
 
-Writes bench/results.json. Each measure is a list of rounds; in every round ours and Python's are
-timed one after the other, the ratio is Python's time over ours (more than 1: ours is quicker), and
-the median, smallest and largest ratio are reported. Run by `make bench`; `--only NAME` (several
-allowed) runs the measures whose name contains NAME. The section "services" is measured beside plain TCP
-and plain Redis, see services.py.
+Writes bench/results.json. Every round of a measure times ours and Python's one after the other. The ratio is Python's
+time over ours (above 1: ours is faster); the median, smallest and largest ratio are reported. `make bench` runs this
+program; `--only NAME` (repeatable) runs the measures whose name contains NAME. The section "services" is compared with
+plain TCP and plain Redis (services.py).
 """
 
 import argparse
@@ -34,7 +33,7 @@ from checkpoints import CELEBAHQ_256, Case, write_checkpoint  # noqa: E402
 from worker import Worker  # noqa: E402
 
 TOY = ROOT / "models" / "toy-faces-32"
-# The shape of models/toy-faces-32, for a checkout that has not got it.
+# The shape of models/toy-faces-32, if the checkout lacks it.
 TOY_SHAPE = {
     "sample_size": 32,
     "block_out_channels": [16, 32, 64, 96],
@@ -51,7 +50,7 @@ BOTH_F32, BOTH_BF16, BF16_AND_F32 = ("f32", "f32"), ("bf16", "bf16"), ("bf16", "
 
 @dataclasses.dataclass
 class Measure:
-    """One thing that is timed, and the ratio that the project wants of it."""
+    """A measure and its target ratio."""
 
     name: str
     target: float
@@ -61,18 +60,18 @@ class Measure:
 
 @dataclasses.dataclass
 class Bench:
-    """What all measures share."""
+    """Settings that all measures share."""
 
     ddpo: str
     threads: int
     folder: pathlib.Path
 
     def commands(self):
-        """Ours, then Python's."""
+        """Returns the commands of our worker and of Python's."""
         return [pathlib.Path(self.ddpo).with_name("ddpo-bench-worker")], [sys.executable, str(HERE / "peer.py")]
 
     def checkpoint(self, name):
-        """The folder of a checkpoint with random weights, written when it is first asked for."""
+        """Returns the folder of a checkpoint with random weights; writes it at the first call."""
         if name == "toy" and (TOY / "model_index.json").exists():
             return TOY
         folder = self.folder / name
@@ -83,7 +82,7 @@ class Bench:
 
 
 def in_turns(bench, rounds, checkpoint, dtypes, request):
-    """Both workers stay up; the first answer of each warms up and is not counted."""
+    """Times both workers, which keep running; the first answer of each warms up and is not counted."""
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(Worker(command)) for command in bench.commands()]
         path = str(bench.checkpoint(checkpoint))
@@ -104,7 +103,7 @@ def training(checkpoint, **request):
 
 
 def peak_memory(checkpoint, **request):
-    """Peak resident memory of a fresh process that loads, samples and trains one mini-batch."""
+    """Measures the peak resident memory of a fresh process that loads, samples and trains one mini-batch."""
 
     def run(bench, rounds):
         path = str(bench.checkpoint(checkpoint))
@@ -122,7 +121,7 @@ def peak_memory(checkpoint, **request):
 
 
 def jpeg(python_threads):
-    """The reward over 512 images of 256x256; both sides have to find the same sizes."""
+    """Times the reward of 512 images of 256x256; both sides must find the same sizes."""
 
     def run(bench, rounds):
         with contextlib.ExitStack() as stack:
@@ -140,7 +139,7 @@ def jpeg(python_threads):
 
 
 def first_image(checkpoint, steps):
-    """Whole processes, from their start to the saved image; the first of each warms the file cache."""
+    """Times whole processes, from their start to the saved image; the first of each warms the file cache."""
 
     def run(bench, rounds):
         path, threads = str(bench.checkpoint(checkpoint)), str(bench.threads)
@@ -200,7 +199,7 @@ def summarize(measure, pairs):
 
 
 def rounded(value):
-    """Four digits are more than a timing holds."""
+    """Rounds to four digits, more than a timing is precise to."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
@@ -219,7 +218,7 @@ def print_result(result):
 
 
 def write_results(path, description, threads, results, section):
-    """Writes the file beside and renames it."""
+    """Writes the results atomically."""
     document = {"machine": description, "threads": threads, "results": results, services.NAME: section}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".json.new")

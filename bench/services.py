@@ -1,11 +1,10 @@
-"""The section "services" of the bench: how fast trajectories and weights travel, and a whole epoch.
+"""The section "services" of the bench: throughput of trajectories and weights, and whole epochs.
 
-Two examples of the workspace measure, each beside its plain peer in the same run: `hops` sends
-trajectories of 32 MB over one hop and over the whole way, sampler to rewarder to learner, beside one TCP
-stream; `throughput` sends weights through Redis to four followers that check them, beside SET and GET.
-Every byte that arrives is checked. The ratio is the peer's time over ours, as everywhere in the bench.
-`epochs.py` measures a run of the services beside the same run of `ddpo train`, `live_page.py` one that
-fifty people watch beside one that nobody does.
+Two examples of the workspace compare with a plain peer in the same run. `hops` sends trajectories of 32 MB over one hop
+and over the whole path from sampler to rewarder to learner; its peer is one TCP stream. `throughput` sends weights
+through Redis to four followers; its peers are SET and GET. Every byte is checked. The ratio is the peer's time over
+ours, as in the whole bench. `epochs.py` compares the services with `ddpo train`, `live_page.py` a run with fifty
+viewers with a run without viewers.
 """
 
 import dataclasses
@@ -23,7 +22,7 @@ TIMEOUT_SECONDS = 900
 
 @dataclasses.dataclass
 class Example:
-    """An example of the workspace, and its arguments."""
+    """An example of the workspace and its arguments."""
 
     name: str
     arguments: list
@@ -38,7 +37,7 @@ def throughput(rounds):
 
 
 def run(root, rounds=None):
-    """What the examples say, and the ratios; those that the project wants something of have a target."""
+    """Returns the output of the examples and the ratios, some of them with a target."""
     way, weights = (measured(root, example(rounds)) for example in (hops, throughput))
     said([os.environ.get("CARGO", "cargo"), "build", "--release", "--locked"], root)
     epoch = epochs.measure(target_folder(root) / "release", rounds or 3)
@@ -59,7 +58,7 @@ def run(root, rounds=None):
 
 
 def inverse(ratio):
-    """The ratio the other way round, with the ends of its spread exchanged."""
+    """Returns the inverse of a ratio and of its spread."""
     return {"min": 1 / ratio["max"], "median": 1 / ratio["median"], "max": 1 / ratio["min"]}
 
 
@@ -68,7 +67,7 @@ def target_folder(root):
 
 
 def measured(root, example):
-    """Builds and runs an example; its line of JSON."""
+    """Builds and runs an example. Returns its line of JSON."""
     cargo = os.environ.get("CARGO", "cargo")
     build = [cargo, "build", "--release", "--locked", "--workspace", "--example", example.name]
     said(build, root)

@@ -5,7 +5,7 @@ import subprocess
 
 
 class Worker:
-    """A running worker. Leaving the `with` block closes its input and waits for its end."""
+    """A running worker. The end of the `with` block closes its input and waits for it to exit."""
 
     def __init__(self, command):
         self.command = [str(part) for part in command]
@@ -32,5 +32,5 @@ class Worker:
             answer = ""
         if not answer:
             words = self.process.stderr.read().strip().splitlines()[-6:]
-            raise RuntimeError(f"{self.command[0]} gave no answer to {op}: " + " / ".join(words))
+            raise RuntimeError(f"{self.command[0]} did not answer {op}: " + " / ".join(words))
         return json.loads(answer)

@@ -1,4 +1,4 @@
-# What the setup scripts share: folders, messages, a Python with pip, and pinned wheels. Sourced, not run.
+# Shared by the setup scripts: folders, messages and pinned wheels. Sourced, not run.
 # shellcheck shell=bash disable=SC2034
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -6,10 +6,10 @@ readonly root
 readonly cache="${DDPO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ddpo}"
 readonly python="${PYTHON:-python3}"
 
-# Messages go to standard error: standard output is for paths that a caller reads.
+# Writes to standard error, because callers read paths from standard output.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
-# Ends the script with an error and, where there is a way out, a hint.
+# Ends the script with the error $1 and the optional hint $2.
 die() {
   say "error: $1"
   [ $# -lt 2 ] || say "hint: $2"
@@ -18,8 +18,8 @@ die() {
 
 sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 
-# Prints the path of the cached wheel of the requirement $1 (NAME==VERSION) for the machine $3, with the SHA-256 $2;
-# fetches it when it is missing.
+# Prints the path of the cached wheel of the requirement $1 (NAME==VERSION) for the machine $3, with the SHA-256 $2.
+# Downloads it if it is missing.
 wheel() {
   local requirement="$1" checksum="$2" machine="$3" candidate folder name
   name="${requirement%%==*}"

@@ -1,11 +1,11 @@
-"""Fetches one wheel from a package index with the standard library alone: a bare Python has no pip.
+"""Fetches one wheel from a package index. Uses only the standard library, because a bare Python has no pip.
 
     fetch_wheel.py NAME FOLDER TAG SHA256...
-    fetch_wheel.py --index      prints the index that pip's files name, if any
+    fetch_wheel.py --index      prints the index in pip's configuration, if any
 
-Takes the file of the project NAME whose name matches TAG (such as manylinux.*x86_64) and whose SHA-256 is given,
-writes it to FOLDER after its digest was checked, and prints its path. The index is UV_DEFAULT_INDEX, PIP_INDEX_URL, the
-one that pip is configured with, or PyPI.
+Downloads the file of the project NAME whose name matches TAG (such as manylinux.*x86_64) and whose SHA-256 is given,
+checks its digest, and prints its path in FOLDER. The index is UV_DEFAULT_INDEX, PIP_INDEX_URL, the index in pip's
+configuration, or PyPI.
 """
 
 import configparser
@@ -26,7 +26,7 @@ CONFIGS = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
 
 
 def configured(key):
-    """Returns a value of pip's configuration files, of which later ones win."""
+    """Returns a value of pip's configuration files; later files win."""
     found = None
     paths = [os.path.expanduser(path) for path in CONFIGS] + [os.environ.get("PIP_CONFIG_FILE", "")]
     for path in filter(os.path.isfile, paths):
@@ -60,7 +60,7 @@ class Links(html.parser.HTMLParser):
 
 
 def opened(url):
-    """Opens an address; a name and a password in it go into a header."""
+    """Opens an address. Sends a user name and password in it as a header."""
     parts = urllib.parse.urlsplit(url)
     headers = {"User-Agent": "ddpo-setup", "Accept": "text/html"}
     if parts.username:
@@ -83,7 +83,7 @@ def wheel_link(name, tag, digests):
         address, _, fragment = link.partition("#")
         digest = fragment.removeprefix("sha256=")
         if digest in digests and re.search(tag, address):
-            # Some indexes give links without the credentials that the page was asked with.
+            # Some indexes return links without the credentials of the request.
             target = urllib.parse.urljoin(base, address)
             asked, found = urllib.parse.urlsplit(page), urllib.parse.urlsplit(target)
             if asked.username and not found.username and asked.hostname == found.hostname:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the dashboard dashboards/ddpo.json from the table below.
 
-    deploy/grafana/make_dashboard.py           writes it
-    deploy/grafana/make_dashboard.py --check   fails if it is not what the table says
+    deploy/grafana/make_dashboard.py           writes the file
+    deploy/grafana/make_dashboard.py --check   fails if the file is out of date
 
-A test asks every query of a running system; see tests/tests/services_prometheus.rs.
+tests/tests/services_prometheus.rs runs every query against a running system.
 """
 
 import json
@@ -30,7 +30,7 @@ def mean(histogram, by, labels=""):
     return f"sum by ({by}) ({total}) / sum by ({by}) ({count})"
 
 
-# Rows of panels: (title, unit of Grafana, {legend: query}, what it says).
+# Rows of panels: (title, Grafana unit, {legend: query}, description).
 TABLE = {
     "Run": [
         ("Reward", "short", {
@@ -41,11 +41,11 @@ TABLE = {
         ("Epoch", "short", {"epoch": "ddpo_epoch"}, "Epoch at work, from 0."),
         ("Age of the last checkpoint", "s", {
             "age": "time() - ddpo_last_commit_time_seconds",
-        }, "What would have to be done again if the learner were lost now."),
+        }, "The work that would be repeated if the learner died now."),
         ("Ratio gap", "sci", {
             "gap": "ddpo_ratio_gap",
             "tolerance": "ddpo_ratio_tolerance",
-        }, "How far sampler and learner are apart before an epoch's first update. Beyond the tolerance the learner stops."),
+        }, "Difference between sampler and learner before an epoch's first update. Above the tolerance the learner stops."),
         ("Clip fraction", "percentunit", {"clipped": "ddpo_clip_fraction"},
          "Share of the ratios that the objective has clipped."),
         ("KL", "short", {"nats a transition": "ddpo_kl_nats"},
@@ -70,18 +70,18 @@ TABLE = {
         }, "Trajectories a second. Duplicates cost time only."),
         ("Receipts", "short", {
             "{{verdict}} {{instance}}": rate('ddpo_trajectories_total{stage="receipt"}'),
-        }, "Answers to what a service has sent, by verdict, a second."),
+        }, "Receipts a second that a service gets for its trajectories, by verdict."),
         ("Orders", "short", {"{{outcome}} {{instance}}": rate("ddpo_orders_total")},
-         "Work orders a second, by what became of them. Claimed ones were silent elsewhere."),
+         "Work orders a second, by outcome. Claimed: taken over from a silent sampler."),
         ("States sent and received", "Bps", {"{{direction}} {{instance}}": rate("ddpo_bytes_total")},
          "Bytes of states over gRPC."),
     ],
     "Queues": [
         ("Queue depth", "short", {"{{queue}} {{instance}}": "ddpo_queue_depth"},
-         "awaited, held: samples that the learner waits for, and has. unanswered: sent without a receipt. "
+         "awaited, held: samples that the learner waits for, and holds. unanswered: sent without a receipt. "
          "reward_model: images before the model."),
         ("Credits", "short", {"{{stage}} {{instance}}": "ddpo_credits"},
-         "Trajectories that may be sent before the next service grants more. At 0 that one is the bottleneck."),
+         "Trajectories that may be sent before the next service grants more. At 0 the next service is the bottleneck."),
         ("In flight", "short", {"{{stage}} {{instance}}": "ddpo_in_flight"},
          "Trajectories that a service holds."),
         ("Streams", "short", {"{{instance}}": "ddpo_peers"}, "Senders that are connected."),
@@ -90,21 +90,21 @@ TABLE = {
     ],
     "Weights": [
         ("Policy version", "short", {"{{instance}}": "ddpo_policy_version"},
-         "The learner's newest; a sampler's own once it has drawn with it."),
+         "Newest version of the learner; version that each sampler last drew with."),
         ("Staleness", "short", {
             "staleness": "ddpo_staleness_versions",
             "bound": "ddpo_staleness_bound_versions",
-        }, "Versions between the weights of the samples and those trained. With max_staleness it is the bound."),
+        }, "Versions between the weights of the samples and those trained. With max_staleness it equals the bound."),
         ("Weights latency", "s", {
             "loaded, 95 %": quantile("ddpo_weights_fetch_seconds"),
             "published, mean": mean("ddpo_stage_seconds", "stage", '{stage="publish"}'),
-        }, "From an order with other weights to their being loaded; publishing them."),
+        }, "Time from an order with new weights until they are loaded; time to publish weights."),
         ("Weights", "short", {"{{outcome}} {{instance}}": "increase(ddpo_weights_total[5m])"},
          "Sets of weights published and loaded in five minutes."),
     ],
     "Time": [
         ("Time by stage", "percentunit", {"{{stage}} {{instance}}": rate("ddpo_stage_seconds_sum", "5m")},
-         "Share of the time that a stage is at work. What is near 1 is the bottleneck."),
+         "Share of the time that a stage works. A stage near 1 is the bottleneck."),
         ("Duration of a stage, 95 %", "s", {"{{stage}}": quantile("ddpo_stage_seconds", "stage")},
          "draw, score, publish: a batch. sample, train: an epoch."),
         ("Batch size", "short", {"{{stage}}": mean("ddpo_batch_samples", "stage")},
@@ -112,22 +112,22 @@ TABLE = {
     ],
     "Machines": [
         ("GPU memory", "bytes", {"{{kind}} {{instance}}": 'ddpo_memory_bytes{kind=~"cuda.*"}'},
-         "What tensors take on a device, and what is reserved there. Empty without a GPU."),
+         "Memory of tensors on a device, and memory reserved there. Empty without a GPU."),
         ("Resident memory", "bytes", {"{{instance}}": 'ddpo_memory_bytes{kind="resident"}'}, "Of each process."),
-        ("Running for", "s", {"{{instance}}": "time() - ddpo_start_time_seconds"}, "A fall is a restart."),
+        ("Running for", "s", {"{{instance}}": "time() - ddpo_start_time_seconds"}, "A drop is a restart."),
         ("Versions", "short", {"{{service}} {{version}}": "sum by (service, version) (ddpo_build_info)"},
          "Processes by the version of their program."),
     ],
     "Health": [
         ("Up", "bool", {"{{instance}}": "up"}, "Whether Prometheus reaches a process."),
         ("Conditions", "bool", {"{{condition}} {{instance}}": "ddpo_condition"},
-         "What each service's readiness consists of: 1 is met."),
+         "Conditions of each service's readiness: 1 is met."),
         ("Errors by stage", "short", {"{{stage}} {{instance}}": "increase(ddpo_errors_total[5m])"},
-         "In five minutes. store is Redis, door a caller without the token."),
-        ("Rewards that are no numbers", "short", {"{{instance}}": "increase(ddpo_rewards_not_finite_total[5m])"},
-         "In five minutes; each was refused."),
+         "In five minutes. store: Redis; door: a caller without the token."),
+        ("Rewards that are not finite", "short", {"{{instance}}": "increase(ddpo_rewards_not_finite_total[5m])"},
+         "In five minutes; each was rejected."),
         ("Alerts", "short", {"firing": 'sum(ALERTS{alertstate="firing"}) or vector(0)'},
-         "docs/operations.md says what to do."),
+         "docs/operations.md describes what to do."),
     ],
 }
 
@@ -183,7 +183,7 @@ def main(arguments):
     text = json.dumps(dashboard(), indent=1) + "\n"
     if arguments == ["--check"]:
         if not FILE.is_file() or FILE.read_text() != text:
-            sys.exit(f"{FILE}: not what {Path(__file__).name} makes of its table; hint: run it without --check")
+            sys.exit(f"{FILE}: out of date; hint: run deploy/grafana/{Path(__file__).name}")
     elif arguments:
         sys.exit(f"expected --check or nothing, found {' '.join(arguments)}")
     else:

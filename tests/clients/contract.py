@@ -1,4 +1,4 @@
-"""ddpo.v1 as a server tells it by reflection: message classes and methods, no generated code."""
+"""The contract ddpo.v1 from a server's reflection: message classes and methods without generated code."""
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -16,20 +16,20 @@ class Contract:
         self._pool = DescriptorPool(self._database)
 
     def services(self):
-        """Names of the services that the server lists."""
+        """Returns the names of the services that the server lists."""
         return sorted(self._database.get_services())
 
     def message(self, name):
-        """The class of message `name`."""
+        """Returns the class of the message `name`."""
         return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(f"ddpo.v1.{name}"))
 
     def enum(self, name):
-        """The numbers of enum `name`, by value name."""
+        """Returns the numbers of the enum `name` by value name."""
         values = self._pool.FindEnumTypeByName(f"ddpo.v1.{name}").values
         return {value.name: value.number for value in values}
 
     def call(self, service, method):
-        """A callable for a method, unary or streaming as the server declares it."""
+        """Returns a callable for a method, unary or streaming as the server declares."""
         found = self._pool.FindServiceByName(f"ddpo.v1.{service}").FindMethodByName(method)
         kinds = {
             (False, False): self._channel.unary_unary,

@@ -1,9 +1,9 @@
-"""A sampler that is not ours: sends one order's trajectories, good and bad, to a rewarder.
+"""A third-party sampler: sends valid and invalid trajectories of an order to a rewarder.
 
     fake_sampler.py ADDRESS < ORDER.json
 
 The order names run, digests, steps, shape and samples. Prints each case's receipt as a line of JSON
-and ends when the last has come.
+and exits after the last receipt.
 """
 
 import argparse
@@ -20,7 +20,7 @@ DEADLINE_SECONDS = 60
 
 
 class Stream:
-    """One stream to the rewarder: frames out as credit allows, receipts in."""
+    """A stream to the rewarder: sends frames while it has credit, receives receipts."""
 
     def __init__(self, contract, metadata):
         self.contract = contract
@@ -33,7 +33,7 @@ class Stream:
         self._slot = 0
 
     def _reply(self):
-        """Takes one reply; gives the receipt if it is one."""
+        """Takes one reply. Returns it if it is a receipt, otherwise None."""
         reply = next(self._replies)
         if reply.WhichOneof("content") == "credit":
             self._credit += reply.credit.trajectories
@@ -41,7 +41,7 @@ class Stream:
         return reply.receipt
 
     def send(self, header, states, log_probs, *, corrupt=False):
-        """Sends one trajectory and gives (verdict, reason)."""
+        """Sends one trajectory and returns (verdict, reason)."""
         while self._credit == 0:
             self._reply()
         self._credit -= 1
@@ -69,7 +69,7 @@ class Stream:
 
 
 def header_of(contract, order, sample, **changes):
-    """The header of a sample of the order, with some fields changed."""
+    """Returns the header of a sample of the order, with the fields in `changes` replaced."""
     fields = {
         "trajectory_id": f"python-{order['epoch']}-{order['version']}-{sample}",
         "run_id": order["run_id"],

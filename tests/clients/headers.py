@@ -1,4 +1,4 @@
-"""Headers with every call of a channel, reflection's own included."""
+"""Adds headers to every call of a channel, calls of reflection included."""
 
 import collections
 
@@ -37,5 +37,5 @@ class _Headers(
 
 
 def with_headers(channel, headers):
-    """A channel that sends `headers`, as (name, value), with every call."""
+    """Returns a channel that sends `headers`, pairs (name, value), with every call."""
     return grpc.intercept_channel(channel, _Headers(headers)) if headers else channel

@@ -2,7 +2,7 @@
 
     watch.py ADDRESS --growing N --token TOKEN
 
-Ends once it has seen N trajectories grow, each with a thumbnail; prints what it saw as JSON.
+Exits after it has seen N trajectories grow, and a thumbnail. Prints its observations as JSON.
 """
 
 import argparse

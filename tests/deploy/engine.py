@@ -1,14 +1,14 @@
-"""The Docker engine and Compose, of either version, as far as tests need them."""
+"""Access to the Docker engine and to Compose v1 or v2."""
 
 import json
 import os
 import pathlib
 import subprocess
 
-# A file in place of the .env of whoever runs the tests.
+# An empty file that replaces the developer's .env.
 NO_ENV = pathlib.Path(__file__).with_name("none.env")
 
-# By preference: v2 as a part of `docker`, and v1.
+# In order of preference: v2 as a plugin of `docker`, then v1.
 COMPOSE = [["docker", "compose"], ["docker-compose"]]
 
 
@@ -20,33 +20,33 @@ def _works(*command):
 
 
 def compose_command():
-    """The words that Compose is called by, or None."""
+    """Returns the command of Compose, or None."""
     return next((words for words in COMPOSE if _works(*words, "version")), None)
 
 
 def why_not():
-    """Why no container can be started here, or None."""
+    """Returns the reason why no container can be started here, or None."""
     if not _works("docker", "info"):
-        return "there is no Docker engine"
+        return "the Docker engine is not available"
     if not compose_command():
-        return "there is no Docker Compose"
+        return "Docker Compose is not installed"
     return None
 
 
 def docker(*arguments):
-    """What `docker ...` prints."""
+    """Runs `docker` and returns its output."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
 
 
 def inspect(container):
-    """All that the engine knows of a container."""
+    """Returns the output of `docker inspect` for a container."""
     return json.loads(docker("inspect", container))[0]
 
 
 def plain_environment(**more):
-    """The environment without anything that would set up a stack differently."""
+    """Returns the environment without variables that configure a stack."""
     ours = ("DDPO_", "COMPOSE_", "HF_", "REDIS_")
     names = ["IMAGE", "SETTINGS", "SAMPLER_GPUS", "LEARNER_GPU", "REWARDER_GPU", "TORCH_CUDA"]
     kept = {

@@ -1,11 +1,11 @@
-"""Folders as maps from relative path to digest, to compare what two runs left."""
+"""Maps folders to digests of their files, to compare the results of two runs."""
 
 import hashlib
 import pathlib
 
 
 def digests(folder):
-    """The SHA-256 of every file under a folder."""
+    """Returns the SHA-256 of every file under a folder."""
     folder = pathlib.Path(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
@@ -14,7 +14,7 @@ def digests(folder):
 
 
 def last_checkpoint(run):
-    """The digests of a run's last checkpoint, which has to hold weights, moments and state."""
+    """Returns the name and digests of a run's last checkpoint; it must contain weights, moments and state."""
     last = sorted((pathlib.Path(run) / "checkpoints").glob("epoch-*"))[-1]
     found = digests(last)
     for name in ["optimizer.safetensors", "state.json", "unet/diffusion_pytorch_model.safetensors"]:

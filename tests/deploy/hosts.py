@@ -1,4 +1,4 @@
-"""Two hosts on networks of their own, as network namespaces with a cable between them."""
+"""Two hosts on separate networks: network namespaces with a simulated cable between them."""
 
 import json
 import os
@@ -10,17 +10,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def why_not():
-    """Why there can be no hosts here, or None."""
+    """Returns the reason why hosts cannot be simulated here, or None."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if not pathlib.Path("/dev/net/tun").exists():
-        return "there is no /dev/net/tun"
+        return "/dev/net/tun does not exist"
     if subprocess.run(["ip", "-V"], capture_output=True, check=False).returncode:
-        return "there is no `ip`; scripts/setup-system --install"
+        return "`ip` is not installed; hint: scripts/setup-system --install"
     probe = f"ddpo-probe-{os.getpid()}"
     made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
     if made.returncode:
-        return f"no network namespace can be made: {made.stderr.strip()}"
+        return f"could not make a network namespace: {made.stderr.strip()}"
     ip("netns", "del", probe)
     return None
 
@@ -30,7 +30,7 @@ def ip(*arguments):
 
 
 class Host:
-    """A network namespace with a loopback interface, and the processes that were started in it."""
+    """A network namespace with a loopback interface, and the processes started in it."""
 
     def __init__(self, name, device, address):
         self.name, self.address = name, address
@@ -39,7 +39,7 @@ class Host:
         ip("netns", "add", name)
 
     def connect(self):
-        """Plugs the cable's end in."""
+        """Connects the host's end of the cable."""
         ip("link", "set", self._device, "netns", self.name)
         for device in ["lo", self._device]:
             ip("-n", self.name, "link", "set", device, "up")
@@ -65,7 +65,7 @@ class Host:
 
 
 class Cable:
-    """The process between the hosts: see link.py."""
+    """The process of link.py between the hosts."""
 
     def __init__(self, devices, megabits, delay_ms):
         command = [sys.executable, HERE / "link.py", *devices]
@@ -76,12 +76,12 @@ class Cable:
         self.hears("ready")
 
     def cut(self, seconds, after_bytes):
-        """Cuts the cable once that many more bytes have gone from the first host to the second."""
+        """Cuts the cable after `after_bytes` more bytes from the first host to the second."""
         print(f"cut {seconds} after {after_bytes}", file=self._process.stdin, flush=True)
 
     def hears(self, word):
         line = self._process.stdout.readline().strip()
-        assert line == word, f"expected {word} of the cable, found {line!r}"
+        assert line == word, f"expected {word} from link.py, found {line!r}"
 
     def sum(self):
         print("sum", file=self._process.stdin, flush=True)

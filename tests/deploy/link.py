@@ -1,18 +1,18 @@
-"""A cable between two hosts: two tun devices, and what happens to packets on the way.
+"""Simulates a cable between two hosts with two tun devices.
 
     link.py NAME_A NAME_B --megabits 100 --delay-ms 50
 
-Packets that go in at one device come out at the other: at no more than the given rate, that much later,
-or not at all. The kernel does both with tc and netem, but not every kernel has netem, and this one needs
-nothing but tun. What runs over it is real: the hosts' own TCP, which sees a slow link with a queue.
+Forwards packets between the devices at the given rate, with the given delay, or drops them. tc and netem do the same,
+but not every kernel has netem; this program needs only tun. The hosts' own TCP runs over it and sees a slow link with a
+queue.
 
-Takes commands on standard input, a line each, and says on standard output what has become of them:
+Reads one command a line from standard input and answers on standard output:
 
-    cut SECONDS after BYTES   drops everything for that long once so many bytes have passed from a to b
-                              since the command: `cut`, and later `mended`
-    sum                       what has passed and what was dropped so far, as JSON
+    cut SECONDS after BYTES   drops all packets for SECONDS, starting after BYTES more bytes from a to b. Prints `cut`,
+                              later `mended`
+    sum                       prints the forwarded and dropped packets so far as JSON
 
-Ends with standard input.
+Exits at the end of standard input.
 """
 
 import argparse
@@ -29,20 +29,20 @@ import time
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 
-# What a queue holds before it drops: as much as netem's, a thousand packets.
+# Packets in a queue before it drops, as in netem.
 LONGEST_QUEUE = 1000
 LARGEST_PACKET = 1 << 16
 
 
 def tun(name):
-    """Makes the device `name`; it lives as long as the file is open, in whatever namespace."""
+    """Makes the device `name`. It exists while the file is open, in any namespace."""
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
     return device
 
 
 class Direction:
-    """One way of the cable."""
+    """One direction of the cable."""
 
     def __init__(self, source, target, rate, delay):
         self.source, self._target = source, target
@@ -52,7 +52,7 @@ class Direction:
         self.bytes = self.packets = self.dropped = 0
 
     def take(self, is_cut):
-        """Takes every packet that waits at the near end."""
+        """Reads every packet that waits at the source."""
         while True:
             try:
                 packet = os.read(self.source, LARGEST_PACKET)
@@ -62,14 +62,14 @@ class Direction:
             if is_cut or len(self._on_the_way) >= LONGEST_QUEUE + self._rate * self._delay / 1500:
                 self.dropped += 1
                 continue
-            # The packet stands on the cable when the one before it does, and arrives a delay later.
+            # A packet is sent after its predecessor and arrives one delay later.
             self._free_at = max(now, self._free_at) + len(packet) / self._rate
             self._on_the_way.append((self._free_at + self._delay, packet))
             self.bytes += len(packet)
             self.packets += 1
 
     def give(self):
-        """Hands over what has arrived, and says when the next packet does."""
+        """Writes the packets that have arrived to the target. Returns the time of the next arrival, or None."""
         while self._on_the_way:
             due, packet = self._on_the_way[0]
             if due > time.monotonic():
@@ -78,12 +78,12 @@ class Direction:
             try:
                 os.write(self._target, packet)
             except OSError:
-                # The far device is down or full: a packet is lost, as on any network.
+                # The target device is down or full: the packet is lost.
                 self.dropped += 1
         return None
 
     def lose(self):
-        """Loses what is on the way."""
+        """Drops all packets in flight."""
         self.dropped += len(self._on_the_way)
         self._on_the_way.clear()
 
@@ -92,7 +92,7 @@ class Direction:
 
 
 class Cable:
-    """Both ways, and whether it is cut."""
+    """Both directions, and whether the cable is cut."""
 
     def __init__(self, names, rate, delay):
         a, b = (tun(name) for name in names)
@@ -111,7 +111,7 @@ class Cable:
                 sys.exit(f"error: expected cut or sum, found {line!r}")
 
     def step(self):
-        """Waits for a packet, a command, or the time of one of them, and sees to it. False at the end."""
+        """Waits for a packet, a command or a due time, and handles it. Returns False at the end of input."""
         dues = [due for due in (way.give() for way in self.ways) if due is not None]
         dues += [self._mend_at] if self._mend_at is not None else []
         wait = max(0.0, min(dues) - time.monotonic()) if dues else None
@@ -152,7 +152,7 @@ def main():
         while cable.step():
             pass
     except OSError as error:
-        # A host is gone, and its device with it.
+        # A host was removed together with its device.
         if error.errno != errno.EBADFD:
             raise
 

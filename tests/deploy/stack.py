@@ -1,4 +1,4 @@
-"""A stack of docker-compose.yml under a name of its own."""
+"""A stack of docker-compose.yml with its own project name."""
 
 import datetime
 import pathlib
@@ -15,19 +15,19 @@ RUN = "/runs/services"
 
 
 def time_of(text):
-    """A time as the engine writes it, which has nine digits behind the second."""
+    """Parses a time of the engine, which has nine decimals."""
     return datetime.datetime.fromisoformat(re.sub(r"\.(\d{6})\d*Z$", r".\1+00:00", text))
 
 
 class Stack:
     def __init__(self, project, **settings):
         self.project = project
-        # Whatever else runs on this machine may have the usual ports.
+        # Another program on this machine may use the default ports.
         ports = {"LEARNER_PORT": "0", "REWARDER_PORT": "0", "DASHBOARD_PORT": "0"}
         self.environment = plain_environment(COMPOSE_PROJECT_NAME=project, **ports, **settings)
 
     def compose(self, *arguments):
-        """What Compose prints."""
+        """Runs Compose and returns its output."""
         command = [*compose_command(), f"--env-file={NO_ENV}", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
@@ -42,14 +42,14 @@ class Stack:
         self.compose("down", *arguments)
 
     def containers(self, **labels):
-        """All containers that Compose has labelled so, the ended ones too."""
+        """Returns all containers with these labels of Compose, exited ones too."""
         labels = {"project": self.project, **labels}
         filters = [f"label=com.docker.compose.{name}={value}" for name, value in labels.items()]
         flags = [word for one in filters for word in ("--filter", one)]
         return docker("ps", "--all", "--quiet", "--no-trunc", *flags).split()
 
     def one(self, service, number=1):
-        """The container of a service, or one of several."""
+        """Returns the container `number` of a service."""
         (container,) = self.containers(service=service, **{"container-number": number})
         return container
 
@@ -58,11 +58,11 @@ class Stack:
         return docker("network", "ls", "--quiet", "--filter", flag).split()
 
     def started(self):
-        """When the first of its containers started."""
+        """Returns the time at which the first container started."""
         return min(time_of(inspect(one)["State"]["StartedAt"]) for one in self.containers())
 
     def log(self, service):
-        """What the one container of a service has said, each line after its time."""
+        """Returns the log lines of a service's only container, with timestamps."""
         done = subprocess.run(
             ["docker", "logs", "--timestamps", self.one(service)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -70,7 +70,7 @@ class Stack:
         return done.stdout.splitlines()
 
     def epoch(self, number):
-        """Waits until the learner has told of an epoch's update, and gives the time of the line."""
+        """Waits until the learner logs the update of an epoch, and returns the time of the line."""
         line = re.compile(rf"epoch +{number}/")
 
         def told():
@@ -81,26 +81,26 @@ class Stack:
         return time_of(until(f"epoch {number}", told).split(" ", 1)[0])
 
     def finishes(self):
-        """Waits until the learner has ended its run, and gives the time."""
+        """Waits until the learner has ended its run, and returns the time."""
         until("the end of the run", lambda: not inspect(self.one("learner"))["State"]["Running"])
         state = inspect(self.one("learner"))["State"]
         assert state["ExitCode"] == 0, self.logs()
         return time_of(state["FinishedAt"])
 
     def address(self, service, port, index=1):
-        """Where a service's port is published."""
+        """Returns the published address of a service's port."""
         return self.compose("port", f"--index={index}", service, str(port))
 
     def token(self):
         return self.compose("exec", "-T", "rewarder", "cat", "/run/ddpo/token")
 
     def take_run(self, folder):
-        """Copies the run's folder out of the learner's container, and gives its place."""
+        """Copies the run's folder out of the learner's container, and returns its path."""
         docker("cp", f"{self.one('learner')}:{RUN}", str(folder))
         return pathlib.Path(folder) / pathlib.PurePosixPath(RUN).name
 
     def logs(self):
-        """The last lines of every container."""
+        """Returns the last lines of every container's log."""
         tails = []
         for container in self.containers():
             done = subprocess.run(
@@ -111,5 +111,5 @@ class Stack:
         return "\n".join(tails)
 
     def close(self):
-        """Leaves nothing behind."""
+        """Removes the containers, networks and volumes."""
         self.down("--volumes", "--remove-orphans", "--timeout=5")

@@ -1,4 +1,4 @@
-"""What a service says of itself, by the official client."""
+"""The status of a service, with the official client."""
 
 import sys
 
@@ -11,7 +11,7 @@ from headers import with_headers  # noqa: E402
 
 
 class Service:
-    """A service's Inspector."""
+    """A client of a service's Inspector."""
 
     def __init__(self, address, token):
         channel = grpc.insecure_channel(address)
@@ -22,5 +22,5 @@ class Service:
         return call(self._contract.message("GetStatusRequest")(), timeout=30, wait_for_ready=True)
 
     def is_busy(self):
-        """Whether trajectories of its are under way."""
+        """Returns whether the service has trajectories in flight."""
         return self.status().trajectories_in_flight > 0

@@ -1,4 +1,4 @@
-"""docker-compose.yml as both versions of Compose read it, and the scripts of the image."""
+"""docker-compose.yml with both versions of Compose, and the scripts of the image."""
 
 import os
 import pathlib
@@ -19,7 +19,7 @@ DOCKER = ROOT / "deploy/docker"
 READ_BY_COMPOSE = {"COMPOSE_FILE", "COMPOSE_PROFILES"}
 
 
-def test_the_schema_of_v2_accepts_each_file():
+def test_compose_files_match_the_v2_schema():
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*command, *FILES["gpu"]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,7 +51,7 @@ def make_secrets(folder, **given):
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_secrets_are_drawn_once_and_for_their_owner_only(tmp_path):
+def test_secrets_are_generated_once_and_readable_by_the_owner_only(tmp_path):
     drawn = make_secrets(tmp_path)
     assert set(drawn) == {"token", "redis-password", "redis.conf"}
     assert re.search(r"^[0-9a-f]{64}$", drawn["token"])
@@ -62,7 +62,7 @@ def test_secrets_are_drawn_once_and_for_their_owner_only(tmp_path):
     assert make_secrets(tmp_path) == drawn
 
 
-def test_given_secrets_replace_drawn_ones(tmp_path):
+def test_given_secrets_replace_generated_ones(tmp_path):
     make_secrets(tmp_path)
     given = make_secrets(tmp_path, DDPO_SERVICE_TOKEN="0123456789abcdef", REDIS_PASSWORD='a "b\\c')
     assert given["token"] == "0123456789abcdef\n"
@@ -73,7 +73,7 @@ def test_given_secrets_replace_drawn_ones(tmp_path):
 PROGRAMS = {"ddpo", "ddpo-learner", "ddpo-rewarder", "ddpo-sampler"}
 
 
-# Stands for `python3` when `compile` makes a virtual environment: the environment's pip writes down its arguments.
+# Replaces `python3` when `compile` makes a virtual environment. The environment's pip records its arguments.
 PYTHON = '''#!/bin/sh
 [ "$1 $2" = "-m venv" ] || exit 2
 mkdir -p "$3/bin"
@@ -82,7 +82,7 @@ chmod +x "$3/bin/pip"
 '''
 
 
-def write(path, text="stands for something"):
+def write(path, text="placeholder"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
@@ -90,7 +90,7 @@ def write(path, text="stands for something"):
 
 @pytest.fixture
 def clone(tmp_path):
-    """A clone of the project in which files stand for what is compiled."""
+    """A clone of the project with placeholders for the compiled files."""
     clone = tmp_path / "clone"
     (clone / ".libtorch").mkdir(parents=True)
     for program in PROGRAMS:
@@ -100,7 +100,7 @@ def clone(tmp_path):
 
 
 def gathered(clone):
-    """Runs the image's `compile`, and returns the folder of libraries among what it leaves for the image."""
+    """Runs the image's `compile`, and returns the folder of libraries in the artifacts."""
     artifacts = clone.with_name("artifacts")
     environment = {"PATH": f"{clone.with_name('bin')}:{os.environ['PATH']}", "ARTIFACTS": str(artifacts)}
     subprocess.run([DOCKER / "compile", "build"], cwd=clone, env=environment, check=True)
@@ -114,7 +114,7 @@ def test_the_image_has_libtorch_for_the_cpu(clone):
     write(clone / ".libtorch/include/torch.h")
     lib = gathered(clone)
     assert [path.name for path in lib.iterdir()] == ["libtorch.so"]
-    assert not lib.with_name("include").exists(), "nothing is compiled in the image"
+    assert not lib.with_name("include").exists(), "the image contains no headers"
 
 
 def test_the_image_has_pytorch_with_cuda_at_its_path(clone):
@@ -131,7 +131,7 @@ def test_the_image_has_pytorch_with_cuda_at_its_path(clone):
 
 
 def test_a_missing_cuda_library_fails_the_build(clone):
-    """The image is refused if libtorch_cuda.so would not load in it; the driver's library may be missing."""
+    """The build fails if libtorch_cuda.so would not load in the image; the driver's library may be missing."""
     packages = clone.with_name("torch") / "lib/python3/site-packages"
     write(packages / "torch/lib/libtorch.so")
     write(packages / "torch/lib/libtorch_cuda.so")
@@ -187,7 +187,7 @@ def test_the_build_argument_chooses_the_cuda_of_pytorch(clone, arguments, expect
 
 
 @pytest.mark.parametrize("arguments", [["cuda", "cu118"], ["cuda", "rocm7.2"], ["rocm"]])
-def test_another_cuda_is_an_error(clone, arguments):
+def test_rejects_unsupported_cuda_versions(clone, arguments):
     done, asked = set_up(clone, *arguments)
     assert done.returncode == 2
     assert f"found {arguments[-1]}" in done.stderr

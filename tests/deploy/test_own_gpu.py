@@ -77,7 +77,7 @@ class Machine:
 
 
 def seen_by(process):
-    """Returns the GPU that a sampler sees; the sampler has to use it as cuda:0."""
+    """Returns the GPU that a sampler sees, and checks that it uses it as cuda:0."""
     line = process.stdout.readline()
     assert line, process.stderr.read()
     visible, device = line.split()
@@ -97,28 +97,28 @@ def test_samplers_leave_the_gpu_of_learner_and_rewarder_free(machine):
 
 
 @pytest.mark.parametrize("learner", ["2", gpu(2)])
-def test_the_learner_may_have_any_gpu(machine, learner):
+def test_samplers_avoid_the_learners_gpu_by_number_or_uuid(machine, learner):
     machine.has(listing(0, 0, 0))
     assert {machine.start(LEARNER_GPU=learner) for _ in range(2)} == {gpu(0), gpu(1)}
 
 
-def test_the_rewarder_keeps_its_own_gpu(machine):
+def test_samplers_avoid_the_rewarders_gpu(machine):
     machine.has(listing(0, 0, 0))
     given = {"LEARNER_GPU": "0", "REWARDER_GPU": "1"}
     assert [machine.start(**given) for _ in range(2)] == [gpu(2), gpu(2)]
 
 
-def test_two_gpus_for_three_roles_leave_the_learner_alone(machine):
+def test_with_two_gpus_the_sampler_shares_the_rewarders_gpu(machine):
     machine.has(listing(0, 0))
     assert machine.start(LEARNER_GPU="0", REWARDER_GPU="1") == gpu(1)
 
 
-def test_one_gpu_is_shared(machine):
+def test_samplers_share_the_only_gpu(machine):
     machine.has(listing(0))
     assert [machine.start() for _ in range(2)] == [gpu(0), gpu(0)]
 
 
-def test_more_samplers_than_gpus_share_those_of_samplers(machine):
+def test_additional_samplers_share_the_sampler_gpus(machine):
     machine.has(listing(0, 0, 0))
     started = [machine.start() for _ in range(5)]
     assert started == [gpu(1), gpu(2), gpu(1), gpu(2), gpu(1)]
@@ -130,7 +130,7 @@ def test_chosen_gpus_are_taken_in_their_order(machine, chosen):
     assert [machine.start(SAMPLER_GPUS=chosen) for _ in range(3)] == [gpu(1), gpu(3), gpu(1)]
 
 
-def test_two_names_of_one_gpu_are_one_gpu(machine):
+def test_a_gpu_is_the_same_under_its_number_and_its_uuid(machine):
     machine.has(listing(0, 0, 0))
     started = [machine.start(SAMPLER_GPUS=chosen) for chosen in ["1", f"{gpu(1)} 2"]]
     assert started == [gpu(1), gpu(2)]
@@ -147,13 +147,13 @@ def test_a_learner_on_a_mig_device_keeps_that_device_only(machine, learner):
     assert [machine.start(LEARNER_GPU=learner) for _ in range(2)] == [mig(0, 1), mig(0, 2)]
 
 
-def test_chosen_mig_devices(machine):
+def test_samplers_take_the_chosen_mig_devices_in_order(machine):
     machine.has(listing(2, 12, 0))
     chosen = f"1:11 {mig(0, 1)} 2"
     assert [machine.start(SAMPLER_GPUS=chosen) for _ in range(3)] == [mig(1, 11), mig(0, 1), gpu(2)]
 
 
-def test_a_gpu_that_is_split_stands_for_its_mig_devices(machine):
+def test_a_gpu_split_by_mig_means_all_its_mig_devices(machine):
     machine.has(listing(0, 2))
     assert [machine.start(SAMPLER_GPUS="1") for _ in range(2)] == [mig(1, 0), mig(1, 1)]
 
@@ -165,7 +165,7 @@ def test_samplers_that_start_together_take_different_gpus(machine):
     assert {seen_by(process) for process in started} == expected
 
 
-def test_a_gpu_is_free_again_when_its_sampler_was_killed(machine):
+def test_a_killed_sampler_frees_its_gpu(machine):
     machine.has(listing(0, 0, 0))
     first = machine.launch()
     assert [seen_by(first), machine.start()] == [gpu(1), gpu(2)]
@@ -195,7 +195,7 @@ def test_a_missing_gpu_is_an_error_with_a_hint(machine, has, given, expected):
     assert all(part in message for part in ["own-gpu: error: ", *expected]), message
 
 
-def test_a_gpu_takes_eight_samplers_at_most(machine):
+def test_a_gpu_is_shared_by_at_most_eight_samplers(machine):
     machine.has(listing(0))
     assert {machine.start() for _ in range(8)} == {gpu(0)}
     assert f"{gpu(0)} has 8 samplers already" in machine.fails()

@@ -1,4 +1,4 @@
-"""`docker compose up` as a user runs it, to the end of its run, with services that die and restart."""
+"""Complete runs with `docker compose up`, with services that are killed and restarted."""
 
 import os
 import pathlib
@@ -30,7 +30,7 @@ def volumes():
 
 
 def ending(line):
-    """Returns a line of docs/compose.md as one that ends: a watch ends once it has shown a growing trajectory."""
+    """Returns a line of docs/compose.md that ends: a watch ends after it has shown a growing trajectory."""
     if "WatchTrajectories" not in line:
         return line
     return f"{line} | grep --max-count=1 STAGE_GROWING || [ ${{PIPESTATUS[1]}} = 0 ]"
@@ -38,7 +38,7 @@ def ending(line):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder for what runs leave, once the images are built."""
+    """Builds the images and returns a folder for the results of runs."""
     if reason := why_not():
         pytest.skip(reason)
     subprocess.run([ROOT / "deploy/docker/stand-ins"], check=True)
@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def stack(folder):
-    """Makes a stack that has not been started, and removes it at the end."""
+    """Returns a function that makes stacks, not started, and removes them at the end."""
     with ExitStack() as made:
 
         def make(project, **settings):
@@ -67,7 +67,7 @@ def taken(stack, folder):
 
 
 def remove(stack):
-    """Takes the stack down, which leaves its volumes and nothing else; then removes the volumes."""
+    """Takes the stack down, checks that only its volumes remain, and removes them."""
     stack.down()
     assert (stack.containers(), stack.networks()) == ([], [])
     left = volumes() - stack.volumes_before
@@ -77,7 +77,7 @@ def remove(stack):
     assert volumes() == stack.volumes_before
 
 
-def test_up_without_settings_trains_and_leaves_nothing(stack):
+def test_up_without_settings_trains_and_down_removes_all_but_volumes(stack):
     plain = stack("ddpo-test-plain")
     plain.up("--scale=sampler=2")
     took = (plain.epoch(1) - plain.started()).total_seconds()
@@ -90,7 +90,7 @@ def test_up_without_settings_trains_and_leaves_nothing(stack):
 
 
 def check_confined(stack):
-    """Checks that no container has more rights than it needs."""
+    """Checks that containers are read-only, unprivileged and published on loopback only."""
     for container in stack.containers():
         known = inspect(container)
         host, name = known["HostConfig"], known["Name"]
@@ -102,7 +102,7 @@ def check_confined(stack):
     assert inspect(stack.one("redis"))["HostConfig"]["PortBindings"] == {}
 
 
-def test_deaths_and_restarts_change_no_byte(stack, folder):
+def test_kills_and_restarts_do_not_change_the_checkpoint(stack, folder):
     expected = undisturbed(stack("ddpo-test-calm", SETTINGS=str(ROUGH)), folder)
     assert disturbed(stack("ddpo-test-rough", SETTINGS=str(ROUGH)), folder) == expected
     assert run_of_one_process(folder) == expected
@@ -134,7 +134,7 @@ def disturbed(stack, folder):
     second = time_of(inspect(stack.one("learner"))["State"]["StartedAt"])
     whole = (stack.finishes() - stack.started()).total_seconds()
     print(f"measured: a sampler killed, Redis and the learner restarted: {whole:.1f} s")
-    # The second learner has trained, and the dead sampler has stayed dead.
+    # The restarted learner has trained, and the killed sampler was not restarted.
     assert stack.epoch(20) > second
     assert not inspect(victim)["State"]["Running"]
     found = taken(stack, folder)
@@ -147,14 +147,14 @@ def wait_for_work(stack, epoch, sampler):
     stack.epoch(epoch - 1)
 
     def draws():
-        assert inspect(stack.one("learner"))["State"]["Running"], "the run is over already"
+        assert inspect(stack.one("learner"))["State"]["Running"], "the run has already ended"
         return sampler.is_busy()
 
     until(f"work from epoch {epoch} on", draws)
 
 
 def run_of_one_process(folder):
-    """Returns the last checkpoint of the same run by `ddpo train`, in the same image."""
+    """Returns the last checkpoint of the same run with `ddpo train` in the same image."""
     name = f"ddpo-test-alone-{os.getpid()}"
     settings = f"{ROUGH}:/etc/ddpo/settings.toml:ro"
     folder = folder / "alone"
@@ -169,7 +169,7 @@ def run_of_one_process(folder):
 
 
 def test_the_grpcurl_lines_of_the_compose_page_work(stack, tmp_path):
-    """Each line about grpcurl, in order and in one shell, while a run goes on."""
+    """Runs each line with grpcurl, in order and in one shell, during a run."""
     watched = stack("ddpo-test-watched", DDPO_NUM_EPOCHS="1000")
     watched.up()
     watched.epoch(1)
@@ -194,7 +194,7 @@ def test_the_grpcurl_lines_of_the_compose_page_work(stack, tmp_path):
 
 
 def with_tools(stack, folder):
-    """Returns an environment in which `docker compose` is this machine's Compose, and grpcurl exists."""
+    """Returns an environment in which `docker compose` and grpcurl work on this machine."""
     tools = {}
     if compose_command() != ["docker", "compose"]:
         tools["docker"] = (

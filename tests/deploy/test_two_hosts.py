@@ -1,4 +1,4 @@
-"""A sampler and a learner on two hosts, a slow link between them, which is cut for 20 s in the middle of a batch."""
+"""A sampler and a learner on two hosts with a slow link, which is cut for 20 s in the middle of a batch."""
 
 import os
 import pathlib
@@ -19,14 +19,14 @@ RELEASE = ROOT / "target/release"
 SETTINGS = pathlib.Path(__file__).with_name("two_hosts.toml")
 
 MEGABITS = 100
-# Each way, as netem has it: 100 ms there and back.
+# One way, as in netem; the round trip takes 100 ms.
 DELAY_MS = 50
 CUT_SECONDS = 20
 
 TOKEN = "two-hosts-token-0123456789"
 PASSWORD = "two-hosts-password"
 
-# Sends itself 10 MB from one host to the other, and prints the seconds for connecting and for sending.
+# Sends 10 MB from one host to the other, and prints the seconds for connecting and for sending.
 SENDER = """
 import socket, sys, time
 began = time.monotonic()
@@ -98,7 +98,7 @@ class Link:
         return "\n".join(tails)
 
     def trained(self):
-        """The last checkpoint of the same run in one process."""
+        """Returns the last checkpoint of the same run in one process."""
         folder = self.folder / "one-process"
         folder.mkdir()
         command = [RELEASE / "ddpo", "train", f"--config={SETTINGS}"]
@@ -123,7 +123,7 @@ def test_the_link_has_the_stated_delay_and_rate(link):
     assert rate <= MEGABITS
 
 
-def test_a_cut_delays_the_run_and_changes_no_byte(link):
+def test_a_cut_link_delays_the_run_without_changing_the_checkpoint(link):
     name, expected = link.trained()
     link.redis()
     learner = link.service(link.near, "learner", 50053)

@@ -1,17 +1,17 @@
-"""Waiting: always for something, never beyond a deadline."""
+"""Waits for conditions with a deadline."""
 
 import time
 
-# A busy machine is slow; a hang is for ever.
+# Long enough for a busy machine; only a hang exceeds it.
 PATIENCE_SECONDS = 600
 
 
 def until(what, look, patience=PATIENCE_SECONDS):
-    """Looks until there is something to see, and gives it."""
+    """Calls `look` until it returns a true value, and returns the value."""
     deadline = time.monotonic() + patience
     while True:
         seen = look()
         if seen:
             return seen
-        assert time.monotonic() < deadline, f"waited in vain for {what}, for {patience} s"
+        assert time.monotonic() < deadline, f"{what}: not seen within {patience} s"
         time.sleep(0.05)

@@ -64,7 +64,7 @@ def fields(file, struct):
 
 
 def rows(file, struct):
-    """Yields the rows of a struct; a flattened field gives the rows of its struct."""
+    """Yields the rows of a struct; a flattened field yields the rows of its struct."""
     for name, kind, text, is_flat in fields(file, struct):
         if is_flat:
             yield from rows(FLAT[kind], kind)

@@ -30,7 +30,7 @@ def pages():
 
 
 def parts(file):
-    """Yields (line number, text, code block or None) of a page; a block comes once, at its first line."""
+    """Yields (line number, text, code block or None) of a page; a block is yielded once, at its first line."""
     lines = file.read_text().split("\n")
     number = 0
     while number < len(lines):

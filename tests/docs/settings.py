@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ["sampler", "rewarder", "learner"]
 OPTION = re.compile(r"^ {2,6}(?:-\w, )?--([a-z0-9-]+)(?:[ \[=].*?)?(?: {2,}(\S.*))?$")
-# Options of a command that are no settings.
+# Options of a command that are not settings.
 COMMAND_OPTIONS = {"config", "dry-run", "resume", "dashboard", "help", "version"}
 SECRETS = re.compile(r"^ {4}secrets \{\n(.*?)^ {4}\}", re.MULTILINE | re.DOTALL)
 SECRET = re.compile(r"((?: *///[^\n]*\n)+) *(\w+);")
@@ -75,7 +75,7 @@ OTHERS = """
 
 
 def output(binary, *arguments):
-    """Returns what a program prints with these arguments and no settings in the environment."""
+    """Returns the output of a program with these arguments and without settings in the environment."""
     command = [str(binary), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, env={}, cwd="/").stdout
 

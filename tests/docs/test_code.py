@@ -112,7 +112,7 @@ def test_commands_have_these_flags(binaries, words):
     given = "--dry-run" if dry_run(words) and "--help" not in words and "--version" not in words else "--help"
     done = run(binaries, [*words, given])
     if "--resume" in words:
-        # The folder of the run is the reader's.
+        # The reader has the folder of the run; this test does not.
         assert "is not there; hint: --output-dir" in done.stderr or done.returncode == 0, done.stderr
     else:
         assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
 @pytest.mark.parametrize("file", pages(), ids=lambda file: str(file.relative_to(ROOT)))
-def test_links_lead_to_files_and_headings(file):
+def test_links_resolve_to_files_and_headings(file):
     wrong = []
     for number, target in links(file):
         if EXTERNAL.match(target):
@@ -28,7 +28,7 @@ def test_links_lead_to_files_and_headings(file):
 
 
 def includes(page, anchor):
-    """Whether the file that a page of the book includes has the heading."""
+    """Returns whether the file that a page of the book includes has the heading."""
     found = re.search(r"<!-- include: (\S+) -->", page.read_text())
     return found is not None and anchor in anchors((page.parent / found.group(1)).resolve())
 
@@ -55,7 +55,7 @@ class Page(HTMLParser):
                 self.ids.add(value)
 
 
-def test_links_of_the_book_lead_to_its_pages(book):
+def test_links_of_the_book_resolve_within_it(book):
     parsed = {file.resolve(): Page(file) for file in book.rglob("*.html")}
     wrong = []
     for file, page in parsed.items():
@@ -63,7 +63,7 @@ def test_links_of_the_book_lead_to_its_pages(book):
             continue
         for tag, target in page.targets:
             if EXTERNAL.match(target):
-                # A link may lead elsewhere; the page itself loads nothing from elsewhere.
+                # Only links may be external; a page loads no external resources.
                 if tag != "a":
                     wrong.append(f"{file.name}: {tag} {target}")
                 continue

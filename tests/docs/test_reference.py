@@ -1,4 +1,4 @@
-"""Pages that have to agree with the source: settings, metrics, errors."""
+"""Pages that must agree with the source: settings, metrics, errors."""
 
 import re
 
@@ -6,7 +6,7 @@ import metrics
 import settings
 from pages import ROOT, parts
 
-# Messages of other programs, and one that is put together from two files.
+# Messages of other programs, and a message that combines texts of two files.
 ELSEWHERE = (
     "num_samples_per_epoch = ...: expected a multiple of batch_size",
     "address already in use",

@@ -1,4 +1,4 @@
-//! Finding the binary under test.
+//! Finds the binary under test.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 const HINT: &str = "run `make build`, or `cargo build --release`";
 
-/// `ddpo` in the target folder that this test was built into.
+/// Returns `ddpo` in the target folder of this test.
 ///
 /// # Panics
 /// As [`named`].
@@ -15,23 +15,22 @@ pub fn ddpo() -> &'static Path {
     PATH.get_or_init(|| named("ddpo"))
 }
 
-/// The binary of this name in the target folder that this test was built into.
+/// Returns the binary of this name in the target folder of this test.
 ///
 /// # Panics
-/// When it is not there, or when a source that it was built from has changed since: a test of an
-/// old binary tells nothing.
+/// If the binary is missing or older than one of its sources.
 pub fn named(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it lies");
-    let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps/");
+    let test = std::env::current_exe().expect("a test can read its own path");
+    let profile = test.ancestors().nth(2).expect("tests are in PROFILE/deps/");
     let path = profile.join(name);
-    let built = modified(&path).unwrap_or_else(|| panic!("no {name} beside the tests: {HINT}"));
+    let built = modified(&path).unwrap_or_else(|| panic!("{name}: not built; hint: {HINT}"));
     if let Some(source) = newer_source(&profile.join(format!("{name}.d")), built) {
-        panic!("{name} is older than {}: {HINT}", source.display());
+        panic!("{name} is older than {}; hint: {HINT}", source.display());
     }
     path
 }
 
-/// The first source named in cargo's list that is newer than `built`.
+/// Returns the first source in cargo's list that is newer than `built`.
 fn newer_source(list: &Path, built: SystemTime) -> Option<PathBuf> {
     let text = std::fs::read_to_string(list).unwrap_or_default();
     let (_, sources) = text.split_once(": ")?;

@@ -1,4 +1,4 @@
-//! Disks that are too small.
+//! Simulates full disks.
 
 use crate::binary;
 use crate::process;
@@ -6,14 +6,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A file system in memory, unmounted when dropped.
+/// A file system in memory, which is unmounted on drop.
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one of `kibibytes` at `folder`; none where that is not permitted.
+    /// Mounts a file system of `kibibytes` at `folder`. Returns `None` without the permission to mount.
     pub fn mount(folder: &Path, kibibytes: u64) -> Option<Self> {
         std::fs::create_dir_all(folder).ok()?;
         let options = format!("size={kibibytes}k");
@@ -22,10 +22,10 @@ impl SmallDisk {
             .then(|| Self { folder: folder.into() })
     }
 
-    /// Makes it as large as is needed.
+    /// Makes the file system large enough for the tests.
     ///
     /// # Panics
-    /// When that is not permitted.
+    /// If the remount fails.
     pub fn grow(&self) {
         let words = ["-o", "remount,size=1g"].map(OsStr::new);
         assert!(runs("mount", words.into_iter().chain([self.folder.as_os_str()])));
@@ -43,9 +43,9 @@ fn runs<'a>(program: &str, arguments: impl Iterator<Item = &'a OsStr>) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// `ddpo ARGUMENTS` for which no file may grow beyond `bytes`, in units of 512.
+/// Returns a command `ddpo ARGUMENTS` whose files cannot exceed `bytes`, rounded down to units of 512.
 pub fn with_files_of_at_most(bytes: u64, folder: &Path, arguments: &[&str]) -> Command {
-    // Without the trap a signal would end the process before it learns of the limit.
+    // Without the trap, SIGXFSZ would end the process before it gets the error.
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
     let mut command = Command::new("sh");
     process::prepare(&mut command, folder);

@@ -1,10 +1,8 @@
-//! What the end-to-end tests share: the real binaries, a model small enough for them, and ways to
-//! look at what they leave behind.
+//! Shared by the end-to-end tests: the real binaries, a small model, and access to the results.
 //!
-//! A test of `ddpo` works in a [`Workshop`], a test of the services with a [`services::Fleet`]: a
-//! temporary folder that is also the processes' working folder, so that arguments and recorded
-//! settings hold relative paths only. Helpers panic with the output of the processes in question:
-//! they serve tests alone.
+//! A test of `ddpo` uses a [`Workshop`], a test of the services a [`services::Fleet`]. Each is a temporary
+//! folder and the working folder of the processes, so arguments and recorded settings contain only
+//! relative paths. Helpers panic with the output of the process, because only tests use them.
 
 pub mod binary;
 pub mod disk;

@@ -1,4 +1,4 @@
-//! Viewers of a live page: HTTP/1 over a plain socket, and the events that come.
+//! Viewers of a live page: HTTP/1 and server-sent events over a plain socket.
 
 use crate::services::wait::block_on;
 use serde_json::Value;
@@ -13,39 +13,39 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How long an answer or an event may take.
+/// Longest wait for an answer or an event.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An answer.
+/// An HTTP answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The status code.
     pub status: u16,
-    /// Its head, in small letters.
+    /// The head in lower case.
     pub head: String,
-    /// Its body.
+    /// The body.
     pub body: String,
 }
 
-/// One event.
+/// A server-sent event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What it is about.
+    /// The topic.
     pub topic: String,
-    /// What it says.
+    /// The data.
     pub data: Value,
 }
 
-/// A viewer: an answer whose body goes on.
+/// A viewer that reads the stream of events.
 #[derive(Debug)]
 pub struct Viewer {
     reader: BufReader<TcpStream>,
 }
 
-/// Sends `METHOD PATH` with `headers`, each with its line end, and a body to a page's address.
+/// Sends `METHOD PATH` with a body to a page's address. Each of the `headers` ends in a line break.
 ///
 /// # Panics
-/// When there is no answer.
+/// If no answer arrives.
 pub fn ask(address: &str, request: &str, headers: &str, body: &str) -> Answer {
     let mut stream = send(address, request, headers, body);
     let mut text = String::new();
@@ -54,16 +54,16 @@ pub fn ask(address: &str, request: &str, headers: &str, body: &str) -> Answer {
     Answer { status: status_of(head), head: head.to_lowercase(), body: body.to_owned() }
 }
 
-/// `GET path` without more.
+/// Sends `GET path` without headers and body.
 pub fn get(address: &str, path: &str) -> Answer {
     ask(address, &format!("GET {path}"), "", "")
 }
 
-/// `GET /` over TLS from the host `localhost`, with the authority in the file `ca` (PEM), and what comes of
-/// it: the head and the body, or why there is none.
+/// Sends `GET /` over TLS to the host `localhost`, with the CA certificate in the file `ca` (PEM). Returns
+/// the head and the body.
 ///
 /// # Errors
-/// The connection is refused, or breaks off.
+/// The connection is refused or closed early.
 pub fn get_by_tls(address: &str, ca: &Path, headers: &str) -> std::io::Result<String> {
     let place =
         address.strip_prefix("https://").expect("an address of HTTPS").trim_end_matches('/');
@@ -86,12 +86,12 @@ pub fn get_by_tls(address: &str, ca: &Path, headers: &str) -> std::io::Result<St
     })
 }
 
-/// Opens the stream of events and reads nothing of it.
+/// Opens the stream of events without reading it.
 pub fn open(address: &str, headers: &str) -> TcpStream {
     send(address, "GET /events", headers, "")
 }
 
-/// `http://host:port/` without what is around the place.
+/// Returns the `host:port` of `http://host:port/`.
 fn place(address: &str) -> &str {
     let place = address.strip_prefix("http://").expect("an address of HTTP");
     place.strip_suffix('/').unwrap_or(place)
@@ -104,7 +104,7 @@ fn send(address: &str, request: &str, headers: &str, body: &str) -> TcpStream {
     let length =
         if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     write!(stream, "{request} HTTP/1.1\r\nhost: {place}\r\n{headers}{length}\r\n{body}")
-        .expect("a request is taken");
+        .expect("the request is sent");
     stream
 }
 
@@ -116,24 +116,24 @@ impl Viewer {
     /// Watches the page at `address`.
     ///
     /// # Panics
-    /// When it is refused.
+    /// If the server rejects the request.
     pub fn watch(address: &str, headers: &str) -> Self {
         let mut reader = BufReader::new(open(address, headers));
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(
                 reader.read_line(&mut head).expect("a head") > 0,
-                "the head breaks off: {head}"
+                "the head is incomplete: {head}"
             );
         }
         assert_eq!(status_of(&head), 200, "{head}");
         Self { reader }
     }
 
-    /// The next event; none at the end of the stream.
+    /// Returns the next event, or `None` at the end of the stream.
     ///
     /// # Panics
-    /// When none comes in time, or it is none.
+    /// If no event arrives in time, or it is malformed.
     pub fn event(&mut self) -> Option<Event> {
         let mut topic = String::new();
         loop {
@@ -147,10 +147,10 @@ impl Viewer {
         }
     }
 
-    /// Reads on to an event of this topic that is as wanted.
+    /// Reads until an event of this topic for which `wanted` is true.
     ///
     /// # Panics
-    /// When the stream ends before.
+    /// If the stream ends before.
     #[track_caller]
     pub fn until(&mut self, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
@@ -162,17 +162,17 @@ impl Viewer {
         }
     }
 
-    /// A line of the body, of which each event is one chunk or several.
+    /// Returns a line of the body. An event has one or more HTTP chunks.
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         loop {
             match self.reader.read_line(&mut line) {
-                // The end, or the process is gone.
+                // The stream has ended, or the process is gone.
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }
             let text = line.trim_end();
-            // The sizes of chunks are lines between those of the events.
+            // Skips the lines with the sizes of chunks.
             let is_size = !text.is_empty() && text.chars().all(|digit| digit.is_ascii_hexdigit());
             if text == "0" {
                 return None;

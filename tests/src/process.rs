@@ -1,4 +1,4 @@
-//! A `ddpo` process: started, watched, signalled, and waited for with a deadline.
+//! A `ddpo` process: starts it, watches it, sends signals, and waits with a deadline.
 
 use crate::binary;
 use std::io::{BufRead, BufReader, Read};
@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The longest that anything here is waited for. A busy machine is slow; a hang is for ever.
+/// Longest wait of this module. Long enough for a busy machine; only a hang exceeds it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks at a folder.
+/// Time between two checks of a folder.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// How a process ended and what it said.
+/// The status and the output of a process that has exited.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Exit status; none if a signal ended it.
+    /// Exit status; `None` if a signal ended the process.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -27,24 +27,24 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Checks that it went well.
+    /// Checks that the process succeeded.
     ///
     /// # Panics
-    /// When the status is not zero.
+    /// If the status is not zero.
     #[track_caller]
     pub fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "{self}");
         self
     }
 
-    /// Checks that it was refused as everything is refused: a status that is not zero, no panic,
-    /// and one line on standard error, which is given without its `error: `.
+    /// Checks that the process failed without a panic: a status that is not zero, and one line on standard
+    /// error. Returns the line without its `error: `.
     ///
     /// # Panics
-    /// When any of that is not so.
+    /// If one of the checks fails.
     #[track_caller]
     pub fn refused(&self) -> &str {
-        assert!(self.code.is_some_and(|code| code != 0), "expected a refusal, found {self}");
+        assert!(self.code.is_some_and(|code| code != 0), "expected a failure, found {self}");
         assert_eq!(self.stderr.lines().count(), 1, "expected one line, found {self}");
         let message = self.stderr.trim_end().strip_prefix("error: ");
         let message = message.unwrap_or_else(|| panic!("expected `error: `, found {self}"));
@@ -60,8 +60,7 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// `ddpo ARGUMENTS` in `folder`, with none of the caller's settings, and without the help of
-/// `LD_LIBRARY_PATH`.
+/// Returns a command `ddpo ARGUMENTS` in `folder`, without the caller's settings and `LD_LIBRARY_PATH`.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary::ddpo());
     prepare(&mut command, folder);
@@ -69,7 +68,7 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Sets the working folder and takes away the caller's settings.
+/// Sets the working folder and removes the caller's settings.
 pub fn prepare(command: &mut Command, folder: &Path) {
     command.current_dir(folder).env_remove("LD_LIBRARY_PATH");
     for (name, _) in std::env::vars_os() {
@@ -78,12 +77,12 @@ pub fn prepare(command: &mut Command, folder: &Path) {
             command.env_remove(&name);
         }
     }
-    // No test may reach for the network.
+    // Tests must not use the network.
     command.env("HF_HUB_OFFLINE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
 }
 
-/// A process under way. It is killed when dropped.
+/// A running process, which is killed on drop.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -97,7 +96,7 @@ impl Running {
     /// Starts a command made by [`command`].
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot start.
     pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("standard output is piped");
@@ -121,51 +120,51 @@ impl Running {
         Self { child, lines, stderr: Some(stderr), said: String::new(), complained }
     }
 
-    /// Waits for the process to say `text`, or to end without; whether it did.
+    /// Waits until the process prints `text` or exits. Returns whether it printed `text`.
     ///
     /// # Panics
-    /// When neither happens in time.
+    /// If neither happens in time.
     pub fn says(&mut self, text: &str) -> bool {
         let deadline = Instant::now() + PATIENCE;
         while !self.said.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => self.said += &(line + "\n"),
-                Err(_) if left.is_zero() => panic!("waited for `{text}`, found {}", self.said),
+                Err(_) if left.is_zero() => panic!("expected `{text}`, found {}", self.said),
                 Err(_) => return false,
             }
         }
         true
     }
 
-    /// What follows `start` in the first line that begins with it.
+    /// Returns the text after `start` in the first line that begins with it.
     ///
     /// # Panics
-    /// When the process ends without such a line.
+    /// If the process exits without such a line.
     #[track_caller]
     pub fn said_after(&mut self, start: &str) -> String {
-        assert!(self.says(start), "it ended without `{start}`: {}", self.said);
+        assert!(self.says(start), "expected a line with `{start}`, found {}", self.said);
         let line = self.said.lines().find_map(|line| line.strip_prefix(start));
         line.unwrap_or_default().to_owned()
     }
 
-    /// Waits for the process to say `text` on standard error, or to end without; whether it did.
+    /// Waits until the process prints `text` on standard error or exits. Returns whether it printed `text`.
     ///
     /// # Panics
-    /// When neither happens in time.
+    /// If neither happens in time.
     pub fn complains(&mut self, text: &str) -> bool {
         let complained = Arc::clone(&self.complained);
         self.reaches(|| text_of(&complained).contains(text))
     }
 
-    /// Waits until `condition` holds or the process has ended; whether it holds.
+    /// Waits until `condition` holds or the process has exited. Returns whether it holds.
     ///
     /// # Panics
-    /// When neither happens in time.
+    /// If neither happens in time.
     pub fn reaches(&mut self, condition: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // In this order: what it did last counts too.
+            // Checks for the exit first, so that the last effects of the process count.
             let ended = self.has_ended();
             if condition() {
                 return true;
@@ -173,7 +172,7 @@ impl Running {
             if ended {
                 return false;
             }
-            assert!(Instant::now() < deadline, "waited in vain, found {}", self.said);
+            assert!(Instant::now() < deadline, "condition not met in time, found {}", self.said);
             std::thread::sleep(LOOK);
         }
     }
@@ -182,41 +181,40 @@ impl Running {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
-    /// Lets the process run for `time`, but not beyond `limit`, which a machine that has become
-    /// faster may reach before.
+    /// Lets the process run for `time`, or until `limit` holds if the machine is fast.
     ///
     /// # Panics
-    /// When the process hangs.
+    /// If the process hangs.
     pub fn runs_for(&mut self, time: Duration, limit: impl Fn() -> bool) {
         let end = Instant::now() + time;
         self.reaches(|| Instant::now() >= end || limit());
     }
 
-    /// Kills the process: SIGKILL, which it cannot see coming.
+    /// Kills the process with SIGKILL.
     ///
     /// # Panics
-    /// When the system refuses.
+    /// If the signal cannot be sent.
     pub fn kill(mut self) -> Ended {
         self.child.kill().expect("a child can be killed");
         self.end()
     }
 
-    /// Sends a signal, such as `INT`, by the shell's own `kill`.
+    /// Sends a signal such as `INT`, with the shell's `kill`.
     ///
     /// # Panics
-    /// When the process is gone.
+    /// If the process has exited.
     pub fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &script]).status();
-        assert!(status.expect("a shell").success(), "the process has ended before the signal");
+        assert!(status.expect("a shell").success(), "the process exited before the signal");
     }
 
-    /// Waits for the end.
+    /// Waits until the process exits.
     ///
     /// # Panics
-    /// When it does not come in time.
+    /// If it does not exit in time.
     pub fn end(mut self) -> Ended {
-        // A text that no process says: this reads on to the end of standard output.
+        // No process prints this text, so this reads to the end of standard output.
         while self.says("\0") {}
         let status = self.child.wait().expect("a child can be waited for");
         let read = self.stderr.take().and_then(|thread| thread.join().ok());
@@ -233,7 +231,7 @@ fn text_of(bytes: &Mutex<Vec<u8>>) -> String {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails where the process has ended, which is as good.
+        // Fails if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,20 +1,20 @@
-//! Interpreters with the packages that a test needs.
+//! Python interpreters with the packages that tests need.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The root of the project.
+/// Returns the root of the repository.
 ///
 /// # Panics
-/// Never: this package lies in a folder of it.
+/// Never: this package is in a folder of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
 }
 
-/// The interpreter that `scripts/setup-clients REQUIREMENTS` makes, or has made.
+/// Returns the interpreter of the environment that `scripts/setup-clients REQUIREMENTS` makes.
 ///
 /// # Panics
-/// When it cannot make one.
+/// If the script fails.
 pub fn with(requirements: &str) -> PathBuf {
     let mut setup = Command::new(root().join("scripts/setup-clients"));
     let output = setup.arg(root().join(requirements)).output();

@@ -1,4 +1,4 @@
-//! `examples/reward_server.py` as a process: a reward of the user's own, as a user would serve it.
+//! Runs `examples/reward_server.py`, a reward server as a user would write it.
 
 use crate::services::python::python;
 use crate::services::until;
@@ -7,19 +7,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The server's process, killed when it is dropped.
+/// The server's process, which is killed on drop.
 #[derive(Debug)]
 pub struct RewardServer {
-    /// Where it listens.
+    /// The address of the server.
     pub address: SocketAddr,
     child: Child,
 }
 
 impl RewardServer {
-    /// Starts it at a port that is free.
+    /// Starts the server on a free port.
     ///
     /// # Panics
-    /// When it does not get so far as to listen.
+    /// If it does not listen.
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -27,10 +27,10 @@ impl RewardServer {
         Self::start_at(address)
     }
 
-    /// Starts it at an address, perhaps where it was before.
+    /// Starts the server at an address, such as that of a server that was dropped.
     ///
     /// # Panics
-    /// When it does not get so far as to listen.
+    /// If it does not listen.
     pub fn start_at(address: SocketAddr) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/reward_server.py");
         let mut command = Command::new(python());
@@ -41,12 +41,12 @@ impl RewardServer {
         let mut line = String::new();
         said.read_line(&mut line).expect("standard output can be read");
         assert_eq!(line, format!("listening on {address}\n"), "the server does not listen");
-        // The line is said when it listens, so this is at once.
+        // The server prints the line when it listens, so this returns immediately.
         until("the reward server", || std::net::TcpStream::connect(address).ok());
         Self { address, child }
     }
 
-    /// Its address as a reward.
+    /// Returns the server's address as a reward expression.
     pub fn reward(&self) -> String {
         format!("grpc://{}", self.address)
     }
@@ -54,7 +54,7 @@ impl RewardServer {
 
 impl Drop for RewardServer {
     fn drop(&mut self) {
-        // Fails where it has ended, which is as good.
+        // Fails if the server has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

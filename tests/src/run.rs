@@ -1,10 +1,10 @@
-//! Runs of `ddpo train`: the flags that tests share, and comparing what two runs left.
+//! Runs of `ddpo train`: the flags that tests share, and comparisons of two runs.
 
 use crate::tree::{self, Tree};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// A short run on the tiny model, in which the reward moves.
+/// A short run on the tiny model, in which the reward changes.
 pub const SHORT: [&str; 20] = [
     "train",
     "--task=jpeg compressibility",
@@ -28,7 +28,7 @@ pub const SHORT: [&str; 20] = [
     "--sample-batch-size=4",
 ];
 
-/// Fields of a line of `metrics.jsonl` that tell how long and how much, not what.
+/// Fields of a line of `metrics.jsonl` that measure time and memory, which differ between equal runs.
 const MEASURED: [&str; 5] = [
     "seconds_sampling",
     "seconds_scoring",
@@ -37,7 +37,7 @@ const MEASURED: [&str; 5] = [
     "peak_memory_bytes",
 ];
 
-/// [`SHORT`], with `more` behind it; of a flag that comes twice the last counts.
+/// Returns [`SHORT`] followed by `more`. The last value of a repeated flag counts.
 pub fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
     let replaced: Vec<String> = more.iter().map(|flag| name(flag)).collect();
@@ -45,18 +45,18 @@ pub fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
     kept.chain(more.iter().copied()).collect()
 }
 
-/// The lines of `metrics.jsonl`.
+/// Returns the lines of `metrics.jsonl`.
 ///
 /// # Panics
-/// When the file or a line cannot be read.
+/// If the file or a line cannot be read.
 pub fn metrics(run: &Path) -> Vec<Map<String, Value>> {
     json_lines(&run.join("metrics.jsonl"))
 }
 
-/// The lines of a file of JSON objects.
+/// Returns the lines of a file with one JSON object a line.
 ///
 /// # Panics
-/// When the file or a line cannot be read.
+/// If the file or a line cannot be read.
 pub fn json_lines(path: &Path) -> Vec<Map<String, Value>> {
     let text = std::fs::read_to_string(path);
     let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -64,17 +64,16 @@ pub fn json_lines(path: &Path) -> Vec<Map<String, Value>> {
     text.lines().map(line).collect()
 }
 
-/// Checks that two runs left the same, byte by byte, apart from how long it took.
+/// Checks that two runs wrote the same bytes, except measured times and memory.
 ///
 /// # Panics
-/// Naming what differs.
+/// If a file differs; the message names it.
 #[track_caller]
 pub fn assert_same(expected: &Path, found: &Path) {
     tree::assert_same(&comparable(expected), &comparable(found));
 }
 
-/// Everything in the folder of a run, but for its own name in `run.toml` and the measured fields of
-/// its metrics.
+/// Returns the files of a run, without `output_dir` in `run.toml` and the measured fields of its metrics.
 fn comparable(run: &Path) -> Tree {
     let mut tree = tree::read(run);
     let settings = String::from_utf8_lossy(&tree["run.toml"]).into_owned();
@@ -83,7 +82,7 @@ fn comparable(run: &Path) -> Tree {
     let blanked: Vec<String> = metrics(run)
         .into_iter()
         .map(|mut line| {
-            // A run on a GPU has it.
+            // Only runs on a GPU have this field.
             line.remove("peak_device_memory_bytes");
             for field in MEASURED {
                 assert!(line.insert(field.into(), Value::Null).is_some(), "no `{field}`");

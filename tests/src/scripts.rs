@@ -1,14 +1,14 @@
-//! Python scripts of tests, each in a folder below `tests/` with the pinned packages that it needs.
+//! Runs Python scripts of tests. Each is in a folder of `tests/` with the pinned packages that it needs.
 
 use crate::python;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs `tests/FOLDER/NAME` with the packages of that folder's `requirements.txt`, and gives its exit
-/// status with what it printed.
+/// Runs `tests/FOLDER/NAME` with the packages of that folder's `requirements.txt`. Returns its exit status
+/// and its output.
 ///
 /// # Panics
-/// When there is no Python for it.
+/// If the Python environment cannot be made.
 pub fn run(folder: &str, name: &str, arguments: &[&Path]) -> (Option<i32>, String) {
     let mut command = Command::new(python::with(&format!("tests/{folder}/requirements.txt")));
     command

@@ -1,16 +1,16 @@
-//! Folders as maps from relative path to bytes, to compare what two processes left.
+//! Reads folders as maps from relative path to bytes, to compare the results of two processes.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The files under a folder. Empty folders count as files named with a slash at the end.
+/// The files under a folder. An empty folder counts as a file whose name ends in a slash.
 pub type Tree = BTreeMap<String, Vec<u8>>;
 
 /// Reads every file under `folder`.
 ///
 /// # Panics
-/// When one cannot be read.
+/// If a file cannot be read.
 pub fn read(folder: &Path) -> Tree {
     let mut tree = Tree::new();
     look_into(folder, "", &mut tree);
@@ -36,16 +36,16 @@ fn look_into(folder: &Path, prefix: &str, tree: &mut Tree) {
     }
 }
 
-/// The part of a tree below `prefix`, with names relative to it.
+/// Returns the part of a tree below `prefix`, with names relative to it.
 pub fn below(tree: &Tree, prefix: &str) -> Tree {
     let inner = tree.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(prefix)?, bytes)));
     inner.map(|(name, bytes)| (name.to_owned(), bytes.clone())).collect()
 }
 
-/// Checks that two trees hold the same names and the same bytes.
+/// Checks that two trees have the same names and bytes.
 ///
 /// # Panics
-/// Naming the files that are in one of them only, or differ.
+/// If a file is in one tree only or differs; the message names it.
 #[track_caller]
 pub fn assert_same(expected: &Tree, found: &Tree) {
     let names: std::collections::BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
@@ -53,19 +53,19 @@ pub fn assert_same(expected: &Tree, found: &Tree) {
         .into_iter()
         .filter_map(|name| match (expected.get(name), found.get(name)) {
             (Some(_), None) => Some(format!("{name} is missing")),
-            (None, Some(_)) => Some(format!("{name} is too many")),
+            (None, Some(_)) => Some(format!("{name} is unexpected")),
             (one, other) if one != other => Some(format!("{name} differs")),
             _ => None,
         })
         .collect();
-    assert!(!expected.is_empty(), "there is nothing to compare");
+    assert!(!expected.is_empty(), "the expected tree is empty");
     assert!(differing.is_empty(), "{}", differing.join(", "));
 }
 
 /// Copies a folder.
 ///
 /// # Panics
-/// When the system refuses.
+/// If a file cannot be copied.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
     for entry in fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display())) {

@@ -1,4 +1,4 @@
-//! A temporary folder with a tiny random model in it, where processes run.
+//! A temporary folder with a tiny random model, in which processes run.
 
 use crate::process::{self, Ended, Running};
 use ddpo_checkpoint::{PipelineToSave, TensorFile, save_pipeline, write_tensors};
@@ -30,10 +30,10 @@ const SCHEDULER: &str = r#"{
 /// Height and width of the model's images.
 pub const SIDE: usize = 8;
 
-/// Where a checkpoint's weights lie in it.
+/// The path of the weights in a checkpoint.
 pub const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
 
-/// The folder; it goes when this is dropped.
+/// The folder, which is removed on drop.
 #[derive(Debug)]
 pub struct Workshop {
     folder: TempDir,
@@ -46,22 +46,22 @@ impl Default for Workshop {
 }
 
 impl Workshop {
-    /// A folder with the checkpoint `model`.
+    /// Makes a folder with the checkpoint `model`.
     ///
     /// # Panics
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         write_model(&folder.path().join("model"));
         Self { folder }
     }
 
-    /// A path in the folder.
+    /// Returns a path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Runs `ddpo ARGUMENTS` to its end.
+    /// Runs `ddpo ARGUMENTS` until it exits.
     pub fn ddpo(&self, arguments: &[&str]) -> Ended {
         self.start(arguments).end()
     }
@@ -71,16 +71,16 @@ impl Workshop {
         Running::start(process::command(self.folder.path(), arguments))
     }
 
-    /// Writes a file and gives its name back.
+    /// Writes a file and returns its name.
     ///
     /// # Panics
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn write<'a>(&self, name: &'a str, content: impl AsRef<[u8]>) -> &'a str {
         fs::write(self.path(name), content).unwrap_or_else(|error| panic!("{name}: {error}"));
         name
     }
 
-    /// Makes a copy of the model under another name, for `change` to spoil.
+    /// Copies the model under another name and damages the copy with `change`.
     pub fn spoilt<'a>(&self, name: &'a str, change: impl FnOnce(&Path)) -> &'a str {
         crate::tree::copy(&self.path("model"), &self.path(name));
         change(&self.path(name));
@@ -88,20 +88,20 @@ impl Workshop {
     }
 }
 
-/// The tensors of a safetensors file.
+/// Returns the tensors of a safetensors file.
 ///
 /// # Panics
-/// When it cannot be read.
+/// If it cannot be read.
 pub fn read_tensors(path: &Path) -> BTreeMap<String, Tensor> {
     let file = TensorFile::open(path).unwrap_or_else(|error| panic!("{error}"));
     let named = |name: &String| (name.clone(), file.read(name).expect("a whole file"));
     file.tensors().iter().map(|info| named(&info.name)).collect()
 }
 
-/// Writes a safetensors file after `change` has had its way with the tensors.
+/// Rewrites a safetensors file with the tensors that `change` modifies.
 ///
 /// # Panics
-/// When it cannot be read or written.
+/// If it cannot be read or written.
 pub fn change_tensors(path: &Path, change: impl FnOnce(&mut BTreeMap<String, Tensor>)) {
     let mut tensors = read_tensors(path);
     change(&mut tensors);
@@ -112,7 +112,7 @@ pub fn change_tensors(path: &Path, change: impl FnOnce(&mut BTreeMap<String, Ten
 /// Sets a field of a JSON file.
 ///
 /// # Panics
-/// When it cannot be read or written.
+/// If it cannot be read or written.
 pub fn change_json(path: &Path, field: &str, value: Value) {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut fields: Value = serde_json::from_str(&text).expect("JSON");
@@ -126,7 +126,7 @@ fn write_model(root: &Path) {
     let unet = UNet::new(&config, Kind::Float, Device::Cpu);
     let settings =
         PretrainingConfig { seed: 7, batch_size: 1, steps: 1, learning_rate: 0.0, ema_decay: 0.0 };
-    // Before its first step, the average is the random start.
+    // Before the first optimizer step, the average equals the random initial weights.
     let start = Pretraining::new(settings, unet, &schedule);
     let pipeline = PipelineToSave {
         unet_config: &config.to_json().expect("a valid config"),

@@ -1,6 +1,5 @@
-//! `ddpo-bench-worker`: the other end of `bench/run.py`. One JSON request a line on standard
-//! input, one JSON answer a line on standard output; what is timed is timed here, so that starting
-//! a process and reading weights stay out of it.
+//! `ddpo-bench-worker`: answers `bench/run.py`, one JSON request a line on standard input and one JSON answer a line on
+//! standard output. Times the work itself, so that the start of the process and the loading of weights do not count.
 
 use anyhow::{Context, Result, bail};
 use ddpo_algorithm::config::LearnerConfig;
@@ -152,7 +151,7 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
         ..LearnerConfig::default()
     };
     let rate = LearningRate { initial_lr: 1e-6, peak_lr: 1e-6, warmup_pct: 0.0, total_steps: 1 };
-    // A finetuning process holds one copy of the f32 weights, and so does this one.
+    // Holds one copy of the f32 weights, like a finetuning process.
     let unet = match loaded.kind {
         Kind::Float => loaded.unet.detached(),
         _ => loaded.unet.converted(Kind::Float, loaded.device),
@@ -168,7 +167,7 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
     }))
 }
 
-/// Slopes with noise from a linear congruential generator, as the Python peer's.
+/// Returns slopes with noise from a linear congruential generator, the same as the Python peer's.
 fn images(size: usize, count: usize) -> Result<Vec<RgbImage>> {
     let mut state = 0x9E37_79B9_u32;
     let mut noise = || {

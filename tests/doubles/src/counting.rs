@@ -1,5 +1,5 @@
-//! A run that trains nothing: it orders batches, waits for them, and hashes them. Two runs that got the
-//! same samples end with the same digest, whatever happened in between.
+//! A run without training: it orders batches, waits for them, and hashes them. Two runs that receive the
+//! same samples end with the same digest, whatever faults occur.
 
 use crate::SCHEDULER;
 use anyhow::{Context, Result};
@@ -26,9 +26,9 @@ use thiserror::Error;
 pub struct CountingState {
     /// Epochs completed.
     pub epoch: u32,
-    /// Trajectories used, each once.
+    /// Trajectories used; each counts once.
     pub trained: u64,
-    /// Digest over (epoch, sample, reward) of all of them, in order.
+    /// Digest over (epoch, sample, reward) of these trajectories, in order.
     pub digest: Digest,
 }
 
@@ -38,25 +38,25 @@ pub enum CountingError {
     /// A batch cannot be ordered or does not arrive.
     #[error(transparent)]
     Dispatcher(#[from] DispatcherError),
-    /// Its file cannot be written.
+    /// The state file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteFileError),
-    /// Its file cannot be read.
+    /// The state file cannot be read.
     #[error("{}: {reason}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// A batch is not in the order of its samples.
+    /// The samples of a batch are out of order.
     #[error("epoch {epoch}: expected sample {expected}, found {found}")]
     OutOfOrder {
         /// The epoch.
         epoch: u32,
         /// The next sample.
         expected: u32,
-        /// What came.
+        /// The sample that arrived.
         found: u32,
     },
 }
@@ -149,7 +149,7 @@ impl CountingRun<'_> {
     /// Runs from `state` to the end and returns the last state, or `None` if shutdown is requested.
     fn run(&self, mut state: CountingState) -> Result<Option<CountingState>, CountingError> {
         while state.epoch < self.thread.plan.settings.num_epochs {
-            // Batches that come at once leave no time to look while they are waited for.
+            // A batch that is already complete is collected without a check for shutdown.
             if self.stop() {
                 return Ok(None);
             }

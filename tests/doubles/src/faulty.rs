@@ -1,5 +1,5 @@
-//! Layers that raise libtorch's own errors at a chosen call, for tests of what a service does when its
-//! device fails. Everything else is the real service.
+//! Wrappers that raise libtorch's errors at a chosen call, to test services whose device fails. The rest of
+//! the service is real.
 
 use ddpo_rewards::{RewardDescription, RewardError, RewardModel, Rewards};
 use ddpo_rollout::image::RgbImage;
@@ -14,11 +14,11 @@ use ddpo_sampler::engine::{Observer, Progress as Steps, Provenance};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::TchError;
 
-/// The denoising step at which a batch fails: in the middle, when its first states are sent already.
+/// The denoising step at which a batch fails, after its first states have been sent.
 const STEP: usize = 2;
 
-/// An error of libtorch, from the environment: `FAULT_TEXT` is its text, `FAULT_CALL` the first call that
-/// fails, counted from 1. A sticky error stays: every later call fails too.
+/// An error of libtorch, set by the environment: `FAULT_TEXT` is its text, `FAULT_CALL` the first failing
+/// call, counted from 1. Every later call fails too, as with a sticky CUDA error.
 #[derive(Debug)]
 pub struct Fault {
     text: String,
@@ -38,7 +38,7 @@ impl Fault {
     /// Counts a call.
     ///
     /// # Panics
-    /// As tch does, from the chosen call on.
+    /// From the chosen call on, as tch does.
     #[expect(clippy::unwrap_used, reason = "tch's operators unwrap the same error")]
     pub fn call(&self) {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
@@ -48,9 +48,9 @@ impl Fault {
     }
 }
 
-/// A backend whose draws fail. A call is a batch.
+/// A backend whose draws fail. Each batch counts as a call.
 pub struct FaultyBackend {
-    /// The real one.
+    /// The real backend.
     pub inner: Box<dyn Backend>,
     /// The error.
     pub fault: Fault,
@@ -93,9 +93,9 @@ impl Backend for FaultyBackend {
     }
 }
 
-/// Rewards that fail. A call is a batch. Nothing is held out.
+/// Rewards that fail. Each batch counts as a call. There are no held-out rewards.
 pub struct FaultyRewards {
-    /// The real ones.
+    /// The real rewards.
     pub inner: Rewards,
     /// The error.
     pub fault: Fault,
@@ -112,8 +112,8 @@ impl RewardModel for FaultyRewards {
     }
 }
 
-/// The progress of a run that fails. A call is a step of the stage `FAULT_STAGE`: an optimizer step of
-/// `training`, a batch of `sampling`.
+/// The progress of a run that fails. Each step of the stage `FAULT_STAGE` counts as a call: an optimizer
+/// step of `training`, a batch of `sampling`.
 pub struct FaultyProgress<'p> {
     inner: Box<dyn Progress + 'p>,
     stage: String,

@@ -5,8 +5,8 @@ use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_rollout::score::{Component, Score};
 
-/// Scores an image with its mean level, under the component name of the JPEG rewards, which a run of
-/// "jpeg compressibility" expects.
+/// Scores an image with its mean level. The component has the name that a run of "jpeg compressibility"
+/// expects.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MeanLevel;
 

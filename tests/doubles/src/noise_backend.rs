@@ -1,4 +1,4 @@
-//! A backend without a model: small states of keyed noise, after a given time.
+//! A backend without a model: returns small states of keyed noise after a given time.
 
 use bytes::Bytes;
 use ddpo_rollout::noise::Purpose;
@@ -11,10 +11,10 @@ use ddpo_sampler::engine::{Observer, Progress, Provenance, SampleError};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The shape of its states.
+/// The shape of the states.
 const SHAPE: StateShape = StateShape { channels: 3, height: 8, width: 8 };
 
-/// Its denoising steps T.
+/// The number of denoising steps T.
 const STEPS: usize = 4;
 
 /// Draws keyed noise: equal samples have equal states in any batch and in any process.

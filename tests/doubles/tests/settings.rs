@@ -1,5 +1,5 @@
-//! The doubles take the settings of the services. A package with such a test has its binaries built by
-//! `cargo test`, where the end-to-end tests find them.
+//! The doubles accept the settings of the services. Because of this test, `cargo test` builds the binaries
+//! of this package, which the end-to-end tests run.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,14 +1,13 @@
-//! How fast trajectories travel, beside plain TCP in the same run: one hop (uplink to intake), and the
-//! whole way, sampler to rewarder to learner, through the rewarder's own relay. Trajectories are those
-//! of celebahq-256: 41 states of 3x256x256 f32, 32 MB. Every byte that arrives is compared with what
-//! was sent, in all three.
+//! Measures the throughput of trajectories, compared with plain TCP in the same run: over one hop (uplink to
+//! intake), and over the whole path from sampler through the rewarder's relay to the learner. A trajectory has
+//! the size of celebahq-256: 41 states of 3x256x256 f32, 32 MB. All three check every received byte.
 //!
 //! `cargo run --release -p ddpo-faults --example hops -- [TRAJECTORIES] [ROUNDS]`
 //!
-//! Prints one line of JSON. Memory is that of the process, all ends of the way in it, at its peak over
-//! 32 and over 256 trajectories: the same, where credits bound it.
+//! Prints one line of JSON. Memory is the peak of this process, which contains all services, over 32 and over
+//! 256 trajectories. Both are equal if credits bound the memory.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench stops at what fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench stops at the first error")]
 
 use bytes::Bytes;
 use ddpo_delivery::destination::Destination;
@@ -50,7 +49,7 @@ const CREDITS: u32 = 4;
 
 #[tokio::main]
 async fn main() {
-    // As the services do.
+    // Like the services.
     ddpo_service::memory::keep_freed_memory();
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>().unwrap());
     let (trajectories, rounds) = (arguments.next().unwrap_or(16), arguments.next().unwrap_or(7));
@@ -75,7 +74,7 @@ async fn main() {
     println!("{}", rows.json(&sent, trajectories, peaks.into_iter().collect()));
 }
 
-/// The states of one trajectory, all different: random levels in [-1, 1].
+/// Returns the states of one trajectory: random levels in [-1, 1], different in each state.
 fn states() -> Vec<Bytes> {
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;
     let mut value = move || {
@@ -89,7 +88,7 @@ fn states() -> Vec<Bytes> {
     (0..=STEPS).map(|_| state()).collect()
 }
 
-/// Seconds for one TCP stream to write, read and compare the same bytes.
+/// Measures the seconds for one TCP stream to write, read and compare the same bytes.
 async fn raw(sent: &Arc<Vec<Bytes>>, trajectories: usize) -> f64 {
     let sent = Arc::clone(sent);
     let timing = move || {
@@ -115,7 +114,7 @@ async fn raw(sent: &Arc<Vec<Bytes>>, trajectories: usize) -> f64 {
     tokio::task::spawn_blocking(timing).await.unwrap()
 }
 
-/// The end of a way: compares, counts and accepts.
+/// The receiver: compares, counts and accepts trajectories.
 struct Sink {
     sent: Arc<Vec<Bytes>>,
     received: AtomicU64,
@@ -134,21 +133,21 @@ impl IntakeHandler for Sink {
     }
 }
 
-/// A way that trajectories go, from an uplink to a sink.
+/// A path of trajectories, from an uplink to a sink.
 struct Way {
     uplink: Uplink,
     sink: Arc<Sink>,
 }
 
 impl Way {
-    /// Straight to the sink.
+    /// Makes the direct path to the sink.
     fn hop(sent: &Arc<Vec<Bytes>>) -> Self {
         let sink = Arc::new(Sink { sent: Arc::clone(sent), received: AtomicU64::new(0) });
         let address = serve(Intake::new(Arc::clone(&sink), intake()), Destination::Rewarder);
         Self { uplink: uplink(Destination::Rewarder, address), sink }
     }
 
-    /// Through the rewarder's relay.
+    /// Makes the path through the rewarder's relay.
     fn whole(sent: &Arc<Vec<Bytes>>) -> Self {
         let sink = Arc::new(Sink { sent: Arc::clone(sent), received: AtomicU64::new(0) });
         let learner = serve(Intake::new(Arc::clone(&sink), intake()), Destination::Learner);
@@ -168,7 +167,7 @@ impl Way {
         Self { uplink: uplink(Destination::Rewarder, rewarder), sink }
     }
 
-    /// Seconds until all trajectories are at the sink and their receipts are back.
+    /// Measures the seconds until the sink has all trajectories and the sender all receipts.
     async fn time(&self, sent: &[Bytes], trajectories: usize) -> f64 {
         let before = self.sink.received.load(Ordering::Relaxed);
         let began = Instant::now();
@@ -247,7 +246,7 @@ fn opening(sample: u32) -> Opening {
     }
 }
 
-/// Gigabytes a second, and ratios to plain TCP of the same round.
+/// Gigabytes a second, and ratios to plain TCP in the same round.
 #[derive(Default)]
 struct Rows {
     raw: Vec<f64>,
@@ -297,13 +296,13 @@ impl Rows {
     }
 }
 
-/// Has the kernel count the peak of resident memory anew.
+/// Resets the kernel's peak of resident memory.
 fn forget_peak() {
-    // Where it cannot, the peak is that since the start, which is no smaller.
+    // If this fails, the peak counts from the start of the process, which is an upper bound.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// In the unit that the results have always had: a thousand kibibytes.
+/// Returns the peak in the unit of earlier results, a thousand kibibytes.
 fn peak_rss_mb() -> Option<u64> {
     Some(ddpo_service::memory::peak_bytes()? / 1024 / 1000)
 }

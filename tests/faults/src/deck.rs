@@ -1,16 +1,16 @@
-//! The faults, shuffled by a seed: the same seed always deals the same order.
+//! The table of faults, shuffled with a seed. The same seed gives the same order.
 
 use ddpo_rollout::noise::{NoiseKey, Purpose};
 use std::time::Duration;
 
-/// What goes wrong.
+/// A fault that the test injects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// SIGKILL of a sampler, restarted a moment later.
+    /// SIGKILL of a sampler, and a restart after a pause.
     KillSampler,
-    /// SIGSTOP of a sampler, SIGCONT a moment later.
+    /// SIGSTOP of a sampler, and SIGCONT after a pause.
     PauseSampler,
-    /// SIGTERM of a sampler, restarted once it has ended.
+    /// SIGTERM of a sampler, and a restart when it has exited.
     TermSampler,
     /// SIGKILL of a rewarder.
     KillRewarder,
@@ -20,31 +20,31 @@ pub enum Fault {
     TermRewarder,
     /// SIGKILL of the learner.
     KillLearner,
-    /// SIGSTOP of the learner, sometimes for longer than its lease lasts.
+    /// SIGSTOP of the learner, sometimes for longer than its lease.
     PauseLearner,
     /// SIGTERM of the learner.
     TermLearner,
-    /// SIGKILL of Redis, restarted empty.
+    /// SIGKILL of Redis, and a restart with an empty store.
     KillRedis,
     /// FLUSHALL.
     FlushRedis,
-    /// The samplers' connections to one rewarder are cut.
+    /// Cuts the samplers' connections to one rewarder.
     CutToRewarder,
-    /// The rewarders' connections to the learner are cut.
+    /// Cuts the rewarders' connections to the learner.
     CutToLearner,
-    /// A bit of a state flips on the way to a rewarder.
+    /// Flips a bit of a state on its way to a rewarder.
     CorruptToRewarder,
-    /// A bit of a state flips on the way to the learner.
+    /// Flips a bit of a state on its way to the learner.
     CorruptToLearner,
-    /// A stranger sends good trajectories, each twice, to a rewarder.
+    /// A third-party client sends valid trajectories, each twice, to a rewarder.
     DuplicateToRewarder,
-    /// A stranger sends good trajectories with good scores, each twice, to the learner.
+    /// A third-party client sends valid, scored trajectories, each twice, to the learner.
     DuplicateToLearner,
-    /// A stranger sends corrupt chunks, forged trajectories and garbage.
+    /// A third-party client sends corrupt chunks, forged trajectories and random bytes.
     Garbage,
 }
 
-/// Faults of the storm, and how many of each.
+/// Faults of the first part of the test, with the number of each.
 pub const STORM: &[(Fault, usize)] = &[
     (Fault::KillSampler, 80),
     (Fault::PauseSampler, 60),
@@ -66,7 +66,7 @@ pub const STORM: &[(Fault, usize)] = &[
     (Fault::Garbage, 20),
 ];
 
-/// Faults that end no process but Redis, so that the services' counters last.
+/// Faults that end only the process of Redis, so that the counters of the services survive.
 pub const SQUALL: &[(Fault, usize)] = &[
     (Fault::PauseSampler, 4),
     (Fault::PauseRewarder, 4),
@@ -82,7 +82,7 @@ pub const SQUALL: &[(Fault, usize)] = &[
     (Fault::Garbage, 3),
 ];
 
-/// Draws that depend on the seed and their number alone.
+/// Random draws that depend only on the seed and on the number of earlier draws.
 #[derive(Clone, Copy, Debug)]
 pub struct Dice {
     seed: u64,
@@ -90,12 +90,12 @@ pub struct Dice {
 }
 
 impl Dice {
-    /// The dice of a seed.
+    /// Makes a source of draws with `seed`.
     pub fn new(seed: u64) -> Self {
         Self { seed, rolled: 0 }
     }
 
-    /// A number below `limit`.
+    /// Draws a number below `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
         let key = NoiseKey {
             seed: self.seed,
@@ -110,13 +110,13 @@ impl Dice {
         ((f64::from(draw[0]) * limit as f64) as usize).min(limit.saturating_sub(1))
     }
 
-    /// A time between the two, in milliseconds.
+    /// Draws a time from `from` to `to` milliseconds.
     pub fn between(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below((to - from) as usize) as u64)
     }
 }
 
-/// The faults of a table, shuffled.
+/// Returns the faults of a table in random order.
 pub fn shuffled(table: &[(Fault, usize)], dice: &mut Dice) -> Vec<Fault> {
     let faults = table.iter().flat_map(|&(fault, count)| std::iter::repeat_n(fault, count));
     let mut faults: Vec<Fault> = faults.collect();

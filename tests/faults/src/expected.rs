@@ -1,4 +1,4 @@
-//! What an undisturbed run comes to: the same noise, the same reward, nothing in between.
+//! The expected result: the run without faults, computed in one process.
 
 use ddpo_doubles::SCHEDULER;
 use ddpo_doubles::counting::{CountingState, weights_digest};
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The seed of the run's noise.
 pub const RUN_SEED: u64 = 7;
 
-/// Draws and scores as sampler and rewarder together do.
+/// Draws and scores samples like sampler and rewarder.
 #[derive(Debug)]
 pub struct Undisturbed {
     backend: NoiseBackend,
@@ -30,7 +30,7 @@ impl Default for Undisturbed {
 }
 
 impl Undisturbed {
-    /// The scored trajectories of these samples of an epoch.
+    /// Returns the scored trajectories of `samples` of an epoch.
     ///
     /// # Panics
     /// If the test doubles fail.
@@ -38,7 +38,7 @@ impl Undisturbed {
         let version = PolicyVersion(u64::from(epoch));
         let (id, digest) = (WeightsId { version, track: Track::Policy }, weights_digest(version));
         let weights = ReceivedWeights { id, digest, tensors: Vec::new() };
-        self.backend.load(&weights).expect("the double takes any weights");
+        self.backend.load(&weights).expect("the double accepts any weights");
         let coordinates = |&sample: &u32| SampleCoordinates { run_seed: RUN_SEED, epoch, sample };
         let samples: Vec<SampleCoordinates> = samples.iter().map(coordinates).collect();
         let provenance = Provenance { policy_version: version, weights_digest: digest };
@@ -54,7 +54,7 @@ impl Undisturbed {
         scored.collect()
     }
 
-    /// What `fake.json` says after so many epochs of so many samples.
+    /// Returns the content of `fake.json` after `epochs` epochs of `samples` samples.
     pub fn run(&mut self, epochs: u32, samples: u32) -> CountingState {
         let all: Vec<u32> = (0..samples).collect();
         let mut digest = Digest([0; 32]);

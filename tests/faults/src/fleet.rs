@@ -1,4 +1,4 @@
-//! The whole service: Redis, a learner, rewarders, samplers, and the proxies between them.
+//! A complete deployment: Redis, a learner, rewarders, samplers, and the proxies between them.
 
 use crate::expected::RUN_SEED;
 use crate::inspect::{Counters, counters};
@@ -14,14 +14,14 @@ use tokio::runtime::Runtime;
 
 /// Samples in an epoch.
 pub const SAMPLES: u32 = 64;
-/// Epochs that no test reaches.
+/// A number of epochs that no test reaches.
 const ENDLESS: u32 = 1_000_000;
-/// How long finishing may take after SIGTERM.
+/// Time that a service may take to exit after SIGTERM.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// How long a service may take to listen on a busy machine.
+/// Time that a service may take to listen on a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
-/// The fleet.
+/// All processes of a deployment.
 #[derive(Debug)]
 pub struct Fleet {
     /// Redis.
@@ -32,30 +32,30 @@ pub struct Fleet {
     pub rewarders: Vec<Process>,
     /// The samplers.
     pub samplers: Vec<Process>,
-    /// The way to each rewarder.
+    /// The proxy to each rewarder.
     pub to_rewarders: Vec<Proxy>,
-    /// The way to the learner.
+    /// The proxy to the learner.
     pub to_learner: Proxy,
-    /// Asks the services.
+    /// Runs the calls to the services.
     pub runtime: Runtime,
-    /// Services that ended although nobody asked them to.
+    /// Services that exited without being asked to.
     pub deaths: Vec<String>,
     folder: PathBuf,
     settings: String,
 }
 
 impl Fleet {
-    /// A fleet whose processes are not started, but for Redis. `folder` takes logs and results.
+    /// Makes the deployment and starts Redis only. Logs and results go to `folder`.
     ///
     /// # Panics
-    /// When the system refuses.
+    /// If Redis or a proxy cannot start.
     pub fn new(folder: &Path) -> Self {
         let redis = RedisServer::start(folder);
         let to_rewarders: Vec<Proxy> = (0..2).map(|_| Proxy::start()).collect();
         let to_learner = Proxy::start();
         let path = folder.join("run.toml");
         let text = settings(&redis.url(), &to_rewarders, &to_learner);
-        fs::write(&path, text).expect("the test's folder takes files");
+        fs::write(&path, text).expect("the test's folder is writable");
         let settings = path.display().to_string();
         let config = ["--config", &settings];
         let process = |name: String, program| Process::new(&name, program, &config, folder);
@@ -81,13 +81,13 @@ impl Fleet {
         }
     }
 
-    /// The learner ends by itself after so many epochs, from its next start on.
+    /// Sets the number of epochs after which the learner exits, from its next start on.
     pub fn end_after(&mut self, epochs: u32) {
         let arguments = learner_arguments(&self.settings, epochs);
         self.learner.set_arguments(&arguments.each_ref().map(String::as_str));
     }
 
-    /// All services.
+    /// Returns all services.
     pub fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
         let others = self.rewarders.iter_mut().chain(&mut self.samplers);
         std::iter::once(&mut self.learner).chain(others)
@@ -96,7 +96,7 @@ impl Fleet {
     /// Starts all services and waits until they listen.
     ///
     /// # Panics
-    /// When one does not.
+    /// If one does not.
     pub fn start(&mut self) {
         self.processes().for_each(Process::start);
         let deadline = Instant::now() + STARTS_WITHIN;
@@ -108,8 +108,7 @@ impl Fleet {
         self.look_after();
     }
 
-    /// Has the proxies follow the services, and starts again who ended by himself: whoever runs the
-    /// services does the same.
+    /// Points the proxies to the services, and restarts services that have exited, as a supervisor does.
     pub fn look_after(&mut self) {
         let mut deaths = Vec::new();
         for process in self.processes() {
@@ -132,10 +131,10 @@ impl Fleet {
         self.to_learner.lead_to(self.learner.listening());
     }
 
-    /// Asks all services to stop, at once, and waits for their ends.
+    /// Sends SIGTERM to all services together, and waits until they exit.
     ///
     /// # Errors
-    /// Who did not end well, or not within his grace period.
+    /// Names a service that exits with an error or exceeds its grace period.
     pub fn stop(&mut self) -> Result<(), String> {
         self.processes().for_each(Process::terminate);
         let deadline = Instant::now() + GRACE + Duration::from_secs(3);
@@ -146,18 +145,18 @@ impl Fleet {
         }
     }
 
-    /// What the learner has written.
+    /// Returns the state that the learner has written.
     ///
     /// # Panics
-    /// When it cannot be read: it is always whole.
+    /// If it cannot be read. The learner writes it atomically.
     pub fn state(&self) -> CountingState {
-        state_of(&self.folder.join("run")).expect("fake.json is whole at any time")
+        state_of(&self.folder.join("run")).expect("fake.json is written atomically")
     }
 
-    /// The counters of some services.
+    /// Returns the counters of `processes`.
     ///
     /// # Panics
-    /// When one does not answer.
+    /// If one does not answer.
     pub fn counters(runtime: &Runtime, processes: &mut [Process]) -> Vec<Counters> {
         let addresses = processes.iter_mut().map(|one| one.listening().expect("it is up"));
         let counters = |address| runtime.block_on(counters(address)).expect("it answers");

@@ -1,4 +1,4 @@
-//! A service's counters, over its Inspector.
+//! Reads a service's counters through its Inspector.
 
 use ddpo_proto::wire::GetStatusRequest;
 use ddpo_proto::wire::inspector_client::InspectorClient;
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 /// Counters by name.
 pub type Counters = BTreeMap<String, u64>;
 
-/// What a service counts since its start.
+/// Returns what a service has counted since its start.
 ///
 /// # Errors
-/// A service that does not answer.
+/// The service does not answer.
 pub async fn counters(address: SocketAddr) -> Result<Counters, String> {
     let ask = async {
         let uri = format!("http://{address}");
@@ -24,5 +24,7 @@ pub async fn counters(address: SocketAddr) -> Result<Counters, String> {
         counters.insert("in_flight".to_owned(), status.trajectories_in_flight);
         Ok(counters)
     };
-    timeout(Duration::from_secs(10), ask).await.map_err(|_| format!("{address} is silent"))?
+    timeout(Duration::from_secs(10), ask)
+        .await
+        .map_err(|_| format!("{address}: no answer within 10 s"))?
 }

@@ -1,14 +1,14 @@
-//! Slow tests of the three services together. A [`fleet`] of real processes is put up around one
-//! Redis; a [`storm`] of faults from a seeded [`deck`] goes over it; and what the learner made of it
-//! is compared with what an undisturbed run comes to ([`expected`]).
+//! Slow tests of the three services together. The test starts a [`fleet`] of real processes around one
+//! Redis, injects faults ([`storm`]) in a seeded random order ([`deck`]), and compares the result of the
+//! learner with that of a run without faults ([`expected`]).
 //!
 //! ```text
 //!   4 samplers ==> proxies ==> 2 rewarders ==> proxy ==> learner         rogue ==> either
 //! ```
 //!
-//! The proxies belong to the test: they keep their addresses while the services behind them restart,
-//! and they cut connections and flip bits of states. See `tests/nothing_lost.rs` for what is claimed.
-//! The example `hops` measures the same way's speed.
+//! The proxies belong to the test. They keep their addresses while the services behind them restart, cut
+//! connections and flip bits of states. `tests/nothing_lost.rs` states what the test checks. The example
+//! `hops` measures the throughput of the same path.
 
 pub mod deck;
 pub mod expected;

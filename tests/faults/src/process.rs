@@ -1,4 +1,4 @@
-//! One service as a process: started on ports of the kernel's choice, signalled, and waited for.
+//! A service as a process: starts it on free ports, sends it signals, and waits for it.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// A service that may be up or down, and has been started so many times.
+/// A service that may be running or not, and the number of its starts.
 #[derive(Debug)]
 pub struct Process {
-    /// Its name, which is its worker id.
+    /// The name of the service and its worker id.
     pub name: String,
     binary: PathBuf,
     arguments: Vec<String>,
@@ -22,10 +22,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// A service that is not started yet; its logs go to `folder`, one file for each start.
+    /// Makes a service without starting it. Logs go to `folder`, one file for each start.
     ///
     /// # Panics
-    /// When the binary is not there.
+    /// If the binary does not exist.
     pub fn new(name: &str, program: &str, arguments: &[&str], folder: &Path) -> Self {
         Self {
             name: name.to_owned(),
@@ -40,19 +40,19 @@ impl Process {
         }
     }
 
-    /// Other arguments from the next start on.
+    /// Sets the arguments from the next start on.
     pub fn set_arguments(&mut self, arguments: &[&str]) {
         self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
     }
 
-    /// Starts it; it listens a moment later, see [`Process::listening`].
+    /// Starts the process without waiting until it listens ([`Process::listening`]).
     ///
     /// # Panics
-    /// When the system refuses.
+    /// If the process cannot start.
     pub fn start(&mut self) {
         self.starts += 1;
-        let log = File::create(self.log()).expect("the test's folder takes files");
-        let errors = log.try_clone().expect("a handle can be doubled");
+        let log = File::create(self.log()).expect("the test's folder is writable");
+        let errors = log.try_clone().expect("a handle can be cloned");
         let mut command = Command::new(&self.binary);
         command.args(&self.arguments).args(["--worker-id", &self.name]);
         for (name, _) in std::env::vars_os() {
@@ -66,12 +66,12 @@ impl Process {
         (self.address, self.stopped, self.asked) = (None, false, false);
     }
 
-    /// The log of this start.
+    /// Returns the log file of the last start.
     pub fn log(&self) -> PathBuf {
         self.folder.join(format!("{}-{:03}.log", self.name, self.starts))
     }
 
-    /// The address that it serves, once it has said so.
+    /// Returns the address that the process serves, if its log states one.
     pub fn listening(&mut self) -> Option<SocketAddr> {
         if self.address.is_none() && self.child.is_some() {
             let text = fs::read_to_string(self.log()).unwrap_or_default();
@@ -80,61 +80,61 @@ impl Process {
         self.address
     }
 
-    /// Whether it is up and serves, and has been asked neither to stop nor to end.
+    /// Returns whether the process serves and has received no signal to stop or exit.
     pub fn is_up(&self) -> bool {
         self.child.is_some() && self.address.is_some() && !self.stopped && !self.asked
     }
 
-    /// Whether it has been asked to end.
+    /// Returns whether the process has been asked to exit.
     pub fn is_asked(&self) -> bool {
         self.asked
     }
 
-    /// The status of a process that has ended by itself; it counts as not started from then on.
+    /// Returns the status of a process that has exited; afterwards it counts as not started.
     ///
     /// # Panics
-    /// When the system refuses.
+    /// If the status cannot be read.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.as_mut()?.try_wait().expect("a child can be waited for")?;
         (self.child, self.address) = (None, None);
         Some(status)
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It may have ended already, which is as good.
+            // Fails if the process has already exited, which is fine.
             let _ = child.kill();
             let _ = child.wait();
         }
         (self.address, self.stopped, self.asked) = (None, false, false);
     }
 
-    /// SIGSTOP.
+    /// Sends SIGSTOP.
     pub fn stop(&mut self) {
         self.signal("STOP");
         self.stopped = true;
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn resume(&mut self) {
         self.signal("CONT");
         self.stopped = false;
     }
 
-    /// SIGTERM: it has its grace period from now on.
+    /// Sends SIGTERM, which starts the grace period.
     pub fn terminate(&mut self) {
         self.signal("TERM");
         self.asked = true;
     }
 
-    /// Waits for its end until `deadline`.
+    /// Waits until the process exits, until `deadline` at most.
     ///
     /// # Errors
-    /// What it did instead.
+    /// The process exits with an error, or does not exit.
     ///
     /// # Panics
-    /// When the system refuses.
+    /// If the status cannot be read.
     pub fn end_by(&mut self, deadline: Instant) -> Result<(), String> {
         loop {
             match self.ended() {
@@ -155,7 +155,7 @@ impl Process {
         }
     }
 
-    /// The last lines of its log.
+    /// Returns the last lines of the log.
     pub fn last_words(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -165,7 +165,7 @@ impl Process {
     fn signal(&self, name: &str) {
         let Some(child) = &self.child else { return };
         let script = format!("kill -{name} {}", child.id());
-        // The process may be gone; whoever looks after it finds out.
+        // The process may have exited; `look_after` detects that.
         let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
     }
 }
@@ -183,9 +183,9 @@ fn address_of(line: &str) -> Option<SocketAddr> {
 }
 
 fn binary(program: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it lies");
-    let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps/");
+    let test = std::env::current_exe().expect("a test can read its own path");
+    let profile = test.ancestors().nth(2).expect("tests are in PROFILE/deps/");
     let path = profile.join(program);
-    assert!(path.is_file(), "no {program} beside the tests: run `make test-slow`");
+    assert!(path.is_file(), "{program}: not found; hint: make test-slow");
     path
 }

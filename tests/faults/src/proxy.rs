@@ -1,16 +1,16 @@
-//! A TCP proxy with a fixed address of its own: what is behind it may move. It cuts connections, and
-//! flips bits of states on their way.
+//! A TCP proxy with a fixed address to a service whose address changes. It cuts connections and flips bits
+//! of states.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What comes before the bytes of a state of 768 bytes in a chunk: field 3, 768 bytes long. The rest of
-/// a frame has no check of its own but TCP's, so only states are corrupted.
+/// The bytes before a state of 768 bytes in a chunk: field 3, length 768. Only states are corrupted,
+/// because only they have a checksum.
 const PAYLOAD_OF_768: [u8; 3] = [0x1a, 0x80, 0x06];
 
-/// The proxy. Its threads end with the process.
+/// A proxy. Its threads end with the process.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -21,41 +21,41 @@ pub struct Proxy {
 struct Shared {
     target: Mutex<Option<SocketAddr>>,
     open: Mutex<Vec<[TcpStream; 2]>>,
-    /// Corruptions that are still to be made.
+    /// The number of corruptions still to be made.
     due: AtomicU32,
     made: AtomicU32,
 }
 
 impl Proxy {
-    /// A proxy to nowhere yet.
+    /// Starts a proxy without a target.
     ///
     /// # Panics
-    /// When there is no port to be had.
+    /// If no port is free.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::<Shared>::default();
         let serving = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // Whoever cannot be served sees his connection end.
+                // A client without a target sees its connection close.
                 let _ = serving.connect(client);
             }
         });
         Self { address, shared }
     }
 
-    /// As the services' settings name it.
+    /// Returns the proxy's URI for the services' settings.
     pub fn uri(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where new connections lead.
+    /// Sets the target of new connections.
     pub fn lead_to(&self, target: Option<SocketAddr>) {
         *lock(&self.shared.target) = target;
     }
 
-    /// Cuts all connections; how many there were.
+    /// Cuts all connections and returns their number.
     pub fn cut(&self) -> usize {
         let open = std::mem::take(&mut *lock(&self.shared.open));
         let alive = open.iter().filter(|ends| ends.iter().all(|end| end.peer_addr().is_ok()));
@@ -66,12 +66,12 @@ impl Proxy {
         alive
     }
 
-    /// Flips a bit in each of the next states that pass, so many in all.
+    /// Flips a bit in each of the next `states` states.
     pub fn corrupt(&self, states: u32) {
         self.shared.due.fetch_add(states, Ordering::Relaxed);
     }
 
-    /// States corrupted so far.
+    /// Returns the number of states corrupted so far.
     pub fn corrupted(&self) -> u32 {
         self.shared.made.load(Ordering::Relaxed)
     }
@@ -113,7 +113,7 @@ impl Shared {
         let _ = to.shutdown(Shutdown::Both);
     }
 
-    /// Flips one bit of one state in these bytes, if one begins there.
+    /// Flips one bit of a state that begins in `bytes`, if there is one.
     fn flip(&self, bytes: &mut [u8]) {
         let start = bytes.windows(4).position(|window| window[..3] == PAYLOAD_OF_768);
         let Some(start) = start else { return };

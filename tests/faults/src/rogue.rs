@@ -1,4 +1,4 @@
-//! A stranger on the wire, without an uplink's manners: it sends what it likes, frame by frame.
+//! A third-party client that does not use the uplink: sends valid and invalid trajectories frame by frame.
 
 use crate::expected::{RUN_SEED, Undisturbed};
 use bytes::Bytes;
@@ -29,36 +29,36 @@ use tonic::{Status, Streaming};
 pub const TASK: Task = Task::JpegCompressibility;
 /// The name of the test's run.
 pub const RUN: &str = "faults";
-/// How long an answer may take: what is asked may be stopped or gone.
+/// Longest wait for an answer, because the service may be stopped or gone.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What becomes of a trajectory before it is sent.
+/// The change made to a trajectory before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Twist {
-    /// Nothing: it is as good as a sampler's.
+    /// Unchanged: valid like a sampler's.
     None,
-    /// The last chunk's checksum is wrong.
+    /// The checksum of the last chunk is wrong.
     Checksum,
-    /// It claims other weights.
+    /// The header names other weights.
     Weights,
-    /// It claims a sample that nobody ordered.
+    /// The header names a sample that was not ordered.
     Sample,
 }
 
-/// One conversation.
+/// The trajectories that one client sends.
 #[derive(Clone, Debug)]
 pub struct Rogue {
-    /// With whom.
+    /// The service that receives them.
     pub destination: Destination,
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
     /// Epoch of the samples.
     pub epoch: u32,
     /// The samples.
     pub samples: Vec<u32>,
-    /// What is wrong with them.
+    /// The change made to each trajectory.
     pub twist: Twist,
-    /// How often each is sent.
+    /// How often each trajectory is sent.
     pub times: usize,
 }
 
@@ -66,10 +66,10 @@ pub struct Rogue {
 pub type Receipts = BTreeMap<&'static str, u64>;
 
 impl Rogue {
-    /// Sends everything, and waits for every receipt.
+    /// Sends all trajectories and waits for every receipt.
     ///
     /// # Errors
-    /// What the other end did instead, which may be restarting.
+    /// The service closes the stream or does not answer; it may be restarting.
     pub async fn run(self) -> Result<Receipts, String> {
         let all = timeout(PATIENCE, self.converse()).await;
         all.map_err(|_| "no receipts in time".to_owned())?.map_err(|status| status.to_string())
@@ -85,7 +85,7 @@ impl Rogue {
                 talk.wait_for(|talk| talk.credits > 0).await?;
                 talk.credits -= 1;
                 for frame in self.frames(sent, scored) {
-                    // A stream that is gone says so where replies are read.
+                    // A closed stream is reported where replies are read.
                     let _ = talk.frames.send(frame);
                 }
                 sent += 1;
@@ -105,7 +105,7 @@ impl Rogue {
             Twist::None | Twist::Checksum => {}
         }
         let frame = |content| TrajectoryFrame { slot, content: Some(content) };
-        let header = header::to_wire(&opening, &limits).expect("the stand-in's headers are valid");
+        let header = header::to_wire(&opening, &limits).expect("the double's headers are valid");
         let mut frames = vec![frame(Content::Header(header))];
         let states = scored.trajectory.states();
         for (index, state) in states.iter().enumerate() {
@@ -116,7 +116,7 @@ impl Rogue {
         frames.push(frame(Content::Footer(TrajectoryFooter { log_probs })));
         if self.destination == Destination::Learner {
             let scored = GivenScore { score: scored.score.clone(), reward: reward() };
-            let score = score::to_wire(&scored, &limits).expect("the stand-in's scores are valid");
+            let score = score::to_wire(&scored, &limits).expect("the double's scores are valid");
             frames.push(frame(Content::Score(score)));
         }
         frames
@@ -132,7 +132,7 @@ fn chunk(index: usize, state: &Bytes, spoilt: bool) -> StateChunk {
     }
 }
 
-/// As a sampler opens it; the id is the sampler's too.
+/// Returns the opening of a trajectory, with the same id as the sampler's.
 fn opening_of(scored: &ScoredTrajectory) -> Opening {
     let header = scored.trajectory.header().clone();
     let (epoch, sample) = (header.coordinates.epoch, header.coordinates.sample);
@@ -150,7 +150,7 @@ fn opening_of(scored: &ScoredTrajectory) -> Opening {
     Opening { identity, header }
 }
 
-/// A stream of frames, and what came back.
+/// A stream of frames and the replies to it.
 struct Talk {
     frames: mpsc::UnboundedSender<TrajectoryFrame>,
     replies: Streaming<SubmitReply>,
@@ -198,10 +198,10 @@ fn reward() -> RewardId {
     RewardSpec::plain(TASK.into()).id()
 }
 
-/// Sends a frame for a slot that nobody opened: the stream has to be closed for it.
+/// Sends a frame for a slot that was not opened and expects the stream to be closed.
 ///
 /// # Errors
-/// What the other end did instead.
+/// The stream is not closed with an error.
 pub async fn meaningless(destination: Destination, address: SocketAddr) -> Result<(), String> {
     let talk = async {
         let (frames, mut replies) = open(destination, address).await?;
@@ -213,19 +213,19 @@ pub async fn meaningless(destination: Destination, address: SocketAddr) -> Resul
     match timeout(PATIENCE, talk).await {
         Ok(Err::<(), Status>(status)) if status.code() == tonic::Code::InvalidArgument => Ok(()),
         Ok(Err(status)) => Err(status.to_string()),
-        Ok(Ok(())) => Err("the stream ended well".to_owned()),
+        Ok(Ok(())) => Err("the stream ended without an error".to_owned()),
         Err(_) => Err("no answer in time".to_owned()),
     }
 }
 
-/// Sends bytes that are no HTTP/2 at all.
+/// Sends bytes that are not HTTP/2.
 pub fn noise(address: SocketAddr) {
     if let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
         let _ = stream.write_all(&[0xff; 4096]);
     }
 }
 
-/// Whether a verdict is one that a good trajectory may get.
+/// Returns whether a valid trajectory may get this verdict.
 pub fn is_fair(verdict: &str) -> bool {
     let fair = [Verdict::Accepted, Verdict::Duplicate, Verdict::Stale, Verdict::RetryLater];
     fair.iter().any(|one| one.name() == verdict)

@@ -1,4 +1,4 @@
-//! Faults over a fleet, one after the other and several at once, and how the run gets on meanwhile.
+//! Injects faults into a deployment, several at a time, and observes the progress of the run.
 
 use crate::deck::{Dice, Fault};
 use crate::fleet::{Fleet, GRACE, SAMPLES};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Between two looks at the fleet.
+/// Time between two checks of the deployment.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A service.
@@ -25,7 +25,7 @@ enum Who {
     Sampler(usize),
 }
 
-/// What is done a moment later.
+/// An action due later.
 #[derive(Clone, Copy, Debug)]
 enum Later {
     Start(Who),
@@ -33,7 +33,7 @@ enum Later {
     StartRedis,
 }
 
-/// How the run gets on.
+/// The progress of the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     epoch: u32,
@@ -56,23 +56,23 @@ impl Progress {
     }
 }
 
-/// A stranger's conversation, and how it ended.
+/// A client's task, with what it sends and where.
 type Stranger = (Twist, Destination, JoinHandle<Result<Receipts, String>>);
 
-/// The storm.
+/// The injection of faults.
 #[derive(Debug)]
 pub struct Storm<'a> {
-    /// What it goes over.
+    /// The deployment.
     pub fleet: &'a mut Fleet,
     /// Faults made.
     pub made: BTreeMap<Fault, u32>,
-    /// How the run gets on.
+    /// The progress of the run.
     pub progress: Progress,
-    /// What strangers were answered, by verdict.
+    /// Receipts of third-party clients by verdict.
     pub strangers: Receipts,
-    /// Conversations that broke off.
+    /// Clients' streams that ended early.
     pub broken_off: Vec<String>,
-    /// What should not have happened.
+    /// Unexpected events; empty if the test passes.
     pub wrong: Vec<String>,
     dice: Dice,
     later: Vec<(Instant, Later)>,
@@ -83,10 +83,10 @@ pub struct Storm<'a> {
 }
 
 impl<'a> Storm<'a> {
-    /// A storm that writes what it does to `log`.
+    /// Prepares the injection of faults, which are logged to `log`.
     ///
     /// # Panics
-    /// When the log cannot be written.
+    /// If the log cannot be written.
     pub fn new(fleet: &'a mut Fleet, seed: u64, log: &Path) -> Self {
         Self {
             progress: Progress::new(fleet),
@@ -99,13 +99,13 @@ impl<'a> Storm<'a> {
             later: Vec::new(),
             ending: Vec::new(),
             talks: Vec::new(),
-            log: File::create(log).expect("the test's folder takes files"),
+            log: File::create(log).expect("the test's folder is writable"),
             began: Instant::now(),
         }
     }
 
-    /// Makes all faults, the next one a pause of `from` to `to` milliseconds after the last, and waits
-    /// until all that was stopped or killed is up again.
+    /// Injects all faults with pauses of `from` to `to` milliseconds between them, and waits until all stopped
+    /// or killed processes run again.
     pub fn blow(&mut self, mut faults: Vec<Fault>, (from, to): (u64, u64)) {
         let mut next = Instant::now();
         loop {
@@ -115,7 +115,7 @@ impl<'a> Storm<'a> {
             {
                 match self.make(fault) {
                     Some(what) => self.note(fault, &what),
-                    // Not now: whom it would meet is down.
+                    // The target is down: try again later.
                     None => faults.insert(self.dice.below(faults.len() + 1), fault),
                 }
                 next = Instant::now() + self.dice.between(from, to);
@@ -128,7 +128,7 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Waits until so many more epochs are complete, or `patience` is over.
+    /// Waits until `epochs` more epochs are complete, for at most `patience`. Returns whether they are.
     pub fn calm(&mut self, epochs: u32, patience: Duration) -> bool {
         let (goal, deadline) = (self.progress.epoch + epochs, Instant::now() + patience);
         while self.progress.epoch < goal && Instant::now() < deadline {
@@ -138,7 +138,7 @@ impl<'a> Storm<'a> {
         self.progress.epoch >= goal
     }
 
-    /// Faults by kind; corruptions count once a state was met.
+    /// Returns the faults by kind. A corruption counts when a state was hit.
     pub fn counts(&self) -> BTreeMap<Fault, u32> {
         let mut made = self.made.clone();
         let to_rewarders = self.fleet.to_rewarders.iter().map(Proxy::corrupted).sum();
@@ -150,7 +150,7 @@ impl<'a> Storm<'a> {
     fn note(&mut self, fault: Fault, what: &str) {
         *self.made.entry(fault).or_default() += 1;
         let (at, epoch) = (self.began.elapsed().as_millis(), self.progress.epoch);
-        // The log is for people; the test does without.
+        // The log is only for people, so errors are ignored.
         let _ = writeln!(self.log, "{at:7} ms, epoch {epoch:5}: {fault:?} {what}");
     }
 
@@ -180,13 +180,13 @@ impl<'a> Storm<'a> {
             Some(status) => {
                 process.start();
                 if !status.success() {
-                    self.wrong.push(format!("{name}: SIGTERM ended it with {status}: {words}"));
+                    self.wrong.push(format!("{name}: exited with {status} after SIGTERM: {words}"));
                 }
             }
             None if since.elapsed() > GRACE + Duration::from_secs(3) => {
                 process.kill();
                 process.start();
-                self.wrong.push(format!("{name} hung after SIGTERM: {words}"));
+                self.wrong.push(format!("{name}: did not exit after SIGTERM: {words}"));
             }
             None => self.ending.push((who, since)),
         }
@@ -201,7 +201,7 @@ impl<'a> Storm<'a> {
             match self.fleet.runtime.block_on(talk) {
                 Ok(Ok(receipts)) => self.judge(twist, destination, &receipts),
                 Ok(Err(reason)) => self.broken_off.push(reason),
-                Err(panic) => self.wrong.push(format!("a stranger panicked: {panic}")),
+                Err(panic) => self.wrong.push(format!("a client panicked: {panic}")),
             }
         }
     }
@@ -211,17 +211,17 @@ impl<'a> Storm<'a> {
         for (&verdict, &count) in receipts {
             *self.strangers.entry(verdict).or_default() += count;
             let right = match twist {
-                // One through a rewarder may meet a corruption on the way to the learner.
+                // Behind a rewarder, a corruption on the way to the learner may hit it.
                 Twist::None => is_fair(verdict) || verdict == "invalid" && through_rewarder,
                 _ => verdict != "accepted",
             };
             if !right {
-                self.wrong.push(format!("a stranger's {twist:?} trajectory was {verdict}"));
+                self.wrong.push(format!("a client's {twist:?} trajectory was {verdict}"));
             }
         }
     }
 
-    /// Makes a fault; what was done, or `None` if it cannot be made at the moment.
+    /// Injects a fault and describes it. Returns `None` if the fault is impossible at the moment.
     fn make(&mut self, fault: Fault) -> Option<String> {
         use Fault as F;
         let who = match fault {
@@ -274,7 +274,7 @@ impl<'a> Storm<'a> {
     }
 
     fn pause(&mut self, who: Who) -> Option<String> {
-        // The lease and the claims of orders last two seconds and one: some pauses outlast them.
+        // Some pauses exceed the lease (two seconds) and the claims of orders (one second).
         let longest = if who == Who::Learner { 3500 } else { 1800 };
         let pause = self.dice.between(50, longest);
         self.process(who).stop();
@@ -292,7 +292,7 @@ impl<'a> Storm<'a> {
         Some(format!("for {pause:?}"))
     }
 
-    /// A stranger with eight good trajectories, each sent twice, or one bad one.
+    /// Starts a client that sends eight valid trajectories twice each, or one invalid trajectory.
     fn stranger(&mut self, destination: Destination, twist: Twist) -> Option<String> {
         let address = self.address(destination)?;
         let first = self.dice.below(SAMPLES as usize - 8) as u32;
@@ -320,11 +320,11 @@ impl<'a> Storm<'a> {
                     meaningless(destination, address).await.map(|()| Receipts::new())
                 };
                 self.talks.push((Twist::None, destination, self.fleet.runtime.spawn(talk)));
-                Some(format!("a frame without sense to the {destination}"))
+                Some(format!("a frame for an unopened slot to the {destination}"))
             }
             3 => {
                 noise(self.address(destination)?);
-                Some(format!("noise to the {destination}"))
+                Some(format!("random bytes to the {destination}"))
             }
             _ => self.stranger(destination, Twist::Checksum),
         }

@@ -1,35 +1,34 @@
-//! Nothing is lost and nothing counts twice, whatever happens to the services.
+//! Every sample is used exactly once under faults of all services.
 //!
-//! A stand-in learner orders epochs of 64 samples from four samplers through two rewarders. In the
-//! storm five hundred faults come over them, several at a time: services are killed, stopped and
-//! restarted, Redis loses everything, connections are cut, bits of states flip, and strangers send
-//! duplicates, forgeries and garbage. Then this has to hold:
+//! A test double of the learner orders epochs of 64 samples from four samplers through two rewarders. The
+//! first part injects five hundred faults, several at a time: services are killed, stopped and restarted,
+//! Redis loses all data, connections are cut, bits of states flip, and third-party clients send duplicates,
+//! forgeries and random bytes. Then the test checks:
 //!
-//! - `fake.json` says that exactly `epochs * samples` trajectories were used, and its digest over
-//!   (epoch, sample, reward), in order, is that of a run in which nothing happened: no sample is
-//!   missing, none counts twice, none has another's score or a flipped bit.
-//! - No minute passes without a completed epoch.
-//! - No service ends by itself, and each ends within its grace period when it is asked to.
+//! - `fake.json` counts exactly `epochs * samples` trajectories, and its digest over (epoch, sample, reward),
+//!   in order, equals that of a run without faults: no sample is missing, counted twice, or has a wrong score
+//!   or a flipped bit.
+//! - An epoch completes at least once a minute.
+//! - No service exits by itself, and each exits within its grace period after SIGTERM.
 //!
-//! A process that is killed takes its counters along, so accounts are made in a second part, whose
-//! faults end no process but Redis. At its end Redis is taken away: orders in hand settle, no new ones
-//! come, and when nothing moves any more, the counters have to agree to the unit:
+//! A killed process loses its counters, so a second part compares the counters; its faults kill only Redis.
+//! At its end Redis is stopped, so no new orders are issued. When the counters no longer change, they must
+//! agree exactly:
 //!
 //! - sampler: `drawn = accepted + duplicate + stale + invalid` receipts;
 //! - rewarder: `received = scored + refused`, `scored = ` receipts from the learner `= answered`;
 //! - learner: `received = accepted + duplicate + stale + invalid`,
-//!   `opened = received + malformed + lost`, and `accepted = trained + held`, with less held than an
-//!   epoch;
-//! - between them: an accepted trajectory whose receipt was cut off is sent again and called a
-//!   duplicate, so with `cut off = accepted by the learner - accepted receipts at the senders`,
-//!   `produced = trained + held + duplicate + stale + invalid - cut off`, where `cut off` lies between
-//!   zero and the duplicates.
+//!   `opened = received + malformed + lost`, and `accepted = trained + held`, with at most an epoch
+//!   held;
+//! - across services: an accepted trajectory whose receipt was lost is sent again and becomes a duplicate,
+//!   so with `cut off = accepted by the learner - accepted receipts at the senders`,
+//!   `produced = trained + held + duplicate + stale + invalid - cut off`, where `cut off` is between zero
+//!   and the number of duplicates.
 //!
-//! In the end the learner is given five more epochs, and ends by itself.
+//! Finally the learner runs five more epochs and exits by itself.
 //!
-//! `make test-slow` runs this, in about five minutes; `FAULTS_SEED=N` deals the faults in another order.
-//! Logs of the services, and of the faults in the order made, stay in the folder that is printed when it
-//! fails.
+//! `make test-slow` runs this test in about five minutes; `FAULTS_SEED=N` changes the order of the faults.
+//! If it fails, the logs of the services and of the faults remain in the folder that it prints.
 
 use ddpo_faults::deck::{Dice, SQUALL, STORM, shuffled};
 use ddpo_faults::expected::Undisturbed;
@@ -45,16 +44,16 @@ const RECOVERY: Duration = Duration::from_secs(60);
 const FINAL: [&str; 4] = ["accepted", "duplicate", "stale", "invalid"];
 
 #[test]
-fn nothing_is_lost_and_nothing_counts_twice() {
+fn every_sample_is_used_exactly_once_under_faults() {
     let seed = std::env::var("FAULTS_SEED").map_or(SEED, |text| text.parse().unwrap());
-    // Kept when the test fails.
+    // Remains if the test fails.
     let folder = tempfile::Builder::new().prefix("ddpo-faults-").tempdir().unwrap().keep();
     println!("seed {seed}, logs in {}", folder.display());
     let mut fleet = Fleet::new(&folder);
     storm(&mut fleet, seed, &folder);
     accounts(&mut fleet, seed, &folder);
     last_epochs(&mut fleet);
-    assert_eq!(fleet.deaths, Vec::<String>::new(), "services ended by themselves");
+    assert_eq!(fleet.deaths, Vec::<String>::new(), "services exited by themselves");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -78,9 +77,9 @@ fn storm(fleet: &mut Fleet, seed: u64, folder: &PathBuf) {
         state.epoch,
         began.elapsed(),
     );
-    assert!(recovered, "the run does not go on after the storm");
+    assert!(recovered, "the run does not continue after the faults");
     assert_eq!(wrong, Vec::<String>::new());
-    assert_eq!(fleet.deaths, Vec::<String>::new(), "services ended by themselves");
+    assert_eq!(fleet.deaths, Vec::<String>::new(), "services exited by themselves");
     assert_eq!(ended, Ok(()));
     assert!(faults >= 500, "{faults} faults");
     assert!(state.trained >= 10_000, "{} trajectories", state.trained);
@@ -92,10 +91,10 @@ fn accounts(fleet: &mut Fleet, seed: u64, folder: &PathBuf) {
     let before = fleet.state().trained;
     fleet.start();
     let mut squall = Storm::new(fleet, seed, &folder.join("squall.log"));
-    assert!(squall.calm(3, RECOVERY), "the run does not go on after all services have restarted");
+    assert!(squall.calm(3, RECOVERY), "the run does not continue after a restart of all services");
     let mut dice = Dice::new(seed ^ 2);
     squall.blow(shuffled(SQUALL, &mut dice), (200, 700));
-    assert!(squall.calm(3, RECOVERY), "the run does not go on after the squall");
+    assert!(squall.calm(3, RECOVERY), "the run does not continue after the second part");
     let (wrong, broken_off) = (squall.wrong.clone(), squall.broken_off.clone());
     let (strangers, longest) = (squall.strangers.clone(), squall.progress.longest);
     assert_eq!((wrong, broken_off), (Vec::new(), Vec::new()));
@@ -107,7 +106,7 @@ fn accounts(fleet: &mut Fleet, seed: u64, folder: &PathBuf) {
     println!("accounts: {trained} trained, longest time without an epoch {longest:?}");
     books.audit(trained, &strangers);
     let mut squall = Storm::new(fleet, seed, &folder.join("calm.log"));
-    assert!(squall.calm(3, RECOVERY), "the run does not go on after Redis was away");
+    assert!(squall.calm(3, RECOVERY), "the run does not continue after the outage of Redis");
     assert_eq!(fleet.stop(), Ok(()));
 }
 
@@ -126,7 +125,7 @@ fn last_epochs(fleet: &mut Fleet) {
     assert_eq!(fleet.state(), Undisturbed::default().run(epochs, SAMPLES));
 }
 
-/// All counters of a fleet at one moment.
+/// The counters of all services at one time.
 #[derive(Debug, PartialEq)]
 struct Books {
     learner: Counters,
@@ -145,13 +144,13 @@ impl Books {
         }
     }
 
-    /// The books once nothing moves any more. Attempts to connect go on.
+    /// Waits until the counters no longer change, apart from attempts to connect, and returns them.
     fn when_quiet(fleet: &mut Fleet) -> Self {
         const QUIET: Duration = Duration::from_secs(2);
         let deadline = Instant::now() + RECOVERY;
         let (mut books, mut since) = (Self::of(fleet), Instant::now());
         while since.elapsed() < QUIET {
-            assert!(Instant::now() < deadline, "the fleet does not come to rest: {books:#?}");
+            assert!(Instant::now() < deadline, "the counters still change: {books:#?}");
             std::thread::sleep(Duration::from_millis(100));
             let now = Self::of(fleet);
             if now != books {

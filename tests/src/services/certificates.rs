@@ -1,5 +1,5 @@
-//! Authorities and certificates. Each has a name of its own: with equal names, some TLS stacks take
-//! a certificate for its own issuer.
+//! CAs and certificates. Their names differ, because some TLS stacks take a certificate with the name of its
+//! issuer for self-signed.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
@@ -7,15 +7,15 @@ use rcgen::{
 };
 use std::path::{Path, PathBuf};
 
-/// An authority, with its certificate in a file.
+/// A CA with its certificate in a file.
 #[derive(Debug)]
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// Its certificate (PEM).
+    /// The certificate (PEM).
     pub file: PathBuf,
 }
 
-/// A certificate and its key, in files.
+/// A certificate and its key in files.
 #[derive(Clone, Debug)]
 pub struct Pair {
     /// The certificate (PEM).
@@ -25,10 +25,10 @@ pub struct Pair {
 }
 
 impl Authority {
-    /// Makes an authority; its certificate lies in `folder` under its name.
+    /// Makes a CA and writes its certificate to `folder` under its name.
     ///
     /// # Panics
-    /// When that fails.
+    /// If that fails.
     pub fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = named(name);
@@ -44,7 +44,7 @@ impl Authority {
     /// Signs a certificate for the host `localhost`, for servers and clients.
     ///
     /// # Panics
-    /// When that fails.
+    /// If that fails.
     pub fn sign(&self, folder: &Path, name: &str) -> Pair {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         params.distinguished_name = named(name);

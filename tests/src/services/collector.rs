@@ -1,5 +1,5 @@
-//! An OpenTelemetry collector of the tests' own: it keeps every span that services send; or it takes
-//! what they send and never answers.
+//! An OpenTelemetry collector for tests. It keeps every span that services send, or accepts exports and never
+//! answers.
 
 use crate::services::wait::block_on;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// The collector, listening for as long as the process lives.
+/// A collector, which listens as long as the process lives.
 #[derive(Clone, Debug)]
 pub struct Collector {
     address: SocketAddr,
@@ -34,23 +34,23 @@ pub struct Collector {
     held: Held,
 }
 
-/// The exports that are held open, with the services that they come from.
+/// The exports that wait for an answer, with the services that sent them.
 type Held = Arc<Mutex<BTreeMap<u64, String>>>;
 
-/// A span as it came.
+/// A received span.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The trace that it is in.
+    /// The id of its trace.
     pub trace: Vec<u8>,
-    /// Its id in the trace.
+    /// The id in the trace.
     pub id: Vec<u8>,
-    /// The id of the span that it is a part of; empty for a root.
+    /// The id of the parent span; empty for a root.
     pub parent: Vec<u8>,
-    /// Its own attributes.
+    /// The attributes of the span.
     pub attributes: BTreeMap<String, String>,
-    /// The process that it comes from: `service.name` and `service.instance.id`.
+    /// The process that sent it: `service.name` and `service.instance.id`.
     pub origin: (String, String),
     /// Nanoseconds since 1970.
     pub start: u64,
@@ -65,7 +65,7 @@ struct Intake {
     answers: bool,
 }
 
-/// An export that gets no answer, until its sender gives up.
+/// An export without an answer, until its sender gives up.
 struct Hanging {
     held: Held,
     number: u64,
@@ -78,7 +78,7 @@ impl Drop for Hanging {
 }
 
 impl Intake {
-    /// Returns at once, or never.
+    /// Returns immediately, or never if the collector does not answer.
     async fn answer(&self, resource: Option<&Resource>) {
         if self.answers {
             return;
@@ -143,7 +143,7 @@ impl Span {
         }
     }
 
-    /// An attribute as text; empty where there is none.
+    /// Returns an attribute as text; empty if the span lacks it.
     pub fn attribute(&self, key: &str) -> &str {
         self.attributes.get(key).map_or("", String::as_str)
     }
@@ -162,18 +162,18 @@ fn attributes(pairs: Vec<KeyValue>) -> BTreeMap<String, String> {
 }
 
 impl Collector {
-    /// Starts one.
+    /// Starts a collector.
     ///
     /// # Panics
-    /// When there is no port.
+    /// If no port is free.
     pub fn start() -> Self {
         Self::new(true)
     }
 
-    /// Starts one that takes everything and never answers.
+    /// Starts a collector that accepts exports and never answers.
     ///
     /// # Panics
-    /// When there is no port.
+    /// If no port is free.
     pub fn mute() -> Self {
         Self::new(false)
     }
@@ -193,17 +193,17 @@ impl Collector {
         Self { address, kept, held }
     }
 
-    /// What `otlp_endpoint` has to say.
+    /// Returns the value for `otlp_endpoint`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The spans that have come.
+    /// Returns the spans received so far.
     pub fn spans(&self) -> Vec<Span> {
         lock(&self.kept).clone()
     }
 
-    /// The exports that wait for an answer now: numbers that are never used twice, and services.
+    /// Returns the exports that wait for an answer: unique numbers and the services that sent them.
     pub fn held(&self) -> BTreeMap<u64, String> {
         lock(&self.held).clone()
     }

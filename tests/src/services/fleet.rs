@@ -18,15 +18,15 @@ use tempfile::TempDir;
 /// Name of the run.
 pub const RUN_ID: &str = "end-to-end";
 
-/// Lines of a log that are shown when a test fails.
+/// Lines of a log that a failed test shows.
 const TAIL: usize = 40;
 
-/// What goes into the settings file: the run's part, and the lines of each table.
+/// The content of the settings file: the settings of the run, and the lines of each table.
 #[derive(Clone, Debug)]
 pub struct FleetConfig {
     /// The run's settings.
     pub run: String,
-    /// Lines of `[service]`, besides the run's name, Redis and the logs' format.
+    /// Lines of `[service]`, in addition to the run's name, Redis and the log format.
     pub service: String,
     /// Lines of `[learner]`.
     pub learner: String,
@@ -38,14 +38,14 @@ pub struct FleetConfig {
     pub prefix: &'static str,
     /// Milliseconds that a batch of `double-sampler` takes.
     pub latency_ms: u64,
-    /// Variables of the processes' environment.
+    /// Environment variables of the processes.
     pub environment: Vec<(String, String)>,
-    /// What the tests' own clients present; TLS if it has authorities.
+    /// Credentials of the tests' clients; they use TLS if it names CAs.
     pub key: ClientAuthSettings,
 }
 
 impl Default for FleetConfig {
-    /// The toy run.
+    /// Returns the configuration of the toy run.
     fn default() -> Self {
         Self {
             run: toy::RUN.into(),
@@ -62,8 +62,8 @@ impl Default for FleetConfig {
 }
 
 impl FleetConfig {
-    /// Runs the test doubles: `epochs` of `samples` in orders of four; a batch takes the sampler
-    /// `latency_ms` milliseconds.
+    /// Returns the configuration of a run with test doubles: `epochs` of `samples` in orders of four. The
+    /// sampler takes `latency_ms` milliseconds for a batch.
     pub fn fake(epochs: u32, samples: u32, latency_ms: u64) -> Self {
         Self {
             run: format!(
@@ -79,15 +79,15 @@ impl FleetConfig {
     }
 }
 
-/// The processes. One fleet lives at a time in a process of tests: several would take each other's
-/// processors, and bounds on time would mean nothing.
+/// The processes of a run. A test binary runs one fleet at a time, because fleets that share CPUs would make
+/// time bounds meaningless.
 #[derive(Debug)]
 pub struct Fleet {
     /// The store.
     pub redis: RedisServer,
     config: FleetConfig,
     services: BTreeMap<String, Service>,
-    /// Environments of services that fail with an error of libtorch, by name.
+    /// Environments of services that fail with an error of libtorch, by service name.
     faults: BTreeMap<String, Vec<(String, String)>>,
     starts: usize,
     folder: TempDir,
@@ -95,22 +95,22 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A fleet of a Redis alone.
+    /// Makes a fleet that runs only Redis.
     ///
     /// # Panics
-    /// When that does not start.
+    /// If Redis does not start.
     pub fn new(config: FleetConfig) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self::in_folder(config, folder)
     }
 
-    /// A fleet in a folder that holds something already, such as certificates.
+    /// Makes a fleet in an existing folder, for example with certificates.
     ///
     /// # Panics
-    /// When Redis does not start.
+    /// If Redis does not start.
     pub fn in_folder(config: FleetConfig, folder: TempDir) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
-        // A test that failed leaves nothing behind.
+        // Ignores the lock's poison after a failed test.
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         install_crypto_provider();
         let redis = RedisServer::start(folder.path());
@@ -126,13 +126,13 @@ impl Fleet {
         Self { redis, config, services, faults, starts: 0, folder, _alone: alone }
     }
 
-    /// The folder that everything is in.
+    /// Returns the folder of the fleet.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Has the service of this name fail, from its next start on: its `call`-th batch, or optimizer step,
-    /// and every later one raise an error of libtorch with this text.
+    /// Makes the service fail from its next start on: from its `call`-th batch or optimizer step, every call
+    /// raises an error of libtorch with this text.
     pub fn fails(&mut self, name: &str, call: usize, text: &str) {
         let stage = ("FAULT_STAGE", "training".to_owned());
         let fault = [("FAULT_TEXT", text.to_owned()), ("FAULT_CALL", call.to_string()), stage];
@@ -140,7 +140,7 @@ impl Fleet {
         self.faults.insert(name.to_owned(), fault.to_vec());
     }
 
-    /// Has the service of this name work again, from its next start on.
+    /// Makes the service work again from its next start on.
     pub fn works(&mut self, name: &str) {
         self.faults.remove(name);
     }
@@ -151,31 +151,31 @@ impl Fleet {
         self.service(name).listens();
     }
 
-    /// Starts a rewarder for the learners there are, and waits until it listens.
+    /// Starts a rewarder for the existing learners, and waits until it listens.
     pub fn rewarder(&mut self, name: &str) {
         let learners = format!("--learners={}", self.addresses(Role::Learner));
         self.start(Role::Rewarder, name, &[&learners]);
         self.service(name).listens();
     }
 
-    /// Starts a sampler for the rewarders there are, and waits until it listens.
+    /// Starts a sampler for the existing rewarders, and waits until it listens.
     pub fn sampler(&mut self, name: &str) {
         let rewarders = format!("--rewarders={}", self.addresses(Role::Rewarder));
         self.start(Role::Sampler, name, &[&rewarders]);
         self.service(name).listens();
     }
 
-    /// A learner, a rewarder and a sampler, each named by its role.
+    /// Starts a learner, a rewarder and a sampler, each named after its role.
     pub fn one_of_each(&mut self) {
         self.learner("learner", &[]);
         self.rewarder("rewarder");
         self.sampler("sampler");
     }
 
-    /// Starts a service without waiting for more than its process.
+    /// Starts a service without waiting until it listens.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot start.
     pub fn start(&mut self, role: Role, name: &str, more: &[&str]) {
         let common =
             ["--config=fleet.toml", "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"];
@@ -184,10 +184,10 @@ impl Fleet {
         self.launch(role, name, arguments);
     }
 
-    /// Starts a service that has ended again: the same command, the same address.
+    /// Restarts a service that has exited, with the same command and address.
     ///
     /// # Panics
-    /// When it does not listen there.
+    /// If it does not listen at that address.
     pub fn start_again(&mut self, name: &str) {
         let service = self.service(name);
         let (role, address) = (service.role, service.addresses.grpc);
@@ -213,31 +213,31 @@ impl Fleet {
         self.services.insert(name.to_owned(), service);
     }
 
-    /// The process of this name.
+    /// Returns the service of this name.
     ///
     /// # Panics
-    /// When there is none.
+    /// If it does not exist.
     #[track_caller]
     pub fn service(&mut self, name: &str) -> &mut Service {
         self.services.get_mut(name).unwrap_or_else(|| panic!("no service {name}"))
     }
 
-    /// A client of its Inspector.
+    /// Returns a client of a service's Inspector.
     ///
     /// # Panics
-    /// When there is no such service.
+    /// If the service does not exist.
     pub fn inspector(&mut self, name: &str) -> Inspector {
         let address = self.service(name).addresses.grpc;
         let key = self.config.key.open().expect("a key");
         Inspector::new(&key, &self.url(address))
     }
 
-    /// A service's gRPC address.
+    /// Returns a service's gRPC address.
     pub fn address(&mut self, name: &str) -> SocketAddr {
         self.service(name).addresses.grpc
     }
 
-    /// An address with its scheme.
+    /// Returns an address with its scheme.
     pub fn url(&self, address: SocketAddr) -> String {
         let scheme = if self.config.key.tls_ca.is_some() { "https" } else { "http" };
         format!("{scheme}://{address}")
@@ -248,16 +248,16 @@ impl Fleet {
         ours.map(|service| self.url(service.addresses.grpc)).collect::<Vec<_>>().join(",")
     }
 
-    /// Asks a service to stop, waits, and gives its exit status.
+    /// Sends SIGTERM to a service, waits until it exits, and returns its status.
     pub fn terminate(&mut self, name: &str) -> ExitStatus {
         self.service(name).signal(Signal::TERM);
         self.service(name).ends()
     }
 
-    /// Waits for the learner of this name to end its run.
+    /// Waits until the learner of this name has completed its run.
     ///
     /// # Panics
-    /// When it fails, or another process has died meanwhile.
+    /// If it fails, or another process has exited meanwhile.
     #[track_caller]
     pub fn finishes(&mut self, name: &str) {
         let status = self.service(name).ends();
@@ -265,39 +265,39 @@ impl Fleet {
         let others = self.services.iter_mut().filter(|(other, _)| *other != name);
         let dead: Vec<&String> =
             others.filter_map(|(name, service)| service.has_ended().then_some(name)).collect();
-        assert!(dead.is_empty(), "ended too: {dead:?}");
+        assert!(dead.is_empty(), "also exited: {dead:?}");
     }
 
-    /// Forgets a service that has ended, so that nobody is told of it any more.
+    /// Removes a service that has exited, so that later services do not get its address.
     ///
     /// # Panics
-    /// When there is none.
+    /// If it does not exist.
     pub fn bury(&mut self, name: &str) {
         self.services.remove(name).unwrap_or_else(|| panic!("no service {name}"));
     }
 
-    /// The test's own connection to the store.
+    /// Connects the test to Redis.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// If the connection fails.
     pub fn store(&self) -> RedisBroadcast {
         let config = RedisConfig::new(self.redis.url(), RUN_ID);
         block_on(RedisBroadcast::connect(&config)).expect("a connection to Redis")
     }
 
-    /// Waits for an answer at a service's address of metrics and probes.
+    /// Waits for a service's metrics and returns the page.
     ///
     /// # Panics
-    /// When it does not come.
+    /// If it does not answer in time.
     pub fn metrics(&mut self, name: &str) -> String {
         let address = self.service(name).addresses.metrics;
         until("metrics", || http_get(address, "/metrics").ok())
     }
 
-    /// The logs of all processes that ever ran here, with their names.
+    /// Returns the logs of all processes that ran in the folder, with their paths.
     ///
     /// # Panics
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn logs(&self) -> Vec<(PathBuf, String)> {
         let entries = std::fs::read_dir(self.folder.path()).expect("the folder can be listed");
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -314,7 +314,7 @@ impl Fleet {
 }
 
 impl Drop for Fleet {
-    #[expect(clippy::print_stdout, reason = "what a failed test leaves to look at")]
+    #[expect(clippy::print_stdout, reason = "shows the logs of a failed test")]
     fn drop(&mut self) {
         self.services.clear();
         if !std::thread::panicking() {

@@ -1,4 +1,4 @@
-//! Asking a service, over gRPC: status, counters, trajectories, and news of them.
+//! A gRPC client of a service's Inspector: status, counters, trajectories and their changes.
 
 use crate::services::wait::{PATIENCE, block_on, until};
 use ddpo_proto::wire::inspector_client::InspectorClient;
@@ -11,29 +11,29 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Request, Status, Streaming};
 
-/// A dead or stopped service does not answer; whoever asks looks again.
+/// Timeout of a call. A dead or stopped service does not answer, and callers retry.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// A client of one service's Inspector.
+/// A client of a service's Inspector.
 #[derive(Clone, Debug)]
 pub struct Inspector {
     client: InspectorClient<AuthChannel>,
 }
 
 impl Inspector {
-    /// A client for the service at `address`; it connects when it first asks.
+    /// Makes a client for the service at `address`. It connects at the first call.
     ///
     /// # Panics
-    /// When the address does not fit the key.
+    /// If the address does not match the credentials.
     pub fn new(key: &ClientAuth, address: &str) -> Self {
         let client = block_on(async { InspectorClient::new(key.channel(address).expect("a key")) });
         Self { client }
     }
 
-    /// The status, or why there is none.
+    /// Returns the status of the service.
     ///
     /// # Errors
-    /// What the service, or the way to it, says.
+    /// The error of the service or of the connection.
     pub fn status(&self) -> Result<GetStatusResponse, Status> {
         let mut client = self.client.clone();
         let mut request = Request::new(GetStatusRequest {});
@@ -41,26 +41,26 @@ impl Inspector {
         Ok(block_on(async { client.get_status(request).await })?.into_inner())
     }
 
-    /// A counter; none where the service does not answer.
+    /// Returns a counter, or `None` if the service does not answer.
     ///
     /// # Panics
-    /// When there is no counter of this name.
+    /// If the service lacks the counter.
     pub fn counter(&self, name: &str) -> Option<u64> {
         let status = self.status().ok()?;
         let count = status.counters.get(name);
         Some(*count.unwrap_or_else(|| panic!("no {name}: {:?}", status.counters)))
     }
 
-    /// Waits for a counter to be at least `least`, and gives it.
+    /// Waits until a counter is at least `least`, and returns it.
     ///
     /// # Panics
-    /// When that takes too long.
+    /// If that takes too long.
     #[track_caller]
     pub fn reaches(&self, name: &str, least: u64) -> u64 {
         until(&format!("{name} >= {least}"), || self.counter(name).filter(|&now| now >= least))
     }
 
-    /// One trajectory; none where the service does not know it.
+    /// Returns a trajectory, or `None` if the service does not have it.
     pub fn trajectory(&self, id: &str) -> Option<TrajectorySummary> {
         let mut client = self.client.clone();
         let asked = GetTrajectoryRequest { trajectory_id: id.to_owned(), with_image: false };
@@ -69,10 +69,10 @@ impl Inspector {
         block_on(async { client.get_trajectory(request).await }).ok()?.into_inner().trajectory
     }
 
-    /// The trajectories that it knows.
+    /// Returns the trajectories of the service.
     ///
     /// # Panics
-    /// When it does not answer.
+    /// If it does not answer.
     pub fn list(&self) -> Vec<TrajectorySummary> {
         let mut client = self.client.clone();
         let request = Request::new(ListTrajectoriesRequest { limit: 1000 });
@@ -80,10 +80,10 @@ impl Inspector {
         listed.expect("a list").into_inner().trajectories
     }
 
-    /// Its news from now on.
+    /// Watches the changes from now on.
     ///
     /// # Panics
-    /// When it does not answer.
+    /// If the service does not answer.
     pub fn watch(&self) -> News {
         let mut client = self.client.clone();
         let asked = WatchTrajectoriesRequest { with_thumbnails: false, thumbnail_side_pixels: 0 };
@@ -99,17 +99,17 @@ pub struct News {
 }
 
 impl News {
-    /// The next change of a trajectory.
+    /// Returns the next change of a trajectory.
     ///
     /// # Panics
-    /// When none comes.
+    /// If no change arrives in time.
     pub fn change(&mut self) -> TrajectorySummary {
         let next = block_on(async { timeout(PATIENCE, self.stream.message()).await });
         let event = next.expect("news in time").expect("an open stream").expect("more news");
         event.trajectory.expect("an event has a trajectory")
     }
 
-    /// Waits for a trajectory in the middle of its growth.
+    /// Waits for a trajectory that is partly drawn.
     pub fn growing(&mut self) -> TrajectorySummary {
         loop {
             let seen = self.change();

@@ -1,7 +1,7 @@
-//! The three services as processes, with a Redis of their own.
+//! The three services as processes, with their own Redis.
 //!
-//! A [`Fleet`] starts them, hurts them, and kills what is left of them when it is dropped; an
-//! [`Inspector`] asks one of them how it fares, over the same gRPC as anybody's client.
+//! A [`Fleet`] starts the services, injects faults, and kills them on drop. An [`Inspector`] reads the status
+//! of a service over the public gRPC interface.
 
 pub mod certificates;
 pub mod collector;

@@ -1,4 +1,4 @@
-//! One service as a process: its log is a file of JSON lines, which also tells its addresses.
+//! A service as a process. Its log is a file of JSON lines, which also contains its addresses.
 
 use crate::binary;
 use crate::process;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// Which of the three.
+/// One of the three services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// `ddpo-learner`.
@@ -34,34 +34,34 @@ impl Role {
     }
 }
 
-/// A service's process, killed when it is dropped.
+/// A service's process, which is killed on drop.
 #[derive(Debug)]
 pub struct Service {
-    /// Which of the three.
+    /// One of the three services.
     pub role: Role,
-    /// What it was started with.
+    /// The arguments of its command.
     pub arguments: Vec<String>,
-    /// Where it is reached, by gRPC and for its metrics; zeros until it listens.
+    /// The addresses of gRPC and metrics; zero until the service listens.
     pub addresses: Addresses,
     child: Child,
     log: PathBuf,
 }
 
-/// Where a service is reached.
+/// The addresses of a service.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
-    /// By gRPC.
+    /// gRPC.
     pub grpc: SocketAddr,
-    /// For metrics and probes.
+    /// Metrics and probes.
     pub metrics: SocketAddr,
 }
 
 impl Service {
-    /// Starts a service in `folder`, with its standard error in the file `log`. It need not get so
-    /// far as to listen.
+    /// Starts a service in `folder`, with its standard error in the file `log`. Does not wait until it
+    /// listens.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot start.
     pub fn start(
         (prefix, role): (&str, Role),
         folder: &Path,
@@ -80,15 +80,15 @@ impl Service {
         Self { role, arguments, addresses, child, log }
     }
 
-    /// Waits for the service to listen, and notes where.
+    /// Waits until the service listens, and stores its addresses.
     ///
     /// # Panics
-    /// When it ends instead, or takes too long.
+    /// If it exits or takes too long.
     pub fn listens(&mut self) -> Addresses {
         let line = until("a service to listen", || {
             let ended = self.has_ended();
             let line = self.line("listening");
-            assert!(line.is_some() || !ended, "it ended before it listened: {}", self.text());
+            assert!(line.is_some() || !ended, "it exited before it listened: {}", self.text());
             line
         });
         let address = |field: &str| {
@@ -99,7 +99,7 @@ impl Service {
         self.addresses
     }
 
-    /// The first line of the log whose message begins like this.
+    /// Returns the first line of the log whose message begins with `message`.
     pub fn line(&self, message: &str) -> Option<Map<String, Value>> {
         let text = self.text();
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
@@ -108,10 +108,10 @@ impl Service {
         })
     }
 
-    /// All that it has written so far.
+    /// Returns the log so far.
     ///
     /// # Panics
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     pub fn text(&self) -> String {
         let bytes = std::fs::read(&self.log).expect("a log can be read");
         String::from_utf8_lossy(&bytes).into_owned()
@@ -120,41 +120,41 @@ impl Service {
     /// Sends a signal.
     ///
     /// # Panics
-    /// When the process is gone.
+    /// If the process has exited.
     pub fn signal(&mut self, signal: Signal) {
-        assert!(!self.has_ended(), "the process has ended before {signal:?}: {}", self.text());
+        assert!(!self.has_ended(), "the process exited before {signal:?}: {}", self.text());
         let sent = kill_process(Pid::from_child(&self.child), signal);
         sent.expect("a child can be signalled");
     }
 
-    /// Kills it: SIGKILL, which it cannot see coming.
+    /// Kills the process with SIGKILL.
     ///
     /// # Panics
-    /// When it has ended by itself.
+    /// If it has already exited.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.child.wait().expect("a child can be waited for");
     }
 
-    /// Waits for its end.
+    /// Waits until the process exits.
     ///
     /// # Panics
-    /// When it does not come.
+    /// If it does not exit in time.
     pub fn ends(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end: {}", self.text());
+            assert!(Instant::now() < deadline, "it does not exit: {}", self.text());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Whether it has ended.
+    /// Returns whether the process has exited.
     ///
     /// # Panics
-    /// When the system does not tell.
+    /// If its status cannot be read.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
@@ -162,7 +162,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Fails where it has ended, which is as good. A stopped process dies of it too.
+        // Fails if the process has already exited. SIGKILL also ends a stopped process.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

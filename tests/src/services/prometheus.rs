@@ -1,5 +1,4 @@
-//! A real Prometheus on a free port, with the project's own configuration and rules; killed when it is
-//! dropped.
+//! A real Prometheus on a free port with the configuration and rules of `deploy/`. It is killed on drop.
 
 use crate::services::redis_server::free_port;
 use crate::services::wait::PATIENCE;
@@ -11,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What it says once it answers.
+/// The log line of a server that is ready.
 const READY: &str = "Server is ready to receive web requests";
 
-/// The server. Its data and its log are in the folder it was given.
+/// The server. Its data and log are in the folder that `start` gets.
 #[derive(Debug)]
 pub struct Prometheus {
     address: SocketAddr,
@@ -22,8 +21,8 @@ pub struct Prometheus {
     log: PathBuf,
 }
 
-/// Whether `prometheus` and `promtool` are installed; says so where they are not.
-#[expect(clippy::print_stdout, reason = "a test that is skipped has to say it")]
+/// Returns whether `prometheus` and `promtool` are installed; prints a hint if not.
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 pub fn is_installed() -> bool {
     let runs = |program: &str| {
         let mut command = Command::new(program);
@@ -37,17 +36,17 @@ pub fn is_installed() -> bool {
     installed
 }
 
-/// A file below `deploy/`.
+/// Returns the path of a file in `deploy/`.
 pub fn deployed(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
     root.join("deploy").join(path)
 }
 
-/// The configuration of `deploy/`, with these addresses for each job in place of those that its names
-/// stand for, and a scrape every second.
+/// Returns the configuration of `deploy/` with the addresses of `targets` instead of DNS names for each job,
+/// and a scrape every second.
 ///
 /// # Panics
-/// When there is no such file, or a job without addresses.
+/// If the file is missing, or `targets` lacks a job.
 pub fn configuration(targets: &BTreeMap<&str, Vec<SocketAddr>>) -> String {
     let path = deployed("prometheus/prometheus.yml");
     let text = std::fs::read_to_string(&path).expect("deploy/ has a configuration");
@@ -75,10 +74,10 @@ pub fn configuration(targets: &BTreeMap<&str, Vec<SocketAddr>>) -> String {
 }
 
 impl Prometheus {
-    /// Starts one, which scrapes these addresses, and evaluates the rules of `deploy/`.
+    /// Starts a server that scrapes `targets` and evaluates the rules of `deploy/`.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn start(folder: &Path, targets: &BTreeMap<&str, Vec<SocketAddr>>) -> Self {
         let folder = folder.join("prometheus");
         std::fs::create_dir_all(&folder).expect("a folder can be made");
@@ -86,7 +85,7 @@ impl Prometheus {
         std::fs::write(&config, configuration(targets)).expect("a file can be written");
         std::fs::copy(deployed("prometheus/alerts.yml"), folder.join("alerts.yml"))
             .expect("deploy/ has rules");
-        // Another process may take the port between the look and the start; then another is tried.
+        // Another process may take the free port before the server does; then the next port is tried.
         for _ in 0..5 {
             if let Some(server) = Self::spawn(&folder, &config) {
                 return server;
@@ -111,7 +110,7 @@ impl Prometheus {
         let mut server = Self { address, process, log };
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            // By its own word: whoever took the port before it would answer too.
+            // Checks the log, because another process on the port would answer too.
             let said = std::fs::read(&server.log).expect("a log can be read");
             if String::from_utf8_lossy(&said).contains(READY) {
                 return Some(server);
@@ -124,10 +123,10 @@ impl Prometheus {
         None
     }
 
-    /// What a query is answered with now: a value for each of its series, `NaN` among them.
+    /// Returns the current value of each series of a query, `NaN` included.
     ///
     /// # Panics
-    /// When it is refused.
+    /// If the query is rejected.
     pub fn query(&self, expression: &str) -> Vec<f64> {
         let data = self.ask(&format!("/api/v1/query?query={}", encoded(expression)), expression);
         assert_eq!(data["resultType"], "vector", "{expression}");
@@ -136,10 +135,10 @@ impl Prometheus {
         series.map(|one| value(one).expect("a value")).collect()
     }
 
-    /// The alerting rules as it has them, once they have been evaluated.
+    /// Returns the alerting rules after they have been evaluated.
     ///
     /// # Panics
-    /// When it does not tell.
+    /// If the server does not answer.
     pub fn rules(&self) -> Vec<Value> {
         let data = self.ask("/api/v1/rules?type=alert", "the rules");
         let groups = data["groups"].as_array().expect("groups").iter();
@@ -158,13 +157,13 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // Fails where it has ended, which is as good.
+        // Fails if the server has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// All but letters and digits by their codes.
+/// Percent-encodes everything except letters and digits.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     let code = |byte: u8| match plain(byte) {
@@ -174,7 +173,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(code).collect()
 }
 
-/// Status and body. HTTP/1.0, so that the body comes in one piece.
+/// Returns status and body. Uses HTTP/1.0, so that the body is not chunked.
 fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

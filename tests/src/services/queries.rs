@@ -1,25 +1,25 @@
-//! What the dashboard and the alerts ask for: their queries, and the metrics in them.
+//! The queries of the dashboard and the alerts, and the metrics that they use.
 
 use crate::services::prometheus::deployed;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Metrics that Prometheus makes itself.
+/// Metrics that Prometheus itself provides.
 const OWN: [&str; 2] = ["ALERTS", "up"];
 
-/// One query of the dashboard.
+/// A query of the dashboard.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// Title of its panel.
+    /// Title of the panel.
     pub panel: String,
     /// The query.
     pub expression: String,
 }
 
-/// Every query of every panel.
+/// Returns every query of every panel.
 ///
 /// # Panics
-/// When the dashboard is not one.
+/// If the dashboard file is malformed.
 pub fn dashboard() -> Vec<Query> {
     let path = deployed("grafana/dashboards/ddpo.json");
     let text = std::fs::read_to_string(path).expect("deploy/ has a dashboard");
@@ -36,10 +36,10 @@ pub fn dashboard() -> Vec<Query> {
     queries.collect()
 }
 
-/// The names of the alerts, as the file has them.
+/// Returns the names of the alerts in their file.
 ///
 /// # Panics
-/// When there is no file.
+/// If the file is missing.
 pub fn alerts() -> Vec<String> {
     let text = std::fs::read_to_string(deployed("prometheus/alerts.yml"));
     let text = text.expect("deploy/ has rules");
@@ -47,8 +47,7 @@ pub fn alerts() -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The metrics that an expression names, each with its labels: what has to be there for it to say
-/// anything.
+/// Returns the metrics in an expression, each with its labels. Without them the expression has no result.
 pub fn selectors(expression: &str) -> BTreeSet<String> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let bytes = expression.as_bytes();
@@ -68,14 +67,14 @@ pub fn selectors(expression: &str) -> BTreeSet<String> {
     found
 }
 
-/// The family that a selector's metric belongs to: a histogram has three metrics.
+/// Returns the family of a selector's metric; the three metrics of a histogram have one family.
 pub fn family(selector: &str) -> &str {
     let name = selector.split('{').next().unwrap_or_default();
     let parts = ["_bucket", "_sum", "_count"];
     parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
 }
 
-/// The families on a page of metrics.
+/// Returns the families on a page of metrics.
 pub fn families(page: &str) -> BTreeSet<String> {
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     types.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()

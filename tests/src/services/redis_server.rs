@@ -1,4 +1,4 @@
-//! A real `redis-server` on a free port, without persistence, killed when it is dropped.
+//! A real `redis-server` on a free port, without persistence. It is killed on drop.
 
 use crate::services::wait::PATIENCE;
 use std::net::TcpListener;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What it writes to its log when it listens.
+/// The log line of a server that listens.
 const READY: &str = "Ready to accept connections";
 
-/// The server. Its log is in the folder it was given.
+/// The server. Its log is in the folder that `start` gets.
 #[derive(Debug)]
 pub struct RedisServer {
     folder: PathBuf,
@@ -18,12 +18,12 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one.
+    /// Starts a server.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn start(folder: &Path) -> Self {
-        // Another process may take the port between the look and the start; then another is tried.
+        // Another process may take the free port before the server does; then the next port is tried.
         for _ in 0..5 {
             let port = free_port();
             let mut server = Self { folder: folder.into(), port, process: None };
@@ -34,49 +34,49 @@ impl RedisServer {
         panic!("redis-server did not start; is it installed? hint: scripts/setup-system");
     }
 
-    /// Where it is reached.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Whether it runs.
+    /// Returns whether the server runs.
     pub fn is_up(&self) -> bool {
         self.process.is_some()
     }
 
-    /// Ends it as the kernel ends a process that is out of memory.
+    /// Kills the server, as the kernel does when memory runs out.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // An error says that it has ended already.
+            // Fails if the server has already exited.
             let _ = process.kill();
             let _ = process.wait();
         }
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts the server again on the same port with an empty store.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn start_again(&mut self) {
         assert!(self.spawn(), "redis-server did not start again");
     }
 
-    /// Removes everything that it holds.
+    /// Removes all data.
     ///
     /// # Panics
-    /// When it does not.
+    /// If the command fails.
     pub fn flush_all(&self) {
         assert_eq!(self.command(&["FLUSHALL"]), "OK");
     }
 
-    /// Runs one command by `redis-cli`, and gives what it says.
+    /// Runs a command with `redis-cli` and returns its output.
     ///
     /// # Panics
-    /// When the command fails.
+    /// If the command fails.
     pub fn command(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         let output = command.args(["-p", &self.port.to_string()]).args(words).output();
-        let output = output.expect("redis-cli lies beside redis-server");
+        let output = output.expect("redis-cli is installed with redis-server");
         assert!(output.status.success(), "redis-cli {words:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
@@ -97,7 +97,7 @@ impl RedisServer {
             if process.try_wait().expect("a child can be waited for").is_some() {
                 return false;
             }
-            // By its own word: whoever took the port before it would answer a connection too.
+            // Checks the log, because another process on the port would accept connections too.
             let log = std::fs::read(&path).expect("a log can be read");
             if String::from_utf8_lossy(&log[said_before..]).contains(READY) {
                 return true;

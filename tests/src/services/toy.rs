@@ -1,5 +1,5 @@
-//! The run that tests of the services share: the embedded model, three small epochs; and what
-//! `ddpo train` makes of it in one process.
+//! The run that tests of the services share (three small epochs of the embedded model), and its result with
+//! `ddpo train` in one process.
 
 use crate::process;
 use crate::services::wait::{PATIENCE, until};
@@ -14,10 +14,10 @@ pub const EPOCHS: u32 = 3;
 /// Trajectories in an epoch, in orders of four.
 pub const SAMPLES: u32 = 16;
 
-/// Samples of an evaluation; there is one before the first epoch and one after each.
+/// Samples of an evaluation. The run evaluates before the first epoch and after each epoch.
 pub const EVALUATED: u32 = 8;
 
-/// Every trajectory of the run.
+/// The number of trajectories of the run.
 pub const ALL: u64 = (EPOCHS * SAMPLES + (EPOCHS + 1) * EVALUATED) as u64;
 
 /// The run's settings.
@@ -40,7 +40,7 @@ threads = 1
 device = "cpu"
 "#;
 
-/// The last checkpoint of a finished run in this folder: weights, averages, moments, state.
+/// Returns the last checkpoint of a finished run in `folder`: weights, averages, moments, state.
 pub fn checkpoint(folder: &Path) -> Tree {
     last(&tree::read(&folder.join("run")))
 }
@@ -53,19 +53,19 @@ fn last(run: &Tree) -> Tree {
     tree
 }
 
-/// The same by `ddpo train`, made once for each test file.
+/// Returns the last checkpoint of the same run with `ddpo train`, which runs once for each test file.
 ///
 /// # Panics
-/// When the run fails.
+/// If the run fails.
 pub fn expected() -> &'static Tree {
     static EXPECTED: OnceLock<Tree> = OnceLock::new();
     EXPECTED.get_or_init(|| last(&trained(RUN)))
 }
 
-/// The folder of a run by `ddpo train` with these settings.
+/// Runs `ddpo train` with these settings and returns its last checkpoint.
 ///
 /// # Panics
-/// When the run fails.
+/// If the run fails.
 pub fn trained(settings: &str) -> Tree {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("run.toml"), settings).expect("a file can be written");

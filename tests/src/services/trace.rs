@@ -1,5 +1,5 @@
-//! How the spans of a run hang together: from a trajectory's acceptance back to its order, and on to
-//! the update that used it.
+//! Connects the spans of a run: from the acceptance of a trajectory back to its order, and to the update that
+//! used it.
 
 use crate::services::collector::Span;
 use std::collections::HashMap;
@@ -12,27 +12,27 @@ pub struct Traces {
     children: HashMap<(Vec<u8>, Vec<u8>), Vec<usize>>,
 }
 
-/// A trajectory's way, as its trace tells it.
+/// The spans of a trajectory in its trace.
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
-    /// The learner's order: the root.
+    /// The learner issues the order: the root.
     pub order: &'a Span,
     /// The sampler draws the order.
     pub draw: &'a Span,
-    /// The sampler sends one trajectory, until its receipt.
+    /// The sampler sends the trajectory, until its receipt.
     pub send: &'a Span,
-    /// The rewarder has it.
+    /// The rewarder holds the trajectory.
     pub relay: &'a Span,
-    /// The rewarder scores it.
+    /// The rewarder scores the trajectory.
     pub score: &'a Span,
-    /// The learner decides.
+    /// The learner decides about the trajectory.
     pub accept: &'a Span,
-    /// The learner uses it; none for an evaluation.
+    /// The learner trains on the trajectory; `None` for an evaluation.
     pub update: Option<&'a Span>,
 }
 
 impl Traces {
-    /// Sorts the spans by what they are parts of.
+    /// Sorts the spans by parent.
     pub fn new(spans: Vec<Span>) -> Self {
         let (mut by_id, mut children) = (HashMap::new(), HashMap::<_, Vec<usize>>::new());
         for (index, span) in spans.iter().enumerate() {
@@ -42,12 +42,12 @@ impl Traces {
         Self { spans, by_id, children }
     }
 
-    /// The spans of this name.
+    /// Returns the spans of this name.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Span> + 'a {
         self.spans.iter().filter(move |span| span.name == name)
     }
 
-    /// The ways of all trajectories that were accepted, or for each that has none where it breaks off.
+    /// Returns the spans of each accepted trajectory, or a description of the missing span.
     pub fn accepted(&self) -> impl Iterator<Item = Result<Way<'_>, String>> {
         let accepted = |span: &&Span| span.attribute("verdict") == "accepted";
         self.named("accept").filter(accepted).map(|accept| self.way(accept))
@@ -59,7 +59,7 @@ impl Traces {
         let draw = self.parent(send, "draw")?;
         let order = self.parent(draw, "order")?;
         if !order.parent.is_empty() {
-            return Err(format!("an order within another span: {order:?}"));
+            return Err(format!("an order with a parent span: {order:?}"));
         }
         let score = self.child(relay, "score").ok_or_else(|| format!("no score: {relay:?}"))?;
         let update = self.child(order, "update");

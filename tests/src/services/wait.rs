@@ -1,21 +1,20 @@
-//! Waiting: always for something, never beyond a deadline.
+//! Waits for conditions with a deadline.
 
 use std::future::Future;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// The longest that anything is waited for that has no bound of its own. A busy machine is slow; a
-/// hang is for ever.
+/// Longest wait for conditions without a bound of their own. Only a hang exceeds it, not a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// Time between two checks.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Looks until there is something to see, and gives it.
+/// Calls `look` until it returns a value, and returns the value.
 ///
 /// # Panics
-/// Naming `what` when it does not come within [`PATIENCE`].
+/// If that takes longer than [`PATIENCE`]; the message contains `what`.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -23,18 +22,17 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "{what}: not seen within {PATIENCE:?}");
         std::thread::sleep(LOOK);
     }
 }
 
-/// [`until`], from the moment `since`; checks that it took no longer than `bound`, and prints how
-/// long it took.
+/// Waits as [`until`] and prints the time since `since`.
 ///
 /// # Panics
-/// Naming `what` when it does not come, or comes too late.
+/// If it takes longer than `bound`; the message contains `what`.
 #[track_caller]
-#[expect(clippy::print_stdout, reason = "a test's figures")]
+#[expect(clippy::print_stdout, reason = "prints measurements")]
 pub fn within<T>(
     what: &str,
     since: Instant,
@@ -48,10 +46,10 @@ pub fn within<T>(
     seen
 }
 
-/// Runs a future to its end, from a thread that is not asynchronous.
+/// Runs a future to completion on a thread outside of any runtime.
 ///
 /// # Panics
-/// When there is no runtime to be had.
+/// If no runtime can be made.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         let mut builder = tokio::runtime::Builder::new_multi_thread();

@@ -1,4 +1,4 @@
-//! `double-learner`: the learner with a run that counts instead of training.
+//! `double-learner`: the learner, which counts trajectories instead of training.
 
 use ddpo_doubles::counting::count;
 use ddpo_learner::service::command;

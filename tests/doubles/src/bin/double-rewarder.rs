@@ -1,4 +1,4 @@
-//! `double-rewarder`: the rewarder with the mean level instead of the run's reward.
+//! `double-rewarder`: the rewarder with `MeanLevel` instead of the run's reward.
 
 use ddpo_doubles::mean_level::MeanLevel;
 use ddpo_rewarder::service::command;
