@@ -1,10 +1,10 @@
-//! Compiles `cpp/` against the libtorch that torch-sys found, and links nothing but OpenMP's
-//! runtime, the one that libtorch itself has loaded; torch-sys links the rest.
+//! Compiles `cpp/` against the libtorch that torch-sys found. Links only the OpenMP runtime that libtorch
+//! uses; torch-sys links the rest.
 
 use std::path::{Path, PathBuf};
 
-/// The flags of each build of the loops, by architecture; libtorch chooses among its own builds in
-/// the same way. A build is chosen when the process starts.
+/// Flags of the vectorised builds of the loops. The process selects a build at run time, as libtorch does
+/// with its own loops.
 const X86_64: &[(&str, &[&str])] = &[
     ("loops_avx2", &["-mavx2", "-mfma"]),
     (
@@ -25,7 +25,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
-        panic!("torch-sys did not say where libtorch is");
+        panic!("DEP_TCH_LIBTORCH_LIB: expected libtorch's folder from torch-sys, found nothing");
     };
     // For tests that link C++ against libtorch.
     println!("cargo:rustc-env=DDPO_LIBTORCH_LIB={}", lib.display());
@@ -43,7 +43,8 @@ fn main() {
     link_openmp(&lib);
 }
 
-/// The loops' results must not depend on what the compiler thinks of traps and errno.
+/// Returns a compiler that ignores errno and floating-point traps, and may fuse multiplications and
+/// additions.
 fn compiler() -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).pic(true).warnings(true).opt_level(3).std("c++17");
@@ -53,7 +54,7 @@ fn compiler() -> cc::Build {
     build
 }
 
-/// The operators on tensors: the only files that see libtorch's headers.
+/// Compiles the operators on tensors, the only files that include libtorch's headers.
 fn operators(lib: &Path) {
     let include = lib.parent().unwrap_or(lib).join("include");
     let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".into());
@@ -74,8 +75,8 @@ fn operators(lib: &Path) {
         .compile("ddpo_kernels");
 }
 
-/// libtorch brings a copy of the runtime, in wheels under a name of its own. Two runtimes in a
-/// process would be two pools of threads.
+/// Links libtorch's copy of the OpenMP runtime, which wheels rename to `libgomp-*`. A second runtime in
+/// the process would start a second thread pool.
 fn link_openmp(lib: &Path) {
     println!("cargo:rustc-link-search=native={}", lib.display());
     let own = std::fs::read_dir(lib).into_iter().flatten().flatten().find_map(|entry| {

@@ -36,7 +36,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), WriteFileError> {
     write_beside(path, |file| file.write_all(bytes).map_err(WriteFileError::at(path)))
 }
 
-/// Lets `fill` write a temporary file in the folder of `path`, syncs it and renames it to `path`.
+/// Calls `fill` to write a temporary file in the folder of `path`, syncs it and renames it to `path`.
 ///
 /// # Errors
 /// The error of `fill`, or a [`WriteFileError`]. `path` then keeps its content.
@@ -48,7 +48,7 @@ pub fn write_beside<E: From<WriteFileError>>(
     let folder = parent(path);
     let temporary = tempfile::Builder::new()
         .prefix(".tmp-")
-        // The default lets only the owner read the file; 0o666 leaves that to the user's mask.
+        // By default only the owner can read a temporary file; 0o666 applies the user's umask.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(&io)?;

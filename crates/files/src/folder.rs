@@ -1,9 +1,9 @@
 //! Atomic writes of a folder.
 //!
-//! The folder is filled as `.tmp-NAME` beside its target, synced, and renamed. An existing target
-//! is first moved to `.old-NAME` and removed after the rename. A killed process leaves only folders
-//! with these two names, and [`recover_folder`] repairs them. Only one process at a time may
-//! publish a target.
+//! The folder is written as `.tmp-NAME` next to its target, synced, and renamed. An existing target is
+//! first moved to `.old-NAME` and removed after the rename. A killed process leaves only folders with
+//! these two names, and [`recover_folder`] cleans them up. Only one process at a time may publish a
+//! target.
 
 use std::fs::{self, File};
 use std::io;
@@ -33,7 +33,7 @@ pub enum PublishError<E> {
     Fill(E),
 }
 
-/// The target and the two names beside it.
+/// The paths of the target, the temporary folder and the old folder.
 struct Paths {
     target: PathBuf,
     temporary: PathBuf,
@@ -86,8 +86,8 @@ impl Paths {
     }
 }
 
-/// Lets `fill` write into a new folder and renames that folder to `target`, replacing an existing
-/// one. Creates missing parent folders.
+/// Calls `fill` to write into a new folder and renames that folder to `target`, replacing an existing
+/// folder. Creates missing parent folders.
 ///
 /// # Errors
 /// If `fill` fails or a file cannot be written, for example on a full disk. `target` then keeps its
@@ -106,14 +106,14 @@ pub fn publish_folder<E>(
         .and_then(|()| sync_tree(&paths.temporary).map_err(io))
         .and_then(|()| paths.replace().map_err(io));
     if published.is_err() && paths.temporary.exists() {
-        // The first error is reported. The next call removes what remains here.
+        // Report the first error; the next call removes any remaining files.
         fs::remove_dir_all(&paths.temporary).unwrap_or_default();
     }
     published
 }
 
-/// Repairs what a killed [`publish_folder`] left of `target`: moves the old folder back if the new
-/// one is missing, and removes temporary folders. Does nothing if there is nothing to repair.
+/// Repairs `target` after a killed [`publish_folder`]: moves the old folder back if the new folder is
+/// missing, and removes temporary folders. Does nothing if no repair is needed.
 ///
 /// # Errors
 /// If a folder cannot be moved or removed.

@@ -1,7 +1,7 @@
 //! Atomic writes of files and folders, and SHA-256 digests.
 //!
-//! A reader sees the old content or the new content, never a part of it. New content goes to a
-//! temporary name in the same folder, is synced, and is renamed to its target.
+//! A reader sees either the old or the new content, never a mixture. New content is written to a temporary
+//! name in the same folder, synced, and renamed to its target.
 
 mod digest;
 mod file;

@@ -1,4 +1,4 @@
-//! Files are written whole.
+//! Writes files atomically.
 
 #![allow(clippy::unwrap_used)]
 
@@ -29,7 +29,7 @@ fn failed_write_keeps_the_old_file_and_removes_the_temporary_one() {
 }
 
 #[test]
-fn written_files_have_the_users_permissions() {
+fn written_files_have_the_permissions_of_ordinary_files() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
     write_file(&ours, b"x").unwrap();

@@ -1,4 +1,4 @@
-//! Folders are published whole, and interrupted publications are repaired.
+//! Publishes folders atomically, and repairs interrupted publications.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn put(text: &str) -> impl Fn(&Path) -> Result<(), WriteFileError> {
 }
 
 #[test]
-fn publishing_replaces_the_folder_and_a_failure_keeps_the_old_one() {
+fn publishing_replaces_the_folder_and_a_failure_keeps_the_old_folder() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("best");
     publish_folder(&target, put("1")).unwrap();
@@ -40,10 +40,10 @@ fn publishing_replaces_the_folder_and_a_failure_keeps_the_old_one() {
     assert!(publish_folder(Path::new("/.."), put("x")).is_err());
 }
 
-/// Each case: the folders that a process leaves when it is killed at a point of publishing, and the
-/// version that recovery keeps.
+/// Each case lists the folders after a process was killed while publishing, and the version that recovery
+/// keeps.
 #[test]
-fn recovery_repairs_leftovers_of_a_killed_process() {
+fn recovers_from_a_killed_process() {
     let cases: [(&[&str], &str); 5] = [
         (&["best"], "best"),
         (&["best", ".tmp-best"], "best"),

@@ -1,4 +1,4 @@
-// What libtorch's own allocator holds on a CUDA device, for the services' metrics.
+// Reads the counters of libtorch's allocator on a CUDA device, for the services' metrics.
 
 #include <c10/core/CachingDeviceAllocator.h>
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr auto ALL = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
 
-// The allocator of CUDA devices; null where nothing has been allocated yet.
+// Returns the allocator of CUDA devices; null before the first allocation.
 c10::DeviceAllocator* cuda_allocator() {
   auto* const allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(c10::DeviceType::CUDA));
   return allocator != nullptr && allocator->initialized() ? allocator : nullptr;
@@ -19,8 +19,8 @@ c10::DeviceAllocator* cuda_allocator() {
 
 extern "C" {
 
-// Writes the bytes that tensors take and those that the allocator has reserved, and returns true; false
-// where nothing has been allocated yet, or there is no such device. Nothing is thrown.
+// Writes the bytes allocated by tensors and the bytes reserved by the allocator, and returns true. Returns
+// false before the first allocation, or if the device does not exist. Nothing is thrown.
 bool ddpo_device_memory(std::int8_t index, std::uint64_t* allocated, std::uint64_t* reserved) noexcept {
   try {
     auto* const allocator = cuda_allocator();
@@ -34,7 +34,7 @@ bool ddpo_device_memory(std::int8_t index, std::uint64_t* allocated, std::uint64
   }
 }
 
-// Writes the most bytes that tensors have taken since the last reset, and returns true; false as above.
+// Writes the peak of allocated bytes since the last reset, and returns true; returns false as above.
 bool ddpo_peak_memory(std::int8_t index, std::uint64_t* peak) noexcept {
   try {
     auto* const allocator = cuda_allocator();
@@ -47,7 +47,7 @@ bool ddpo_peak_memory(std::int8_t index, std::uint64_t* peak) noexcept {
   }
 }
 
-// Begins a new count of the most bytes. Nothing is thrown.
+// Resets the peak. Nothing is thrown.
 void ddpo_reset_peak_memory(std::int8_t index) noexcept {
   try {
     if (auto* const allocator = cuda_allocator()) allocator->resetPeakStats(index);

@@ -1,10 +1,10 @@
-// silu(group_norm(x + shift)) of channels-last images, and its gradient: on a CPU here, on a GPU by
+// silu(group_norm(x + shift)) of channels-last images, and its gradient: on a CPU in this file, on a GPU in
 // cuda/operator.cpp.
 //
-// Per image and channel, sums over chunks of positions are taken in f32, each chunk's on its own, and
-// joined in double precision in the order of the chunks; chunks do not depend on the number of
-// threads, so neither do the results. Only x and the mean and deviation of each group are kept for the
-// gradient, which works out the rest anew.
+// For each image and channel, every chunk of positions is summed in f32, and the chunks' sums are added in
+// double precision in the order of the chunks. Chunks do not depend on the number of threads, so neither do
+// the results. Only x and the mean and deviation of each group are kept for the gradient, which recomputes
+// the rest.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -50,7 +50,7 @@ const ddpo::Table& table() {
 const ddpo::Loops<float>& loops(const float*) { return table().f32; }
 const ddpo::Loops<uint16_t>& loops(const uint16_t*) { return table().bf16; }
 
-// Elements of a chunk: as f32 they fit the second-level cache twice.
+// Elements of a chunk; as f32 they fit twice into the L2 cache.
 constexpr int64_t CHUNK = 32768;
 
 struct Shape {
@@ -108,7 +108,7 @@ struct Partial {
   }
 };
 
-// Inputs as the loops want them: x channels-last, the rest f32.
+// The inputs in the form that the loops require: x channels-last, the rest f32.
 struct Inputs {
   Tensor x, shift, weight, bias;
   double eps;
@@ -122,8 +122,8 @@ struct Inputs {
         eps(eps_), shape(x, groups) {}
 };
 
-// Mean and 1 / deviation `[2, batch, groups]`. Squares are taken of the distance to the image's first
-// row, so that a mean far from zero costs no digits.
+// Returns mean and 1 / deviation `[2, batch, groups]`. Sums squared distances to the image's first row, so
+// that a mean far from zero loses no precision.
 template <class T>
 Tensor statistics(const Inputs& in) {
   const Shape& shape = in.shape;
@@ -211,7 +211,7 @@ Tensor forward(const Inputs& in, const Tensor& statistics) {
   return result;
 }
 
-// Gradients of x, shift, weight and bias; the last three in f32.
+// Returns the gradients of x, shift, weight and bias; the last three in f32.
 template <class T>
 variable_list backward(const Inputs& in, const Tensor& statistics, const Tensor& gradient) {
   const Shape& shape = in.shape;
@@ -287,7 +287,7 @@ auto dispatch(const Tensor& x, Body body) {
   return x.scalar_type() == at::kFloat ? body(float{}) : body(uint16_t{});
 }
 
-// `shift` has a value on the CPU always, on a GPU where there is one.
+// On the CPU `shift` always has a value.
 struct GroupNormSilu : torch::autograd::Function<GroupNormSilu> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& shift_,
                         const Tensor& weight, const Tensor& bias, int64_t groups, double eps) {

@@ -1,4 +1,4 @@
-// x * weight^T + bias by oneDNN, where libtorch would take another library's product of f32 matrices.
+// Computes x * weight^T + bias with oneDNN; libtorch uses another library for f32 matrix products.
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -15,7 +15,7 @@ using at::Tensor;
 using Product = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, c10::string_view,
                        c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
 
-// libtorch's operator for its compiler's use; not in a build without oneDNN.
+// The operator that libtorch provides for its compiler; missing in builds without oneDNN.
 const std::optional<c10::TypedOperatorHandle<Product>>& product() {
   static const auto found = []() -> std::optional<c10::TypedOperatorHandle<Product>> {
     const auto handle = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
@@ -25,7 +25,8 @@ const std::optional<c10::TypedOperatorHandle<Product>>& product() {
   return found;
 }
 
-// Everything else is left to libtorch, its refusals too: oneDNN trusts the shapes that it is given.
+// Returns whether oneDNN can compute the product. libtorch handles all other inputs and reports errors,
+// because oneDNN does not check shapes.
 bool suits(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
   const auto plain = [](const Tensor& each) {
     return each.device().is_cpu() && each.scalar_type() == at::kFloat && each.is_contiguous();

@@ -47,7 +47,7 @@ inline float sigmoid(float x) {
   return 1.0f / (1.0f + p * scale);
 }
 
-// Four rows at a time, so that the sums are read and written a quarter as often.
+// Processes four rows at a time, so that sums are read and written a quarter as often.
 template <class T>
 void moments(const T* x, int64_t rows, int64_t channels, const float* __restrict pivot,
              float* __restrict sums, float* __restrict squares) {

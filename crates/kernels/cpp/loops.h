@@ -1,15 +1,15 @@
 // The inner loops over channels-last rows, built once for each instruction set.
 //
-// A row is the channels of one position. All loops run over `rows` rows that follow each other, and
-// take one coefficient a channel. Sums are added to in a fixed order. This header and loops.cpp use
-// no library, so that nothing compiled for one instruction set can be linked into another's code.
+// A row is the channels of one position. All loops run over `rows` consecutive rows and take one
+// coefficient per channel. Sums are accumulated in a fixed order. This header and loops.cpp use no library,
+// so that code for one instruction set cannot be linked into code for another.
 #pragma once
 
 #include <cstdint>
 
 namespace ddpo {
 
-// What a channel of an image goes through: normalised = x * scale + offset, and
+// The coefficients of each channel of an image: normalised = x * scale + offset, and
 // y = silu(normalised * weight + bias).
 struct Affine {
   const float* scale;

@@ -1,5 +1,4 @@
-// What libtorch does not do by itself: CUDA's half is loaded by name, and the switches on which the
-// bits of a result depend are set and read in one place.
+// Loads libtorch's CUDA libraries by name, and sets and reads the switches that affect the bits of results.
 
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -19,9 +18,9 @@ namespace {
 
 constexpr const char* WORKSPACE = "CUBLAS_WORKSPACE_CONFIG";
 
-// cuBLAS gives the same bits twice only with a workspace of fixed size, and reads this variable when its
-// first handle is made. Before main() there is one thread, so nobody reads the environment meanwhile.
-// A value that the user has set stays.
+// cuBLAS is deterministic only with a workspace of fixed size. It reads this variable when it creates its
+// first handle. Before main() there is only one thread, so setting the environment is safe. A value set by
+// the user is kept.
 __attribute__((constructor)) void fix_workspace() { setenv(WORKSPACE, ":4096:8", 0); }
 
 template <std::size_t N>
@@ -29,19 +28,19 @@ void copy(char (&target)[N], const char* text) {
   std::snprintf(target, N, "%s", text == nullptr ? "" : text);
 }
 
-// A function of a library that may not be loaded.
+// Returns a function of a library; null if the library is not loaded.
 template <typename Function>
 Function symbol(void* library, const char* name) {
   return library == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(library, name));
 }
 
-// A function of any library that this process has loaded.
+// Returns a function of any loaded library, or null.
 template <typename Function>
 Function global(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
 }
 
-// The file `name` beside the libtorch that this process runs on.
+// Returns the path of the file `name` in the folder of the libtorch in use.
 std::string beside_libtorch(const char* name) {
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) == 0 || info.dli_fname == nullptr) {
@@ -68,12 +67,12 @@ using at::Float32Precision;
 extern "C" {
 
 struct DdpoCuda {
-  std::int32_t library;  // 0 loaded, 1 no such file, 2 the loader refused it
-  std::int32_t driver;   // 0 there, 1 no libcuda.so.1
+  std::int32_t library;  // 0 loaded, 1 file missing, 2 loader error
+  std::int32_t driver;   // 0 loaded, 1 libcuda.so.1 missing
   std::int32_t initialised;  // what cuInit returned
   std::int32_t driver_version;   // CUDA version of the driver, 1000 * major + 10 * minor
   std::int32_t runtime_version;  // CUDA version of libtorch, likewise
-  std::int64_t cudnn_version;    // 0 where there is no device
+  std::int64_t cudnn_version;    // 0 without a device
   char path[1024];
   char message[1024];
 };
@@ -104,7 +103,7 @@ struct DdpoNumerics {
   char cublas_workspace[32];
 };
 
-// Loads CUDA's half of libtorch, which registers itself, and asks the driver. Nothing is thrown.
+// Loads libtorch's CUDA libraries, which register themselves, and queries the driver. Nothing is thrown.
 void ddpo_load_cuda(DdpoCuda* out) noexcept {
   try {
     const std::string path = beside_libtorch("libtorch_cuda.so");
@@ -140,7 +139,7 @@ void ddpo_load_cuda(DdpoCuda* out) noexcept {
   }
 }
 
-// Describes the device of this index as the driver does; false where there is none. Nothing is thrown.
+// Writes the driver's description of device `index`; false if it does not exist. Nothing is thrown.
 bool ddpo_cuda_device(std::int32_t index, DdpoCudaDevice* out) noexcept {
   const auto get = symbol<int (*)(int*, int)>(driver(), "cuDeviceGet");
   const auto name = symbol<int (*)(char*, int, int)>(driver(), "cuDeviceGetName");
@@ -160,10 +159,10 @@ bool ddpo_cuda_device(std::int32_t index, DdpoCudaDevice* out) noexcept {
   return true;
 }
 
-// libtorch's version, from its headers.
+// Returns libtorch's version, from its headers.
 const char* ddpo_libtorch_version() noexcept { return TORCH_VERSION; }
 
-// Writes the file that this process's libtorch was loaded from.
+// Writes the path of the libtorch in use.
 void ddpo_libtorch_file(char* out, std::size_t size) noexcept {
   Dl_info info{};
   const bool known = dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) != 0;
@@ -172,7 +171,7 @@ void ddpo_libtorch_file(char* out, std::size_t size) noexcept {
   std::snprintf(out, size, "%s", realpath(path, resolved) != nullptr ? resolved : path);
 }
 
-// Writes the free bytes of the CUDA device of this index, and returns true; false where it cannot be asked.
+// Writes the free bytes of CUDA device `index` and returns true; false if they are not available.
 bool ddpo_free_memory(std::int32_t index, std::uint64_t* free) noexcept {
   const auto set = global<int (*)(int)>("cudaSetDevice");
   const auto get = global<int (*)(int*)>("cudaGetDevice");
@@ -186,7 +185,7 @@ bool ddpo_free_memory(std::int32_t index, std::uint64_t* free) noexcept {
   return known;
 }
 
-// Returns NCCL's version number, 0 where the library is not loaded.
+// Returns NCCL's version number; 0 if the library is not loaded.
 std::int32_t ddpo_nccl_version() noexcept {
   const auto version = global<int (*)(int*)>("ncclGetVersion");
   int number = 0;
@@ -203,8 +202,8 @@ bool ddpo_can_access_peer(std::int32_t from, std::int32_t to) noexcept {
          ask(&can, first, second) == 0 && can != 0;
 }
 
-// Sets every switch of libtorch on which the bits of a result depend. `precision` is one of PyTorch's
-// names: 0 highest, 1 high, 2 medium. Returns null, or the message of an error, made by strdup.
+// Sets every libtorch switch that affects the bits of results. `precision` is one of PyTorch's names:
+// 0 highest, 1 high, 2 medium. Returns null, or an error message from strdup.
 char* ddpo_set_numerics(bool deterministic, std::int32_t precision) noexcept {
   if (precision < 0 || precision > 2) return strdup("precision: expected 0, 1 or 2");
   try {
@@ -215,15 +214,15 @@ char* ddpo_set_numerics(bool deterministic, std::int32_t precision) noexcept {
     context.setBenchmarkCuDNN(!deterministic);
     context.setSDPUseFlash(true);
     context.setSDPUseMath(true);
-    // Their backward passes add with atomics, in no fixed order.
+    // The backward passes of these two kernels add with atomics, in no fixed order.
     context.setSDPUseMemEfficient(!deterministic);
     context.setSDPUseCuDNN(!deterministic);
     const char* const names[] = {"highest", "high", "medium"};
     context.setFloat32MatmulPrecision(names[precision]);
-    // PyTorch sets products by that name and leaves TF32 on in convolutions.
+    // That call affects only matrix products; convolutions would keep TF32.
     context.setAllowTF32CuDNN(precision > 0);
     if (precision == 0) {
-      // By name, where PyTorch leaves the switch unset, which another one could fill.
+      // Set explicitly, because an unset switch could inherit the value of another one.
       context.setFloat32Precision(Float32Backend::CUDA, Float32Op::CONV, Float32Precision::IEEE);
       context.setFloat32Precision(Float32Backend::CUDA, Float32Op::RNN, Float32Precision::IEEE);
     }
@@ -237,7 +236,7 @@ char* ddpo_set_numerics(bool deterministic, std::int32_t precision) noexcept {
   }
 }
 
-// Reads the same switches. Returns null, or the message of an error, made by strdup.
+// Reads the same switches. Returns null, or an error message from strdup.
 char* ddpo_numerics(DdpoNumerics* out) noexcept {
   try {
     const auto& context = at::globalContext();

@@ -1,7 +1,7 @@
-//! The border to `cpp/`: all unsafe code of this crate.
+//! The foreign functions of `cpp/`.
 //!
-//! tch and the C++ share libtorch's `at::Tensor`: a `C_tensor` pointer is a pointer to one (tch's own
-//! `torch_api.h` says `typedef torch::Tensor *tensor`).
+//! tch and the C++ share libtorch's `at::Tensor`: a `C_tensor` pointer is a pointer to an `at::Tensor`
+//! (`typedef torch::Tensor *tensor` in tch's `torch_api.h`).
 
 #![allow(unsafe_code)]
 
@@ -64,8 +64,8 @@ pub(crate) fn group_norm_silu(x: &Tensor, norm: GroupNormSilu<'_>) -> Result<Ten
     // SAFETY: the pointers come from borrowed tensors, so they are valid `at::Tensor`s for the
     // call, which only reads them and keeps counted references; shapes, types and devices are
     // checked there before any element is touched. It is `noexcept` and catches all exceptions.
-    // CUDA kernels run after the call, on libtorch's current stream, whose order libtorch's allocator
-    // keeps too: memory that is freed meanwhile is given out again to later work only.
+    // CUDA kernels run after the call, on libtorch's current stream. libtorch's allocator follows the same
+    // stream order: memory that is freed meanwhile is reused only by later work.
     // `out` is written if and only if null comes back.
     let message = unsafe {
         ddpo_group_norm_silu(
@@ -99,8 +99,8 @@ pub(crate) fn linear(
 
 pub(crate) fn device_memory(index: i8) -> Option<(u64, u64)> {
     let (mut allocated, mut reserved) = (0, 0);
-    // SAFETY: both pointers are to numbers of this frame, which the call writes if it gives true. It
-    // reads counters under the allocator's own lock, is `noexcept` and catches all exceptions.
+    // SAFETY: both pointers are to numbers of this frame, which the call writes if it returns true. It
+    // reads counters under the allocator's lock, is `noexcept` and catches all exceptions.
     let known = unsafe { ddpo_device_memory(index, &mut allocated, &mut reserved) };
     known.then_some((allocated, reserved))
 }
@@ -184,7 +184,7 @@ pub(crate) fn numerics() -> Result<RawSwitches, TchError> {
 /// Returns a call's message as an error.
 ///
 /// # Safety
-/// As [`take_message`].
+/// See [`take_message`].
 unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
     // SAFETY: this function's own condition.
     unsafe { take_message(message) }.map_or(Ok(()), |text| Err(TchError::Torch(text)))
@@ -204,7 +204,7 @@ unsafe fn answer(message: *mut c_char, out: *mut C_tensor) -> Result<Tensor, Tch
 /// Takes over a message from C++; `None` for null.
 ///
 /// # Safety
-/// `message` is null, or memory by `malloc` that ends in a zero and that nobody else frees.
+/// `message` is null, or memory from `malloc` that ends in a zero byte and that only this call frees.
 pub(crate) unsafe fn take_message(message: *mut c_char) -> Option<String> {
     if message.is_null() {
         return None;

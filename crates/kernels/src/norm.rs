@@ -2,17 +2,17 @@
 
 use tch::Tensor;
 
-/// Affine parameters and groups of a [`group_norm_silu`](crate::group_norm_silu).
+/// The parameters of [`group_norm_silu`](crate::group_norm_silu).
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNormSilu<'a> {
-    /// Number of groups; divides the channels.
+    /// Number of groups, a divisor of C.
     pub groups: i64,
-    /// `[C]`, multiplies the normalised values.
+    /// Scale of the normalised values, `[C]`.
     pub weight: &'a Tensor,
-    /// `[C]`, added to them.
+    /// Offset of the scaled values, `[C]`.
     pub bias: &'a Tensor,
-    /// Added to the variance.
+    /// Constant added to the variance.
     pub eps: f64,
-    /// `[B, C]`, added to `x` first: the time embedding of a residual block.
+    /// Offset of `x` before the norm, `[B, C]`: the time embedding of a residual block.
     pub shift: Option<&'a Tensor>,
 }

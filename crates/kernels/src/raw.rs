@@ -1,4 +1,4 @@
-//! The structs that `cpp/runtime.cpp` fills, field by field as it declares them.
+//! The structs that `cpp/runtime.cpp` fills, with the same fields in the same order.
 
 use std::ffi::c_char;
 
@@ -67,7 +67,7 @@ impl Default for RawCudaDevice {
     }
 }
 
-/// The text before the first zero byte.
+/// Returns the text before the first zero byte.
 pub(crate) fn text(bytes: &[c_char]) -> String {
     let bytes: Vec<u8> =
         bytes.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();

@@ -1,5 +1,4 @@
-//! libtorch's process-wide state: whether its CUDA half is loaded, and the switches on which the bits of a
-//! result depend.
+//! libtorch's process-wide state: its CUDA libraries, and the switches that affect the bits of results.
 
 use crate::ffi;
 use crate::raw::{RawCuda, text};
@@ -8,73 +7,73 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use tch::{Cuda, TchError};
 
-/// Precision of f32 matrix products and convolutions, by PyTorch's names
-/// (`torch.set_float32_matmul_precision`).
+/// Precision of f32 matrix products and convolutions, with the names of
+/// `torch.set_float32_matmul_precision` (PyTorch 2.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// IEEE f32 throughout.
+    /// IEEE f32.
     Highest = 0,
     /// TF32 on GPUs.
     High = 1,
-    /// TF32 on GPUs, bfloat16 on CPUs that multiply it.
+    /// TF32 on GPUs, bfloat16 on CPUs with bfloat16 instructions.
     Medium = 2,
 }
 
-/// Why this process has no CUDA device.
+/// The reason that this process has no CUDA device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCuda {
     /// libtorch was set up without CUDA.
     Library(PathBuf),
-    /// The library is there and cannot be loaded.
+    /// libtorch's CUDA library exists but cannot be loaded.
     Refused {
-        /// The library.
+        /// Path of the library.
         path: PathBuf,
         /// The loader's message.
         message: String,
     },
-    /// No NVIDIA driver is installed, or a container does not have it.
+    /// The NVIDIA driver is not installed, or not mounted into the container.
     Driver,
     /// The driver is older than libtorch's CUDA.
     Old {
-        /// The newest CUDA version that the driver runs.
+        /// The newest CUDA version that the driver supports.
         driver: Version,
-        /// libtorch's.
+        /// The CUDA version of libtorch.
         runtime: Version,
     },
-    /// The driver does not start.
+    /// The driver does not initialise.
     Start(String),
-    /// The driver shows no device to this process.
+    /// The driver reports no device for this process.
     Device,
 }
 
 /// A CUDA version, such as 13.0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The part before the point.
+    /// Major version.
     pub major: i32,
-    /// The part after it.
+    /// Minor version.
     pub minor: i32,
 }
 
-/// CUDA as this process found it.
+/// The state of CUDA in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CudaRuntime {
-    /// The CUDA version of libtorch; 0.0 where it could not be asked.
+    /// CUDA version of libtorch; 0.0 if unknown.
     pub runtime: Version,
-    /// The newest CUDA version that the driver runs; 0.0 without a driver.
+    /// Newest CUDA version that the driver supports; 0.0 without a driver.
     pub driver: Version,
-    /// cuDNN's version as it counts, such as 91501; 0 without a device.
+    /// cuDNN's version number, such as 91501; 0 without a device.
     pub cudnn: i64,
-    /// Number of devices, or why there is none.
+    /// Number of devices, or the reason that CUDA is not available.
     pub devices: Result<usize, NoCuda>,
 }
 
-/// A CUDA device as its driver describes it.
+/// A CUDA device, as described by the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CudaDevice {
-    /// The product's name.
+    /// Product name.
     pub name: String,
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub memory: u64,
     /// Compute capability, such as 9.0.
     pub capability: Version,
@@ -82,7 +81,7 @@ pub struct CudaDevice {
     pub processors: i32,
 }
 
-/// Switches of libtorch as they stand.
+/// The current values of libtorch's switches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Switches {
     /// `torch.are_deterministic_algorithms_enabled()`.
@@ -113,13 +112,13 @@ pub struct Switches {
     pub cpu_matmul: String,
     /// `torch.backends.mkldnn.conv.fp32_precision`.
     pub cpu_convolution: String,
-    /// The environment's `CUBLAS_WORKSPACE_CONFIG`.
+    /// The environment variable `CUBLAS_WORKSPACE_CONFIG`.
     pub cublas_workspace: String,
 }
 
-/// Loads CUDA's half of libtorch, once in a process, and returns what was found. Has to come before
-/// anything else asks for CUDA: libtorch looks for its CUDA half once. Takes about a second where there is
-/// one.
+/// Loads libtorch's CUDA libraries once per process and returns the state of CUDA. Must be called before
+/// any other use of CUDA, because libtorch looks for its CUDA libraries only once. Takes about a second if
+/// they are installed.
 pub fn cuda() -> &'static CudaRuntime {
     static CUDA: OnceLock<CudaRuntime> = OnceLock::new();
     CUDA.get_or_init(|| {
@@ -133,7 +132,7 @@ pub fn cuda() -> &'static CudaRuntime {
     })
 }
 
-/// Describes the CUDA device of this index, as `CUDA_VISIBLE_DEVICES` counts; `None` where there is none.
+/// Describes CUDA device `index`, counted within `CUDA_VISIBLE_DEVICES`; `None` if it does not exist.
 #[must_use]
 pub fn cuda_device(index: usize) -> Option<CudaDevice> {
     let found = ffi::cuda_device(i32::try_from(index).ok()?)?;
@@ -151,25 +150,25 @@ pub fn libtorch_version() -> String {
     ffi::libtorch_version()
 }
 
-/// Returns the file that this process's libtorch was loaded from.
+/// Returns the path of the libtorch in use.
 #[must_use]
 pub fn libtorch_path() -> Option<String> {
     Some(text(&ffi::libtorch_path())).filter(|path| !path.is_empty())
 }
 
-/// Returns the free bytes of the CUDA device of this index, as `torch.cuda.mem_get_info` of PyTorch 2.11.
+/// Returns the free bytes of CUDA device `index`, like `torch.cuda.mem_get_info` of PyTorch 2.11.
 #[must_use]
 pub fn free_memory(index: usize) -> Option<u64> {
     ffi::free_memory(i32::try_from(index).ok()?)
 }
 
-/// Returns NCCL's version number, such as 22809; `None` where [`cuda`] has not loaded it.
+/// Returns NCCL's version number, such as 22809; `None` if [`cuda`] has not loaded it.
 #[must_use]
 pub fn nccl_version() -> Option<i32> {
     Some(ffi::nccl_version()).filter(|version| *version > 0)
 }
 
-/// Returns whether CUDA device `from` can read and write the memory of `to`; no device is its own peer.
+/// Returns whether CUDA device `from` can access the memory of `to`; false if they are the same device.
 #[must_use]
 pub fn can_access_peer(from: usize, to: usize) -> bool {
     match (i32::try_from(from), i32::try_from(to)) {
@@ -178,14 +177,14 @@ pub fn can_access_peer(from: usize, to: usize) -> bool {
     }
 }
 
-/// Sets every switch of libtorch on which the bits of a result depend, for the whole process.
+/// Sets every libtorch switch that affects the bits of results, for the whole process.
 ///
-/// `deterministic` turns deterministic algorithms on, benchmark mode off, and leaves attention to kernels
-/// whose backward pass adds in a fixed order. `precision` is that of f32 matrix products and convolutions
-/// alike.
+/// `deterministic` enables deterministic algorithms, disables benchmark mode, and restricts attention to
+/// kernels whose backward pass adds in a fixed order. `precision` applies to f32 matrix products and
+/// convolutions.
 ///
 /// # Errors
-/// libtorch refuses a switch.
+/// If libtorch rejects a switch.
 pub fn set_switches(deterministic: bool, precision: Precision) -> Result<(), TchError> {
     ffi::set_numerics(deterministic, precision as i32)
 }
@@ -193,7 +192,7 @@ pub fn set_switches(deterministic: bool, precision: Precision) -> Result<(), Tch
 /// Reads the switches that [`set_switches`] sets.
 ///
 /// # Errors
-/// They contradict each other: somebody else has set one.
+/// If the switches contradict each other, because other code has changed one.
 pub fn switches() -> Result<Switches, TchError> {
     let found = ffi::numerics()?;
     Ok(Switches {
@@ -216,7 +215,7 @@ pub fn switches() -> Result<Switches, TchError> {
 }
 
 impl Version {
-    /// From CUDA's number, 1000 * major + 10 * minor.
+    /// Converts CUDA's version number, 1000 * major + 10 * minor.
     fn of(number: i32) -> Self {
         Self { major: number / 1000, minor: number % 1000 / 10 }
     }
@@ -240,18 +239,18 @@ impl fmt::Display for NoCuda {
                 write!(formatter, "{} cannot be loaded: {message}", path.display())
             }
             Self::Driver => formatter.write_str(
-                "libcuda.so.1 is not installed; hint: install the NVIDIA driver, and give a container \
-                 the GPU (--gpus all)",
+                "libcuda.so.1 is not installed; hint: install the NVIDIA driver, and start containers \
+                 with --gpus all",
             ),
             Self::Old { driver, runtime } => write!(
                 formatter,
-                "the NVIDIA driver runs CUDA up to {driver}, libtorch has CUDA {runtime}; \
+                "the NVIDIA driver supports CUDA up to {driver}, libtorch needs CUDA {runtime}; \
                  hint: CUDA 13 needs driver 580 or newer, CUDA 12 needs 525 or newer"
             ),
             Self::Start(name) => write!(formatter, "the NVIDIA driver does not start: {name}"),
             Self::Device => formatter.write_str(
-                "the NVIDIA driver shows no device to this process; hint: look at \
-                 CUDA_VISIBLE_DEVICES and at the container's GPUs",
+                "the NVIDIA driver shows no device to this process; hint: check \
+                 CUDA_VISIBLE_DEVICES and the container's GPUs",
             ),
         }
     }
@@ -260,8 +259,8 @@ impl fmt::Display for NoCuda {
 /// `CUDA_ERROR_NO_DEVICE`.
 const NO_DEVICE: i32 = 100;
 
-/// Returns the number of devices, or the first thing that is missing.
-#[expect(clippy::disallowed_methods, reason = "CUDA's half is loaded")]
+/// Returns the number of devices, or the first missing component.
+#[expect(clippy::disallowed_methods, reason = "libtorch's CUDA libraries are loaded")]
 fn devices(found: &RawCuda) -> Result<usize, NoCuda> {
     let path = || PathBuf::from(text(&found.path));
     match found.library {
@@ -273,7 +272,7 @@ fn devices(found: &RawCuda) -> Result<usize, NoCuda> {
         return Err(NoCuda::Driver);
     }
     let (driver, runtime) = (Version::of(found.driver_version), Version::of(found.runtime_version));
-    // Within one major version an older driver runs newer libraries.
+    // Within one major version an older driver supports newer libraries.
     if driver.major < runtime.major {
         return Err(NoCuda::Old { driver, runtime });
     }
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_first_thing_that_is_missing() {
+    fn names_the_first_missing_component() {
         assert_eq!(found(|raw| raw.library = 1), Err(NoCuda::Library(PathBuf::new())));
         let refused = found(|raw| {
             raw.library = 2;
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_cuda_version_as_major_and_minor() {
+    fn splits_cuda_versions_into_major_and_minor() {
         assert_eq!(Version::of(13_020).to_string(), "13.2");
         assert_eq!(Version::of(0).to_string(), "0.0");
     }

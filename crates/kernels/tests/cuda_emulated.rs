@@ -1,12 +1,12 @@
-//! The CUDA operator without a GPU: `cpp/cuda/group_norm_silu.cu` compiled as host C++ by
-//! `tests/cuda/emulator.h`, behind a stand-in for the driver.
+//! Tests the CUDA operator without a GPU: compiles `cpp/cuda/group_norm_silu.cu` as host C++ with
+//! `tests/cuda/emulator.h` and a stub of the driver.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const FLAGS: [&str; 5] =
-    // Sums and products are not joined here; on a GPU they are.
+    // The emulation does not fuse multiplications and additions; a GPU does.
     ["-std=c++17", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-ffp-contract=off"];
 
 fn compile(arguments: &[&str], output: &Path) {
@@ -18,9 +18,8 @@ fn compile(arguments: &[&str], output: &Path) {
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
 }
 
-/// Compiles `program` for images of type `element`, and runs it with a stand-in for the driver. The program
-/// checks its own tolerances and says where one is exceeded. `end` is in its last line. Returns
-/// what it prints.
+/// Compiles `program` for images of type `element` and runs it with the stub of the driver. The program
+/// checks its tolerances and reports violations; its last line contains `end`. Returns its output.
 fn run(program: &str, element: &str, arguments: &[&str], end: &str) -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}_{element}"));
     fs::create_dir_all(&folder).expect("the folder can be made");
@@ -39,8 +38,8 @@ fn run(program: &str, element: &str, arguments: &[&str], end: &str) -> String {
     text
 }
 
-/// Kernels and launches, against a reference in f64: 1e-5 of the largest value in f32, one rounding of each
-/// value in bf16; against finite differences; and for races.
+/// Compares kernels and launches with a reference in f64 (tolerance: 1e-5 of the largest value in f32, one
+/// rounding of each value in bf16) and with finite differences, and checks for races.
 fn kernels(element: &str) -> String {
     run("emulated", element, &["-O2", "cpp/cuda/driver.cpp"], "largest errors:")
 }
@@ -51,18 +50,18 @@ fn f32_kernels_agree_with_the_definition_in_f64() {
 }
 
 #[test]
-fn bfloat16_kernels_are_one_rounding_away() {
+fn bfloat16_kernels_agree_within_one_rounding() {
     println!("{}", kernels("bfloat16"));
 }
 
-/// The archives of `cpp/` that the build script has made.
+/// Returns the archives of `cpp/` from the build script.
 fn archives() -> Vec<PathBuf> {
     let entries = fs::read_dir(env!("OUT_DIR")).expect("the build script's folder can be read");
     let paths = entries.flatten().map(|entry| entry.path());
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "a")).collect()
 }
 
-/// The operator with libtorch's tensors and gradients, against the same operator on the CPU.
+/// Compares the operator, with libtorch's tensors and gradients, with the same operator on the CPU.
 fn operator(element: &str) -> String {
     let lib = Path::new(env!("DDPO_LIBTORCH_LIB"));
     let include = lib.parent().unwrap_or(lib).join("include");

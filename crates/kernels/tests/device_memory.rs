@@ -1,17 +1,17 @@
-//! The allocator's counters, where there is a device and where there is none.
+//! Tests the allocator's counters, with and without a CUDA device.
 
 use ddpo_kernels::device_memory;
 use tch::{Device, Kind, Tensor};
 
 #[test]
-fn a_device_that_is_not_there_has_no_memory() {
+fn missing_devices_have_no_memory() {
     let count = ddpo_kernels::runtime::cuda().devices.as_ref().map_or(0, |count| *count as i64);
     assert_eq!(device_memory(count as i8), None);
     assert_eq!(device_memory(-1), None);
 }
 
 #[test]
-fn a_devices_tensors_are_counted() {
+fn counts_the_tensors_on_a_device() {
     if ddpo_kernels::runtime::cuda().devices.is_err() {
         println!("skipped: this machine has no CUDA device");
         return;

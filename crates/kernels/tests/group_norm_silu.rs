@@ -1,10 +1,10 @@
-//! The fused operator against libtorch's group norm and SiLU: values and gradients.
+//! Compares values and gradients of the fused operator with libtorch's group norm and SiLU.
 
 use ddpo_kernels::{GroupNormSilu, f_group_norm_silu, group_norm_silu};
 use tch::{Device, Kind, Tensor};
 
-/// Batch, channels, height, width, groups: one chunk and several, odd sides, one group, a group a
-/// channel, groups that no vector divides.
+/// Batch, channels, height, width, groups: one and several chunks, odd sides, one group, one group per
+/// channel, group widths that are not multiples of a vector.
 const SHAPES: [[i64; 5]; 8] = [
     [1, 32, 8, 8, 32],
     [2, 128, 33, 31, 32],
@@ -61,7 +61,7 @@ impl Case {
         GroupNormSilu { groups: *groups, weight, bias, eps: 1e-6, shift: Some(shift) }
     }
 
-    /// Output and gradients of x, shift, weight and bias, in f64.
+    /// Returns the output and the gradients of x, shift, weight and bias, in f64.
     fn run(&self, operator: impl Fn(&Self) -> Tensor) -> Vec<Tensor> {
         let track = |x: &Tensor| x.detach().set_requires_grad(true);
         let leaves = Self {
@@ -85,7 +85,7 @@ fn of_libtorch(case: &Case) -> Tensor {
     shifted.group_norm(case.groups, Some(&case.weight), Some(&case.bias), 1e-6, false).silu()
 }
 
-/// The largest difference, in units of the largest value where that is above one.
+/// Returns the largest difference, relative to the largest value if that exceeds 1.
 fn gap(found: &Tensor, expected: &Tensor) -> f64 {
     let scale = expected.abs().max().double_value(&[]).max(1.0);
     (found - expected).abs().max().double_value(&[]) / scale
@@ -94,7 +94,7 @@ fn gap(found: &Tensor, expected: &Tensor) -> f64 {
 fn agree(device: Device, kind: Kind, tolerance: f64) {
     for shape in SHAPES {
         let case = Case::new(shape, kind);
-        // The values that both types stand for, worked out in f64.
+        // The inputs after rounding to `kind`, for a reference in f64.
         let exact = Case::new(shape, Kind::Double);
         let rounded = |x: &Tensor| x.to_kind(Kind::Double);
         let exact = Case {
@@ -109,7 +109,7 @@ fn agree(device: Device, kind: Kind, tolerance: f64) {
         let case = case.on(device);
         let found = case.run(|case| group_norm_silu(&case.x, case.norm()));
         let again = case.run(|case| group_norm_silu(&case.x, case.norm()));
-        assert_eq!(found, again, "{shape:?} {kind:?}: a second run gives other bits");
+        assert_eq!(found, again, "{shape:?} {kind:?}: a second run gives different bits");
         for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let gap = gap(&found.to_device(Device::Cpu), expected);
             assert!(gap <= tolerance, "{shape:?} {kind:?} value {index}: {gap}");
@@ -122,13 +122,13 @@ fn f32_agrees_with_libtorch_in_f64() {
     agree(Device::Cpu, Kind::Float, 1e-5);
 }
 
-/// One rounding to 8 bits of mantissa at the end, where libtorch rounds after each operator.
+/// The result is rounded once to 8 bits of mantissa; libtorch rounds after each operator.
 #[test]
-fn bfloat16_is_one_rounding_away() {
+fn bfloat16_agrees_within_one_rounding() {
     agree(Device::Cpu, Kind::BFloat16, 4.1e-3);
 }
 
-/// Without a GPU, `tests/cuda_emulated.rs` stands in for this test.
+/// Without a GPU, `tests/cuda_emulated.rs` replaces this test.
 #[test]
 fn cuda_agrees_with_libtorch_in_f64() {
     if ddpo_kernels::runtime::cuda().devices.is_err() {
@@ -140,7 +140,7 @@ fn cuda_agrees_with_libtorch_in_f64() {
 }
 
 #[test]
-fn a_mean_far_from_zero_costs_no_digits() {
+fn means_far_from_zero_lose_no_precision() {
     let case = Case::new([2, 64, 17, 16, 8], Kind::Float);
     let far = Case { x: (&case.x * 0.125).round() + 4096.0, ..case };
     let near = Case { x: &far.x - 4096.0, ..Case::new([2, 64, 17, 16, 8], Kind::Float) };
@@ -150,7 +150,7 @@ fn a_mean_far_from_zero_costs_no_digits() {
 }
 
 #[test]
-fn threads_and_the_rest_of_the_batch_change_no_bit() {
+fn bits_do_not_depend_on_threads_or_other_images() {
     let case = Case::new([3, 128, 33, 31, 32], Kind::Float);
     let threads = tch::get_num_threads();
     tch::set_num_threads(1);
@@ -170,7 +170,7 @@ fn threads_and_the_rest_of_the_batch_change_no_bit() {
 }
 
 #[test]
-fn other_strides_and_no_shift_give_the_same_values() {
+fn accepts_other_strides_and_a_missing_shift() {
     let case = Case::new([2, 32, 9, 10, 8], Kind::Float);
     let none = GroupNormSilu { shift: None, ..case.norm() };
     let (last, first) =
@@ -182,7 +182,7 @@ fn other_strides_and_no_shift_give_the_same_values() {
 }
 
 #[test]
-fn large_values_and_nan_pass_as_through_silu() {
+fn handles_large_values_and_nan_like_libtorch() {
     let [weight, bias] = [[100.0f32; 4], [0.0; 4]].map(|values| Tensor::from_slice(&values));
     let norm = GroupNormSilu { groups: 1, weight: &weight, bias: &bias, eps: 1e-6, shift: None };
     let x = Tensor::from_slice(&[-3.0f32, -1.0, 1.0, 3.0]).view([1, 4, 1, 1]);
@@ -193,7 +193,7 @@ fn large_values_and_nan_pass_as_through_silu() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn rejects_mismatched_shapes_types_and_groups() {
     let case = Case::new([1, 32, 4, 4, 8], Kind::Float);
     let refusals = [
         (case.x.shallow_clone(), GroupNormSilu { groups: 5, ..case.norm() }, "do not divide"),

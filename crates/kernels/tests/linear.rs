@@ -1,4 +1,4 @@
-//! The product by oneDNN against libtorch's own: values, the way back, refusals.
+//! Compares oneDNN's linear product with libtorch's: values, gradients and errors.
 
 use ddpo_kernels::{f_linear, linear};
 use tch::{Device, Kind, Tensor};
@@ -14,7 +14,7 @@ fn gap(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 #[test]
-fn values_are_those_of_libtorch() {
+fn values_agree_with_libtorch() {
     let shapes: [(&[i64], i64); 4] =
         [(&[1, 197, 48], 96), (&[3, 5, 7], 11), (&[4, 64], 1), (&[1, 1, 9], 2)];
     for (shape, output) in shapes {
@@ -29,7 +29,7 @@ fn values_are_those_of_libtorch() {
                 assert_eq!((found.size(), found.kind()), (expected.size(), kind));
                 assert!(gap(&found, &expected) <= limit, "{shape:?} {kind:?}");
             }
-            // An x whose rows do not lie one after the other.
+            // Rows of x that are not contiguous.
             let turned = x.transpose(0, 1).contiguous().transpose(0, 1);
             let found = tch::no_grad(|| linear(&turned, &weight, None));
             assert!(gap(&found, &x.linear::<Tensor>(&weight, None)) <= limit, "{shape:?} {kind:?}");
@@ -38,7 +38,7 @@ fn values_are_those_of_libtorch() {
 }
 
 #[test]
-fn gradients_are_kept_where_they_are_asked_for() {
+fn computes_requested_gradients() {
     let x = wave(&[3, 8], 0.5, Kind::Float).set_requires_grad(true);
     let weight = wave(&[4, 8], 0.9, Kind::Float);
     linear(&x, &weight, None).sum(Kind::Float).backward();
@@ -48,7 +48,7 @@ fn gradients_are_kept_where_they_are_asked_for() {
 }
 
 #[test]
-fn shapes_that_do_not_fit_are_refused() {
+fn rejects_mismatched_shapes() {
     let (x, weight) = (wave(&[3, 8], 0.5, Kind::Float), wave(&[4, 7], 0.9, Kind::Float));
     assert!(tch::no_grad(|| f_linear(&x, &weight, None)).is_err());
     let bias = wave(&[5], 0.3, Kind::Float);

@@ -1,14 +1,14 @@
-//! The switches of libtorch that decide a result's bits, each read back after it was set, and CUDA's half.
+//! Tests the libtorch switches that affect the bits of results, and loading of the CUDA libraries.
 
 use ddpo_kernels::runtime::{self, NoCuda, Precision, Switches};
 use std::sync::Mutex;
 
-/// The switches are the whole process's.
+/// The switches are process-wide, so tests that set them must not run in parallel.
 static SWITCHES: Mutex<()> = Mutex::new(());
 
 fn set(deterministic: bool, precision: Precision) -> Switches {
-    runtime::set_switches(deterministic, precision).expect("libtorch takes every switch");
-    runtime::switches().expect("they agree with each other")
+    runtime::set_switches(deterministic, precision).expect("libtorch accepts every switch");
+    runtime::switches().expect("the switches are consistent")
 }
 
 fn named(precision: &str, cuda: &str, cpu: &str) -> [String; 5] {
@@ -28,7 +28,7 @@ fn precisions(switches: &Switches) -> [String; 5] {
 }
 
 #[test]
-fn deterministic_sets_every_switch_that_bits_depend_on() {
+fn deterministic_sets_every_switch_that_affects_bits() {
     let _only = SWITCHES.lock();
     let on = set(true, Precision::Highest);
     assert!(on.deterministic_algorithms && !on.warn_only && on.deterministic_cudnn);
@@ -44,7 +44,7 @@ fn deterministic_sets_every_switch_that_bits_depend_on() {
 }
 
 #[test]
-fn precision_covers_products_and_convolutions_alike() {
+fn precision_applies_to_products_and_convolutions() {
     let _only = SWITCHES.lock();
     assert_eq!(precisions(&set(true, Precision::High)), named("high", "tf32", "tf32"));
     assert_eq!(precisions(&set(true, Precision::Medium)), named("medium", "tf32", "bf16"));
@@ -52,7 +52,7 @@ fn precision_covers_products_and_convolutions_alike() {
 }
 
 #[test]
-fn cuda_is_loaded_where_the_library_is_and_the_reason_is_named_where_no_device_is() {
+fn loads_cuda_libraries_or_reports_why_there_is_no_device() {
     let found = runtime::cuda();
     let mapped = std::fs::read_to_string("/proc/self/maps").expect("this process's mappings");
     let is_mapped = mapped.contains("/libtorch_cuda.so");

@@ -1,8 +1,8 @@
 //! The environment variables of settings.
 //!
-//! `DDPO_BATCH_SIZE` sets the run's `batch_size`, `DDPO_SERVICE_REDIS_URL` sets `redis_url` of
-//! the table `[service]`. Other variables with the prefix are an error, except for the variables of
-//! the set-up scripts and the secrets of external reward servers, which no file of a run may hold.
+//! `DDPO_BATCH_SIZE` sets the run's `batch_size`, `DDPO_SERVICE_REDIS_URL` sets `redis_url` of the table
+//! `[service]`. Other variables with the prefix are an error, except the variables of the set-up scripts
+//! and the secrets of external reward servers, which must not be written to files of a run.
 
 /// Prefix of the environment variables.
 pub const PREFIX: &str = "DDPO_";
@@ -10,11 +10,11 @@ pub const PREFIX: &str = "DDPO_";
 /// The token for external reward servers.
 pub const REWARD_TOKEN: &str = "DDPO_REWARD_TOKEN";
 
-/// A file with the CA certificates of external reward servers (PEM).
+/// The path of the CA certificates of external reward servers (PEM).
 pub const REWARD_CA: &str = "DDPO_REWARD_CA";
 
-/// Variables with the prefix that do not belong to a settings table: those of the set-up scripts, the
-/// Python that logs to Weights & Biases, and those of reward servers.
+/// Variables with the prefix that are not settings: variables of the set-up scripts, the Python interpreter
+/// for Weights & Biases, and variables of reward servers.
 pub const NO_SETTINGS: [&str; 6] =
     ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", "DDPO_PYTHON", REWARD_TOKEN, REWARD_CA];
 
@@ -24,8 +24,8 @@ pub fn variables() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Returns whether Kubernetes set this variable. Each pod gets the address of each service of the
-/// namespace: a service `ddpo-rewarder` sets `DDPO_REWARDER_SERVICE_HOST`,
+/// Returns whether Kubernetes set this variable. Kubernetes gives each pod the addresses of all services
+/// of its namespace: a service `ddpo-rewarder` sets `DDPO_REWARDER_SERVICE_HOST`,
 /// `DDPO_REWARDER_PORT=tcp://...`, `DDPO_REWARDER_PORT_50051_TCP_ADDR` and the like.
 pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     let numbered = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! The tables of a binary, and the sources that are applied over their defaults.
+//! The settings tables of a binary, and the sources that override their defaults.
 
 use crate::environment::{self, is_service_link};
 use crate::part::Part;
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Largest edit distance at which another binary's variable counts as a misspelt one of this binary.
+/// Maximum edit distance at which an unknown variable counts as a misspelt variable of this binary.
 const MISSPELT: usize = 2;
 
-/// The tables of a binary with the sources applied so far.
+/// The settings tables of a binary with the sources applied so far.
 #[derive(Clone, Debug)]
 pub struct Layers {
     parts: Vec<Part>,
@@ -31,7 +31,7 @@ enum Owner {
 }
 
 impl Layers {
-    /// Starts with the flat table, whose keys are at the top of a file.
+    /// Starts with the flat table, whose keys are at the top level of a file.
     ///
     /// # Errors
     /// [`SettingsError::Schema`] if the defaults cannot be written as TOML.
@@ -39,7 +39,7 @@ impl Layers {
         Ok(Self { parts: vec![Part::new("", defaults)?], ..Self::of_tables() })
     }
 
-    /// Starts without a flat table: keys at the top of a file belong to another binary.
+    /// Starts without a flat table: keys at the top level of a file belong to another binary.
     pub fn of_tables() -> Self {
         Self { parts: Vec::new(), others: Vec::new(), sources: BTreeMap::new() }
     }
@@ -47,8 +47,8 @@ impl Layers {
     /// Adds a table of this binary, `[name]` in a file.
     ///
     /// # Errors
-    /// [`SettingsError::Declaration`] if another table has one of its keys: one flag would then set
-    /// two settings.
+    /// [`SettingsError::Declaration`] if two tables have the same key, because one flag would then set two
+    /// settings.
     pub fn table<T: SettingsTable>(
         mut self,
         name: &str,
@@ -66,7 +66,7 @@ impl Layers {
         Ok(self)
     }
 
-    /// Names tables of other binaries, which are accepted and not read.
+    /// Declares the tables of other binaries, which are accepted and ignored.
     #[must_use]
     pub fn leave(mut self, tables: &[&str]) -> Self {
         self.others.extend(tables.iter().map(|table| (*table).to_owned()));
@@ -76,7 +76,7 @@ impl Layers {
     /// Applies a TOML file.
     ///
     /// # Errors
-    /// The file is missing or not TOML, a key or table is unknown, or a value has another type.
+    /// If the file is missing or not TOML, a key or table is unknown, or a value has the wrong type.
     pub fn file(&mut self, path: &Path) -> Result<(), SettingsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| SettingsError::Unreadable { path: path.into(), error })?;
@@ -122,11 +122,11 @@ impl Layers {
     }
 
     /// Applies the variables that begin with `prefix`: `PREFIX_BATCH_SIZE` sets `batch_size`,
-    /// `PREFIX_SERVICE_LISTEN` sets `listen` of `[service]`. Skips the names in `others` and the
+    /// `PREFIX_SERVICE_LISTEN` sets `listen` of `[service]`. Ignores the names in `others` and the
     /// variables that Kubernetes sets for its services.
     ///
     /// # Errors
-    /// A name is unknown, or a value has another type.
+    /// If a name is unknown, or a value has the wrong type.
     pub fn environment(
         &mut self,
         prefix: &str,
@@ -153,7 +153,7 @@ impl Layers {
     /// Applies flags, given as (key, text). The name of a flag does not contain its table.
     ///
     /// # Errors
-    /// A key is unknown, or a value has another type.
+    /// If a key is unknown, or a value has the wrong type.
     pub fn flags(
         &mut self,
         flags: impl IntoIterator<Item = (String, String)>,
@@ -169,10 +169,10 @@ impl Layers {
         Ok(())
     }
 
-    /// Applies the file, if there is one, then the environment, then flags.
+    /// Applies the file if given, then the environment, then flags.
     ///
     /// # Errors
-    /// As [`file`](Self::file), [`environment`](Self::environment) and [`flags`](Self::flags).
+    /// See [`file`](Self::file), [`environment`](Self::environment) and [`flags`](Self::flags).
     pub fn lay(
         mut self,
         file: Option<&Path>,
@@ -190,7 +190,7 @@ impl Layers {
     /// Returns all tables of this binary as one TOML document, for `--dry-run`; secrets are hidden.
     ///
     /// # Errors
-    /// [`SettingsError::Schema`] if they cannot be written as TOML.
+    /// [`SettingsError::Schema`] if a table cannot be written as TOML.
     pub fn to_toml(&self) -> Result<String, SettingsError> {
         let mut document = Table::new();
         for part in &self.parts {
@@ -202,8 +202,8 @@ impl Layers {
         Ok(toml::to_string(&document)?)
     }
 
-    /// Returns the source of each key that is not a default. Keys of a table have the table's name
-    /// in front: `service.redis_url`.
+    /// Returns the source of each key that is not a default. Keys of a table are prefixed with its name:
+    /// `service.redis_url`.
     pub fn sources(&self) -> &BTreeMap<String, Source> {
         &self.sources
     }
@@ -281,7 +281,7 @@ impl Layers {
         SettingsError::Unknown { from, key: key.into(), hint }
     }
 
-    /// The error for a table; a binary without tables names it as a setting.
+    /// Returns the error for an unknown table. A binary without tables reports an unknown setting.
     fn unknown_table(&self, key: &str, from: Source) -> SettingsError {
         let tables = self.parts.iter().map(|part| part.name.as_str());
         let tables = tables.chain(self.others.iter().map(String::as_str));
@@ -295,7 +295,7 @@ impl Layers {
         }
     }
 
-    /// The names of all variables, in lower case and without the prefix.
+    /// Returns the names of all variables, in lower case and without the prefix.
     fn variable_names(&self) -> Vec<String> {
         let names = |part: &Part| {
             part.keys().map(|key| part.qualified(key).replace('.', "_")).collect::<Vec<_>>()
@@ -304,7 +304,7 @@ impl Layers {
     }
 }
 
-/// The part of a variable's name after `table_`; the whole name for the flat table.
+/// Returns the part of a variable's name after `table_`; the whole name for the flat table.
 fn within<'a>(table: &str, name: &'a str) -> Option<&'a str> {
     match table {
         "" => Some(name),

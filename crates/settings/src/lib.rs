@@ -1,12 +1,11 @@
 //! Settings in layers: defaults < file < environment < flag.
 //!
-//! A binary declares each of its tables once, with [`settings!`](crate::settings!): names, types,
-//! defaults and help texts. [`Layers`] applies the sources in order, remembers where each value came
-//! from, and refuses unknown keys.
+//! A binary declares each of its tables once, with [`settings!`](crate::settings!): names, types, defaults
+//! and help texts. [`Layers`] applies the sources in order, records the source of each value, and rejects
+//! unknown keys.
 //!
-//! One file serves all binaries: the keys at the top are the run's settings, `[service]` holds the
-//! settings that all services share, and `[sampler]`, `[rewarder]` and `[learner]` belong to one
-//! service each.
+//! All binaries share one file: the keys at the top level are the run's settings, `[service]` has the
+//! settings of all services, and `[sampler]`, `[rewarder]` and `[learner]` belong to one service each.
 
 pub mod environment;
 pub mod layers;
@@ -19,5 +18,5 @@ pub use layers::Layers;
 pub use secret::{Secret, SecretUrl};
 pub use source::{SettingsError, Source};
 
-/// The tables that a settings file can have besides the run's keys.
+/// The tables of a settings file besides the run's keys.
 pub const TABLES: [&str; 4] = ["service", "sampler", "rewarder", "learner"];

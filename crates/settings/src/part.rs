@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-/// One table. The flat table, whose keys are at the top of a file, has an empty name.
+/// One table. The flat table, whose keys are at the top level of a file, has an empty name.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) name: String,
@@ -25,7 +25,7 @@ impl Part {
         Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect(), moved })
     }
 
-    /// The values with secrets masked.
+    /// Returns the values with secrets masked.
     pub(super) fn shown(&self) -> Table {
         let mut table = self.merged.clone();
         for key in &self.hidden {
@@ -40,7 +40,7 @@ impl Part {
         self.schema.contains_key(key)
     }
 
-    /// Returns where a setting is now that this table had before.
+    /// Returns the new location of a setting that this table no longer has.
     pub(super) fn moved(&self, key: &str) -> Option<&'static str> {
         self.moved.iter().find(|(name, _)| *name == key).map(|(_, now)| *now)
     }
@@ -49,7 +49,7 @@ impl Part {
         self.schema.keys().map(String::as_str)
     }
 
-    /// The key with the name of its table: `service.redis_url`; without one in the flat table.
+    /// Returns the key with the name of its table: `service.redis_url`; the key alone in the flat table.
     pub(super) fn qualified(&self, key: &str) -> String {
         match self.name.as_str() {
             "" => key.to_owned(),
@@ -79,7 +79,7 @@ impl Part {
         let schema = self.known(key, from)?;
         let value = match (schema, value) {
             (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
-            // A number, or the word.
+            // The setting accepts a number or the word `auto`.
             (Value::String(word), Value::Integer(whole)) if word == AUTO => {
                 Value::String(whole.to_string())
             }
@@ -92,7 +92,7 @@ impl Part {
         Ok(())
     }
 
-    /// Converts the table to its struct. Checks each value alone first, so that an error names its
+    /// Converts the table to its struct. First checks each value separately, so that an error names its
     /// source.
     pub(super) fn finish<T: DeserializeOwned>(
         &self,
@@ -124,7 +124,7 @@ impl Part {
         SettingsError::Type { from, key, expected, found }
     }
 
-    /// The value as a message shows it.
+    /// Returns the value for a message.
     fn found(&self, key: &str, value: &Value) -> String {
         match (self.hidden.contains(key), value) {
             (false, value) => value.to_string(),
@@ -146,15 +146,15 @@ impl Part {
     }
 }
 
-/// The example of a setting that takes a number or this word.
+/// The example value of a setting that accepts a number or this word.
 const AUTO: &str = "auto";
 
-/// A secret as it is shown: a URL without its password, `[hidden]` for anything else.
+/// Returns the masked form of a secret: a URL without its password, `[hidden]` for anything else.
 fn masked(text: &str) -> String {
     SecretUrl::new(text).map_or_else(|| HIDDEN.to_owned(), |url| url.to_string())
 }
 
-/// Parses a text as the type of `schema`; the items of a list are separated by commas.
+/// Parses a string as the type of `schema`; the items of a list are separated by commas.
 fn parse(schema: &Value, text: &str) -> Option<Value> {
     match schema {
         Value::String(_) => Some(Value::String(text.into())),

@@ -1,23 +1,23 @@
-//! Values that are never shown.
+//! Secrets, which are never printed, logged or serialised.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// The text that is shown in place of a secret.
+/// The text that replaces a secret in output.
 pub const HIDDEN: &str = "[hidden]";
 
-/// A text that is never shown: `Debug`, `Display` and `Serialize` write `[hidden]`.
+/// A secret string: `Debug`, `Display` and `Serialize` write `[hidden]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a text.
+    /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Returns the text. Do not log it or put it into an error.
+    /// Returns the secret. Do not log it or put it into an error.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// A URL whose password is never shown: `redis://user:[hidden]@host:6379/0`.
+/// A URL whose password is hidden in output: `redis://user:[hidden]@host:6379/0`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(String);
 
@@ -71,14 +71,14 @@ impl SecretUrl {
         &self.0
     }
 
-    /// The URL without its password.
+    /// Returns the URL with its password hidden.
     fn shown(&self) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or((&self.0, ""));
         let (place, query) = match rest.split_once('?') {
             Some((place, query)) => (place, format!("?{}", shown_query(query))),
             None => (rest, String::new()),
         };
-        // A password may contain a slash, so that the last `@` ends it.
+        // A password may contain `/` and `@`, so the last `@` ends it.
         let place = match place.rsplit_once('@') {
             Some((user, host)) => format!("{}@{host}", shown_user(user)),
             None => place.to_owned(),
@@ -94,7 +94,7 @@ fn shown_user(user: &str) -> String {
     }
 }
 
-/// A URL of a socket file has its password as `pass=` in the query.
+/// Hides passwords in a query: the URL of a socket file has its password as `pass=`.
 fn shown_query(query: &str) -> String {
     let shown = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if name.contains("pass") => format!("{name}={HIDDEN}"),

@@ -1,4 +1,4 @@
-//! The sources of values, and the errors in them.
+//! The sources of settings, and their errors.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub enum SettingsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The named file is not TOML.
@@ -46,10 +46,10 @@ pub enum SettingsError {
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
-        /// The message of the parser.
+        /// The parser's message.
         reason: String,
     },
-    /// No setting has this key.
+    /// The key is not a setting.
     #[error("{from}: unknown setting `{key}`{hint}")]
     Unknown {
         /// Its source.
@@ -59,17 +59,17 @@ pub enum SettingsError {
         /// The nearest known key, if one is near.
         hint: String,
     },
-    /// The setting is elsewhere now.
+    /// The setting has moved.
     #[error("{from}: {key} is no longer a setting of this program; hint: {hint}")]
     Moved {
         /// Its source.
         from: Source,
         /// The key.
         key: String,
-        /// Where the setting is now.
+        /// The new location of the setting.
         hint: &'static str,
     },
-    /// No binary has this table.
+    /// The table does not exist.
     #[error("{from}: unknown table `[{table}]`{hint}")]
     UnknownTable {
         /// Its source.
@@ -79,7 +79,7 @@ pub enum SettingsError {
         /// The nearest known table, if one is near.
         hint: String,
     },
-    /// The value's type is not the setting's.
+    /// The value has the wrong type.
     #[error("{from}: {key} = {found}: expected {expected}")]
     Type {
         /// Its source.
@@ -111,7 +111,7 @@ pub enum SettingsError {
     Declaration(String),
 }
 
-/// The error for a file that is not TOML, in one line; the parser's own message takes several.
+/// Returns the error for a file that is not TOML, in one line; the parser's message has several lines.
 pub(super) fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> SettingsError {
     let before = error.span().map_or(0, |span| span.start);
     let line = text.bytes().take(before).filter(|byte| *byte == b'\n').count() + 1;
@@ -119,7 +119,8 @@ pub(super) fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Sett
     SettingsError::NotToml { path: path.into(), line, reason }
 }
 
-/// `; hint: did you mean ...` with the nearest known key, if it is within three edits.
+/// Returns `; hint: did you mean ...` with the nearest known key, or an empty string if no key is within
+/// three edits.
 pub(super) fn hint<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(key, known) {
         Some((distance, name)) if distance <= 3 => format!("; hint: did you mean `{name}`?"),
@@ -127,7 +128,7 @@ pub(super) fn hint<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Strin
     }
 }
 
-/// The nearest known key, with its edit distance.
+/// Returns the nearest known key and its edit distance.
 pub(super) fn nearest<'a>(
     key: &str,
     known: impl Iterator<Item = &'a str>,

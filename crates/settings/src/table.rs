@@ -10,29 +10,29 @@ use std::marker::PhantomData;
 pub enum Kind {
     /// A value with a default.
     Value,
-    /// A value that can be absent.
+    /// A value without a default.
     Optional,
     /// On or off; off by default.
     Switch,
-    /// A URL whose password is never shown.
+    /// A URL whose password is hidden in output.
     Url,
-    /// Never shown. Has no flag, because all users of a machine can read a process's arguments.
+    /// A secret. Has no flag, because all users of a machine can read a process's arguments.
     Secret,
 }
 
 /// The description of one setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Described {
-    /// Key in a file; the flag has hyphens in place of underscores.
+    /// Key in a file; the flag has hyphens instead of underscores.
     pub name: &'static str,
     /// Help text.
     pub help: &'static str,
-    /// Kind.
+    /// Kind of the setting.
     pub kind: Kind,
 }
 
 impl Described {
-    /// Returns whether messages hide the value, in part or whole.
+    /// Returns whether messages hide the value or a part of it.
     pub(super) fn hides(&self) -> bool {
         matches!(self.kind, Kind::Url | Kind::Secret)
     }
@@ -46,14 +46,14 @@ pub trait SettingsTable: Serialize + DeserializeOwned + Default {
     /// Additional names of flags, as (key, flag).
     const ALIASES: &'static [(&'static str, &'static str)];
 
-    /// Settings that this table had before, as (key, where the setting is now).
+    /// Settings that have moved, as (key, new location).
     const MOVED: &'static [(&'static str, &'static str)];
 
-    /// Returns the defaults with a value for each optional setting, which shows its type.
+    /// Returns the defaults, with an example value of the right type for each optional setting.
     fn example() -> Self;
 }
 
-/// The flags of all settings of the table `T` as text, for `#[command(flatten)]`.
+/// The flags of all settings of the table `T` as strings, for `#[command(flatten)]`.
 #[derive(Clone, Debug)]
 pub struct Flags<T> {
     given: Vec<(String, String)>,
@@ -67,7 +67,7 @@ impl<T> Default for Flags<T> {
 }
 
 impl<T> Flags<T> {
-    /// Returns the flags that were given, as (key, text), for [`Layers::flags`](crate::Layers::flags).
+    /// Returns the given flags as (key, text), for [`Layers::flags`](crate::Layers::flags).
     pub fn given(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.given.iter().cloned()
     }
@@ -103,7 +103,7 @@ impl<T: SettingsTable> Args for Flags<T> {
             let name = off(setting.name);
             Arg::new(name.clone()).long(name).hide(true).num_args(0).action(ArgAction::SetTrue)
         });
-        // Accepted by clap, so that the error says where the setting is now.
+        // clap accepts moved flags, so that our error can name the new location.
         let moved = T::MOVED.iter().map(|(name, _)| {
             Arg::new(*name).long(flag(name)).hide(true).num_args(0..=1).allow_hyphen_values(true)
         });
@@ -170,11 +170,11 @@ pub mod private {
 /// assert_eq!(SamplerSettings::default().batch_size, 8);
 /// ```
 ///
-/// The value of an optional setting only shows its type. Further sections, all optional and in this
-/// order: `urls { name = default; }` for [`SecretUrl`](crate::SecretUrl) fields,
-/// `secrets { name; }` for `Option<Secret>` fields without flags,
-/// `aliases { name = "other-flag"; }` for additional names of flags, and
-/// `moved { name = "where it is now"; }` for settings that are refused with a hint.
+/// The value of an optional setting is an example that determines the type in files. Further sections, all
+/// optional and in this order: `urls { name = default; }` for [`SecretUrl`](crate::SecretUrl) fields,
+/// `secrets { name; }` for `Option<Secret>` fields without flags, `aliases { name = "other-flag"; }` for
+/// additional names of flags, and `moved { name = "new location"; }` for settings that are rejected with a
+/// hint.
 #[macro_export]
 macro_rules! settings {
     (

@@ -1,4 +1,4 @@
-//! Order of the sources, and the messages for what they get wrong.
+//! Tests the order of the sources and their error messages.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use ddpo_settings::Layers;
@@ -43,7 +43,7 @@ fn flags_override_environment_file_and_defaults() {
 }
 
 #[test]
-fn an_unknown_variable_names_the_nearest_setting() {
+fn error_for_an_unknown_variable_names_the_nearest_setting() {
     let error =
         layers().environment("X_", &["X_OTHER"], pairs(&[("X_BATCHSIZE", "3")])).unwrap_err();
     let expected = "X_BATCHSIZE: unknown setting `batchsize`; hint: did you mean `batch_size`?";
@@ -51,7 +51,7 @@ fn an_unknown_variable_names_the_nearest_setting() {
 }
 
 #[test]
-fn a_value_of_another_type_names_its_source() {
+fn error_for_a_value_of_the_wrong_type_names_its_source() {
     let error = layers().flags(pairs(&[("batch_size", "five")])).unwrap_err();
     let expected = "--batch-size: batch_size = five: expected a whole number";
     assert_eq!(error.to_string(), expected);
@@ -66,7 +66,7 @@ fn rejects_a_negative_count() {
 }
 
 #[test]
-fn rejects_a_table_where_there_are_no_tables() {
+fn binary_without_tables_rejects_tables() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("settings.toml");
     std::fs::write(&path, "[train]\nbatch_size = 6\n").unwrap();
@@ -75,7 +75,7 @@ fn rejects_a_table_where_there_are_no_tables() {
 }
 
 #[test]
-fn a_syntax_error_names_the_file_and_the_line() {
+fn syntax_errors_name_the_file_and_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("settings.toml");
     std::fs::write(&path, "rate = 1\nbatch_size 6\n").unwrap();
@@ -85,7 +85,7 @@ fn a_syntax_error_names_the_file_and_the_line() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn error_names_a_missing_file() {
     let message = layers().file(Path::new("no/such.toml")).unwrap_err().to_string();
     assert!(message.starts_with("settings file no/such.toml: "), "{message}");
 }

@@ -1,4 +1,4 @@
-//! One settings file for all binaries: tables, sources, messages, and secrets.
+//! Tests one settings file for all binaries: tables, sources, messages and secrets.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use clap::Parser;
@@ -105,14 +105,14 @@ fn file(text: &str) -> File {
     File { _folder: folder, path }
 }
 
-/// A binary with the settings of the run.
+/// Returns the tables of a binary with the run's settings.
 fn whole() -> Layers {
     let layers = Layers::flat(&Run::default()).unwrap();
     let layers = layers.table("service", &Service::default()).unwrap();
     layers.table("sampler", &Sampler::default()).unwrap().leave(&TABLES)
 }
 
-/// A binary without the settings of the run.
+/// Returns the tables of a binary without the run's settings.
 fn tables_only() -> Layers {
     let layers = Layers::of_tables().table("service", &Service::default()).unwrap();
     layers.table("sampler", &Sampler::default()).unwrap().leave(&TABLES)
@@ -243,7 +243,7 @@ fn errors_hide_secrets() {
 }
 
 #[test]
-fn a_hidden_flag_turns_a_switch_off() {
+fn hidden_no_flag_turns_a_switch_off() {
     let on = "record_batches = true";
     let off = lay(whole(), on, &[], &["--no-record-batches"]).unwrap();
     assert!(!off.finish::<Run>().unwrap().record_batches);
@@ -251,7 +251,7 @@ fn a_hidden_flag_turns_a_switch_off() {
 }
 
 #[test]
-fn help_is_the_documentation_of_the_field() {
+fn help_text_comes_from_the_doc_comment() {
     use clap::CommandFactory;
     let help = Cli::command().render_long_help().to_string();
     for text in ["CPU threads; all by default", "--metrics-listen <VALUE>", "[=<true|false>]"] {
@@ -261,7 +261,7 @@ fn help_is_the_documentation_of_the_field() {
 }
 
 #[test]
-fn a_secret_has_no_flag() {
+fn secrets_have_no_flag() {
     let error = Cli::try_parse_from(["sampler", "--token", "hush"]).unwrap_err();
     assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument);
 }

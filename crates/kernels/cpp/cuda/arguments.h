@@ -1,6 +1,7 @@
-// The arguments of the kernels in group_norm_silu.cu, as the kernels and the host see them.
+// The arguments of the kernels in group_norm_silu.cu, shared by the kernels and the host.
 //
-// NVRTC has no standard headers: plain pointers and `int` only, which both compilers lay out alike.
+// NVRTC has no standard headers, so this file uses only plain pointers, `int` and `float`, which both
+// compilers lay out identically.
 
 #pragma once
 
@@ -9,15 +10,15 @@ namespace ddpo {
 // Threads of a block in the kernels that reduce partial sums; a power of two.
 constexpr int JOIN_THREADS = 256;
 
-// The most threads of a block in the kernels that read images.
+// Maximum number of threads of a block in the kernels that read images.
 constexpr int IMAGE_THREADS = 256;
 
-// How an image of `positions` rows of `channels` values is cut. A chunk is a block's rows.
+// The partition of an image of `positions` rows of `channels` values. A chunk is the rows of one block.
 struct NormShape {
   int channels, positions, groups;
-  int rows;     // of a chunk; the last chunk of an image may have fewer
-  int chunks;   // of an image
-  int columns;  // vectors of channels that a block reads of each row
+  int rows;     // rows per chunk; the last chunk of an image may have fewer
+  int chunks;   // chunks per image
+  int columns;  // vectors of channels that a block reads from each row
 };
 
 // A vector of float32 or bfloat16.
@@ -26,7 +27,7 @@ struct Parameter {
   int is_bfloat16;
 };
 
-// The gradient of one, in its own type.
+// The gradient of a Parameter, in the parameter's type.
 struct ParameterGradient {
   void* values;
   int is_bfloat16;
@@ -73,7 +74,7 @@ struct GroupsArguments {
   Parameter weight;
   double* totals;             // [B, 3, C]: `sums` over all chunks
   float* slopes;              // [B, 2, C]: dx = scale * weight * g + slopes[0] * normalised + slopes[1]
-  ParameterGradient d_shift;  // [B, C]; null values where it is not needed
+  ParameterGradient d_shift;  // [B, C]; null values if not needed
 };
 
 // Grid over channels, one thread each.

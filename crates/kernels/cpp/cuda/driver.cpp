@@ -13,7 +13,7 @@ namespace ddpo {
 namespace {
 
 // From the driver's documentation: CUresult is an enum whose zero is success; CUdevice is an int; handles
-// are pointers. Names with _v2 are those that cuda.h gives to the plain ones.
+// are pointers. cuda.h maps some plain names to names with _v2.
 constexpr int COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76;
 
 struct Driver {
@@ -58,7 +58,7 @@ const Driver& driver() {
   return opened;
 }
 
-// The current context of this thread while it lives.
+// Makes a context current in this thread for the lifetime of the object.
 class Current {
  public:
   explicit Current(void* context) { driver().check(driver().context_push(context), "cuCtxPushCurrent"); }
@@ -151,7 +151,7 @@ char* ddpo_cuda_capability(int device, int* major, int* minor) noexcept {
   }
 }
 
-// Loads a cubin, or PTX that ends in a zero, for images of `type` (0 is float, 1 bfloat16) on `device`.
+// Loads a cubin, or PTX that ends in a zero byte, for images of `type` (0 is float, 1 bfloat16) on `device`.
 // Returns null, or a message that ddpo_free_message frees. Nothing is thrown.
 char* ddpo_cuda_norm_load(int device, int type, const void* image) noexcept {
   try {

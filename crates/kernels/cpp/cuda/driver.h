@@ -1,5 +1,5 @@
-// Loads compiled kernels by the CUDA driver and launches them. No CUDA headers: libcuda is opened when
-// the first module is loaded.
+// Loads compiled kernels with the CUDA driver and launches them. Needs no CUDA headers: libcuda is opened
+// when the first module is loaded.
 
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace ddpo {
 
-// The types of images that modules are compiled for; src/cuda_norm/element.rs has the same order.
+// The element types for which modules are compiled; src/cuda_norm/element.rs has the same order.
 enum class ImageType { FLOAT, BFLOAT16 };
 constexpr int IMAGE_TYPES = 2;
 
@@ -27,7 +27,7 @@ class NormModule {
   // A second load for the same device and type does nothing.
   static void load(int device, ImageType type, const void* image);
 
-  // What load() has loaded; null before.
+  // Returns the loaded module, or null before load().
   static const NormModule* find(int device, ImageType type);
 
  private:

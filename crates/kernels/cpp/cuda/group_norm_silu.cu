@@ -1,15 +1,15 @@
 // silu(group_norm(x + shift)) of channels-last images on a GPU, and its gradient.
 //
-// Forward: `moments` reads x, `statistics` joins the chunks' moments, `forward` reads x and writes y.
-// Backward: `sums` reads x and dy, `groups` and `parameters` join the chunks' sums, `backward` reads x
-// and dy and writes dx. Three passes over memory and five.
+// Forward: `moments` reads x, `statistics` combines the chunks' moments, `forward` reads x and writes y;
+// three passes over memory. Backward: `sums` reads x and dy, `groups` and `parameters` combine the chunks'
+// sums, `backward` reads x and dy and writes dx; five passes over memory.
 //
-// Every sum has a fixed order that depends on an image's shape only: no atomics, and neither the GPU's
-// size nor the other images of the batch change a bit. Partial results go through shared memory, not
-// through shuffles of a warp, so that tests/cuda/emulator.h can run this file on a CPU.
+// Every sum has a fixed order that depends only on an image's shape, without atomics, so the bits depend
+// neither on the GPU's size nor on the other images of the batch. Partial results go through shared memory,
+// not through warp shuffles, so that tests/cuda/emulator.h can run this file on a CPU.
 //
-// DDPO_ELEMENT is the type of x: float or bfloat16. The suffix of a kernel's name is the number of
-// channels that a thread loads at once.
+// DDPO_ELEMENT is the type of x: float or bfloat16. The suffix of a kernel's name is the number of channels
+// per load of a thread.
 
 #include "arguments.h"
 
@@ -52,7 +52,7 @@ __device__ inline void narrow(float value, bfloat16& target) {
 #endif
 }
 
-// Values that are loaded and stored as one.
+// V values that are loaded and stored together.
 template <class T, int V>
 struct alignas(sizeof(T) * V) Pack {
   T values[V];
@@ -138,8 +138,7 @@ __device__ inline void each_channel_sum(const NormShape& shape, const Place<V>& 
   }
 }
 
-// Squares are taken of the distance to the chunk's first row, so that a mean far from zero costs no
-// digits.
+// Sums squared distances to the chunk's first row, so that a mean far from zero loses no precision.
 template <int V>
 __device__ inline void moments(const MomentsArguments& arguments) {
   constexpr int AHEAD = ROWS_AHEAD_ONE_INPUT;
@@ -181,7 +180,7 @@ __device__ inline void moments(const MomentsArguments& arguments) {
   });
 }
 
-// The sum over the threads of a block of JOIN_THREADS, as a tree.
+// Returns the sum over the JOIN_THREADS threads of a block, by a tree.
 template <class T>
 __device__ inline T block_sum(T value) {
   T* parts = reinterpret_cast<T*>(shared);
@@ -285,7 +284,7 @@ __device__ inline void forward(const ForwardArguments& arguments) {
   }
 }
 
-// What a thread needs of its channels for the gradient.
+// The coefficients of a thread's channels for the gradient.
 template <int V>
 struct Channels {
   float scale[V], offset[V], weight[V], bias[V];
@@ -358,7 +357,7 @@ __device__ inline void sums(const SumsArguments& arguments) {
   });
 }
 
-// Joins the chunks' sums of a group's channels. The joins are in double precision: d_shift is a small
+// Combines the chunks' sums of a group's channels, in double precision, because d_shift is a small
 // difference of large sums.
 __device__ inline void groups(const GroupsArguments& arguments) {
   const NormShape shape = arguments.shape;
@@ -377,7 +376,7 @@ __device__ inline void groups(const GroupsArguments& arguments) {
         for (int n = 0; n < 3; ++n) parts[n] += sums[(chunk * 3 + n) * shape.channels + i];
       }
     }
-    // More than one round means one lane, whose threads read only what they have written themselves.
+    // With more than one round there is only one lane, so each thread reads only its own values.
     for (int n = 0; n < 3; ++n) shared[n * JOIN_THREADS + threadIdx.x] = parts[n];
     __syncthreads();
     if (i < width && lane == 0) {
@@ -395,7 +394,7 @@ __device__ inline void groups(const GroupsArguments& arguments) {
   const double mean_g = block_sum(sum_g) / count;
   const double mean_product = block_sum(sum_product) / count;
   if (lane > 0) return;
-  // Each thread reads the totals that it has written itself.
+  // Each thread reads only the totals that it wrote.
   for (int i = column; i < width; i += columns) {
     const double inverse = arguments.normalisation[image * 2 * shape.channels + first + i];
     float* slopes = arguments.slopes + image * 2 * shape.channels + first + i;
@@ -451,7 +450,7 @@ __device__ inline void backward(const BackwardArguments& arguments) {
 
 }  // namespace
 
-// Kernels take their arguments as one structure. Names of the host begin with norm_.
+// Kernels take their arguments as one struct. The host uses the names with the prefix norm_.
 #define DDPO_KERNEL(name, threads, Arguments, call) \
   extern "C" __global__ void __launch_bounds__(threads) norm_##name(const Arguments arguments) { \
     call(arguments); \

@@ -1,4 +1,4 @@
-// Which kernels of group_norm_silu.cu run, in which order, on which grid.
+// The order and the grids of the kernels of group_norm_silu.cu.
 //
 // The operator launches them on a GPU (operator.cpp), the tests on a CPU (tests/cuda/emulated.cpp).
 // A launcher has `template <class Arguments> void launch(Kernel, Grid, const Arguments&)`.
@@ -38,25 +38,25 @@ struct Grid {
   unsigned shared_bytes;
 };
 
-// The most elements of an image, and images of a batch, that the kernels' indices and grids hold.
+// Limits of the kernels' indices and grids: elements per image, images per batch.
 constexpr std::int64_t MOST_ELEMENTS = std::int64_t{1} << 29;
 constexpr std::int64_t MOST_IMAGES = 65535;
 
-// How a batch is cut. It depends on the images' shape only, so that results do not depend on the GPU's
-// size nor on the rest of the batch.
+// The partition of a batch. It depends only on the images' shape, so that results depend neither on the
+// GPU's size nor on the other images of the batch.
 struct NormPlan {
   NormShape shape;
   int batch, vector;
   unsigned column_blocks, threads;
 
-  // `can_load_vectors`: every image starts at an address that four elements are aligned to.
+  // `can_load_vectors`: the address of every image is aligned to four elements.
   NormPlan(std::int64_t batch_, std::int64_t channels, std::int64_t positions, std::int64_t groups,
            bool can_load_vectors)
       : batch(static_cast<int>(batch_)), vector(can_load_vectors && channels % 4 == 0 ? 4 : 1) {
     const std::int64_t columns = channels / vector;
     const std::int64_t blocks = (columns + IMAGE_THREADS - 1) / IMAGE_THREADS;
     const std::int64_t block_columns = (columns + blocks - 1) / blocks;
-    // About 256 chunks an image, and 16 to 64 elements a thread.
+    // About 256 chunks per image, and 16 to 64 elements per thread.
     const std::int64_t elements =
         std::clamp<std::int64_t>(channels * positions / 256, 16 * IMAGE_THREADS, 64 * IMAGE_THREADS);
     const std::int64_t rows = std::clamp<std::int64_t>(elements / channels, 1, positions);
@@ -70,7 +70,7 @@ struct NormPlan {
              static_cast<int>(block_columns)};
   }
 
-  // Numbers of the scratch memory of forward and backward.
+  // Element counts of the scratch memory of forward and backward.
   std::int64_t moments() const { return std::int64_t{2} * batch * shape.chunks * shape.channels; }
   std::int64_t normalisation() const { return std::int64_t{2} * batch * shape.channels; }
   std::int64_t sums() const { return std::int64_t{3} * batch * shape.chunks * shape.channels; }
@@ -79,13 +79,13 @@ struct NormPlan {
 
   Kernel choose(Kernel one, Kernel four) const { return vector == 4 ? four : one; }
 
-  // Of a kernel that reads images and sums `sums` values of each channel.
+  // Returns the grid of a kernel that reads images and computes `sums` sums for each channel.
   Grid images(unsigned sums) const {
     return {static_cast<unsigned>(shape.chunks), column_blocks, static_cast<unsigned>(batch), threads,
             static_cast<unsigned>(sums * vector * threads * sizeof(float))};
   }
 
-  // Of a kernel with a block for each group of each image, which keeps `sums` numbers of each thread.
+  // Returns the grid of a kernel with one block per group and image, which shares `sums` numbers per thread.
   Grid group_blocks(unsigned sums) const {
     return {static_cast<unsigned>(shape.groups), 1, static_cast<unsigned>(batch), JOIN_THREADS,
             static_cast<unsigned>(sums * JOIN_THREADS * sizeof(double))};
@@ -96,7 +96,7 @@ struct NormPlan {
   }
 };
 
-// What forward reads and writes. `moments` is scratch; `normalisation` is kept for the gradient.
+// Inputs and outputs of forward. `moments` is scratch; `normalisation` is kept for the gradient.
 struct NormForward {
   const void* x;
   Parameter shift, weight, bias;
@@ -116,7 +116,7 @@ void launch_forward(Launcher& launcher, const NormPlan& plan, const NormForward&
                   ForwardArguments{shape, t.x, t.normalisation, t.weight, t.bias, t.y});
 }
 
-// What backward reads and writes. `sums`, `totals` and `slopes` are scratch.
+// Inputs and outputs of backward. `sums`, `totals` and `slopes` are scratch.
 struct NormBackward {
   const void *x, *dy;
   const float* normalisation;

@@ -9,7 +9,8 @@
 
 namespace ddpo {
 
-// Opens the library or throws the loader's reason. Never closed: libraries of CUDA do not support it.
+// Opens the library, or throws the loader's reason. Libraries stay open, because CUDA's do not support
+// closing.
 inline void* open_library(const char* path) {
   void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (library != nullptr) return library;

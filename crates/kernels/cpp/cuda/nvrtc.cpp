@@ -1,4 +1,4 @@
-// Compiles CUDA C++ by NVRTC, which is opened at run time. Prototypes are NVRTC's documented ones:
+// Compiles CUDA C++ with NVRTC, which is opened at run time. Prototypes are from NVRTC's documentation:
 // nvrtcResult is an enum whose zero is success, nvrtcProgram a pointer.
 
 #include <cstdlib>
@@ -56,8 +56,8 @@ struct Nvrtc {
   }
 
  private:
-  // NVRTC opens its built-in functions by name when it compiles. In NVIDIA's wheels the library names no
-  // folder to look in, so they are opened here, from beside it. A failure shows when something is compiled.
+  // NVRTC opens its library of built-ins by name when it compiles. In NVIDIA's wheels it has no search path
+  // for it, so open it here from NVRTC's folder. A failure surfaces in the first compilation.
   void open_builtins() const {
     Dl_info info{};
     if (dladdr(reinterpret_cast<const void*>(version), &info) == 0 || info.dli_fname == nullptr) return;
@@ -73,7 +73,7 @@ struct Nvrtc {
   }
 };
 
-// A program that is destroyed at the end.
+// An NVRTC program, destroyed by the destructor.
 struct Program {
   const Nvrtc& nvrtc;
   Nvrtc::Program handle = nullptr;
@@ -102,7 +102,7 @@ struct DdpoNvrtc {
   Nvrtc nvrtc;
 };
 
-// What is compiled: `source` with one header, and options.
+// The input of a compilation: `source` with one header, and options.
 struct DdpoSource {
   const char *name, *source, *header_name, *header;
   const char* const* options;
@@ -122,8 +122,7 @@ char* ddpo_nvrtc_open(const char* path, const DdpoNvrtc** out, int* major, int* 
   }
 }
 
-// Writes the first `most` of the architectures, such as 90, and returns how many there are; negative on
-// failure.
+// Writes at most `most` architectures, such as 90, and returns their total number; negative on failure.
 int ddpo_nvrtc_architectures(const DdpoNvrtc* handle, int* out, int most) noexcept {
   try {
     const Nvrtc& nvrtc = handle->nvrtc;
@@ -138,9 +137,9 @@ int ddpo_nvrtc_architectures(const DdpoNvrtc* handle, int* out, int most) noexce
   }
 }
 
-// Compiles to a cubin, or to PTX where `is_ptx`, which then ends in a zero. Writes the image, the size and
-// the compiler's log, all to be freed by ddpo_free_message, and returns null; or returns a message that is
-// freed so too. Nothing is thrown.
+// Compiles to a cubin, or to zero-terminated PTX if `is_ptx`. Writes the image, its size and the compiler's
+// log and returns null, or returns a message. ddpo_free_message frees image, log and message. Nothing is
+// thrown.
 char* ddpo_nvrtc_compile(const DdpoNvrtc* handle, const DdpoSource* source, bool is_ptx, char** image,
                          std::size_t* size, char** log) noexcept {
   try {

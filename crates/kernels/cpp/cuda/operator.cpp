@@ -26,7 +26,7 @@ const NormModule& module_for(const Tensor& x) {
   return *module;
 }
 
-// libtorch's current stream of the tensor's device, a CUstream. The registry gives it without CUDA's headers.
+// Returns libtorch's current stream of the tensor's device, a CUstream. The registry needs no CUDA headers.
 void* current_stream(const Tensor& x) {
   const auto* cuda = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA);
   return cuda->getStreamNativeHandle(cuda->getStream(x.device()));
@@ -45,7 +45,7 @@ NormPlan plan_of(const Tensor& x, int64_t groups, std::initializer_list<const Te
   return {x.size(0), x.size(1), positions, groups, can_load_vectors};
 }
 
-// A contiguous vector in a type that the kernels read.
+// Returns the tensor contiguous and in a type that the kernels support.
 Tensor readable(const Tensor& tensor) {
   const auto kind = tensor.scalar_type();
   return (kind == at::kFloat || kind == at::kBFloat16 ? tensor : tensor.to(at::kFloat)).contiguous();

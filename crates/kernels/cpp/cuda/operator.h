@@ -8,7 +8,7 @@ namespace ddpo {
 
 struct CudaForward {
   at::Tensor y;
-  // f32 [B, 2, C]: what the gradient needs beside the inputs.
+  // f32 [B, 2, C]: scale and offset, which the gradient needs besides the inputs.
   at::Tensor normalisation;
 };
 
@@ -17,7 +17,8 @@ struct CudaForward {
 CudaForward cuda_forward(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight,
                          const at::Tensor& bias, int64_t groups, double eps);
 
-// The gradients of x, shift, weight and bias, each in its own type; that of an undefined shift is undefined.
+// The gradients of x, shift, weight and bias, each in its input's type. The gradient of an undefined shift
+// is undefined.
 // `dy` has x's type.
 struct CudaGradients {
   at::Tensor x, shift, weight, bias;

@@ -1,8 +1,8 @@
-//! Compiled images on disk, so that only the first process on a machine compiles.
+//! Caches compiled images on disk, so that only the first process on a machine compiles.
 //!
-//! A file holds the SHA-256 of its image and the image. It is named after the SHA-256 of everything that
-//! the image depends on, and is written beside and renamed. What cannot be read counts as missing; what
-//! cannot be written is compiled again by the next process.
+//! A file contains the SHA-256 of its image, then the image. Its name is the SHA-256 of everything that the
+//! image depends on. Files are written to a temporary name and renamed. An unreadable file counts as
+//! missing; after a failed write the next process compiles again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use ddpo_files::{sha256_of, write_file};
 
-/// The most files that are kept: about 10 MB. The oldest go first.
+/// Maximum of files, about 10 MB; the oldest are removed first.
 const MOST_FILES: usize = 64;
 
-/// Digits of a SHA-256.
+/// Number of hexadecimal digits of a SHA-256.
 const DIGEST: usize = 64;
 
 /// A folder of images.
@@ -22,8 +22,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// `${DDPO_CACHE:-${XDG_CACHE_HOME:-~/.cache}/ddpo}/kernels`, as the setup scripts have it; `None`
-    /// where no variable names a folder.
+    /// Opens `${DDPO_CACHE:-${XDG_CACHE_HOME:-~/.cache}/ddpo}/kernels`, as in the setup scripts; `None` if
+    /// no variable names a folder.
     pub(super) fn of_user() -> Option<Self> {
         let named = |name: &str| {
             std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
@@ -39,7 +39,7 @@ impl Cache {
         Self { folder }
     }
 
-    /// Returns the image of `identity`; on the first call for it, what `make` gives.
+    /// Returns the cached image of `identity`, or creates it with `make`.
     pub(super) fn get_or_make<E>(
         &self,
         identity: &str,
@@ -51,7 +51,7 @@ impl Cache {
             return Ok(image);
         }
         let image = make()?;
-        // A disk that is full or read-only costs the next process a second, and this one nothing.
+        // Ignore a full or read-only disk: the next process only has to compile again.
         let _ = self.write(&path, &image);
         Ok(image)
     }
@@ -64,7 +64,7 @@ impl Cache {
         self.remove_oldest()
     }
 
-    /// Removes files beyond the most that are kept, those of killed processes too.
+    /// Removes the oldest files beyond [`MOST_FILES`], including temporary files of killed processes.
     fn remove_oldest(&self) -> std::io::Result<()> {
         let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.folder)?
             .flatten()
@@ -79,7 +79,7 @@ impl Cache {
     }
 }
 
-/// The image in a file, if the file is whole.
+/// Returns the image in a file, if its digest is correct.
 fn read(path: &Path) -> Option<Vec<u8>> {
     let mut content = fs::read(path).ok()?;
     if content.len() < DIGEST {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_no_error() {
+    fn ignores_an_unwritable_folder() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, b"").unwrap();

@@ -1,4 +1,4 @@
-//! The types of images that kernels are compiled for.
+//! The element types of images for which kernels are compiled.
 
 use tch::Kind;
 
@@ -22,7 +22,7 @@ impl Element {
         }
     }
 
-    /// The type's name in the source.
+    /// Returns the type's name in the kernel source.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Float => "float",

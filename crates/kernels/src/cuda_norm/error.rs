@@ -1,18 +1,18 @@
-//! Why the fused kernel cannot run on a device.
+//! Errors from preparing the fused kernel for a device.
 
 use tch::{Device, Kind};
 use thiserror::Error;
 
-/// Errors from preparing the fused group norm and SiLU for a CUDA device. Each is one line.
+/// Errors from preparing the fused group norm and SiLU for a CUDA device. Each message is one line.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum CudaNormError {
     /// The device is not a CUDA device.
     #[error("fused group norm: expected a CUDA device, found {0:?}")]
     Device(Device),
-    /// Images of this type have no kernel.
+    /// The type of images is not supported.
     #[error("fused group norm on CUDA: expected images in float32 or bfloat16, found {0:?}")]
     Kind(Kind),
-    /// The CUDA driver is missing or does not start.
+    /// The CUDA driver is missing or does not initialise.
     #[error(
         "fused group norm on CUDA: could not use the NVIDIA driver: {0}; \
          hint: install the driver, and give containers access to the GPU"
@@ -24,9 +24,9 @@ pub enum CudaNormError {
          hint: libtorch sees CUDA devices only if it was set up with DDPO_TORCH=cuda"
     )]
     Absent {
-        /// The device.
+        /// Index of the device.
         index: usize,
-        /// Devices that libtorch sees.
+        /// Number of devices that libtorch sees.
         count: i64,
     },
     /// NVRTC is missing.
@@ -35,17 +35,17 @@ pub enum CudaNormError {
          hint: install the package nvidia-cuda-nvrtc 13 where PyTorch is installed"
     )]
     Nvrtc(String),
-    /// The GPU is older than all that NVRTC compiles for.
+    /// The GPU is older than all architectures that NVRTC supports.
     #[error(
         "fused group norm on CUDA: expected compute capability {oldest} or newer, found {found}"
     )]
     Architecture {
-        /// The oldest architecture of this NVRTC, such as 75 for 7.5.
+        /// Oldest architecture of this NVRTC, such as 75 for 7.5.
         oldest: i32,
-        /// The device's.
+        /// Architecture of the device.
         found: i32,
     },
-    /// NVRTC refused the source.
+    /// NVRTC could not compile the source.
     #[error("fused group norm on CUDA: NVRTC could not compile for {target}: {reason}")]
     Compile {
         /// The architecture, such as `sm_90`.
@@ -53,10 +53,10 @@ pub enum CudaNormError {
         /// The first line of the compiler's log.
         reason: String,
     },
-    /// The driver refused the compiled kernels.
+    /// The driver could not load the compiled kernels.
     #[error("fused group norm on CUDA: cuda:{index} could not load the kernels: {reason}")]
     Load {
-        /// The device.
+        /// Index of the device.
         index: usize,
         /// The driver's reason.
         reason: String,

@@ -1,4 +1,4 @@
-//! The border to `cpp/cuda/`: NVRTC and the CUDA driver.
+//! The foreign functions of `cpp/cuda/`: NVRTC and the CUDA driver.
 
 #![allow(unsafe_code)]
 
@@ -12,7 +12,7 @@ struct DdpoNvrtc {
     _opaque: [u8; 0],
 }
 
-/// As `DdpoSource` in `cpp/cuda/nvrtc.cpp`.
+/// `DdpoSource` of `cpp/cuda/nvrtc.cpp`.
 #[repr(C)]
 struct DdpoSource {
     name: *const c_char,
@@ -49,51 +49,51 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// The path of the libc10 that this process has loaded.
+/// Returns the path of the loaded libc10.
 pub(super) fn libtorch_path() -> Option<String> {
-    // SAFETY: the call takes nothing, and gives null or a string made by `strdup` for this caller.
+    // SAFETY: the call takes nothing, and returns null or a string made by `strdup` for this caller.
     unsafe { take_message(ddpo_libtorch_path()) }
 }
 
-/// The compute capability of a device, such as 90 for 9.0.
+/// Returns the compute capability of a device, such as 90 for 9.0.
 pub(super) fn capability(device: usize) -> Result<i32, String> {
     let device = c_int::try_from(device).map_err(|error| error.to_string())?;
     let (mut major, mut minor) = (0, 0);
     // SAFETY: both pointers are to numbers of this frame. The call is `noexcept`, catches all exceptions,
-    // and gives null or a string made by `strdup` for this caller.
+    // and returns null or a string made by `strdup` for this caller.
     let message = unsafe { take_message(ddpo_cuda_capability(device, &mut major, &mut minor)) };
     message.map_or(Ok(major * 10 + minor), Err)
 }
 
-/// Loads kernels for a device; tensors of this element type can then be given to the operator.
+/// Loads kernels for a device. Afterwards the operator accepts tensors of this element type.
 ///
-/// `image` is what [`Nvrtc::compile`] gave, from this process or from an earlier one.
+/// `image` comes from [`Nvrtc::compile`], in this process or in an earlier one.
 pub(super) fn load(device: usize, element: i32, image: &[u8]) -> Result<(), String> {
     let device = c_int::try_from(device).map_err(|error| error.to_string())?;
-    // The driver takes no length: it reads a cubin's from its header, and PTX up to a zero. A copy with a
-    // zero behind it bounds PTX; the cache checks that what it gives is what was compiled.
+    // The driver takes no length: it reads a cubin's length from its header, and PTX up to a zero byte. The
+    // copy appends a zero byte to terminate PTX. The cache verifies images by their digest.
     let image: Vec<u8> = image.iter().copied().chain([0]).collect();
-    // SAFETY: `image` lives through the call, which copies it, and ends in a zero. The call is `noexcept`,
-    // catches all exceptions, and gives null or a string made by `strdup` for this caller.
+    // SAFETY: `image` lives for the call, which copies it, and ends in a zero byte. The call is `noexcept`,
+    // catches all exceptions, and returns null or a string made by `strdup` for this caller.
     let message =
         unsafe { take_message(ddpo_cuda_norm_load(device, element, image.as_ptr().cast())) };
     message.map_or(Ok(()), Err)
 }
 
-/// An opened NVRTC.
+/// An open NVRTC library.
 pub(super) struct Nvrtc {
     library: NonNull<DdpoNvrtc>,
-    /// Its version, such as (13, 0).
+    /// Version, such as (13, 0).
     pub(super) version: (i32, i32),
 }
 
-// SAFETY: the pointer is to a table of functions that is written before it is given to this side, and never
-// changed or freed. NVRTC's functions can be called from several threads.
+// SAFETY: the pointer is to a table of functions that is complete before Rust receives it, and is never
+// changed or freed. NVRTC's functions are thread-safe.
 unsafe impl Send for Nvrtc {}
 // SAFETY: as just said.
 unsafe impl Sync for Nvrtc {}
 
-/// What NVRTC compiles: texts for C.
+/// The input of NVRTC, as C strings.
 pub(super) struct Source {
     pub(super) name: CString,
     pub(super) text: CString,
@@ -107,14 +107,14 @@ pub(super) struct Source {
 pub(super) enum Form {
     /// Machine code of one architecture.
     Cubin,
-    /// Text that the driver compiles for its GPU.
+    /// PTX text that the driver compiles for its GPU.
     Ptx,
 }
 
 /// A compiled image and the compiler's log.
 pub(super) struct Compiled {
     pub(super) image: Vec<u8>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests read the registers from it"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests read the register usage from it"))]
     pub(super) log: String,
 }
 
@@ -123,8 +123,8 @@ impl Nvrtc {
     pub(super) fn open(path: &CStr) -> Result<Self, String> {
         let mut library = ptr::null();
         let (mut major, mut minor) = (0, 0);
-        // SAFETY: `path` ends in a zero; the other pointers are to variables of this frame. The call is
-        // `noexcept`, catches all exceptions, and gives null or a string made by `strdup` for this caller.
+        // SAFETY: `path` ends in a zero byte; the other pointers are to variables of this frame. The call is
+        // `noexcept`, catches all exceptions, and returns null or a string made by `strdup` for this caller.
         let message = unsafe {
             take_message(ddpo_nvrtc_open(path.as_ptr(), &mut library, &mut major, &mut minor))
         };
@@ -134,10 +134,10 @@ impl Nvrtc {
         }
     }
 
-    /// The architectures that it compiles for, such as 90, in ascending order.
+    /// Returns the supported architectures, such as 90, in ascending order.
     pub(super) fn architectures(&self) -> Vec<i32> {
         let mut found = [0; 128];
-        // SAFETY: the library is open; the call writes at most as many numbers as it is told.
+        // SAFETY: the library is open; the call writes at most `found.len()` numbers.
         let count = unsafe {
             ddpo_nvrtc_architectures(
                 self.library.as_ptr(),
@@ -165,7 +165,7 @@ impl Nvrtc {
         let mut size = 0;
         // SAFETY: the library is open; `texts` points to strings and pointers that live in `source` and
         // `options`; the outputs are variables of this frame. The call is `noexcept`, catches all
-        // exceptions, and gives null or a string made by `strdup` for this caller.
+        // exceptions, and returns null or a string made by `strdup` for this caller.
         let message = unsafe {
             take_message(ddpo_nvrtc_compile(
                 self.library.as_ptr(),
@@ -179,9 +179,9 @@ impl Nvrtc {
         if let Some(message) = message {
             return Err(message);
         }
-        // SAFETY: null came back, so `image` is memory of `size` bytes by `calloc` and `log` a string by
-        // `strdup`, or null where memory was short, both for this caller. The bytes are copied before
-        // `take_message` frees the memory, once; it ends in a zero, which `calloc` wrote behind the size.
+        // SAFETY: the call returned null, so `image` is memory of `size` + 1 bytes from `calloc`, whose last
+        // byte is zero, and `log` is a string from `strdup`, or null if memory was short; both are for this
+        // caller. The bytes are copied before `take_message` frees the memory once.
         let (image, log) = unsafe {
             let bytes = std::slice::from_raw_parts(image.cast::<u8>(), size).to_vec();
             take_message(image);

@@ -1,8 +1,8 @@
-//! The fused group norm and SiLU on CUDA: which kernel a process uses, and whether a device has the fused
-//! one.
+//! The fused group norm and SiLU on CUDA: the process's choice of kernel, and the fused kernel's
+//! availability.
 //!
-//! `cpp/cuda/group_norm_silu.cu` is compiled when it is first needed, by NVRTC, for the GPU that is there.
-//! Compiled kernels are kept in the process for each device and element type, and on disk.
+//! NVRTC compiles `cpp/cuda/group_norm_silu.cu` at first use for the GPU. Compiled kernels are cached in
+//! the process for each device and element type, and on disk.
 
 mod cache;
 mod compiler;
@@ -21,30 +21,29 @@ use compiler::Target;
 use element::Element;
 pub use error::CudaNormError;
 
-/// What computes `silu(group_norm(x + shift))` on CUDA devices.
+/// The implementation of `silu(group_norm(x + shift))` on CUDA devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKernel {
-    /// This crate's kernel, one operator.
+    /// This crate's fused kernel.
     Fused,
-    /// libtorch's addition, group norm and SiLU. The default.
+    /// libtorch's separate addition, group norm and SiLU. The default.
     Libtorch,
 }
 
 /// Whether the process uses the fused kernel.
 static IS_FUSED: AtomicBool = AtomicBool::new(false);
 
-/// Returns the process's choice for CUDA devices: [`NormKernel::Libtorch`] before
-/// [`choose_norm_kernel`].
+/// Returns the process's choice for CUDA devices; the default is [`NormKernel::Libtorch`].
 #[must_use]
 pub fn norm_kernel() -> NormKernel {
     if IS_FUSED.load(Ordering::Relaxed) { NormKernel::Fused } else { NormKernel::Libtorch }
 }
 
-/// Sets the process's choice for CUDA devices; models that are made later follow it. `device` and `kind`
-/// are those of the models: [`NormKernel::Fused`] is compiled and loaded for them first.
+/// Sets the process's choice for CUDA devices, for models that are created later. First compiles and loads
+/// [`NormKernel::Fused`] for `device` and `kind`, the device and type of the models.
 ///
 /// # Errors
-/// Those of [`fused_norm_available`]; the choice then stays as it was.
+/// See [`fused_norm_available`]; the choice is then unchanged.
 pub fn choose_norm_kernel(
     kernel: NormKernel,
     device: Device,
@@ -58,12 +57,12 @@ pub fn choose_norm_kernel(
     Ok(())
 }
 
-/// Returns whether [`group_norm_silu`](crate::group_norm_silu) takes images of `kind` on the CUDA device.
-/// The first call for a device and type compiles and loads the kernels, which takes a second or two; the
-/// result, good or bad, is kept.
+/// Checks that [`group_norm_silu`](crate::group_norm_silu) supports images of `kind` on a CUDA device. The
+/// first call for a device and type compiles and loads the kernels, which takes one or two seconds. Success
+/// and failure are cached.
 ///
 /// # Errors
-/// The reason, in one line.
+/// [`CudaNormError`] with the reason.
 pub fn fused_norm_available(device: Device, kind: Kind) -> Result<(), CudaNormError> {
     static RESULTS: Mutex<BTreeMap<(usize, Element), Result<(), CudaNormError>>> =
         Mutex::new(BTreeMap::new());
@@ -95,16 +94,16 @@ mod tests {
     use tch::{Device, Kind};
 
     #[test]
-    fn refuses_other_devices_and_types() {
+    fn rejects_other_devices_and_types() {
         let found = fused_norm_available(Device::Cpu, Kind::Float);
         assert_eq!(found, Err(CudaNormError::Device(Device::Cpu)));
         let found = fused_norm_available(Device::Cuda(0), Kind::Double);
         assert_eq!(found, Err(CudaNormError::Kind(Kind::Double)));
     }
 
-    /// On a machine without a GPU the reason is one line, and the choice stays.
+    /// Runs only on machines without a GPU.
     #[test]
-    fn says_why_the_fused_kernel_is_not_available() {
+    fn reports_in_one_line_that_no_gpu_is_available() {
         assert_eq!(norm_kernel(), NormKernel::Libtorch);
         if crate::runtime::cuda().devices.is_ok() {
             return;

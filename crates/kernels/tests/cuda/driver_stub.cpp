@@ -1,5 +1,5 @@
-// A libcuda.so.1 with two devices of compute capability 9.0. It passes launches to the program that has opened
-// it, which runs them on the CPU, and refuses what a real driver would refuse.
+// A stub libcuda.so.1 with two devices of compute capability 9.0. It passes launches to the program that
+// opened it, which runs them on the CPU, and rejects the same errors as a real driver.
 
 #include <dlfcn.h>
 
@@ -78,7 +78,7 @@ int cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned gr
                    unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream, void** arguments,
                    void** extra) {
   if (context_depth == 0) return INVALID_CONTEXT;
-  // Without a larger limit asked for, a block has 48 KiB of shared memory.
+  // The default limit of shared memory per block is 48 KiB.
   const bool fits = grid_x > 0 && grid_y > 0 && grid_y < 65536 && grid_z > 0 && grid_z < 65536 && block_x > 0 &&
                     block_x <= 1024 && block_y == 1 && block_z == 1 && shared_bytes <= 48 * 1024;
   if (!fits || stream != of_program<void*()>("emulated_stream")() || extra != nullptr) return INVALID_VALUE;

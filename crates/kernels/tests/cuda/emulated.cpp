@@ -1,9 +1,9 @@
-// Runs cpp/cuda/group_norm_silu.cu on a CPU, by emulator.h, against a reference in double precision. The
-// launches go through cpp/cuda/driver.cpp to driver_stub.cpp, which stands in for libcuda.so.1.
+// Runs cpp/cuda/group_norm_silu.cu on a CPU with emulator.h and compares with a reference in double
+// precision. Launches go through cpp/cuda/driver.cpp to driver_stub.cpp, which replaces libcuda.so.1.
 //
-// DDPO_ELEMENT is float or bfloat16. Prints the errors of each case and the largest; ends with 1 if one is
-// above its tolerance, or if the order of the threads or the rest of the batch change a bit. Every tensor
-// ends at a page that cannot be read, and begins behind one.
+// DDPO_ELEMENT is float or bfloat16. Prints the errors of each case and the largest error. Exits with 1 if
+// an error exceeds its tolerance, or if bits depend on the order of the threads or on the rest of the batch.
+// Every tensor lies between two inaccessible pages.
 
 #include "module.h"
 
@@ -25,13 +25,13 @@ namespace {
 constexpr bool IS_BFLOAT16 = sizeof(Element) == 2;
 constexpr double EPS = 1e-6;
 
-// Of the largest value of a tensor, or of one where that is smaller.
+// Relative to the largest value of a tensor, or to 1 if that is larger.
 constexpr double F32_TOLERANCE = 1e-5;
 // Half a unit in the last of bfloat16's 8 binary digits, relative to each value.
 constexpr double BF16_ROUNDING = 1.0 / 256.0;
 constexpr double DIFFERENCE_TOLERANCE = 1e-5;
 
-// The most elements of a case that is also run with other orders of threads, for the time it takes.
+// Maximum of elements of a case that also runs with other orders of threads; larger cases take too long.
 constexpr std::int64_t MOST_ORDERED = 200'000;
 
 bool has_failed = false;
@@ -41,7 +41,7 @@ void fail(const std::string& what) {
   has_failed = true;
 }
 
-// Memory between two pages that cannot be touched; it ends at the second.
+// Memory between two inaccessible pages; it ends at the second page.
 class Guarded {
  public:
   explicit Guarded(std::size_t bytes) {
@@ -89,7 +89,7 @@ class Buffer {
 
 constexpr ImageType IMAGE_TYPE = IS_BFLOAT16 ? ImageType::BFLOAT16 : ImageType::FLOAT;
 
-// How tensors of a case differ from the usual.
+// Variations of a case's tensors.
 // UNALIGNED takes the kernels that load single channels; FLOATS has parameters in float32.
 enum class Variant { SHIFT, NO_SHIFT, UNALIGNED, FLOATS };
 
@@ -110,12 +110,12 @@ struct Case {
   }
 };
 
-// x, dy `[B, H, W, C]`, shift `[B, C]`, weight and bias `[C]`, as numbers that the element type has.
+// x, dy `[B, H, W, C]`, shift `[B, C]`, weight and bias `[C]`, with values that the element type represents.
 struct Inputs {
   std::vector<double> x, shift, weight, bias, dy;
 };
 
-// Output and gradients; `y` is empty where only gradients were taken.
+// Output and gradients; `y` is empty if only gradients were computed.
 struct Outputs {
   std::vector<double> y, dx, d_shift, d_weight, d_bias;
 
@@ -221,7 +221,7 @@ struct Values {
   Buffer<float> floats;
 };
 
-// By the kernels.
+// Runs the kernels.
 Outputs emulated(const Case& c, const Inputs& in) {
   const NormPlan plan(c.batch, c.channels, c.positions(), c.groups, c.variant != Variant::UNALIGNED);
   const Buffer<Element> x(in.x), dy(in.dy), y(in.x.size()), dx(in.x.size());
@@ -264,8 +264,8 @@ double largest(const std::vector<double>& values) {
   return result;
 }
 
-// The largest error, in units of the largest value where that is above one. In bfloat16 also whether each
-// value is the reference's, rounded once.
+// Returns the largest error, relative to the largest value if that exceeds 1. In bfloat16 also checks that
+// each value is the reference rounded once.
 double error_of(const std::string& name, const std::vector<double>& found, const std::vector<double>& expected) {
   const double scale = std::max(1.0, largest(expected));
   double error = 0.0, beyond = 0.0;
@@ -301,8 +301,8 @@ void compare(const Case& c) {
   std::printf("\n");
 }
 
-// The kernels' gradients against central differences of the definition in double precision, at some places
-// of every input.
+// Compares the kernels' gradients with central differences of the definition in double precision, at some
+// elements of every input.
 void compare_with_differences(const Case& c) {
   const Inputs in = inputs_of(c);
   const Outputs found = emulated(c, in);
@@ -349,7 +349,7 @@ void check_rest_of_batch() {
   }
 }
 
-// A mean of 256 deviations and more: what x still tells is kept.
+// With a mean of more than 256 deviations, the remaining precision of x is preserved.
 void check_far_mean() {
   const Case c{2, 64, 17, 16, 8, Variant::SHIFT};
   Inputs near = inputs_of(c), far = near;
@@ -379,7 +379,7 @@ void check_nan() {
   }
 }
 
-// Every NaN and infinity, halves of both parities, and numbers that round up to the next power.
+// Covers NaN, infinities, ties of both parities, and numbers that round up to the next power of 2.
 void check_narrow() {
   const auto bits_of = [](float value) {
     bfloat16 result;
@@ -411,7 +411,7 @@ std::string error_text(Call call) {
   return "";
 }
 
-// Also makes the module that everything else uses.
+// Also loads the module that the other tests use.
 void check_driver() {
   const Capability capability = capability_of(0);
   if (capability.major != 9 || capability.minor != 0) fail("the compute capability");

@@ -1,9 +1,9 @@
-// Runs CUDA kernels on a CPU, exactly: every thread of a block is a fiber with its own stack, and
-// __syncthreads() waits until all threads of the block are there.
+// Emulates CUDA kernels on a CPU: every thread of a block is a fiber with a separate stack, and
+// __syncthreads() waits until all threads of the block reach it.
 //
-// Blocks run one after the other. Between two barriers the threads run in the order that `order` names;
-// a kernel whose results depend on it has a race. Shared memory is filled with NaN before each block,
-// and a write past the bytes that the launch asked for ends the program.
+// Blocks run sequentially. Between two barriers the threads run in the order `order`; a kernel whose
+// results depend on it has a race. Shared memory is filled with NaN before each block, and a write beyond
+// the requested bytes ends the program.
 
 #pragma once
 
@@ -67,14 +67,14 @@ inline void wait() {
   swapcontext(&fibers[self].context, &scheduler);
 }
 
-// The thread that runs as the `step`-th of `count`.
+// Returns the index of the thread that runs in position `step` of `count`.
 inline std::size_t at(std::size_t step, std::size_t count) {
   switch (order) {
     case Order::ASCENDING: return step;
     case Order::DESCENDING: return count - 1 - step;
     case Order::INTERLEAVED: break;
   }
-  // First the odd threads downwards, then the even ones upwards.
+  // First the odd threads in descending order, then the even threads in ascending order.
   const std::size_t odd = count / 2;
   return step < odd ? 2 * (odd - 1 - step) + 1 : 2 * (step - odd);
 }

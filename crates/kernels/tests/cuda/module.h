@@ -1,4 +1,4 @@
-// The kernels of group_norm_silu.cu on a CPU, as driver_stub.cpp asks the program for them.
+// The kernels of group_norm_silu.cu on a CPU, called by driver_stub.cpp.
 
 #pragma once
 

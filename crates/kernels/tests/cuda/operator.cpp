@@ -1,5 +1,5 @@
-// The whole operator on a CUDA device, without one: tensors of the device "cuda:1" whose memory is the host's,
-// launches by driver_stub.cpp, kernels by emulator.h. Compared with the same operator on the CPU.
+// Tests the complete CUDA operator without a GPU: tensors of the device "cuda:1" are in host memory,
+// driver_stub.cpp launches, emulator.h runs the kernels. Compares with the same operator on the CPU.
 //
 // DDPO_ELEMENT is the type of images. Linked with the objects of cpp/ that cargo has built.
 
@@ -32,7 +32,7 @@ namespace {
 const c10::Device DEVICE(c10::DeviceType::CUDA, 1);
 constexpr at::ScalarType KIND = sizeof(Element) == 2 ? at::kBFloat16 : at::kFloat;
 
-// A stream that only the registry knows, so that the operator has to ask it for the tensor's device.
+// Returns a valid stream only for the tensor's device, to check that the operator requests that one.
 struct Guard final : c10::impl::DeviceGuardImplInterface {
   c10::DeviceType type() const override { return c10::DeviceType::CUDA; }
   c10::Device exchangeDevice(c10::Device) const override { return getDevice(); }
@@ -51,7 +51,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
 
 C10_REGISTER_GUARD_IMPL(CUDA, Guard)
 
-// Memory of the host under the device's name, filled with ones: NaN in every type.
+// Host memory under the device's name, filled with one bits, which are NaN in every type.
 struct Memory final : c10::Allocator {
   c10::DataPtr allocate(std::size_t bytes) override {
     void* data = std::aligned_alloc(64, (bytes + 64) / 64 * 64);
@@ -131,7 +131,7 @@ std::string error_of(const Inputs& in, int64_t groups) {
   return text;
 }
 
-// The output, and the gradients of all inputs in the order of the operator, as its node in the graph gives them.
+// Returns the output and the gradients of all inputs, in the operator's order.
 std::vector<Tensor> run(const std::string& name, const Inputs& in, int64_t groups) {
   const auto leaf = [](const Tensor& tensor) { return tensor.detach().set_requires_grad(true); };
   const Tensor x = leaf(in.x), weight = leaf(in.weight), bias = leaf(in.bias);
@@ -149,7 +149,8 @@ std::vector<Tensor> run(const std::string& name, const Inputs& in, int64_t group
   return results;
 }
 
-// `in` are CPU tensors. A CPU gives a gradient for the zeros that stand for no shift; a GPU does not.
+// `in` are CPU tensors. Without a shift, the CPU operator still returns a gradient for it, because it adds
+// zeros; the GPU operator does not.
 void compare(const std::string& name, const Inputs& in, int64_t groups) {
   const Inputs on_device{to_device(in.x), in.shift ? std::optional(to_device(*in.shift)) : std::nullopt,
                          to_device(in.weight), to_device(in.bias), to_device(in.dy)};
@@ -167,7 +168,7 @@ void compare(const std::string& name, const Inputs& in, int64_t groups) {
     const Tensor right = theirs.to(at::kDouble), left = host(ours).to(at::kDouble);
     const double scale = std::max(1.0, right.abs().max().item<double>());
     const double gap = (left - right).abs().max().item<double>() / scale;
-    // Two results that are rounded to 8 binary digits can be a unit apart, 2^-7 of the value.
+    // Two results rounded to 8 binary digits can differ by one unit, 2^-7 of the value.
     const double tolerance = theirs.scalar_type() == at::kBFloat16 ? 1.0 / 128.0 : 1e-5;
     if (!(gap <= tolerance)) fail(name + ": result " + std::to_string(i));
     std::printf("  %.1e", gap);

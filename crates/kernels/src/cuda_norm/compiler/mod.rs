@@ -1,4 +1,4 @@
-//! Compiles the kernels: their source, where NVRTC is, and the architecture for a GPU.
+//! Compiles the kernels: finds NVRTC, selects the architecture for a GPU, and runs the compiler.
 
 use std::ffi::CString;
 use std::fs;
@@ -12,13 +12,13 @@ use super::ffi::{self, Compiled, Form, Nvrtc, Source};
 const SOURCE: &str = include_str!("../../../cpp/cuda/group_norm_silu.cu");
 const HEADER: &str = include_str!("../../../cpp/cuda/arguments.h");
 
-/// The name that the loader knows NVRTC by.
+/// NVRTC's name for the dynamic loader.
 const LIBRARY: &str = "libnvrtc.so.13";
 
-/// Where PyTorch's wheels have NVRTC, from the folder of libtorch.
+/// NVRTC's folder in PyTorch's wheels, relative to the folder of libtorch.
 const WHEEL_FOLDER: &str = "../../nvidia/cu13/lib";
 
-/// Where NVIDIA's packages have it.
+/// NVRTC's folder in NVIDIA's packages.
 const TOOLKIT_FOLDER: &str = "/usr/local/cuda/lib64";
 
 /// Returns this process's NVRTC; the first call opens it.
@@ -31,8 +31,8 @@ pub(super) fn nvrtc() -> Result<&'static Nvrtc, CudaNormError> {
     opened.as_ref().map_err(Clone::clone)
 }
 
-/// The name alone, which finds a loaded library too; then beside `libtorch`, one of its libraries; then the
-/// toolkit's folder.
+/// Returns the paths to try, in order: the name alone, which also finds a loaded library; the folder of
+/// `libtorch` (a path of one of its libraries) and the wheel's folder; the toolkit's folder.
 fn candidates(libtorch: Option<&Path>) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from(LIBRARY)];
     if let Some(folder) = libtorch.and_then(Path::parent) {
@@ -43,7 +43,8 @@ fn candidates(libtorch: Option<&Path>) -> Vec<PathBuf> {
     found
 }
 
-/// The NVRTC of a libtorch that brings one, perhaps under a name with a digest: `libnvrtc-0123abcd.so.13`.
+/// Returns the NVRTC libraries bundled with libtorch; their name may have a digest, such as
+/// `libnvrtc-0123abcd.so.13`.
 fn bundled(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter(|entry| {
@@ -56,8 +57,8 @@ fn bundled(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Opens the first library that can be opened; the error is that of the first candidate that exists, or of
-/// the name.
+/// Opens the first candidate that can be opened. On failure returns the error of the last candidate that
+/// exists, otherwise of the first candidate.
 fn open(candidates: &[PathBuf]) -> Result<Nvrtc, CudaNormError> {
     let mut reason = None;
     for path in candidates {
@@ -80,11 +81,11 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Machine code of the GPU's architecture `capability`, such as 90, where NVRTC compiles for it; for a
-    /// newer GPU PTX of the newest architecture that NVRTC has, which the driver compiles.
+    /// Selects machine code for the GPU's architecture `capability`, such as 90, if NVRTC supports it. For
+    /// a newer GPU selects PTX of NVRTC's newest older architecture, which the driver compiles.
     ///
     /// # Errors
-    /// [`CudaNormError::Architecture`].
+    /// [`CudaNormError::Architecture`] if the GPU is older than all architectures of NVRTC.
     pub(super) fn of(capability: i32, architectures: &[i32]) -> Result<Self, CudaNormError> {
         let newest = architectures.iter().filter(|known| **known <= capability).max();
         match newest {
@@ -100,7 +101,8 @@ impl Target {
     }
 }
 
-/// The compiler's options. Division is within two units in the last place; nothing else is approximated.
+/// Returns the compiler's options. Division is accurate to two units in the last place; nothing else is
+/// approximated.
 fn options(element: Element, target: &Target) -> Vec<String> {
     vec![
         format!("--gpu-architecture={}", target.name),
@@ -110,14 +112,14 @@ fn options(element: Element, target: &Target) -> Vec<String> {
     ]
 }
 
-/// Returns everything that the image depends on, for the key of a cache.
+/// Returns everything that the image depends on, as a cache key.
 pub(super) fn identity(nvrtc: &Nvrtc, element: Element, target: &Target) -> String {
     let (major, minor) = nvrtc.version;
     let options = options(element, target).join("\n");
     format!("nvrtc {major}.{minor}\n{:?}\n{options}\n{HEADER}\n{SOURCE}", target.form)
 }
 
-/// Compiles the kernels. `extra` are more options.
+/// Compiles the kernels with additional options `extra`.
 ///
 /// # Errors
 /// [`CudaNormError::Compile`].
@@ -144,7 +146,7 @@ pub(super) fn compile(
     nvrtc.compile(&source, target.form).map_err(|reason| refused(&reason))
 }
 
-/// The first line that has text.
+/// Returns the first non-empty line.
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().into()
 }

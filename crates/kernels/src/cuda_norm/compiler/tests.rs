@@ -1,4 +1,4 @@
-//! NVRTC compiles the kernels, without a GPU.
+//! Compiles the kernels with NVRTC, without a GPU.
 
 use std::ffi::CString;
 use std::fs;
@@ -14,7 +14,7 @@ use super::{LIBRARY, Target, candidates, compile, identity, open};
 /// GPUs from Turing to Blackwell.
 const CAPABILITIES: [i32; 4] = [75, 80, 90, 100];
 
-/// The kernels that the host asks a module for, as `cpp/cuda/launches.h` names them.
+/// The kernels that the host loads from a module, with the names of `cpp/cuda/launches.h`.
 const KERNELS: [&str; 11] = [
     "norm_moments_1",
     "norm_moments_4",
@@ -29,7 +29,7 @@ const KERNELS: [&str; 11] = [
     "norm_backward_4",
 ];
 
-/// The library of the wheel that `scripts/setup-nvrtc` has fetched, or fetches.
+/// Returns the NVRTC library of the wheel that `scripts/setup-nvrtc` fetches.
 fn library() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/setup-nvrtc");
     let output = Command::new(script).output().expect("scripts/setup-nvrtc can be run");
@@ -59,9 +59,9 @@ fn compiles_ptx_for_four_generations_of_gpus() {
     }
 }
 
-/// Registers in memory would be slower than the whole kernel. Prints what the assembler reports.
+/// Spilled registers would take longer than the rest of the kernel.
 #[test]
-fn assembles_machine_code_that_spills_no_register() {
+fn machine_code_spills_no_registers() {
     let nvrtc = nvrtc();
     for capability in CAPABILITIES {
         let target = Target::of(capability, &nvrtc.architectures()).unwrap();
@@ -85,7 +85,7 @@ fn assembles_machine_code_that_spills_no_register() {
 }
 
 #[test]
-fn a_newer_gpu_gets_ptx_and_an_older_one_an_error() {
+fn selects_ptx_for_newer_gpus_and_rejects_older_gpus() {
     let target = |capability| Target::of(capability, &[75, 80, 90]);
     assert_eq!(target(89), Ok(Target { name: "compute_80".into(), form: Form::Ptx }));
     assert_eq!(target(130), Ok(Target { name: "compute_90".into(), form: Form::Ptx }));
@@ -93,7 +93,7 @@ fn a_newer_gpu_gets_ptx_and_an_older_one_an_error() {
 }
 
 #[test]
-fn the_identity_names_all_that_an_image_depends_on() {
+fn cache_key_depends_on_source_type_and_target() {
     let nvrtc = nvrtc();
     let target = |name: &str, form| Target { name: name.into(), form };
     let of = |element, target: &Target| identity(&nvrtc, element, target);
@@ -103,7 +103,7 @@ fn the_identity_names_all_that_an_image_depends_on() {
     assert_ne!(first, of(Element::Float, &target("sm_80", Form::Cubin)));
 }
 
-/// As PyTorch's wheels lie in site-packages, and as a libtorch with its own NVRTC.
+/// Covers PyTorch's wheels in site-packages, and a libtorch that bundles NVRTC.
 #[test]
 fn finds_nvrtc_beside_libtorch() {
     let site = tempfile::tempdir().unwrap();
@@ -127,20 +127,20 @@ fn finds_nvrtc_beside_libtorch() {
 }
 
 #[test]
-fn knows_where_libtorch_is() {
+fn finds_the_path_of_libtorch() {
     let path = ffi::libtorch_path().unwrap();
     assert!(path.contains("libc10") && Path::new(&path).exists(), "{path}");
 }
 
 #[test]
-fn a_missing_library_is_named_in_one_line() {
+fn error_names_a_missing_library_in_one_line() {
     let error = open(&["/nowhere/libnvrtc.so.13".into(), "/nowhere/else".into()]).err().unwrap();
     let text = error.to_string();
     assert!(text.contains("/nowhere/libnvrtc.so.13") && !text.contains('\n'), "{text}");
 }
 
 #[test]
-fn a_refused_source_gives_the_first_line_of_the_log() {
+fn compile_error_contains_the_first_line_of_the_log() {
     let target = Target { name: "sm_90".into(), form: Form::Cubin };
     let error = compile(&nvrtc(), Element::Float, &target, &["--no-such-option"]).err().unwrap();
     let text = error.to_string();
