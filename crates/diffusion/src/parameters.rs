@@ -3,6 +3,7 @@
 //! A block's constructor asks its [`Path`] for tensors under the names that the checkpoint has;
 //! [`Parameters`] keeps them in order of declaration and allocates them in the model's [`Layout`].
 
+use ddpo_kernels::foreach;
 use ddpo_rollout::trajectory::Digest;
 use tch::{Device, Kind, Tensor};
 
@@ -131,11 +132,11 @@ impl Parameters {
 
     /// Copies values that are in this set's order; types and devices may differ.
     pub fn copy_values(&mut self, values: &[(String, Tensor)]) {
-        tch::no_grad(|| {
-            for ((_, target), (_, value)) in self.entries.iter_mut().zip(values) {
-                target.copy_(value);
-            }
-        });
+        let pairs = self.entries.iter().zip(values);
+        let (targets, sources): (Vec<_>, Vec<_>) = pairs
+            .map(|((_, target), (_, value))| (target.shallow_clone(), value.shallow_clone()))
+            .unzip();
+        foreach::copy_(&targets, &sources);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The border to `cpp/`: all unsafe code of this crate.
+//! The border to `cpp/`. Unsafe code of this crate is here, in `cuda_norm/ffi.rs` and in `foreach/ffi.rs`.
 //!
 //! tch and the C++ share libtorch's `at::Tensor`: a `C_tensor` pointer is a pointer to one (tch's own
 //! `torch_api.h` says `typedef torch::Tensor *tensor`).
@@ -185,7 +185,7 @@ pub(crate) fn numerics() -> Result<RawSwitches, TchError> {
 ///
 /// # Safety
 /// As [`take_message`].
-unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
+pub(crate) unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
     // SAFETY: this function's own condition.
     unsafe { take_message(message) }.map_or(Ok(()), |text| Err(TchError::Torch(text)))
 }

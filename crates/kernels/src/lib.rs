@@ -9,11 +9,12 @@
 //! rewards, which need no gradient, use it. The C++ is in `cpp/`, built against the same
 //! libtorch as tch; its loops are built for several instruction sets, and the process takes the best
 //! that the machine has. [`runtime`] loads CUDA's half of libtorch and sets the switches on which the bits
-//! of a result depend. [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch
+//! of a result depend. [`foreach`] runs an optimizer's operations on lists of tensors. [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch
 //! does not show.
 
 mod cuda_norm;
 mod ffi;
+pub mod foreach;
 mod norm;
 mod raw;
 pub mod runtime;
