@@ -4,6 +4,7 @@
 use crate::interrupt;
 use crate::train::shown::Shown;
 use anyhow::{Context, Error, Result};
+use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_inspector::board::Board;
 use ddpo_rewards::{RewardError, Rewards};
 use ddpo_rollout::image::{PixelMap, RgbImage};
@@ -144,7 +145,11 @@ fn is_given_up(error: &anyhow::Error, request: &Request<'_>) -> bool {
 
 impl Rollouts for InProcess {
     /// The learner's own network is drawn with; nothing has to go anywhere.
-    fn publish(&mut self, _weights: &Weights<'_>) -> Result<(), RolloutsError> {
+    fn publish(
+        &mut self,
+        _weights: &Weights<'_>,
+        _host: &HostWeights,
+    ) -> Result<(), RolloutsError> {
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 //! A block's constructor asks its [`Path`] for tensors under the names that the checkpoint has;
 //! [`Parameters`] keeps them in order of declaration and allocates them in the model's [`Layout`].
 
+use crate::host_weights::WeightsDigest;
+use crate::transfer::download;
 use ddpo_kernels::foreach;
 use ddpo_rollout::trajectory::Digest;
 use tch::{Device, Kind, Tensor};
@@ -91,18 +93,11 @@ impl Parameters {
 
     /// BLAKE3 over names, shapes and f32 values, which says whether two policies are the same.
     pub fn digest(&self) -> Digest {
-        let mut bytes = Vec::new();
-        let mut parts = Vec::new();
+        let mut digest = WeightsDigest::default();
         for (name, tensor) in &self.entries {
-            let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
-            let elements = values.numel();
-            bytes.resize(elements * 4, 0);
-            values.view(-1).copy_data_u8(&mut bytes, elements);
-            parts.extend(name.as_bytes());
-            tensor.size().iter().for_each(|side| parts.extend(side.to_le_bytes()));
-            parts.extend(Digest::of(&bytes).0);
+            digest.add(name, tensor, &download(tensor));
         }
-        Digest::of(&parts)
+        digest.finish()
     }
 
     /// The same values in tensors that autograd does not connect to these.

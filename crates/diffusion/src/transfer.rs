@@ -1,5 +1,5 @@
 //! Copies between the host and a device. A copy to the device never waits; every copy that waits for the
-//! device goes through [`read`] and is counted, for each one stops the device until the host has launched
+//! device goes through [`read`] or [`download`] and is counted, for each one stops the device until the host has launched
 //! more work.
 
 use std::cell::Cell;
@@ -38,6 +38,19 @@ pub fn read(tensors: &[&Tensor]) -> Result<Vec<f64>, TchError> {
     let flat: Vec<Tensor> =
         tensors.iter().map(|tensor| tensor.detach().to_kind(Kind::Double).flatten(0, -1)).collect();
     Vec::<f64>::try_from(Tensor::f_cat(&flat, 0)?)
+}
+
+/// Waits for the device and returns the values of `tensor` as bytes: f32, little endian, row-major.
+///
+/// # Panics
+/// As tch's operators do: an earlier operation may have failed on the device.
+pub fn download(tensor: &Tensor) -> Vec<u8> {
+    BLOCKING_READS.set(BLOCKING_READS.get() + 1);
+    let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+    let elements = values.numel();
+    let mut bytes = vec![0; elements * 4];
+    values.view(-1).copy_data_u8(&mut bytes, elements);
+    bytes
 }
 
 /// Returns how often this thread has waited for a device so far.
