@@ -29,11 +29,13 @@ pub const SHORT: [&str; 20] = [
 ];
 
 /// Fields of a line of `metrics.jsonl` that tell how long and how much, not what.
-const MEASURED: [&str; 5] = [
+const MEASURED: [&str; 7] = [
     "seconds_sampling",
     "seconds_scoring",
     "seconds_training",
     "samples_per_second",
+    "flops_sampling",
+    "flops_training",
     "peak_memory_bytes",
 ];
 

@@ -2,33 +2,46 @@
 //! that way, because their operations are too small to share between threads;
 //! [`crate::parameters::Layout::lanes`] says how many to use.
 
+use crate::flops;
 use std::thread::{self, Result};
 
 /// Runs `run` on each of `parts`, each on its own thread with one libtorch thread, and returns the
-/// results in the order of the parts. A part that panics, as libtorch's failures do, gives `Err`.
+/// results in the order of the parts. Operations that [`flops`] counts on these threads are added to this
+/// thread's. A part that panics, as libtorch's failures do, gives `Err`.
 pub fn side_by_side<P: Send, T: Send>(
     parts: impl Iterator<Item = P>,
     run: impl Fn(P) -> T + Sync,
 ) -> Vec<Result<T>> {
     let threads = tch::get_num_threads();
     let run = &run;
-    let results = thread::scope(|scope| {
+    let results: Vec<Result<(T, u64)>> = thread::scope(|scope| {
         let start = |part| {
             scope.spawn(move || {
                 tch::set_num_threads(1);
-                run(part)
+                (run(part), flops::counted())
             })
         };
         let running: Vec<_> = parts.map(start).collect();
         running.into_iter().map(|lane| lane.join()).collect()
     });
     tch::set_num_threads(threads);
-    results
+    let counted = |(result, operations)| {
+        flops::add(operations);
+        result
+    };
+    results.into_iter().map(|lane| lane.map(counted)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn operations_of_lanes_count_for_their_caller() {
+        let before = flops::counted();
+        side_by_side([3, 4].into_iter(), flops::add);
+        assert_eq!(flops::counted() - before, 7);
+    }
 
     #[test]
     fn results_come_in_order_and_a_panic_is_one_parts_error() {

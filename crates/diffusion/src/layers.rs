@@ -61,7 +61,7 @@ impl Conv2d {
             activations::convolution(x);
         }
         let y = self.apply(x);
-        add_product(y.numel(), self.terms);
+        add_product(&y, y.numel(), self.terms);
         y
     }
 
@@ -129,9 +129,10 @@ impl Linear {
 
     /// `[.., input]` to `[.., output]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        add_product(x.numel(), self.weight.size()[0]);
         activations::product(x);
-        x.linear(&self.weight, self.bias.as_ref())
+        let y = x.linear(&self.weight, self.bias.as_ref());
+        add_product(&y, x.numel(), self.weight.size()[0]);
+        y
     }
 
     /// [`Linear::forward`] within rounding, by the quickest product that there is without a gradient.

@@ -11,9 +11,9 @@ use crate::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::settings::Settings;
 use crate::{evaluation, pictures, summary};
 use ddpo_algorithm::report::UpdateReport;
-use ddpo_diffusion::device;
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::{device, flops};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::score::ScoredTrajectory;
@@ -80,15 +80,20 @@ impl<'a, 'h> Epochs<'a, 'h> {
     fn one_epoch(&mut self) -> Result<bool, RunError> {
         let start = Instant::now();
         let Some(rollout) = self.sample()? else { return Ok(false) };
-        let training = Instant::now();
+        let (training, counted) = (Instant::now(), flops::counted());
         self.rollouts.updating();
         let update = self.update(&rollout.scored)?;
         self.rollouts.updated();
+        let seconds_training = training.elapsed().as_secs_f64();
         let seconds = Seconds {
             seconds_sampling: rollout.seconds_sampling,
             seconds_scoring: rollout.seconds_scoring,
-            seconds_training: training.elapsed().as_secs_f64(),
+            seconds_training,
             samples_per_second: rollout.scored.len() as f64 / start.elapsed().as_secs_f64(),
+            flops_sampling: rollout
+                .operations
+                .map(|operations| operations as f64 / rollout.seconds_sampling),
+            flops_training: Some((flops::counted() - counted) as f64 / seconds_training),
         };
         self.run.epoch += 1;
         let due = self.evaluation_due();

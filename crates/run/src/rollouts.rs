@@ -101,6 +101,8 @@ pub struct Rollout {
     pub seconds_sampling: f64,
     /// Seconds of scoring.
     pub seconds_scoring: f64,
+    /// Floating-point operations of denoising; `None` if other processes denoised.
+    pub operations: Option<u64>,
 }
 
 /// Where trajectories come from.

@@ -98,7 +98,12 @@ impl Rollouts for RemoteRollouts<'_> {
         })?;
         self.batch = Some(awaited.key);
         let seconds_sampling = start.elapsed().as_secs_f64();
-        Ok(scored.map(|scored| Rollout { scored, seconds_sampling, seconds_scoring: 0.0 }))
+        Ok(scored.map(|scored| Rollout {
+            scored,
+            seconds_sampling,
+            seconds_scoring: 0.0,
+            operations: None,
+        }))
     }
 
     fn updating(&mut self) {

@@ -214,9 +214,7 @@ async fn draw(
     let drawn = match load(tools, &order).await {
         Ok(()) => {
             let sink: Arc<dyn BatchSink> = Arc::clone(&batch) as _;
-            let _timer = tools.metrics.stage_seconds.time(["draw"]);
-            tools.metrics.batch_samples.observe(["draw"], order.samples.len() as f64);
-            tools.device.draw(Arc::clone(&order), sink).await.map_err(Failure::from)
+            draw_batch(tools, &order, sink).await.map_err(Failure::from)
         }
         Err(failure) => Err(failure),
     };
@@ -247,6 +245,21 @@ async fn draw(
             give_up(tools, &delivery, &batch, failure).await
         }
     }
+}
+
+/// Has the device draw a batch, and notes its size, time and rate.
+async fn draw_batch(
+    tools: &Tools,
+    order: &Arc<WorkOrder>,
+    sink: Arc<dyn BatchSink>,
+) -> Result<(), DeviceError> {
+    let metrics = &tools.metrics;
+    metrics.batch_samples.observe(["draw"], order.samples.len() as f64);
+    let (start, timer) = (Instant::now(), metrics.stage_seconds.time(["draw"]));
+    let operations = tools.device.draw(Arc::clone(order), sink).await?;
+    drop(timer);
+    metrics.flops_per_second.set(["draw"], operations as f64 / start.elapsed().as_secs_f64());
+    Ok(())
 }
 
 enum Failure {

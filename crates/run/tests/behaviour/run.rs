@@ -119,7 +119,12 @@ impl Rollouts for Fake {
         self.told.push(format!("rollout {}", name(request)));
         let key = (request.purpose == Purpose::Evaluation, request.epoch);
         let scored = self.drawn.remove(&key).unwrap_or_else(|| Self::draw(request));
-        Ok(Some(Rollout { scored, seconds_sampling: 0.0, seconds_scoring: 0.0 }))
+        Ok(Some(Rollout {
+            scored,
+            seconds_sampling: 0.5,
+            seconds_scoring: 0.0,
+            operations: Some(1_000),
+        }))
     }
 
     fn updated(&mut self) {
@@ -185,6 +190,16 @@ fn lags(settings: &Settings) -> Vec<Vec<u64>> {
         told.iter().map(|one| one["lag"].as_u64().unwrap()).collect()
     };
     text.lines().map(line).collect()
+}
+
+#[test]
+fn rates_of_operations_are_recorded() {
+    let (_folder, settings) = workshop();
+    run(&Settings { num_epochs: 1, ..settings.clone() }, &mut Fake::new(Draws::Ahead)).unwrap();
+    let text = std::fs::read_to_string(Path::new(&settings.output_dir).join("metrics.jsonl"));
+    let line: serde_json::Value = serde_json::from_str(text.unwrap().trim()).unwrap();
+    assert_eq!(line["flops_sampling"], 2_000.0);
+    assert!(line["flops_training"].as_f64().unwrap() > 1e4, "{line}");
 }
 
 #[test]
