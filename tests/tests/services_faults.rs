@@ -5,7 +5,7 @@
 
 use ddpo_tests::process::{self, Ended, Running};
 use ddpo_tests::services::wait::block_on;
-use ddpo_tests::services::{Fleet, FleetConfig, PATIENCE, toy};
+use ddpo_tests::services::{Fleet, FleetConfig, PATIENCE, toy, until};
 use ddpo_tests::{Workshop, binary, run, tree};
 use serde_json::Value;
 use std::path::Path;
@@ -174,6 +174,25 @@ fn a_learner_out_of_memory_ends_and_names_the_settings() {
     let parts = [&message, "micro_batch_size", "dtype = \"bf16\""];
     let fault = (OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS);
     fails_and_is_started_again(LEARNER, fault, &parts);
+}
+
+/// A lease that outlasts the test would keep the standby waiting.
+#[test]
+fn a_standby_takes_over_at_once_from_a_learner_with_a_broken_gpu() {
+    let learner = "lease_seconds = 600.0".into();
+    let mut fleet = Fleet::new(FleetConfig { learner, ..FleetConfig::default() });
+    fleet.fails("learner", 3, STICKY);
+    fleet.learner("learner", &[]);
+    until("the lease", || fleet.service("learner").line("condition met"));
+    fleet.learner("another", &["--standby"]);
+    fleet.rewarder("rewarder");
+    fleet.sampler("sampler");
+    ends_with(&mut fleet, LEARNER, STICKY_STATUS, &[STICKY_MESSAGE]);
+    let log = fleet.service("learner").text();
+    assert_eq!(lines(&log, "the lease is given back").len(), 1, "{log}");
+    fleet.bury("learner");
+    fleet.finishes("another");
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
 }
 
 /// Runs `ddpo train` on the toy run; from its `call`-th batch of `stage` on libtorch's errors have this

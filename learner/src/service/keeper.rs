@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 /// Between two attempts to reach the store.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -44,6 +44,9 @@ pub enum KeeperError {
     /// The store refused, or could not be reached for too long.
     #[error("learner: {0}")]
     Store(#[from] BroadcastError),
+    /// The keeper did not answer in time.
+    #[error("learner: the store's keeper did not answer within {0:?}")]
+    Slow(Duration),
     /// The keeper has ended before, for this reason.
     #[error("{0}")]
     Ended(String),
@@ -113,6 +116,19 @@ impl KeeperHandle {
     /// [`KeeperError`].
     pub fn release(&self) -> Result<(), KeeperError> {
         self.ask(Command::Release)
+    }
+
+    /// [`KeeperHandle::release`] within `deadline`, where the store may be out of reach.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub async fn release_within(&self, deadline: Duration) -> Result<(), KeeperError> {
+        let released = async {
+            let (reply, answer) = oneshot::channel();
+            self.commands.send(Command::Release(reply)).await.map_err(|_| self.ended())?;
+            answer.await.unwrap_or_else(|_| Err(self.ended()))
+        };
+        timeout(deadline, released).await.unwrap_or(Err(KeeperError::Slow(deadline)))
     }
 
     /// How the keeper stands.

@@ -17,4 +17,5 @@ pub mod progress;
 pub mod remote;
 pub mod run;
 pub mod settings;
+mod status;
 pub mod traces;
