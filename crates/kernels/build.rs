@@ -69,6 +69,7 @@ fn operators(lib: &Path) {
         .file("cpp/cuda/nvrtc.cpp")
         .file("cpp/cuda/operator.cpp")
         .file("cpp/device_memory.cpp")
+        .file("cpp/foreach.cpp")
         .file("cpp/group_norm_silu.cpp")
         .file("cpp/linear.cpp")
         .file("cpp/runtime.cpp")

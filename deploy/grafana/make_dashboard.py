@@ -64,6 +64,8 @@ TABLE = {
         }, "By each rewarder; by the learner."),
         ("Optimizer steps a second", "short", {"steps": rate("ddpo_optimizer_steps_total", "5m")},
          "Zero while the learner samples."),
+        ("Floating-point operations a second", "short", {"{{stage}} {{instance}}": "ddpo_flops_per_second"},
+         "Of a sampler's last batch; of the learner's last update, backward passes included."),
         ("The learner's decisions", "short", {
             "{{verdict}}": 'sum by (verdict) (%s)' % rate(
                 'ddpo_trajectories_total{stage="learner", verdict=~"accepted|duplicate|stale|invalid"}'),

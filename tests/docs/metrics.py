@@ -29,6 +29,9 @@ HEAD = """\
 Every run appends one JSON object for each epoch to `metrics.jsonl` in its folder. TensorBoard and Weights & Biases
 receive the same numbers. Optional keys are absent or null if they do not apply.
 
+`flops_sampling` and `flops_training` are achieved rates. The share of the device's peak is not recorded, because a run
+does not know the peak: divide by `flops_per_second` of [`ddpo gpu-check`](gpu-check.md#peaks).
+
 | key | meaning |
 |---|---|
 """

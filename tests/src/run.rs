@@ -28,12 +28,14 @@ pub const SHORT: [&str; 20] = [
     "--sample-batch-size=4",
 ];
 
-/// Fields of a line of `metrics.jsonl` that measure time and memory, which differ between equal runs.
-const MEASURED: [&str; 5] = [
+/// Fields of a line of `metrics.jsonl` that tell how long and how much, not what.
+const MEASURED: [&str; 7] = [
     "seconds_sampling",
     "seconds_scoring",
     "seconds_training",
     "samples_per_second",
+    "flops_sampling",
+    "flops_training",
     "peak_memory_bytes",
 ];
 

@@ -10,7 +10,7 @@ use std::fs;
 use tch::{Kind, Tensor};
 
 /// Every field that a line of `metrics.jsonl` has to have, and whether it may be null.
-const FIELDS: [(&str, bool); 25] = [
+const FIELDS: [(&str, bool); 27] = [
     ("epoch", false),
     ("policy_version", false),
     ("reward_mean", false),
@@ -35,6 +35,8 @@ const FIELDS: [(&str, bool); 25] = [
     ("seconds_scoring", false),
     ("seconds_training", false),
     ("samples_per_second", false),
+    ("flops_sampling", false),
+    ("flops_training", false),
     ("peak_memory_bytes", false),
 ];
 
@@ -91,6 +93,7 @@ fn a_run_leaves_settings_metrics_pictures_and_checkpoints() {
         let number = |field: &str| line[field].as_f64().unwrap();
         assert!(number("peak_memory_bytes") > 1e6);
         assert!(number("seconds_training") > 0.0 && number("samples_per_second") > 0.0);
+        assert!(number("flops_sampling") > 1e6 && number("flops_training") > 1e6);
         assert!(number("reward_min") <= number("reward_mean"));
         assert!(number("ratio_gap_max") <= 1e-4);
         let nats = number("log_ratio_abs") * (3 * SIDE * SIDE) as f64;

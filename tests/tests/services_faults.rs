@@ -5,7 +5,7 @@
 
 use ddpo_tests::process::{self, Ended, Running};
 use ddpo_tests::services::wait::block_on;
-use ddpo_tests::services::{Fleet, FleetConfig, PATIENCE, toy};
+use ddpo_tests::services::{Fleet, FleetConfig, PATIENCE, toy, until};
 use ddpo_tests::{Workshop, binary, run, tree};
 use serde_json::Value;
 use std::path::Path;
@@ -174,6 +174,61 @@ fn a_learner_out_of_memory_ends_and_names_the_settings() {
     let parts = [&message, "micro_batch_size", "dtype = \"bf16\""];
     let fault = (OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS);
     fails_and_is_started_again(LEARNER, fault, &parts);
+}
+
+/// A lease that outlasts the test would keep the standby waiting.
+#[test]
+fn a_standby_takes_over_at_once_from_a_learner_with_a_broken_gpu() {
+    let learner = "lease_seconds = 600.0".into();
+    let mut fleet = Fleet::new(FleetConfig { learner, ..FleetConfig::default() });
+    fleet.fails("learner", 3, STICKY);
+    fleet.learner("learner", &[]);
+    until("the lease", || fleet.service("learner").line("condition met"));
+    fleet.learner("another", &["--standby"]);
+    fleet.rewarder("rewarder");
+    fleet.sampler("sampler");
+    ends_with(&mut fleet, LEARNER, STICKY_STATUS, &[STICKY_MESSAGE]);
+    let log = fleet.service("learner").text();
+    assert_eq!(lines(&log, "the lease is given back").len(), 1, "{log}");
+    fleet.bury("learner");
+    fleet.finishes("another");
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+}
+
+#[test]
+fn a_sampler_whose_draws_fail_backs_off_and_says_what_fails() {
+    let mut fleet = Fleet::new(FleetConfig::default());
+    fleet.learner("learner", &[]);
+    fleet.rewarder("rewarder");
+    fleet.refuses("sampler", 2, 3, "no such mean");
+    fleet.sampler("sampler");
+    fleet.finishes("learner");
+    let log = fleet.service("sampler").text();
+    let times = |message| -> Vec<f64> {
+        lines(&log, message).iter().map(|line| seconds(&line["timestamp"])).collect()
+    };
+    let (failed, handed_back) = (times("batch failed"), times("order handed back"));
+    assert_eq!((failed.len(), handed_back.len()), (3, 3), "{log}");
+    for (failed, handed_back) in failed.iter().zip(&handed_back) {
+        assert!(handed_back - failed < 0.25, "{failed} {handed_back}");
+    }
+    for (pair, pause) in failed.windows(2).zip([0.3, 0.6]) {
+        assert!(pair[1] - pair[0] >= pause, "{failed:?}");
+    }
+    let of_device = |line: &Value| line["condition"] == "device";
+    let unmet = lines(&log, "condition not met").into_iter().find(of_device).unwrap();
+    let reason = unmet["reason"].as_str().unwrap();
+    assert!(reason.starts_with("drawing fails: ") && reason.contains("no such mean"), "{unmet}");
+    let met = lines(&log, "condition met").into_iter().filter(of_device).count();
+    assert_eq!(met, 2, "set up, and drawing again: {log}");
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+}
+
+/// The second of its day of a log line's time.
+fn seconds(timestamp: &Value) -> f64 {
+    let text = timestamp.as_str().unwrap();
+    let time = text.split_once('T').unwrap().1.trim_end_matches('Z');
+    time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
 }
 
 /// Runs `ddpo train` on the toy run; from its `call`-th batch of `stage` on libtorch's errors have this

@@ -153,7 +153,7 @@ fn passes(unet: &mut UNet, device: Device, budget: &Budget, asked: &Speed) -> Sp
         let train = || unet.forward(&input, &timesteps).square().mean(Kind::Float).backward();
         train();
         let counted = flops::counted() - before;
-        (Times::of(device, budget.of_one(), train), 3 * counted)
+        (Times::of(device, budget.of_one(), train), counted)
     };
     let (times, operations) = times;
     let seconds = times.median();

@@ -4,6 +4,8 @@
 use crate::interrupt;
 use crate::train::batch_board::BatchBoard;
 use anyhow::{Context, Error, Result};
+use ddpo_diffusion::flops;
+use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_inspector::board::Board;
 use ddpo_rewards::{RewardError, Rewards};
 use ddpo_rollout::image::{PixelMap, RgbImage};
@@ -103,6 +105,7 @@ impl InProcess {
             let (sender, receiver) = sync_channel(WAITING);
             let scoring = scope.spawn(move || SCORING.run(|| scorer.score_all(&receiver)));
             let mut seconds_sampling = 0.0;
+            let operations = flops::counted();
             let (mut done, total) = (0, samples.len());
             for samples in samples.chunks(self.sample_batch) {
                 if request.on_interrupt == OnInterrupt::Abandon && interrupt::requested() {
@@ -131,7 +134,8 @@ impl InProcess {
                 Err(error) if DeviceFailure::of(error.as_ref()).is_some() => return Err(error),
                 scored => scored.context("scoring")?,
             };
-            Ok(Some(Rollout { scored, seconds_sampling, seconds_scoring }))
+            let operations = Some(flops::counted() - operations);
+            Ok(Some(Rollout { scored, seconds_sampling, seconds_scoring, operations }))
         })
     }
 }
@@ -143,8 +147,12 @@ fn is_given_up(error: &anyhow::Error, request: &Request<'_>) -> bool {
 }
 
 impl Rollouts for InProcess {
-    /// Does nothing: sampling uses the learner's network directly.
-    fn publish(&mut self, _weights: &Weights<'_>) -> Result<(), RolloutsError> {
+    /// The learner's own network is drawn with; nothing has to go anywhere.
+    fn publish(
+        &mut self,
+        _weights: &Weights<'_>,
+        _host: &HostWeights,
+    ) -> Result<(), RolloutsError> {
         Ok(())
     }
 

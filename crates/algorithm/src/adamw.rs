@@ -2,7 +2,11 @@
 //! with tensor operations so that its state can be saved and a resumed run continues to the bit.
 //! Agrees with `torch.optim.AdamW` (PyTorch 2.11, the single-tensor form).
 
+use ddpo_kernels::foreach;
 use tch::Tensor;
+
+/// Bounds the temporary tensors of a step: two of them for each element of a group, 128 MiB in all.
+const GROUP_ELEMENTS: usize = 1 << 24;
 
 /// The hyperparameters of AdamW, apart from the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,24 +31,26 @@ impl Default for AdamWConfig {
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,
-    moments: Vec<Moments>,
+    first: Vec<Tensor>,
+    second: Vec<Tensor>,
     step: u64,
 }
 
-#[derive(Debug)]
-struct Moments {
-    first: Tensor,
-    second: Tensor,
+/// Tensors that a step updates together, in one order.
+#[derive(Default)]
+struct Group {
+    parameters: Vec<Tensor>,
+    gradients: Vec<Tensor>,
+    first: Vec<Tensor>,
+    second: Vec<Tensor>,
+    elements: usize,
 }
 
 impl AdamW {
     /// Makes an optimizer for `parameters`, f32, with zeroed moments of the same shapes and strides.
     pub fn new(config: AdamWConfig, parameters: &[(String, Tensor)]) -> Self {
-        let zeros = |(_, parameter): &(String, Tensor)| Moments {
-            first: parameter.zeros_like().detach(),
-            second: parameter.zeros_like().detach(),
-        };
-        Self { config, moments: parameters.iter().map(zeros).collect(), step: 0 }
+        let zeros = || parameters.iter().map(|(_, tensor)| tensor.zeros_like().detach()).collect();
+        Self { config, first: zeros(), second: zeros(), step: 0 }
     }
 
     /// Returns the number of steps taken.
@@ -60,35 +66,60 @@ impl AdamW {
     /// theta <- theta - rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps).
     pub fn step(&mut self, parameters: &[(String, Tensor)], gradients: &[Tensor], rate: f64) {
         self.step += 1;
+        for group in self.groups(parameters, gradients) {
+            self.step_group(&group, rate);
+        }
+    }
+
+    fn step_group(&self, group: &Group, rate: f64) {
+        let Group { parameters, gradients, first, second, .. } = group;
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
         let correction1 = 1.0 - beta1.powi(self.step as i32);
         let correction2 = 1.0 - beta2.powi(self.step as i32);
-        tch::no_grad(|| {
-            for (((_, parameter), gradient), moments) in
-                parameters.iter().zip(gradients).zip(&mut self.moments)
-            {
-                if !gradient.defined() {
-                    continue;
-                }
-                let mut parameter = parameter.shallow_clone();
-                let _ = parameter.g_mul_scalar_(1.0 - rate * weight_decay);
-                let _ = moments.first.lerp_(gradient, 1.0 - beta1);
-                let _ = moments.second.g_mul_scalar_(beta2);
-                let square = gradient.square();
-                let _ = moments.second.g_add_(&(square * (1.0 - beta2)));
-                let root = moments.second.sqrt() / correction2.sqrt() + eps;
-                let _ = parameter.g_add_(&(&moments.first / root * (-rate / correction1)));
+        foreach::mul_scalar_(parameters, 1.0 - rate * weight_decay);
+        foreach::lerp_(first, gradients, 1.0 - beta1);
+        let squares = foreach::mul(gradients, gradients);
+        foreach::mul_scalar_(&squares, 1.0 - beta2);
+        foreach::mul_scalar_(second, beta2);
+        foreach::add_(second, &squares);
+        drop(squares);
+        let roots = foreach::sqrt(second);
+        foreach::div_scalar_(&roots, correction2.sqrt());
+        foreach::add_scalar_(&roots, eps);
+        let updates = foreach::div(first, &roots);
+        foreach::mul_scalar_(&updates, -rate / correction1);
+        foreach::add_(parameters, &updates);
+    }
+
+    /// Cuts the parameters that have a gradient into groups of at most [`GROUP_ELEMENTS`] elements, or
+    /// of one tensor.
+    fn groups(&self, parameters: &[(String, Tensor)], gradients: &[Tensor]) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (index, ((_, parameter), gradient)) in parameters.iter().zip(gradients).enumerate() {
+            if !gradient.defined() {
+                continue;
             }
-        });
+            let elements = parameter.numel();
+            let group = match groups.last_mut() {
+                Some(group) if group.elements + elements <= GROUP_ELEMENTS => group,
+                _ => groups.push_mut(Group::default()),
+            };
+            group.parameters.push(parameter.shallow_clone());
+            group.gradients.push(gradient.shallow_clone());
+            group.first.push(self.first[index].shallow_clone());
+            group.second.push(self.second[index].shallow_clone());
+            group.elements += elements;
+        }
+        groups
     }
 
     /// Returns the moments, named `first.NAME` and `second.NAME`, to save or to load into.
     pub fn state(&self, parameters: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
-        let named = parameters.iter().zip(&self.moments);
-        let both = named.flat_map(|((name, _), moments)| {
+        let named = parameters.iter().zip(&self.first).zip(&self.second);
+        let both = named.flat_map(|(((name, _), first), second)| {
             [
-                (format!("first.{name}"), moments.first.shallow_clone()),
-                (format!("second.{name}"), moments.second.shallow_clone()),
+                (format!("first.{name}"), first.shallow_clone()),
+                (format!("second.{name}"), second.shallow_clone()),
             ]
         });
         both.collect()

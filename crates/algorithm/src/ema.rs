@@ -1,5 +1,6 @@
 //! Exponential moving average of the weights, for evaluation.
 
+use ddpo_kernels::foreach;
 use tch::Tensor;
 
 /// The averaged copy of a model's parameters.
@@ -21,17 +22,17 @@ impl Ema {
     /// `ExponentialMovingAverage`; `step` counts optimizer steps from 1.
     pub fn update(&mut self, parameters: &[(String, Tensor)], step: u64) {
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
-        tch::no_grad(|| {
-            for ((_, average), (_, parameter)) in self.average.iter_mut().zip(parameters) {
-                let _ = average.lerp_(parameter, 1.0 - decay);
-            }
-        });
+        foreach::lerp_(&tensors(&self.average), &tensors(parameters), 1.0 - decay);
     }
 
     /// Returns names and averaged tensors.
     pub fn entries(&self) -> &[(String, Tensor)] {
         &self.average
     }
+}
+
+fn tensors(entries: &[(String, Tensor)]) -> Vec<Tensor> {
+    entries.iter().map(|(_, tensor)| tensor.shallow_clone()).collect()
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 //! [`crate::policy`].
 
 use ddpo_diffusion::transfer::read;
+use ddpo_kernels::foreach;
 use tch::Tensor;
 
 /// Returns the Euclidean norm over all tensors of `gradients`. Undefined tensors count as zero.
 pub fn gradient_norm(gradients: &[Tensor]) -> f64 {
-    let defined = gradients.iter().filter(|gradient| gradient.defined());
-    let norms: Vec<Tensor> = defined.map(|gradient| gradient.norm()).collect();
+    let norms = foreach::norm(&defined(gradients));
     if norms.is_empty() {
         return 0.0;
     }
@@ -24,11 +24,12 @@ pub fn clip_gradient_norm(gradients: &mut [Tensor], limit: f64) -> f64 {
     let norm = gradient_norm(gradients);
     let scale = limit / (norm + 1e-6);
     if scale < 1.0 {
-        tch::no_grad(|| {
-            for gradient in gradients.iter_mut().filter(|gradient| gradient.defined()) {
-                let _ = gradient.g_mul_scalar_(scale);
-            }
-        });
+        foreach::mul_scalar_(&defined(gradients), scale);
     }
     norm
+}
+
+fn defined(gradients: &[Tensor]) -> Vec<Tensor> {
+    let defined = gradients.iter().filter(|gradient| gradient.defined());
+    defined.map(Tensor::shallow_clone).collect()
 }

@@ -6,6 +6,7 @@
 
 use ddpo_diffusion::parameters::Gradients;
 use ddpo_diffusion::unet::UNet;
+use ddpo_kernels::foreach;
 use tch::{Kind, Tensor};
 
 /// Master weights, the network that runs, and the gradients of the master weights.
@@ -55,32 +56,25 @@ impl Policy {
     pub fn collect_gradients(&mut self) {
         self.fold_replicas();
         let Some(compute) = &self.compute else { return };
-        tch::no_grad(|| {
-            for (index, (_, tensor)) in compute.parameters().entries().iter().enumerate() {
-                let mut gradient = tensor.grad();
-                let widened = gradient.to_kind(Kind::Float);
-                match self.accumulated.get_mut(index) {
-                    Some(sum) => _ = sum.g_add_(&widened),
-                    None => self.accumulated.push(widened),
-                }
-                let _ = gradient.zero_();
-            }
-        });
+        let gradients = gradients_of(compute);
+        if self.accumulated.is_empty() {
+            self.accumulated = gradients.iter().map(|one| one.to_kind(Kind::Float)).collect();
+        } else {
+            foreach::add_(&self.accumulated, &gradients);
+        }
+        foreach::zero_(&gradients);
     }
 
     fn fold_replicas(&self) {
-        tch::no_grad(|| {
-            for replica in &self.replicas {
-                let pairs = self.network().parameters().entries().iter();
-                for ((_, own), (_, other)) in pairs.zip(replica.parameters().entries()) {
-                    let (mut sum, mut gradient) = (own.grad(), other.grad());
-                    if gradient.defined() && sum.defined() {
-                        let _ = sum.g_add_(&gradient);
-                        let _ = gradient.zero_();
-                    }
-                }
-            }
-        });
+        let own = gradients_of(self.network());
+        for replica in &self.replicas {
+            let pairs = own.iter().zip(gradients_of(replica));
+            let both = pairs.filter(|(sum, gradient)| sum.defined() && gradient.defined());
+            let (sums, gradients): (Vec<_>, Vec<_>) =
+                both.map(|(sum, gradient)| (sum.shallow_clone(), gradient)).unzip();
+            foreach::add_(&sums, &gradients);
+            foreach::zero_(&gradients);
+        }
     }
 
     /// Returns the gradients of the master weights accumulated since [`Policy::clear_gradients`], f32,
@@ -88,17 +82,14 @@ impl Policy {
     pub fn gradients(&self) -> Vec<Tensor> {
         match &self.compute {
             Some(_) => self.accumulated.iter().map(Tensor::shallow_clone).collect(),
-            None => self.master.parameters().entries().iter().map(|(_, t)| t.grad()).collect(),
+            None => gradients_of(&self.master),
         }
     }
 
     /// Zeroes the accumulated gradients in place.
     pub fn clear_gradients(&mut self) {
-        tch::no_grad(|| {
-            for mut gradient in self.gradients().into_iter().filter(Tensor::defined) {
-                let _ = gradient.zero_();
-            }
-        });
+        let defined: Vec<Tensor> = self.gradients().into_iter().filter(Tensor::defined).collect();
+        foreach::zero_(&defined);
     }
 
     /// Copies the master weights to the network after an optimizer step.
@@ -107,4 +98,9 @@ impl Policy {
             compute.parameters_mut().copy_from(self.master.parameters());
         }
     }
+}
+
+/// The gradients of a network's parameters, undefined before the first backward pass.
+fn gradients_of(network: &UNet) -> Vec<Tensor> {
+    network.parameters().entries().iter().map(|(_, tensor)| tensor.grad()).collect()
 }

@@ -69,7 +69,7 @@ impl Conv2d {
             activations::convolution(x);
         }
         let y = self.apply(x);
-        add_product(y.numel(), self.terms);
+        add_product(&y, y.numel(), self.terms);
         y
     }
 
@@ -138,9 +138,10 @@ impl Linear {
 
     /// Maps `[.., input]` to `[.., output]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        add_product(x.numel(), self.weight.size()[0]);
         activations::product(x);
-        x.linear(&self.weight, self.bias.as_ref())
+        let y = x.linear(&self.weight, self.bias.as_ref());
+        add_product(&y, x.numel(), self.weight.size()[0]);
+        y
     }
 
     /// Computes [`Linear::forward`] within rounding, by the fastest matrix product available without a

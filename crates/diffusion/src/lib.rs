@@ -12,6 +12,7 @@ pub mod dtype;
 pub mod fields;
 pub mod flops;
 pub mod gaussian;
+pub mod host_weights;
 pub mod lanes;
 pub mod layers;
 pub mod memory;

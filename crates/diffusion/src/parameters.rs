@@ -3,6 +3,9 @@
 //! A block's constructor declares tensors through its [`Path`], under the checkpoint's names.
 //! [`Parameters`] keeps them in order of declaration and allocates them in the model's [`Layout`].
 
+use crate::host_weights::WeightsDigest;
+use crate::transfer::download;
+use ddpo_kernels::foreach;
 use ddpo_rollout::trajectory::Digest;
 use tch::{Device, Kind, Tensor};
 
@@ -90,18 +93,11 @@ impl Parameters {
 
     /// Returns a BLAKE3 digest of names, shapes and f32 values. Equal digests mean equal policies.
     pub fn digest(&self) -> Digest {
-        let mut bytes = Vec::new();
-        let mut parts = Vec::new();
+        let mut digest = WeightsDigest::default();
         for (name, tensor) in &self.entries {
-            let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
-            let elements = values.numel();
-            bytes.resize(elements * 4, 0);
-            values.view(-1).copy_data_u8(&mut bytes, elements);
-            parts.extend(name.as_bytes());
-            tensor.size().iter().for_each(|side| parts.extend(side.to_le_bytes()));
-            parts.extend(Digest::of(&bytes).0);
+            digest.add(name, tensor, &download(tensor));
         }
-        Digest::of(&parts)
+        digest.finish()
     }
 
     /// Returns a set on the same storage that is detached from autograd.
@@ -130,11 +126,11 @@ impl Parameters {
 
     /// Copies `values`, which must be in this set's order; types and devices may differ.
     pub fn copy_values(&mut self, values: &[(String, Tensor)]) {
-        tch::no_grad(|| {
-            for ((_, target), (_, value)) in self.entries.iter_mut().zip(values) {
-                target.copy_(value);
-            }
-        });
+        let pairs = self.entries.iter().zip(values);
+        let (targets, sources): (Vec<_>, Vec<_>) = pairs
+            .map(|((_, target), (_, value))| (target.shallow_clone(), value.shallow_clone()))
+            .unzip();
+        foreach::copy_(&targets, &sources);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Copies between the host and a device. Copies to the device do not wait. Every copy that waits for the
-//! device goes through [`read`] and is counted, because the device then idles until the host launches
+//! Copies between the host and a device. A copy to the device never waits; every copy that waits for the
+//! device goes through [`read`] or [`download`] and is counted, for each one stops the device until the host has launched
 //! more work.
 
 use std::cell::Cell;
@@ -40,7 +40,20 @@ pub fn read(tensors: &[&Tensor]) -> Result<Vec<f64>, TchError> {
     Vec::<f64>::try_from(Tensor::f_cat(&flat, 0)?)
 }
 
-/// Returns the number of [`read`]s by this thread.
+/// Waits for the device and returns the values of `tensor` as bytes: f32, little endian, row-major.
+///
+/// # Panics
+/// As tch's operators do: an earlier operation may have failed on the device.
+pub fn download(tensor: &Tensor) -> Vec<u8> {
+    BLOCKING_READS.set(BLOCKING_READS.get() + 1);
+    let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+    let elements = values.numel();
+    let mut bytes = vec![0; elements * 4];
+    values.view(-1).copy_data_u8(&mut bytes, elements);
+    bytes
+}
+
+/// Returns how often this thread has waited for a device so far.
 #[must_use]
 pub fn blocking_reads() -> u64 {
     BLOCKING_READS.get()

@@ -1,4 +1,4 @@
-//! The foreign functions of `cpp/`.
+//! The border to `cpp/`. Unsafe code of this crate is here, in `cuda_norm/ffi.rs` and in `foreach/ffi.rs`.
 //!
 //! tch and the C++ share libtorch's `at::Tensor`: a `C_tensor` pointer is a pointer to an `at::Tensor`
 //! (`typedef torch::Tensor *tensor` in tch's `torch_api.h`).
@@ -184,8 +184,8 @@ pub(crate) fn numerics() -> Result<RawSwitches, TchError> {
 /// Returns a call's message as an error.
 ///
 /// # Safety
-/// See [`take_message`].
-unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
+/// As [`take_message`].
+pub(crate) unsafe fn done(message: *mut c_char) -> Result<(), TchError> {
     // SAFETY: this function's own condition.
     unsafe { take_message(message) }.map_or(Ok(()), |text| Err(TchError::Torch(text)))
 }

@@ -1,20 +1,20 @@
 //! Kernels that libtorch lacks, as operators on `tch` tensors with gradients.
 //!
-//! - [`group_norm_silu`] computes group norm and SiLU in one pass. libtorch's group norm is slow for
-//!   channels-last images, above all its gradient, and a separate SiLU reads and writes every activation
-//!   again. The fused operator keeps only its input for the gradient; the separate operators keep two
-//!   tensors of that size. `crates/diffusion` uses it for wide models on a CPU. On CUDA it is a kernel
-//!   that NVRTC compiles for the GPU in use; [`choose_norm_kernel`] enables it.
-//! - [`linear`] is oneDNN's product of f32 matrices. libtorch uses another library that is 20 % slower on
-//!   some processors. Reward networks use it, because they need no gradient.
-//! - [`runtime`] loads libtorch's CUDA libraries and sets the switches that affect the bits of results.
-//! - [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch does not expose.
-//!
-//! The C++ code is in `cpp/` and is built against the same libtorch as tch. Its loops are built for several
-//! instruction sets; the process selects the best that the machine supports.
+//! libtorch's group norm is slow for channels-last images, above all its gradient, and the SiLU
+//! behind it reads and writes every activation once more. [`group_norm_silu`] does both at once, and
+//! keeps only its input for the gradient, where the two operators keep two tensors of that size.
+//! `crates/diffusion` uses it for wide models on a CPU. On CUDA the same operator is a kernel that NVRTC
+//! compiles for the GPU that is there; [`choose_norm_kernel`] turns it on. [`linear`] is the product of f32 matrices by
+//! oneDNN, which libtorch leaves to a library that is a fifth slower on some processors; the networks of
+//! rewards, which need no gradient, use it. The C++ is in `cpp/`, built against the same
+//! libtorch as tch; its loops are built for several instruction sets, and the process takes the best
+//! that the machine has. [`runtime`] loads CUDA's half of libtorch and sets the switches on which the bits
+//! of a result depend. [`foreach`] runs an optimizer's operations on lists of tensors. [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch
+//! does not show.
 
 mod cuda_norm;
 mod ffi;
+pub mod foreach;
 mod norm;
 mod raw;
 pub mod runtime;

@@ -55,6 +55,10 @@ pub struct Epoch {
     pub seconds_training: f64,
     /// Trajectories per second.
     pub samples_per_second: f64,
+    /// Floating-point operations a second while denoising, where this process denoised.
+    pub flops_sampling: Option<f64>,
+    /// Floating-point operations a second while updating; older runs have none.
+    pub flops_training: Option<f64>,
     /// Peak memory so far.
     pub peak_memory_bytes: u64,
 }

@@ -11,8 +11,9 @@ use crate::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::settings::Settings;
 use crate::{evaluation, pictures, summary};
 use ddpo_algorithm::report::UpdateReport;
-use ddpo_diffusion::device;
+use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::{device, flops};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::score::ScoredTrajectory;
@@ -27,6 +28,8 @@ pub struct Epochs<'a, 'h> {
     host: &'h Host<'h>,
     /// Digest of the policy's present weights.
     digest: Digest,
+    /// The policy's present weights in host memory, until they are published.
+    unpublished: Option<HostWeights>,
     /// The averaged weights that the next evaluation draws with, and their digest.
     average: Option<(UNet, Digest)>,
 }
@@ -34,8 +37,9 @@ pub struct Epochs<'a, 'h> {
 impl<'a, 'h> Epochs<'a, 'h> {
     /// Goes on where `run` is.
     pub fn new(run: OpenRun<'a>, rollouts: &'h mut dyn Rollouts, host: &'h Host<'h>) -> Self {
-        let digest = run.learner.policy().network().parameters().digest();
-        Self { run, rollouts, host, digest, average: None }
+        let weights = HostWeights::of(run.learner.policy().network().parameters());
+        let digest = weights.digest;
+        Self { run, rollouts, host, digest, unpublished: Some(weights), average: None }
     }
 
     /// To the end of the run, or to where somebody asked to stop.
@@ -76,19 +80,26 @@ impl<'a, 'h> Epochs<'a, 'h> {
     fn one_epoch(&mut self) -> Result<bool, RunError> {
         let start = Instant::now();
         let Some(rollout) = self.sample()? else { return Ok(false) };
-        let training = Instant::now();
+        let (training, counted) = (Instant::now(), flops::counted());
         self.rollouts.updating();
         let update = self.update(&rollout.scored)?;
         self.rollouts.updated();
+        let seconds_training = training.elapsed().as_secs_f64();
         let seconds = Seconds {
             seconds_sampling: rollout.seconds_sampling,
             seconds_scoring: rollout.seconds_scoring,
-            seconds_training: training.elapsed().as_secs_f64(),
+            seconds_training,
             samples_per_second: rollout.scored.len() as f64 / start.elapsed().as_secs_f64(),
+            flops_sampling: rollout
+                .operations
+                .map(|operations| operations as f64 / rollout.seconds_sampling),
+            flops_training: Some((flops::counted() - counted) as f64 / seconds_training),
         };
         self.run.epoch += 1;
         let due = self.evaluation_due();
-        self.digest = self.run.learner.policy().network().parameters().digest();
+        let weights = HostWeights::of(self.run.learner.policy().network().parameters());
+        self.digest = weights.digest;
+        self.unpublished = Some(weights);
         let goes_on = self.used_up(update.kl_to_pretrained_nats).is_none();
         let furthest = self.furthest();
         self.announce(due, (furthest..=furthest).filter(|_| goes_on))?;
@@ -130,31 +141,39 @@ impl<'a, 'h> Epochs<'a, 'h> {
         evaluates: bool,
         epochs: impl Iterator<Item = u32>,
     ) -> Result<(), RunError> {
-        let (plan, weights) = (self.run.plan, policy(&self.run, self.digest));
-        self.rollouts.publish(&weights).map_err(RunError::Rollouts)?;
+        let plan = self.run.plan;
+        if let Some(host) = self.unpublished.take() {
+            let weights = policy(&self.run, self.digest);
+            self.rollouts.publish(&weights, &host).map_err(RunError::Rollouts)?;
+        }
         if evaluates {
-            self.average = evaluation::averaged(&self.run.learner).map(|unet| {
-                let digest = unet.parameters().digest();
-                (unet, digest)
-            });
-            let average = average(&self.run, self.average.as_ref());
-            if let Some(average) = average {
-                self.rollouts.publish(&average).map_err(RunError::Rollouts)?;
-            }
-            let request = evaluation::request(plan, average.unwrap_or(weights));
+            self.average = self.publish_average()?;
+            let averaged = self.average.as_ref().map(|one| average(&self.run, one));
+            let weights = averaged.unwrap_or(policy(&self.run, self.digest));
+            let request = evaluation::request(plan, weights);
             self.rollouts.prefetch(&request).map_err(RunError::Rollouts)?;
         }
         for epoch in epochs.take_while(|epoch| *epoch < plan.settings.num_epochs) {
-            let request = training(plan, epoch, weights);
+            let request = training(plan, epoch, policy(&self.run, self.digest));
             self.rollouts.prefetch(&request).map_err(RunError::Rollouts)?;
         }
         Ok(())
     }
 
+    /// Publishes the averaged weights, if the run has them, and returns them with their digest.
+    fn publish_average(&mut self) -> Result<Option<(UNet, Digest)>, RunError> {
+        let Some(unet) = evaluation::averaged(&self.run.learner) else { return Ok(None) };
+        let host = HostWeights::of(unet.parameters());
+        let averaged = (unet, host.digest);
+        let weights = average(&self.run, &averaged);
+        self.rollouts.publish(&weights, &host).map_err(RunError::Rollouts)?;
+        Ok(Some(averaged))
+    }
+
     /// Draws, scores and records the evaluation that was announced; `None` if asked to stop.
     fn evaluate(&mut self) -> Result<Option<Evaluated>, RunError> {
         let averaged = self.average.take();
-        let average = average(&self.run, averaged.as_ref());
+        let average = averaged.as_ref().map(|one| average(&self.run, one));
         let weights = average.unwrap_or(policy(&self.run, self.digest));
         let request = evaluation::request(self.run.plan, weights);
         let Some(drawn) = draw(self.rollouts, &request, self.host)? else { return Ok(None) };
@@ -297,10 +316,10 @@ fn policy<'r>(run: &'r OpenRun<'_>, digest: Digest) -> Weights<'r> {
     Weights { id, digest, unet: run.learner.policy().network() }
 }
 
-/// Their average, if there is one.
-fn average<'r>(run: &OpenRun<'_>, average: Option<&'r (UNet, Digest)>) -> Option<Weights<'r>> {
+/// The averaged weights.
+fn average<'r>(run: &OpenRun<'_>, (unet, digest): &'r (UNet, Digest)) -> Weights<'r> {
     let id = WeightsId { version: run.learner.version(), track: Track::Average };
-    average.map(|(unet, digest)| Weights { id, digest: *digest, unet })
+    Weights { id, digest: *digest, unet }
 }
 
 /// The samples that `epoch` trains on.

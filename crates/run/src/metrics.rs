@@ -61,7 +61,7 @@ pub fn components(scored: &[ScoredTrajectory]) -> Components {
     values.into_iter().map(summary).collect()
 }
 
-/// Wall time of the stages of an epoch.
+/// Wall time and rates of the stages of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
     /// Denoising.
@@ -72,6 +72,13 @@ pub struct Seconds {
     pub seconds_training: f64,
     /// Trajectories an epoch over the epoch's wall time, evaluation apart.
     pub samples_per_second: f64,
+    /// Floating-point operations a second while denoising, of convolutions, linear maps and attention; absent
+    /// where samplers are services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flops_sampling: Option<f64>,
+    /// Floating-point operations a second while updating, backward passes included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flops_training: Option<f64>,
 }
 
 /// One line of the file.
@@ -95,7 +102,7 @@ pub struct EpochMetrics {
     /// The components of its scores, those of held-out rewards among them.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub eval_components: Components,
-    /// Where the time went.
+    /// Where the time went, and how fast the stages were.
     #[serde(flatten)]
     pub seconds: Seconds,
     /// Largest resident memory of the process so far.

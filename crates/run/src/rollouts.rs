@@ -3,6 +3,7 @@
 
 use crate::error::{RolloutsError, RunError};
 use crate::progress::Progress;
+use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WeightsId;
@@ -100,6 +101,8 @@ pub struct Rollout {
     pub seconds_sampling: f64,
     /// Seconds of scoring.
     pub seconds_scoring: f64,
+    /// Floating-point operations of denoising; `None` if other processes denoised.
+    pub operations: Option<u64>,
 }
 
 /// Where trajectories come from.
@@ -115,11 +118,12 @@ pub struct Rollout {
 /// time of the prefetch. What is asked for without having been prefetched is drawn with the weights
 /// that the request names. An evaluation is prefetched before the training samples that follow it.
 pub trait Rollouts {
-    /// New weights are out; requests may name them from now on.
+    /// New weights are out; requests may name them from now on. `host` has their values, and the same
+    /// digest.
     ///
     /// # Errors
     /// What kept them from being handed on.
-    fn publish(&mut self, weights: &Weights<'_>) -> Result<(), RolloutsError>;
+    fn publish(&mut self, weights: &Weights<'_>, host: &HostWeights) -> Result<(), RolloutsError>;
 
     /// The request will come: its samples may be drawn ahead. Does nothing by default.
     ///

@@ -16,5 +16,5 @@ pub mod progress;
 pub mod remote;
 pub mod run;
 pub mod settings;
-pub mod store_task;
+mod status;
 pub mod traces;

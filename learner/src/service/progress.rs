@@ -40,6 +40,9 @@ impl Progress for LogProgress {
         if let Some(kl) = update.kl_to_pretrained_nats {
             metrics.kl.set([], kl);
         }
+        if let Some(rate) = epoch.seconds.flops_training {
+            metrics.flops_per_second.set(["train"], rate);
+        }
         metrics.stage_seconds.observe(["sample"], epoch.seconds.seconds_sampling);
         metrics.stage_seconds.observe(["train"], epoch.seconds.seconds_training);
     }

@@ -3,9 +3,9 @@
 use crate::service::dispatcher::Dispatcher;
 use crate::service::ledger::{Awaited, BatchKey};
 use crate::service::traces::UpdateTraces;
-use bytes::Bytes;
 use ddpo_broadcast::manifest::{TensorShape, WireDtype};
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
+use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_inspector::board::Board;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
@@ -16,7 +16,6 @@ use ddpo_run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use ddpo_service::metrics::Metrics;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tch::{Device, Kind, Tensor};
 use tokio::sync::watch;
 
 /// The weights and the epoch that the training thread has reached.
@@ -55,17 +54,16 @@ pub fn note_commit(metrics: &Metrics) {
 }
 
 impl Rollouts for RemoteRollouts<'_> {
-    fn publish(&mut self, weights: &Weights<'_>) -> Result<(), RolloutsError> {
+    fn publish(&mut self, weights: &Weights<'_>, host: &HostWeights) -> Result<(), RolloutsError> {
         let exposure = match weights.id.track {
             Track::Policy => Exposure::Current,
             Track::Average => Exposure::Aside,
         };
         let _timer = self.metrics.stage_seconds.time(["publish"]);
-        let tensors = weights.unet.parameters().entries().iter().map(host_tensor);
-        self.dispatcher.store_task().publish(PublishRequest {
+        self.desk.keeper().publish(PublishRequest {
             id: weights.id,
             weights_digest: weights.digest,
-            tensors: Arc::new(tensors.collect::<Vec<_>>()),
+            tensors: Arc::new(tensors(host)),
             dtype: self.wire_dtype,
             exposure,
             keep: Vec::new(),
@@ -100,7 +98,12 @@ impl Rollouts for RemoteRollouts<'_> {
         })?;
         self.batch = Some(awaited.key);
         let seconds_sampling = start.elapsed().as_secs_f64();
-        Ok(scored.map(|scored| Rollout { scored, seconds_sampling, seconds_scoring: 0.0 }))
+        Ok(scored.map(|scored| Rollout {
+            scored,
+            seconds_sampling,
+            seconds_scoring: 0.0,
+            operations: None,
+        }))
     }
 
     fn updating(&mut self) {
@@ -137,12 +140,28 @@ fn awaited(request: &Request<'_>) -> Awaited {
     }
 }
 
-/// Copies a tensor's values to host memory as f32.
-fn host_tensor((name, tensor): &(String, Tensor)) -> HostTensor {
-    let values = tensor.detach().to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
-    let elements = values.numel();
-    let mut bytes = vec![0; elements * 4];
-    values.view(-1).copy_data_u8(&mut bytes, elements);
-    let shape = tensor.size().iter().map(|&side| side as usize).collect();
-    HostTensor { tensor: TensorShape { name: name.clone(), shape }, values: Bytes::from(bytes) }
+/// The tensors to publish, which share the memory of `host`.
+fn tensors(host: &HostWeights) -> Vec<HostTensor> {
+    let tensors = host.tensors.iter().map(|one| {
+        let tensor = TensorShape { name: one.name.clone(), shape: one.shape.clone() };
+        HostTensor { tensor, values: one.values.clone() }
+    });
+    tensors.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use ddpo_diffusion::host_weights;
+
+    #[test]
+    fn published_tensors_share_the_memory_of_the_host_copy() {
+        let values = Bytes::from(vec![0; 24]);
+        let one = host_weights::HostTensor { name: "w".into(), shape: vec![2, 3], values };
+        let host = HostWeights { digest: Digest::of(b""), tensors: vec![one] };
+        let found = tensors(&host);
+        assert_eq!(found[0].values.as_ptr(), host.tensors[0].values.as_ptr());
+        assert_eq!(found[0].tensor, TensorShape { name: "w".into(), shape: vec![2, 3] });
+    }
 }

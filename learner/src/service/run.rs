@@ -9,15 +9,14 @@ use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::LearnerSettings;
-use crate::service::store_task::{StoreTask, StoreTaskConfig, StoreTaskHandle};
+use crate::service::status::Source;
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_dashboard::now::Live;
-use ddpo_delivery::intake::{Intake, IntakeCounters, IntakeSettings};
-use ddpo_diffusion::device;
+use ddpo_delivery::intake::{Intake, IntakeSettings};
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_inspector::board::{Board, BoardLimits};
@@ -36,20 +35,17 @@ use ddpo_run::settle::settle;
 use ddpo_run::train::train;
 use ddpo_run::watched::{Watched, tell_end};
 use ddpo_service::auth::redis_password;
-use ddpo_service::counts;
 use ddpo_service::device::DeviceWork;
 use ddpo_service::health::Health;
 use ddpo_service::host::Host;
-use ddpo_service::inspector::{ServiceInfo, Status, StatusSource};
 use ddpo_service::metrics::Metrics;
 use ddpo_service::serve::serve;
 use ddpo_service::shutdown::Shutdown;
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status as GrpcStatus;
 use tonic::service::RoutesBuilder;
@@ -139,7 +135,8 @@ where
                 metrics: host.metrics.clone(),
                 shutdown: host.shutdown.clone(),
                 runtime: Handle::current(),
-                renewal: CancellationToken::new(),
+                keeping: CancellationToken::new(),
+                keeper: OnceLock::new(),
                 live: page.as_ref().map(|page| page.live.clone()),
             };
             training.start(work).await
@@ -255,9 +252,11 @@ pub struct TrainingThread {
     /// The shutdown request.
     pub shutdown: Shutdown,
     runtime: Handle,
-    /// Cancelled when the store task renews the lease.
-    renewal: CancellationToken,
-    /// The live page, if it is served.
+    /// Cancelled when the keeper renews the lease.
+    keeping: CancellationToken,
+    /// The keeper, once there is one.
+    keeper: OnceLock<KeeperHandle>,
+    /// The live page, if there is one.
     live: Option<Live>,
 }
 
@@ -292,10 +291,31 @@ impl TrainingThread {
         ended.await.unwrap_or_else(|_| Err(anyhow!("learner: the training thread has ended")))
     }
 
-    /// Runs the work of the training thread; a failure unsets the condition `run`.
+    /// Does the work of the run's thread; if it fails, the condition `run` is not met, and the lease is
+    /// given back.
     fn work(&self, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let worked = WORK.run(|| work(self));
-        worked.inspect_err(|error| self.health.unmet("run", error.to_string()))
+        worked.inspect_err(|error| {
+            self.health.unmet("run", error.to_string());
+            self.release();
+        })
+    }
+
+    /// Gives the lease back after a failure, so that a standby takes over before it lapses. The run's
+    /// folder is unlocked by now.
+    fn release(&self) {
+        const DEADLINE: Duration = Duration::from_secs(5);
+        self.keeping.cancel();
+        let released = self.runtime.block_on(async {
+            match self.keeper.get() {
+                Some(keeper) => keeper.release_within(DEADLINE).await.map_err(anyhow::Error::from),
+                None => Ok(timeout(DEADLINE, self.store.release(&self.lease)).await??),
+            }
+        });
+        match released {
+            Ok(()) => tracing::info!("the lease is given back"),
+            Err(error) => tracing::warn!(%error, "the lease is left to lapse"),
+        }
     }
 
     /// Trains the model.
@@ -422,8 +442,10 @@ impl TrainingThread {
         };
         let (store, ledger) = (Arc::clone(&self.store), Arc::clone(ledger));
         let (lease, metrics) = (self.lease.clone(), self.metrics.clone());
-        self.renewal.cancel();
-        Ok(self.runtime.block_on(StoreTask::start(config, store, ledger, spec, lease, metrics))?)
+        self.keeping.cancel();
+        let started = Keeper::start(config, store, ledger, spec, lease, metrics);
+        let keeper = self.runtime.block_on(started)?;
+        Ok(self.keeper.get_or_init(|| keeper).clone())
     }
 
     fn spec(&self, open: &OpenRun<'_>, transitions: &Transitions) -> Result<RunSpec> {
@@ -444,47 +466,5 @@ impl TrainingThread {
             norm_kernel: settings.norm_kernel,
             task: self.plan.rewards.reward.label(),
         })
-    }
-}
-
-/// The source of the status and the metrics.
-#[derive(Clone)]
-struct Source {
-    info: ServiceInfo,
-    arrivals: Arc<Arrivals>,
-    intake: Arc<IntakeCounters>,
-    reached: watch::Receiver<Reached>,
-}
-
-impl Source {
-    fn counts(&self) -> BTreeMap<String, u64> {
-        let decided = self.arrivals.counts();
-        let decided = [
-            ("trajectories_accepted", decided.accepted),
-            ("trajectories_duplicate", decided.duplicate),
-            ("trajectories_stale", decided.stale),
-            ("trajectories_invalid", decided.invalid),
-        ];
-        let decided = decided.map(|(name, count)| (name.to_owned(), count));
-        counts::of_intake(&self.intake).into_iter().chain(decided).collect()
-    }
-}
-
-impl StatusSource for Source {
-    fn status(&self) -> Status {
-        let Reached { epoch, weights } = *self.reached.borrow();
-        let activity = match epoch {
-            Some(epoch) => format!("epoch {epoch}"),
-            None => "opening the run".to_owned(),
-        };
-        let counters = self.counts();
-        Status { weights, epoch, counters, ..self.info.status("learner", &activity) }
-    }
-
-    fn measure(&self, metrics: &Metrics) {
-        let (awaited, held) = self.arrivals.waiting();
-        metrics.queue_depth.set(["awaited"], awaited as f64);
-        metrics.queue_depth.set(["held"], held as f64);
-        metrics.devices(device::memory());
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 /// Pause between two attempts to reach Redis.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -43,7 +43,10 @@ pub enum StoreTaskError {
     /// Redis refused, or was unreachable for too long.
     #[error("learner: {0}")]
     Store(#[from] BroadcastError),
-    /// The store task has ended earlier, with the reason.
+    /// The keeper did not answer in time.
+    #[error("learner: the store's keeper did not answer within {0:?}")]
+    Slow(Duration),
+    /// The keeper has ended before, for this reason.
     #[error("{0}")]
     Ended(String),
     /// The store task has ended.
@@ -114,9 +117,22 @@ impl StoreTaskHandle {
         self.ask(Command::Release)
     }
 
-    /// Returns the state of the task.
-    pub fn state(&self) -> StoreState {
-        self.state.borrow().clone()
+    /// [`KeeperHandle::release`] within `deadline`, where the store may be out of reach.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub async fn release_within(&self, deadline: Duration) -> Result<(), KeeperError> {
+        let released = async {
+            let (reply, answer) = oneshot::channel();
+            self.commands.send(Command::Release(reply)).await.map_err(|_| self.ended())?;
+            answer.await.unwrap_or_else(|_| Err(self.ended()))
+        };
+        timeout(deadline, released).await.unwrap_or(Err(KeeperError::Slow(deadline)))
+    }
+
+    /// How the keeper stands.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
     }
 
     /// Returns the current fencing token.

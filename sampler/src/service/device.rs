@@ -3,6 +3,7 @@
 use crate::backend::{Backend, BackendError, ReceivedWeights};
 use crate::engine::{Progress, Provenance};
 use bytes::Bytes;
+use ddpo_diffusion::flops;
 use ddpo_rollout::order::{WeightsId, WorkOrder};
 use ddpo_rollout::trajectory::TrajectoryHeader;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
@@ -57,12 +58,12 @@ impl DeviceError {
     }
 }
 
-/// Returns the backend's answer.
-type Reply = oneshot::Sender<Result<(), DeviceError>>;
+/// Gives the backend's answer back.
+type Reply<T> = oneshot::Sender<Result<T, DeviceError>>;
 
 enum Job {
-    Load(ReceivedWeights, Reply),
-    Draw { order: Arc<WorkOrder>, sink: Arc<dyn BatchSink>, reply: Reply },
+    Load(ReceivedWeights, Reply<()>),
+    Draw { order: Arc<WorkOrder>, sink: Arc<dyn BatchSink>, reply: Reply<u64> },
 }
 
 /// A handle to the device thread, which ends with the last clone.
@@ -104,7 +105,8 @@ impl Device {
         self.ask(|reply| Job::Load(weights, reply)).await
     }
 
-    /// Draws the batch of an order with the loaded weights.
+    /// Draws the batch of an order with the weights that are loaded, and returns the number of
+    /// floating-point operations.
     ///
     /// # Errors
     /// [`DeviceError`]; the whole batch is discarded.
@@ -112,11 +114,11 @@ impl Device {
         &self,
         order: Arc<WorkOrder>,
         sink: Arc<dyn BatchSink>,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<u64, DeviceError> {
         self.ask(|reply| Job::Draw { order, sink, reply }).await
     }
 
-    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), DeviceError> {
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, DeviceError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(job(reply)).await.map_err(|_| DeviceError::Stopped)?;
         answer.await.unwrap_or(Err(DeviceError::Stopped))
@@ -125,19 +127,25 @@ impl Device {
 
 fn serve(mut backend: Box<dyn Backend>, mut inbox: mpsc::Receiver<Job>) {
     while let Some(job) = inbox.blocking_recv() {
-        let (done, reply) = match job {
-            Job::Load(weights, reply) => (guarded(|| load(backend.as_mut(), &weights)), reply),
+        let ends = match job {
+            Job::Load(weights, reply) => {
+                answer(reply, guarded(|| load(backend.as_mut(), &weights)))
+            }
             Job::Draw { order, sink, reply } => {
-                (guarded(|| draw(backend.as_mut(), &order, sink.as_ref())), reply)
+                answer(reply, guarded(|| draw(backend.as_mut(), &order, sink.as_ref())))
             }
         };
-        let ends = done.as_ref().is_err_and(DeviceError::is_final);
-        // The caller may have ended.
-        let _ = reply.send(done);
         if ends {
             return;
         }
     }
+}
+
+/// Answers the caller, who may have ended, and returns whether the device's thread has to end.
+fn answer<T>(reply: Reply<T>, done: Result<T, DeviceError>) -> bool {
+    let ends = done.as_ref().is_err_and(DeviceError::is_final);
+    let _ = reply.send(done);
+    ends
 }
 
 fn load(backend: &mut dyn Backend, weights: &ReceivedWeights) -> Result<(), BackendError> {
@@ -151,7 +159,8 @@ fn draw(
     backend: &mut dyn Backend,
     order: &WorkOrder,
     sink: &dyn BatchSink,
-) -> Result<(), BackendError> {
+) -> Result<u64, BackendError> {
+    let counted = flops::counted();
     let id: WeightsId = order.weights;
     let digest = order.weights_digest;
     if backend.loaded() != Some((id, digest)) {
@@ -171,7 +180,7 @@ fn draw(
     for (index, trajectory) in drawn.iter().enumerate() {
         sink.finished(index, trajectory.log_probs());
     }
-    Ok(())
+    Ok(flops::counted() - counted)
 }
 
 /// Runs a job and returns device faults and panics as errors; libtorch's failures arrive as panics.

@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod command;
 pub mod device;
+mod failures;
 pub mod run;
 pub mod settings;
 pub mod worker;

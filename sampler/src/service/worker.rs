@@ -4,6 +4,7 @@
 use crate::backend::ReceivedWeights;
 use crate::service::batch::{OutgoingBatch, Sent, trajectory_id};
 use crate::service::device::{BatchSink, Device, DeviceError};
+use crate::service::failures::Failures;
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::orders::Delivery;
 use ddpo_broadcast::remote::RedisBroadcast;
@@ -129,6 +130,7 @@ async fn take_orders(
     settling: &TaskTracker,
 ) -> Result<Ended, WorkerError> {
     let room = Arc::new(Semaphore::new(config.batches_in_flight));
+    let mut failures = Failures::default();
     loop {
         let permit = tokio::select! {
             permit = Arc::clone(&room).acquire_owned() => permit,
@@ -147,11 +149,41 @@ async fn take_orders(
             continue;
         };
         let span = span_of(&delivery);
-        draw(config, tools, delivery, permit, settling).instrument(span).await?;
+        let drawn = draw(config, tools, delivery, permit, settling).instrument(span).await?;
+        let Some(pause) = pause_after(drawn, &mut failures) else { continue };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = drain.cancelled() => return Ok(Ended::Drained),
+        }
     }
 }
 
-/// Returns a span of the trace that the learner began when it issued the order.
+/// Returns the pause before the next order.
+fn pause_after(drawn: Drawn, failures: &mut Failures) -> Option<Duration> {
+    /// Gives whatever is missing a moment.
+    const MISSING: Duration = Duration::from_millis(300);
+    match drawn {
+        Drawn::Whole => {
+            failures.succeeded();
+            None
+        }
+        Drawn::NotStarted => Some(MISSING),
+        Drawn::Failed => Some(failures.failed()),
+    }
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drawn {
+    /// Its batch is drawn.
+    Whole,
+    /// Its weights could not be had; it is handed back.
+    NotStarted,
+    /// The device could not draw it; it is handed back.
+    Failed,
+}
+
+/// A span of the trace that the learner began when it issued the order.
 fn span_of(delivery: &Delivery) -> tracing::Span {
     let (order, attempt) = (&delivery.order, delivery.attempt);
     let (id, samples) = (&order.order_id, order.samples.len());
@@ -202,7 +234,7 @@ async fn draw(
     delivery: Delivery,
     permit: OwnedSemaphorePermit,
     settling: &TaskTracker,
-) -> Result<(), WorkerError> {
+) -> Result<Drawn, WorkerError> {
     let order = Arc::new(delivery.order.clone());
     let alive = keep_alive(config, tools, &delivery);
     let batch = Arc::new(OutgoingBatch::new(
@@ -215,20 +247,19 @@ async fn draw(
     let drawn = match load(tools, &order).await {
         Ok(()) => {
             let sink: Arc<dyn BatchSink> = Arc::clone(&batch) as _;
-            let _timer = tools.metrics.stage_seconds.time(["draw"]);
-            tools.metrics.batch_samples.observe(["draw"], order.samples.len() as f64);
-            tools.device.draw(Arc::clone(&order), sink).await.map_err(Failure::from)
+            draw_batch(tools, &order, sink).await.map_err(Failure::from)
         }
         Err(failure) => Err(failure),
     };
     let (receipts, refused) = batch.take_receipts();
     let drawn = drawn.and_then(|()| match refused {
-        Some(error) => Err(Failure::Passing(error.to_string())),
+        Some(error) => Err(Failure::Draw(error.to_string())),
         None => Ok(()),
     });
     match drawn {
         Ok(()) => {
             tools.counters.drawn.fetch_add(order.samples.len() as u64, Ordering::Relaxed);
+            tools.health.met("device", "draws");
             let settle = settle(Settling {
                 store: Arc::clone(&tools.store),
                 board: tools.board.clone(),
@@ -241,7 +272,7 @@ async fn draw(
                 alive.cancel();
                 drop(permit);
             });
-            Ok(())
+            Ok(Drawn::Whole)
         }
         Err(failure) => {
             alive.cancel();
@@ -250,29 +281,49 @@ async fn draw(
     }
 }
 
+/// Has the device draw a batch, and notes its size, time and rate.
+async fn draw_batch(
+    tools: &Tools,
+    order: &Arc<WorkOrder>,
+    sink: Arc<dyn BatchSink>,
+) -> Result<(), DeviceError> {
+    let metrics = &tools.metrics;
+    metrics.batch_samples.observe(["draw"], order.samples.len() as f64);
+    let (start, timer) = (Instant::now(), metrics.stage_seconds.time(["draw"]));
+    let operations = tools.device.draw(Arc::clone(order), sink).await?;
+    drop(timer);
+    metrics.flops_per_second.set(["draw"], operations as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}
+
 enum Failure {
-    /// Another attempt may succeed.
-    Passing(String),
-    /// The worker must end.
+    /// The weights cannot be had at the moment.
+    Store(String),
+    /// The device did not draw the batch; another attempt may succeed.
+    Draw(String),
+    /// The worker has to end.
     Final(WorkerError),
 }
 
 impl From<DeviceError> for Failure {
     fn from(error: DeviceError) -> Self {
-        if error.is_final() { Self::Final(error.into()) } else { Self::Passing(error.to_string()) }
+        if error.is_final() { Self::Final(error.into()) } else { Self::Draw(error.to_string()) }
     }
 }
 
+/// Hands an order back at once, so that another worker may draw it.
 async fn give_up(
     tools: &Tools,
     delivery: &Delivery,
     batch: &OutgoingBatch,
     failure: Failure,
-) -> Result<(), WorkerError> {
-    /// Gives other workers time to claim the order, and missing weights time to appear.
-    const PAUSE: Duration = Duration::from_millis(300);
+) -> Result<Drawn, WorkerError> {
     let reason = match &failure {
-        Failure::Passing(reason) => reason.clone(),
+        Failure::Store(reason) => reason.clone(),
+        Failure::Draw(reason) => {
+            tools.health.unmet("device", format!("drawing fails: {reason}"));
+            reason.clone()
+        }
         Failure::Final(error) => {
             tools.health.unmet("device", error.to_string());
             error.to_string()
@@ -281,9 +332,6 @@ async fn give_up(
     tools.counters.batches_failed.fetch_add(1, Ordering::Relaxed);
     tracing::error!(order = delivery.order.order_id, attempt = delivery.attempt, %reason, "batch failed");
     batch.abandon(&reason);
-    if matches!(failure, Failure::Passing(_)) {
-        sleep(PAUSE).await;
-    }
     match tools.store.hand_back(delivery).await {
         Ok(()) => {
             tools.counters.orders_handed_back.fetch_add(1, Ordering::Relaxed);
@@ -293,7 +341,8 @@ async fn give_up(
         Err(error) => tracing::warn!(%error, "could not hand the order back"),
     }
     match failure {
-        Failure::Passing(_) => Ok(()),
+        Failure::Store(_) => Ok(Drawn::NotStarted),
+        Failure::Draw(_) => Ok(Drawn::Failed),
         Failure::Final(error) => Err(error),
     }
 }
@@ -304,15 +353,15 @@ async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
     if *tools.loaded.borrow() == Some(wanted) {
         return Ok(());
     }
-    let passing = |error: BroadcastError| Failure::Passing(error.to_string());
+    let passing = |error: BroadcastError| Failure::Store(error.to_string());
     let manifest = tools.store.manifest(order.weights).await.map_err(passing)?;
-    let missing = || Failure::Passing(format!("weights {} are not published", order.weights));
+    let missing = || Failure::Store(format!("weights {} are not published", order.weights));
     let manifest = manifest.ok_or_else(missing)?;
     if manifest.weights_digest != order.weights_digest {
         let (expected, found) = (order.weights_digest, manifest.weights_digest);
         let id = order.weights;
         let reason = format!("weights {id}: expected digest {expected}, found {found}");
-        return Err(Failure::Passing(reason));
+        return Err(Failure::Store(reason));
     }
     let start = Instant::now();
     let weights = tools.store.fetch(&manifest).await.map_err(passing)?;

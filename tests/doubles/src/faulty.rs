@@ -17,12 +17,14 @@ use tch::TchError;
 /// The denoising step at which a batch fails, after its first states have been sent.
 const STEP: usize = 2;
 
-/// An error of libtorch, set by the environment: `FAULT_TEXT` is its text, `FAULT_CALL` the first failing
-/// call, counted from 1. Every later call fails too, as with a sticky CUDA error.
+/// An error of libtorch, from the environment: `FAULT_TEXT` is its text, `FAULT_CALL` the first call that
+/// fails, counted from 1. A sticky error stays: every later call fails too. With `FAULT_REFUSALS` that many
+/// calls end with an ordinary error, and later ones work.
 #[derive(Debug)]
 pub struct Fault {
     text: String,
     first: usize,
+    refusals: Option<usize>,
     calls: AtomicUsize,
 }
 
@@ -32,7 +34,14 @@ impl Fault {
     pub fn from_environment() -> Self {
         let variable = |name| std::env::var(name).unwrap_or_default();
         let first = variable("FAULT_CALL").parse().unwrap_or(usize::MAX);
-        Self { text: variable("FAULT_TEXT"), first, calls: AtomicUsize::new(0) }
+        let refusals = variable("FAULT_REFUSALS").parse().ok();
+        Self { text: variable("FAULT_TEXT"), first, refusals, calls: AtomicUsize::new(0) }
+    }
+
+    /// Counts a call that may end with an ordinary error, and returns the error's text if it does.
+    fn refusal(&self, refusals: usize) -> Option<&str> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        (self.first..self.first + refusals).contains(&call).then_some(&self.text)
     }
 
     /// Counts a call.
@@ -81,6 +90,12 @@ impl Backend for FaultyBackend {
         provenance: Provenance,
         observe: &Observer<'_>,
     ) -> Result<Vec<Trajectory>, BackendError> {
+        if let Some(refusals) = self.fault.refusals {
+            return match self.fault.refusal(refusals) {
+                Some(text) => Err(BackendError::Run { run_id: "toy".into(), reason: text.into() }),
+                None => self.inner.generate(samples, purpose, provenance, observe),
+            };
+        }
         let fault = &self.fault;
         let observe = |steps: Steps<'_>| {
             let fails = steps.step == STEP;

@@ -140,7 +140,15 @@ impl Fleet {
         self.faults.insert(name.to_owned(), fault.to_vec());
     }
 
-    /// Makes the service work again from its next start on.
+    /// Has the sampler of this name fail, from its next start on: its `call`-th batch and those after it,
+    /// `count` in all, end with an ordinary error of this text.
+    pub fn refuses(&mut self, name: &str, call: usize, count: usize, text: &str) {
+        self.fails(name, call, text);
+        let count = ("FAULT_REFUSALS".to_owned(), count.to_string());
+        self.faults.entry(name.to_owned()).or_default().push(count);
+    }
+
+    /// Has the service of this name work again, from its next start on.
     pub fn works(&mut self, name: &str) {
         self.faults.remove(name);
     }

@@ -7,6 +7,7 @@ mod bf16;
 mod divergence;
 mod lanes;
 mod objectives;
+mod optimizer;
 mod ratio;
 mod staleness;
 mod tiny;

@@ -51,7 +51,7 @@ pub fn unet(seed: u64) -> UNet {
     unet
 }
 
-fn normal(seed: u64, purpose: Purpose, sample: u32, size: &[i64]) -> Tensor {
+pub fn normal(seed: u64, purpose: Purpose, sample: u32, size: &[i64]) -> Tensor {
     let mut values = vec![0.0; size.iter().product::<i64>() as usize];
     NoiseKey { seed, purpose, epoch: 0, sample, step: 0 }.fill_normal(&mut values);
     Tensor::from_slice(&values).view(size)

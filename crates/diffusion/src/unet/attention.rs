@@ -78,9 +78,7 @@ impl Attention {
             map.forward(&hidden).view([batch, positions, self.heads, -1]).transpose(1, 2)
         };
         let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v));
-        // Two products of the same size: queries with keys, and attention weights with values.
-        add_product(2 * (batch * self.heads * positions) as usize, positions * q.size()[3]);
-        // q and k are already counted: the three projections counted their shared input once each.
+        // The input was counted for each of the three maps that share it, which stands for q and k too.
         activations::product(&v);
         let attended = Tensor::scaled_dot_product_attention(
             &q,
@@ -92,6 +90,9 @@ impl Attention {
             None,
             false,
         );
+        // Products of queries with keys, and of the weights with values.
+        let outputs = 2 * (batch * self.heads * positions) as usize;
+        add_product(&attended, outputs, positions * q.size()[3]);
         let merged = attended.transpose(1, 2).reshape([batch, positions, -1]);
         let out = self.to_out.forward(&merged);
         let out = out.view([batch, height, width, channels]).permute([0, 3, 1, 2]);

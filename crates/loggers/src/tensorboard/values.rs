@@ -31,7 +31,7 @@ fn tag(name: &str) -> String {
     let card = match name {
         _ if name.contains('/') => return name.to_owned(),
         "samples_per_second" | "peak_memory_bytes" => "cost",
-        _ if name.starts_with("seconds_") => "cost",
+        _ if name.starts_with("seconds_") || name.starts_with("flops_") => "cost",
         _ if name.starts_with("eval_") => "evaluation",
         _ if name.starts_with("reward_") => "reward",
         _ => "update",

@@ -3,7 +3,7 @@
 use crate::analysis::Analysis;
 use crate::diversity::Verdict;
 use crate::number::{number, signed};
-use crate::run::Run;
+use crate::run::{Epoch, Run};
 use askama::Template;
 
 /// The row of numbers.
@@ -97,7 +97,18 @@ fn time(run: &Run) -> Tile {
     let last = run.epochs.last();
     let rate = number(last.map_or(0.0, |line| line.samples_per_second));
     let memory = last.map_or(0.0, |line| line.peak_memory_bytes as f64 / 1e9);
-    let note =
-        format!("sampling and updates; {rate} trajectories per second, peak memory {memory:.1} GB");
+    let speed = last.map_or(String::new(), operations);
+    let note = format!(
+        "sampling and updates; {rate} trajectories per second{speed}, peak memory {memory:.1} GB"
+    );
     tile("Time", shown, note)
+}
+
+/// The operations a second of an epoch's stages, as far as they were counted.
+fn operations(line: &Epoch) -> String {
+    let stages = [("sampling", line.flops_sampling), ("updates", line.flops_training)];
+    let shown = |(stage, rate): (&str, Option<f64>)| {
+        rate.map(|rate| format!(", {stage} at {} TFLOP/s", number(rate * 1e-12)))
+    };
+    stages.into_iter().filter_map(shown).collect()
 }

@@ -4,6 +4,8 @@ use crate::tiny::{SHAPE, rollouts_of, unet, unet_config};
 use ddpo_algorithm::config::Objective;
 use ddpo_algorithm::error::LearnError;
 use ddpo_checkpoint::{PipelineToSave, save_pipeline};
+use ddpo_diffusion::host_weights::HostWeights;
+use ddpo_diffusion::transfer::blocking_reads;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::{RewardSpec, Task};
 use ddpo_rollout::score::ScoredTrajectory;
@@ -47,11 +49,21 @@ struct Fake {
     draws: Draws,
     drawn: HashMap<(bool, u32), Vec<ScoredTrajectory>>,
     told: Vec<String>,
+    /// Reads of this thread from devices when the last update was over.
+    reads_at_update: Option<u64>,
+    /// Reads between an update and the publication of its weights.
+    reads: Vec<u64>,
 }
 
 impl Fake {
     fn new(draws: Draws) -> Self {
-        Self { draws, drawn: HashMap::new(), told: Vec::new() }
+        Self {
+            draws,
+            drawn: HashMap::new(),
+            told: Vec::new(),
+            reads_at_update: None,
+            reads: Vec::new(),
+        }
     }
 
     fn draw(request: &Request<'_>) -> Vec<ScoredTrajectory> {
@@ -76,8 +88,10 @@ fn name(request: &Request<'_>) -> String {
 }
 
 impl Rollouts for Fake {
-    fn publish(&mut self, weights: &Weights<'_>) -> Result<(), RolloutsError> {
+    fn publish(&mut self, weights: &Weights<'_>, host: &HostWeights) -> Result<(), RolloutsError> {
+        self.reads.extend(self.reads_at_update.take().map(|before| blocking_reads() - before));
         assert_eq!(weights.digest, weights.unet.parameters().digest());
+        assert_eq!(weights.digest, host.digest);
         self.told.push(format!("publish {}", weights.id));
         Ok(())
     }
@@ -105,7 +119,16 @@ impl Rollouts for Fake {
         self.told.push(format!("rollout {}", name(request)));
         let key = (request.purpose == Purpose::Evaluation, request.epoch);
         let scored = self.drawn.remove(&key).unwrap_or_else(|| Self::draw(request));
-        Ok(Some(Rollout { scored, seconds_sampling: 0.0, seconds_scoring: 0.0 }))
+        Ok(Some(Rollout {
+            scored,
+            seconds_sampling: 0.5,
+            seconds_scoring: 0.0,
+            operations: Some(1_000),
+        }))
+    }
+
+    fn updated(&mut self) {
+        self.reads_at_update = Some(blocking_reads());
     }
 
     fn saved(&mut self, epochs: u32) -> Result<(), RolloutsError> {
@@ -167,6 +190,24 @@ fn lags(settings: &Settings) -> Vec<Vec<u64>> {
         told.iter().map(|one| one["lag"].as_u64().unwrap()).collect()
     };
     text.lines().map(line).collect()
+}
+
+#[test]
+fn rates_of_operations_are_recorded() {
+    let (_folder, settings) = workshop();
+    run(&Settings { num_epochs: 1, ..settings.clone() }, &mut Fake::new(Draws::Ahead)).unwrap();
+    let text = std::fs::read_to_string(Path::new(&settings.output_dir).join("metrics.jsonl"));
+    let line: serde_json::Value = serde_json::from_str(text.unwrap().trim()).unwrap();
+    assert_eq!(line["flops_sampling"], 2_000.0);
+    assert!(line["flops_training"].as_f64().unwrap() > 1e4, "{line}");
+}
+
+#[test]
+fn weights_are_copied_to_the_host_once_an_update() {
+    let (_folder, settings) = workshop();
+    let mut fake = Fake::new(Draws::Ahead);
+    run(&Settings { num_epochs: 3, ..settings }, &mut fake).unwrap();
+    assert_eq!(fake.reads, [unet(1).parameters().entries().len() as u64; 3]);
 }
 
 #[test]
@@ -252,7 +293,11 @@ fn samples_that_are_too_old_end_the_run_which_then_goes_on_with_new_ones() {
 struct Wrong(Spoil);
 
 impl Rollouts for Wrong {
-    fn publish(&mut self, _weights: &Weights<'_>) -> Result<(), RolloutsError> {
+    fn publish(
+        &mut self,
+        _weights: &Weights<'_>,
+        _host: &HostWeights,
+    ) -> Result<(), RolloutsError> {
         Ok(())
     }
 

@@ -120,7 +120,9 @@ families! {
         gradient_norm "ddpo_gradient_norm" [];
         /// Learning rate of the last optimizer step
         learning_rate "ddpo_learning_rate" [];
-        /// Whether a health condition is met
+        /// Floating-point operations a second of the last batch or update, by stage (draw or train)
+        flops_per_second "ddpo_flops_per_second" ["stage"];
+        /// Whether a condition of the service's health is met
         condition "ddpo_condition" ["condition"];
         /// Time of the last checkpoint, or of the run's start (seconds since 1970)
         last_commit "ddpo_last_commit_time_seconds" [];
