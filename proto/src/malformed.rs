@@ -82,6 +82,12 @@ pub enum Malformed {
     /// Positions of random steps rise.
     #[error("random_steps: expected rising values, found none at position {0}")]
     RandomStepsNotRising(usize),
+    /// Kept states do not rise, or do not end with x_0.
+    #[error("kept_states: expected rising values that end with {timesteps}")]
+    KeptStates {
+        /// T.
+        timesteps: usize,
+    },
     /// A random step points beyond the timesteps.
     #[error("random_steps: expected positions below {timesteps}, found {found}")]
     RandomStepOutOfRange {

@@ -2,6 +2,7 @@
 //! (run seed, purpose, epoch, sample, step). Everything else speaks in these terms; nothing here
 //! knows libtorch or the network.
 
+pub mod chain;
 pub mod dtype;
 pub mod image;
 pub mod noise;
@@ -11,3 +12,4 @@ pub mod philox;
 pub mod reward;
 pub mod score;
 pub mod trajectory;
+pub mod window;

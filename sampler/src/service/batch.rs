@@ -34,9 +34,17 @@ pub struct OutgoingBatch {
     places: Mutex<Places>,
 }
 
+/// A trajectory that the device is drawing.
+struct Open {
+    id: String,
+    /// Indices of the states that are sent.
+    kept_states: Arc<[usize]>,
+    outgoing: OutgoingTrajectory,
+}
+
 #[derive(Default)]
 struct Places {
-    outgoing: Vec<Option<(String, OutgoingTrajectory)>>,
+    outgoing: Vec<Option<Open>>,
     receipts: Vec<Sent>,
     refused: Option<Unsendable>,
 }
@@ -63,7 +71,7 @@ impl OutgoingBatch {
     /// Gives up what is not finished.
     pub fn abandon(&self, reason: &str) {
         let unfinished: Vec<_> = self.lock().outgoing.iter_mut().filter_map(Option::take).collect();
-        for (id, outgoing) in unfinished {
+        for Open { id, outgoing, .. } in unfinished {
             self.board.rejected(&id, reason);
             outgoing.abandon(reason);
         }
@@ -111,6 +119,7 @@ impl BatchSink for OutgoingBatch {
         let identity = &opening.identity;
         let record = Record::new(&id, &identity.run_id, &identity.worker_id, &opening.header);
         self.board.open(record);
+        let kept_states = Arc::clone(&opening.header.kept_states);
         let opened = self.uplink.open(opening);
         let mut places = self.lock();
         if places.outgoing.len() <= index {
@@ -118,7 +127,7 @@ impl BatchSink for OutgoingBatch {
         }
         match opened {
             Ok((outgoing, receipt)) => {
-                places.outgoing[index] = Some((id, outgoing));
+                places.outgoing[index] = Some(Open { id, kept_states, outgoing });
                 places.receipts.push(Sent { receipt, span });
             }
             Err(error) => _ = places.refused.get_or_insert(error),
@@ -127,10 +136,12 @@ impl BatchSink for OutgoingBatch {
 
     fn state(&self, index: usize, step: usize, state: Bytes) {
         let mut places = self.lock();
-        let Some(Some((id, outgoing))) = places.outgoing.get_mut(index) else { return };
+        let Some(Some(Open { id, kept_states, outgoing })) = places.outgoing.get_mut(index) else {
+            return;
+        };
         let id = id.clone();
-        let appended = outgoing.append_state(state.clone());
-        if let Err(error) = appended {
+        let is_sent = kept_states.binary_search(&step).is_ok();
+        if is_sent && let Err(error) = outgoing.append_state(state.clone()) {
             places.refused.get_or_insert(error);
         }
         drop(places);
@@ -139,7 +150,7 @@ impl BatchSink for OutgoingBatch {
 
     fn finished(&self, index: usize, log_probs: &[f32]) {
         let place = self.lock().outgoing.get_mut(index).and_then(Option::take);
-        let Some((id, outgoing)) = place else { return };
+        let Some(Open { id, outgoing, .. }) = place else { return };
         if let Err(error) = outgoing.finish(log_probs.to_vec(), None) {
             self.lock().refused.get_or_insert(error);
         }

@@ -169,6 +169,7 @@ fn header(
         shape: SHAPE,
         timesteps: transitions.timesteps().into(),
         random_steps: transitions.random_steps().into(),
+        kept_states: TrajectoryHeader::all_states(STEPS),
     }
 }
 
