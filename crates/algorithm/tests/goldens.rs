@@ -5,10 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
 
 use ddpo_algorithm::adamw::{AdamW, AdamWConfig};
-use ddpo_algorithm::advantages::{RunningMoments, advantages};
-use ddpo_algorithm::config::{AdvantageScope, Objective};
+use ddpo_algorithm::advantages::{AdvantageConfig, AdvantageState, advantages};
+use ddpo_algorithm::config::{AdvantageScope, Objective, TrustRegion};
 use ddpo_algorithm::gradient::clip_gradient_norm;
-use ddpo_algorithm::objective::{Limits, LossInputs, losses};
+use ddpo_algorithm::objective::{Limits, LossInputs, policy_gradient_losses};
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::gaussian::{self, Reduction};
 use serde_json::Value;
@@ -128,8 +128,8 @@ fn advantages_are_pytorchs() {
             None => (AdvantageScope::Epoch, rewards.len()),
         };
         let clip = case["clip"].as_f64().unwrap_or(f64::INFINITY);
-        let mut running = RunningMoments::default();
-        let found = advantages(&rewards, scope, batch_size, &mut running, clip);
+        let config = AdvantageConfig { scope, batch_size, clip, min_std: 0.0 };
+        let found = advantages(&rewards, &config, &mut AdvantageState::default());
         let what = format!("case {number} ({})", case["name"]);
         let (found, expected) = (Tensor::from_slice(&found), tensor(&case["advantages"]));
         gaps.push(close_within(ADVANTAGE_TOLERANCE, &what, &found, &expected));
@@ -143,17 +143,22 @@ fn loss_and_gradient(objective: Objective, case: &Value) -> (Tensor, Tensor) {
     let old = case.get("old_log_probs").map_or_else(|| log_prob.detach(), tensor);
     let proximal = case.get("proximal_log_probs").map_or_else(|| old.shallow_clone(), tensor);
     let limit = |name: &str| case.get(name).map_or(1.0, float);
-    let limits =
-        Limits { clip_ratio: limit("clip_ratio"), importance_cap: limit("importance_cap") };
+    let limits = Limits {
+        trust_region: TrustRegion::Clip,
+        clip_ratio: limit("clip_ratio"),
+        kl_limit: 1.0,
+        importance_cap: limit("importance_cap"),
+    };
     let advantage = tensor(&case["advantages"]).unsqueeze(1).expand_as(&log_prob);
     let flat = |x: &Tensor| x.flatten(0, -1);
     let inputs = LossInputs {
         log_prob: &flat(&log_prob),
         proximal_log_prob: &flat(&proximal),
-        old_log_prob: &flat(&old),
+        drift_nats: &(flat(&proximal) - flat(&old)),
+        moved_nats: None,
         advantage: &flat(&advantage),
     };
-    let loss = losses(objective, &inputs, limits).mean(Kind::Float);
+    let loss = policy_gradient_losses(objective, &inputs, limits).mean(Kind::Float);
     loss.backward();
     (loss.detach(), log_prob.grad())
 }

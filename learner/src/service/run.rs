@@ -434,7 +434,7 @@ impl TrainingThread {
             numerics: self.plan.numerics(),
             norm_kernel: settings.norm_kernel,
             window: settings.window,
-            needed_states: self.plan.learner.objective.needed_states(),
+            needed_states: self.plan.learner.objective.contract().states,
             task: self.plan.rewards.reward.label(),
         })
     }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use ddpo_algorithm::config::LearnerConfig;
-use ddpo_algorithm::learner::Learner;
+use ddpo_algorithm::learner::{Learner, Model};
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::gaussian;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
@@ -15,6 +15,7 @@ use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{
     PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryHeader, decode,
 };
+use std::sync::LazyLock;
 use tch::{Device, Kind, Tensor};
 
 pub const STEPS: usize = 5;
@@ -92,7 +93,23 @@ pub fn learner(settings: LearnerConfig) -> Learner {
 
 /// The same at another learning rate.
 pub fn learner_at(rate: f64, settings: LearnerConfig) -> Learner {
-    Learner::new(settings, constant(rate), transitions(), unet(1), Kind::Float, None).unwrap()
+    learner_of(settings, constant(rate), model(unet(1), Kind::Float, None))
+}
+
+/// A learner of `model` with the steps of [`transitions`].
+pub fn learner_of(settings: LearnerConfig, rate: LearningRate, model: Model<'_>) -> Learner {
+    Learner::new(settings, rate, transitions(), model).unwrap()
+}
+
+/// A model of the default scheduler.
+pub fn model(unet: UNet, kind: Kind, reference: Option<UNet>) -> Model<'static> {
+    Model { unet, kind, scheduler: scheduler(), reference }
+}
+
+/// The default scheduler.
+pub fn scheduler() -> &'static SchedulerConfig {
+    static SCHEDULER: LazyLock<SchedulerConfig> = LazyLock::new(SchedulerConfig::default);
+    &SCHEDULER
 }
 
 /// `count` trajectories of `epoch`, as one batch, with a reward that brightness earns. The weights

@@ -9,6 +9,7 @@ mod coefficients;
 pub mod config;
 mod ddim;
 mod ddpm;
+pub mod forward;
 pub mod noise_schedule;
 
 pub use coefficients::Coefficients;
