@@ -81,12 +81,12 @@ pub fn forward_losses(
 
 /// The mean over dimensions of a square, `[P]`.
 pub(crate) fn mean_square(error: &Tensor) -> Tensor {
-    error.square().mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float)
+    error.square().mean_dim([1_i64, 2, 3].as_slice(), false, None::<Kind>)
 }
 
 /// The mean over dimensions of an absolute value, without gradient and above 0, `[P]`.
 fn mean_absolute(error: &Tensor) -> Tensor {
-    error.detach().abs().mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float).clamp_min(1e-5)
+    error.detach().abs().mean_dim([1_i64, 2, 3].as_slice(), false, None::<Kind>).clamp_min(1e-5)
 }
 
 fn weighted_square(error: &Tensor, weight: LevelWeight) -> Tensor {

@@ -5,8 +5,12 @@
 mod batches;
 mod bf16;
 mod divergence;
+mod forward;
+mod gradients;
 mod lanes;
 mod objectives;
 mod ratio;
 mod staleness;
 mod tiny;
+mod trust_region;
+mod window;
