@@ -231,7 +231,7 @@ fn the_forward_losses_are_pytorchs() {
 }
 
 fn scheduler_config(case: &Value, keys: &[&str]) -> SchedulerConfig {
-    let mut config = serde_json::json!({ "clip_sample": false });
+    let mut config = serde_json::json!({ "clip_sample": false, "set_alpha_to_one": false });
     for &key in keys {
         config[key] = case[key].clone();
     }

@@ -6,6 +6,7 @@ use ddpo_algorithm::error::LearnError;
 use ddpo_algorithm::learner::Learner;
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_rollout::noise::Purpose;
+use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::decode;
 use tch::{Kind, Tensor};
 
@@ -23,29 +24,36 @@ fn update(kl_limit: f64, num_inner_epochs: usize) -> UpdateReport {
     learner_at(1e-4, config).update(&batch, &mut |_, _| {}).unwrap()
 }
 
-/// The mean of the sampling policy is x_{t-1} - sigma z, with z drawn again by its key.
+/// The mean of the sampling policy is x_{t-1} - sigma z, with z drawn again by its key. The network sees
+/// the batch in the shape that it was sampled in: another shape changes its last bits.
 #[test]
 fn the_sampling_policys_mean_follows_from_keyed_noise() {
     let _guard = tch::no_grad_guard();
     let (network, transitions) = (unet(1), tiny::transitions());
+    let batch = rollouts(&network, 0, 4);
+    let stacked = |of: &dyn Fn(&ScoredTrajectory) -> Vec<f32>| {
+        let values: Vec<f32> = batch.iter().flat_map(of).collect();
+        Tensor::from_slice(&values).view([4, 3, 8, 8])
+    };
+    let state = |index: usize| {
+        stacked(&|one| decode(one.trajectory.state(index).unwrap(), one.trajectory.header().dtype))
+    };
     let mut largest: f64 = 0.0;
-    for scored in rollouts(&network, 0, 4) {
-        let header = scored.trajectory.header();
-        let state = |index: usize| {
-            let values = decode(scored.trajectory.state(index).unwrap(), header.dtype);
-            Tensor::from_slice(&values).view([1, 3, 8, 8])
-        };
-        for step in transitions.random_steps() {
-            let output = network.forward(&state(step), &transitions.timestep_tensor(&[step]));
-            let (mean, sigma) = transitions.mean_and_sigma(&state(step), &output, &[step]);
+    for step in transitions.random_steps() {
+        let output = network.forward(&state(step), &transitions.timestep_tensor(&[step; 4]));
+        let (mean, sigma) = transitions.mean_and_sigma(&state(step), &output, &[step; 4]);
+        let noise = stacked(&|one| {
             let mut noise = vec![0.0; SHAPE.elements()];
-            header.coordinates.noise(Purpose::Rollout, step as u32 + 1).fill_normal(&mut noise);
-            let noise = Tensor::from_slice(&noise).view([1, 3, 8, 8]);
-            let found = state(step + 1) - &sigma * noise;
-            largest = largest.max((found - mean).abs().max().double_value(&[]));
-        }
+            let coordinates = one.trajectory.header().coordinates;
+            coordinates.noise(Purpose::Rollout, step as u32 + 1).fill_normal(&mut noise);
+            noise
+        });
+        let found = state(step + 1) - &sigma * noise;
+        let scale = mean.abs().max().double_value(&[]);
+        largest = largest.max((found - mean).abs().max().double_value(&[]) / scale);
     }
-    assert!(largest < 2e-6, "largest gap {largest:.2e}");
+    println!("largest gap, relative to the largest value: {largest:.2e}");
+    assert!(largest < 1e-6, "largest gap {largest:.2e}");
 }
 
 #[test]
@@ -98,14 +106,18 @@ fn a_fixed_scale_is_kept_from_epoch_to_epoch() {
         ratio_tolerance_nats: f64::MAX,
         ..settings()
     };
-    let mut learner = learner_at(0.0, config);
-    let mut norm = |epoch, scale: f32| {
-        let rewards = REWARDS.map(|reward| reward * scale);
-        let batch = with_rewards(&rollouts(&unet(1), epoch, 8), &rewards);
-        learner.update(&batch, &mut |_, _| {}).unwrap().grad_norm
+    let norm_after_the_first = |scale: f32| {
+        let mut learner = learner_at(0.0, config.clone());
+        let mut norm = |epoch, scale: f32| {
+            let rewards = REWARDS.map(|reward| reward * scale);
+            let batch = with_rewards(&rollouts(&unet(1), epoch, 8), &rewards);
+            learner.update(&batch, &mut |_, _| {}).unwrap().grad_norm
+        };
+        norm(0, 1.0);
+        norm(1, scale)
     };
-    let (first, second) = (norm(0, 1.0), norm(1, 0.1));
-    assert!((first / second / 10.0 - 1.0).abs() < 1e-3, "{first} {second}");
+    let (wide, narrow) = (norm_after_the_first(1.0), norm_after_the_first(0.1));
+    assert!((wide / narrow / 10.0 - 1.0).abs() < 1e-3, "{wide} {narrow}");
 }
 
 /// A gap that is spread over all dimensions is small in the mean and large in nats.
