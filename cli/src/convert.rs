@@ -69,6 +69,8 @@ fn state(file: &str, taken: &Taken, optimizer_step: u64) -> RunState {
         schedule_step: 0,
         rewards_seen: Default::default(),
         terms_seen: Default::default(),
+        advantage_std: None,
+        kl_coef: None,
         best_reward: taken.best_reward,
         trained_samples: Vec::new(),
         settings: serde_json::json!({ "converted_from": file }),

@@ -84,7 +84,13 @@ pub enum Malformed {
         "random_steps: expected rising values, found a value that does not rise at position {0}"
     )]
     RandomStepsNotRising(usize),
-    /// A random step is beyond the timesteps.
+    /// Kept states do not rise, or do not end with x_0.
+    #[error("kept_states: expected rising values that end with {timesteps}")]
+    KeptStates {
+        /// T.
+        timesteps: usize,
+    },
+    /// A random step points beyond the timesteps.
     #[error("random_steps: expected positions below {timesteps}, found {found}")]
     RandomStepOutOfRange {
         /// T.

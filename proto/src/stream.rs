@@ -48,9 +48,9 @@ impl Opening {
         self.header.shape.elements() * self.header.dtype.size()
     }
 
-    /// Returns the number of states, T + 1.
+    /// Returns the number of states that the trajectory carries.
     pub fn state_count(&self) -> usize {
-        self.header.timesteps.len() + 1
+        self.header.kept_states.len()
     }
 }
 

@@ -41,6 +41,7 @@ fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
             shape: StateShape { channels, height, width },
             timesteps: (0..steps as i64).rev().collect(),
             random_steps: (0..steps.saturating_sub(1)).collect(),
+            kept_states: TrajectoryHeader::all_states(steps),
         },
     }
 }
@@ -165,6 +166,8 @@ fn any_header() -> impl Strategy<Value = TrajectoryHeader> {
     (dtype, sides, steps, numbers, digests).prop_map(|(dtype, sides, mut steps, n, digests)| {
         steps.sort_by_key(|step| std::cmp::Reverse(step.0));
         let is_random = |(k, step): (usize, &(i64, bool))| step.1.then_some(k);
+        let random_steps: Vec<usize> = steps.iter().enumerate().filter_map(is_random).collect();
+        let kept = random_steps.iter().copied().chain([steps.len()]);
         TrajectoryHeader {
             coordinates: SampleCoordinates { run_seed: n.0, epoch: n.1, sample: n.2 },
             purpose: if n.4 { Purpose::Rollout } else { Purpose::Evaluation },
@@ -174,7 +177,8 @@ fn any_header() -> impl Strategy<Value = TrajectoryHeader> {
             dtype,
             shape: StateShape { channels: sides.0, height: sides.1, width: sides.2 },
             timesteps: steps.iter().map(|step| step.0).collect(),
-            random_steps: steps.iter().enumerate().filter_map(is_random).collect(),
+            kept_states: kept.collect(),
+            random_steps: random_steps.into(),
         }
     })
 }

@@ -8,11 +8,13 @@ use ddpo_diffusion::lanes::side_by_side;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::transfer::{queue_download, read};
 use ddpo_diffusion::unet::UNet;
+use ddpo_rollout::chain::{Chain, EpochChain, NeededStates};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryError,
     TrajectoryHeader,
 };
+use ddpo_rollout::window::Window;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
@@ -34,11 +36,17 @@ pub struct Sampler {
     shape: StateShape,
     dtype: StateDtype,
     timesteps: Arc<[i64]>,
-    random_steps: Arc<[usize]>,
+    chain: Option<Chain>,
     lanes: usize,
 }
 
-/// Errors from sampling.
+/// The steps of one epoch's samples.
+struct Steps {
+    transitions: Transitions,
+    chain: EpochChain,
+}
+
+/// Why sampling failed.
 #[derive(Debug, Error)]
 pub enum SampleError {
     /// The model's prediction is not finite.
@@ -105,8 +113,33 @@ impl Sampler {
     /// `dtype`.
     pub fn new(transitions: Transitions, shape: StateShape, dtype: StateDtype) -> Self {
         let timesteps = transitions.timesteps().into();
-        let random_steps = transitions.random_steps().into();
-        Self { transitions, shape, dtype, timesteps, random_steps, lanes: 1 }
+        Self { transitions, shape, dtype, timesteps, chain: None, lanes: 1 }
+    }
+
+    /// Draws the chain of a run: random steps in its window only, and only the states kept that its
+    /// objective needs. Without it every state is kept.
+    #[must_use]
+    pub fn with_chain(mut self, window: Option<Window>, needed: NeededStates) -> Self {
+        self.chain = Some(self.transitions.chain(window, needed));
+        self
+    }
+
+    /// Returns the steps of the samples of `purpose` and of the epoch of `coordinates`.
+    fn steps(&self, purpose: Purpose, coordinates: SampleCoordinates) -> Steps {
+        let chain = self.epoch_chain(purpose, coordinates);
+        Steps { transitions: self.transitions.of_epoch(&chain), chain }
+    }
+
+    fn epoch_chain(&self, purpose: Purpose, coordinates: SampleCoordinates) -> EpochChain {
+        let SampleCoordinates { run_seed, epoch, .. } = coordinates;
+        match &self.chain {
+            Some(chain) => chain.of(purpose, run_seed, epoch),
+            None => EpochChain {
+                digest: self.transitions.digest(),
+                random_steps: self.transitions.random_steps().into(),
+                kept_states: TrajectoryHeader::all_states(self.timesteps.len()),
+            },
+        }
     }
 
     /// Splits every batch into `lanes` parts that are denoised in parallel, one thread each. Faster
@@ -134,20 +167,32 @@ impl Sampler {
         purpose: Purpose,
         provenance: Provenance,
     ) -> TrajectoryHeader {
+        self.header_in(&self.epoch_chain(purpose, coordinates), coordinates, purpose, provenance)
+    }
+
+    fn header_in(
+        &self,
+        chain: &EpochChain,
+        coordinates: SampleCoordinates,
+        purpose: Purpose,
+        provenance: Provenance,
+    ) -> TrajectoryHeader {
         TrajectoryHeader {
             coordinates,
             purpose,
             policy_version: provenance.policy_version,
             weights_digest: provenance.weights_digest,
-            scheduler_digest: self.transitions.digest(),
+            scheduler_digest: chain.digest,
             dtype: self.dtype,
             shape: self.shape,
             timesteps: Arc::clone(&self.timesteps),
-            random_steps: Arc::clone(&self.random_steps),
+            random_steps: Arc::clone(&chain.random_steps),
+            kept_states: Arc::clone(&chain.kept_states),
         }
     }
 
-    /// Denoises one trajectory for each of `samples`, as one batch, with the weights of `unet`.
+    /// Denoises one trajectory for each of `samples`, all of one epoch, as one batch, with the weights of
+    /// `unet`.
     /// A sample's noise depends on its coordinates and `purpose` alone.
     ///
     /// # Errors
@@ -209,7 +254,7 @@ impl Sampler {
             shape: self.shape,
             dtype: self.dtype,
             timesteps: Arc::clone(&self.timesteps),
-            random_steps: Arc::clone(&self.random_steps),
+            chain: self.chain.clone(),
             lanes: 1,
         }
     }
@@ -225,13 +270,15 @@ impl Sampler {
         let Job { purpose, provenance, observe, predictions } = *job;
         let _guard = tch::no_grad_guard();
         let device = unet.parameters().device();
+        let Steps { transitions, chain } = self.steps(purpose, samples[0]);
         let steps = self.timesteps.len();
         let draw = |step: usize| noise(samples, purpose, step as u32, self.shape, device);
         let all_steps: Vec<usize> = (0..steps).collect();
-        let timesteps = self.transitions.timestep_tensor(&all_steps);
+        let timesteps = transitions.timestep_tensor(&all_steps);
         let mut state = rounded(&draw(0), self.dtype);
-        let mut states = vec![Vec::with_capacity(steps + 1); samples.len()];
-        let mut log_probs = vec![Vec::with_capacity(steps); samples.len()];
+        let mut states = vec![Vec::with_capacity(chain.kept_states.len()); samples.len()];
+        let mut log_probs = vec![Vec::with_capacity(chain.random_steps.len()); samples.len()];
+        let keeps = |step: usize| chain.kept_states.binary_search(&step).is_ok();
         let show = |step, states: &[Bytes]| {
             observe(Progress { first, step, steps, states });
         };
@@ -242,18 +289,18 @@ impl Sampler {
             let timestep = timesteps.narrow(0, step as i64, 1).expand([rows.len() as i64], false);
             let output = unet.forward(&state, &timestep);
             // The host works while the device runs the forward pass.
-            record(arrived.drain(..), &mut states, &show);
+            record(arrived.drain(..), &mut states, &keeps, &show);
             if let Some(show) = predictions {
-                let images = &self.transitions.predicted_image(&state, &output, &rows);
+                let images = &transitions.predicted_image(&state, &output, &rows);
                 show(Prediction { first, step, images });
             }
-            let random = self.transitions.coefficients()[step].sigma > 0.0;
+            let random = transitions.coefficients()[step].sigma > 0.0;
             let density = if random {
-                let taken = self.transitions.step(&state, &output, &rows, &draw(step + 1));
+                let taken = transitions.step(&state, &output, &rows, &draw(step + 1));
                 state = rounded(&taken.sample, self.dtype);
                 Some(gaussian::log_prob(&state, &taken.mean, &taken.sigma))
             } else {
-                let (mean, _) = self.transitions.mean_and_sigma(&state, &output, &rows);
+                let (mean, _) = transitions.mean_and_sigma(&state, &output, &rows);
                 state = rounded(&mean, self.dtype);
                 None
             };
@@ -269,8 +316,8 @@ impl Sampler {
                 list.push(density as f32);
             }
         }
-        record(arrived.drain(..), &mut states, &show);
-        self.assemble(samples, purpose, provenance, states, log_probs)
+        record(arrived.drain(..), &mut states, &keeps, &show);
+        self.assemble(&chain, samples, purpose, provenance, states, log_probs)
     }
 
     /// Queues a copy of the state before `step` to the host.
@@ -297,6 +344,7 @@ impl Sampler {
 
     fn assemble(
         &self,
+        chain: &EpochChain,
         samples: &[SampleCoordinates],
         purpose: Purpose,
         provenance: Provenance,
@@ -306,7 +354,7 @@ impl Sampler {
         let parts = samples.iter().zip(states).zip(log_probs);
         parts
             .map(|((&coordinates, states), log_probs)| {
-                let header = self.header(coordinates, purpose, provenance);
+                let header = self.header_in(chain, coordinates, purpose, provenance);
                 Ok(Trajectory::new(header, states, log_probs)?)
             })
             .collect()
@@ -320,15 +368,18 @@ struct Queued {
     dtype: StateDtype,
 }
 
-/// Appends arrived states to each sample's list, and passes them to the observer.
+/// Shows states that have arrived, and appends the kept ones to each sample's list.
 fn record(
     arrived: impl Iterator<Item = Queued>,
     states: &mut [Vec<Bytes>],
+    keeps: &dyn Fn(usize) -> bool,
     show: &dyn Fn(usize, &[Bytes]),
 ) {
     for Queued { step, state, dtype } in arrived {
         let bytes = to_bytes(&state, dtype);
         show(step, &bytes);
-        states.iter_mut().zip(bytes).for_each(|(states, bytes)| states.push(bytes));
+        if keeps(step) {
+            states.iter_mut().zip(bytes).for_each(|(states, bytes)| states.push(bytes));
+        }
     }
 }

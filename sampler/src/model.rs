@@ -60,7 +60,9 @@ impl ModelBackend {
         let (height, width) = config.image_size().map_err(|error| refused(error.to_string()))?;
         let shape = StateShape { channels: config.in_channels as usize, height, width };
         let lanes = layout(&config, device).lanes(threads);
-        let sampler = Sampler::new(transitions, shape, spec.state_dtype).with_lanes(lanes);
+        let sampler = Sampler::new(transitions, shape, spec.state_dtype)
+            .with_chain(spec.window, spec.needed_states)
+            .with_lanes(lanes);
         Ok(Self { sampler, config, kind, device, loaded: None })
     }
 

@@ -7,6 +7,7 @@ import json
 import math
 
 import torch
+from diffusers import DDIMScheduler, DDPMScheduler
 
 from common import FOLDER, generator
 
@@ -108,6 +109,134 @@ def ddpo_is_cases():
             "gradient": new.grad,
             "clip_fraction": ((ratio - 1).abs() > clip_ratio).float().mean(),
             "approx_kl": 0.5 * ((new - old) ** 2).mean(),
+        }
+
+
+def forward_cases():
+    """DiffusionNFT (arXiv 2509.16117, equation 5) and AWM (arXiv 2509.25050), written from the papers."""
+    for seed, weighting, level_weight, beta in [
+        (30, "nft", "uniform", 1.0),
+        (31, "nft", "uniform", 0.1),
+        (32, "nft", "adaptive", 0.5),
+        (33, "advantage", "uniform", 1.0),
+        (34, "advantage", "adaptive", 1.0),
+    ]:
+        g = generator(seed)
+        shape = (5, 3, 4, 4)
+        clip_ratio, largest = 0.05, 2.5
+        target = torch.randn(shape, generator=g)
+        old = target + 0.3 * torch.randn(shape, generator=g)
+        prediction = (old + 0.05 * torch.randn(shape, generator=g)).requires_grad_()
+        advantages = (2 * torch.randn(5, generator=g)).clamp(-largest, largest)
+
+        def distance(x):
+            square = ((x - target) ** 2).mean((1, 2, 3))
+            if level_weight == "uniform":
+                return square
+            with torch.no_grad():
+                scale = (x - target).abs().mean((1, 2, 3)).clamp(min=1e-5)
+            return square / scale
+
+        if weighting == "nft":
+            chosen = (advantages / largest).clamp(-1, 1) / 2 + 0.5
+            plus = beta * prediction + (1 - beta) * old
+            minus = (1 + beta) * old - beta * prediction
+            losses = largest / beta * (chosen * distance(plus) + (1 - chosen) * distance(minus))
+        else:
+            gain = ((old - target) ** 2).mean((1, 2, 3)) - ((prediction - target) ** 2).mean((1, 2, 3))
+            if level_weight == "adaptive":
+                with torch.no_grad():
+                    gain_scale = (prediction - target).abs().mean((1, 2, 3)).clamp(min=1e-5)
+                gain = gain / gain_scale
+            ratio = gain.exp()
+            losses = -torch.minimum(advantages * ratio, advantages * ratio.clamp(1 - clip_ratio, 1 + clip_ratio))
+        losses.sum().backward()
+        yield {
+            "weighting": weighting,
+            "level_weight": level_weight,
+            "beta": beta,
+            "clip_ratio": clip_ratio,
+            "largest_advantage": largest,
+            "advantages": advantages,
+            "old": old,
+            "target": target,
+            "prediction": prediction,
+            "losses": losses,
+            "gradient": prediction.grad,
+        }
+
+
+def noised_cases():
+    """What diffusers' DDPMScheduler adds and asks a model to predict."""
+    g = generator(40)
+    image, noise = torch.randn((3, 3, 4, 4), generator=g), torch.randn((3, 3, 4, 4), generator=g)
+    timesteps = torch.tensor([0, 400, 999])
+    for prediction_type in ("epsilon", "sample", "v_prediction"):
+        for schedule in ("linear", "squaredcos_cap_v2"):
+            scheduler = DDPMScheduler(beta_schedule=schedule, prediction_type=prediction_type)
+            target = {
+                "epsilon": noise,
+                "sample": image,
+                "v_prediction": scheduler.get_velocity(image, noise, timesteps),
+            }[prediction_type]
+            yield {
+                "prediction_type": prediction_type,
+                "beta_schedule": schedule,
+                "timesteps": timesteps.tolist(),
+                "image": image,
+                "noise": noise,
+                "state": scheduler.add_noise(image, noise, timesteps),
+                "target": target,
+            }
+
+
+def sensitivity_cases():
+    """|d mean / d output| and sigma of each step of diffusers' DDIMScheduler, by autograd in f64."""
+    for prediction_type in ("epsilon", "sample", "v_prediction"):
+        for spacing, steps in [("leading", 10), ("leading", 30), ("trailing", 40)]:
+            scheduler = DDIMScheduler(
+                prediction_type=prediction_type, timestep_spacing=spacing, clip_sample=False, set_alpha_to_one=False
+            )
+            scheduler.set_timesteps(steps)
+            sensitivities, sigmas = [], []
+            for t in scheduler.timesteps:
+                output = torch.zeros((1, 1, 2, 2), dtype=torch.float64, requires_grad=True)
+                state = torch.zeros_like(output)
+                noise = torch.zeros_like(output)
+                mean = scheduler.step(output, t, state, eta=1.0, variance_noise=noise).prev_sample
+                mean.sum().backward()
+                sensitivities.append(output.grad.flatten()[0].abs().item())
+                previous = t - scheduler.config.num_train_timesteps // steps
+                sigmas.append(scheduler._get_variance(t, previous).clamp(min=0).sqrt().item())
+            yield {
+                "prediction_type": prediction_type,
+                "timestep_spacing": spacing,
+                "steps": steps,
+                "sensitivity": sensitivities,
+                "sigma": sigmas,
+            }
+
+
+def trust_region_cases():
+    """A pair has no gradient where its KL is above the limit and the ratio moves outward."""
+    for seed, limit in [(50, 0.05), (51, 1e-3), (52, 1e9)]:
+        g = generator(seed)
+        advantages = torch.randn(6, generator=g)
+        old = -1.5 + torch.randn((6, 5), generator=g)
+        new = (old + 0.05 * torch.randn((6, 5), generator=g)).requires_grad_()
+        moved = 0.1 * torch.rand((6, 5), generator=g)
+        keep = ~((moved > limit) & (advantages[:, None] * (new.detach() - old) > 0))
+        surrogate = -advantages[:, None] * (new - old).exp()
+        loss = torch.where(keep, surrogate, surrogate.detach()).mean()
+        loss.backward()
+        yield {
+            "kl_limit": limit,
+            "advantages": advantages,
+            "old_log_probs": old,
+            "new_log_probs": new,
+            "moved_nats": moved,
+            "loss": loss,
+            "gradient": new.grad,
         }
 
 
@@ -214,6 +343,10 @@ if __name__ == "__main__":
         "advantages": advantage_cases(),
         "ddpo_is": ddpo_is_cases(),
         "decoupled": decoupled_cases(),
+        "trust_region": trust_region_cases(),
+        "forward": forward_cases(),
+        "noised": noised_cases(),
+        "sensitivity": sensitivity_cases(),
         "score_function": score_function_cases(),
         "gaussian_log_prob": log_prob_cases(),
         "gaussian_kl": kl_cases(),

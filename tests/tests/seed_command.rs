@@ -34,7 +34,6 @@ const RESOLVED: &str = r#"
     warmup_pct = 0.5
     weight_decay = 1e-4
     clip_advantages = 10.0
-    clip_ratio = 1e-4
     max_grad_norm = 1.0
     objective = "clipped-is"
     advantage = "epoch"
@@ -176,7 +175,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     let tasks = [aesthetic, text("jpeg incompressibility"), small, text("over50 years old")];
     assert_eq!(values("task"), tasks);
     assert_eq!(values("num_epochs"), [5, 7, 8, 8].map(|n| Some(Value::Integer(n))));
-    assert_eq!(values("clip_ratio"), [1e-4, 0.25, 0.25, 0.25].map(|x| Some(Value::Float(x))));
+    assert_eq!(values("clip_ratio"), [None, Some(0.25), Some(0.25), Some(0.25)].map(|x| x.map(Value::Float)));
     let recorded = [false, true, false, false].map(|on| Some(Value::Boolean(on)));
     assert_eq!(values("record_batches"), recorded);
     let decays = [None, Some(0.5), Some(0.75), Some(0.875)].map(|decay| decay.map(Value::Float));

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use ddpo_algorithm::config::LearnerConfig;
-use ddpo_algorithm::learner::Learner;
+use ddpo_algorithm::learner::{Learner, Model as Trained};
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_checkpoint::open_model;
 use ddpo_diffusion::device::{open, set_threads};
@@ -158,7 +158,9 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
     };
     let steps = transitions(loaded, steps)?;
     let lanes = unet.parameters().layout().lanes(loaded.threads);
-    let mut learner = Learner::new(config, rate, steps, unet, loaded.kind, None)?.with_lanes(lanes);
+    let scheduler = &loaded.model.scheduler;
+    let trained = Trained { unet, kind: loaded.kind, scheduler, reference: None };
+    let mut learner = Learner::new(config, rate, steps, trained)?.with_lanes(lanes);
     let start = Instant::now();
     let report = learner.update(&batch, &mut |_, _| {})?;
     let seconds = start.elapsed().as_secs_f64();

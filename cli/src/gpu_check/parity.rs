@@ -5,7 +5,7 @@ use super::findings::Check;
 use anyhow::{Context, Result};
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_algorithm::config::{LearnerConfig, OldLogProbs};
-use ddpo_algorithm::learner::Learner;
+use ddpo_algorithm::learner::{Learner, Model as Trained};
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::device;
@@ -199,7 +199,8 @@ fn update(
     let rate = LearningRate { initial_lr: EPS, peak_lr: EPS, warmup_pct: 0.0, total_steps: 1 };
     let unet = model.load(Kind::Float, device)?;
     let before = flat(&unet);
-    let mut learner = Learner::new(config, rate, transitions(model, device)?, unet, kind, None)?;
+    let trained = Trained { unet, kind, scheduler: &model.scheduler, reference: None };
+    let mut learner = Learner::new(config, rate, transitions(model, device)?, trained)?;
     let scored: Vec<ScoredTrajectory> = scored.collect();
     let report = learner.update(&scored, &mut |_, _| {}).context("the update")?;
     let change = flat_of(learner.policy().master().parameters().entries()) - before;

@@ -1,8 +1,10 @@
 //! The hyperparameters of the algorithm and their ranges. Names are those of the settings.
 
 use crate::adamw::AdamWConfig;
+use crate::step_weights::StepWeights;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_rollout::reward::RewardExpression;
+use ddpo_rollout::window::Window;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -17,6 +19,10 @@ pub enum AdvantageScope {
     Batch,
     /// All rewards since the run began.
     Running,
+    /// The rewards of the epoch for the mean; the standard deviation is that of the run's first epoch, or
+    /// `advantage_std`. Advantages then shrink with the differences between samples, and `kl_coef` keeps
+    /// its strength.
+    Fixed,
 }
 
 /// The scale of the terms of a sum of rewards.
@@ -43,6 +49,109 @@ pub enum Objective {
     Decoupled,
     /// DDPO-SF, the score-function gradient; on-policy only (Black et al. 2023, equation 4).
     ScoreFunction,
+    /// Reward-weighted denoising of the samples' images: DiffusionNFT or AWM ([`crate::forward`]).
+    Forward,
+}
+
+/// What bounds the change of the policy within an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustRegion {
+    /// The clip of the ratio.
+    #[default]
+    Clip,
+    /// The exact KL of each step from the policy that sampled it.
+    Kl,
+}
+
+/// The weighting of the forward objective; [`crate::forward`] has the equations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForwardWeighting {
+    /// DiffusionNFT: towards the samples with a high reward and away from the others.
+    #[default]
+    Nft,
+    /// AWM: PPO's clipped ratio of denoising errors.
+    Advantage,
+}
+
+/// Where the noise levels of the forward objective come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LevelSource {
+    /// The timesteps that the sampler visits.
+    #[default]
+    Sampler,
+    /// All timesteps of the schedule.
+    All,
+}
+
+/// How the loss of a noise level is scaled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LevelWeight {
+    /// The squared error in the model's prediction type.
+    #[default]
+    Uniform,
+    /// The squared error divided by the mean absolute error of the same sample.
+    Adaptive,
+}
+
+/// The old policy of the forward objective.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OldPolicy {
+    /// The weights before the first optimizer step of the epoch.
+    #[default]
+    Sampler,
+    /// The averaged weights (`ema_decay`) before the first optimizer step of the epoch.
+    Average,
+}
+
+/// The settings of the forward objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ForwardConfig {
+    /// The weighting.
+    pub weighting: ForwardWeighting,
+    /// K, the noise levels that a pass trains for each sample.
+    pub levels: usize,
+    /// Where levels come from.
+    pub level_source: LevelSource,
+    /// Levels are at most this timestep; without it all are used.
+    pub max_timestep: Option<i64>,
+    /// How the loss of a level is scaled.
+    pub level_weight: LevelWeight,
+    /// beta of DiffusionNFT, in (0, 1]: how far the two implicit policies are from the old one; smaller
+    /// learns faster and is less stable.
+    pub beta: f64,
+    /// The old policy.
+    pub old: OldPolicy,
+}
+
+impl Default for ForwardConfig {
+    fn default() -> Self {
+        Self {
+            weighting: ForwardWeighting::default(),
+            levels: 4,
+            level_source: LevelSource::default(),
+            max_timestep: None,
+            level_weight: LevelWeight::default(),
+            beta: 1.0,
+            old: OldPolicy::default(),
+        }
+    }
+}
+
+/// How the losses of a sample's steps are added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossOverSteps {
+    /// Mean over the pairs of a mini-batch.
+    #[default]
+    Mean,
+    /// Sum over steps, mean over samples: the gradient is as many times larger as a sample has trained
+    /// steps, and so is what `max_grad_norm` acts on.
+    Sum,
 }
 
 /// Whose log-probabilities of the sampling policy the ratios are taken from.
@@ -71,8 +180,20 @@ pub struct LearnerConfig {
     pub num_inner_epochs: usize,
     /// The objective.
     pub objective: Objective,
+    /// The settings of [`Objective::Forward`].
+    pub forward: ForwardConfig,
+    /// The weight of each step in the loss.
+    pub step_weights: StepWeights,
+    /// How the losses of a sample's steps are added.
+    pub loss_over_steps: LossOverSteps,
+    /// The random steps of an epoch; without it all steps with sigma > 0.
+    pub window: Option<Window>,
     /// The rewards over which advantages are standardised.
     pub advantage: AdvantageScope,
+    /// The standard deviation of [`AdvantageScope::Fixed`]; without it that of the first epoch.
+    pub advantage_std: Option<f64>,
+    /// Advantages are divided by at least this standard deviation.
+    pub min_advantage_std: f64,
     /// The reward, if `reward_scale` is [`RewardScale::Normalised`]: its terms are components of
     /// the scores and are standardised before they are added.
     pub normalised_reward: Option<RewardExpression>,
@@ -80,15 +201,21 @@ pub struct LearnerConfig {
     pub clip_advantages: f64,
     /// e: the ratio is clipped to [1 - e, 1 + e], in the unit of `log_prob`.
     pub clip_ratio: f64,
-    /// Upper bound of the decoupled objective's importance weight, at least 1, in the unit of
-    /// `log_prob`.
+    /// What bounds the change of the policy.
+    pub trust_region: TrustRegion,
+    /// The bound of [`TrustRegion::Kl`], nats a transition.
+    pub kl_limit: f64,
+    /// Upper bound of the decoupled objective's importance weight, at least 1.
     pub importance_cap: f64,
     /// The largest number of versions that a trajectory's weights may be behind the learner's.
     pub max_staleness: u32,
     /// Unit of log-probabilities in the objective: mean over dimensions, or their sum (nats).
     pub log_prob: Reduction,
-    /// Weight of KL(policy || pretrained) in the loss; 0 leaves it out.
+    /// Weight of KL(policy || pretrained) in the loss; 0 leaves it out. For [`Objective::Forward`] the
+    /// weight of the squared difference of predictions.
     pub kl_coef: f64,
+    /// `kl_coef` adapts towards this mean KL of an epoch, nats a transition.
+    pub kl_target: Option<f64>,
     /// The run stops when the mean KL of an epoch, nats a transition, exceeds this.
     pub kl_stop: Option<f64>,
     /// Share of a trajectory's random steps that are trained, in (0, 1].
@@ -102,6 +229,8 @@ pub struct LearnerConfig {
     /// Largest |ratio - 1| before the first optimizer step, log-probabilities as means over
     /// dimensions.
     pub ratio_tolerance: f64,
+    /// Largest |log-ratio| before the first optimizer step, nats a transition.
+    pub ratio_tolerance_nats: f64,
     /// Whose log-probabilities of the sampling policy the ratios are taken from.
     pub old_log_probs: OldLogProbs,
 }
@@ -115,20 +244,30 @@ impl Default for LearnerConfig {
             micro_batch_size: 5,
             num_inner_epochs: 1,
             objective: Objective::default(),
+            forward: ForwardConfig::default(),
+            step_weights: StepWeights::default(),
+            loss_over_steps: LossOverSteps::default(),
+            window: None,
             advantage: AdvantageScope::default(),
+            advantage_std: None,
+            min_advantage_std: 0.0,
             normalised_reward: None,
             clip_advantages: 2.5,
             clip_ratio: 1e-4,
+            trust_region: TrustRegion::default(),
+            kl_limit: 0.05,
             importance_cap: 5.0,
             max_staleness: 0,
             log_prob: Reduction::default(),
             kl_coef: 0.0,
+            kl_target: None,
             kl_stop: None,
             timestep_fraction: 1.0,
             max_grad_norm: 1.0,
             optimizer: AdamWConfig::default(),
             ema_decay: None,
             ratio_tolerance: 1e-4,
+            ratio_tolerance_nats: 2.0,
             old_log_probs: OldLogProbs::default(),
         }
     }
@@ -176,6 +315,13 @@ impl LearnerConfig {
         positive("clip_ratio", self.clip_ratio)?;
         positive("max_grad_norm", self.max_grad_norm)?;
         positive("ratio_tolerance", self.ratio_tolerance)?;
+        positive("ratio_tolerance_nats", self.ratio_tolerance_nats)?;
+        positive("kl_limit", self.kl_limit)?;
+        self.kl_target.map_or(Ok(()), |target| positive("kl_target", target))?;
+        self.advantage_std.map_or(Ok(()), |std| positive("advantage_std", std))?;
+        if !(self.min_advantage_std.is_finite() && self.min_advantage_std >= 0.0) {
+            return refuse("min_advantage_std", "0 or more", &self.min_advantage_std);
+        }
         self.kl_stop.map_or(Ok(()), |stop| positive("kl_stop", stop))?;
         if !(self.kl_coef.is_finite() && self.kl_coef >= 0.0) {
             return Err(InvalidSetting::new("kl_coef", "0 or more", self.kl_coef));
@@ -200,16 +346,77 @@ impl LearnerConfig {
     }
 
     fn check_objective(&self) -> Result<(), InvalidSetting> {
-        if self.objective == Objective::ScoreFunction && self.num_inner_epochs > 1 {
-            let expected = "1 with the score-function objective, which is on-policy only";
-            return Err(InvalidSetting::new("num_inner_epochs", expected, self.num_inner_epochs));
+        if !self.objective.contract().off_policy {
+            let on_policy = "with the score-function objective, which is on-policy only";
+            if self.num_inner_epochs > 1 {
+                let (expected, found) = (format!("1 {on_policy}"), self.num_inner_epochs);
+                return Err(InvalidSetting::new("num_inner_epochs", expected, found));
+            }
+            if self.max_staleness > 0 {
+                let (expected, found) = (format!("0 {on_policy}"), self.max_staleness);
+                return Err(InvalidSetting::new("max_staleness", expected, found));
+            }
         }
-        if self.objective == Objective::ScoreFunction && self.max_staleness > 0 {
-            let expected = "0 with the score-function objective, which is on-policy only";
-            return Err(InvalidSetting::new("max_staleness", expected, self.max_staleness));
+        if self.objective == Objective::Forward {
+            self.check_forward()?;
         }
+        self.check_combinations()?;
         if !(self.importance_cap.is_finite() && self.importance_cap >= 1.0) {
             return Err(InvalidSetting::new("importance_cap", "1 or more", self.importance_cap));
+        }
+        Ok(())
+    }
+
+    /// The forward objective has no density of a step.
+    fn check_forward(&self) -> Result<(), InvalidSetting> {
+        let ForwardConfig { levels, max_timestep, beta, old, .. } = self.forward;
+        if levels == 0 || levels > 1000 {
+            return Err(InvalidSetting::new("forward_levels", "1 to 1000", levels));
+        }
+        if let Some(timestep) = max_timestep.filter(|timestep| *timestep < 0) {
+            return Err(InvalidSetting::new("forward_max_timestep", "0 or more", timestep));
+        }
+        if !(beta > 0.0 && beta <= 1.0) {
+            return Err(InvalidSetting::new("forward_beta", "above 0, at most 1", beta));
+        }
+        if old == OldPolicy::Average && self.ema_decay.is_none() {
+            let expected = "a decay with forward_old = average";
+            return Err(InvalidSetting::new("ema_decay", expected, "none"));
+        }
+        let unusable = [
+            ("timestep_fraction", self.timestep_fraction < 1.0),
+            ("step_weights", self.step_weights != StepWeights::Density),
+            ("trust_region", self.trust_region != TrustRegion::Clip),
+            ("window", self.window.is_some()),
+            ("kl_stop", self.kl_stop.is_some()),
+            ("kl_target", self.kl_target.is_some()),
+            ("old_log_probs", self.old_log_probs == OldLogProbs::Learner),
+        ];
+        match unusable.into_iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) => {
+                let expected = "its default with objective = forward, which has no density of a step";
+                Err(InvalidSetting::new(name, expected, "another value"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_combinations(&self) -> Result<(), InvalidSetting> {
+        if self.trust_region == TrustRegion::Kl && self.objective != Objective::ClippedIs {
+            let expected = "clip, or kl with objective = clipped-is";
+            return Err(InvalidSetting::new("trust_region", expected, "kl"));
+        }
+        if self.kl_target.is_some() && self.kl_coef == 0.0 {
+            let expected = "above 0 with kl_target, which adapts it";
+            return Err(InvalidSetting::new("kl_coef", expected, 0));
+        }
+        if self.advantage == AdvantageScope::Fixed && self.normalised_reward.is_some() {
+            let expected = "raw with advantage = fixed: normalised terms have no fixed scale";
+            return Err(InvalidSetting::new("reward_scale", expected, "normalised"));
+        }
+        if self.advantage != AdvantageScope::Fixed && self.advantage_std.is_some() {
+            let expected = "fixed with advantage_std";
+            return Err(InvalidSetting::new("advantage", expected, "another scope"));
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! The sums over an epoch's updates, which become its report.
 
-use crate::config::{LearnerConfig, Objective};
+use crate::config::{ForwardWeighting, LearnerConfig, Objective, TrustRegion};
 use crate::epoch::Epoch;
 use crate::pairs::Pair;
 use crate::pass::PassOutput;
-use crate::report::{LagReport, UpdateReport, UpdateSamples};
+use crate::report::{LagReport, StepReport, UpdateReport, UpdateSamples};
 use std::collections::BTreeMap;
 
 /// Sums over the pairs trained so far.
@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 pub struct Diagnostics {
     sums: Sums,
     by_lag: BTreeMap<u64, LagSums>,
-    /// The report's values that are no means over pairs.
+    /// By position among the random steps or the noise levels of a pass.
+    by_slot: Vec<SlotSums>,
+    /// The report's values that are not means over pairs.
     report: UpdateReport,
     /// The ratio of every pair, in the unit of `log_prob`.
     ratios: Vec<f32>,
@@ -28,14 +30,32 @@ struct Sums {
     /// Number of ratios outside the clip.
     clipped: f64,
     ratio: f64,
-    /// (r - 1) - ln r, in the unit of `log_prob`.
+    /// (r - 1) - ln r of the ratio of joint densities, nats.
     k3: f64,
+    /// Number of pairs of the first optimizer step, and those with a ratio outside the clip.
+    first: f64,
+    first_clipped: f64,
+    /// Squared errors of predictions, mean over dimensions.
+    error: f64,
     /// |log-ratio|, nats a dimension.
     log_ratio_abs: f64,
     /// KL from the pretrained model, nats a dimension.
     kl: f64,
     /// Gradient norms, over optimizer steps.
     gradient_norm: f64,
+}
+
+/// Sums over the pairs of one slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct SlotSums {
+    /// The largest timestep.
+    timestep: i64,
+    pairs: u64,
+    clipped: f64,
+    k3: f64,
+    /// Norms of the gradient at the model's output.
+    gradient: f64,
+    error: f64,
 }
 
 /// Sums over the pairs of one lag.
@@ -53,14 +73,15 @@ struct LagSums {
 }
 
 impl Diagnostics {
-    /// Starts with no pairs; each trajectory has `random_steps` random steps.
-    pub fn new(epoch: &Epoch<'_>, random_steps: usize) -> Self {
+    /// Starts with no pairs; each trajectory has `slots` random steps, or noise levels.
+    pub fn new(epoch: &Epoch<'_>, slots: usize) -> Self {
         let mut by_lag: BTreeMap<u64, LagSums> = BTreeMap::new();
         epoch.lags.iter().for_each(|lag| by_lag.entry(*lag).or_default().trajectories += 1);
-        let ratio_gap_by_step = vec![0.0; random_steps];
+        let ratio_gap_by_step = vec![0.0; slots];
         Self {
             sums: Sums::default(),
             by_lag,
+            by_slot: vec![SlotSums::default(); slots],
             report: UpdateReport { ratio_gap_by_step, ..UpdateReport::default() },
             ratios: Vec::new(),
             dimensions: epoch.trajectories[0].header().shape.elements(),
@@ -81,69 +102,134 @@ impl Diagnostics {
 
     /// Adds |ratio - 1| of `pair` before the first optimizer step.
     pub fn add_ratio_gap(&mut self, pair: &Pair, gap: f64) {
-        let worst = &mut self.report.ratio_gap_by_step[pair.random];
+        let worst = &mut self.report.ratio_gap_by_step[pair.slot];
         *worst = worst.max(gap);
     }
 
-    /// Adds the pairs of a micro-batch.
+    /// Adds the pairs of a micro-batch; `gradients` are the norms of their gradients at the model's
+    /// output.
     pub fn add_pairs(
         &mut self,
         epoch: &Epoch<'_>,
         pairs: &[Pair],
         output: &PassOutput,
+        gradients: &[f64],
         config: &LearnerConfig,
     ) {
+        let dimensions = self.dimensions as f64;
         let factor = config.log_prob.factor(self.dimensions);
-        self.sums.kl += output.kl;
         self.sums.loss += output.loss;
-        for (pair, &log_ratio) in pairs.iter().zip(&output.log_ratios) {
-            let scaled = f64::from(log_ratio) * factor;
-            let above_one = scaled.exp_m1();
-            let clipped = f64::from(u8::from(above_one.abs() > config.clip_ratio));
+        self.sums.kl += output.kl.iter().copied().map(f64::from).sum::<f64>();
+        self.sums.error += output.errors.iter().copied().map(f64::from).sum::<f64>();
+        for (index, (pair, &log_ratio)) in pairs.iter().zip(&output.log_ratios).enumerate() {
+            let log_ratio = f64::from(log_ratio);
+            let above_one = (log_ratio * factor).exp_m1();
+            let advantage = f64::from(epoch.advantages[pair.trajectory]);
+            let is_clipped = match (config.trust_region, output.moved.get(index)) {
+                (TrustRegion::Kl, Some(&moved)) => {
+                    f64::from(moved) > config.kl_limit && advantage * log_ratio > 0.0
+                }
+                _ => above_one.abs() > config.clip_ratio,
+            };
+            let clipped = f64::from(u8::from(is_clipped));
+            let k3 = k3(log_ratio * dimensions);
             self.sums.pairs += 1;
             self.sums.clipped += clipped;
+            if self.report.optimizer_steps == 1 {
+                self.sums.first += 1.0;
+                self.sums.first_clipped += clipped;
+            }
             self.sums.ratio += above_one + 1.0;
             self.ratios.push((above_one + 1.0) as f32);
-            self.sums.k3 += above_one - scaled;
-            self.sums.log_ratio_abs += f64::from(log_ratio).abs();
-            let importance = (f64::from(epoch.drift(pair)) * factor).exp();
+            self.sums.k3 += k3;
+            self.sums.log_ratio_abs += log_ratio.abs();
+            let slot = &mut self.by_slot[pair.slot];
+            slot.timestep = slot.timestep.max(timestep(epoch, pair, config));
+            slot.pairs += 1;
+            slot.clipped += clipped;
+            slot.k3 += k3;
+            slot.gradient += gradients[index];
+            slot.error += output.errors.get(index).copied().map_or(0.0, f64::from);
             let lag = self.by_lag.entry(epoch.lags[pair.trajectory]).or_default();
             lag.pairs += 1;
             lag.clipped += clipped;
             lag.ratio += above_one + 1.0;
-            lag.importance += importance.min(config.importance_cap);
-            lag.capped += f64::from(u8::from(importance > config.importance_cap));
+            if config.objective == Objective::Decoupled {
+                let importance = (f64::from(epoch.drift(pair)) * dimensions).exp();
+                lag.importance += importance.min(config.importance_cap);
+                lag.capped += f64::from(u8::from(importance > config.importance_cap));
+            }
         }
     }
 
-    /// Returns the means, and the single values behind them. `with_kl` says whether the KL from the
-    /// pretrained model was computed.
+    /// Returns the means, and the single values behind them. `with_reference` says whether the distance
+    /// from the pretrained model was computed.
     pub fn finish(
         self,
-        advantages: Vec<f32>,
-        objective: Objective,
-        with_kl: bool,
+        epoch: Epoch<'_>,
+        config: &LearnerConfig,
+        with_reference: bool,
     ) -> (UpdateReport, UpdateSamples) {
+        let objective = config.objective;
+        let is_forward = objective == Objective::Forward;
         let mean = |sum: f64| sum / self.sums.pairs.max(1) as f64;
         let dimensions = self.dimensions as f64;
         let gaps = self.report.ratio_gap_by_step.iter().copied();
         let stale = self.by_lag.keys().any(|lag| *lag > 0);
         let by_lag = self.by_lag.iter().map(|(lag, sums)| sums.report(*lag, objective));
+        let gradients = self.by_slot.iter().map(|slot| slot.gradient).sum::<f64>();
+        let trained = self.by_slot.iter().filter(|slot| slot.pairs > 0);
+        let steps = trained.map(|slot| slot.report(gradients, is_forward)).collect();
+        // Only the clipped form of the forward objective has a ratio.
+        let has_ratio = !is_forward || config.forward.weighting == ForwardWeighting::Advantage;
         let report = UpdateReport {
             loss: mean(self.sums.loss),
-            clip_fraction: mean(self.sums.clipped),
-            ratio_mean: mean(self.sums.ratio),
+            clip_fraction: if has_ratio { mean(self.sums.clipped) } else { 0.0 },
+            first_clip_fraction: (has_ratio && self.sums.first > 0.0)
+                .then(|| self.sums.first_clipped / self.sums.first),
+            ratio_mean: if has_ratio { mean(self.sums.ratio) } else { 1.0 },
             ratio_gap_max: gaps.fold(0.0, f64::max),
-            approx_kl: mean(self.sums.k3),
+            approx_kl: if is_forward { 0.0 } else { mean(self.sums.k3) },
             log_ratio_abs: mean(self.sums.log_ratio_abs),
             log_ratio_abs_nats: mean(self.sums.log_ratio_abs) * dimensions,
-            kl_to_pretrained_nats: with_kl.then(|| mean(self.sums.kl) * dimensions),
+            kl_to_pretrained_nats: (with_reference && !is_forward)
+                .then(|| mean(self.sums.kl) * dimensions),
+            distance_to_pretrained: (with_reference && is_forward).then(|| mean(self.sums.kl)),
+            kl_coef: with_reference.then_some(epoch.kl_coef),
+            denoising_error: is_forward.then(|| mean(self.sums.error)),
+            steps,
             grad_norm: self.sums.gradient_norm / self.report.optimizer_steps.max(1) as f64,
             pairs: self.sums.pairs,
             staleness: if stale { by_lag.collect() } else { Vec::new() },
             ..self.report
         };
-        (report, UpdateSamples { advantages, ratios: self.ratios })
+        (report, UpdateSamples { advantages: epoch.advantages, ratios: self.ratios })
+    }
+}
+
+/// (r - 1) - ln r for a log-ratio in nats, the k3 estimate of KL(old || new) (Schulman 2020). A log-ratio
+/// above 30 counts as 30, so that one pair cannot exceed every number.
+fn k3(log_ratio: f64) -> f64 {
+    log_ratio.min(30.0).exp_m1() - log_ratio
+}
+
+fn timestep(epoch: &Epoch<'_>, pair: &Pair, config: &LearnerConfig) -> i64 {
+    match config.objective {
+        Objective::Forward => pair.step as i64,
+        _ => epoch.trajectories[pair.trajectory].header().timesteps[pair.step],
+    }
+}
+
+impl SlotSums {
+    fn report(&self, gradients: f64, is_forward: bool) -> StepReport {
+        let mean = |sum: f64| sum / self.pairs.max(1) as f64;
+        StepReport {
+            timestep: self.timestep,
+            gradient_share: if gradients > 0.0 { self.gradient / gradients } else { 0.0 },
+            clip_fraction: mean(self.clipped),
+            approx_kl: if is_forward { 0.0 } else { mean(self.k3) },
+            denoising_error: is_forward.then(|| mean(self.error)),
+        }
     }
 }
 

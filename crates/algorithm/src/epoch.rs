@@ -15,6 +15,8 @@ pub struct Epoch<'a> {
     /// Log-probabilities under the weights before the first optimizer step, mean over dimensions,
     /// by trajectory and random step; the decoupled objective needs them.
     pub proximal_log_probs: Option<Vec<Vec<f32>>>,
+    /// The weight of the KL from the pretrained model.
+    pub kl_coef: f64,
 }
 
 impl<'a> Epoch<'a> {
@@ -24,17 +26,18 @@ impl<'a> Epoch<'a> {
         trajectories: Vec<&'a Trajectory>,
         advantages: Vec<f32>,
         version: PolicyVersion,
+        kl_coef: f64,
     ) -> Self {
         let lag = |one: &&Trajectory| version.0 - one.header().policy_version.0;
         let lags = trajectories.iter().map(lag).collect();
-        Self { trajectories, advantages, lags, proximal_log_probs: None }
+        Self { trajectories, advantages, lags, proximal_log_probs: None, kl_coef }
     }
 
     /// The log-probability of `pair` that the ratio is clipped around, mean over dimensions: under
     /// the proximal policy where the objective has one, else under the sampling policy.
     pub fn clip_log_prob(&self, pair: &Pair) -> f32 {
         let proximal = self.proximal_log_probs.as_ref();
-        proximal.map_or_else(|| self.old_log_prob(pair), |all| all[pair.trajectory][pair.random])
+        proximal.map_or_else(|| self.old_log_prob(pair), |all| all[pair.trajectory][pair.slot])
     }
 
     /// log p_proximal - log p_old of `pair`, mean over dimensions.
@@ -43,6 +46,6 @@ impl<'a> Epoch<'a> {
     }
 
     fn old_log_prob(&self, pair: &Pair) -> f32 {
-        self.trajectories[pair.trajectory].log_probs()[pair.random]
+        self.trajectories[pair.trajectory].log_probs()[pair.slot]
     }
 }

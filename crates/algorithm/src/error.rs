@@ -31,6 +31,32 @@ pub enum LearnError {
         /// The trajectory's digest.
         found: Digest,
     },
+    /// A trajectory has other random steps or states than the objective trains on.
+    #[error(
+        "learner: sample {sample}: expected random steps {expected:?} and the states around them, \
+         found random steps {found:?} and states {states:?}"
+    )]
+    Chain {
+        /// Index of the sample.
+        sample: u32,
+        /// The epoch's random steps.
+        expected: Vec<usize>,
+        /// The trajectory's.
+        found: Vec<usize>,
+        /// The states that the trajectory carries.
+        states: Vec<usize>,
+    },
+    /// The score-function objective would take a second step with samples of older weights.
+    #[error(
+        "learner: objective = score-function takes one optimizer step for an epoch: expected \
+         batch_size = {samples}, found {batch_size}"
+    )]
+    OnPolicy {
+        /// Samples of the epoch.
+        samples: usize,
+        /// Samples in a mini-batch.
+        batch_size: usize,
+    },
     /// A trajectory is too old.
     #[error(
         "learner: sample {sample} was made with {sampled}, the learner is at {learned}: \
@@ -100,6 +126,28 @@ pub enum LearnError {
         timestep: i64,
         /// The gap.
         gap: f64,
+        /// The largest gap allowed.
+        tolerance: f64,
+        /// Version that made the trajectories.
+        sampled: PolicyVersion,
+        /// The learner's version.
+        learned: PolicyVersion,
+    },
+    /// Recorded log-probabilities differ from the learner's by too much, summed over dimensions.
+    #[error(
+        "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): the \
+         log-probability recorded by the sampler ({sampled}) differs from the learner's ({learned}) \
+         by {nats:.3} nats, expected at most ratio_tolerance_nats = {tolerance}"
+    )]
+    GapInNats {
+        /// Epoch.
+        epoch: u32,
+        /// Index of the step.
+        step: usize,
+        /// Its timestep.
+        timestep: i64,
+        /// The gap, summed over dimensions.
+        nats: f64,
         /// The largest gap allowed.
         tolerance: f64,
         /// Version that made the trajectories.

@@ -1,17 +1,23 @@
 //! The state of training: policy, optimizer, averaged weights, running statistics and counters.
 
 use crate::adamw::AdamW;
-use crate::advantages::RunningMoments;
-use crate::config::LearnerConfig;
+use crate::advantages::AdvantageState;
+use crate::config::{InvalidSetting, LearnerConfig, Objective};
 use crate::ema::Ema;
 use crate::error::LearnError;
+use crate::objective::OtherPolicy;
+use crate::pairs::level_candidates;
 use crate::pass::Lane;
 use crate::policy::Policy;
 use crate::report::UpdateSamples;
 use crate::reward_terms::TermMoments;
 use crate::schedule::LearningRate;
+use crate::step_weights::step_weights;
 use ddpo_diffusion::scheduler::Transitions;
+use ddpo_diffusion::scheduler::config::SchedulerConfig;
+use ddpo_diffusion::scheduler::forward::ForwardProcess;
 use ddpo_diffusion::unet::UNet;
+use ddpo_rollout::chain::Chain;
 use ddpo_rollout::trajectory::PolicyVersion;
 use tch::Kind;
 
@@ -21,14 +27,22 @@ pub struct Learner {
     pub(crate) config: LearnerConfig,
     pub(crate) schedule: LearningRate,
     pub(crate) transitions: Transitions,
+    /// Which of the steps are random in an epoch.
+    pub(crate) chain: Chain,
+    /// The weight of each step by step index, without a window.
+    pub(crate) step_weights: Vec<f64>,
+    /// The timesteps that the forward objective may train.
+    pub(crate) levels: Vec<i64>,
     pub(crate) policy: Policy,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) optimizer: AdamW,
     pub(crate) ema: Option<Ema>,
-    pub(crate) running: RunningMoments,
+    pub(crate) advantages: AdvantageState,
     pub(crate) terms: TermMoments,
     pub(crate) version: PolicyVersion,
     pub(crate) schedule_step: u64,
+    /// The weight of the KL from the pretrained model.
+    pub(crate) kl_coef: f64,
     pub(crate) update_samples: UpdateSamples,
 }
 
@@ -41,39 +55,72 @@ pub struct Position {
     pub optimizer_step: u64,
     /// Optimizer steps of this run, which the learning rate follows.
     pub schedule_step: u64,
-    /// Statistics of all rewards so far, for [`AdvantageScope::Running`].
-    ///
-    /// [`AdvantageScope::Running`]: crate::config::AdvantageScope::Running
-    pub running: RunningMoments,
+    /// Statistics of rewards that advantages depend on.
+    pub advantages: AdvantageState,
     /// Statistics of the reward terms so far, where terms are standardised.
     pub terms: TermMoments,
+    /// The weight of the KL from the pretrained model, where it adapts.
+    pub kl_coef: Option<f64>,
+}
+
+/// What a learner trains.
+#[derive(Debug)]
+pub struct Model<'a> {
+    /// The f32 weights.
+    pub unet: UNet,
+    /// The type that the network runs in.
+    pub kind: Kind,
+    /// The scheduler that the model was trained with.
+    pub scheduler: &'a SchedulerConfig,
+    /// The pretrained model in `kind`; the distance from it is computed if it is given.
+    pub reference: Option<UNet>,
 }
 
 impl Learner {
-    /// Makes a learner of the f32 model `unet`, which runs in `kind`. `reference` is the pretrained
-    /// model in `kind`; the KL from it is computed if it is given.
+    /// Makes a learner of `model`. `transitions` are the steps of the sampler without a window.
     ///
     /// # Errors
     /// [`LearnError::Setting`] if a setting is out of range, [`LearnError::Deterministic`] if no
-    /// step of `transitions` is random.
+    /// step of `transitions` is random and the objective needs one.
     pub fn new(
         config: LearnerConfig,
         schedule: LearningRate,
         transitions: Transitions,
-        unet: UNet,
-        kind: Kind,
-        reference: Option<UNet>,
+        model: Model<'_>,
     ) -> Result<Self, LearnError> {
+        let Model { unet, kind, scheduler, reference } = model;
         config.check()?;
-        if transitions.random_steps().is_empty() {
+        let contract = config.objective.contract();
+        if contract.log_probs && transitions.random_steps().is_empty() {
             return Err(LearnError::Deterministic);
         }
+        let levels = level_candidates(
+            &config.forward,
+            transitions.timesteps(),
+            scheduler.num_train_timesteps,
+        );
+        if config.objective == Objective::Forward && levels.is_empty() {
+            let lowest = transitions.timesteps().last().copied().unwrap_or_default();
+            let expected = format!("at least the sampler's lowest timestep, {lowest}");
+            let found = config.forward.max_timestep.unwrap_or_default();
+            return Err(InvalidSetting::new("forward_max_timestep", expected, found).into());
+        }
+        let chain = transitions.chain(config.window, contract.states);
+        let process = ForwardProcess::new(scheduler, unet.parameters().device());
+        // A second set of weights differs from the policy's from the second optimizer step on.
+        let old = (contract.other == OtherPolicy::Weights)
+            .then(|| unet.converted(kind, unet.parameters().device()));
         let optimizer = AdamW::new(config.optimizer, unet.parameters().entries());
         let ema = config.ema_decay.map(|decay| Ema::new(decay, unet.parameters().entries()));
         let policy = Policy::new(unet, kind);
         let network = policy.network().shared();
-        let lane = Lane { network, transitions: transitions.shared(), reference };
+        let lane = Lane { network, transitions: transitions.shared(), process, reference, old };
         Ok(Self {
+            step_weights: step_weights(config.step_weights, &transitions),
+            chain,
+            levels,
+            kl_coef: config.kl_coef,
+            advantages: AdvantageState { fixed_std: config.advantage_std, ..Default::default() },
             config,
             schedule,
             transitions,
@@ -81,7 +128,6 @@ impl Learner {
             lanes: vec![lane],
             optimizer,
             ema,
-            running: RunningMoments::default(),
             terms: TermMoments::default(),
             version: PolicyVersion::default(),
             schedule_step: 0,
@@ -96,8 +142,10 @@ impl Learner {
         while self.lanes.len() < lanes {
             let first = &self.lanes[0];
             let reference = first.reference.as_ref().map(UNet::shared);
-            let transitions = first.transitions.shared();
-            self.lanes.push(Lane { network: self.policy.replica(), transitions, reference });
+            let old = first.old.as_ref().map(UNet::shared);
+            let (transitions, process) = (first.transitions.shared(), first.process.shared());
+            let network = self.policy.replica();
+            self.lanes.push(Lane { network, transitions, process, reference, old });
         }
         self
     }
@@ -144,8 +192,9 @@ impl Learner {
             version: self.version,
             optimizer_step: self.optimizer.steps_taken(),
             schedule_step: self.schedule_step,
-            running: self.running,
+            advantages: self.advantages,
             terms: self.terms.clone(),
+            kl_coef: self.config.kl_target.map(|_| self.kl_coef),
         }
     }
 
@@ -153,7 +202,8 @@ impl Learner {
     pub fn resume_at(&mut self, position: Position) {
         self.version = position.version;
         self.schedule_step = position.schedule_step;
-        self.running = position.running;
+        self.advantages = position.advantages;
+        self.kl_coef = position.kl_coef.unwrap_or(self.config.kl_coef);
         self.terms = position.terms;
         self.optimizer.resume_at(position.optimizer_step);
         self.policy.refresh();

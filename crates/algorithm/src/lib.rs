@@ -8,7 +8,10 @@
 //! | to find | read |
 //! |---|---|
 //! | the update: advantages, mini-batches, gradient accumulation, clipping, AdamW step | [`update`] |
-//! | the clipped ratio and the other objectives | [`objective`] |
+//! | what an objective needs; the clipped ratio, the trust region | [`objective`] |
+//! | DiffusionNFT and AWM: training on the forward process | [`forward`] |
+//! | the weight of each step | [`step_weights`] |
+//! | the weight of the KL and its target | [`kl_coefficient`] |
 //! | advantages and their standardisation | [`advantages`], sums of rewards: [`reward_terms`] |
 //! | (sample, step) pairs and mini-batches | [`pairs`] |
 //! | log-probability, KL and loss of a micro-batch, forward and backward | [`pass`] |
@@ -28,10 +31,13 @@ mod diagnostics;
 pub mod ema;
 mod epoch;
 pub mod error;
+pub mod forward;
 pub mod gradient;
+pub mod kl_coefficient;
 pub mod learner;
 mod micro_batch;
 pub mod objective;
+mod output_gradient;
 pub mod pairs;
 pub mod pass;
 pub mod policy;
@@ -40,4 +46,5 @@ mod ratio_check;
 pub mod report;
 pub mod reward_terms;
 pub mod schedule;
+pub mod step_weights;
 pub mod update;

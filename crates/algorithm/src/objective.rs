@@ -1,9 +1,64 @@
-//! The objectives of DDPO: the ratio, its clip, and the loss of each (sample, step) pair.
+//! The objectives: what each needs of a run, and the loss of each trained pair.
+//!
+//! An objective is added here: a variant of [`Objective`], its row in [`Objective::contract`], and its
+//! loss. [`policy_gradient_losses`] has those on the density of a denoising step; [`crate::forward`]
+//! has those on the forward process.
 
-use crate::config::Objective;
+use crate::config::{Objective, TrustRegion};
+use ddpo_rollout::chain::NeededStates;
 use tch::Tensor;
 
-/// The inputs of the losses: f32 `[P]` each, log-probabilities in the unit of `log_prob`.
+/// What an objective needs. The sampler, the wire and recorded batches follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contract {
+    /// The states of a trajectory that it trains on.
+    pub states: NeededStates,
+    /// Whether it needs the log-probabilities of random steps, and so eta above 0.
+    pub log_probs: bool,
+    /// Whether it corrects for weights that have changed since the samples were drawn; without it the
+    /// samples must come from the present weights.
+    pub off_policy: bool,
+    /// The policy, besides the trained one, that it evaluates.
+    pub other: OtherPolicy,
+}
+
+/// A policy that an objective compares the trained one with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherPolicy {
+    /// The one that sampled, by the log-probabilities recorded with the samples.
+    Sampling,
+    /// The learner's before the first optimizer step of the epoch, by one more forward pass.
+    Proximal,
+    /// A second set of weights, by one more forward pass.
+    Weights,
+}
+
+impl Objective {
+    /// Returns what the objective needs.
+    #[must_use]
+    pub fn contract(self) -> Contract {
+        let on_density = Contract {
+            states: NeededStates::Steps,
+            log_probs: true,
+            off_policy: true,
+            other: OtherPolicy::Sampling,
+        };
+        match self {
+            Self::ClippedIs => on_density,
+            Self::Decoupled => Contract { other: OtherPolicy::Proximal, ..on_density },
+            Self::ScoreFunction => Contract { off_policy: false, ..on_density },
+            Self::Forward => Contract {
+                states: NeededStates::Image,
+                log_probs: false,
+                other: OtherPolicy::Weights,
+                ..on_density
+            },
+        }
+    }
+}
+
+/// The inputs of the losses on the density of a step: f32 `[P]` each, log-probabilities and divergence
+/// in the unit of `log_prob` unless they say nats.
 #[derive(Debug)]
 pub struct LossInputs<'a> {
     /// log p_new, under the weights being trained; the gradient flows through it.
@@ -12,49 +67,77 @@ pub struct LossInputs<'a> {
     /// other than the decoupled one it is log p_old, as the sampler recorded it or as the learner took it
     /// anew.
     pub proximal_log_prob: &'a Tensor,
-    /// log p_old, under the weights that made the trajectory, as the sampler recorded it.
-    pub old_log_prob: &'a Tensor,
+    /// log p_proximal - log p_old, in nats (summed over dimensions); p_old is the policy that sampled.
+    pub drift_nats: &'a Tensor,
+    /// KL(p_old || p_new) of the step, in nats; needed by [`TrustRegion::Kl`].
+    pub moved_nats: Option<&'a Tensor>,
     /// The advantage A, standardised and clipped.
     pub advantage: &'a Tensor,
 }
 
-/// The bounds of ratios, in the unit of `log_prob`.
+/// The bounds of ratios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// e: the ratio is clipped to [1 - e, 1 + e].
+    /// What bounds the change of the policy.
+    pub trust_region: TrustRegion,
+    /// e: the ratio is clipped to [1 - e, 1 + e], in the unit of `log_prob`.
     pub clip_ratio: f64,
+    /// d: with [`TrustRegion::Kl`], a pair whose step has moved by more than d nats and moves further
+    /// away has no gradient.
+    pub kl_limit: f64,
     /// c: the importance weight of the decoupled objective is at most this.
     pub importance_cap: f64,
 }
 
-/// Returns the loss of each pair, f32 `[P]`.
+/// Returns the loss of each pair, f32 `[P]`, for an objective on the density of a step.
 ///
 /// - [`Objective::ClippedIs`]: max(-A r, -A clip(r, 1 - e, 1 + e)) with r = p_new / p_old
 ///   (DDPO-IS, Black et al. 2023, equation 5, with the clip of PPO, Schulman et al. 2017,
-///   equation 7).
+///   equation 7). With [`TrustRegion::Kl`]: -A r, without gradient for the pairs [`outside`] the
+///   region (Flow-DPPO, arXiv 2606.11025).
 /// - [`Objective::ScoreFunction`]: -A log p_new (DDPO-SF, Black et al. 2023, equation 4).
 /// - [`Objective::Decoupled`]: min(p_proximal / p_old, c) times the clipped loss with
-///   r = p_new / p_proximal (Hilton et al. 2021, section 3). The cap c bounds the variance of old
-///   samples, as IMPALA's truncated weights do (Espeholt et al. 2018, section 4.1).
-pub fn losses(objective: Objective, inputs: &LossInputs<'_>, limits: Limits) -> Tensor {
+///   r = p_new / p_proximal (Hilton et al. 2021, section 3). The importance weight is the ratio of
+///   the joint densities, in nats whatever the unit of `log_prob`: a mean over dimensions would be
+///   about 1 for any drift. The cap c bounds its variance, as IMPALA's truncated weights do (Espeholt
+///   et al. 2018, section 4.1).
+pub fn policy_gradient_losses(
+    objective: Objective,
+    inputs: &LossInputs<'_>,
+    limits: Limits,
+) -> Tensor {
     let cost = inputs.advantage.neg();
+    if objective == Objective::ScoreFunction {
+        return cost * inputs.log_prob;
+    }
+    let log_ratio = inputs.log_prob - inputs.proximal_log_prob;
+    let loss = match (limits.trust_region, inputs.moved_nats) {
+        (TrustRegion::Kl, Some(moved)) => {
+            let outside = outside(inputs.advantage, &log_ratio, moved, limits.kl_limit);
+            let surrogate = cost * log_ratio.exp();
+            surrogate.detach().where_self(&outside, &surrogate)
+        }
+        _ => clipped(&cost, &log_ratio, limits.clip_ratio),
+    };
     match objective {
-        Objective::ScoreFunction => cost * inputs.log_prob,
-        Objective::ClippedIs => {
-            let log_ratio = inputs.log_prob - inputs.proximal_log_prob;
-            clipped(&cost, &log_ratio, limits.clip_ratio)
-        }
         Objective::Decoupled => {
-            let drift = inputs.proximal_log_prob - inputs.old_log_prob;
-            let weight = drift.exp().clamp_max(limits.importance_cap);
-            let log_ratio = inputs.log_prob - inputs.proximal_log_prob;
-            weight * clipped(&cost, &log_ratio, limits.clip_ratio)
+            let weight = inputs.drift_nats.exp().clamp_max(limits.importance_cap);
+            weight * loss
         }
+        _ => loss,
     }
 }
 
+/// Returns which pairs are outside the trust region, bool `[P]`: their step has moved by more than
+/// `limit` nats, and the loss would move it further (A (r - 1) > 0).
+pub fn outside(advantage: &Tensor, log_ratio: &Tensor, moved_nats: &Tensor, limit: f64) -> Tensor {
+    let is_far = moved_nats.detach().gt(limit);
+    let is_outward = (advantage * log_ratio.detach()).gt(0.0);
+    is_far.logical_and(&is_outward)
+}
+
 /// PPO's clipped surrogate as a loss: max(cost r, cost clip(r, 1 - clip, 1 + clip)).
-fn clipped(cost: &Tensor, log_ratio: &Tensor, clip: f64) -> Tensor {
+pub(crate) fn clipped(cost: &Tensor, log_ratio: &Tensor, clip: f64) -> Tensor {
     let ratio = log_ratio.exp();
     let clipped = cost * ratio.clamp(1.0 - clip, 1.0 + clip);
     (cost * ratio).maximum(&clipped)

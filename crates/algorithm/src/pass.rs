@@ -1,43 +1,58 @@
-//! One forward and backward pass over a micro-batch: log-probability, KL and loss.
+//! One forward and backward pass over a micro-batch: predictions, losses and their gradient.
 //!
 //! A lane is a network on the policy's tensors with gradients that it alone writes, so that lanes
 //! run side by side, one thread each. [`crate::policy::Policy`] adds their gradients in a fixed
 //! order.
 
-use crate::config::LearnerConfig;
+use crate::config::{LearnerConfig, Objective, TrustRegion};
 use crate::epoch::Epoch;
-use crate::micro_batch::MicroBatch;
-use crate::objective::{Limits, LossInputs, losses};
+use crate::forward::{ForwardInputs, forward_losses, mean_square};
+use crate::micro_batch::{MicroBatch, forward_noise, images, sampling_noise};
+use crate::objective::{Limits, LossInputs, policy_gradient_losses};
 use crate::pairs::Pair;
 use ddpo_diffusion::gaussian;
 use ddpo_diffusion::lanes::side_by_side;
 use ddpo_diffusion::scheduler::Transitions;
+use ddpo_diffusion::scheduler::forward::{ForwardProcess, Noised};
 use ddpo_diffusion::transfer::{read, upload};
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::trajectory::Trajectory;
 use std::panic::resume_unwind;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// The networks that a pass runs.
 #[derive(Debug)]
 pub struct Lane {
     /// The policy; its parameters collect the gradient.
     pub network: UNet,
-    /// Timesteps, means and variances of the denoising steps.
+    /// Timesteps, means and variances of the denoising steps of the epoch.
     pub transitions: Transitions,
+    /// Noise levels, for the forward objective.
+    pub process: ForwardProcess,
     /// The pretrained model, if the KL from it is computed.
     pub reference: Option<UNet>,
+    /// The old policy of the forward objective, where it differs from the network.
+    pub old: Option<UNet>,
+}
+
+/// What a pass has to know of the mini-batch that its pairs are a part of.
+#[derive(Clone, Copy, Debug)]
+pub struct MiniBatch<'a> {
+    /// The number that the sum of losses is divided by: the mini-batch's pairs, or its samples.
+    pub divisor: usize,
+    /// The weight of each step by step index; empty for the forward objective.
+    pub step_weights: &'a [f64],
+    /// Whether the network still has the weights of the old policy of the forward objective.
+    pub is_old: bool,
 }
 
 /// The results of a pass, on its device.
 #[derive(Debug)]
 pub struct PassTensors {
-    /// Sum of the losses of the pairs, f32 `[]`.
+    /// Sum of the weighted losses of the pairs, f32 `[]`.
     loss: Tensor,
-    /// log p_new - log p_proximal of each pair, mean over dimensions, f32 `[P]`.
-    log_ratios: Tensor,
-    /// Sum over pairs of the KL from the pretrained model, f64 `[]`.
-    kl: Option<Tensor>,
+    /// One f32 `[P]` for each of [`PassOutput`]'s lists that is present.
+    columns: Vec<Tensor>,
 }
 
 /// The results of a pass.
@@ -45,10 +60,25 @@ pub struct PassTensors {
 pub struct PassOutput {
     /// Sum of the losses of the pairs.
     pub loss: f64,
-    /// log p_new - log p_proximal of each pair, mean over dimensions.
+    /// log p_new - log p_proximal of each pair, mean over dimensions. For the forward objective the
+    /// logarithm of its ratio.
     pub log_ratios: Vec<f32>,
-    /// Sum over pairs of the KL from the pretrained model, nats a dimension; 0 without a reference.
-    pub kl: f64,
+    /// KL from the pretrained model of each pair, nats a dimension; empty without a reference. For the
+    /// forward objective the squared difference of predictions, mean over dimensions.
+    pub kl: Vec<f32>,
+    /// KL of each pair from the policy that sampled it, nats a transition; empty unless the trust region
+    /// needs it.
+    pub moved: Vec<f32>,
+    /// Squared error of the prediction of each pair, mean over dimensions; the forward objective's.
+    pub errors: Vec<f32>,
+}
+
+/// Which lists a pass gives.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    kl: bool,
+    moved: bool,
+    errors: bool,
 }
 
 impl PassOutput {
@@ -57,19 +87,56 @@ impl PassOutput {
     ///
     /// # Errors
     /// [`TchError`] of the device.
-    pub(crate) fn read(parts: &[PassTensors]) -> Result<Self, TchError> {
+    pub(crate) fn read(
+        parts: &[PassTensors],
+        config: &LearnerConfig,
+        with_reference: bool,
+    ) -> Result<Self, TchError> {
+        let columns = Columns {
+            kl: with_reference,
+            moved: config.trust_region == TrustRegion::Kl,
+            errors: config.objective == Objective::Forward,
+        };
         let losses = parts.iter().map(|part| &part.loss);
-        let kls = parts.iter().filter_map(|part| part.kl.as_ref());
-        let log_ratios = parts.iter().map(|part| &part.log_ratios);
-        let values = read(&losses.chain(kls.clone()).chain(log_ratios).collect::<Vec<_>>())?;
-        let (losses, values) = values.split_at(parts.len());
-        let (kls, log_ratios) = values.split_at(kls.count());
-        Ok(Self {
+        let lists = parts.iter().flat_map(|part| &part.columns);
+        let values = read(&losses.chain(lists).collect::<Vec<_>>())?;
+        let (losses, mut values) = values.split_at(parts.len());
+        let mut output = Self {
             loss: losses.iter().sum(),
-            log_ratios: log_ratios.iter().map(|&value| value as f32).collect(),
-            kl: kls.iter().sum(),
-        })
+            log_ratios: Vec::new(),
+            kl: Vec::new(),
+            moved: Vec::new(),
+            errors: Vec::new(),
+        };
+        for part in parts {
+            let pairs = part.columns[0].numel();
+            let mut take = |list: &mut Vec<f32>, is_present: bool| {
+                if is_present {
+                    let (found, rest) = values.split_at(pairs);
+                    list.extend(found.iter().map(|&value| value as f32));
+                    values = rest;
+                }
+            };
+            take(&mut output.log_ratios, true);
+            take(&mut output.kl, columns.kl);
+            take(&mut output.moved, columns.moved);
+            take(&mut output.errors, columns.errors);
+        }
+        Ok(output)
     }
+}
+
+/// The losses of P pairs and what is reported of them, f32 `[P]` each.
+struct Losses {
+    /// The objective's, with gradient.
+    objective: Tensor,
+    /// The distance from the pretrained model that `kl_coef` weights, with gradient.
+    kl: Option<Tensor>,
+    /// What multiplies `kl` besides `kl_coef`.
+    kl_scale: Tensor,
+    log_ratio: Tensor,
+    moved: Option<Tensor>,
+    error: Option<Tensor>,
 }
 
 /// A Gaussian transition as a network predicts it for a micro-batch of P pairs.
@@ -84,45 +151,122 @@ struct Prediction {
 
 impl Lane {
     /// Runs forward and backward over `pairs`, at least one, and adds the gradient of
-    /// sum(losses) / `total` to the network's; `total` is the number of pairs in the mini-batch.
+    /// sum(losses) / divisor to the network's.
     ///
-    /// Loss of a pair: [`losses`] + `kl_coef` * KL(policy || pretrained). A loss that is not finite
-    /// leaves a gradient that is not: the caller must not take a step with it. Nothing waits for the
-    /// device.
+    /// Loss of a pair: its weight times the objective's loss, plus `kl_coef` times the distance from the
+    /// pretrained model. A loss that is not finite leaves a gradient that is not: the caller must not
+    /// take a step with it. Nothing waits for the device.
     pub(crate) fn backward(
         &self,
         config: &LearnerConfig,
         epoch: &Epoch<'_>,
         pairs: &[Pair],
-        total: usize,
+        mini_batch: MiniBatch<'_>,
     ) -> PassTensors {
-        let device = self.network.parameters().device();
-        let each = |value: &dyn Fn(&Pair) -> f32| {
-            let values: Vec<f32> = pairs.iter().map(value).collect();
-            upload(&values, &[values.len() as i64], device)
+        let losses = match config.objective {
+            Objective::Forward => self.forward_losses(config, epoch, pairs, mini_batch),
+            _ => self.chain_losses(config, epoch, pairs, mini_batch),
         };
+        let mut loss = losses.objective;
+        if let Some(kl) = losses.kl.as_ref().filter(|_| config.kl_coef > 0.0) {
+            loss += kl * (losses.kl_scale * epoch.kl_coef);
+        }
+        let sum = loss.sum(Kind::Float);
+        (&sum / mini_batch.divisor as f64).backward();
+        let columns = std::iter::once(losses.log_ratio)
+            .chain(losses.kl)
+            .chain(losses.moved)
+            .chain(losses.error);
+        PassTensors { loss: sum.detach(), columns: columns.map(|one| one.detach()).collect() }
+    }
+
+    /// The losses of an objective on the density of denoising steps.
+    fn chain_losses(
+        &self,
+        config: &LearnerConfig,
+        epoch: &Epoch<'_>,
+        pairs: &[Pair],
+        mini_batch: MiniBatch<'_>,
+    ) -> Losses {
+        let device = self.network.parameters().device();
+        let each = |value: &dyn Fn(&Pair) -> f32| per_pair(pairs, device, value);
         let data = MicroBatch::new(&epoch.trajectories, pairs, device);
         let advantage = each(&|pair| epoch.advantages[pair.trajectory]);
         let proximal = each(&|pair| epoch.clip_log_prob(pair));
+        let drift = each(&|pair| epoch.drift(pair));
+        let weight = each(&|pair| mini_batch.step_weights[pair.step] as f32);
         let now = self.predict(&self.network, &data);
-        let log_ratios = &now.log_prob - &proximal;
-        let factor = config.log_prob.factor(data.state.get(0).numel());
+        let log_ratio = &now.log_prob - &proximal;
+        let dimensions = data.state.get(0).numel();
+        let factor = config.log_prob.factor(dimensions);
+        let moved = (config.trust_region == TrustRegion::Kl).then(|| {
+            let old_mean = &data.next - &now.sigma * sampling_noise(epoch, pairs, device);
+            gaussian::kl_same_sigma(&old_mean, &now.mean, &now.sigma) * dimensions as f64
+        });
         let inputs = LossInputs {
             log_prob: &(&now.log_prob * factor),
             proximal_log_prob: &(&proximal * factor),
-            old_log_prob: &(&data.old_log_prob * factor),
+            drift_nats: &(drift * dimensions as f64),
+            moved_nats: moved.as_ref(),
             advantage: &advantage,
         };
-        let (clip_ratio, importance_cap) = (config.clip_ratio, config.importance_cap);
-        let mut loss = losses(config.objective, &inputs, Limits { clip_ratio, importance_cap });
+        let limits = Limits {
+            trust_region: config.trust_region,
+            clip_ratio: config.clip_ratio,
+            kl_limit: config.kl_limit,
+            importance_cap: config.importance_cap,
+        };
+        let objective = policy_gradient_losses(config.objective, &inputs, limits);
+        // The gradient of the KL at the model's output has 1 / sigma twice where that of the density has
+        // it once, so its weight is squared.
+        let kl_scale = weight.square() * factor;
         let kl = self.kl(&now, &data);
-        let kl_sum = kl.as_ref().map(|kl| kl.sum(Kind::Double));
-        if let Some(kl) = kl.filter(|_| config.kl_coef > 0.0) {
-            loss += kl * (factor * config.kl_coef);
+        Losses { objective: objective * weight, kl, kl_scale, log_ratio, moved, error: None }
+    }
+
+    /// The losses of the forward objective.
+    fn forward_losses(
+        &self,
+        config: &LearnerConfig,
+        epoch: &Epoch<'_>,
+        pairs: &[Pair],
+        mini_batch: MiniBatch<'_>,
+    ) -> Losses {
+        let device = self.network.parameters().device();
+        let advantage = per_pair(pairs, device, &|pair| epoch.advantages[pair.trajectory]);
+        let image = images(&epoch.trajectories, pairs, device);
+        let noise = forward_noise(epoch, pairs, config.forward.levels, device);
+        let levels: Vec<i64> = pairs.iter().map(|pair| pair.step as i64).collect();
+        let Noised { state, target } = self.process.noised(&image, &noise, &levels);
+        let timesteps = upload(&levels, &[levels.len() as i64], device);
+        let prediction = self.network.forward(&state, &timesteps);
+        let old = match &self.old {
+            Some(old) if !mini_batch.is_old => {
+                tch::no_grad(|| old.forward(&state, &timesteps))
+            }
+            _ => prediction.detach(),
+        };
+        let inputs = ForwardInputs {
+            prediction: &prediction,
+            old: &old,
+            target: &target,
+            advantage: &advantage,
+        };
+        let (clip, largest) = (config.clip_ratio, config.clip_advantages);
+        let losses = forward_losses(&config.forward, &inputs, largest, clip);
+        let kl = self.reference.as_ref().map(|reference| {
+            let reference = tch::no_grad(|| reference.forward(&state, &timesteps));
+            mean_square(&(&prediction - reference))
+        });
+        let kl_scale = losses.error.ones_like().detach();
+        Losses {
+            objective: losses.loss,
+            kl,
+            kl_scale,
+            log_ratio: losses.log_ratio,
+            moved: None,
+            error: Some(losses.error),
         }
-        let sum = loss.sum(Kind::Float);
-        (&sum / total as f64).backward();
-        PassTensors { loss: sum.detach(), log_ratios: log_ratios.detach(), kl: kl_sum }
     }
 
     /// KL(policy || pretrained) of each pair, mean over dimensions, f32 `[P]`.
@@ -155,6 +299,12 @@ impl Lane {
         let log_prob = gaussian::log_prob(&data.next, &mean, &sigma);
         Prediction { mean, sigma, log_prob }
     }
+}
+
+/// One f32 for each pair, `[P]` on `device`.
+fn per_pair(pairs: &[Pair], device: Device, value: &dyn Fn(&Pair) -> f32) -> Tensor {
+    let values: Vec<f32> = pairs.iter().map(value).collect();
+    upload(&values, &[values.len() as i64], device)
 }
 
 /// Cuts a micro-batch over the lanes and runs the parts side by side; the results are in the order

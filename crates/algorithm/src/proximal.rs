@@ -28,13 +28,13 @@ pub fn proximal_log_probs(
     let mut values: Vec<Vec<f32>> = trajectories.iter().map(recorded).collect();
     let mut known: Vec<Vec<bool>> = values.iter().map(|all| vec![false; all.len()]).collect();
     for mini_batch in mini_batches {
-        let unknown = |pair: &&Pair| wanted(pair) && !known[pair.trajectory][pair.random];
+        let unknown = |pair: &&Pair| wanted(pair) && !known[pair.trajectory][pair.slot];
         let pairs: Vec<Pair> = mini_batch.iter().filter(unknown).copied().collect();
         for chunk in pairs.chunks(micro_batch_size) {
             let found = over_lanes(lanes, chunk, |lane, part| lane.log_probs(trajectories, part))?;
             for (pair, value) in chunk.iter().zip(found.into_iter().flatten()) {
-                values[pair.trajectory][pair.random] = value;
-                known[pair.trajectory][pair.random] = true;
+                values[pair.trajectory][pair.slot] = value;
+                known[pair.trajectory][pair.slot] = true;
             }
         }
     }

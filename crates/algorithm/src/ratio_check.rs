@@ -13,8 +13,14 @@ use crate::pairs::Pair;
 /// scheduler would be much further away.
 const ACROSS_SHAPES: f64 = 100.0;
 
+fn across_shapes(is_taken_anew: bool) -> f64 {
+    if is_taken_anew { ACROSS_SHAPES } else { 1.0 }
+}
+
 impl Learner {
-    /// Checks |ratio - 1| against `ratio_tolerance` for each pair, and records the largest by step.
+    /// Checks |ratio - 1|, log-probabilities as means over dimensions, against `ratio_tolerance`, and
+    /// |log-ratio| in nats against `ratio_tolerance_nats`, for each pair; records the largest by step. The
+    /// mean hides a gap that is spread over many dimensions: 1e-4 allows 20 nats at 3 x 256 x 256.
     ///
     /// A trajectory of the present weights is compared with the sampler's log-probabilities; an
     /// older one with the proximal policy's, where the objective has it.
@@ -30,21 +36,37 @@ impl Learner {
             if !fresh && epoch.proximal_log_probs.is_none() {
                 continue;
             }
+            let dimensions = epoch.trajectories[pair.trajectory].header().shape.elements();
             let taken_anew = self.config.old_log_probs == OldLogProbs::Learner;
             let recorded = if fresh { log_ratio + epoch.drift(pair) } else { *log_ratio };
             let compared = if taken_anew { *log_ratio } else { recorded };
             let gap = |log_ratio: f32| f64::from(log_ratio).exp_m1().abs();
-            let (gap, recorded) = (gap(compared), gap(recorded));
-            diagnostics.add_ratio_gap(pair, gap);
-            let tolerance = self.config.ratio_tolerance;
-            if gap.is_nan() || gap > tolerance {
-                return Err(self.ratio_gap(epoch, pair, gap));
-            }
-            if recorded.is_nan() || recorded > ACROSS_SHAPES * tolerance {
-                return Err(self.ratio_gap(epoch, pair, recorded));
+            let nats = |log_ratio: f32| f64::from(log_ratio).abs() * dimensions as f64;
+            diagnostics.add_ratio_gap(pair, gap(compared));
+            for (log_ratio, factor) in [(compared, 1.0), (recorded, across_shapes(taken_anew))] {
+                let (gap, nats) = (gap(log_ratio), nats(log_ratio));
+                if !(gap <= factor * self.config.ratio_tolerance) {
+                    return Err(self.ratio_gap(epoch, pair, gap));
+                }
+                if !(nats <= factor * self.config.ratio_tolerance_nats) {
+                    return Err(self.gap_in_nats(epoch, pair, nats));
+                }
             }
         }
         Ok(())
+    }
+
+    fn gap_in_nats(&self, epoch: &Epoch<'_>, pair: &Pair, nats: f64) -> LearnError {
+        let header = epoch.trajectories[pair.trajectory].header();
+        LearnError::GapInNats {
+            epoch: header.coordinates.epoch,
+            step: pair.step,
+            timestep: header.timesteps[pair.step],
+            nats,
+            tolerance: self.config.ratio_tolerance_nats,
+            sampled: header.policy_version,
+            learned: self.version,
+        }
     }
 
     fn ratio_gap(&self, epoch: &Epoch<'_>, pair: &Pair, gap: f64) -> LearnError {

@@ -18,7 +18,11 @@ pub struct UpdateReport {
     pub ratio_gap_max: f64,
     /// `ratio_gap_max` for each random step, in the order of the steps.
     pub ratio_gap_by_step: Vec<f64>,
-    /// Mean of (r - 1) - ln r, the k3 estimate of KL(old || new), in the unit of `log_prob`.
+    /// `clip_fraction` of the pairs of the second optimizer step; absent if there was none. Near 1 means
+    /// that the clip is too narrow for the learning rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_clip_fraction: Option<f64>,
+    /// Mean of (r - 1) - ln r, the k3 estimate of KL(old || new), nats a transition.
     pub approx_kl: f64,
     /// Mean |log-ratio|, nats a dimension.
     pub log_ratio_abs: f64,
@@ -26,6 +30,16 @@ pub struct UpdateReport {
     pub log_ratio_abs_nats: f64,
     /// Mean exact KL from the pretrained model, nats a transition; absent if not computed.
     pub kl_to_pretrained_nats: Option<f64>,
+    /// Mean squared difference of predictions from the pretrained model's, mean over dimensions; of the
+    /// forward objective, absent if not computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_to_pretrained: Option<f64>,
+    /// The weight of the distance from the pretrained model; absent if it was not computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl_coef: Option<f64>,
+    /// Mean squared error of predictions, mean over dimensions; of the forward objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denoising_error: Option<f64>,
     /// Mean gradient norm before the clip.
     pub grad_norm: f64,
     /// Learning rate of the last optimizer step.
@@ -37,6 +51,26 @@ pub struct UpdateReport {
     /// Diagnostics by lag; empty if all trajectories were made with the learner's present weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub staleness: Vec<LagReport>,
+    /// Diagnostics by trained step, from high noise to low; by part of the noise levels for the forward
+    /// objective.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepReport>,
+}
+
+/// Means over the pairs of one denoising step, or of one part of the noise levels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The timestep; the largest one of a part.
+    pub timestep: i64,
+    /// The step's share of the sum over pairs of the gradient's norm at the model's output.
+    pub gradient_share: f64,
+    /// Share of its pairs outside the clip or the trust region.
+    pub clip_fraction: f64,
+    /// Mean of the k3 estimate of KL(old || new), nats a transition; 0 for the forward objective.
+    pub approx_kl: f64,
+    /// Mean squared error of predictions, mean over dimensions; of the forward objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denoising_error: Option<f64>,
 }
 
 /// Means over the pairs of one lag.

@@ -2,7 +2,7 @@
 //! r = sum_k w_k (r_k - mean_k) / (std_k + 1e-6), over the same samples as the advantage, so that a
 //! weight w_k does not depend on the unit of its term.
 
-use crate::advantages::{EPS, RunningMoments, advantages};
+use crate::advantages::{AdvantageConfig, AdvantageState, EPS, RunningMoments, advantages};
 use crate::config::AdvantageScope;
 use crate::error::LearnError;
 use ddpo_rollout::reward::{RewardExpression, Term};
@@ -122,20 +122,20 @@ impl TermMoments {
 /// Returns the advantages of the sums of standardised `terms`, in sample order, clipped to
 /// [-`clip`, `clip`].
 ///
-/// `batch_size` is the mini-batch of [`AdvantageScope::Batch`]. [`AdvantageScope::Running`] adds the
+/// [`AdvantageScope::Running`] adds the
 /// samples to `seen` and standardises all sums so far with the present statistics; the other scopes
 /// leave `seen` unchanged.
 pub fn advantages_of_terms(
     terms: &[TermRewards],
-    scope: AdvantageScope,
-    batch_size: usize,
+    config: &AdvantageConfig,
     seen: &mut TermMoments,
-    clip: f64,
 ) -> Vec<f32> {
     let samples = terms.first().map_or(0, |term| term.rewards.len());
-    let sums = match scope {
-        AdvantageScope::Epoch => sums(terms, samples.max(1)),
-        AdvantageScope::Batch => sums(terms, batch_size),
+    let clip = config.clip;
+    let sums = match config.scope {
+        // The settings refuse a fixed scale with standardised terms.
+        AdvantageScope::Epoch | AdvantageScope::Fixed => sums(terms, samples.max(1)),
+        AdvantageScope::Batch => sums(terms, config.batch_size),
         AdvantageScope::Running => {
             for sample in 0..samples {
                 let values = terms.iter().map(|term| f64::from(term.rewards[sample]));
@@ -145,7 +145,7 @@ pub fn advantages_of_terms(
             return found.map(|advantage| advantage.clamp(-clip, clip) as f32).collect();
         }
     };
-    advantages(&sums, scope, batch_size, &mut RunningMoments::default(), clip)
+    advantages(&sums, config, &mut AdvantageState::default())
 }
 
 /// Returns the weighted sums of terms, standardised over `size` samples at a time.
@@ -183,8 +183,12 @@ mod tests {
         }
     }
 
+    fn config(scope: AdvantageScope, clip: f64) -> AdvantageConfig {
+        AdvantageConfig { scope, batch_size: 3, clip, min_std: 0.0 }
+    }
+
     fn of(terms: &[TermRewards], scope: AdvantageScope, seen: &mut TermMoments) -> Vec<f32> {
-        advantages_of_terms(terms, scope, 3, seen, 10.0)
+        advantages_of_terms(terms, &config(scope, 10.0), seen)
     }
 
     /// The sums are 0.5*(-1, 0, 1) + 2*(0, -1, 1) = (-0.5, -2, 2.5), of mean 0 and variance
@@ -197,13 +201,8 @@ mod tests {
         for scope in [AdvantageScope::Epoch, AdvantageScope::Batch, AdvantageScope::Running] {
             close(&of(&terms(), scope, &mut TermMoments::default()), &expected);
         }
-        let clipped = advantages_of_terms(
-            &terms(),
-            AdvantageScope::Running,
-            3,
-            &mut TermMoments::default(),
-            0.5,
-        );
+        let running = config(AdvantageScope::Running, 0.5);
+        let clipped = advantages_of_terms(&terms(), &running, &mut TermMoments::default());
         assert_eq!(clipped[1..], [-0.5, 0.5]);
     }
 

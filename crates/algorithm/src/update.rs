@@ -4,20 +4,24 @@
 //! compute advantages, and for each mini-batch accumulate gradients over micro-batches, clip their
 //! norm, and take one AdamW step.
 
-use crate::advantages::advantages;
-use crate::config::{LearnerConfig, Objective, OldLogProbs};
+use crate::advantages::{AdvantageConfig, advantages};
+use crate::config::{LossOverSteps, Objective, OldLogProbs, OldPolicy};
 use crate::diagnostics::Diagnostics;
 use crate::epoch::Epoch;
 use crate::error::LearnError;
 use crate::gradient::clip_gradient_norm;
 use crate::learner::Learner;
-use crate::pairs::{Pair, mini_batches};
-use crate::pass::{PassOutput, PassTensors, over_lanes};
+use crate::kl_coefficient::adapted;
+use crate::objective::OtherPolicy;
+use crate::output_gradient::output_gradients;
+use crate::pairs::{Pair, PairChoice};
+use crate::pass::{MiniBatch, PassOutput, PassTensors, over_lanes};
 use crate::proximal::proximal_log_probs;
 use crate::report::UpdateReport;
 use crate::reward_terms::{TermRewards, advantages_of_terms};
+use crate::step_weights::step_weights;
 use ddpo_rollout::score::ScoredTrajectory;
-use ddpo_rollout::trajectory::Trajectory;
+use ddpo_rollout::trajectory::{SampleCoordinates, Trajectory};
 
 /// Receives the progress of an update: optimizer steps taken, and in all.
 pub type Observer<'a> = dyn FnMut(u64, u64) + 'a;
@@ -39,40 +43,85 @@ impl Learner {
         let batch = self.sorted_and_checked(batch)?;
         let advantages = self.advantages(&batch)?;
         let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
-        let mini_batches = mini_batches(&trajectories, &self.config);
-        let mut epoch = Epoch::new(trajectories, advantages, self.version);
-        let is_decoupled = self.config.objective == Objective::Decoupled;
-        if is_decoupled || self.config.old_log_probs == OldLogProbs::Learner {
-            let size = self.config.micro_batch_size;
-            // Other objectives clip around the weights that sampled.
-            let wanted = |pair: &Pair| is_decoupled || epoch.lags[pair.trajectory] == 0;
-            let found = proximal_log_probs(&mut self.lanes, &epoch, &mini_batches, size, wanted)?;
-            epoch.proximal_log_probs = Some(found);
-        }
-        let mut diagnostics = Diagnostics::new(&epoch, self.transitions.random_steps().len());
+        self.enter_epoch(&trajectories);
+        let choice = PairChoice { config: &self.config, levels: &self.levels };
+        let mini_batches = choice.mini_batches(&trajectories);
+        let mut epoch = Epoch::new(trajectories, advantages, self.version, self.kl_coef);
+        self.add_proximal_log_probs(&mut epoch, &mini_batches)?;
+        let mut diagnostics = Diagnostics::new(&epoch, self.slots());
         for pairs in &mini_batches {
             self.train_mini_batch(&epoch, pairs, &mut diagnostics)?;
             observer(diagnostics.optimizer_steps(), mini_batches.len() as u64);
         }
         self.version = self.version.next();
-        let (report, samples) = diagnostics.finish(
-            epoch.advantages,
-            self.config.objective,
-            self.lanes[0].reference.is_some(),
-        );
+        let with_reference = self.lanes[0].reference.is_some();
+        let (report, samples) = diagnostics.finish(epoch, &self.config, with_reference);
+        if let (Some(target), Some(kl)) = (self.config.kl_target, report.kl_to_pretrained_nats) {
+            self.kl_coef = adapted(self.kl_coef, self.config.kl_coef, kl, target);
+        }
         self.update_samples = samples;
         Ok(report)
     }
 
+    /// Takes the steps of the epoch's window, and the old policy of the forward objective as it is before
+    /// the first optimizer step.
+    fn enter_epoch(&mut self, trajectories: &[&Trajectory]) {
+        let header = trajectories[0].header();
+        let SampleCoordinates { run_seed, epoch, .. } = header.coordinates;
+        let chain = self.chain.of(header.purpose, run_seed, epoch);
+        let transitions = self.transitions.of_epoch(&chain);
+        self.step_weights = step_weights(self.config.step_weights, &transitions);
+        self.lanes.iter_mut().for_each(|lane| lane.transitions = transitions.shared());
+        let average = self.ema.as_ref().filter(|_| self.config.forward.old == OldPolicy::Average);
+        let weights = match average {
+            Some(average) => average.entries(),
+            None => self.policy.master().parameters().entries(),
+        };
+        // Lanes share its tensors.
+        if let Some(old) = &mut self.lanes[0].old {
+            old.parameters_mut().copy_values(weights);
+        }
+    }
+
+    /// The number of random steps, or of noise levels, of a trajectory in one pass.
+    fn slots(&self) -> usize {
+        match self.config.objective {
+            Objective::Forward => self.config.forward.levels,
+            _ => self.lanes[0].transitions.random_steps().len(),
+        }
+    }
+
+    /// Evaluates the proximal policy where the objective or `old_log_probs` asks for it.
+    fn add_proximal_log_probs(
+        &mut self,
+        epoch: &mut Epoch<'_>,
+        mini_batches: &[Vec<Pair>],
+    ) -> Result<(), LearnError> {
+        let is_proximal = self.config.objective.contract().other == OtherPolicy::Proximal;
+        if is_proximal || self.config.old_log_probs == OldLogProbs::Learner {
+            let size = self.config.micro_batch_size;
+            // Other objectives clip around the weights that sampled.
+            let wanted = |pair: &Pair| is_proximal || epoch.lags[pair.trajectory] == 0;
+            let found = proximal_log_probs(&mut self.lanes, epoch, mini_batches, size, wanted)?;
+            epoch.proximal_log_probs = Some(found);
+        }
+        Ok(())
+    }
+
     /// Advantages in the order of `batch`: of its rewards, or of sums of standardised terms.
     fn advantages(&mut self, batch: &[&ScoredTrajectory]) -> Result<Vec<f32>, LearnError> {
-        let LearnerConfig { advantage, batch_size, clip_advantages: clip, .. } = self.config;
+        let config = AdvantageConfig {
+            scope: self.config.advantage,
+            batch_size: self.config.batch_size,
+            clip: self.config.clip_advantages,
+            min_std: self.config.min_advantage_std,
+        };
         if let Some(reward) = &self.config.normalised_reward {
             let terms = TermRewards::of(reward, batch)?;
-            return Ok(advantages_of_terms(&terms, advantage, batch_size, &mut self.terms, clip));
+            return Ok(advantages_of_terms(&terms, &config, &mut self.terms));
         }
         let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
-        Ok(advantages(&rewards, advantage, batch_size, &mut self.running, clip))
+        Ok(advantages(&rewards, &config, &mut self.advantages))
     }
 
     /// Accumulates the gradient of a mini-batch over its micro-batches, clips its norm, and takes
@@ -85,8 +134,13 @@ impl Learner {
     ) -> Result<(), LearnError> {
         // Results are read one micro-batch late, so that the device has work while the host waits.
         let mut unread = None;
+        let divisor = match self.config.loss_over_steps {
+            LossOverSteps::Mean => pairs.len(),
+            LossOverSteps::Sum => self.config.batch_size,
+        };
+        let is_first = diagnostics.optimizer_steps() == 0;
         for micro_batch in pairs.chunks(self.config.micro_batch_size) {
-            let results = self.accumulate_gradient(epoch, micro_batch, pairs.len())?;
+            let results = self.accumulate_gradient(epoch, micro_batch, divisor, is_first)?;
             if let Some((pairs, results)) = unread.replace((micro_batch, results)) {
                 self.check_results(epoch, pairs, &results, diagnostics)?;
             }
@@ -111,16 +165,20 @@ impl Learner {
     }
 
     /// Runs forward and backward over the pairs of a micro-batch, cut over the lanes, and adds the
-    /// gradient of sum(losses) / `total` to the policy's; `total` is the mini-batch's pair count.
+    /// gradient of sum(losses) / `divisor` to the policy's. `is_first` says that no optimizer step of the
+    /// epoch has been taken.
     fn accumulate_gradient(
         &mut self,
         epoch: &Epoch<'_>,
         pairs: &[Pair],
-        total: usize,
+        divisor: usize,
+        is_first: bool,
     ) -> Result<Vec<PassTensors>, LearnError> {
         let config = &self.config;
+        let is_old = is_first && config.forward.old == OldPolicy::Sampler;
+        let mini_batch = MiniBatch { divisor, step_weights: &self.step_weights, is_old };
         let parts = over_lanes(&mut self.lanes, pairs, |lane, part| {
-            Ok(lane.backward(config, epoch, part, total))
+            Ok(lane.backward(config, epoch, part, mini_batch))
         })?;
         self.policy.collect_gradients();
         Ok(parts)
@@ -134,12 +192,17 @@ impl Learner {
         results: &[PassTensors],
         diagnostics: &mut Diagnostics,
     ) -> Result<(), LearnError> {
-        let output = PassOutput::read(results)?;
-        if diagnostics.optimizer_steps() == 0 {
+        let with_reference = self.lanes[0].reference.is_some();
+        let output = PassOutput::read(results, &self.config, with_reference)?;
+        let has_ratio = self.config.objective.contract().log_probs;
+        if has_ratio && diagnostics.optimizer_steps() == 0 {
             self.check_ratio(epoch, pairs, &output.log_ratios, diagnostics)?;
         }
         self.check_finite("loss", output.loss)?;
-        diagnostics.add_pairs(epoch, pairs, &output, &self.config);
+        let transitions = &self.lanes[0].transitions;
+        let (config, weights) = (&self.config, &self.step_weights);
+        let norms = output_gradients(config, transitions, weights, epoch, pairs, &output);
+        diagnostics.add_pairs(epoch, pairs, &output, &norms, config);
         Ok(())
     }
 

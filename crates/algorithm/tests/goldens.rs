@@ -5,14 +5,18 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
 
 use ddpo_algorithm::adamw::{AdamW, AdamWConfig};
-use ddpo_algorithm::advantages::{RunningMoments, advantages};
-use ddpo_algorithm::config::{AdvantageScope, Objective};
+use ddpo_algorithm::advantages::{AdvantageConfig, AdvantageState, advantages};
+use ddpo_algorithm::config::{AdvantageScope, ForwardConfig, Objective, TrustRegion};
+use ddpo_algorithm::forward::{ForwardInputs, forward_losses};
 use ddpo_algorithm::gradient::clip_gradient_norm;
-use ddpo_algorithm::objective::{Limits, LossInputs, losses};
+use ddpo_algorithm::objective::{Limits, LossInputs, policy_gradient_losses};
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::gaussian::{self, Reduction};
+use ddpo_diffusion::scheduler::config::SchedulerConfig;
+use ddpo_diffusion::scheduler::forward::ForwardProcess;
+use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 const GOLDENS: &str = include_str!("../../../tests/goldens/learner.json");
 const TOLERANCE: f64 = 1e-6;
@@ -128,8 +132,8 @@ fn advantages_are_pytorchs() {
             None => (AdvantageScope::Epoch, rewards.len()),
         };
         let clip = case["clip"].as_f64().unwrap_or(f64::INFINITY);
-        let mut running = RunningMoments::default();
-        let found = advantages(&rewards, scope, batch_size, &mut running, clip);
+        let config = AdvantageConfig { scope, batch_size, clip, min_std: 0.0 };
+        let found = advantages(&rewards, &config, &mut AdvantageState::default());
         let what = format!("case {number} ({})", case["name"]);
         let (found, expected) = (Tensor::from_slice(&found), tensor(&case["advantages"]));
         gaps.push(close_within(ADVANTAGE_TOLERANCE, &what, &found, &expected));
@@ -143,17 +147,24 @@ fn loss_and_gradient(objective: Objective, case: &Value) -> (Tensor, Tensor) {
     let old = case.get("old_log_probs").map_or_else(|| log_prob.detach(), tensor);
     let proximal = case.get("proximal_log_probs").map_or_else(|| old.shallow_clone(), tensor);
     let limit = |name: &str| case.get(name).map_or(1.0, float);
-    let limits =
-        Limits { clip_ratio: limit("clip_ratio"), importance_cap: limit("importance_cap") };
+    let moved = case.get("moved_nats").map(|moved| tensor(moved).flatten(0, -1));
+    let trust_region = if moved.is_some() { TrustRegion::Kl } else { TrustRegion::Clip };
+    let limits = Limits {
+        trust_region,
+        clip_ratio: limit("clip_ratio"),
+        kl_limit: limit("kl_limit"),
+        importance_cap: limit("importance_cap"),
+    };
     let advantage = tensor(&case["advantages"]).unsqueeze(1).expand_as(&log_prob);
     let flat = |x: &Tensor| x.flatten(0, -1);
     let inputs = LossInputs {
         log_prob: &flat(&log_prob),
         proximal_log_prob: &flat(&proximal),
-        old_log_prob: &flat(&old),
+        drift_nats: &(flat(&proximal) - flat(&old)),
+        moved_nats: moved.as_ref(),
         advantage: &flat(&advantage),
     };
-    let loss = losses(objective, &inputs, limits).mean(Kind::Float);
+    let loss = policy_gradient_losses(objective, &inputs, limits).mean(Kind::Float);
     loss.backward();
     (loss.detach(), log_prob.grad())
 }
@@ -183,6 +194,85 @@ fn the_decoupled_objective_is_pytorchs() {
 #[test]
 fn the_score_function_objective_is_pytorchs() {
     objective_is_pytorchs("score_function", Objective::ScoreFunction);
+}
+
+#[test]
+fn the_trust_region_by_kl_is_pytorchs() {
+    objective_is_pytorchs("trust_region", Objective::ClippedIs);
+}
+
+#[test]
+fn the_forward_losses_are_pytorchs() {
+    let mut gaps = Vec::new();
+    for (number, case) in cases("forward").iter().enumerate() {
+        let parsed = |name: &str| case[name].clone();
+        let config = ForwardConfig {
+            weighting: serde_json::from_value(parsed("weighting")).unwrap(),
+            level_weight: serde_json::from_value(parsed("level_weight")).unwrap(),
+            beta: float(&case["beta"]),
+            ..ForwardConfig::default()
+        };
+        let prediction = tensor(&case["prediction"]).set_requires_grad(true);
+        let inputs = ForwardInputs {
+            prediction: &prediction,
+            old: &tensor(&case["old"]),
+            target: &tensor(&case["target"]),
+            advantage: &tensor(&case["advantages"]),
+        };
+        let (largest, clip) = (float(&case["largest_advantage"]), float(&case["clip_ratio"]));
+        let found = forward_losses(&config, &inputs, largest, clip);
+        found.loss.sum(Kind::Float).backward();
+        let what = format!("case {number}");
+        gaps.push(close(&what, &found.loss, &tensor(&case["losses"])));
+        let gradient = tensor(&case["gradient"]);
+        gaps.push(close(&format!("{what}, gradient"), &prediction.grad(), &gradient));
+    }
+    report("forward", &gaps);
+}
+
+fn scheduler_config(case: &Value, keys: &[&str]) -> SchedulerConfig {
+    let mut config = serde_json::json!({ "clip_sample": false, "set_alpha_to_one": false });
+    for &key in keys {
+        config[key] = case[key].clone();
+    }
+    SchedulerConfig::from_json(&config.to_string()).unwrap()
+}
+
+#[test]
+fn noisy_images_and_targets_are_those_of_diffusers() {
+    let mut gaps = Vec::new();
+    for (number, case) in cases("noised").iter().enumerate() {
+        let config = scheduler_config(case, &["prediction_type", "beta_schedule"]);
+        let process = ForwardProcess::new(&config, Device::Cpu);
+        let timesteps: Vec<i64> =
+            numbers(&case["timesteps"]).into_iter().map(|t| t as i64).collect();
+        let (image, noise) = (tensor(&case["image"]), tensor(&case["noise"]));
+        let found = process.noised(&image, &noise, &timesteps);
+        gaps.push(close(&format!("case {number}, state"), &found.state, &tensor(&case["state"])));
+        let target = tensor(&case["target"]);
+        gaps.push(close(&format!("case {number}, target"), &found.target, &target));
+    }
+    report("noised", &gaps);
+}
+
+#[test]
+fn the_sensitivity_of_each_step_is_that_of_diffusers() {
+    let mut gaps = Vec::new();
+    for (number, case) in cases("sensitivity").iter().enumerate() {
+        let config = scheduler_config(case, &["prediction_type", "timestep_spacing"]);
+        let steps = case["steps"].as_u64().unwrap() as usize;
+        let transitions = Transitions::new(SchedulerKind::Ddim, &config, steps, 1.0).unwrap();
+        let sensitivity: Vec<f64> =
+            (0..steps).map(|step| transitions.output_sensitivity(step)).collect();
+        let sigma: Vec<f64> = transitions.coefficients().iter().map(|c| c.sigma).collect();
+        for (name, found) in [("sensitivity", sensitivity), ("sigma", sigma)] {
+            let expected = Tensor::from_slice(&numbers(&case[name]));
+            let what = format!("case {number}, {name}");
+            // The last steps subtract nearly equal numbers of f32.
+            gaps.push(close_within(1e-4, &what, &Tensor::from_slice(&found), &expected));
+        }
+    }
+    report("sensitivity", &gaps);
 }
 
 /// One quantity per sample in the case's unit, and the gradient of its sum in the mean.

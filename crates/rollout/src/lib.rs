@@ -1,6 +1,7 @@
 //! The domain types: trajectories, scores, policy versions, and noise keyed by
 //! (run seed, purpose, epoch, sample, step). Independent of libtorch and of the network.
 
+pub mod chain;
 pub mod dtype;
 pub mod image;
 pub mod noise;
@@ -10,3 +11,4 @@ pub mod philox;
 pub mod reward;
 pub mod score;
 pub mod trajectory;
+pub mod window;

@@ -22,6 +22,12 @@ pub enum Purpose {
     Weights,
     /// Choice of the steps of a trajectory to train on.
     StepChoice,
+    /// Where the window of an epoch begins.
+    WindowChoice,
+    /// The noise levels that the forward objective trains on.
+    LevelChoice,
+    /// The noise that the forward objective adds to images.
+    ForwardNoise,
 }
 
 /// The key of one tensor of noise.

@@ -1,8 +1,10 @@
 //! Work orders from the learner to the samplers: a batch of samples, and the weights to draw them with.
 
+use crate::chain::NeededStates;
 use crate::noise::Purpose;
 use crate::numerics::{NormKernel, Numerics};
 use crate::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype};
+use crate::window::Window;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -97,7 +99,13 @@ pub struct RunSpec {
     pub dtype: String,
     /// Type to which states are rounded and in which they are sent.
     pub state_dtype: StateDtype,
-    /// Numeric settings of the UNet.
+    /// The window of random steps that training samples are drawn with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The states of a training sample that a sampler sends.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub needed_states: NeededStates,
+    /// The arithmetic of the UNet.
     #[serde(default, skip_serializing_if = "Numerics::is_default")]
     pub numerics: Numerics,
     /// Norm kernel on GPUs.
@@ -105,4 +113,8 @@ pub struct RunSpec {
     pub norm_kernel: NormKernel,
     /// Reward expression for the trajectories.
     pub task: String,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

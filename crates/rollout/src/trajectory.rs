@@ -165,6 +165,15 @@ pub struct TrajectoryHeader {
     pub timesteps: Arc<[i64]>,
     /// The K positions in `timesteps` whose transition is random (sigma > 0).
     pub random_steps: Arc<[usize]>,
+    /// Indices of the states that the trajectory carries, ascending: 0 is x_T, and the last is T, x_0.
+    pub kept_states: Arc<[usize]>,
+}
+
+impl TrajectoryHeader {
+    /// Returns the indices of all states of a chain of `steps` steps.
+    pub fn all_states(steps: usize) -> Arc<[usize]> {
+        (0..=steps).collect()
+    }
 }
 
 /// The denoising trajectory of one sample, from noise to image.
@@ -178,12 +187,18 @@ pub struct Trajectory {
 /// Errors from building a trajectory.
 #[derive(Debug, Error, PartialEq)]
 pub enum TrajectoryError {
-    /// The number of states is not the number of timesteps plus one.
-    #[error("expected {expected} states for {timesteps} timesteps, found {found}")]
-    StateCount {
-        /// Number of timesteps T.
+    /// The kept states do not rise, or do not end with T.
+    #[error("expected kept states that rise and end with {timesteps}, found {found:?}")]
+    KeptStates {
+        /// T.
         timesteps: usize,
-        /// Expected number of states, T + 1.
+        /// The header's.
+        found: Vec<usize>,
+    },
+    /// The number of states is not the header's.
+    #[error("expected {expected} states, found {found}")]
+    StateCount {
+        /// The number of kept states.
         expected: usize,
         /// Number of states.
         found: usize,
@@ -229,10 +244,15 @@ impl Trajectory {
         states: Vec<Bytes>,
         log_probs: Vec<f32>,
     ) -> Result<Self, TrajectoryError> {
-        let timesteps = header.timesteps.len();
-        if states.len() != timesteps + 1 {
-            let (expected, found) = (timesteps + 1, states.len());
-            return Err(TrajectoryError::StateCount { timesteps, expected, found });
+        let (timesteps, kept) = (header.timesteps.len(), &header.kept_states);
+        let rises = kept.windows(2).all(|pair| pair[0] < pair[1]);
+        if !rises || kept.last() != Some(&timesteps) {
+            let found = kept.to_vec();
+            return Err(TrajectoryError::KeptStates { timesteps, found });
+        }
+        if states.len() != kept.len() {
+            let (expected, found) = (kept.len(), states.len());
+            return Err(TrajectoryError::StateCount { expected, found });
         }
         let expected = header.shape.elements() * header.dtype.size();
         if let Some((index, state)) =
@@ -260,13 +280,18 @@ impl Trajectory {
         &self.header
     }
 
-    /// Returns the T + 1 states, x_T first, each `[C, H, W]` in the header's dtype, little-endian.
+    /// The kept states in the order of the header, each `[C, H, W]` in its dtype, little endian.
     pub fn states(&self) -> &[Bytes] {
         &self.states
     }
 
-    /// Returns the log-probability of each random transition, as the mean over dimensions, in nats per
-    /// dimension; K values.
+    /// Returns the state at `index` of the chain, 0 for x_T, if the trajectory carries it.
+    pub fn state(&self, index: usize) -> Option<&Bytes> {
+        let position = self.header.kept_states.binary_search(&index).ok()?;
+        self.states.get(position)
+    }
+
+    /// Log-probability of each random transition, mean over dimensions, in nats.
     pub fn log_probs(&self) -> &[f32] {
         &self.log_probs
     }

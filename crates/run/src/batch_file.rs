@@ -200,6 +200,7 @@ impl BatchFile {
             shape: self.shape(),
             timesteps: self.timesteps.clone().into(),
             random_steps: random_steps.clone().into(),
+            kept_states: TrajectoryHeader::all_states(self.timesteps.len()),
         };
         (0..self.rewards.len()).map(|sample| self.one(sample, header(sample))).collect()
     }

@@ -3,7 +3,7 @@
 //! uninterrupted run would have in memory is in there, so a resumed run continues to the bit.
 
 use crate::model_card::{ModelCard, ModelCardError};
-use ddpo_algorithm::advantages::RunningMoments;
+use ddpo_algorithm::advantages::{AdvantageState, RunningMoments};
 use ddpo_algorithm::ema::Ema;
 use ddpo_algorithm::learner::{Learner, Position};
 use ddpo_algorithm::reward_terms::TermMoments;
@@ -43,6 +43,12 @@ pub struct RunState {
     pub schedule_step: u64,
     /// Statistics of all rewards so far, for running advantages.
     pub rewards_seen: RunningMoments,
+    /// The standard deviation of advantages with a fixed scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantage_std: Option<f64>,
+    /// The weight of the KL from the pretrained model, where it adapts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl_coef: Option<f64>,
     /// The same of the terms of a sum, where they are standardised over all so far.
     #[serde(default, skip_serializing_if = "TermMoments::is_empty")]
     pub terms_seen: TermMoments,
@@ -64,7 +70,9 @@ impl RunState {
             policy_version: position.version,
             optimizer_step: position.optimizer_step,
             schedule_step: position.schedule_step,
-            rewards_seen: position.running,
+            rewards_seen: position.advantages.running,
+            advantage_std: position.advantages.fixed_std,
+            kl_coef: position.kl_coef,
             terms_seen: position.terms,
             best_reward: None,
             trained_samples: (0..samples as u32).map(|sample| (last, sample)).collect(),
@@ -253,8 +261,12 @@ pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, Checkpoint
         version: state.policy_version,
         optimizer_step: state.optimizer_step,
         schedule_step: state.schedule_step,
-        running: state.rewards_seen,
+        advantages: AdvantageState {
+            running: state.rewards_seen,
+            fixed_std: state.advantage_std,
+        },
         terms: state.terms_seen.clone(),
+        kl_coef: state.kl_coef,
     });
     Ok(state)
 }
@@ -274,7 +286,7 @@ pub fn load_weights(folder: &Path, learner: &mut Learner) -> Result<Option<f64>,
         let source = if averaged.is_file() { averaged } else { pipeline.weights };
         load_into(&TensorFile::open(&source)?, ema.entries(), &modern_attention_name)?;
     }
-    let (mut best, mut position) = (None, Position::default());
+    let (mut best, mut position) = (None, learner.position());
     if has_state(folder) {
         load_moments(folder, &learner.optimizer().state(entries))?;
         let state = read_state(folder)?;

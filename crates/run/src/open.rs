@@ -16,7 +16,7 @@ use crate::paths::without_paths;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::settings::Settings;
-use ddpo_algorithm::learner::Learner;
+use ddpo_algorithm::learner::{Learner, Model as Trained};
 use ddpo_diffusion::device;
 use ddpo_rollout::reward::RewardSpec;
 use std::path::Path;
@@ -197,7 +197,8 @@ pub fn new_learner(
     let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
     let lanes = unet.parameters().layout().lanes(threads);
     let config = plan.learner.clone();
-    let learner = Learner::new(config, rate, transitions, unet, plan.kind(), reference)?;
+    let trained = Trained { unet, kind: plan.kind(), scheduler: &model.scheduler, reference };
+    let learner = Learner::new(config, rate, transitions, trained)?;
     Ok(learner.with_lanes(lanes))
 }
 

@@ -1,9 +1,12 @@
 //! From settings to what the engines take, with the checks that concern more than one of them.
 
 use crate::batch_size::BatchSize;
-use crate::settings::{RewardCompat, Settings};
+use crate::settings::Settings;
 use ddpo_algorithm::adamw::AdamWConfig;
-use ddpo_algorithm::config::{InvalidSetting, LearnerConfig, OldLogProbs, RewardScale};
+use ddpo_algorithm::config::{
+    AdvantageScope, ForwardConfig, InvalidSetting, LearnerConfig, LossOverSteps, OldLogProbs,
+    RewardScale,
+};
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::Transitions;
@@ -38,6 +41,7 @@ impl Plan {
         check_seeds(&settings)?;
         check_rates(&settings)?;
         check_indices(&settings)?;
+        check_on_policy(&settings)?;
         let rewards = rewards(&settings);
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
@@ -136,6 +140,18 @@ fn check_rates(settings: &Settings) -> Result<(), InvalidSetting> {
     Ok(())
 }
 
+/// An objective without a correction takes one optimizer step for an epoch.
+fn check_on_policy(settings: &Settings) -> Result<(), InvalidSetting> {
+    let Settings { objective, num_samples_per_epoch: samples, batch_size, .. } = *settings;
+    if objective.contract().off_policy || samples == batch_size {
+        return Ok(());
+    }
+    let expected = format!(
+        "num_samples_per_epoch = {samples} with objective = score-function, which is on-policy only"
+    );
+    Err(InvalidSetting::new("batch_size", expected, batch_size))
+}
+
 /// Samples are told apart by 32-bit indices.
 fn check_indices(settings: &Settings) -> Result<(), InvalidSetting> {
     let counts = [
@@ -158,10 +174,7 @@ fn rewards(settings: &Settings) -> RewardSettings {
     RewardSettings {
         reward: settings.reward.clone().unwrap_or_else(|| settings.task.into()),
         held_out: settings.eval_reward.clone().unwrap_or_default().0,
-        pixel_map: match settings.reward_compat {
-            RewardCompat::None => PixelMap::Signed,
-            RewardCompat::Seed => PixelMap::Unit,
-        },
+        pixel_map: if settings.is_upstream() { PixelMap::Unit } else { PixelMap::Signed },
         age_reward: settings.age_reward,
         model: settings.reward_model.clone(),
         aesthetic_head: settings.aesthetic_head.clone(),
@@ -186,7 +199,8 @@ fn old_log_probs(settings: &Settings) -> OldLogProbs {
     let same_shapes = drawn == trained
         && samples.is_multiple_of(drawn.max(1))
         && batch_size.is_multiple_of(trained.max(1));
-    if is_exact || same_shapes { OldLogProbs::Sampler } else { OldLogProbs::Learner }
+    let has_log_probs = settings.objective.contract().log_probs;
+    if is_exact || same_shapes || !has_log_probs { OldLogProbs::Sampler } else { OldLogProbs::Learner }
 }
 
 fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConfig {
@@ -196,21 +210,47 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
         micro_batch_size: number(settings.micro_batch_size, settings),
         num_inner_epochs: settings.num_inner_epochs,
         objective: settings.objective,
-        advantage: settings.advantage,
+        forward: ForwardConfig {
+            weighting: settings.forward_weighting,
+            levels: settings.forward_levels,
+            level_source: settings.forward_level_source,
+            max_timestep: settings.forward_max_timestep,
+            level_weight: settings.forward_level_weight,
+            beta: settings.forward_beta,
+            old: settings.forward_old,
+        },
+        step_weights: settings.step_weights,
+        loss_over_steps: if settings.is_upstream() {
+            LossOverSteps::Sum
+        } else {
+            LossOverSteps::Mean
+        },
+        window: settings.window,
+        advantage: if settings.is_upstream() {
+            AdvantageScope::Batch
+        } else {
+            settings.advantage
+        },
+        advantage_std: settings.advantage_std,
+        min_advantage_std: settings.min_advantage_std,
         normalised_reward: (settings.reward_scale == RewardScale::Normalised)
             .then(|| reward.clone()),
         clip_advantages: settings.clip_advantages,
-        clip_ratio: settings.clip_ratio,
+        clip_ratio: settings.clip_ratio(),
+        trust_region: settings.trust_region,
+        kl_limit: settings.kl_limit,
         importance_cap: settings.importance_cap,
         max_staleness: settings.max_staleness,
         log_prob: settings.log_prob,
         kl_coef: settings.kl_coef,
+        kl_target: settings.kl_target,
         kl_stop: settings.kl_stop,
         timestep_fraction: settings.timestep_fraction,
         max_grad_norm: settings.max_grad_norm,
         optimizer: AdamWConfig { weight_decay: settings.weight_decay, ..AdamWConfig::default() },
         ema_decay: settings.ema_decay,
         ratio_tolerance: settings.ratio_tolerance,
+        ratio_tolerance_nats: settings.ratio_tolerance_nats,
         old_log_probs: settings.old_log_probs.unwrap_or_else(|| old_log_probs(settings)),
     }
 }

@@ -4,13 +4,18 @@
 //! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
 
 use crate::batch_size::BatchSize;
-use ddpo_algorithm::config::{AdvantageScope, Objective, OldLogProbs, RewardScale};
+use ddpo_algorithm::config::{
+    AdvantageScope, ForwardWeighting, LevelSource, LevelWeight, Objective, OldLogProbs, OldPolicy,
+    RewardScale, TrustRegion,
+};
+use ddpo_algorithm::step_weights::StepWeights;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::numerics::{MatmulPrecision, NormKernel};
 use ddpo_rollout::reward::{AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
+use ddpo_rollout::window::{Window, WindowSchedule};
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
 use ddpo_settings::table::Flags;
 use ddpo_settings::{Layers, SettingsError, Source};
@@ -66,20 +71,42 @@ ddpo_settings::settings! {
         weight_decay: f64 = 1e-4;
         /// Advantages are clipped to plus and minus this
         clip_advantages: f64 = 2.5;
-        /// The probability ratio is clipped to 1 plus and minus this, in log_prob's unit
-        clip_ratio: f64 = 1e-4;
         /// Gradients are scaled to at most this norm
         max_grad_norm: f64 = 1.0;
-        /// clipped-is (importance sampling with a clip), decoupled (the same for samples of older
-        /// weights) or score-function
+        /// clipped-is (DDPO-IS: importance sampling with a clip), decoupled (the same for samples of
+        /// older weights), score-function (DDPO-SF), or forward (DiffusionNFT and AWM: x_0 and rewards only)
         objective: Objective = Objective::ClippedIs;
+        /// clip (of the ratio), or kl: the exact divergence of each step from the policy that sampled
+        trust_region: TrustRegion = TrustRegion::Clip;
+        /// With trust_region kl: the largest divergence of a step, nats
+        kl_limit: f64 = 0.05;
+        /// density (each step as its density has it), or uniform (each step has the same expected gradient)
+        step_weights: StepWeights = StepWeights::Density;
+        /// With objective forward: nft (DiffusionNFT) or advantage (AWM)
+        forward_weighting: ForwardWeighting = ForwardWeighting::Nft;
+        /// With objective forward: noise levels trained for each sample in a pass
+        forward_levels: usize = 4;
+        /// With objective forward: levels are timesteps of the sampler, or all of the schedule
+        forward_level_source: LevelSource = LevelSource::Sampler;
+        /// With objective forward: uniform (squared error in the model's prediction type), or adaptive
+        /// (divided by the sample's mean absolute error)
+        forward_level_weight: LevelWeight = LevelWeight::Uniform;
+        /// With objective forward and weighting nft: above 0, at most 1; smaller learns faster and is less
+        /// stable
+        forward_beta: f64 = 1.0;
+        /// With objective forward: the old policy is the sampler (weights before the epoch's first
+        /// optimizer step) or the average (needs ema_decay)
+        forward_old: OldPolicy = OldPolicy::Sampler;
         /// How many epochs older than the learner's weights those of a sample may be; above 0
         /// samplers run ahead, which takes the services
         max_staleness: u32 = 0;
-        /// The decoupled objective's importance weight is cut at this, in log_prob's unit
+        /// The decoupled objective's importance weight is cut at this
         importance_cap: f64 = 5.0;
-        /// Rewards are standardised over the epoch, the batch, or running (all so far)
+        /// Rewards are standardised over the epoch, the batch, or running (all so far); fixed divides by
+        /// the standard deviation of the first epoch, so that kl_coef keeps its strength
         advantage: AdvantageScope = AdvantageScope::Epoch;
+        /// Rewards are divided by at least this standard deviation
+        min_advantage_std: f64 = 0.0;
         /// raw, or normalised: each reward of a sum is standardised like an advantage before it is
         /// weighted and added
         reward_scale: RewardScale = RewardScale::Raw;
@@ -89,8 +116,11 @@ ddpo_settings::settings! {
         kl_coef: f64 = 0.0;
         /// Share of a trajectory's steps that are trained
         timestep_fraction: f64 = 1.0;
-        /// Largest |ratio - 1| before the first update of an epoch
+        /// Largest |ratio - 1| before the first update of an epoch, log-probabilities as means over
+        /// dimensions
         ratio_tolerance: f64 = 1e-4;
+        /// Largest difference of log-probabilities before the first update of an epoch, nats
+        ratio_tolerance_nats: f64 = 2.0;
         /// Evaluation samples
         num_eval_samples: usize = 2;
         /// Seed of the evaluation samples: the same noise every time
@@ -137,6 +167,19 @@ ddpo_settings::settings! {
         /// more forward pass). By default learner where dtype is bf16 or matmul_precision is not highest,
         /// and the shapes of drawn and trained batches differ
         old_log_probs: OldLogProbs = OldLogProbs::Sampler;
+        /// The probability ratio is clipped to 1 plus and minus this, in log_prob's unit; by default 1e-4
+        /// for mean and 0.2 for sum
+        clip_ratio: f64 = 1e-4;
+        /// Random and trained steps of an epoch, all others being deterministic: W or W:drawn (anywhere,
+        /// by key), W:moving, W:last, or W:START
+        window: Window = Window { width: 4, schedule: WindowSchedule::Drawn };
+        /// With advantage fixed: divide by this standard deviation rather than the first epoch's
+        advantage_std: f64 = 1.0;
+        /// kl_coef adapts so that an epoch's mean divergence from the pretrained model comes near this
+        /// (nats a transition)
+        kl_target: f64 = 1.0;
+        /// With objective forward: levels are at most this timestep
+        forward_max_timestep: i64 = 500;
         /// Epochs between evaluations; none without it
         eval_every_each_epoch: u32 = 1;
         /// The run stops when an epoch's mean divergence from the pretrained model passes this
@@ -174,10 +217,31 @@ ddpo_settings::settings! {
         tensorboard;
         /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
         record_batches;
+        /// Compute everything as alcazar90/ddpo-celebahq does: its pixels, advantages over the batch, and
+        /// losses summed over steps
+        upstream_compat;
     }
     aliases {
         // The seed implementation has had two spellings of this one.
         weight_decay = "policy-weight-decay";
+    }
+}
+
+impl Settings {
+    /// Returns whether the run computes everything as alcazar90/ddpo-celebahq does.
+    #[must_use]
+    pub fn is_upstream(&self) -> bool {
+        self.upstream_compat || self.reward_compat == RewardCompat::Seed
+    }
+
+    /// Returns the clip of the ratio. Where it is not set it is upstream's for means over dimensions, and
+    /// PPO's for sums.
+    #[must_use]
+    pub fn clip_ratio(&self) -> f64 {
+        self.clip_ratio.unwrap_or(match self.log_prob {
+            Reduction::Mean => 1e-4,
+            Reduction::Sum => 0.2,
+        })
     }
 }
 

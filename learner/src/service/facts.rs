@@ -1,9 +1,12 @@
 //! The facts of a run that every trajectory and every score must match.
 
+use ddpo_rollout::chain::Chain;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_rollout::score::Score;
-use ddpo_rollout::trajectory::{Digest, StateDtype, StateShape, TrajectoryHeader};
+use ddpo_rollout::trajectory::{
+    Digest, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
+};
 use std::fmt;
 
 /// The facts of a run that every header and every score must match.
@@ -13,23 +16,21 @@ pub struct RunFacts {
     pub run_id: String,
     /// The reward that its images are scored with.
     pub reward: RewardSpec,
-    /// Digest of the transitions.
-    pub scheduler_digest: Digest,
     /// Type of the states.
     pub dtype: StateDtype,
-    /// Shape and steps of the trajectories; `None` accepts any, for runs without a model.
-    pub trajectory: Option<TrajectoryFacts>,
+    /// Shape of the states; `None` accepts any, for runs without a model.
+    pub shape: Option<StateShape>,
+    /// The denoising chain.
+    pub chain: ChainFacts,
 }
 
-/// The shape and the steps of a run's trajectories.
+/// What is known of a run's denoising chain.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TrajectoryFacts {
-    /// Shape of the states.
-    pub shape: StateShape,
-    /// Timesteps visited, from high to low.
-    pub timesteps: Vec<i64>,
-    /// Positions in `timesteps` whose transition is random.
-    pub random_steps: Vec<usize>,
+pub enum ChainFacts {
+    /// All of it.
+    Known(Chain),
+    /// The digest of its steps, for runs without a model.
+    Digest(Digest),
 }
 
 impl RunFacts {
@@ -39,13 +40,22 @@ impl RunFacts {
     /// The first fact that differs, with the expected and the found value.
     pub fn check_header(&self, run_id: &str, header: &TrajectoryHeader) -> Result<(), String> {
         same("run", &self.run_id.as_str(), &run_id)?;
-        same("scheduler digest", &self.scheduler_digest, &header.scheduler_digest)?;
-        same("state dtype", &AsDebug(self.dtype), &AsDebug(header.dtype))?;
-        let Some(expected) = &self.trajectory else { return Ok(()) };
-        same("state shape", &AsDebug(expected.shape), &AsDebug(header.shape))?;
-        same("timesteps", &AsDebug(&expected.timesteps[..]), &AsDebug(&header.timesteps[..]))?;
-        let random = (&expected.random_steps[..], &header.random_steps[..]);
-        same("random steps", &AsDebug(random.0), &AsDebug(random.1))
+        same("state dtype", &Shown(self.dtype), &Shown(header.dtype))?;
+        if let Some(shape) = self.shape {
+            same("state shape", &Shown(shape), &Shown(header.shape))?;
+        }
+        let chain = match &self.chain {
+            ChainFacts::Known(chain) => chain,
+            ChainFacts::Digest(digest) => {
+                return same("scheduler digest", digest, &header.scheduler_digest);
+            }
+        };
+        let SampleCoordinates { run_seed, epoch, .. } = header.coordinates;
+        let expected = chain.of(header.purpose, run_seed, epoch);
+        same("scheduler digest", &expected.digest, &header.scheduler_digest)?;
+        same("timesteps", &Shown(&chain.timesteps), &Shown(&header.timesteps))?;
+        same("random steps", &Shown(&expected.random_steps), &Shown(&header.random_steps))?;
+        same("kept states", &Shown(&expected.kept_states), &Shown(&header.kept_states))
     }
 
     /// Checks the components and the value of a score.

@@ -294,7 +294,8 @@ fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::facts::TrajectoryFacts;
+    use crate::service::facts::ChainFacts;
+    use ddpo_rollout::chain::{Chain, NeededStates};
     use bytes::Bytes;
     use ddpo_rollout::dtype::Dtype;
     use ddpo_rollout::order::Track;
@@ -310,14 +311,19 @@ mod tests {
     }
 
     fn ledger() -> Ledger {
-        let trajectory =
-            TrajectoryFacts { shape: SHAPE, timesteps: vec![9], random_steps: Vec::new() };
+        let chain = Chain {
+            timesteps: [9].into(),
+            random_steps: [].into(),
+            digest: Digest([1; 32]),
+            window: None,
+            needed: NeededStates::Image,
+        };
         let run = RunFacts {
             run_id: "run".into(),
             reward: reward(),
-            scheduler_digest: Digest([1; 32]),
             dtype: StateDtype::F32,
-            trajectory: Some(trajectory),
+            shape: Some(SHAPE),
+            chain: ChainFacts::Known(chain),
         };
         Ledger::new(run, 3)
     }
@@ -347,6 +353,7 @@ mod tests {
             shape: SHAPE,
             timesteps: [9].into(),
             random_steps: [].into(),
+            kept_states: [1].into(),
         };
         change(&mut header);
         let weights = version(header.policy_version.0);
@@ -401,6 +408,8 @@ mod tests {
         assert_eq!(invalid(shifted), "timesteps: expected [9], found [8]");
         let random = offer(0, |header| header.random_steps = [0].into());
         assert_eq!(invalid(random), "random steps: expected [], found [0]");
+        let kept = offer(0, |header| header.kept_states = [0, 1].into());
+        assert_eq!(invalid(kept), "kept states: expected [1], found [0, 1]");
         let digest = offer(0, |header| header.weights_digest = Digest([3; 32]));
         assert!(invalid(digest).starts_with("weights digest: expected 0202"));
         let scheduler = offer(0, |header| header.scheduler_digest = Digest([3; 32]));

@@ -2,8 +2,9 @@
 //! the network; the run has a separate thread, which may block.
 
 use crate::service::arrivals::{Arrivals, NOT_READY};
-use crate::service::dispatcher::{Dispatcher, DispatcherConfig};
-use crate::service::facts::{RunFacts, TrajectoryFacts};
+use crate::service::desk::{Desk, DeskConfig};
+use crate::service::facts::{ChainFacts, RunFacts};
+use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
 use crate::service::ledger::Ledger;
 use crate::service::page;
 use crate::service::progress::LogProgress;
@@ -349,13 +350,9 @@ impl TrainingThread {
         let facts = RunFacts {
             run_id: self.run_id.clone(),
             reward: reward.clone(),
-            scheduler_digest: spec.scheduler_digest,
             dtype: spec.state_dtype,
-            trajectory: Some(TrajectoryFacts {
-                shape: open.model().shape,
-                timesteps: transitions.timesteps().to_vec(),
-                random_steps: transitions.random_steps().to_vec(),
-            }),
+            shape: Some(open.model().shape),
+            chain: ChainFacts::Known(transitions.chain(spec.window, spec.needed_states)),
         };
         let dispatcher = self.dispatcher(spec, facts, open.epoch(), plan.sample_batch)?;
         let store_task = dispatcher.store_task().clone();
@@ -464,6 +461,8 @@ impl TrainingThread {
             state_dtype: settings.state_dtype,
             numerics: self.plan.numerics(),
             norm_kernel: settings.norm_kernel,
+            window: settings.window,
+            needed_states: self.plan.learner.objective.contract().states,
             task: self.plan.rewards.reward.label(),
         })
     }

@@ -12,6 +12,7 @@ use ddpo_rollout::order::Track;
 use ddpo_rollout::trajectory::{
     PolicyVersion, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
 };
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Errors of a header that cannot be sent.
@@ -33,7 +34,8 @@ pub fn from_wire(message: wire::TrajectoryHeader, limits: &Limits) -> Result<Ope
     let dtype = dtype_from_wire("dtype", message.dtype)?;
     let shape = shape_from_wire(message.shape, dtype, limits)?;
     check_timesteps(&message.timesteps, limits)?;
-    check_size(shape, dtype, message.timesteps.len(), limits)?;
+    let kept_states = kept_states_from_wire(&message.kept_states, message.timesteps.len())?;
+    check_size(shape, dtype, kept_states.len(), limits)?;
     let random_steps = random_steps_from_wire(&message.random_steps, message.timesteps.len())?;
     if message.attempt == 0 {
         return Err(Malformed::AttemptZero);
@@ -63,6 +65,7 @@ pub fn from_wire(message: wire::TrajectoryHeader, limits: &Limits) -> Result<Ope
             shape,
             timesteps: message.timesteps.into(),
             random_steps: random_steps.into(),
+            kept_states,
         },
     })
 }
@@ -100,6 +103,7 @@ pub fn to_wire(
         timesteps: header.timesteps.to_vec(),
         random_steps: header.random_steps.iter().map(|&step| narrow(step)).collect(),
         traceparent: identity.traceparent.clone().unwrap_or_default(),
+        kept_states: kept_states_to_wire(header),
     };
     from_wire(message.clone(), limits)?;
     Ok(message)
@@ -127,7 +131,12 @@ fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> 
     match purpose {
         Purpose::Rollout => Ok(wire::Purpose::Rollout),
         Purpose::Evaluation => Ok(wire::Purpose::Evaluation),
-        Purpose::Pretraining | Purpose::Weights | Purpose::StepChoice => {
+        Purpose::Pretraining
+        | Purpose::Weights
+        | Purpose::StepChoice
+        | Purpose::WindowChoice
+        | Purpose::LevelChoice
+        | Purpose::ForwardNoise => {
             Err(UnsendableHeader::Purpose(purpose))
         }
     }
@@ -159,11 +168,11 @@ fn state_bytes(sides: [u64; 3], dtype: StateDtype) -> u64 {
 fn check_size(
     shape: StateShape,
     dtype: StateDtype,
-    timesteps: usize,
+    states: usize,
     limits: &Limits,
 ) -> Result<(), Malformed> {
     let sides = [shape.channels, shape.height, shape.width].map(|length| length as u64);
-    let found = state_bytes(sides, dtype).saturating_mul(timesteps as u64 + 1);
+    let found = state_bytes(sides, dtype).saturating_mul(states as u64);
     let limit = limits.max_trajectory_bytes;
     if found > limit as u64 {
         return Err(Malformed::TrajectoryTooLarge { limit, found });
@@ -193,4 +202,23 @@ fn random_steps_from_wire(steps: &[u32], timesteps: usize) -> Result<Vec<usize>,
         Some(position) => Err(Malformed::RandomStepsNotRising(position + 1)),
         None => Ok(steps.iter().map(|&step| step as usize).collect()),
     }
+}
+
+/// An empty list stands for all states, as senders of before this field mean it.
+fn kept_states_from_wire(states: &[u32], timesteps: usize) -> Result<Arc<[usize]>, Malformed> {
+    if states.is_empty() {
+        return Ok(TrajectoryHeader::all_states(timesteps));
+    }
+    let rises = states.windows(2).all(|pair| pair[0] < pair[1]);
+    if !rises || states.last().is_none_or(|&last| last as usize != timesteps) {
+        return Err(Malformed::KeptStates { timesteps });
+    }
+    Ok(states.iter().map(|&state| state as usize).collect())
+}
+
+fn kept_states_to_wire(header: &TrajectoryHeader) -> Vec<u32> {
+    if header.kept_states.len() == header.timesteps.len() + 1 {
+        return Vec::new();
+    }
+    header.kept_states.iter().map(|&state| narrow(state)).collect()
 }

@@ -63,7 +63,7 @@ pub struct TrajectoryHeader {
     /// Shape of each state.
     #[prost(message, optional, tag = "16")]
     pub shape: ::core::option::Option<Shape>,
-    /// Timesteps visited, from high to low; T of them, so T + 1 states follow.
+    /// Timesteps visited, from high to low; T of them.
     #[prost(int64, repeated, tag = "17")]
     pub timesteps: ::prost::alloc::vec::Vec<i64>,
     /// Positions in `timesteps` whose transition is random, in rising order; K of them.
@@ -72,11 +72,14 @@ pub struct TrajectoryHeader {
     /// W3C trace context of the work order; empty if none.
     #[prost(string, tag = "19")]
     pub traceparent: ::prost::alloc::string::String,
+    /// Indices of the states that follow, rising: 0 is x_T, T is x_0 and always the last. Empty: all T + 1.
+    #[prost(uint32, repeated, tag = "20")]
+    pub kept_states: ::prost::alloc::vec::Vec<u32>,
 }
 /// A part of one state. The chunks of a trajectory are in order and without gaps.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StateChunk {
-    /// Index of the state: 0 is x_T, T is x_0.
+    /// Which state: its position among the states that the header announces.
     #[prost(uint32, tag = "1")]
     pub state: u32,
     /// Position of the payload within the state.

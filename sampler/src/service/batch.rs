@@ -34,9 +34,17 @@ pub struct OutgoingBatch {
     slots: Mutex<Slots>,
 }
 
+/// A trajectory that the device is drawing.
+struct Open {
+    id: String,
+    /// Indices of the states that are sent.
+    kept_states: Arc<[usize]>,
+    outgoing: OutgoingTrajectory,
+}
+
 #[derive(Default)]
-struct Slots {
-    outgoing: Vec<Option<(String, OutgoingTrajectory)>>,
+struct Places {
+    outgoing: Vec<Option<Open>>,
     receipts: Vec<Sent>,
     refused: Option<Unsendable>,
 }
@@ -63,7 +71,7 @@ impl OutgoingBatch {
     /// Abandons the trajectories that are not finished.
     pub fn abandon(&self, reason: &str) {
         let unfinished: Vec<_> = self.lock().outgoing.iter_mut().filter_map(Option::take).collect();
-        for (id, outgoing) in unfinished {
+        for Open { id, outgoing, .. } in unfinished {
             self.board.rejected(&id, reason);
             outgoing.abandon(reason);
         }
@@ -111,6 +119,7 @@ impl BatchSink for OutgoingBatch {
         let identity = &opening.identity;
         let record = Record::new(&id, &identity.run_id, &identity.worker_id, &opening.header);
         self.board.open(record);
+        let kept_states = Arc::clone(&opening.header.kept_states);
         let opened = self.uplink.open(opening);
         let mut slots = self.lock();
         if slots.outgoing.len() <= index {
@@ -118,28 +127,30 @@ impl BatchSink for OutgoingBatch {
         }
         match opened {
             Ok((outgoing, receipt)) => {
-                slots.outgoing[index] = Some((id, outgoing));
-                slots.receipts.push(Sent { receipt, span });
+                places.outgoing[index] = Some(Open { id, kept_states, outgoing });
+                places.receipts.push(Sent { receipt, span });
             }
             Err(error) => _ = slots.refused.get_or_insert(error),
         }
     }
 
     fn state(&self, index: usize, step: usize, state: Bytes) {
-        let mut slots = self.lock();
-        let Some(Some((id, outgoing))) = slots.outgoing.get_mut(index) else { return };
+        let mut places = self.lock();
+        let Some(Some(Open { id, kept_states, outgoing })) = places.outgoing.get_mut(index) else {
+            return;
+        };
         let id = id.clone();
-        let appended = outgoing.append_state(state.clone());
-        if let Err(error) = appended {
-            slots.refused.get_or_insert(error);
+        let is_sent = kept_states.binary_search(&step).is_ok();
+        if is_sent && let Err(error) = outgoing.append_state(state.clone()) {
+            places.refused.get_or_insert(error);
         }
         drop(slots);
         self.board.state(&id, step, state);
     }
 
     fn finished(&self, index: usize, log_probs: &[f32]) {
-        let slot = self.lock().outgoing.get_mut(index).and_then(Option::take);
-        let Some((id, outgoing)) = slot else { return };
+        let place = self.lock().outgoing.get_mut(index).and_then(Option::take);
+        let Some(Open { id, outgoing, .. }) = place else { return };
         if let Err(error) = outgoing.finish(log_probs.to_vec(), None) {
             self.lock().refused.get_or_insert(error);
         }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
 use ddpo_files::{WriteFileError, write_file};
-use ddpo_learner::service::dispatcher::{Dispatcher, DispatcherError};
-use ddpo_learner::service::facts::RunFacts;
+use ddpo_learner::service::desk::{Desk, DeskError};
+use ddpo_learner::service::facts::{ChainFacts, RunFacts};
 use ddpo_learner::service::ledger::{Awaited, BatchKey};
 use ddpo_learner::service::remote::Reached;
 use ddpo_learner::service::run::TrainingThread;
@@ -95,14 +95,16 @@ fn dispatcher(thread: &TrainingThread, epoch: u32) -> Result<Dispatcher> {
         numerics: Default::default(),
         norm_kernel: Default::default(),
         state_dtype: StateDtype::F32,
+        window: None,
+        needed_states: Default::default(),
         task: plan.rewards.reward.label(),
     };
     let facts = RunFacts {
         run_id,
         reward: RewardSpec::plain(plan.rewards.reward.clone()),
-        scheduler_digest,
         dtype: StateDtype::F32,
-        trajectory: None,
+        shape: None,
+        chain: ChainFacts::Digest(scheduler_digest),
     };
     thread.dispatcher(spec, facts, epoch, plan.sample_batch)
 }

@@ -73,6 +73,7 @@ impl Backend for NoiseBackend {
             shape: SHAPE,
             timesteps: Arc::clone(&self.timesteps),
             random_steps: Arc::clone(&self.random_steps),
+            kept_states: TrajectoryHeader::all_states(STEPS),
         }
     }
 

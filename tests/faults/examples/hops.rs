@@ -242,6 +242,7 @@ fn opening(sample: u32) -> Opening {
             shape: SHAPE,
             timesteps: (0..STEPS as i64).rev().collect(),
             random_steps: (0..STEPS - 1).collect(),
+            kept_states: TrajectoryHeader::all_states(STEPS),
         },
     }
 }

@@ -6,10 +6,11 @@ use crate::tiny::{
 };
 use ddpo_algorithm::config::LearnerConfig;
 use ddpo_algorithm::error::LearnError;
-use ddpo_algorithm::learner::Learner;
-use ddpo_algorithm::pairs::{StepChoice, pairs};
+use ddpo_algorithm::learner::{Learner, Model};
+use ddpo_algorithm::pairs::{Pair, PairChoice};
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
+use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_rollout::reward::RewardExpression;
 use ddpo_rollout::score::{Component, ScoredTrajectory};
@@ -77,22 +78,29 @@ fn a_share_of_the_steps_is_trained_and_the_choice_is_keyed() {
 fn each_pass_chooses_its_own_steps_for_each_sample() {
     let batch = rollouts(&unet(1), 0, 8);
     let trajectories: Vec<&Trajectory> = batch.iter().map(|scored| &scored.trajectory).collect();
-    let chosen = |inner_epoch| {
-        let choice = StepChoice { run_seed: 1, epoch: 0, inner_epoch, timestep_fraction: 0.5 };
-        pairs(&trajectories, 8, choice)
+    let config = LearnerConfig {
+        batch_size: 8,
+        num_inner_epochs: 2,
+        timestep_fraction: 0.5,
+        ..settings()
     };
-    let first = chosen(0);
-    assert_eq!(first, chosen(0));
-    assert_ne!(first, chosen(1));
+    let choice = PairChoice { config: &config, levels: &[] };
+    let passes = choice.mini_batches(&trajectories);
+    let steps = |pass: &[Pair]| -> Vec<(usize, usize)> {
+        pass.iter().map(|pair| (pair.trajectory, pair.step)).collect()
+    };
+    assert_eq!(passes, choice.mini_batches(&trajectories));
+    assert_ne!(steps(&passes[0]), steps(&passes[1]));
+    let first = &passes[0];
     assert!(first.is_sorted_by_key(|pair| (pair.step, pair.trajectory)));
     let of = |sample: usize| -> Vec<usize> {
         first.iter().filter(|pair| pair.trajectory == sample).map(|pair| pair.step).collect()
     };
-    for sample in 8..16 {
+    for sample in 0..8 {
         assert_eq!(of(sample).len(), RANDOM / 2, "sample {sample}");
         assert!(of(sample).iter().all(|&step| step < RANDOM), "the last step has no density");
     }
-    assert!((9..16).any(|sample| of(sample) != of(8)), "samples choose apart");
+    assert!((1..8).any(|sample| of(sample) != of(0)), "samples choose apart");
 }
 
 #[test]
@@ -143,23 +151,19 @@ fn trajectories_of_another_scheduler_are_refused() {
     let batch = rollouts(&unet(1), 0, 8);
     let transitions = transitions(0.5);
     let mut learner =
-        Learner::new(settings(), tiny::constant(1e-4), transitions, unet(1), Kind::Float, None)
-            .unwrap();
+        Learner::new(settings(), tiny::constant(1e-4), transitions, float(unet(1))).unwrap();
     let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
     assert!(matches!(error, LearnError::Scheduler { sample: 0, .. }), "{error}");
 }
 
 #[test]
 fn a_schedule_without_chance_cannot_be_trained() {
-    let made = Learner::new(
-        settings(),
-        tiny::constant(1e-4),
-        transitions(0.0),
-        unet(1),
-        Kind::Float,
-        None,
-    );
+    let made = Learner::new(settings(), tiny::constant(1e-4), transitions(0.0), float(unet(1)));
     assert!(matches!(made, Err(LearnError::Deterministic)));
+}
+
+fn float(unet: UNet) -> Model<'static> {
+    tiny::model(unet, Kind::Float, None)
 }
 
 fn transitions(eta: f64) -> Transitions {

@@ -8,7 +8,7 @@ use tch::{Device, Kind};
 fn learner(rate: f64) -> Learner {
     let settings = LearnerConfig { ratio_tolerance: 0.1, ..settings() };
     let rate = tiny::constant(rate);
-    Learner::new(settings, rate, tiny::transitions(), unet(1), Kind::BFloat16, None).unwrap()
+    tiny::learner_of(settings, rate, tiny::model(unet(1), Kind::BFloat16, None))
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn its_gradient_points_where_the_f32_policys_does() {
         };
         let rate = tiny::constant(1e-4);
         let mut learner =
-            Learner::new(settings, rate, tiny::transitions(), unet(1), kind, None).unwrap();
+            tiny::learner_of(settings, rate, tiny::model(unet(1), kind, None));
         // Its own rollouts: the mean of other weights is off by more than a sigma of 0.01.
         let batch = tiny::rollouts(learner.policy().network(), 0, 8);
         let batch = tiny::with_rewards(&batch, &[1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0]);

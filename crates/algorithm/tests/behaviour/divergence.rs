@@ -8,7 +8,7 @@ use tch::Kind;
 fn learner(kl_coef: f64) -> Learner {
     let settings = LearnerConfig { kl_coef, batch_size: 8, ..settings() };
     let rate = tiny::constant(1e-3);
-    Learner::new(settings, rate, tiny::transitions(), unet(1), Kind::Float, Some(unet(1))).unwrap()
+    tiny::learner_of(settings, rate, tiny::model(unet(1), Kind::Float, Some(unet(1))))
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn gradient_gap(found: &Learner, expected: &Learner) -> f64 {
 /// left is the order in which gradients are added.
 #[test]
 fn lanes_give_the_update_of_one_lane() {
-    for objective in [Objective::ClippedIs, Objective::Decoupled, Objective::ScoreFunction] {
+    use Objective::{ClippedIs, Decoupled, Forward, ScoreFunction};
+    for objective in [ClippedIs, Decoupled, ScoreFunction, Forward] {
         for (lanes, size, part) in [(2, 8, 4), (2, 16, 8), (4, 8, 2), (8, 8, 1), (16, 8, 1)] {
             let (one, alone) = update(objective, 1, part);
             let (several, together) = update(objective, lanes, size);

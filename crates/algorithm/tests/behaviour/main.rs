@@ -5,9 +5,13 @@
 mod batches;
 mod bf16;
 mod divergence;
+mod forward;
+mod gradients;
 mod lanes;
 mod objectives;
 mod optimizer;
 mod ratio;
 mod staleness;
 mod tiny;
+mod trust_region;
+mod window;

@@ -3,18 +3,21 @@
 
 use bytes::Bytes;
 use ddpo_algorithm::config::LearnerConfig;
-use ddpo_algorithm::learner::Learner;
+use ddpo_algorithm::learner::{Learner, Model};
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::gaussian;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
+use ddpo_rollout::chain::Chain;
+use ddpo_rollout::chain::NeededStates::Steps;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{
     PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryHeader, decode,
 };
+use std::sync::{Arc, LazyLock};
 use tch::{Device, Kind, Tensor};
 
 pub const STEPS: usize = 5;
@@ -92,7 +95,23 @@ pub fn learner(settings: LearnerConfig) -> Learner {
 
 /// The same at another learning rate.
 pub fn learner_at(rate: f64, settings: LearnerConfig) -> Learner {
-    Learner::new(settings, constant(rate), transitions(), unet(1), Kind::Float, None).unwrap()
+    learner_of(settings, constant(rate), model(unet(1), Kind::Float, None))
+}
+
+/// A learner of `model` with the steps of [`transitions`].
+pub fn learner_of(settings: LearnerConfig, rate: LearningRate, model: Model<'_>) -> Learner {
+    Learner::new(settings, rate, transitions(), model).unwrap()
+}
+
+/// A model of the default scheduler.
+pub fn model(unet: UNet, kind: Kind, reference: Option<UNet>) -> Model<'static> {
+    Model { unet, kind, scheduler: scheduler(), reference }
+}
+
+/// The default scheduler.
+pub fn scheduler() -> &'static SchedulerConfig {
+    static SCHEDULER: LazyLock<SchedulerConfig> = LazyLock::new(SchedulerConfig::default);
+    &SCHEDULER
 }
 
 /// `count` trajectories of `epoch`, as one batch, with a reward that brightness earns. The weights
@@ -108,8 +127,20 @@ pub fn rollouts_of(
     epoch: u32,
     count: usize,
 ) -> Vec<ScoredTrajectory> {
+    rollouts_along(network, &transitions().chain(None, Steps), version, epoch, count)
+}
+
+/// The same along a chain with a window, or with only the image kept.
+pub fn rollouts_along(
+    network: &UNet,
+    chain: &Chain,
+    version: PolicyVersion,
+    epoch: u32,
+    count: usize,
+) -> Vec<ScoredTrajectory> {
     let _guard = tch::no_grad_guard();
-    let transitions = transitions();
+    let epoch_chain = chain.of(Purpose::Rollout, SEED, epoch);
+    let transitions = transitions().of_epoch(&epoch_chain);
     let noise = |step: usize| {
         let draws = (0..count).map(|sample| {
             let mut values = vec![0.0; SHAPE.elements()];
@@ -135,12 +166,14 @@ pub fn rollouts_of(
         let at = |x: &Tensor| Vec::<f32>::try_from(x.get(sample as i64).flatten(0, -1)).unwrap();
         let bytes = |x: &Tensor| -> Bytes { at(x).iter().flat_map(|v| v.to_le_bytes()).collect() };
         let image = at(&states[STEPS]);
+        let kept = epoch_chain.kept_states.iter().map(|&index| bytes(&states[index]));
         let trajectory = Trajectory::new(
             TrajectoryHeader {
                 policy_version: version,
+                kept_states: Arc::clone(&epoch_chain.kept_states),
                 ..header(network, &transitions, epoch, sample)
             },
-            states.iter().map(bytes).collect(),
+            kept.collect(),
             log_probs.iter().map(|x| x.double_value(&[sample as i64]) as f32).collect(),
         );
         let reward = image.iter().sum::<f32>() / image.len() as f32;
@@ -169,6 +202,7 @@ fn header(
         shape: SHAPE,
         timesteps: transitions.timesteps().into(),
         random_steps: transitions.random_steps().into(),
+        kept_states: TrajectoryHeader::all_states(STEPS),
     }
 }
 

@@ -151,6 +151,8 @@ pub fn spec(run: &str) -> RunSpec {
         numerics: Default::default(),
         norm_kernel: Default::default(),
         state_dtype: StateDtype::F16,
+        window: None,
+        needed_states: Default::default(),
         task: "brightness".to_owned(),
     }
 }

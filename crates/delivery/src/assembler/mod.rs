@@ -314,8 +314,10 @@ fn feed(
         |trajectory| Some(AssemblerEvent::Complete { ticket, trajectory: Box::new(trajectory) });
     match content {
         Content::Header(_) => Ok(None),
-        Content::Chunk(chunk) => Ok(growth.chunk(chunk, limits)?.map(|(index, state)| {
-            AssemblerEvent::State { opening: Arc::clone(growth.opening()), index, state }
+        Content::Chunk(chunk) => Ok(growth.chunk(chunk, limits)?.map(|(position, state)| {
+            let opening = Arc::clone(growth.opening());
+            let index = opening.header.kept_states[position];
+            AssemblerEvent::State { opening, index, state }
         })),
         Content::Footer(footer) => {
             growth.footer(footer)?;

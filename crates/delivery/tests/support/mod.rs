@@ -59,6 +59,7 @@ pub fn opening(sample: u32, steps: usize, shape: [usize; 3]) -> Opening {
             shape: StateShape { channels, height, width },
             timesteps: (0..steps as i64).rev().collect(),
             random_steps: (0..steps.saturating_sub(1)).collect(),
+            kept_states: TrajectoryHeader::all_states(steps),
         },
     }
 }

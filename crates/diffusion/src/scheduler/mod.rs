@@ -9,13 +9,16 @@ mod coefficients;
 pub mod config;
 mod ddim;
 mod ddpm;
+pub mod forward;
 pub mod noise_schedule;
 
 pub use coefficients::Coefficients;
 
 use crate::transfer::upload;
 use config::{SchedulerConfig, SchedulerError};
+use ddpo_rollout::chain::{Chain, EpochChain, NeededStates, windowed_digest};
 use ddpo_rollout::trajectory::Digest;
+use ddpo_rollout::window::Window;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use tch::{Device, Tensor};
@@ -61,6 +64,8 @@ impl FromStr for SchedulerKind {
 pub struct Transitions {
     timesteps: Vec<i64>,
     coefficients: Vec<Coefficients>,
+    /// The same steps by DDIM with eta = 0.
+    deterministic: Vec<Coefficients>,
     clip: Option<f64>,
     table: Tensor,
     digest: Digest,
@@ -108,9 +113,43 @@ impl Transitions {
             }
         }
         let rows: Vec<f32> = coefficients.iter().flat_map(row).collect();
-        let table = Tensor::from_slice(&rows).view([-1, COLUMNS, 1, 1, 1]);
+        let table = table(&rows);
         let digest = digest(&timesteps, &rows, clip);
-        Ok(Self { timesteps, coefficients, clip, table, digest })
+        let deterministic = ddim::coefficients(config, &alphas, &timesteps, 0.0);
+        Ok(Self { timesteps, coefficients, deterministic, clip, table, digest })
+    }
+
+    /// Returns the same chain with `random_steps` as the only random steps: every other step becomes
+    /// DDIM's with eta = 0 (Song et al. 2021, equation 12 with sigma = 0).
+    #[must_use]
+    pub fn windowed(&self, random_steps: &[usize]) -> Self {
+        let mut coefficients = self.deterministic.clone();
+        random_steps.iter().for_each(|&step| coefficients[step] = self.coefficients[step]);
+        let rows: Vec<f32> = coefficients.iter().flat_map(row).collect();
+        Self {
+            table: table(&rows).to_device(self.table.device()),
+            digest: windowed_digest(self.digest, random_steps),
+            coefficients,
+            ..self.shared()
+        }
+    }
+
+    /// Returns what a run says of its chain: `window` and `needed` are its settings.
+    pub fn chain(&self, window: Option<Window>, needed: NeededStates) -> Chain {
+        Chain {
+            timesteps: self.timesteps.as_slice().into(),
+            random_steps: self.random_steps().into(),
+            digest: self.digest,
+            window,
+            needed,
+        }
+    }
+
+    /// Returns the steps that samples of one epoch are drawn with: this table, or its
+    /// [`windowed`](Self::windowed) form.
+    #[must_use]
+    pub fn of_epoch(&self, epoch: &EpochChain) -> Self {
+        if epoch.digest == self.digest { self.shared() } else { self.windowed(&epoch.random_steps) }
     }
 
     /// Returns the same steps on the same storage, for another thread.
@@ -118,6 +157,7 @@ impl Transitions {
         Self {
             timesteps: self.timesteps.clone(),
             coefficients: self.coefficients.clone(),
+            deterministic: self.deterministic.clone(),
             clip: self.clip,
             table: self.table.shallow_clone(),
             digest: self.digest,
@@ -153,7 +193,14 @@ impl Transitions {
         self.digest
     }
 
-    /// Returns the timesteps at the step indices `steps`, i64 `[B]` on the table's device.
+    /// Returns |d mean / d output| of a step, where the scheduler does not clip the predicted image: how
+    /// far the mean moves with the model's output.
+    pub fn output_sensitivity(&self, step: usize) -> f64 {
+        let c = &self.coefficients[step];
+        (c.mean_from_image * c.image_from_output + c.mean_from_noise * c.noise_from_output).abs()
+    }
+
+    /// The timesteps at the step indices `steps`, i64 `[B]` on the table's device.
     pub fn timestep_tensor(&self, steps: &[usize]) -> Tensor {
         let values: Vec<i64> = steps.iter().map(|&step| self.timesteps[step]).collect();
         upload(&values, &[values.len() as i64], self.table.device())
@@ -231,6 +278,10 @@ fn row(c: &Coefficients) -> [f32; COLUMNS as usize] {
         c.sigma,
     ]
     .map(|value| value as f32)
+}
+
+fn table(rows: &[f32]) -> Tensor {
+    Tensor::from_slice(rows).view([-1, COLUMNS, 1, 1, 1])
 }
 
 fn digest(timesteps: &[i64], rows: &[f32], clip: Option<f64>) -> Digest {

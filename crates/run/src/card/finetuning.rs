@@ -8,7 +8,7 @@ use crate::card::usage::{self, Sampling};
 use crate::embedded;
 use crate::model_card::{ModelCard, PICTURE};
 use crate::settings::Settings;
-use ddpo_algorithm::config::RewardScale;
+use ddpo_algorithm::config::{ForwardWeighting, Objective, RewardScale, TrustRegion};
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::reward::{RewardExpression, RewardSource};
 use ddpo_rollout::trajectory::StateShape;
@@ -66,6 +66,18 @@ impl Finetuning<'_> {
     }
 
     /// The reward as people are shown it: where a reward server listens is nobody's business.
+    /// What bounds the change of the policy within an epoch.
+    fn bound(&self) -> String {
+        let settings = self.settings;
+        let has_ratio = settings.objective != Objective::Forward
+            || settings.forward_weighting == ForwardWeighting::Advantage;
+        match settings.trust_region {
+            _ if !has_ratio => format!("the old policy, beta = {}", settings.forward_beta),
+            TrustRegion::Clip => format!("a ratio within 1 ± {:e}", settings.clip_ratio()),
+            TrustRegion::Kl => format!("a KL of {} nats a step", settings.kl_limit),
+        }
+    }
+
     fn reward(&self) -> String {
         shown(self.reward)
     }
@@ -160,7 +172,7 @@ impl Finetuning<'_> {
             ("mini-batch", settings.batch_size.to_string()),
             ("objective", named("objective")),
             ("advantages over", named("advantage")),
-            ("ratio clipped to", format!("1 ± {:e}", settings.clip_ratio)),
+            ("change of the policy bounded by", self.bound()),
             ("learning rate", rates),
             ("pull to the base (kl_coef)", settings.kl_coef.to_string()),
             ("averaged weights (ema_decay)", named("ema_decay")),

@@ -20,7 +20,7 @@ fn learner(seed: u64, ema_decay: Option<f64>, kind: Kind) -> Learner {
         ratio_tolerance: 0.1,
         ..settings()
     };
-    Learner::new(settings, rate, tiny::transitions(), unet(seed), kind, None).unwrap()
+    tiny::learner_of(settings, rate, tiny::model(unet(seed), kind, None))
 }
 
 fn write(folder: &Path, learner: &Learner, epochs: u32) {
@@ -101,15 +101,8 @@ fn a_checkpoint_that_does_not_fit_is_refused_by_name() {
     let mut wider = tiny::unet_config();
     wider.block_out_channels = vec![16, 16];
     let wider = ddpo_diffusion::unet::UNet::new(&wider, Kind::Float, tch::Device::Cpu);
-    let mut other = Learner::new(
-        settings(),
-        tiny::constant(1e-4),
-        tiny::transitions(),
-        wider,
-        Kind::Float,
-        None,
-    )
-    .unwrap();
+    let wider = tiny::model(wider, Kind::Float, None);
+    let mut other = tiny::learner_of(settings(), tiny::constant(1e-4), wider);
     let message = refusal(&mut other).to_string();
     assert!(message.contains("misshapen") && message.contains("conv_in.weight"), "{message}");
 

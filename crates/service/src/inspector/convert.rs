@@ -59,7 +59,12 @@ fn purpose(purpose: Purpose) -> wire::Purpose {
     match purpose {
         Purpose::Rollout => wire::Purpose::Rollout,
         Purpose::Evaluation => wire::Purpose::Evaluation,
-        Purpose::Pretraining | Purpose::Weights | Purpose::StepChoice => wire::Purpose::Unspecified,
+        Purpose::Pretraining
+        | Purpose::Weights
+        | Purpose::StepChoice
+        | Purpose::WindowChoice
+        | Purpose::LevelChoice
+        | Purpose::ForwardNoise => wire::Purpose::Unspecified,
     }
 }
 

@@ -1,0 +1,62 @@
+//! The norm of each pair's gradient at the model's output, from what a pass has computed anyway: it
+//! shows which steps the update listens to.
+
+use crate::config::{LearnerConfig, Objective, TrustRegion};
+use crate::epoch::Epoch;
+use crate::pairs::Pair;
+use crate::pass::PassOutput;
+use crate::step_weights::expected_gradient;
+use ddpo_diffusion::scheduler::Transitions;
+
+/// Returns the norms for `pairs`, up to a factor that all pairs share; without the KL from the
+/// pretrained model.
+///
+/// On the density of a step: weight |A| r |d mean / d output| / sigma times the root mean square of
+/// (x_{t-1} - mean) / sigma, and 0 where the clip or the trust region stops the gradient. On the forward
+/// process: |A| times the root mean squared error.
+pub fn output_gradients(
+    config: &LearnerConfig,
+    transitions: &Transitions,
+    step_weights: &[f64],
+    epoch: &Epoch<'_>,
+    pairs: &[Pair],
+    output: &PassOutput,
+) -> Vec<f64> {
+    let norm = |(index, pair): (usize, &Pair)| {
+        let advantage = f64::from(epoch.advantages[pair.trajectory]);
+        if config.objective == Objective::Forward {
+            return advantage.abs() * f64::from(output.errors[index]).sqrt();
+        }
+        let log_ratio = f64::from(output.log_ratios[index]);
+        if is_stopped(config, advantage, log_ratio, epoch, output.moved.get(index)) {
+            return 0.0;
+        }
+        let sigma = transitions.coefficients()[pair.step].sigma;
+        let log_prob = f64::from(epoch.clip_log_prob(pair)) + log_ratio;
+        let square = -2.0 * (log_prob + sigma.ln()) - std::f64::consts::TAU.ln();
+        let scale = step_weights[pair.step] * expected_gradient(transitions, pair.step);
+        scale * advantage.abs() * square.max(0.0).sqrt()
+    };
+    pairs.iter().enumerate().map(norm).collect()
+}
+
+/// Returns whether the clip or the trust region stops the gradient of a pair.
+fn is_stopped(
+    config: &LearnerConfig,
+    advantage: f64,
+    log_ratio: f64,
+    epoch: &Epoch<'_>,
+    moved: Option<&f32>,
+) -> bool {
+    let is_outward = advantage * log_ratio > 0.0;
+    let is_far = match (config.objective, config.trust_region, moved) {
+        (Objective::ScoreFunction, ..) => false,
+        (_, TrustRegion::Kl, Some(&moved)) => f64::from(moved) > config.kl_limit,
+        _ => {
+            let dimensions = epoch.trajectories[0].header().shape.elements();
+            let factor = config.log_prob.factor(dimensions);
+            (log_ratio * factor).exp_m1().abs() > config.clip_ratio
+        }
+    };
+    is_far && is_outward
+}
