@@ -2,7 +2,7 @@
 //! and without a network connection.
 //!
 //! - [`convert`]: conversions between wire and domain. [`malformed`] has an error for each
-//! malformed message.
+//!   malformed message.
 //! - [`limits`]: bounds on the size of every message.
 //! - [`stream`], [`reward`]: the domain's side of the messages that `ddpo-rollout` does not define.
 //! - [`wire`]: the generated types.

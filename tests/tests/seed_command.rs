@@ -175,7 +175,10 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     let tasks = [aesthetic, text("jpeg incompressibility"), small, text("over50 years old")];
     assert_eq!(values("task"), tasks);
     assert_eq!(values("num_epochs"), [5, 7, 8, 8].map(|n| Some(Value::Integer(n))));
-    assert_eq!(values("clip_ratio"), [None, Some(0.25), Some(0.25), Some(0.25)].map(|x| x.map(Value::Float)));
+    assert_eq!(
+        values("clip_ratio"),
+        [None, Some(0.25), Some(0.25), Some(0.25)].map(|x| x.map(Value::Float))
+    );
     let recorded = [false, true, false, false].map(|on| Some(Value::Boolean(on)));
     assert_eq!(values("record_batches"), recorded);
     let decays = [None, Some(0.5), Some(0.75), Some(0.875)].map(|decay| decay.map(Value::Float));

@@ -154,9 +154,10 @@ mod tests {
             assert!((first / 8.0 - second).abs() < 1e-6, "{first} {second}");
         }
         let mut given = AdvantageState { fixed_std: Some(2.0), ..AdvantageState::default() };
-        assert_eq!(advantages(&[1.0, 5.0], &fixed, &mut given), [-1.0, 1.0].map(|one: f32| {
-            (f64::from(one) * 2.0 / (2.0 + EPS)) as f32
-        }));
+        assert_eq!(
+            advantages(&[1.0, 5.0], &fixed, &mut given),
+            [-1.0, 1.0].map(|one: f32| { (f64::from(one) * 2.0 / (2.0 + EPS)) as f32 })
+        );
     }
 
     #[test]

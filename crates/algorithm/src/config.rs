@@ -394,7 +394,8 @@ impl LearnerConfig {
         ];
         match unusable.into_iter().find(|(_, is_set)| *is_set) {
             Some((name, _)) => {
-                let expected = "its default with objective = forward, which has no density of a step";
+                let expected =
+                    "its default with objective = forward, which has no density of a step";
                 Err(InvalidSetting::new(name, expected, "another value"))
             }
             None => Ok(()),

@@ -53,9 +53,8 @@ impl PairChoice<'_> {
                 Objective::Forward => self.chosen_levels(trajectory, inner_epoch),
                 _ => self.chosen_steps(trajectory, inner_epoch),
             };
-            let pair = move |(slot, step)| {
-                Pair { trajectory: first + offset, slot, step, inner_epoch }
-            };
+            let pair =
+                move |(slot, step)| Pair { trajectory: first + offset, slot, step, inner_epoch };
             picked.into_iter().map(pair)
         });
         let mut pairs: Vec<Pair> = chosen.collect();

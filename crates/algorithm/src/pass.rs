@@ -241,9 +241,7 @@ impl Lane {
         let timesteps = upload(&levels, &[levels.len() as i64], device);
         let prediction = self.network.forward(&state, &timesteps);
         let old = match &self.old {
-            Some(old) if !mini_batch.is_old => {
-                tch::no_grad(|| old.forward(&state, &timesteps))
-            }
+            Some(old) if !mini_batch.is_old => tch::no_grad(|| old.forward(&state, &timesteps)),
             _ => prediction.detach(),
         };
         let inputs = ForwardInputs {

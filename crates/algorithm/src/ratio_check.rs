@@ -13,6 +13,11 @@ use crate::pairs::Pair;
 /// scheduler would be much further away.
 const ACROSS_SHAPES: f64 = 100.0;
 
+/// Returns whether a gap is above its limit, or is not a number.
+fn exceeds(gap: f64, limit: f64) -> bool {
+    gap.is_nan() || gap > limit
+}
+
 fn across_shapes(is_taken_anew: bool) -> f64 {
     if is_taken_anew { ACROSS_SHAPES } else { 1.0 }
 }
@@ -45,10 +50,10 @@ impl Learner {
             diagnostics.add_ratio_gap(pair, gap(compared));
             for (log_ratio, factor) in [(compared, 1.0), (recorded, across_shapes(taken_anew))] {
                 let (gap, nats) = (gap(log_ratio), nats(log_ratio));
-                if !(gap <= factor * self.config.ratio_tolerance) {
+                if exceeds(gap, factor * self.config.ratio_tolerance) {
                     return Err(self.ratio_gap(epoch, pair, gap));
                 }
-                if !(nats <= factor * self.config.ratio_tolerance_nats) {
+                if exceeds(nats, factor * self.config.ratio_tolerance_nats) {
                     return Err(self.gap_in_nats(epoch, pair, nats));
                 }
             }

@@ -52,8 +52,14 @@ impl PassMemory {
         };
         // During the backward pass: the gradient of one layer's output and of its input.
         let passing = 2.0 * element * scaled(counts.largest);
+        // A CPU without bf16 arithmetic widens a layer's input and output to f32.
+        let widened = if kind == Kind::BFloat16 && device == Device::Cpu && !has_bf16_arithmetic() {
+            8.0 * scaled(counts.largest)
+        } else {
+            0.0
+        };
         Self {
-            training: element * scaled(counts.products) + norms + passing,
+            training: element * scaled(counts.products) + norms + passing + widened,
             sampling: element * scaled(counts.skips) + 4.0 * passing,
             weights: unet.parameters().count(),
             element,
@@ -83,6 +89,16 @@ impl PassMemory {
     pub fn sample_batch(&self, free: u64) -> usize {
         most(free as f64 * PLANNED - self.weights as f64 * self.element, self.sampling)
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_bf16_arithmetic() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_bf16_arithmetic() -> bool {
+    true
 }
 
 fn most(bytes: f64, each: f64) -> usize {

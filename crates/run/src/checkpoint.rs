@@ -261,10 +261,7 @@ pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, Checkpoint
         version: state.policy_version,
         optimizer_step: state.optimizer_step,
         schedule_step: state.schedule_step,
-        advantages: AdvantageState {
-            running: state.rewards_seen,
-            fixed_std: state.advantage_std,
-        },
+        advantages: AdvantageState { running: state.rewards_seen, fixed_std: state.advantage_std },
         terms: state.terms_seen.clone(),
         kl_coef: state.kl_coef,
     });

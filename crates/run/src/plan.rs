@@ -200,7 +200,11 @@ fn old_log_probs(settings: &Settings) -> OldLogProbs {
         && samples.is_multiple_of(drawn.max(1))
         && batch_size.is_multiple_of(trained.max(1));
     let has_log_probs = settings.objective.contract().log_probs;
-    if is_exact || same_shapes || !has_log_probs { OldLogProbs::Sampler } else { OldLogProbs::Learner }
+    if is_exact || same_shapes || !has_log_probs {
+        OldLogProbs::Sampler
+    } else {
+        OldLogProbs::Learner
+    }
 }
 
 fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConfig {
@@ -226,11 +230,7 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
             LossOverSteps::Mean
         },
         window: settings.window,
-        advantage: if settings.is_upstream() {
-            AdvantageScope::Batch
-        } else {
-            settings.advantage
-        },
+        advantage: if settings.is_upstream() { AdvantageScope::Batch } else { settings.advantage },
         advantage_std: settings.advantage_std,
         min_advantage_std: settings.min_advantage_std,
         normalised_reward: (settings.reward_scale == RewardScale::Normalised)

@@ -40,9 +40,9 @@ impl RunFacts {
     /// The first fact that differs, with the expected and the found value.
     pub fn check_header(&self, run_id: &str, header: &TrajectoryHeader) -> Result<(), String> {
         same("run", &self.run_id.as_str(), &run_id)?;
-        same("state dtype", &Shown(self.dtype), &Shown(header.dtype))?;
+        same("state dtype", &AsDebug(self.dtype), &AsDebug(header.dtype))?;
         if let Some(shape) = self.shape {
-            same("state shape", &Shown(shape), &Shown(header.shape))?;
+            same("state shape", &AsDebug(shape), &AsDebug(header.shape))?;
         }
         let chain = match &self.chain {
             ChainFacts::Known(chain) => chain,
@@ -53,9 +53,9 @@ impl RunFacts {
         let SampleCoordinates { run_seed, epoch, .. } = header.coordinates;
         let expected = chain.of(header.purpose, run_seed, epoch);
         same("scheduler digest", &expected.digest, &header.scheduler_digest)?;
-        same("timesteps", &Shown(&chain.timesteps), &Shown(&header.timesteps))?;
-        same("random steps", &Shown(&expected.random_steps), &Shown(&header.random_steps))?;
-        same("kept states", &Shown(&expected.kept_states), &Shown(&header.kept_states))
+        same("timesteps", &AsDebug(&chain.timesteps), &AsDebug(&header.timesteps))?;
+        same("random steps", &AsDebug(&expected.random_steps), &AsDebug(&header.random_steps))?;
+        same("kept states", &AsDebug(&expected.kept_states), &AsDebug(&header.kept_states))
     }
 
     /// Checks the components and the value of a score.

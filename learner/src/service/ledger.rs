@@ -295,8 +295,8 @@ fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Re
 mod tests {
     use super::*;
     use crate::service::facts::ChainFacts;
-    use ddpo_rollout::chain::{Chain, NeededStates};
     use bytes::Bytes;
+    use ddpo_rollout::chain::{Chain, NeededStates};
     use ddpo_rollout::dtype::Dtype;
     use ddpo_rollout::order::Track;
     use ddpo_rollout::reward::RewardSpec;

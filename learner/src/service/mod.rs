@@ -17,4 +17,5 @@ pub mod remote;
 pub mod run;
 pub mod settings;
 mod status;
+pub mod store_task;
 pub mod traces;

@@ -60,7 +60,7 @@ impl Rollouts for RemoteRollouts<'_> {
             Track::Average => Exposure::Aside,
         };
         let _timer = self.metrics.stage_seconds.time(["publish"]);
-        self.desk.keeper().publish(PublishRequest {
+        self.dispatcher.store_task().publish(PublishRequest {
             id: weights.id,
             weights_digest: weights.digest,
             tensors: Arc::new(tensors(host)),

@@ -2,15 +2,15 @@
 //! the network; the run has a separate thread, which may block.
 
 use crate::service::arrivals::{Arrivals, NOT_READY};
-use crate::service::desk::{Desk, DeskConfig};
+use crate::service::dispatcher::{Dispatcher, DispatcherConfig};
 use crate::service::facts::{ChainFacts, RunFacts};
-use crate::service::keeper::{Keeper, KeeperConfig, KeeperHandle};
 use crate::service::ledger::Ledger;
 use crate::service::page;
 use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::LearnerSettings;
 use crate::service::status::Source;
+use crate::service::store_task::{StoreTask, StoreTaskConfig, StoreTaskHandle};
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
@@ -136,8 +136,8 @@ where
                 metrics: host.metrics.clone(),
                 shutdown: host.shutdown.clone(),
                 runtime: Handle::current(),
-                keeping: CancellationToken::new(),
-                keeper: OnceLock::new(),
+                renewal: CancellationToken::new(),
+                store_task: OnceLock::new(),
                 live: page.as_ref().map(|page| page.live.clone()),
             };
             training.start(work).await
@@ -253,10 +253,10 @@ pub struct TrainingThread {
     /// The shutdown request.
     pub shutdown: Shutdown,
     runtime: Handle,
-    /// Cancelled when the keeper renews the lease.
-    keeping: CancellationToken,
-    /// The keeper, once there is one.
-    keeper: OnceLock<KeeperHandle>,
+    /// Cancelled when the store task renews the lease.
+    renewal: CancellationToken,
+    /// The store task, once it has started.
+    store_task: OnceLock<StoreTaskHandle>,
     /// The live page, if there is one.
     live: Option<Live>,
 }
@@ -306,10 +306,12 @@ impl TrainingThread {
     /// folder is unlocked by now.
     fn release(&self) {
         const DEADLINE: Duration = Duration::from_secs(5);
-        self.keeping.cancel();
+        self.renewal.cancel();
         let released = self.runtime.block_on(async {
-            match self.keeper.get() {
-                Some(keeper) => keeper.release_within(DEADLINE).await.map_err(anyhow::Error::from),
+            match self.store_task.get() {
+                Some(store_task) => {
+                    store_task.release_within(DEADLINE).await.map_err(anyhow::Error::from)
+                }
                 None => Ok(timeout(DEADLINE, self.store.release(&self.lease)).await??),
             }
         });
@@ -439,10 +441,10 @@ impl TrainingThread {
         };
         let (store, ledger) = (Arc::clone(&self.store), Arc::clone(ledger));
         let (lease, metrics) = (self.lease.clone(), self.metrics.clone());
-        self.keeping.cancel();
-        let started = Keeper::start(config, store, ledger, spec, lease, metrics);
-        let keeper = self.runtime.block_on(started)?;
-        Ok(self.keeper.get_or_init(|| keeper).clone())
+        self.renewal.cancel();
+        let started = StoreTask::start(config, store, ledger, spec, lease, metrics);
+        let handle = self.runtime.block_on(started)?;
+        Ok(self.store_task.get_or_init(|| handle).clone())
     }
 
     fn spec(&self, open: &OpenRun<'_>, transitions: &Transitions) -> Result<RunSpec> {

@@ -43,10 +43,10 @@ pub enum StoreTaskError {
     /// Redis refused, or was unreachable for too long.
     #[error("learner: {0}")]
     Store(#[from] BroadcastError),
-    /// The keeper did not answer in time.
-    #[error("learner: the store's keeper did not answer within {0:?}")]
+    /// The store task did not answer in time.
+    #[error("learner: the store task did not answer within {0:?}")]
     Slow(Duration),
-    /// The keeper has ended before, for this reason.
+    /// The store task has ended before, for this reason.
     #[error("{0}")]
     Ended(String),
     /// The store task has ended.
@@ -117,22 +117,22 @@ impl StoreTaskHandle {
         self.ask(Command::Release)
     }
 
-    /// [`KeeperHandle::release`] within `deadline`, where the store may be out of reach.
+    /// [`StoreTaskHandle::release`] within `deadline`, where the store may be out of reach.
     ///
     /// # Errors
-    /// [`KeeperError`].
-    pub async fn release_within(&self, deadline: Duration) -> Result<(), KeeperError> {
+    /// [`StoreTaskError`].
+    pub async fn release_within(&self, deadline: Duration) -> Result<(), StoreTaskError> {
         let released = async {
             let (reply, answer) = oneshot::channel();
             self.commands.send(Command::Release(reply)).await.map_err(|_| self.ended())?;
             answer.await.unwrap_or_else(|_| Err(self.ended()))
         };
-        timeout(deadline, released).await.unwrap_or(Err(KeeperError::Slow(deadline)))
+        timeout(deadline, released).await.unwrap_or(Err(StoreTaskError::Slow(deadline)))
     }
 
-    /// How the keeper stands.
-    pub fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
+    /// The state of the store task.
+    pub fn state(&self) -> StoreState {
+        self.state.borrow().clone()
     }
 
     /// Returns the current fencing token.

@@ -136,9 +136,7 @@ fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> 
         | Purpose::StepChoice
         | Purpose::WindowChoice
         | Purpose::LevelChoice
-        | Purpose::ForwardNoise => {
-            Err(UnsendableHeader::Purpose(purpose))
-        }
+        | Purpose::ForwardNoise => Err(UnsendableHeader::Purpose(purpose)),
     }
 }
 

@@ -43,7 +43,7 @@ struct Open {
 }
 
 #[derive(Default)]
-struct Places {
+struct Slots {
     outgoing: Vec<Option<Open>>,
     receipts: Vec<Sent>,
     refused: Option<Unsendable>,
@@ -127,30 +127,30 @@ impl BatchSink for OutgoingBatch {
         }
         match opened {
             Ok((outgoing, receipt)) => {
-                places.outgoing[index] = Some(Open { id, kept_states, outgoing });
-                places.receipts.push(Sent { receipt, span });
+                slots.outgoing[index] = Some(Open { id, kept_states, outgoing });
+                slots.receipts.push(Sent { receipt, span });
             }
             Err(error) => _ = slots.refused.get_or_insert(error),
         }
     }
 
     fn state(&self, index: usize, step: usize, state: Bytes) {
-        let mut places = self.lock();
-        let Some(Some(Open { id, kept_states, outgoing })) = places.outgoing.get_mut(index) else {
+        let mut slots = self.lock();
+        let Some(Some(Open { id, kept_states, outgoing })) = slots.outgoing.get_mut(index) else {
             return;
         };
         let id = id.clone();
         let is_sent = kept_states.binary_search(&step).is_ok();
         if is_sent && let Err(error) = outgoing.append_state(state.clone()) {
-            places.refused.get_or_insert(error);
+            slots.refused.get_or_insert(error);
         }
         drop(slots);
         self.board.state(&id, step, state);
     }
 
     fn finished(&self, index: usize, log_probs: &[f32]) {
-        let place = self.lock().outgoing.get_mut(index).and_then(Option::take);
-        let Some(Open { id, outgoing, .. }) = place else { return };
+        let slot = self.lock().outgoing.get_mut(index).and_then(Option::take);
+        let Some(Open { id, outgoing, .. }) = slot else { return };
         if let Err(error) = outgoing.finish(log_probs.to_vec(), None) {
             self.lock().refused.get_or_insert(error);
         }

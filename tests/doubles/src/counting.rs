@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
 use ddpo_files::{WriteFileError, write_file};
-use ddpo_learner::service::desk::{Desk, DeskError};
+use ddpo_learner::service::dispatcher::{Dispatcher, DispatcherError};
 use ddpo_learner::service::facts::{ChainFacts, RunFacts};
 use ddpo_learner::service::ledger::{Awaited, BatchKey};
 use ddpo_learner::service::remote::Reached;

@@ -10,8 +10,8 @@ use ddpo_algorithm::learner::{Learner, Model};
 use ddpo_algorithm::pairs::{Pair, PairChoice};
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
-use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
+use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::reward::RewardExpression;
 use ddpo_rollout::score::{Component, ScoredTrajectory};
 use ddpo_rollout::trajectory::{Digest, Trajectory};
@@ -78,12 +78,8 @@ fn a_share_of_the_steps_is_trained_and_the_choice_is_keyed() {
 fn each_pass_chooses_its_own_steps_for_each_sample() {
     let batch = rollouts(&unet(1), 0, 8);
     let trajectories: Vec<&Trajectory> = batch.iter().map(|scored| &scored.trajectory).collect();
-    let config = LearnerConfig {
-        batch_size: 8,
-        num_inner_epochs: 2,
-        timestep_fraction: 0.5,
-        ..settings()
-    };
+    let config =
+        LearnerConfig { batch_size: 8, num_inner_epochs: 2, timestep_fraction: 0.5, ..settings() };
     let choice = PairChoice { config: &config, levels: &[] };
     let passes = choice.mini_batches(&trajectories);
     let steps = |pass: &[Pair]| -> Vec<(usize, usize)> {

@@ -56,8 +56,7 @@ fn its_gradient_points_where_the_f32_policys_does() {
             ..settings()
         };
         let rate = tiny::constant(1e-4);
-        let mut learner =
-            tiny::learner_of(settings, rate, tiny::model(unet(1), kind, None));
+        let mut learner = tiny::learner_of(settings, rate, tiny::model(unet(1), kind, None));
         // Its own rollouts: the mean of other weights is off by more than a sigma of 0.01.
         let batch = tiny::rollouts(learner.policy().network(), 0, 8);
         let batch = tiny::with_rewards(&batch, &[1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0]);

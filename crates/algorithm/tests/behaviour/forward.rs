@@ -114,7 +114,10 @@ fn the_old_policy_is_the_network_before_the_first_step() {
     assert_eq!(largest_gap(&weights(&averaged), &found), 0.0);
 }
 
-fn train(config: LearnerConfig, batch: &[ScoredTrajectory]) -> (UpdateReport, Vec<(String, Tensor)>) {
+fn train(
+    config: LearnerConfig,
+    batch: &[ScoredTrajectory],
+) -> (UpdateReport, Vec<(String, Tensor)>) {
     let mut learner = learner(config);
     let report = learner.update(batch, &mut |_, _| {}).unwrap();
     (report, weights(&learner))

@@ -85,12 +85,8 @@ fn forward_losses_agree_with_finite_differences() {
     for weighting in [ForwardWeighting::Nft, ForwardWeighting::Advantage] {
         let config = ForwardConfig { weighting, beta: 0.6, ..ForwardConfig::default() };
         let loss = |prediction: &Tensor| {
-            let inputs = ForwardInputs {
-                prediction,
-                old: &old,
-                target: &target,
-                advantage: &advantage,
-            };
+            let inputs =
+                ForwardInputs { prediction, old: &old, target: &target, advantage: &advantage };
             forward_losses(&config, &inputs, 2.5, 1e9).loss.sum(Kind::Double)
         };
         let leaf = prediction.copy().set_requires_grad(true);

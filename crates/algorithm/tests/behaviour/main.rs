@@ -1,6 +1,6 @@
 //! What an update does as a whole, on a tiny model: one file a behaviour, one binary for all.
 
-#![allow(clippy::unwrap_used)] // A test may panic.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
 
 mod batches;
 mod bf16;

@@ -70,8 +70,7 @@ fn masks_the_pairs_that_have_moved_too_far() {
 #[test]
 fn a_region_by_kl_is_refused_where_the_sampling_policy_is_not_the_old_one() {
     for objective in [Objective::Decoupled, Objective::ScoreFunction, Objective::Forward] {
-        let config =
-            LearnerConfig { objective, trust_region: TrustRegion::Kl, ..settings() };
+        let config = LearnerConfig { objective, trust_region: TrustRegion::Kl, ..settings() };
         assert_eq!(config.check().unwrap_err().name, "trust_region", "{objective:?}");
     }
 }
@@ -127,8 +126,7 @@ fn the_ratio_is_tested_in_nats_too() {
     disturb(&other, 1e-4);
     let batch = rollouts(&other, 0, 8);
     let refusal = |ratio_tolerance_nats| {
-        let config =
-            LearnerConfig { ratio_tolerance: 1.0, ratio_tolerance_nats, ..settings() };
+        let config = LearnerConfig { ratio_tolerance: 1.0, ratio_tolerance_nats, ..settings() };
         tiny::learner(config).update(&batch, &mut |_, _| {})
     };
     assert!(refusal(100.0).is_ok());
@@ -140,8 +138,7 @@ fn the_ratio_is_tested_in_nats_too() {
 #[test]
 fn the_score_function_takes_one_step_an_epoch() {
     let config = LearnerConfig { objective: Objective::ScoreFunction, ..settings() };
-    let error = tiny::learner(config)
-        .update(&rollouts(&unet(1), 0, 8), &mut |_, _| {})
-        .unwrap_err();
+    let error =
+        tiny::learner(config).update(&rollouts(&unet(1), 0, 8), &mut |_, _| {}).unwrap_err();
     assert!(matches!(error, LearnError::OnPolicy { samples: 8, batch_size: 4 }), "{error}");
 }

@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn each_target_gives_back_the_image() {
         let options = (Kind::Float, Device::Cpu);
-        let (image, noise) = (Tensor::rand([2, 3, 4, 4], options), Tensor::randn([2, 3, 4, 4], options));
+        let (image, noise) =
+            (Tensor::rand([2, 3, 4, 4], options), Tensor::randn([2, 3, 4, 4], options));
         for prediction_type in ["epsilon", "sample", "v_prediction"] {
             let config = SchedulerConfig {
                 prediction_type: prediction_type.into(),
