@@ -72,7 +72,7 @@ fn lines(log: &str, message: &str) -> Vec<Value> {
     lines.filter(|line: &Value| line["message"].as_str() == Some(message)).collect()
 }
 
-/// Waits until a failing service exits. Checks that it was ready, that its `condition` is no longer met, that
+/// Waits until a failing service exits. Checks that it was ready, that its `condition` is unmet, that
 /// it prints one line with all of `parts`, and that its exit status is `status`.
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "prints measurements")]

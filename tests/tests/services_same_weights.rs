@@ -37,7 +37,10 @@ fn three_samplers_and_two_rewarders_end_with_the_same_bytes_as_one_process() {
     let drawn = ["sampler-1", "sampler-2", "sampler-3"]
         .map(|name| fleet.inspector(name).counter("trajectories_drawn").unwrap_or_default());
     assert!(drawn.iter().sum::<u64>() >= ALL, "{drawn:?}");
-    assert!(drawn.iter().filter(|&&count| count > 0).count() >= 2, "one sampler drew all: {drawn:?}");
+    assert!(
+        drawn.iter().filter(|&&count| count > 0).count() >= 2,
+        "one sampler drew all: {drawn:?}"
+    );
 }
 
 /// Starts and kills samplers named after `name` until the rewarder reports that one was killed in the middle
