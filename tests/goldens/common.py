@@ -1,4 +1,4 @@
-"""What the golden writers share: reproducible weights and one way to write a file."""
+"""Shared by the golden writers: reproducible weights and the file format."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 
 
 def randomize(module, generator):
-    """Gives every parameter of `module` a value that no other parameter has.
+    """Gives every parameter of `module` a unique value.
 
     Norm scales lie around one, biases around zero and the rest keeps its fan-in, so that a
     swapped, dropped or transposed tensor changes the output. Values are rounded to bfloat16:
@@ -36,7 +36,7 @@ DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 
 
 def write(path, tensors, metadata):
-    """Writes `tensors` as safetensors; values of `metadata` that are no text become JSON.
+    """Writes `tensors` as safetensors; values of `metadata` that are not text become JSON.
 
     The safetensors library writes metadata in a random order; this writer sorts, so that the
     same goldens are the same bytes.

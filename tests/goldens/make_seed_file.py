@@ -1,4 +1,4 @@
-"""Writes the files that alcazar90/ddpo-celebahq's training would leave, with the real classes.
+"""Writes upstream checkpoints (alcazar90/ddpo-celebahq) with the real classes.
 
 `seed_file/base/` is a small checkpoint of diffusers', `new.pth` and `old.pth` are `torch.save` of the dictionary with
 weights, AdamW after a few steps and the best reward: one as its program wrote it at first, and one as later versions
@@ -30,7 +30,7 @@ CONFIG = {
 
 
 def trained(unet, optimizer, steps, seed):
-    """Takes `steps` steps on gradients that are noise; a golden asks for no sense in them."""
+    """Takes `steps` steps with random gradients, which suffice for a golden."""
     draw = generator(seed)
     for _ in range(steps):
         for parameter in unet.parameters():

@@ -1,4 +1,4 @@
-"""Writes torchscript/*: modules that no tracing makes, as torch.jit.script saves them.
+"""Writes torchscript/*: modules that need torch.jit.script and cannot be traced.
 
 The format is described in README.md beside this file. Run by `make goldens`.
 """
@@ -34,7 +34,7 @@ class Raising(nn.Module):
 
 
 class Training(nn.Module):
-    """The mean level in evaluation mode, and nothing of the kind in training mode."""
+    """Returns the mean level in evaluation mode, and another value in training mode."""
 
     def __init__(self):
         super().__init__()
@@ -45,7 +45,7 @@ class Training(nn.Module):
 
 
 def write(path, file):
-    """Without the debug information: it holds the paths of this machine."""
+    """Removes the debug information, which contains paths of this machine."""
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(path, "w") as target:
         for record in source.infolist():
             if not record.filename.endswith(".debug_pkl"):

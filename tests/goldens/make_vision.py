@@ -85,7 +85,7 @@ def outputs_of(kind, model, pixels):
 
 
 def age_rewards(logits):
-    """What each way makes of the classes from 50 up and of those below 30."""
+    """Returns the age rewards of both tasks for each `--age-reward`."""
     rewards = {}
     for task, chosen in {"over50": slice(6, 9), "under30": slice(0, 4)}.items():
         wanted = torch.zeros(9, dtype=torch.bool)
@@ -130,7 +130,7 @@ class Malice:
 
 
 def write_malice():
-    """A torch archive whose pickle wants code to run; byte for byte the same every time."""
+    """Returns a torch archive whose pickle would run code; its bytes are the same every time."""
     with zipfile.ZipFile(OUT / "malicious.pth", "w") as archive:
         payload = pickle.dumps({"layers.0.weight": Malice()}, 2)
         for name, content in {"archive/data.pkl": payload, "archive/version": b"3\n"}.items():

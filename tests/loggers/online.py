@@ -32,7 +32,7 @@ def log(server, program, folder, home):
 
 
 def halve(folder):
-    """Takes the later epochs out of a copy of a run."""
+    """Removes the later epochs from a copy of a run."""
     for name in ("metrics.jsonl", "eval/rewards.jsonl"):
         path = folder / name
         lines = path.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""What a run's own files say it has logged: the numbers, rewards and pictures of every step."""
+"""Reads from a run's files what its logs must contain: numbers, rewards and pictures of every step."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ import numpy
 
 
 def flat(value, path=""):
-    """Every number in a JSON value by its path, with / between keys and indices."""
+    """Returns every number in a JSON value by its path, with / between keys and indices."""
     if isinstance(value, dict):
         parts = value.items()
     elif isinstance(value, list):
@@ -43,7 +43,7 @@ class Run:
         return self.state("best")["epoch"]
 
     def numbers(self):
-        """Of every step each number by its name."""
+        """Returns the numbers of every step by name."""
         steps = {}
         for epoch, line in self.evaluations.items():
             steps[epoch] = {f"eval_{name}": number for name, number in flat(line).items()}
@@ -52,7 +52,7 @@ class Run:
         return steps
 
     def values(self):
-        """Of every step the values behind each histogram; None where no file has them."""
+        """Returns the values of each histogram for every step; None if no file has them."""
         steps = {}
         for epoch in self.evaluations:
             with open(self.root / f"eval/epoch-{epoch:06}.csv") as file:
@@ -78,7 +78,7 @@ class Run:
         return numpy.clip((rewards - rewards.mean()) / (rewards.std(ddof=1) + 1e-6), -clip, clip)
 
     def pictures(self):
-        """Of every step the PNG file of each picture."""
+        """Returns the PNG file of each picture for every step."""
         steps = {epoch: {"evaluation": self.root / f"eval/epoch-{epoch:06}.png"} for epoch in self.evaluations}
         for epoch in self.metrics:
             steps.setdefault(epoch, {})["samples"] = self.root / f"samples/epoch-{epoch:06}.png"

@@ -9,12 +9,12 @@ import sys
 import threading
 import traceback
 
-# What the server has done wrong.
+# Errors of the server.
 faults = []
 
 
 class Arrived:
-    """What was uploaded."""
+    """The uploaded data of a run."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -91,7 +91,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.address, self.arrived = f"http://127.0.0.1:{self.server_port}", Arrived()
 
     def handle_error(self, *_):
-        """The program closes connections when it likes; anything else is a fault of this server."""
+        """Ignores connections that the client closes; other errors are faults of this server."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             faults.append(traceback.format_exc())
 
@@ -187,7 +187,7 @@ CALLS = {
 
 
 def environment(server, home):
-    """Returns variables for wandb to use the server, and nothing of the caller's."""
+    """Returns the environment for wandb with this server, without the caller's settings."""
     added = {"HOME": str(home), "WANDB_BASE_URL": server.address, "WANDB_API_KEY": "0" * 40, "WANDB_ERROR_REPORTING": "false"}
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_") and "proxy" not in key.lower()}
     return kept | added

@@ -64,12 +64,12 @@ def main():
     same("pictures", {name: data for name, data in arrived.files.items() if name.endswith(".png")}, files)
     same("exit", arrived.exit, 0)
     of = lambda epoch: {name.split("/", 1)[1]: data for name, (data, _) in checkpoints.items() if name.startswith(f"epoch-{epoch:06}/")}
-    # The server names an artifact by its alias, "best" where one checkpoint is both.
+    # The server names an artifact by its alias: "best" if the last checkpoint is also the best.
     kept = {"latest": max(run.metrics)} if run.best() != max(run.metrics) else {}
     kept["best"] = run.best()
     expected = {f"{alias}/{name}": data for alias, epoch in kept.items() for name, data in of(epoch).items()}
     same("checkpoints", {name: data for name, data in arrived.artifacts.items() if "/" in name}, expected)
-    # wandb removes copies that it has made and uploaded, but no file of the run.
+    # wandb removes its uploaded copies, but no file of the run.
     same("checkpoints of the run", tree(run.root / "checkpoints"), checkpoints)
     print("\n".join(failures))
     sys.exit(1 if failures else 0)

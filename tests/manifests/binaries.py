@@ -1,4 +1,4 @@
-"""What the binaries make of the manifests: every container's own command line, variables and settings file."""
+"""Checks the manifests with the binaries: command line, variables and settings file of every container."""
 
 import os
 import re
@@ -39,20 +39,20 @@ class Binaries:
         return tomllib.loads(ran.stdout), None
 
     def run(self, arguments, variables):
-        """Runs a program of the project with these variables and no others of ours."""
+        """Runs a program of the project with only these of its variables."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DDPO_")}
         program = str(self.folder / arguments[0])
         command = [program, *arguments[1:]]
         return subprocess.run(command, env={**kept, **variables}, capture_output=True, text=True, timeout=60)
 
     def default_ports(self, name):
-        """The ports that the service has where nothing else is said."""
+        """Returns the default ports of the service."""
         service = tomllib.loads(self.run([name, "--dry-run"], {}).stdout)["service"]
         return [int(service[key].rpartition(":")[2]) for key in ["listen", "metrics_listen"]]
 
 
 def check(stack, binaries):
-    """Settings that a service refuses, addresses that it would not listen on, probes that are no commands."""
+    """Yields settings that a service rejects, wrong listen addresses, and probes that are not valid commands."""
     problems = []
     for component, workload in stack.services().items():
         settings, error = binaries.resolved(stack, workload)
@@ -69,7 +69,7 @@ def _listens(workload, settings, binaries):
     for setting, port, default in zip(["listen", "metrics_listen"], ["grpc", "metrics"], binaries.default_ports(name)):
         host, _, number = settings["service"][setting].rpartition(":")
         if host not in ("0.0.0.0", "[::]"):
-            yield f"{setting} is {host}, which nobody outside of the pod reaches"
+            yield f"{setting} is {host}, which is not reachable from outside of the pod"
         if int(number) != environment.port(workload, port):
             yield f"{setting} is {number}, containerPort {port} is {environment.port(workload, port)}"
         if int(number) != default:
@@ -90,8 +90,8 @@ def _probes(stack, workload, binaries):
 
 
 def _takes(binaries, command, mounted, variables):
-    """What is wrong with a probe's command line, its variables and files. Nobody listens on port 9, so that is what
-    a good one complains of. TLS is left to the live run, which has certificates."""
+    """Yields what is wrong with a probe's command line, variables and files. Nothing listens on port 9, so a valid
+    probe reports that. The live run checks TLS, because it has certificates."""
     plain = {name: value for name, value in variables.items() if "_TLS_" not in name}
     key = (*command[:-1], *sorted(plain.items()))
     if key not in binaries.known:

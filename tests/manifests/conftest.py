@@ -59,7 +59,7 @@ def programs(pytestconfig):
 
 @pytest.fixture(scope="session")
 def checks(programs):
-    """Name of a check -> function from a stack to its problems."""
+    """Maps the name of a check to a function from a stack to its problems."""
     modules = [binaries, gpus, network, scaling, workloads]
     with_programs = {module.__name__: module for module in modules}
     return {

@@ -1,11 +1,11 @@
-"""A container as the node would start it: its variables, and the files of its ConfigMaps and Secrets."""
+"""The variables of a container as the kubelet sets them, and the files of its ConfigMaps and Secrets."""
 
 import os
 import re
 
 from stacks import container, pod
 
-# What a user puts into the Secrets, as README.md of deploy/kubernetes says.
+# Content of the Secrets that README.md of deploy/kubernetes tells the user to create.
 SECRETS = {
     "ddpo-token": {"token": "0123456789abcdef0123456789abcdef"},
     "ddpo-redis": {"password": "fedcba9876543210", "url": "rediss://redis.example:6380"},
@@ -17,7 +17,7 @@ REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
 def variables(workload):
-    """The variables of the container, with `$(NAME)` replaced as the kubelet does: by what stands before."""
+    """Returns the variables of the container. As in the kubelet, earlier variables replace `$(NAME)`."""
     values = {}
     for entry in container(workload).get("env", []):
         source = entry.get("valueFrom", {}).get("secretKeyRef")
@@ -29,12 +29,12 @@ def variables(workload):
 
 
 def expand(text, values):
-    """`$(NAME)` by its value; one without a value stays as it is."""
+    """Replaces `$(NAME)` by its value; a name without a value is kept."""
     return REFERENCE.sub(lambda found: values.get(found[1], found[0]), text)
 
 
 def command(workload):
-    """What is executed, argument by argument."""
+    """Returns the command and its arguments."""
     found, values = container(workload), variables(workload)
     return [expand(word, values) for word in [*found.get("command", []), *found.get("args", [])]]
 
@@ -62,12 +62,12 @@ def _contents(stack, volume):
 
 
 def flag(workload, name):
-    """Value of `--name=value`; None without it."""
+    """Returns the value of `--name=value`, or None."""
     values = [word.partition("=")[2] for word in command(workload) if word.startswith(f"--{name}=")]
     return values[-1] if values else None
 
 
 def port(workload, name):
-    """Number of the container's port of this name; None without one."""
+    """Returns the number of the container's port of this name, or None."""
     found = [one["containerPort"] for one in container(workload).get("ports", []) if one["name"] == name]
     return found[0] if found else None

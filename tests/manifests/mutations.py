@@ -1,4 +1,4 @@
-"""Changes that break one thing, each with the check that must find it."""
+"""Mutations of the manifests, each with the check that must detect it."""
 
 import re
 
@@ -26,7 +26,7 @@ def settings(stack, old, new):
 
 
 def variable(workload, name, value):
-    """Sets a variable that is there."""
+    """Sets an existing variable."""
     (entry,) = [one for one in container(workload)["env"] if one["name"] == name]
     entry.clear()
     entry.update(name=name, value=value)
@@ -39,7 +39,7 @@ def argument(workload, old, new):
 
 
 def volume(workload, name):
-    """A volume of its pods."""
+    """Returns a volume of the workload's pods."""
     (found,) = [one for one in pod(workload)["volumes"] if one["name"] == name]
     return found
 
@@ -63,7 +63,7 @@ def other_selector(selector):
     selector["app.kubernetes.io/component"] = "scorer"
 
 
-# (what is broken, the check that finds it, how)
+# (description, the check that detects it, mutation)
 MUTATIONS = [
     ("an unknown setting", "binaries", lambda s: settings(s, "^run_id", "run_name")),
     ("a setting of another type", "binaries", lambda s: settings(s, "^num_epochs = .*", 'num_epochs = "many"')),

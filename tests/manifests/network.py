@@ -1,4 +1,4 @@
-"""Services lead to pods, addresses to Services, and the NetworkPolicies open the picture's edges and no more."""
+"""Services select pods, addresses name Services, and NetworkPolicies open only the documented connections."""
 
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ NAMESPACE = "ddpo"
 
 
 def check(stack, binaries):
-    """What does not lead where it should."""
+    """Yields wrong Services, addresses and policies."""
     return [*_services(stack), *_addresses(stack, binaries), *_edges(stack), *_monitors(stack)]
 
 
@@ -23,16 +23,16 @@ def _services(stack):
             continue
         for port in spec["ports"]:
             number = environment.port(chosen[0], port["targetPort"])
-            # Behind a headless Service there is nothing that could translate one port into another.
+            # A headless Service cannot translate ports.
             if number is None or port["port"] != number:
                 yield f"{title}: port {port['port']} leads to {port['targetPort']}, which is {number}"
         grpc = environment.port(chosen[0], "grpc") is not None
         if grpc != (spec.get("clusterIP") == "None"):
-            yield f"{title}: those that gRPC clients hold streams to, and no others, are headless"
+            yield f"{title}: expected a headless Service exactly for gRPC streams"
 
 
 def _addresses(stack, binaries):
-    """Every address in the settings is that of a Service, or is outside on purpose."""
+    """Yields addresses in the settings that are neither Services nor external."""
     services = stack.services()
     for component, table, key in [("sampler", "sampler", "rewarders"), ("rewarder", "rewarder", "learners")]:
         settings, error = binaries.resolved(stack, services[component])
@@ -52,14 +52,14 @@ def _addresses(stack, binaries):
 
 
 def _keys(stack):
-    """Each has the token; who speaks to Redis has its password, and nobody else."""
+    """Yields services without the token, and wrong access to the password of Redis."""
     for component, workload in stack.services().items():
         variables = environment.variables(workload)
         if "DDPO_SERVICE_TOKEN_FILE" not in variables:
             yield f"{component}: no token"
         if component == "rewarder":
             if any("REDIS" in name for name in variables) or "ddpo-redis" in str(workload):
-                yield "rewarder: knows of Redis, and has no business there"
+                yield "rewarder: has the password of Redis, which it does not need"
             continue
         if "DDPO_SERVICE_REDIS_PASSWORD_FILE" not in variables:
             yield f"{component}: no password for Redis"
@@ -79,7 +79,7 @@ def _leads(stack, who, host, port, component):
 
 
 def ends(stack):
-    """Our pods, and everybody else that there may be."""
+    """Returns our pods and other possible clients."""
     found = {}
     for workload in stack.workloads():
         name = labels(workload)["app.kubernetes.io/component"]
@@ -102,7 +102,7 @@ def ends(stack):
 
 
 def expected(stack):
-    """The edges of the picture in ARCHITECTURE.md, and what README.md of deploy/kubernetes says is open besides."""
+    """The connections in ARCHITECTURE.md and in README.md of deploy/kubernetes."""
     outside = "external-redis" in stack.components
     edges = {("sampler", "rewarder", 50052), ("rewarder", "learner", 50053), ("rewarder", "reward-server", 50060)}
     edges |= {("prometheus", name, port) for name, port in [("sampler", 9464), ("rewarder", 9465), ("learner", 9466)]}

@@ -1,6 +1,6 @@
 """Starts one container's program as a node would: its volumes at their paths, a root that cannot be written to,
 its user, no capability. Reads what to do as JSON from the file that it is given; run as root, in a mount
-namespace of its own (`unshare --mount`).
+separate mount namespace (`unshare --mount`).
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What the program needs of the machine: libraries, devices, names of users.
+# Files of the machine that the program needs: libraries, devices, user names.
 SHARED = ["bin", "dev", "lib", "lib32", "lib64", "proc", "sbin", "sys", "usr"]
 ETC = ["group", "ld.so.cache", "nsswitch.conf", "passwd"]
 
@@ -23,7 +23,7 @@ def mount(*arguments):
 
 
 def bind(source, target, *, writable):
-    """Shows a folder or file of the machine at a path of the new root."""
+    """Binds a folder or file of the machine to a path of the new root."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.mkdir(exist_ok=True) if Path(source).is_dir() else target.touch()
     mount("--bind", source, target)
@@ -32,7 +32,7 @@ def bind(source, target, *, writable):
 
 
 def make_root(root, plan):
-    """A root with the machine's programs, and nothing else of it."""
+    """Makes a root with only the machine's programs."""
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", root)
     for name in SHARED:
         source = Path("/") / name
@@ -47,14 +47,14 @@ def make_root(root, plan):
     bind(plan["hosts"], root / "etc" / "hosts", writable=False)
     for volume in plan["volumes"]:
         bind(volume["source"], root / volume["path"].lstrip("/"), writable=volume["writable"])
-    # The image has these on its PATH; here they lie where they were built.
+    # The image has these in PATH; here they are in the build folder.
     for folder in plan["programs"]:
         bind(folder, root / folder.lstrip("/"), writable=False)
     mount("-o", "remount,ro", root)
 
 
 def become(plan):
-    """The user and group of the pod, without a way back."""
+    """Switches permanently to the pod's user and group."""
     os.setgroups([plan["group"]])
     os.setgid(plan["group"])
     os.setuid(plan["user"])

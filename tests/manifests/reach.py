@@ -1,10 +1,10 @@
-"""Who reaches whom through the NetworkPolicies: the rules as a network plugin applies them."""
+"""Connections that the NetworkPolicies allow, by the rules that a network plugin applies."""
 
 from ipaddress import ip_address, ip_network
 
 
 def matches(selector, labels):
-    """Whether a label selector takes an object with these labels. An empty one takes everything."""
+    """Returns whether a label selector matches these labels. An empty selector matches everything."""
     for key, value in selector.get("matchLabels", {}).items():
         if labels.get(key) != value:
             return False
@@ -24,7 +24,7 @@ def _holds(rule, value):
 
 
 class End:
-    """One end of a connection: a pod, or an address outside of the cluster (no labels)."""
+    """An end of a connection: a pod, or an address outside of the cluster (without labels)."""
 
     def __init__(self, name, namespace=None, labels=None, ports=None, address="10.0.0.1"):
         self.name, self.namespace, self.labels = name, namespace, labels
@@ -32,7 +32,7 @@ class End:
 
 
 def reaches(policies, source, target, port, protocol="TCP"):
-    """Whether a connection from one end to a port of the other comes about."""
+    """Returns whether a connection from one end to a port of the other is allowed."""
     out = _permits(policies, "Egress", source, target, target, port, protocol)
     return out and _permits(policies, "Ingress", target, source, target, port, protocol)
 
@@ -51,7 +51,7 @@ def _permits(policies, direction, subject, peer, target, port, protocol):
 
 
 def _selects(policy, direction, subject):
-    """Policies are of the one namespace here; ends outside of it are nobody's."""
+    """All policies are in one namespace; ends outside of it have none."""
     here = subject.labels is not None and subject.namespace == policy["metadata"]["namespace"]
     spec = policy["spec"]
     return here and direction in spec["policyTypes"] and matches(spec["podSelector"], subject.labels)

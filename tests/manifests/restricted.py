@@ -19,7 +19,7 @@ SECCOMP = {"RuntimeDefault", "Localhost"}
 
 
 def check(stack):
-    """What of the standard the pods break; and two things of ours beyond it."""
+    """Yields violations of the standard and of two additional rules."""
     problems = []
     for workload in stack.workloads():
         title = workload["metadata"]["name"]
@@ -41,7 +41,7 @@ def containers(spec):
 
 
 def of_pod(spec):
-    """Rules for the pod as a whole."""
+    """Yields violations of the pod."""
     context = spec.get("securityContext", {})
     for field in ["hostNetwork", "hostPID", "hostIPC"]:
         if spec.get(field):
@@ -55,13 +55,13 @@ def of_pod(spec):
     if context.get("windowsOptions", {}).get("hostProcess"):
         yield "hostProcess is set"
     yield from of_context(context)
-    # Ours: nothing here talks to the API server.
+    # Additional rule: no service calls the API server.
     if spec.get("automountServiceAccountToken") is not False:
         yield "the service account's token is mounted"
 
 
 def of_container(spec, found):
-    """Rules for one container; what it does not say is the pod's."""
+    """Yields violations of a container, which inherits the pod's settings."""
     context, shared = found.get("securityContext", {}), spec.get("securityContext", {})
     capabilities = context.get("capabilities", {})
     if context.get("privileged"):
@@ -83,13 +83,13 @@ def of_container(spec, found):
         if port.get("hostPort"):
             yield f"hostPort {port['hostPort']}"
     yield from of_context(context)
-    # Ours: only mounted volumes can be written to.
+    # Additional rule: only mounted volumes are writable.
     if context.get("readOnlyRootFilesystem") is not True:
         yield "readOnlyRootFilesystem: expected true"
 
 
 def of_context(context):
-    """Rules for a security context of either kind."""
+    """Yields violations of a security context of a pod or container."""
     if context.get("runAsUser") == 0:
         yield "runAsUser: 0 is root"
     selinux = context.get("seLinuxOptions", {})

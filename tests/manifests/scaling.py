@@ -1,4 +1,4 @@
-"""Autoscalers and disruption budgets aim at what is there, count what is counted, and stay within the limits."""
+"""Autoscalers and disruption budgets have existing targets and metrics, and stay within the limits."""
 
 import environment
 from reach import matches
@@ -6,7 +6,7 @@ from stacks import container, labels
 
 
 def check(stack, binaries):
-    """What aims at nothing, or beyond what the services take."""
+    """Yields autoscalers and budgets with wrong targets, metrics or limits."""
     problems = [*_budgets(stack), *_targets(stack)]
     resolved = {name: binaries.resolved(stack, one)[0] for name, one in stack.services().items()}
     if all(resolved.values()):
@@ -27,7 +27,7 @@ def _budgets(stack):
 
 
 def _targets(stack):
-    """Whoever scales a workload is its only source of replicas."""
+    """Yields workloads whose replicas have more than one source."""
     scaled = [one["spec"]["scaleTargetRef"] for one in stack.of("HorizontalPodAutoscaler") + stack.of("ScaledObject")]
     for target in scaled:
         workload = stack.get(target["kind"], target["name"])
@@ -50,7 +50,7 @@ def _rewarders(stack, resolved):
             if metric["type"] == "Resource":
                 name = metric["resource"]["name"]
                 if workload and name not in container(workload)["resources"].get("requests", {}):
-                    yield f"HorizontalPodAutoscaler: {name} has no request that a share could be of"
+                    yield f"HorizontalPodAutoscaler: {name} has no resource request for the target"
             elif metric["type"] == "Pods":
                 if metric["pods"]["metric"]["name"] not in METRICS:
                     yield f"HorizontalPodAutoscaler: no metric {metric['pods']['metric']['name']}"
@@ -58,7 +58,7 @@ def _rewarders(stack, resolved):
                 yield f"HorizontalPodAutoscaler: metric of type {metric['type']}"
 
 
-# Names of metrics that an autoscaler may count by; the live test finds them in what a rewarder exports.
+# Metrics that an autoscaler may use; the live test finds them in a rewarder's metrics.
 METRICS = {"ddpo_in_flight"}
 
 
@@ -69,13 +69,13 @@ def _samplers(stack, resolved):
         most = max(most, scaled["spec"]["maxReplicaCount"])
         names = [trigger["metadata"] for trigger in scaled["spec"]["triggers"]]
         for metadata in names:
-            # The live test asks Redis for both names.
+            # The live test queries Redis for both names.
             if metadata["stream"] != stream(service["run_id"]) or metadata["consumerGroup"] != GROUP:
                 yield f"ScaledObject: {metadata['stream']} of {metadata['consumerGroup']} is not the run's orders"
             if metadata.get("pendingEntriesCount", "2") != str(sampler["batches_in_flight"]):
                 yield "ScaledObject: pendingEntriesCount is not batches_in_flight"
         if not any("lagCount" in metadata for metadata in names):
-            yield "ScaledObject: nothing counts the orders that wait"
+            yield "ScaledObject: no trigger counts waiting orders"
         yield from _authentication(stack, scaled)
     if most > resolved["rewarder"]["rewarder"]["max_samplers"]:
         yield f"{most} samplers are above a rewarder's max_samplers"
@@ -104,8 +104,8 @@ def _authentication(stack, scaled):
         host, _, port = trigger["metadata"]["address"].partition(":")
         name, _, namespace = host.partition(".")
         service = stack.get("Service", name)
-        # KEDA asks from a namespace of its own, so the name has to say ours.
+        # KEDA runs in another namespace, so the host name must include ours.
         if not service or namespace != f"{service['metadata']['namespace']}.svc":
-            yield f"ScaledObject: {host} is no Service as KEDA's namespace knows it"
+            yield f"ScaledObject: {host} is not the full name of a Service"
         elif int(port) not in [one["port"] for one in service["spec"]["ports"]]:
             yield f"ScaledObject: Service {name} has no port {port}"

@@ -1,4 +1,4 @@
-"""Every object against the strict schemas of Kubernetes, or against those of ours for other people's kinds."""
+"""Checks every object with the strict schemas of Kubernetes, or with our schemas of custom resources."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -8,19 +8,19 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate import utils
 
-# The oldest that has all that the manifests use, one between, and the newest that there are schemas of.
+# The oldest supported version, one between, and the newest version with schemas.
 VERSIONS = ["1.27", "1.32", "1.37"]
 
-# Kinds that Kubernetes does not know: KEDA, cert-manager, the Prometheus operator. The schemas in `schemas/`
-# are our own statement of the fields that we use; what they do not list is refused.
+# Custom resources: KEDA, cert-manager, the Prometheus operator. Our schemas in `schemas/` list the fields that
+# we use and reject others.
 OURS = Path(__file__).parent / "schemas"
 
-# It reads a megabyte of definitions for every object otherwise.
+# Otherwise a megabyte of definitions is read for every object.
 utils.schema_contents = lru_cache(maxsize=None)(utils.schema_contents)
 
 
 def check(objects, version):
-    """(what is wrong, how many were held against a schema of Kubernetes, how many against ours)."""
+    """Returns (problems, objects checked with schemas of Kubernetes, objects checked with ours)."""
     problems, theirs, own = [], 0, 0
     for found in objects:
         title = f"{found['kind']} {found['metadata']['name']}"
@@ -42,13 +42,13 @@ def check(objects, version):
 
 
 def is_foreign(found):
-    """Whether its group is not one of Kubernetes' own."""
+    """Returns whether the object's group does not belong to Kubernetes."""
     group = found["apiVersion"].rpartition("/")[0]
     return "." in group and not group.endswith(".k8s.io")
 
 
 def foreign_schema(found):
-    """The schema of ours; a kind without one is an error, never passed over."""
+    """Returns our schema of a kind; a kind without a schema is an error."""
     group, _, version = found["apiVersion"].partition("/")
     path = OURS / f"{found['kind'].lower()}.{group}.{version}.yaml"
     if not path.exists():

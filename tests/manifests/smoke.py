@@ -1,4 +1,4 @@
-"""The run of `live.py`, inside of its namespaces: starts pods, asks their probes, and writes what it found."""
+"""The run of `test_live.py` in its namespaces: starts pods, runs their probes, and writes the results."""
 
 import fcntl
 import hashlib
@@ -14,14 +14,14 @@ import time
 import urllib.request
 from pathlib import Path
 
-# Longest wait for anything (seconds): several times what it takes on two busy cores.
+# Longest wait (seconds): several times the duration on two busy cores.
 PATIENCE = 240
 
 HERE = Path(__file__).resolve().parent
 
 
 def plan(folder, stack, keda, programs):
-    """Writes down all that the run needs, for it has no YAML; gives the file."""
+    """Writes the input of the run as JSON, because the run has no YAML parser. Returns the file."""
     import environment
     import scaling
     from stacks import container, pod
@@ -49,7 +49,7 @@ def plan(folder, stack, keda, programs):
         }
     triggers = keda.get("ScaledObject", "ddpo-sampler")["spec"]["triggers"]
     libraries = subprocess.run(["ldd", programs.folder / "ddpo"], capture_output=True, text=True).stdout
-    # The path that the programs search, which may be a link.
+    # The path that the programs search; it may be a link.
     libtorch = {os.path.normpath(os.path.dirname(path)) for path in re.findall(r"=> (\S*libtorch\S*)", libraries)}
     written = {
         "folder": str(folder),
@@ -65,7 +65,7 @@ def plan(folder, stack, keda, programs):
 
 
 def volumes(folder, stack, workload, group):
-    """The container's mounts, as folders of this machine."""
+    """Returns the container's mounts as folders of this machine."""
     import environment
     from stacks import container
 
@@ -84,7 +84,7 @@ def volumes(folder, stack, workload, group):
 
 
 def certificates(folder):
-    """What goes into the Secret, by the commands of deploy/kubernetes/README.md as they stand there."""
+    """Returns the content of the Secret, made by the commands of deploy/kubernetes/README.md."""
     from stacks import FOLDER
 
     blocks = re.findall(r"```sh\n(.*?)```", (FOLDER / "README.md").read_text(), re.S)
@@ -125,15 +125,15 @@ class Pods:
         return ran.returncode, said.strip()
 
     def probe(self, name, kind):
-        """Whether the probe is content."""
+        """Returns whether the probe succeeds."""
         return self.ask(name, self.written["pods"][name]["probes"][kind])[0] == 0
 
     def log(self, name):
-        """What the pod has written."""
+        """Returns the pod's log."""
         return (self.folder / "logs" / name).read_text(errors="replace")
 
     def until(self, what, condition):
-        """Waits for a condition; ends the run with the pods' last lines when it does not come."""
+        """Waits for a condition. At the deadline, ends the run with the last lines of the pods' logs."""
         deadline = time.monotonic() + PATIENCE
         while not (found := condition()):
             dead = [name for name, process in self.running.items() if process.poll() is not None]
@@ -145,16 +145,16 @@ class Pods:
         return found
 
     def tell(self, what, problems=()):
-        """Notes what was found, where `live.py` reads it."""
+        """Records a result for `test_live.py`."""
         self.told.append([what, list(problems)])
         (self.folder / "result.json").write_text(json.dumps({"told": self.told}))
 
     def redis(self, *words):
-        """Lines that redis-cli answers with, asked as KEDA would."""
+        """Returns the lines of redis-cli's answer to a query of KEDA."""
         return self.ask("redis", ["redis-cli", "-e", "--raw", "-h", "ddpo-redis", *words])[1].splitlines()
 
     def stop(self, name):
-        """SIGTERM; the pod has to end well within its grace."""
+        """Sends SIGTERM and checks that the pod exits with success within its grace period."""
         asked, process = time.monotonic(), self.running.pop(name)
         process.send_signal(signal.SIGTERM)
         grace = self.written["pods"][name]["grace"]
@@ -165,7 +165,7 @@ class Pods:
             self.tell(f"{name} ends within {grace} s of SIGTERM", self.log(name).splitlines()[-6:])
             return
         took = time.monotonic() - asked
-        # Redis ends with 0 as well; any other status is a container that failed.
+        # Redis exits with 0 too; any other status is a failure.
         self.tell(f"{name} ends {took:.1f} s after SIGTERM, in {grace} s", [] if status == 0 else [f"status {status}"])
 
 
@@ -184,13 +184,13 @@ def begin(pods, name):
 
 
 def orders(pods):
-    """What Redis tells of the group, as KEDA asks for it."""
+    """Returns the state of the consumer group, queried like KEDA."""
     words = pods.redis("XINFO", "GROUPS", pods.written["orders"]["stream"])
     return dict(zip(words[::2], words[1::2]))
 
 
 def orders_wait(pods):
-    """KEDA's trigger counts what the learner has issued: the key and the group are the true ones."""
+    """Checks that KEDA's trigger counts the learner's orders, with the right key and group."""
     stream, group = pods.written["orders"]["stream"], pods.written["orders"]["consumerGroup"]
 
     def lagging():
@@ -205,16 +205,16 @@ def orders_wait(pods):
 
 
 def scrape(pods, name):
-    """What the pod's metrics port tells."""
+    """Returns the answer of the pod's metrics port."""
     port = pods.written["pods"][name]["ports"]["metrics"]
-    # Not through the proxy that this machine may have.
+    # Without the machine's proxy.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
         return page.read().decode()
 
 
 def refusals(pods):
-    """Why the probes are commands with the pod's environment: nothing else is let in."""
+    """Checks that a service rejects probes without the pod's token."""
     probe = pods.written["pods"]["learner"]["probes"]["readiness"]
     status, said = pods.ask("learner", probe, {"DDPO_SERVICE_TOKEN_FILE": ""})
     pods.tell("health is refused without the token", [] if status == 1 and "authentication" in said else [said])
@@ -225,7 +225,7 @@ def refusals(pods):
 
 
 def confined(pods):
-    """The root cannot be written to, and the secrets can be read by the pod's user alone."""
+    """Checks that the root is read-only, and that only the pod's user can read the secrets."""
     status, said = pods.ask("learner", ["touch", "/opened"])
     wrong = [] if status != 0 and "Read-only file system" in said else [said]
     kept = pods.ask("learner", ["touch", "/runs/kept", "/cache/kept", "/tmp/kept"])
@@ -236,7 +236,7 @@ def confined(pods):
 
 
 def run(pods):
-    """All pods, in an order that makes each wait for the one before, to the end of the run."""
+    """Starts all pods, each after the pod that it needs, and waits for the end of the run."""
     begin(pods, "redis")
     begin(pods, "learner")
     pods.until("the learner is ready", lambda: pods.probe("learner", "readiness"))
@@ -258,11 +258,11 @@ def run(pods):
 
 
 def finished(pods, stream):
-    """The learner stays, alive and not ready, and the checkpoint is on the claim's volume."""
+    """Checks that the learner stays alive and not ready, and that the checkpoint is on its volume."""
     ready, live = pods.probe("learner", "readiness"), pods.probe("learner", "liveness")
     pods.tell("a learner whose run is over is alive and not ready", [] if live and not ready else [f"{live} {ready}"])
     pods.until("every order to be acknowledged", lambda: pods.redis("XLEN", stream) == ["0"])
-    # Acknowledged orders are deleted; Redis then has to be able to tell the lag all the same.
+    # Acknowledged orders are deleted; Redis must still report the lag.
     fields = orders(pods)
     idle = fields["lag"] == "0" and fields["pending"] == "0"
     pods.tell("KEDA's triggers are at zero once the run is over", [] if idle else [str(fields)])

@@ -1,4 +1,4 @@
-"""What `kubectl apply -k` would send: the base, every overlay, and overlays with components."""
+"""The objects of `kubectl apply -k`: the base, every overlay, and overlays with components."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 
-# Components that an overlay may be joined with, in the order that README.md gives them in.
+# Components that an overlay may use, in the order of README.md.
 JOINED = ["tls", "cert-manager", "keda", "telemetry"]
 
 
@@ -29,16 +29,16 @@ class Stack:
         return [found for found in self.objects if found["kind"] == kind]
 
     def get(self, kind, name):
-        """The object of this kind and name; None where there is none."""
+        """Returns the object of this kind and name, or None."""
         found = [one for one in self.of(kind) if one["metadata"]["name"] == name]
         return found[0] if found else None
 
     def workloads(self):
-        """What makes pods."""
+        """Returns the workloads."""
         return [found for found in self.objects if "template" in found.get("spec", {})]
 
     def services(self):
-        """The workloads of ours, by component."""
+        """Returns the workloads of ddpo by component."""
         mine = [one for one in self.workloads() if labels(one)["app.kubernetes.io/name"] == "ddpo"]
         return {labels(one)["app.kubernetes.io/component"]: one for one in mine}
 
@@ -68,11 +68,11 @@ def names():
         gpu = ["rewarder-gpu"] if "gpu" in has else []
         yield (f"overlays/{overlay}", ())
         for component in components:
-            # Its priority class comes with `gpu`, and no overlay takes a component twice.
+            # `gpu` contains its priority class, and an overlay cannot include a component twice.
             if component not in has and (component != "rewarder-gpu" or gpu):
                 yield (f"overlays/{overlay}", (component,))
         yield (f"overlays/{overlay}", (*JOINED, *gpu))
-        # `external-redis` takes out what `keda` would change: in either order.
+        # `external-redis` removes an object that `keda` patches; both orders must work.
         yield (f"overlays/{overlay}", ("external-redis", "keda"))
         yield (f"overlays/{overlay}", ("keda", "external-redis"))
 
@@ -83,7 +83,7 @@ def _components_of(overlay):
 
 
 def render(kubectl, overlay, components):
-    """The stack, by way of a kustomization as README.md has a user write one."""
+    """Renders the stack with a kustomization like that in README.md."""
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -96,7 +96,7 @@ def render(kubectl, overlay, components):
 
 
 def render_example(kubectl):
-    """The overlay that README.md has a user write, with the settings of `multi-gpu`."""
+    """Returns the overlay in README.md, with the settings of `multi-gpu`."""
     (text,) = re.findall(r"```yaml\n# deploy/kubernetes/overlays/mine/(.*?)```", (FOLDER / "README.md").read_text(), re.S)
     name, _, kustomization = text.partition("\n")
     settings = (FOLDER / "overlays" / "multi-gpu" / "settings.toml").read_text()
@@ -127,7 +127,7 @@ def _render(kubectl, title, place, files):
             (Path(folder) / place / name).write_text(text)
         command = [kubectl, "kustomize", str(Path(folder) / place)]
         rendered = subprocess.run(command, capture_output=True, text=True)
-    # A warning is of something that the next version refuses.
+    # A warning announces an error of the next version.
     if rendered.returncode != 0 or rendered.stderr:
         raise SystemExit(f"{title}: kubectl kustomize: {rendered.stderr}")
     return [found for found in yaml.safe_load_all(rendered.stdout) if found]

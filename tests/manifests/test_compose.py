@@ -71,7 +71,7 @@ def _ports(service, workload):
     metrics = environment.flag(workload, "metrics-listen")
     yield from _same("metrics_listen", variables["DDPO_SERVICE_METRICS_LISTEN"], metrics)
     published = [int(port.rpartition(":")[2]) for port in service["ports"]]
-    # The live page is on a port of the file alone: a pod's is reached through kubectl.
+    # Only Compose publishes a port of the live page; the page of a pod is reached through kubectl.
     page = variables.get("DDPO_LEARNER_DASHBOARD_LISTEN")
     pages = [int(page.rpartition(":")[2])] if page else []
     yield from _same("published ports", published, [environment.port(workload, "grpc"), *pages])
@@ -81,13 +81,13 @@ def _health(service, workload):
     probe = container(workload)["readinessProbe"]["exec"]["command"]
     yield from _same("health check", service["healthcheck"]["test"], ["CMD", *probe])
     grace = f"{pod(workload)['terminationGracePeriodSeconds']}s"
-    # The learner's is longer here: nobody waits at a terminal for it.
+    # The learner's grace period is longer in Kubernetes, because no user waits at a terminal.
     if service["stop_grace_period"] != grace and environment.command(workload)[0] != "ddpo-learner":
         yield from _same("grace period", service["stop_grace_period"], grace)
 
 
 def _settings(service, workload, programs):
-    """Both say how to get in, and every variable is one that the binary knows."""
+    """Yields missing credentials, and variables that the binary does not know."""
     theirs, ours = set(service["environment"]) & SAID_BY_BOTH, set(environment.variables(workload)) & SAID_BY_BOTH
     # The rewarder of the file has a password that it does not use.
     yield from _same("variables", theirs | ({"DDPO_SERVICE_REDIS_PASSWORD_FILE"} - ours), ours | SAID_BY_BOTH)
@@ -101,21 +101,21 @@ def _settings(service, workload, programs):
         if ran.returncode != 0:
             yield ran.stderr.strip()
         for name in listed:
-            # A value that a setting of any type refuses or takes; only an unknown name is called unknown.
+            # The value may be invalid; only an unknown name is reported as unknown.
             said = programs.run(command, {**given, name: "1"}).stderr
             if "unknown" in said:
                 yield said.strip()
 
 
 def _folders(service, workload):
-    """What is kept lies at the same paths."""
+    """Yields volumes with different paths."""
     theirs = {volume.split(":")[1] for volume in service["volumes"] if isinstance(volume, str)}
     ours = {mount["mountPath"] for mount in container(workload)["volumeMounts"]}
     for path in ["/runs", "/cache"]:
         yield from _same(f"{path} is mounted", path in theirs, path in ours)
 
 
-# (what is broken, how)
+# (description, mutation)
 MUTATIONS = [
     ("a port", lambda s: s["rewarder"]["environment"].update(DDPO_SERVICE_LISTEN="0.0.0.0:50062")),
     ("a variable", lambda s: s["sampler"]["environment"].update(DDPO_SAMPLER_REWARDER="http://rewarder:50052")),
@@ -139,7 +139,7 @@ def test_compose_and_manifests_agree(stacks, programs):
 
 
 @pytest.mark.parametrize("change", [pytest.param(change, id=what) for what, change in MUTATIONS])
-def test_finds_in_compose(change, stacks, programs):
+def test_detects_mutations_of_compose(change, stacks, programs):
     broken = load(FILE)
     change(broken["services"])
     assert compare(broken, load(GPU_FILE), *stacks, programs)

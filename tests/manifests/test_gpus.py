@@ -22,14 +22,14 @@ def image_variables():
     return dict(pair.split("=", 1) for pair in text.replace("\\\n", " ").split())
 
 
-def test_the_image_sets_what_pytorch_needs_and_shows_no_gpu_by_itself():
+def test_the_image_sets_pytorch_variables_and_selects_no_gpu():
     found = image_variables()
     assert found["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert found["CUDA_MODULE_LOADING"] == "LAZY"
     assert found["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
-    assert "PYTORCH_CUDA_ALLOC_CONF" not in found, "the old name, which wins where both are set"
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in found, "the old name overrides the new one"
     assert not gpus.NOT_OURS & set(found)
-    # own-gpu asks nvidia-smi, which comes with `utility`.
+    # own-gpu runs nvidia-smi, which `utility` provides.
     assert found["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
 
 
@@ -43,7 +43,7 @@ def test_compose_limits_the_cache_of_kernels(name):
     assert int(size) * 1024**2 > int(most)
 
 
-def test_compose_gives_samplers_the_names_of_the_gpus_that_others_use():
+def test_compose_passes_the_gpus_of_learner_and_rewarder_to_samplers():
     sampler = COMPOSE["services"]["sampler"]
     assert sampler["command"][0] == "own-gpu"
     assert sampler["environment"]["SAMPLER_GPUS"] == "${SAMPLER_GPUS:-}"

@@ -23,7 +23,7 @@ OVERLAYS = ["overlays/cpu-smoke", "overlays/cpu-smoke+tls"]
 
 @pytest.fixture(scope="module")
 def results(rendered, programs, tmp_path_factory):
-    """What `smoke.py` found for each overlay: a token in one, TLS as README.md makes its certificates in the other."""
+    """Returns the results of `smoke.py`: with a token only, and with TLS by the certificates of README.md."""
     if reason := missing(programs):
         pytest.skip(reason)
     found = {}
@@ -38,7 +38,7 @@ def results(rendered, programs, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_pods_run_to_the_end(name, results, subtests):
+def test_pods_complete_the_run(name, results, subtests):
     for what, problems in results[name]["told"]:
         with subtests.test(what):
             assert not problems, "\n".join(problems)
@@ -59,7 +59,7 @@ def missing(programs):
             return f"{tool} is not installed; hint: scripts/setup-system --install"
     tried = subprocess.run([*NAMESPACES, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True)
     if tried.returncode != 0:
-        return f"no namespace can be made: {tried.stderr.strip()}"
+        return f"could not make a namespace: {tried.stderr.strip()}"
     if not (programs.folder / "ddpo").is_file():
         return f"no ddpo in {programs.folder}"
     return None

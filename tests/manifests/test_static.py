@@ -11,7 +11,7 @@ NAMES = ["binaries", "workloads", "network", "scaling", "gpus", "restricted"]
 
 
 @pytest.mark.parametrize("version", schemas.VERSIONS)
-def test_objects_fit_the_schemas_of_kubernetes(version, rendered):
+def test_objects_match_the_schemas_of_kubernetes(version, rendered):
     problems, totals = [], [0, 0]
     for stack in rendered.values():
         wrong, *counts = schemas.check(stack.objects, version)
@@ -23,7 +23,7 @@ def test_objects_fit_the_schemas_of_kubernetes(version, rendered):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_stacks_pass(name, rendered, checks):
+def test_stacks_pass_all_checks(name, rendered, checks):
     problems = [f"{stack.name}: {problem}" for stack in rendered.values() for problem in checks[name](stack)]
     assert not problems, "\n".join(problems)
 
@@ -32,8 +32,8 @@ CASES = [((), *case) for case in mutations.MUTATIONS] + mutations.WITH_COMPONENT
 
 
 @pytest.mark.parametrize("components, name, change", [pytest.param(a, c, d, id=b) for a, b, c, d in CASES])
-def test_finds(components, name, change, rendered, checks, unbroken):
-    """Breaks one thing; the named check finds it, where it found nothing before."""
+def test_detects_mutations(components, name, change, rendered, checks, unbroken):
+    """Applies a mutation; the named check detects it and had no problem before."""
     stack = rendered["+".join(["overlays/multi-gpu", *components])]
     broken = copy.deepcopy(stack)
     change(broken)

@@ -1,4 +1,4 @@
-"""Whatever a pod refers to is there, and what belongs together says the same."""
+"""References of pods exist, and related fields agree."""
 
 import os
 
@@ -9,12 +9,12 @@ from stacks import FOLDER, container, labels, pod
 # Kinds whose Secrets another controller writes.
 ISSUED = "Certificate"
 
-# Seconds after the grace period in which a service closes its ports and sends its last telemetry.
+# Seconds after the grace period for a service to close its ports and send its last telemetry.
 LAST_WORDS = 5
 
 
 def check(stack, binaries):
-    """What does not hold together in the workloads."""
+    """Yields the inconsistencies of the workloads."""
     problems = []
     for workload in stack.workloads():
         title = workload["metadata"]["name"]
@@ -82,7 +82,7 @@ def _variables(stack, workload):
 
 
 def _secret(stack, name, key):
-    """A Secret is one that README.md has the user make, or that a Certificate names; its key too."""
+    """Yields Secrets and keys that neither README.md nor a Certificate creates."""
     issued = {one["spec"]["secretName"] for one in stack.of(ISSUED)}
     told = (FOLDER / "README.md").read_text()
     if key not in SECRETS.get(name, {}):
@@ -96,7 +96,7 @@ def _secret(stack, name, key):
 
 
 def _image(stack, workload):
-    """An image has a tag of its own, but in the base, which is nobody's to apply."""
+    """Yields images without a tag, except in the base, which is not applied directly."""
     place, _, last = container(workload)["image"].rpartition("/")
     name, _, tag = last.partition(":")
     if stack.name != "base" and tag in ("", "latest"):
@@ -117,7 +117,7 @@ def _grace(component, workload, settings):
 
 
 def _folders(component, workload, settings):
-    """What is written lies on a volume; what has to survive lies on a claim."""
+    """Yields written paths without a volume, and persistent paths without a claim."""
     claims = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
     mounts = container(workload)["volumeMounts"]
     writable = [mount["mountPath"] for mount in mounts if not mount.get("readOnly")]
@@ -127,11 +127,11 @@ def _folders(component, workload, settings):
         if path and not within(path, writable):
             yield f"{name} = {path} cannot be written to"
     if component == "learner" and not within(settings["output_dir"], lasting):
-        yield f"output_dir = {settings['output_dir']} is on no volume that outlives the pod"
+        yield f"output_dir = {settings['output_dir']} is not on a persistent volume"
     if component != "sampler" and "HF_HOME" not in environment.variables(workload):
-        yield "HF_HOME is not set: models would be fetched to where nobody may write"
+        yield "HF_HOME is not set: models would be downloaded to a read-only folder"
 
 
 def within(path, folders):
-    """Whether the path is in one of the folders, or is one."""
+    """Returns whether the path is one of the folders or in one."""
     return any(os.path.commonpath([path, folder]) == folder for folder in folders)

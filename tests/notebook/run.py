@@ -1,4 +1,4 @@
-"""Runs a notebook from top to bottom and writes it with what came out.
+"""Runs a notebook from top to bottom and writes it with its outputs.
 
     $(scripts/setup-clients tests/notebook/requirements.txt) tests/notebook/run.py examples/quickstart.ipynb
 
@@ -19,7 +19,7 @@ SECONDS_A_CELL = 600
 
 
 def joined(outputs):
-    """Pieces of one stream as one: where they are cut is chance."""
+    """Joins the pieces of a stream, because their boundaries are random."""
     kept = []
     for output in outputs:
         last = kept[-1] if kept else None

@@ -1,5 +1,5 @@
-"""Compares what `ddpo evaluate` takes out of networks with diffusers, transformers and Pillow: the reward of
-the predicted image at each step, the age reward, and the features of the reward's network."""
+"""Compares `ddpo evaluate` with diffusers, transformers and Pillow: the reward of the predicted image at each step,
+the age reward, and the features of the reward's network."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ FEATURE_LIMIT = 1e-4
 
 
 def kilobytes(pixels):
-    """Size of the JPEG of levels `[H, W, 3]`."""
+    """Returns the size of the JPEG of levels `[H, W, 3]`."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=95)
     return buffer.tell() / 1000
@@ -70,7 +70,7 @@ def compare_network(gaps, out):
 
 
 @torch.inference_mode()
-def test_evaluation(ddpo, gaps, tmp_path):
+def test_evaluate_agrees_with_diffusers_and_transformers(ddpo, gaps, tmp_path):
     out, drawn = tmp_path / "out", tmp_path / "drawn"
     common = ["--num-samples", SAMPLES, "--num-inference-steps", STEPS, "--batch-size", SAMPLES, "--device", "cpu",
               "--threads", 2, "--eta", 1]  # fmt: skip

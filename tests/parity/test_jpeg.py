@@ -96,7 +96,7 @@ def pillow_kilobytes(path):
     return len(buffer.getvalue()) / 1000
 
 
-def test_jpeg_sizes_are_those_of_pillow(ddpo, gaps, tmp_path):
+def test_jpeg_sizes_equal_those_of_pillow(ddpo, gaps, tmp_path):
     assert PIL.__version__ == PILLOW
     draw(tmp_path)
     rows = csv.DictReader(io.StringIO(ddpo("score", "--task", "jpeg incompressibility", tmp_path)))

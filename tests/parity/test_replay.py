@@ -35,7 +35,7 @@ REPLAY_CASES = [
 
 @torch.inference_mode()
 def record(unet, scheduler, case):
-    """Samples a batch with diffusers at eta 1 and invents its rewards."""
+    """Samples a batch with diffusers at eta 1 and assigns arbitrary rewards."""
     g = torch.Generator().manual_seed(31)
     scheduler.set_timesteps(case.steps)
     size = unet.config.sample_size
@@ -62,7 +62,7 @@ def advantages_of(rewards):
 
 
 def loss_of_step(unet, scheduler, batch, rows, step, column, advantages):
-    """The clipped loss of one step of the samples `rows`, the mean over them."""
+    """Returns the mean clipped loss of one step over the samples `rows`."""
     t = int(batch["timesteps"][step])
     x_t, x_prev = batch["states"][rows, step], batch["states"][rows, step + 1]
     mu = transition.mean(scheduler, unet(x_t, t).sample, t, x_t, 1.0)
@@ -73,7 +73,7 @@ def loss_of_step(unet, scheduler, batch, rows, step, column, advantages):
 
 
 def train(unet, scheduler, batch):
-    """One epoch in PyTorch: one AdamW step for each mini-batch of samples, in order."""
+    """Trains one epoch in PyTorch: one AdamW step for each mini-batch of samples, in order."""
     scheduler.set_timesteps(len(batch["timesteps"]))
     advantages = advantages_of(batch["rewards"])
     optimizer = torch.optim.AdamW(unet.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
@@ -136,12 +136,12 @@ def compare(ddpo, gaps, unet, checkpoint, case, folder):
 
 
 @pytest.mark.parametrize("case", REPLAY_CASES, ids=lambda case: case.name)
-def test_replay(case, ddpo, gaps, tmp_path):
+def test_replay_agrees_with_pytorch(case, ddpo, gaps, tmp_path):
     checkpoint = tmp_path / "checkpoint"
     unet = write_checkpoint(case, checkpoint, 500 + REPLAY_CASES.index(case))
     compare(ddpo, gaps, unet, checkpoint, case, tmp_path)
 
 
-def test_replay_of_toy_faces(ddpo, gaps, tmp_path):
+def test_replay_of_toy_faces_agrees_with_pytorch(ddpo, gaps, tmp_path):
     unet = DDPMPipeline.from_pretrained(TOY).unet.eval()
     compare(ddpo, gaps, unet, TOY, Case(TOY.name, {}, steps=STEPS, samples=SAMPLES), tmp_path)

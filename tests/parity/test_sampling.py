@@ -70,8 +70,8 @@ def compare_images(gaps, case, recorded, out):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_sampling(case, ddpo, gaps, tmp_path):
-    """Every log-probability of stochastic sampling, every mean of deterministic sampling, and the images."""
+def test_sample_agrees_with_diffusers(case, ddpo, gaps, tmp_path):
+    """Compares log-probabilities of stochastic sampling, means of deterministic sampling, and images."""
     checkpoint = tmp_path / "checkpoint"
     unet = write_checkpoint(case, checkpoint, 400 + CASES.index(case))
     for eta in (1.0, 0.0):

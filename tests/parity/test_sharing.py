@@ -35,7 +35,7 @@ def fresh(unet):
     return copy
 
 
-def test_convert_to_pth(ddpo, gaps, tmp_path):
+def test_pytorch_loads_converted_pth_files(ddpo, gaps, tmp_path):
     """torch loads the file strictly, predicts the same epsilon, and its optimizer continues."""
     write_checkpoint(CASES[0], tmp_path / "model", 600)
     ddpo("train", "--ddpm-ckpt", tmp_path / "model", "--output-dir", tmp_path / "run", *TRAIN)
@@ -62,7 +62,7 @@ def test_convert_to_pth(ddpo, gaps, tmp_path):
     assert optimizer.param_groups[0]["lr"] == 1e-4
 
 
-def test_convert_from_pth(ddpo, gaps, tmp_path):
+def test_diffusers_opens_checkpoints_converted_from_pth(ddpo, gaps, tmp_path):
     """diffusers opens a folder that was made from a .pth file with the old names of attention."""
     case = next(case for case in CASES if case.name == "bin-root-old-names")
     unet = write_checkpoint(case, tmp_path / "base", 601)
@@ -97,11 +97,11 @@ pipeline(batch_size=1, num_inference_steps=2, eta=1.0, generator=torch.Generator
 """
 
 
-def test_push(ddpo, examples, gaps, monkeypatch, tmp_path):
-    """diffusers fetches, by name alone, a repository that ddpo pushed."""
+def test_diffusers_fetches_a_pushed_repository(ddpo, examples, gaps, monkeypatch, tmp_path):
+    """diffusers fetches by its name a repository that ddpo pushed."""
     write_checkpoint(CASES[0], tmp_path / "model", 602)
     ddpo("train", "--ddpm-ckpt", tmp_path / "model", "--output-dir", tmp_path / "run", *TRAIN)
-    # The Hub ends with its standard input.
+    # The Hub exits at the end of its standard input.
     with subprocess.Popen([examples / "hub", TOKEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.stdout.readline().strip())
         monkeypatch.setenv("HF_TOKEN", TOKEN)

@@ -52,8 +52,8 @@ def randomize(module):
 
 
 @pytest.mark.parametrize("levels", [True, False], ids=["levels", "float"])
-def test_torchscript(levels, ddpo, gaps, tmp_path):
-    """`ddpo score` with a file that was saved in training mode, as users do, against the module in evaluation mode."""
+def test_torchscript_scores_equal_those_of_pytorch(levels, ddpo, gaps, tmp_path):
+    """Compares `ddpo score` on a file saved in training mode with the module in evaluation mode."""
     module = Network(levels)
     randomize(module)
     torch.jit.script(module.train()).save(str(tmp_path / "reward.pt"))

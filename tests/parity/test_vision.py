@@ -27,7 +27,7 @@ OUTPUT_LIMIT = 1e-4
 HEAD_LIMIT = 1e-5
 VALUE_LIMIT = 1e-6
 
-# The classifier that is part of the program.
+# The embedded classifier.
 SHIPPED = ROOT / "models" / "toy-ages-32"
 
 
@@ -106,13 +106,13 @@ def compare(vision, gaps, case, model, root, folder):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_random_weights(case, vision, gaps, tmp_path):
+def test_random_networks_agree_with_transformers(case, vision, gaps, tmp_path):
     model = build(case)
     save(case, model, tmp_path / "model")
     compare(vision, gaps, case, model, tmp_path / "model", tmp_path)
 
 
-def test_embedded_classifier(vision, gaps, tmp_path):
+def test_the_embedded_classifier_agrees_with_transformers(vision, gaps, tmp_path):
     opened, report = ViTForImageClassification.from_pretrained(SHIPPED, output_loading_info=True)
     assert not any(report.values()), report
     assert [opened.config.id2label[index] for index in range(len(AGES))] == AGES
@@ -132,7 +132,7 @@ def published_head(folder):
 
 
 @pytest.mark.parametrize("weights", [random_head, published_head])
-def test_aesthetic_head(weights, vision, gaps, tmp_path):
+def test_the_aesthetic_head_agrees_with_pytorch(weights, vision, gaps, tmp_path):
     path = weights(tmp_path)
     embeddings = torch.randn((64, 768), generator=generator(6))
     embeddings /= embeddings.norm(dim=-1, keepdim=True)
@@ -156,7 +156,7 @@ class Malice:
         return os.mkdir, (str(self.target),)
 
 
-def test_refuses_a_head_that_runs_code(examples, gaps, tmp_path):
+def test_rejects_a_head_that_runs_code(examples, gaps, tmp_path):
     bad, target = tmp_path / "bad.pth", tmp_path / "code-ran"
     with zipfile.ZipFile(bad, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"layers.0.weight": Malice(target)}, 2))

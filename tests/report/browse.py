@@ -1,10 +1,10 @@
-"""Opens a page in headless Chromium, uses it, and tells what is wrong with it.
+"""Opens a page in headless Chromium, uses it, and prints what is wrong with it.
 
     browse.py PAGE SCREENSHOTS
 
 Every size and theme in turn: no message on the console, no request that leaves the page, no sideways
 scrolling, the slider changes the picture, pointing at the map shows the image, the button changes the
-theme. Screenshots go to SCREENSHOTS. Ends with 77 where there is no Chromium, with 1 and a line for
+theme. Screenshots go to SCREENSHOTS. Exits with 77 without Chromium, with 1 and a line for
 each fault.
 """
 
@@ -17,7 +17,7 @@ from browser import DRAWN, SIZES, THEMES, event_faults, layout_faults, opened, s
 
 
 def at_centre(browser, element):
-    """The middle of an element in the window, after it was scrolled there."""
+    """Scrolls to an element and returns its centre in the window."""
     place = browser.run(f"""(() => {{ const e = {element}; e.scrollIntoView({{block: "center"}});
         const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()""")
     browser.run(DRAWN)
@@ -47,7 +47,7 @@ def check(browser, page, size, theme, screenshots):
         if browser.run("document.querySelectorAll('.seeds button').length") > 1 and browser.run("document.getElementById('film-picture').src") == after:
             faults.append("another sample has the same picture")
     else:
-        faults.append("there is no slider")
+        faults.append("expected a slider, found none")
 
     visible = "[...document.querySelectorAll('#figure-map [data-picture]')].filter(e => e.getBoundingClientRect().width)"
     if browser.run(f"{visible}.length"):
@@ -67,7 +67,7 @@ def check(browser, page, size, theme, screenshots):
         if browser.run("getComputedStyle(document.getElementById('tip')).display") != "none":
             faults.append("the hint stays when nothing is pointed at")
     else:
-        faults.append("there is no map")
+        faults.append("expected a map, found none")
 
     x, y = at_centre(browser, "[...document.querySelectorAll('#figure-reward .hint')].filter(e => e.getBoundingClientRect().width)[0]")
     browser.mouse("mouseMoved", x, y)

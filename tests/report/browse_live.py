@@ -5,7 +5,7 @@
 Every size and theme in turn: no message on the console, no request that leaves the page, no sideways
 scrolling; curves get longer, a trajectory moves, samples and fleet are there; the button changes the
 theme. With TOKEN the page asks for it first, and a wrong one is refused. Screenshots go to SCREENSHOTS.
-Ends with 77 where there is no Chromium, with 1 and a line for each fault.
+Exits with 77 without Chromium, with 1 and a line for each fault.
 """
 
 import pathlib
@@ -35,9 +35,9 @@ def check(browser, address, size, theme, screenshots):
     faults = []
     wanted = {
         "the link is not live": ("document.getElementById('link').textContent", lambda text: text == "live"),
-        "there is no curve": (POINTS, lambda points: points > 0),
-        "there are no curves of the updates": ("document.querySelectorAll('#training figure').length", lambda count: count >= 5),
-        "there is no sample": ("document.querySelectorAll('#samples img').length", lambda count: count > 0),
+        "expected a curve, found none": (POINTS, lambda points: points > 0),
+        "expected five curves of updates": ("document.querySelectorAll('#training figure').length", lambda count: count >= 5),
+        "expected a sample, found none": ("document.querySelectorAll('#samples img').length", lambda count: count > 0),
         "the fleet is empty": ("document.querySelectorAll('#members tr').length", lambda count: count > 0),
         "the stage is not told": ("document.getElementById('count').textContent", lambda text: " of " in text),
         "no trajectory is shown": (FILM, lambda source: source.startswith("data:image/png")),

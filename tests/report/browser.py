@@ -18,7 +18,7 @@ PATIENCE = 60
 SIZES = [(1280, 900), (390, 844)]
 THEMES = ["light", "dark"]
 
-# What a script ends with where there is no browser.
+# Exit status of a script without a browser.
 NO_BROWSER = 77
 
 
@@ -28,7 +28,7 @@ def opened():
     names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
     program = next((found for found in map(shutil.which, filter(None, names)) if found), None)
     if program is None:
-        print("there is no Chromium; hint: scripts/setup-system --install")
+        print("Chromium is not installed; hint: scripts/setup-system --install")
         sys.exit(NO_BROWSER)
     with tempfile.TemporaryDirectory(prefix="ddpo-browser-", ignore_cleanup_errors=True) as folder:
         browser = Browser(program, folder)

@@ -1,4 +1,4 @@
-"""The official client of the Hugging Face Hub against the tests' own: reads what ddpo pushed, and pushes the same.
+"""The official client of the Hugging Face Hub with the tests' Hub: reads what ddpo pushed, and pushes the same.
 
     client.py REPOSITORY FOLDER OTHER
 

@@ -61,9 +61,9 @@ def compared(drawing):
         ("rollout\nproto -> rollout\nproto -> rollout\nddpo -> proto rollout", ["proto: drawn twice"]),
     ],
 )  # fmt: skip
-def test_finds_what_a_drawing_has_wrong(drawing, expected):
+def test_detects_errors_of_a_drawing(drawing, expected):
     assert compared(drawing) == expected
 
 
-def test_the_printed_drawing_is_right():
+def test_the_printed_drawing_has_no_errors():
     assert compared(workspace.draw(REAL)) == []

@@ -1,4 +1,4 @@
-"""Files of a crate do not import from each other in a circle."""
+"""Files of a crate have no circular imports."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ CRATES = {package["name"]: Path(package["manifest_path"]).parent for package in 
 
 
 @pytest.mark.parametrize("name", sorted(CRATES))
-def test_files_do_not_import_in_a_circle(name):
+def test_files_have_no_circular_imports(name):
     assert list(cycles.roots(CRATES[name])), f"{name}: no src/lib.rs and no src/main.rs"
     found = list(cycles.report(CRATES[name]))
     assert not found, "\n".join(found)

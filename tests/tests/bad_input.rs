@@ -1,4 +1,4 @@
-//! Whatever is wrong with what a user gives is said in one line that names it; nothing is begun.
+//! Invalid input: the command prints one line that names the error, and writes nothing.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use tch::{Kind, Tensor};
 
-/// Runs `ddpo` and checks that it refuses in one line with all of `parts`, and leaves no trace.
+/// Runs `ddpo` and checks that it fails with one line that contains all of `parts`, and writes nothing.
 #[track_caller]
 fn refuses(workshop: &Workshop, arguments: &[&str], parts: &[&str]) {
     let before = tree::read(&workshop.path(""));
@@ -22,13 +22,13 @@ fn refuses(workshop: &Workshop, arguments: &[&str], parts: &[&str]) {
     tree::assert_same(&before, &tree::read(&workshop.path("")));
 }
 
-/// Checks that a run that would start from this checkpoint is refused.
+/// Checks that `ddpo train` rejects this checkpoint.
 #[track_caller]
 fn refuses_checkpoint(workshop: &Workshop, name: &str, parts: &[&str]) {
     refuses(workshop, &run::short(&[&format!("--ddpm-ckpt={name}")]), parts);
 }
 
-/// Checks that every other command that takes a checkpoint refuses it too.
+/// Checks that the other commands that take a checkpoint reject it too.
 #[track_caller]
 fn refuses_elsewhere(workshop: &Workshop, name: &str, parts: &[&str]) {
     let flag = format!("--ddpm-ckpt={name}");
@@ -46,7 +46,7 @@ fn spoil_tensors(
 }
 
 #[test]
-fn tensors_that_do_not_fit() {
+fn rejects_missing_extra_misshapen_mistyped_and_non_finite_tensors() {
     let workshop = Workshop::new();
     spoil_tensors(&workshop, "missing", |tensors| drop(tensors.remove("conv_in.bias")));
     refuses_checkpoint(&workshop, "missing", &[WEIGHTS, "1 missing (conv_in.bias)"]);
@@ -80,7 +80,7 @@ fn cut(path: &Path, keep: impl FnOnce(usize) -> usize) {
 }
 
 #[test]
-fn files_that_are_cut() {
+fn rejects_truncated_checkpoint_files() {
     let workshop = Workshop::new();
     workshop.spoilt("short", |root| cut(&root.join(WEIGHTS), |length| length - 1));
     workshop.spoilt("header", |root| cut(&root.join(WEIGHTS), |_| 100));
@@ -93,7 +93,7 @@ fn files_that_are_cut() {
 }
 
 #[test]
-fn configs_that_are_not_supported() {
+fn rejects_unsupported_unet_and_scheduler_configs() {
     let workshop = Workshop::new();
     let blocks = json!(["SkipDownBlock2D", "AttnDownBlock2D"]);
     let unet: [(&str, &str, Value, &str); 5] = [
@@ -120,7 +120,7 @@ fn configs_that_are_not_supported() {
 }
 
 #[test]
-fn folders_that_are_no_checkpoint() {
+fn rejects_checkpoints_that_are_missing_or_incomplete() {
     let workshop = Workshop::new();
     refuses_checkpoint(&workshop, "./nowhere", &["`./nowhere`", "nothing of that name"]);
     fs::create_dir(workshop.path("empty")).unwrap();
@@ -131,12 +131,12 @@ fn folders_that_are_no_checkpoint() {
     refuses_checkpoint(&workshop, "weightless", &["`weightless`", "diffusion_pytorch_model"]);
     workshop.spoilt("headless", |root| fs::remove_dir_all(root.join("scheduler")).unwrap());
     refuses_checkpoint(&workshop, "headless", &["`headless`", "scheduler_config.json"]);
-    // A repository that is not in the cache, without a network.
+    // A repository that is not in the cache, without network.
     refuses_checkpoint(&workshop, "no/where", &["`no/where`", "HF_HUB_OFFLINE"]);
 }
 
 #[test]
-fn flags_with_values_that_cannot_be() {
+fn rejects_invalid_values_of_flags() {
     let workshop = Workshop::new();
     for (flag, part) in [
         ("--batch-size=five", "--batch-size: batch_size = five: expected a whole number"),
@@ -187,7 +187,7 @@ fn flags_with_values_that_cannot_be() {
 }
 
 #[test]
-fn reward_models_that_are_not_there() {
+fn rejects_missing_or_unsuitable_reward_models() {
     let workshop = Workshop::new();
     for (task, flag, part) in [
         ("aesthetic score", "--aesthetic-head=no.pth", "`no.pth`: expected a file"),
@@ -204,7 +204,7 @@ fn reward_models_that_are_not_there() {
 }
 
 #[test]
-fn rewards_that_cannot_be_read() {
+fn rejects_malformed_reward_expressions() {
     let workshop = Workshop::new();
     workshop.write("picture.png", "");
     for (text, part) in [
@@ -244,7 +244,7 @@ fn rewards_that_cannot_be_read() {
     refuses(&workshop, &run::short(&both), &["reward_model = model: expected rewards that take"]);
 }
 
-/// Checks what `clap` refuses: the first line says what is wrong, the rest how it should be.
+/// Checks an error of `clap`: the first line names the error, the rest shows the usage.
 #[track_caller]
 fn refuses_usage(workshop: &Workshop, arguments: &[&str], part: &str) {
     let refused = workshop.ddpo(arguments);
@@ -255,7 +255,7 @@ fn refuses_usage(workshop: &Workshop, arguments: &[&str], part: &str) {
 }
 
 #[test]
-fn flags_that_do_not_exist() {
+fn rejects_unknown_flags_and_commands() {
     let workshop = Workshop::new();
     refuses_usage(&workshop, &run::short(&["--bach-size=4"]), "--bach-size");
     refuses_usage(&workshop, &run::short(&["--batch_sise=4"]), "--batch-sise");
@@ -265,7 +265,7 @@ fn flags_that_do_not_exist() {
 }
 
 #[test]
-fn settings_files_and_variables_that_are_wrong() {
+fn rejects_invalid_settings_files_and_variables() {
     let workshop = Workshop::new();
     for (file, content, parts) in [
         ("key.toml", "bach_size = 4", ["key.toml: unknown setting `bach_size`", "`batch_size`?"]),
@@ -278,7 +278,7 @@ fn settings_files_and_variables_that_are_wrong() {
         workshop.write(file, content);
         refuses(&workshop, &["train", "--config", file, "--output-dir=run"], &parts);
     }
-    // What something above overrides has to be right all the same.
+    // Values that a higher source overrides must be valid too.
     for (content, flag, part) in [
         ("dtype = \"f8\"", "--dtype=f32", "over.toml: dtype = \"f8\""),
         ("batch_size = -4", "--batch-size=4", "over.toml: batch_size = -4"),
@@ -302,12 +302,12 @@ fn settings_files_and_variables_that_are_wrong() {
 }
 
 #[test]
-fn folders_that_cannot_be_written() {
+fn rejects_output_folders_that_cannot_be_written() {
     let workshop = Workshop::new();
     workshop.write("file", "");
     refuses(&workshop, &run::short(&["--output-dir=file/run"]), &["file/run"]);
     refuses(&workshop, &["sample", "--ddpm-ckpt=model", "--out=file"], &["file"]);
-    // A folder with something else in it is not taken for an old checkpoint and replaced.
+    // A folder with other content is not replaced like an old checkpoint.
     fs::create_dir(workshop.path("papers")).unwrap();
     workshop.write("papers/thesis.tex", "years of work");
     let pretrain = ["pretrain", "--unet-config=model/unet/config.json", "--faces=1", "--steps=1"];
@@ -316,7 +316,7 @@ fn folders_that_cannot_be_written() {
     }
 }
 
-/// A recorded batch of the tiny model, `batch.safetensors`.
+/// Returns a workshop with a recorded batch of the tiny model, `batch.safetensors`.
 fn with_batch() -> Workshop {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&["--num-epochs=1", "--record-batches"])).succeeded();
@@ -329,7 +329,7 @@ const REPLAY: [&str; 5] =
     ["replay", "--ddpm-ckpt=model", "--device=cpu", "--threads=1", "--out=out"];
 
 #[test]
-fn batches_that_do_not_fit() {
+fn rejects_recorded_batches_that_do_not_fit() {
     let workshop = with_batch();
     let spoilt = |name: &str, change: &dyn Fn(&mut BTreeMap<String, Tensor>)| {
         fs::copy(workshop.path("batch.safetensors"), workshop.path(name)).unwrap();
@@ -396,7 +396,7 @@ fn batches_that_do_not_fit() {
 }
 
 #[test]
-fn images_that_are_none() {
+fn rejects_files_that_are_not_images() {
     let workshop = Workshop::new();
     let task = "--task=jpeg compressibility";
     workshop.write("note.txt", "no picture");

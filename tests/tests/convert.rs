@@ -1,6 +1,5 @@
-//! `ddpo convert`: the files that PyTorch wrote in the seed implementation's layout become checkpoints, and
-//! checkpoints become such files, tensor by tensor to the bit. What PyTorch makes of ours, `make
-//! parity` asks PyTorch.
+//! `ddpo convert`: converts upstream files written by PyTorch to checkpoints and back. Every tensor is equal
+//! to the bit. `make parity` checks that PyTorch reads our files.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,14 +18,14 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/seed_file").join(name)
 }
 
-/// A workshop with the goldens in it.
+/// Returns a workshop with the goldens.
 fn workshop() -> Workshop {
     let workshop = Workshop::new();
     tree::copy(&golden("."), &workshop.path("seed"));
     workshop
 }
 
-/// The names of the parameters in the order of the optimizer's numbers, as PyTorch has them.
+/// Returns the names of the parameters in PyTorch's order, by which the optimizer numbers them.
 fn names() -> Vec<String> {
     serde_json::from_str(&fs::read_to_string(golden("parameters.json")).unwrap()).unwrap()
 }
@@ -45,7 +44,7 @@ fn state(checkpoint: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(checkpoint.join("state.json")).unwrap()).unwrap()
 }
 
-/// Converts a golden and compares every tensor with the file.
+/// Converts a golden and compares every tensor with the golden file.
 fn converted(workshop: &Workshop, file: &str, optimizer: &str, steps: u64, best: f64) {
     let (input, out) = (format!("seed/{file}.pth"), format!("made-{file}"));
     let said =
@@ -79,20 +78,20 @@ fn converted(workshop: &Workshop, file: &str, optimizer: &str, steps: u64, best:
 }
 
 #[test]
-fn pytorch_s_files_become_checkpoints_that_training_starts_from() {
+fn converts_upstream_files_to_checkpoints_that_training_starts_from() {
     let workshop = workshop();
     converted(&workshop, "new", "optimizer_state_dict", 3, -12.5);
-    // Old names of attention, a reward that numpy computed, the optimizer of a value network.
+    // Old names of attention, a reward computed by numpy, the optimizer of a value network.
     converted(&workshop, "old", "policy_optimizer_state_dict", 5, 5.58);
     let from = ["--ddpm-ckpt=seed/base", "--resume-from-ckpt=made-new", "--num-epochs=1"];
     workshop.ddpo(&run::short(&from)).succeeded();
-    // Two steps on top of the three that the file has.
+    // Two steps after the three in the file.
     let run = state(&workshop.path("run/checkpoints/epoch-000001"));
     assert_eq!((&run["optimizer_step"], &run["schedule_step"]), (&5.into(), &2.into()));
 }
 
 #[test]
-fn there_and_back_again_every_bit_is_as_it_was() {
+fn a_round_trip_keeps_every_bit() {
     let workshop = workshop();
     let convert = |arguments: &[&str]| {
         workshop.ddpo(&[&["convert"], arguments].concat()).succeeded();
@@ -103,18 +102,18 @@ fn there_and_back_again_every_bit_is_as_it_was() {
     let (expected, found) = (tensors_of(&theirs), tensors_of(&ours));
     assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
     expected.iter().for_each(|(name, tensor)| assert_equal(tensor, &found[name], name));
-    // PyTorch's own order, by which it numbers the optimizer's tensors.
+    // The order by which PyTorch numbers the optimizer's tensors.
     let order = |path: &Path| TensorFile::open(path).unwrap().order().to_vec();
     assert_eq!(order(&theirs), order(&ours));
     let scalars = |path: &Path| {
         let mut scalars = TensorFile::open(path).unwrap().scalars().clone();
-        // The file does not say at which rate the next step would be taken; every program sets it.
+        // The checkpoint does not contain the learning rate of the next step; every program sets it.
         let rate = scalars.remove("optimizer_state_dict.param_groups.0.lr");
         (scalars, rate)
     };
     assert_eq!(scalars(&theirs).0, scalars(&ours).0);
 
-    // A checkpoint of our own, its rate and its decay included; twice the same bytes.
+    // A checkpoint of ddpo, with learning rate and weight decay. Two conversions give the same bytes.
     workshop.ddpo(&run::short(&["--weight-decay=0.01"])).succeeded();
     for out in ["--out=one.pth", "--out=two.pth"] {
         convert(&["run/checkpoints/epoch-000002", out]);
@@ -137,13 +136,13 @@ fn there_and_back_again_every_bit_is_as_it_was() {
 }
 
 #[test]
-fn weights_alone_are_a_file_and_a_checkpoint_too() {
+fn converts_checkpoints_without_optimizer() {
     let workshop = Workshop::new();
     workshop.ddpo(&["convert", "model", "--out=plain.pth"]).succeeded();
     let file = TensorFile::open(&workshop.path("plain.pth")).unwrap();
     assert!(file.order().iter().all(|name| name.starts_with(MODEL)), "{:?}", file.order());
     let best = &file.scalars()["best_reward"];
-    assert_eq!(*best, PickleScalar::Float(f64::NEG_INFINITY), "as the seed implementation begins");
+    assert_eq!(*best, PickleScalar::Float(f64::NEG_INFINITY), "the initial value of upstream");
     let said = workshop.ddpo(&["convert", "plain.pth", "--ddpm-ckpt=model", "--out=plain"]);
     assert!(said.succeeded().stdout.contains("weights, no optimizer and no best reward in plain"));
     assert!(!workshop.path("plain/state.json").exists());
@@ -153,7 +152,7 @@ fn weights_alone_are_a_file_and_a_checkpoint_too() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_by_name_and_nothing_is_written() {
+fn rejects_unsuitable_inputs_by_name_and_writes_nothing() {
     let workshop = workshop();
     let malicious = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/vision/malicious.pth");
     fs::copy(malicious, workshop.path("malicious.pth")).unwrap();

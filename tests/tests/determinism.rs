@@ -1,4 +1,4 @@
-//! The same seed gives the same bytes; a sample is the same whatever it is drawn beside.
+//! The same seed gives the same bytes, and a sample does not depend on the other samples of its batch.
 
 use ddpo_picture::read_image;
 use ddpo_tests::tree;
@@ -7,12 +7,12 @@ use ddpo_tests::{Workshop, run};
 use tch::Kind;
 
 #[test]
-fn the_same_seed_twice_gives_the_same_run_to_the_byte() {
+fn two_runs_with_one_thread_have_the_same_bytes() {
     same_twice("--threads=1");
 }
 
 #[test]
-fn the_same_seed_twice_gives_the_same_run_with_several_threads() {
+fn two_runs_with_several_threads_have_the_same_bytes() {
     same_twice("--threads=3");
 }
 
@@ -72,7 +72,7 @@ fn sample(workshop: &Workshop, out: &str, count: usize, batch: usize, threads: u
 }
 
 #[test]
-fn a_sample_is_the_same_in_batches_of_any_size() {
+fn a_sample_agrees_across_batch_sizes_and_threads() {
     let workshop = Workshop::new();
     sample(&workshop, "all", 5, 5, 1);
     let all = read_tensors(&workshop.path("all/trajectories.safetensors"));
@@ -90,24 +90,24 @@ fn a_sample_is_the_same_in_batches_of_any_size() {
                 let path = workshop.path(&format!("{out}/{index:06}.png"));
                 read_image(&path).unwrap().pixels().to_vec()
             };
-            // A value that lies 1e-5 beside a rounding's edge may fall to either side.
+            // A value within 1e-5 of a rounding boundary may round either way.
             let (one, other) = (picture("all"), picture(out));
             let gap = one.iter().zip(&other).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(gap <= Some(1), "picture {index}, {out}: {gap:?}");
         }
     }
-    // The samples themselves are not all one: the comparison above means something.
+    // The samples differ from each other, so the comparison above can fail.
     let spread = states.select(0, 0) - states.select(0, 1);
     assert!(spread.abs().mean(Kind::Float).double_value(&[]) > 0.1);
 }
 
 #[test]
-fn a_sample_is_the_same_to_the_bit_in_the_same_batch() {
+fn equal_batches_have_equal_bytes() {
     let workshop = Workshop::new();
     sample(&workshop, "one", 6, 3, 2);
     sample(&workshop, "two", 6, 3, 2);
     tree::assert_same(&tree::read(&workshop.path("one")), &tree::read(&workshop.path("two")));
-    // Its batch is the same if more follow, too.
+    // A batch is also the same if fewer batches follow.
     sample(&workshop, "fewer", 3, 3, 2);
     let states = |out: &str| {
         read_tensors(&workshop.path(out).join("trajectories.safetensors"))["states"].shallow_clone()

@@ -1,4 +1,4 @@
-//! `ddpo doctor`: what it finds of this machine, of a Hub and of a Redis, with and without them.
+//! `ddpo doctor`: describes the machine, a Hub and a Redis, reachable or not.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,14 +17,14 @@ fn doctor(folder: &Path, arguments: &[&str], hub: &str) -> Value {
     serde_json::from_slice(&ended.stdout).unwrap()
 }
 
-/// An address at which nothing listens.
+/// Returns an address at which nothing listens.
 fn closed() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
 #[test]
-fn describes_the_machine_and_says_why_no_gpu_is_used() {
+fn describes_the_machine_and_the_reason_for_not_using_a_gpu() {
     let folder = tempfile::tempdir().unwrap();
     let found = doctor(folder.path(), &[], &format!("http://{}", closed()));
     let threads = std::thread::available_parallelism().unwrap().get();
@@ -46,7 +46,7 @@ fn describes_the_machine_and_says_why_no_gpu_is_used() {
 }
 
 #[test]
-fn asks_the_hub_and_redis() {
+fn reports_whether_hub_and_redis_are_reachable() {
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::empty("token", 1 << 20);
     let redis = RedisServer::start(folder.path());

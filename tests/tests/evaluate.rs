@@ -1,4 +1,4 @@
-//! `ddpo evaluate`: the same noise through several checkpoints, to the same bytes whatever happens.
+//! `ddpo evaluate`: draws the same noise from several checkpoints. Interruptions do not change the bytes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,13 +24,13 @@ fn evaluate<'a>(out: &'a str, checkpoints: &[&'a str]) -> Vec<&'a str> {
     [&["evaluate"], checkpoints, &ALL[..], &["--out", out]].concat()
 }
 
-/// The cells of a table.
+/// Returns the cells of a table.
 fn rows(workshop: &Workshop, name: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(workshop.path(name)).unwrap();
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
-/// The parts under a folder that a process may be writing into.
+/// Counts the parts under a folder, while a process may write to it.
 fn parts(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let count = |entry: fs::DirEntry| {
@@ -44,10 +44,10 @@ fn parts(folder: &Path) -> usize {
 }
 
 #[test]
-fn a_run_is_all_its_checkpoints_and_the_model_it_began_with() {
+fn a_run_folder_means_its_base_model_and_all_its_checkpoints() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&["--ema-decay=0.9"])).succeeded();
-    // Reward, seeds, steps and batches are the run's own.
+    // Reward, seeds, steps and batches are those of the run.
     workshop.ddpo(&["evaluate", "run", "--out=out", "--eta=1", "--threads=1"]).succeeded();
     let table = rows(&workshop, "out/rewards.csv");
     assert_eq!(
@@ -64,7 +64,7 @@ fn a_run_is_all_its_checkpoints_and_the_model_it_began_with() {
     let of =
         |name: &str| -> Vec<&Vec<String>> { table.iter().filter(|row| row[0] == name).collect() };
     for (epoch, name) in ["pretrained", "epoch-000001", "epoch-000002"].into_iter().enumerate() {
-        // The same seeds, weights and averages give the run's own evaluation again.
+        // The same seeds, weights and averages reproduce the evaluation of the run.
         let own = rows(&workshop, &format!("run/eval/epoch-{epoch:06}.csv"));
         let found: Vec<&str> = of(name).iter().map(|row| row[4].as_str()).collect();
         let expected: Vec<&str> = own[1..].iter().map(|row| row[1].as_str()).collect();
@@ -74,7 +74,7 @@ fn a_run_is_all_its_checkpoints_and_the_model_it_began_with() {
 }
 
 #[test]
-fn images_are_those_of_sample_and_scores_those_of_score() {
+fn images_equal_those_of_sample_and_scores_those_of_score() {
     let workshop = Workshop::new();
     workshop.ddpo(&evaluate("out", &["model"])).succeeded();
     for (eta, folder) in [("1", "one"), ("0", "none")] {
@@ -111,7 +111,7 @@ fn images_are_those_of_sample_and_scores_those_of_score() {
 }
 
 #[test]
-fn the_path_ends_in_the_image() {
+fn the_last_step_of_the_reward_trajectory_has_the_reward_of_the_image() {
     let workshop = Workshop::new();
     workshop.ddpo(&evaluate("out", &["model"])).succeeded();
     let path = rows(&workshop, "out/reward_trajectory.csv");
@@ -120,7 +120,7 @@ fn the_path_ends_in_the_image() {
     assert_eq!(path.len(), 1 + 2 * 3 * 4, "two etas, three samples, four steps");
     let table = rows(&workshop, "out/rewards.csv");
     let ends = path.iter().filter(|row| row[4] == "3");
-    // The last step of this schedule is the prediction itself, and so has its reward.
+    // The last step of this schedule is the predicted image, so the rewards are equal.
     for end in ends {
         let image = table.iter().find(|row| row[..4] == end[..4]).unwrap();
         assert_eq!(end[6], image[4], "{end:?}");
@@ -131,7 +131,7 @@ fn the_path_ends_in_the_image() {
 }
 
 #[test]
-fn killed_anywhere_it_ends_with_the_same_bytes() {
+fn a_killed_evaluation_resumes_to_the_same_bytes() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&[])).succeeded();
     workshop.ddpo(&evaluate("whole", &["run", "model"])).succeeded();
@@ -143,7 +143,7 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
         let there = workshop.path(&folder).join("parts");
         running.reaches(|| there.join("asked.json").is_file() && parts(&there) >= after);
         running.kill();
-        // What a process that is killed in the middle of a write leaves.
+        // The file that a process leaves when it is killed during a write.
         fs::write(workshop.path(&folder).join("parts/.tmp-a1B2c3"), "half").unwrap();
         workshop.ddpo(&evaluate(&folder, &["run", "model"])).succeeded();
         tree::assert_same(&whole, &tree::read(&workshop.path(&folder)));
@@ -151,7 +151,7 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
 }
 
 #[test]
-fn a_checkpoint_may_come_later_and_other_settings_may_not() {
+fn accepts_additional_checkpoints_and_rejects_other_settings() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&[])).succeeded();
     let last = "run/checkpoints/epoch-000002";
@@ -170,7 +170,7 @@ fn a_checkpoint_may_come_later_and_other_settings_may_not() {
         message.contains("\"num_inference_steps\": 4 instead of \"num_inference_steps\": 5"),
         "{message}"
     );
-    // Weights that change under a name are drawn anew.
+    // If the weights behind a name change, the images are drawn again.
     let weights = workshop.path("model").join(ddpo_tests::workshop::WEIGHTS);
     fs::copy(workshop.path(last).join(ddpo_tests::workshop::WEIGHTS), weights).unwrap();
     workshop.ddpo(&evaluate("out", &["model", last])).succeeded();
@@ -182,7 +182,7 @@ fn a_checkpoint_may_come_later_and_other_settings_may_not() {
 }
 
 #[test]
-fn seeds_come_from_a_table() {
+fn reads_seeds_from_a_csv_file() {
     let workshop = Workshop::new();
     let with = |out: &str, file: &str| {
         let mut flags = evaluate("out", &["model"]);
@@ -195,7 +195,7 @@ fn seeds_come_from_a_table() {
     with("table", "seeds.csv").succeeded();
     let [listed, table] = ["listed", "table"].map(|name| tree::read(&workshop.path(name)));
     tree::assert_same(&listed, &table);
-    // The table of an evaluation names its noise; a few rows of it name a few samples.
+    // Rows of an evaluation's table, with seed and sample, select single samples.
     workshop.write("few.csv", "sample,seed\n3,6\n0,5\n3,6\n");
     with("few", "few.csv").succeeded();
     let rows = rows(&workshop, "few/rewards.csv");
@@ -215,7 +215,7 @@ fn seeds_come_from_a_table() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_one_line() {
+fn rejects_invalid_arguments_in_one_line() {
     let workshop = Workshop::new();
     for (flags, expected) in [
         (vec!["evaluate", "model", "--out=out"], "expected --reward, found none"),

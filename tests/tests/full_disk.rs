@@ -1,4 +1,4 @@
-//! A disk that fills up stops a run with one message; nothing is lost, and with room it goes on.
+//! A full disk stops a run with one message. The run loses nothing and resumes when there is room.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,8 +17,8 @@ fn train(workshop: &Workshop, folder: &str) -> Running {
     workshop.start(&run::short(&[&LONG[..], &[&folder]].concat()))
 }
 
-/// Checks what a full disk has left of the run in `folder`: one message that names a file, no file
-/// that is half-written, and checkpoints that load.
+/// Checks a run in `folder` that a full disk has stopped: one message that names a file, no partial files,
+/// and checkpoints that load.
 #[track_caller]
 fn stopped_cleanly(workshop: &Workshop, folder: &str, stopped: &Ended) {
     let message = stopped.refused();
@@ -35,7 +35,7 @@ fn stopped_cleanly(workshop: &Workshop, folder: &str, stopped: &Ended) {
     }
 }
 
-/// Kibibytes that the files under a folder take, each counted once.
+/// Returns the kibibytes of the files under a folder; hard links count once.
 fn kibibytes(folder: &Path, seen: &mut BTreeMap<u64, u64>) -> u64 {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -49,11 +49,11 @@ fn kibibytes(folder: &Path, seen: &mut BTreeMap<u64, u64>) -> u64 {
 }
 
 #[test]
-fn a_run_on_a_disk_that_fills_up_goes_on_once_there_is_room() {
+fn a_run_resumes_after_a_full_disk_has_room_again() {
     let workshop = Workshop::new();
     train(&workshop, "whole").end().succeeded();
     let whole = kibibytes(&workshop.path("whole"), &mut BTreeMap::new());
-    // Where nothing can be mounted, a limit on the size of files has to do.
+    // Without the permission to mount, a limit on the size of files simulates a full disk.
     let disk = SmallDisk::mount(&workshop.path("disk"), whole / 2);
     let stopped = match &disk {
         Some(_) => train(&workshop, "disk/run").end(),
@@ -67,7 +67,7 @@ fn a_run_on_a_disk_that_fills_up_goes_on_once_there_is_room() {
     if let Some(disk) = &disk {
         assert!(stopped.stderr.contains("No space left on device"), "{stopped}");
         assert!(workshop.path("disk/run/checkpoints/epoch-000001").exists(), "{stopped}");
-        // Without room there is no going on, but nothing is spoilt either.
+        // A resume on the full disk fails too, but damages nothing.
         let again = workshop.ddpo(&["train", "--resume", "--output-dir=disk/run"]);
         stopped_cleanly(&workshop, "disk/run", &again);
         disk.grow();
@@ -81,10 +81,10 @@ fn size(workshop: &Workshop, name: &str) -> u64 {
 }
 
 #[test]
-fn a_checkpoint_that_cannot_be_written_is_not_begun() {
+fn a_checkpoint_that_cannot_be_written_leaves_no_partial_folder() {
     let workshop = Workshop::new();
     train(&workshop, "whole").end().succeeded();
-    // As a run that was stopped after its first epoch.
+    // The folder of a run that was stopped after its first epoch.
     tree::copy(&workshop.path("whole"), &workshop.path("run"));
     let checkpoints = workshop.path("run/checkpoints");
     for name in ["epoch-000002", "epoch-000003", "epoch-000004", "epoch-000005", "best"] {
@@ -109,7 +109,7 @@ fn a_checkpoint_that_cannot_be_written_is_not_begun() {
 }
 
 #[test]
-fn a_command_without_room_for_its_output_leaves_nothing_half_written() {
+fn a_command_on_a_full_disk_leaves_no_partial_output() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&["--num-epochs=1", "--record-batches"])).succeeded();
     let before = tree::read(&workshop.path(""));
@@ -136,7 +136,7 @@ fn a_command_without_room_for_its_output_leaves_nothing_half_written() {
         let message = stopped.refused();
         assert!(message.contains(name) && message.contains("File too large"), "{message}");
         let mut left = tree::read(&workshop.path(""));
-        // Images that were whole before the disk was full may stay.
+        // Images that were complete before the disk was full may remain.
         left.retain(|name, _| !(name.starts_with("out/") && name.ends_with(".png")));
         tree::assert_same(&before, &left);
     }

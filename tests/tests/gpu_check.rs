@@ -1,5 +1,5 @@
-//! `ddpo gpu-check` on this machine's device: every check passes, and the files have what
-//! docs/gpu-check.md says.
+//! `ddpo gpu-check` on this machine's device: every check passes, and the files have the fields of
+//! docs/gpu-check.md.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// The fields that docs/gpu-check.md lists under a heading, one in the first column of each row.
+/// Returns the fields that docs/gpu-check.md lists under a heading, in the first column of each row.
 fn documented<'a>(docs: &'a str, heading: &str) -> BTreeSet<&'a str> {
     let (_, section) = docs.split_once(&format!("## {heading}\n")).expect(heading);
     let section = section.split("\n## ").next().unwrap();
@@ -21,7 +21,7 @@ fn documented<'a>(docs: &'a str, heading: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn passes_on_this_machine_and_writes_what_the_docs_say() {
+fn passes_on_this_machine_and_writes_the_documented_fields() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path(), &["gpu-check", "--minutes", "0.3", "--out", "check"]);
     command.env("HF_HUB_OFFLINE", "1");

@@ -1,5 +1,5 @@
-//! The live page: it works in a browser while the run goes on, lets in whom it should, holds fifty viewers
-//! and is held up by none.
+//! The live page: works in a browser during a run, requires the token, and serves fifty viewers without
+//! waiting for any of them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,27 +14,27 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What `browse_live.py` ends with where there is no browser.
+/// Exit status of `browse_live.py` without a browser.
 const NO_BROWSER: i32 = 77;
 
 /// What `ddpo train` says before the page's address.
 const SAYS: &str = "live page: ";
 
-/// Viewers that a page has to hold.
+/// The number of viewers that a page must serve.
 const VIEWERS: usize = 50;
 
-/// Viewers that a page holds at most.
+/// The largest number of viewers of a page.
 const MOST: usize = 64;
 
 const TOKEN: &str = "page-token-0123456789abcdef";
 
-/// The address of the page of a learner.
+/// Returns the address of a learner's page.
 fn page(fleet: &mut Fleet, learner: &str) -> String {
     let line = until("the page", || fleet.service(learner).line("the live page is served"));
     line["address"].as_str().unwrap().to_owned()
 }
 
-/// Points of the reward's curve in the wide plot.
+/// Counts the points of the reward curve in the wide plot.
 fn epochs(run: &Value) -> usize {
     let head = run["head"].as_str().unwrap();
     let wide = head.split("<svg class=\"plot narrow\"").next().unwrap();
@@ -42,7 +42,7 @@ fn epochs(run: &Value) -> usize {
 }
 
 #[test]
-fn a_browser_sees_a_run_of_one_process_grow() {
+fn a_browser_shows_the_progress_of_a_run() {
     let workshop = Workshop::new();
     let flags = run::short(&[
         "--ddpm-ckpt=toy-faces-32",
@@ -70,13 +70,13 @@ fn a_browser_sees_a_run_of_one_process_grow() {
     assert_eq!(viewer.event(), None, "the stream ends with the process");
 }
 
-/// The members of a fleet that have this role.
+/// Counts the members of a fleet with this role.
 fn count(members: &Value, role: &str) -> usize {
     members.as_array().unwrap().iter().filter(|one| one["role"] == role).count()
 }
 
 #[test]
-fn fifty_viewers_see_three_samplers_at_work_and_one_that_never_reads_holds_nobody_up() {
+fn fifty_viewers_see_three_samplers_beside_a_viewer_that_never_reads() {
     let mut fleet = Fleet::new(FleetConfig {
         learner: "lease_seconds = 2.0\ndashboard_listen = \"127.0.0.1:0\"".into(),
         environment: vec![("DDPO_SERVICE_TOKEN".into(), TOKEN.into())],
@@ -92,7 +92,7 @@ fn fifty_viewers_see_three_samplers_at_work_and_one_that_never_reads_holds_nobod
             std::thread::spawn(move || {
                 let mut viewer = Viewer::watch(&address, &key);
                 let (mut samplers, mut mover) = (0, None);
-                // In any order: a short run may be over soon after its samplers have reported.
+                // Accepts any order, because a short run may end soon after its samplers have reported.
                 while let Some(Event { topic, data }) = viewer.event() {
                     match topic.as_str() {
                         "fleet" => samplers = samplers.max(count(&data, "sampler")),
@@ -116,14 +116,14 @@ fn fifty_viewers_see_three_samplers_at_work_and_one_that_never_reads_holds_nobod
         assert!(mover.is_some_and(|worker| worker.starts_with("sampler-")));
     }
     drop(asleep);
-    // To be watched changes nothing.
+    // Viewers do not change the result.
     tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
     for (path, text) in fleet.logs() {
         assert!(!text.contains(TOKEN), "the token is in {}", path.display());
     }
 }
 
-/// A learner that waits for samplers, and its page.
+/// Returns a learner that waits for samplers, and the address of its page.
 fn waiting(token: bool) -> (Fleet, String) {
     let token = token.then(|| ("DDPO_SERVICE_TOKEN".to_owned(), TOKEN.to_owned()));
     let config = FleetConfig::fake(3, 16, 5);
@@ -138,7 +138,7 @@ fn waiting(token: bool) -> (Fleet, String) {
 }
 
 #[test]
-fn the_token_opens_the_page_and_nothing_else_does() {
+fn only_the_token_opens_the_page() {
     let (_fleet, address) = waiting(true);
     for path in ["/", "/events", "/elsewhere"] {
         let refused = get(&address, path);
@@ -150,7 +150,7 @@ fn the_token_opens_the_page_and_nothing_else_does() {
     let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
     assert_eq!(ask(&address, "GET /", &bearer(TOKEN), "").status, 200);
     assert_eq!(ask(&address, "GET /", &bearer(&TOKEN.to_uppercase()), "").status, 401);
-    // A browser shows it once, in the address or in the form, and then has a pass.
+    // A browser sends the token once, in the address or in the form, and then has a cookie.
     let wrong = get(&address, "/?token=page-token-0123456789abcdeF");
     assert!(wrong.status == 401 && wrong.body.contains("That is not the token."), "{wrong:?}");
     let form = format!("token={TOKEN}");
@@ -167,7 +167,7 @@ fn the_token_opens_the_page_and_nothing_else_does() {
 }
 
 #[test]
-fn with_a_certificate_the_page_is_served_by_tls_alone() {
+fn with_a_certificate_the_page_is_served_only_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "authority");
     let pair = authority.sign(folder.path(), "services");
@@ -176,7 +176,7 @@ fn with_a_certificate_the_page_is_served_by_tls_alone() {
     let ca = authority.file.clone();
     let mut fleet = Fleet::in_folder(
         FleetConfig {
-            // An address of the network, which wants both.
+            // An address that is not loopback requires token and TLS.
             learner: format!("{}\ndashboard_listen = \"0.0.0.0:0\"", config.learner),
             service: format!(
                 "tls_cert = {:?}\ntls_key = {:?}\ntls_ca = {ca:?}",
@@ -199,13 +199,13 @@ fn with_a_certificate_the_page_is_served_by_tls_alone() {
     plain.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(plain, "GET / HTTP/1.1\r\nhost: {place}\r\n{bearer}\r\n").unwrap();
     let mut answer = Vec::new();
-    // What comes is an alert of TLS, or the end.
+    // The answer is a TLS alert or the end of the stream.
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[test]
-fn what_is_not_there_or_too_much_is_refused_in_a_line() {
+fn rejects_unknown_paths_methods_hosts_and_too_many_viewers() {
     let (mut fleet, address) = waiting(false);
     let page = get(&address, "/");
     assert_eq!(page.status, 200);
@@ -226,11 +226,11 @@ fn what_is_not_there_or_too_much_is_refused_in_a_line() {
     let line =
         "too many viewers: expected at most 64 at one time; hint: close a page, and try again\n";
     assert_eq!((refused.status, refused.body.as_str()), (503, line));
-    assert_eq!(get(&address, "/").status, 200, "the page itself has places of its own");
+    assert_eq!(get(&address, "/").status, 200, "the page itself does not count as a viewer");
     drop(viewers);
     until("a place", || Some(()).filter(|()| viewer_fits(&address)));
 
-    // The port is taken: by the services and by one process the same line.
+    // If the port is taken, service and `ddpo train` print the same error.
     let taken = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let dashboard = format!("--dashboard-listen={taken}");
     fleet.start(Role::Learner, "second", &["--standby", &dashboard]);
@@ -246,10 +246,10 @@ fn what_is_not_there_or_too_much_is_refused_in_a_line() {
     );
     let refused = workshop.ddpo(&run::short(&["--dashboard=0.0.0.0:0"]));
     assert!(refused.refused().contains("needs a token, and tls_cert and tls_key"), "{refused}");
-    assert!(!workshop.path("run/run.toml").exists(), "nothing was begun");
+    assert!(!workshop.path("run/run.toml").exists(), "the run started");
 }
 
-/// The status for a request that names another host.
+/// Returns the status of a request with another `Host`.
 fn other_host(address: &str, host: &str) -> u16 {
     let place = address.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(place).unwrap();
@@ -260,7 +260,7 @@ fn other_host(address: &str, host: &str) -> u16 {
     text.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// Whether one more viewer is let in.
+/// Returns whether the page accepts another viewer.
 fn viewer_fits(address: &str) -> bool {
     let mut stream = open(address, "");
     let mut head = [0; 12];
@@ -269,8 +269,8 @@ fn viewer_fits(address: &str) -> bool {
 }
 
 #[test]
-fn a_learner_that_is_started_again_shows_what_was_before_and_ends_its_streams_at_once() {
-    // A port that stays the same over the restart.
+fn a_restarted_learner_shows_the_history_and_closes_its_streams_on_sigterm() {
+    // The port is the same after the restart.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut fleet = Fleet::new(FleetConfig {
         run: toy::RUN.replace("num_epochs = 3", "num_epochs = 500"),
@@ -286,7 +286,7 @@ fn a_learner_that_is_started_again_shows_what_was_before_and_ends_its_streams_at
     assert!(shown["training"].as_str().unwrap().contains("id=\"figure-clip-fraction\""));
     viewer.until("samples", |last| last["samples"].as_array().is_some_and(|all| !all.is_empty()));
 
-    // One more viewer, who never reads: neither holds up the end.
+    // A second viewer never reads. Neither viewer delays the exit.
     let asleep = open(&address, "");
     let asked = Instant::now();
     assert_eq!(fleet.terminate("learner").code(), Some(0));
@@ -303,7 +303,7 @@ fn a_learner_that_is_started_again_shows_what_was_before_and_ends_its_streams_at
 }
 
 #[test]
-fn a_page_watches_services_that_it_is_told_of() {
+fn the_page_shows_trajectories_of_watched_services() {
     let mut fleet = Fleet::new(FleetConfig {
         run: toy::RUN.replace("num_epochs = 3", "num_epochs = 500"),
         ..FleetConfig::default()
@@ -311,7 +311,7 @@ fn a_page_watches_services_that_it_is_told_of() {
     fleet.one_of_each();
     let watched = ["sampler", "rewarder"].map(|name| fleet.address(name));
     let watch = format!("--dashboard-watch=http://{},http://{}", watched[0], watched[1]);
-    // It waits for the first to end, and shows the run all the while.
+    // The standby shows the run while it waits for the lease.
     fleet.learner("second", &["--standby", "--dashboard-listen=127.0.0.1:0", &watch]);
     let mut viewer = Viewer::watch(&page(&mut fleet, "second"), "");
     let members = viewer.until("fleet", |members| {

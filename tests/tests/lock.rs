@@ -1,4 +1,4 @@
-//! Two processes never work in the folder of one run.
+//! Only one process works in the folder of a run at a time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,22 +6,22 @@ use ddpo_tests::{Workshop, run};
 
 const RESUME: [&str; 3] = ["train", "--resume", "--output-dir=run"];
 
-/// A run that a test can look at while it goes on.
+/// A run that is long enough to observe.
 const LONG: &str = "--num-epochs=8";
 
 #[test]
-fn a_second_process_is_refused_until_the_first_has_ended_however_it_ends() {
+fn a_run_folder_is_locked_until_its_process_exits_or_is_killed() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&[LONG, "--output-dir=whole"])).succeeded();
     let mut first = workshop.start(&run::short(&[LONG]));
-    assert!(first.says("epoch 1/8"), "it never gets there");
+    assert!(first.says("epoch 1/8"), "the run ended before its first epoch");
     let second = workshop.ddpo(&RESUME);
     let expected = "run: another process works in this run's folder; \
                     hint: wait for it to end, or stop it";
     assert_eq!(second.refused(), expected);
     let fresh = workshop.ddpo(&run::short(&[LONG]));
     assert!(fresh.refused().starts_with("run holds a run already"), "{fresh}");
-    // A killed process holds nothing; and what the others tried has done no harm.
+    // A killed process releases the lock, and the rejected processes have changed nothing.
     let killed = first.kill();
     assert_eq!(killed.code, None, "ended before it was killed: {killed}");
     workshop.ddpo(&RESUME).succeeded();
@@ -29,7 +29,7 @@ fn a_second_process_is_refused_until_the_first_has_ended_however_it_ends() {
 }
 
 #[test]
-fn of_two_processes_that_begin_at_once_one_has_the_folder() {
+fn one_of_two_concurrent_processes_gets_the_folder() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&["--output-dir=whole"])).succeeded();
     for folder in ["first", "second", "third"] {

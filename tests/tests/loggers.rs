@@ -1,5 +1,5 @@
-//! The real TensorBoard and the real wandb read from a run's logs what the run's files say, also after
-//! kills. TensorBoard's log stops the run if it cannot be written; Weights & Biases never does.
+//! The real TensorBoard and wandb read the values of a run's files from its logs, also after kills. The run
+//! stops if TensorBoard's log cannot be written; errors of Weights & Biases never stop it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Both logs, with the files that the scripts compare them with.
+/// Both logs, and the files that the scripts compare them with.
 const LOGGED: [&str; 8] = [
     "--tensorboard",
     "--wandb_logging",
@@ -27,7 +27,7 @@ fn logged<'a>(more: &[&'a str]) -> Vec<&'a str> {
     run::short(&[&LOGGED[..], more].concat())
 }
 
-/// Returns `command` with a Python that has wandb, offline, and with none of the caller's settings.
+/// Returns `command` with a Python with wandb, offline, and without the caller's settings.
 fn offline(mut command: Command) -> Command {
     command.env("DDPO_PYTHON", python::with("tests/loggers/requirements.txt"));
     command.env("WANDB_MODE", "offline").env("WANDB_ERROR_REPORTING", "false");
@@ -38,14 +38,14 @@ fn start(workshop: &Workshop, arguments: &[&str]) -> Running {
     Running::start(offline(process::command(&workshop.path(""), arguments)))
 }
 
-/// Runs `ddpo ARGUMENTS` with a Python of the caller's choice.
+/// Runs `ddpo ARGUMENTS` with the given Python.
 fn with_python(workshop: &Workshop, interpreter: impl AsRef<OsStr>, arguments: &[&str]) -> Ended {
     let mut command = offline(process::command(&workshop.path(""), arguments));
     command.env("DDPO_PYTHON", interpreter);
     Running::start(command).end()
 }
 
-/// Compares the logs of a run with its files, by the real readers.
+/// Compares the logs of a run with its files, with the real readers.
 #[track_caller]
 fn compare(workshop: &Workshop, folder: &str) -> String {
     let (code, printed) = scripts::run("loggers", "check.py", &[&workshop.path(folder)]);
@@ -92,7 +92,7 @@ fn logs_every_value_and_uploads_it() {
     ] {
         assert!(compared.contains(kind), "{kind} was not compared: {compared}");
     }
-    // A finished run has nothing to add.
+    // Logging a finished run again adds nothing.
     let before = tree::read(&workshop.path("run"));
     resume(&workshop, "run").end().succeeded();
     tree::assert_same(&before, &tree::read(&workshop.path("run")));
@@ -113,9 +113,9 @@ fn a_run_without_the_flags_logs_nothing() {
     }
 }
 
-/// An interpreter that does not exist, one without wandb, and one that is killed at once.
+/// The interpreter does not exist, lacks wandb, or is killed immediately.
 #[test]
-fn a_run_without_wandb_says_so_in_one_line_and_saves_the_same_checkpoints() {
+fn a_run_without_wandb_prints_one_line_and_saves_the_same_checkpoints() {
     let workshop = Workshop::new();
     let flags = |folder: &'static str| run::short(&["--num-epochs=2", "--wandb_logging", folder]);
     start(&workshop, &flags("--output-dir=whole")).end().succeeded();
@@ -141,7 +141,7 @@ fn a_run_without_wandb_says_so_in_one_line_and_saves_the_same_checkpoints() {
     assert!(refused.refused().contains("DDPO_PYTHON"), "{refused}");
 }
 
-/// The run is stopped until the follower has begun, so that it sees a running one.
+/// The run is paused until the follower has started, so that it follows a running run.
 #[test]
 fn logs_a_run_that_began_without_wandb_and_follows_it_to_its_end() {
     let workshop = Workshop::new();
@@ -151,7 +151,7 @@ fn logs_a_run_that_began_without_wandb_and_follows_it_to_its_end() {
     assert!(running.reaches(|| workshop.path("run/samples/epoch-000001.png").exists()));
     running.signal("STOP");
     let mut follower = start(&workshop, &["log", "wandb", "run"]);
-    assert!(follower.complains("wandb: offline run in "), "it logs nothing");
+    assert!(follower.complains("wandb: offline run in "), "the follower does not start to log");
     running.signal("CONT");
     running.end().succeeded();
     follower.end().succeeded();
@@ -160,7 +160,7 @@ fn logs_a_run_that_began_without_wandb_and_follows_it_to_its_end() {
     assert!(again.stderr.contains("everything is logged already"), "{again}");
 }
 
-/// The log is ahead of the last checkpoint, which is two epochs back, or has only begun.
+/// The log is ahead of the last checkpoint by up to two epochs, or has only started.
 #[test]
 fn logs_each_step_once_after_five_kills() {
     let workshop = Workshop::new();
@@ -177,11 +177,11 @@ fn logs_each_step_once_after_five_kills() {
     .enumerate()
     {
         assert!(running.reaches(|| root.join(name).exists()), "{name} never appears");
-        // An epoch is logged within the next milliseconds.
+        // The epoch is logged a few milliseconds later.
         running.runs_for(Duration::from_millis(7 * kill as u64), || false);
         assert_eq!(running.kill().code, None, "ended before it was killed");
         running = resume(&workshop, "run");
-        assert!(running.says("finetuning"), "it does not resume");
+        assert!(running.says("finetuning"), "the run does not resume");
     }
     running.end().succeeded();
     compare(&workshop, "run");
@@ -190,8 +190,8 @@ fn logs_each_step_once_after_five_kills() {
 /// Changes the bytes of a log.
 type Spoiler<'a> = &'a dyn Fn(&mut Vec<u8>);
 
-/// Makes a copy of the finished run as a kill after the checkpoint of epoch `epoch` leaves it, with logs
-/// that have later steps too, or half of one.
+/// Copies the finished run into the state after a kill that follows the checkpoint of `epoch`. Its logs have
+/// later steps too, or half of one.
 fn rewind(workshop: &Workshop, folder: &str, epoch: u32, spoil: Spoiler<'_>) {
     tree::copy(&workshop.path("whole"), &workshop.path(folder));
     let checkpoints = workshop.path(folder).join("checkpoints");
@@ -220,7 +220,7 @@ fn resumes_a_log_that_was_killed_in_the_middle_of_a_write() {
             bytes[half..].fill(0);
         }),
         ("ahead", 1, &|_| {}),
-        // After a power cut, blocks that were not written yet may hold anything.
+        // After a power cut, blocks that were not yet written may have any content.
         ("garbage", 1, &|bytes| {
             let end = bytes.len() - 2000;
             bytes.truncate(end);
@@ -234,12 +234,11 @@ fn resumes_a_log_that_was_killed_in_the_middle_of_a_write() {
     }
 }
 
-/// TensorBoard's log stops the run, as any file of the run does; wandb's does not. In the end both are
-/// whole.
+/// The run stops if it cannot write TensorBoard's log, but not for wandb's. Finally both logs are complete.
 #[test]
-fn resumes_a_run_whose_logs_had_no_room() {
+fn resumes_a_run_whose_logs_did_not_fit_on_the_disk() {
     let workshop = Workshop::new();
-    // Checkpoints are larger than the logs of so short a run: the only one comes at the end.
+    // Checkpoints are larger than the logs of a short run, so the only checkpoint is written at the end.
     let long = ["--num-epochs=6", "--checkpoint-every=6", "--eval-every-each-epoch=6"];
     let limited = |bytes: u64, flags: &[&str]| {
         Running::start(offline(with_files_of_at_most(bytes, &workshop.path(""), flags))).end()

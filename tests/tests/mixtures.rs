@@ -1,5 +1,5 @@
-//! Rewards that are sums, and rewards that are held out for evaluation: what a run and `ddpo score`
-//! tell of them, and that they change nothing but what they should.
+//! Sums of rewards, and held-out rewards: the output of a run and of `ddpo score`, and their effect on
+//! training.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ const SUM: &str = "0.7*jpeg compressibility - 0.2*jpeg incompressibility";
 const GOOD: &str = "jpeg compressibility";
 const BAD: &str = "jpeg incompressibility";
 const HELD_OUT: &str = "eval:jpeg incompressibility";
-/// What `SUM` comes to for an image of so many kilobytes.
+/// The factor from an image's kilobytes to the value of `SUM`.
 const A_KILOBYTE: f64 = -0.7 - 0.2;
 
 fn sum(more: &[&str]) -> Vec<String> {
@@ -24,7 +24,7 @@ fn start(workshop: &Workshop, flags: &[String]) -> Running {
     workshop.start(&flags.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// A table's heading and its columns of numbers; the first column is left out.
+/// Returns a table's heading and its columns of numbers without the first column.
 fn table(text: &str) -> (Vec<String>, Vec<Vec<f64>>) {
     let mut lines = text.lines().map(|line| line.split(',').skip(1));
     let heading: Vec<String> = lines.next().unwrap().map(str::to_owned).collect();
@@ -48,7 +48,7 @@ fn close(found: f64, expected: f64) {
 }
 
 #[test]
-fn a_sum_is_trained_on_and_told_with_its_terms() {
+fn a_run_trains_on_a_sum_and_reports_its_terms() {
     let workshop = Workshop::new();
     let flags = sum(&["--eval-reward=jpeg incompressibility"]);
     let ended = start(&workshop, &flags).end().succeeded();
@@ -76,7 +76,7 @@ fn a_sum_is_trained_on_and_told_with_its_terms() {
     for line in &metrics {
         let of = |name: &str| component(line, "components", name)["mean"].as_f64().unwrap();
         close(line["reward_mean"].as_f64().unwrap(), 0.7 * of(GOOD) - 0.2 * of(BAD));
-        assert!(line["components"].get(HELD_OUT).is_none(), "only evaluations have it: {line:?}");
+        assert!(line["components"].get(HELD_OUT).is_none(), "held out: {line:?}");
     }
     let shown = |epoch: usize, name: &str| {
         let mean = component(&metrics[epoch], "components", name)["mean"].as_f64().unwrap();
@@ -89,7 +89,7 @@ fn a_sum_is_trained_on_and_told_with_its_terms() {
     assert!(ended.stdout.contains(&format!("held out: {BAD}: ")), "{}", ended.stdout);
 }
 
-/// The weights that a run with these flags ends with.
+/// Returns the final weights of a run with these flags.
 fn weights(workshop: &Workshop, folder: &str, flags: &[&str]) -> Vec<u8> {
     let output = format!("--output-dir={folder}");
     workshop.ddpo(&run::short(&[flags, &[&output]].concat())).succeeded();
@@ -98,12 +98,12 @@ fn weights(workshop: &Workshop, folder: &str, flags: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn a_held_out_reward_has_no_part_in_the_training() {
+fn held_out_rewards_do_not_change_the_weights() {
     let workshop = Workshop::new();
     let plain = weights(&workshop, "plain", &[]);
     let held_out = weights(&workshop, "held-out", &["--eval-reward=2*jpeg incompressibility"]);
     assert!(plain == held_out, "the weights differ");
-    // A reward that is written is the task of that name, and overrides another one.
+    // A reward with the name of a task equals that task, and overrides `--task`.
     let flags = ["--task=aesthetic score", "--reward=jpeg compressibility"];
     assert!(plain == weights(&workshop, "written", &flags), "the weights differ");
     for folder in ["plain", "written"] {
@@ -113,10 +113,9 @@ fn a_held_out_reward_has_no_part_in_the_training() {
     }
 }
 
-/// The two terms are one up to their sign, so that their weights add up: whatever they are, the
-/// standardised sum is that of one of them.
+/// The two terms differ only in sign, so their weights add up, and the standardised sum is that of one term.
 #[test]
-fn normalised_terms_count_by_their_weights_alone() {
+fn normalised_terms_count_only_by_their_weights() {
     let workshop = Workshop::new();
     let one = "--reward=3*jpeg compressibility";
     let two = "--reward=3*jpeg compressibility - 0.5*jpeg incompressibility";
@@ -127,7 +126,7 @@ fn normalised_terms_count_by_their_weights_alone() {
     for (folder, reward) in [("one", one), ("two", two), ("against", against)] {
         scaled(folder, reward);
     }
-    // Bytes need not agree, for sums are rounded; rewards of the next epoch tell as much.
+    // The bytes may differ, because sums are rounded. The rewards of the next epoch must be close.
     let reward = |folder: &str| {
         let line = run::metrics(&workshop.path(folder)).remove(1);
         component(&line, "components", GOOD)["mean"].as_f64().unwrap()
@@ -137,7 +136,7 @@ fn normalised_terms_count_by_their_weights_alone() {
 }
 
 #[test]
-fn a_normalised_sum_that_was_killed_ends_with_the_same_bytes() {
+fn a_killed_run_with_a_normalised_sum_resumes_to_the_same_bytes() {
     for scope in ["epoch", "batch", "running"] {
         let workshop = Workshop::new();
         let flags = |folder: &str| {
@@ -155,7 +154,7 @@ fn a_normalised_sum_that_was_killed_ends_with_the_same_bytes() {
         let saved = workshop.path("killed/checkpoints/epoch-000001");
         assert!(running.reaches(|| saved.exists()), "no checkpoint");
         let killed = running.kill();
-        assert_eq!(killed.code, None, "it ended before it was killed: {killed}");
+        assert_eq!(killed.code, None, "the run ended before the kill: {killed}");
         let state = workshop.path("whole/checkpoints/epoch-000003/state.json");
         let state = fs::read_to_string(state).unwrap();
         assert_eq!(state.contains("\"terms_seen\""), scope == "running", "{state}");
@@ -183,14 +182,14 @@ fn scores_of_a_sum_have_a_column_for_each_component() {
     for (found, kilobytes) in columns[0].iter().zip(&kilobytes[0]) {
         close(*found, A_KILOBYTE * kilobytes);
     }
-    // A sign alone makes a sum of one.
+    // A sign makes a single reward a sum.
     let (heading, columns) = score("--reward=-jpeg incompressibility");
     assert_eq!(heading, ["reward", BAD, &inner(BAD)]);
     assert!(columns[0].iter().zip(&kilobytes[0]).all(|(found, size)| *found == -size));
 }
 
 #[test]
-fn a_dry_run_shows_the_rewards_and_writes_nothing() {
+fn a_dry_run_prints_the_rewards_and_writes_nothing() {
     let workshop = Workshop::new();
     let before = tree::read(&workshop.path(""));
     let flags = sum(&["--eval-reward=over50,aesthetic", "--dry-run"]);

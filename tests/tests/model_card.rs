@@ -1,4 +1,4 @@
-//! Every checkpoint has a card that tells what it is, and tells it right.
+//! Every checkpoint has a model card with correct numbers.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,13 +14,13 @@ fn card(checkpoint: &Path) -> String {
     fs::read_to_string(checkpoint.join("README.md")).unwrap()
 }
 
-/// The front matter's lines.
+/// Returns the lines of the front matter.
 fn front_matter(card: &str) -> Vec<&str> {
     let (_, rest) = card.split_once("---\n").unwrap();
     rest.split_once("---\n").unwrap().0.lines().collect()
 }
 
-/// The cells of the line of a table that begins with `first`.
+/// Returns the cells of the table row that begins with `first`.
 fn cells<'a>(card: &'a str, first: &str) -> Vec<&'a str> {
     let line = card.lines().find(|line| line.starts_with(&format!("| {first} |")));
     let line = line.unwrap_or_else(|| panic!("no line of {first} in {card}"));
@@ -34,7 +34,7 @@ fn numbers(text: &str) -> Vec<f64> {
 }
 
 #[test]
-fn a_card_tells_the_run_s_own_numbers_and_a_command_that_makes_the_same_again() {
+fn the_card_has_the_run_s_numbers_and_a_command_that_reproduces_the_checkpoint() {
     let workshop = Workshop::new();
     let held_out = "--eval-reward=jpeg incompressibility";
     let flags = run::short(&["--ema-decay=0.9", "--eval-every-each-epoch=2", held_out]);
@@ -44,9 +44,9 @@ fn a_card_tells_the_run_s_own_numbers_and_a_command_that_makes_the_same_again() 
     assert!(text.contains("\n# model finetuned for jpeg compressibility\n"), "{text}");
     let lines = front_matter(&text);
     assert!(lines.contains(&"license: unknown") && lines.contains(&"- ddpo"), "{lines:?}");
-    assert!(!text.contains("base_model"), "a folder is no repository: {text}");
+    assert!(!text.contains("base_model"), "a local folder is not a repository: {text}");
 
-    // Rewards: those of the evaluations, to the digits shown.
+    // The rewards equal those of the evaluations, to the digits shown.
     let evaluations = run::json_lines(&workshop.path("run/eval/rewards.jsonl"));
     let of = |at: usize, pointer: &str| {
         Value::from(evaluations[at].clone()).pointer(pointer).and_then(Value::as_f64).unwrap()
@@ -77,12 +77,12 @@ fn a_card_tells_the_run_s_own_numbers_and_a_command_that_makes_the_same_again() 
     let picture = read_image(&checkpoint.join("before-after.png")).unwrap();
     assert!(picture.width() > 8 * 96 && picture.height() > 2 * 96, "{}", picture.width());
 
-    // The checkpoint between has no evaluation of its own, and says so.
+    // The checkpoint between the evaluations says that it was not evaluated.
     let between = card(&workshop.path("run/checkpoints/epoch-000001"));
     assert!(between.contains("This checkpoint has not been evaluated."), "{between}");
     assert!(!between.contains("before-after.png"), "{between}");
 
-    // The command on the card makes the same checkpoint again, card included.
+    // The command on the card reproduces the checkpoint, card included.
     let shell = text.split("```sh\n").last().unwrap().split("\n```").next().unwrap();
     assert!(shell.starts_with("ddpo train --output-dir FOLDER"), "{shell}");
     let mut command = Command::new("sh");
@@ -93,14 +93,14 @@ fn a_card_tells_the_run_s_own_numbers_and_a_command_that_makes_the_same_again() 
     Running::start(command).end().succeeded();
     let again = tree::read(&workshop.path("again/checkpoints/epoch-000002"));
     tree::assert_same(&tree::read(&checkpoint), &again);
-    // Neither where nor when it ran stands anywhere in it.
+    // The card contains neither paths nor times.
     for private in [workshop.path("").display().to_string(), "/tmp".into()] {
         assert!(!text.contains(&private), "{private}");
     }
 }
 
 #[test]
-fn the_licence_and_the_name_of_a_base_from_the_hub_are_passed_on() {
+fn the_card_inherits_licence_and_name_of_the_base_model_from_the_hub() {
     let workshop = Workshop::new();
     tree::copy(&workshop.path("model"), &workshop.path("served"));
     let base =
@@ -126,7 +126,7 @@ fn the_licence_and_the_name_of_a_base_from_the_hub_are_passed_on() {
     }
     assert!(first.contains("[someone/base](https://huggingface.co/someone/base)"), "{first}");
 
-    // A run on top of that checkpoint is under the same licence, and has the same origin.
+    // A run that starts from that checkpoint has the same licence and base model.
     let on_top = ["--ddpm-ckpt=run/checkpoints/best", "--output-dir=two", "--num-epochs=1"];
     begin(&run::short(&on_top));
     let second = card(&workshop.path("two/checkpoints/best"));
@@ -137,7 +137,7 @@ fn the_licence_and_the_name_of_a_base_from_the_hub_are_passed_on() {
 }
 
 #[test]
-fn the_embedded_model_and_a_recorded_batch_have_cards_too() {
+fn checkpoints_of_the_embedded_model_and_of_replay_have_cards() {
     let workshop = Workshop::new();
     let mut flags = run::short(&["--num-epochs=1", "--record-batches"]);
     flags.retain(|flag| !flag.starts_with("--eval-every"));

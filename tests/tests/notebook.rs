@@ -1,4 +1,4 @@
-//! `examples/quickstart.ipynb` runs from top to bottom, and what is committed is what came out of a run.
+//! `examples/quickstart.ipynb` runs from top to bottom, and its committed outputs come from a run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use std::process::Command;
 /// Cells that show a picture.
 const PICTURES: usize = 7;
 
-/// More than this and nobody likes to open it.
+/// The largest size of the committed notebook.
 const MOST_BYTES: u64 = 1 << 20;
 
 fn cells(path: &Path) -> Vec<Value> {
@@ -24,7 +24,7 @@ fn outputs(cell: &Value) -> &[Value] {
     cell["outputs"].as_array().unwrap()
 }
 
-/// Checks that every cell was run, in order, and none failed.
+/// Checks that all cells ran in order and none failed.
 #[track_caller]
 fn assert_executed(cells: &[Value]) {
     for (at, cell) in cells.iter().enumerate() {
@@ -38,12 +38,12 @@ fn assert_executed(cells: &[Value]) {
 }
 
 #[test]
-fn the_notebook_runs_and_its_outputs_are_those_of_a_run() {
+fn the_notebook_runs_and_its_committed_outputs_are_of_the_same_kinds() {
     let committed = python::root().join("examples/quickstart.ipynb");
     let text = fs::read_to_string(&committed).unwrap();
     assert!(committed.metadata().unwrap().len() < MOST_BYTES, "{} bytes", text.len());
     for place in ["/home/", "/root", "/tmp/", "/Users/", "Traceback"] {
-        assert!(!text.contains(place), "{place} stands in {}", committed.display());
+        assert!(!text.contains(place), "{place} is in {}", committed.display());
     }
     let expected = cells(&committed);
     assert_executed(&expected);
@@ -72,10 +72,10 @@ fn the_notebook_runs_and_its_outputs_are_those_of_a_run() {
     };
     for (expected, found) in expected.iter().zip(&found) {
         assert_eq!(expected["source"], found["source"]);
-        // Each cell shows what the committed one shows, with other numbers.
+        // Each cell has the same kinds of output as the committed one, with other numbers.
         assert_eq!(kinds(expected), kinds(found), "{}", expected["source"]);
     }
-    // The same seeds, so the pictures before are the same, whatever the run was like.
+    // The samples before training have the same seeds, so they are equal.
     let before = |cells: &[Value]| {
         let row =
             cells.iter().find(|cell| cell["source"].to_string().contains("def row(")).unwrap();

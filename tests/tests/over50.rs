@@ -1,4 +1,4 @@
-//! `make demo-over50` in small: the embedded model, the embedded classifier and the example's settings.
+//! A short version of `make demo-over50`: embedded model, embedded classifier, settings of the example.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +6,7 @@ use ddpo_tests::{Workshop, run};
 use std::path::Path;
 
 #[test]
-fn the_example_trains_and_tells_the_share_of_old_faces() {
+fn the_over50_example_trains_and_prints_the_share_of_old_faces() {
     let workshop = Workshop::new();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/over50.toml");
     let flags = [
@@ -22,7 +22,7 @@ fn the_example_trains_and_tells_the_share_of_old_faces() {
     let ended = workshop.ddpo(&flags).succeeded();
     assert!(ended.stdout.contains("classified 50 or older: "), "{}", ended.stdout);
     let line = &run::metrics(&workshop.path("run"))[0];
-    // Log-odds of what is rare: most faces are young.
+    // Old faces are rare, so the log-odds are negative.
     assert!(line["reward_mean"].as_f64().unwrap() < 0.0, "{line:?}");
     assert!(line["reward_std"].as_f64().unwrap() > 0.5, "{line:?}");
 }

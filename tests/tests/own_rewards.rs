@@ -1,5 +1,5 @@
-//! Rewards of the user's own, by the programs: the Python server of `examples/`, which may die and come
-//! back in the middle of a run, and TorchScript files.
+//! User-supplied rewards: the Python server of `examples/`, which may restart during a run, and TorchScript
+//! files.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Stdio;
 use tch::{CModule, Device, Kind, Tensor};
 
-/// A run on a server: some epochs more than [`run::SHORT`], so that there is a middle.
+/// The flags of a run with a reward server, with more epochs than [`run::SHORT`].
 fn flags(server: &RewardServer, output: &str) -> Vec<String> {
     let reward = format!("--reward={}", server.reward());
     let output = format!("--output-dir={output}");
@@ -32,8 +32,8 @@ fn has_epochs(run: &Path, epochs: usize) -> bool {
     text.lines().count() >= epochs
 }
 
-/// Runs with a server that is killed after three epochs; gives the run, which waits for it, and the
-/// address.
+/// Starts a run whose server is killed after three epochs. Returns the run, which waits for the server, and
+/// the server's address.
 fn bereaved(workshop: &Workshop, output: &str) -> (Running, std::net::SocketAddr) {
     let server = RewardServer::start();
     let mut running = start(workshop, &flags(&server, output));
@@ -41,12 +41,12 @@ fn bereaved(workshop: &Workshop, output: &str) -> (Running, std::net::SocketAddr
     assert!(running.reaches(|| has_epochs(&folder, 3)), "the run ended before its third epoch");
     let address = server.address;
     drop(server);
-    assert!(running.complains("waiting for it"), "the run ended before it missed its server");
+    assert!(running.complains("waiting for it"), "the run ended without waiting for its server");
     (running, address)
 }
 
 #[test]
-fn a_run_goes_on_when_its_server_comes_back_and_ends_with_the_same_bytes() {
+fn a_run_continues_to_the_same_bytes_when_its_reward_server_restarts() {
     let workshop = Workshop::new();
     let (running, address) = bereaved(&workshop, "bereaved");
     let server = RewardServer::start_at(address);
@@ -57,7 +57,7 @@ fn a_run_goes_on_when_its_server_comes_back_and_ends_with_the_same_bytes() {
     assert!(told[1].ends_with("answers again"), "{told:?}");
     start(&workshop, &flags(&server, "run")).end().succeeded();
     run::assert_same(&workshop.path("run"), &workshop.path("bereaved"));
-    // Its rewards are the server's, part by part.
+    // Rewards and components are those of the server.
     let table = std::fs::read_to_string(workshop.path("run/eval/epoch-000010.csv")).unwrap();
     let mut lines = table.lines();
     let heading = lines.next().unwrap();
@@ -90,7 +90,7 @@ fn ctrl_c_ends_the_wait_for_a_server_and_the_run_can_be_resumed() {
     }
 }
 
-/// The toy run on this server.
+/// Returns the toy run with this server.
 fn toy_run(server: &RewardServer) -> String {
     let task = "task = \"jpeg compressibility\"";
     assert!(toy::RUN.contains(task));
@@ -98,7 +98,7 @@ fn toy_run(server: &RewardServer) -> String {
 }
 
 #[test]
-fn the_services_end_with_the_same_bytes_though_the_server_dies_in_the_middle() {
+fn services_end_with_the_same_bytes_when_the_reward_server_restarts() {
     let server = RewardServer::start();
     let address = server.address;
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn the_services_end_with_the_same_bytes_though_the_server_dies_in_the_middle() {
     assert_eq!(fleet.inspector("rewarder").counter("trajectories_refused"), Some(0));
 }
 
-/// TorchScript that gives the mean level of what it sees.
+/// Writes a TorchScript module that returns the mean level of an image.
 fn write_script(path: &Path) {
     let pixels = Tensor::ones([1, 3, 8, 8], (Kind::Uint8, Device::Cpu));
     let mut mean = |inputs: &[Tensor]| {
@@ -138,7 +138,7 @@ fn write_script(path: &Path) {
 }
 
 #[test]
-fn a_run_trains_on_a_torchscript_file_and_is_repeated_to_the_byte() {
+fn a_run_with_a_torchscript_reward_is_repeatable_to_the_byte() {
     let workshop = Workshop::new();
     write_script(&workshop.path("reward.pt"));
     for run in ["run", "again"] {
@@ -150,20 +150,20 @@ fn a_run_trains_on_a_torchscript_file_and_is_repeated_to_the_byte() {
     }
     run::assert_same(&workshop.path("run"), &workshop.path("again"));
     for line in run::metrics(&workshop.path("run")) {
-        // The levels of pictures that are neither black nor white.
+        // The mean level of images that are neither black nor white.
         let mean = line["reward_mean"].as_f64().unwrap();
         assert!((1.0..254.0).contains(&mean), "{mean}");
     }
 }
 
-/// Checks that a run with this reward is refused in a line with `part`, and leaves nothing.
+/// Checks that a run with this reward fails with a line that contains `part`, and writes nothing.
 #[track_caller]
 fn refuses(workshop: &Workshop, reward: &str, part: &str) {
     let reward = format!("--reward={reward}");
     let flags = run::short(&[&reward]);
     let flags: Vec<&str> = flags.into_iter().filter(|flag| !flag.starts_with("--task=")).collect();
     let refused = workshop.ddpo(&flags);
-    // A line before it may tell of a connection that was closed, which is tried again.
+    // An earlier line may report a closed connection that was retried.
     let last = refused.stderr.lines().last().unwrap_or_default();
     assert!(refused.code == Some(1) && last.starts_with("error: "), "{refused}");
     assert!(last.contains(part), "no `{part}` in: {refused}");
@@ -171,7 +171,7 @@ fn refuses(workshop: &Workshop, reward: &str, part: &str) {
 }
 
 #[test]
-fn what_cannot_reward_is_refused_before_anything_is_written() {
+fn rejects_unusable_rewards_before_writing_anything() {
     let workshop = Workshop::new();
     refuses(&workshop, "torchscript:missing.pt", "missing.pt: no such file");
     workshop.write("text.pt", "import torch");
@@ -182,7 +182,7 @@ fn what_cannot_reward_is_refused_before_anything_is_written() {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut heard = [0; 16];
-            // Whoever has gone again is as good as one who has read it.
+            // The client may disconnect without reading the answer.
             let _ =
                 stream.read(&mut heard).and_then(|_| stream.write_all(b"HTTP/1.1 400 No\r\n\r\n"));
         }

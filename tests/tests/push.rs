@@ -1,5 +1,5 @@
-//! `ddpo push`: a checkpoint arrives at the Hub byte for byte, whatever happens on the way, and every
-//! refusal is one clear message without a secret.
+//! `ddpo push`: a checkpoint arrives at the Hub byte for byte despite failures. Every error is one message
+//! without secrets.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,12 +9,12 @@ use std::process::Command;
 
 const TOKEN: &str = "hf_0123456789secret";
 
-/// Bytes beyond which files are sent in parts: the tiny model's weights are, its picture is not.
+/// Files above this size are sent in parts: the tiny model's weights, but not its picture.
 const PART_BYTES: usize = 50_000;
 
 const REPOSITORY: &str = "someone/small-faces";
 
-/// A workshop with a finished run.
+/// Returns a workshop with a finished run.
 fn workshop() -> Workshop {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&["--ema-decay=0.9"])).succeeded();
@@ -33,12 +33,12 @@ fn push(workshop: &Workshop, hub: &Hub, more: &[&str]) -> Ended {
     ddpo(workshop, hub, Some(TOKEN), &[&["push", REPOSITORY], more].concat())
 }
 
-/// The last line of a refusal; no secret stands in any.
+/// Returns the last line of an error, and checks that no line contains a secret.
 #[track_caller]
 fn refusal(ended: &Ended) -> String {
-    assert!(ended.code.is_some_and(|code| code != 0), "expected a refusal, found {ended}");
+    assert!(ended.code.is_some_and(|code| code != 0), "expected a failure, found {ended}");
     let all = ended.to_string();
-    assert!(!all.contains(TOKEN) && !all.contains(SIGNATURE), "a secret is told: {all}");
+    assert!(!all.contains(TOKEN) && !all.contains(SIGNATURE), "a secret is printed: {all}");
     let last = ended.stderr.lines().last().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or_else(|| panic!("{ended}")).to_owned()
 }
@@ -48,7 +48,7 @@ fn storage(hub: &Hub) -> Vec<String> {
 }
 
 #[test]
-fn what_is_pushed_comes_back_as_it_was_to_ddpo_and_to_the_official_client() {
+fn ddpo_and_the_official_client_read_a_pushed_checkpoint_unchanged() {
     let (workshop, hub) = (workshop(), Hub::empty(TOKEN, PART_BYTES));
     let ended = push(&workshop, &hub, &["--run=run", "--private", "--message=first"]).succeeded();
     assert!(ended.stdout.contains(&format!("{}/{REPOSITORY}", hub.endpoint())), "{ended}");
@@ -65,7 +65,7 @@ fn what_is_pushed_comes_back_as_it_was_to_ddpo_and_to_the_official_client() {
     assert!(sent.iter().any(|line| parts(&line)), "something was sent in parts: {sent:?}");
     assert!(sent.iter().any(|line| !parts(&line)), "something was sent whole: {sent:?}");
 
-    // Once more: nothing is sent, and the commit is made again.
+    // A second push sends no files and makes another commit.
     let ended = push(&workshop, &hub, &["--checkpoint=run/checkpoints/best"]).succeeded();
     assert_eq!(storage(&hub), sent);
     assert!(
@@ -74,7 +74,7 @@ fn what_is_pushed_comes_back_as_it_was_to_ddpo_and_to_the_official_client() {
     );
     assert_eq!(hub.messages(REPOSITORY, "main")[2], "Upload best");
 
-    // Another ddpo draws from it by its name what it draws from the folder, averaged weights too.
+    // Samples from the repository equal samples from the folder, with averaged weights too.
     let drawn = |checkpoint: &str, weights: &[&str], out: &str| {
         let flags = ["sample", "--ddpm-ckpt", checkpoint, "--num-samples=2", "--out", out];
         let steps = ["--num-inference-steps=4", "--threads=1", "--device=cpu"];
@@ -86,7 +86,7 @@ fn what_is_pushed_comes_back_as_it_was_to_ddpo_and_to_the_official_client() {
         tree::assert_same(&here, &drawn(REPOSITORY, weights, far));
     }
 
-    // The official client reads it, understands the card, and may push the same itself.
+    // The official client reads the repository and the card, and can push the same.
     let mut command = Command::new(python::with("tests/sharing/requirements.txt"));
     command.arg(python::root().join("tests/sharing/client.py"));
     command.arg(REPOSITORY).arg(workshop.path("run/checkpoints/best")).arg("someone/other");
@@ -114,7 +114,7 @@ fn what_is_pushed_comes_back_as_it_was_to_ddpo_and_to_the_official_client() {
 }
 
 #[test]
-fn a_branch_is_made_and_the_run_s_state_may_stay_at_home() {
+fn creates_a_branch_and_can_leave_out_the_optimizer_state() {
     let (workshop, hub) = (workshop(), Hub::empty(TOKEN, PART_BYTES));
     let last = "--checkpoint=run/checkpoints/epoch-000001";
     push(&workshop, &hub, &[last, "--revision=try/one", "--model-only"]).succeeded();
@@ -130,14 +130,14 @@ fn a_branch_is_made_and_the_run_s_state_may_stay_at_home() {
 }
 
 #[test]
-fn a_push_gets_through_what_passes_and_a_second_one_goes_on_where_it_broke() {
+fn retries_temporary_failures_and_a_second_push_sends_only_the_rest() {
     let (workshop, hub) = (workshop(), Hub::empty(TOKEN, PART_BYTES));
     let fault = |with, after, times, what| hub.fault(Fault { with, after, times, what });
     fault("POST /api/repos/create", 0, 1, Mishap::Status(503));
     fault("PUT /storage/", 1, 1, Mishap::Drop);
     fault("PUT /storage/", 1, 1, Mishap::Status(500));
     fault("POST /api/models/", 1, 2, Mishap::Status(429));
-    // All parts of everything, then nothing answers the commit any more.
+    // All parts arrive, then the commit gets no answer.
     fault("POST /api/models/someone/small-faces/commit", 0, 100, Mishap::Drop);
     let ended = push(&workshop, &hub, &["--run=run"]);
     let said = refusal(&ended);
@@ -150,13 +150,13 @@ fn a_push_gets_through_what_passes_and_a_second_one_goes_on_where_it_broke() {
     let hub_again = hub;
     hub_again.heal();
     let ended = push(&workshop, &hub_again, &["--run=run"]).succeeded();
-    assert_eq!(storage(&hub_again).len(), sent, "nothing is sent a second time: {ended}");
+    assert_eq!(storage(&hub_again).len(), sent, "files were sent a second time: {ended}");
     let best = tree::read(&workshop.path("run/checkpoints/best"));
     tree::assert_same(&best, &hub_again.files(REPOSITORY, "main"));
 }
 
 #[test]
-fn refusals_are_told_apart() {
+fn each_rejection_has_its_own_message() {
     let (workshop, hub) = (workshop(), Hub::empty(TOKEN, PART_BYTES));
     let said = |token: Option<&str>, more: &[&str]| {
         let all = [&["push", REPOSITORY], more].concat();
@@ -193,7 +193,7 @@ fn refusals_are_told_apart() {
         ),
         "{raced}"
     );
-    // Who may not make repositories may push to one that is there.
+    // A token that cannot create repositories can push to an existing one.
     hub.heal();
     hub.fault(Fault {
         with: "POST /api/repos/create",

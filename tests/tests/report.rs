@@ -1,4 +1,4 @@
-//! `ddpo report`: the numbers are right, the page works in a browser, and a collapse is called one.
+//! `ddpo report`: the numbers are correct, the page works in a browser, and a collapse is reported.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// What `browse.py` ends with where there is no browser.
+/// Exit status of `browse.py` without a browser.
 const NO_BROWSER: i32 = 77;
 
-/// A short run on the embedded model for the age of its faces, with a reward held out.
+/// A short run on the embedded model with an age reward and a held-out reward.
 const AGES: [&str; 21] = [
     "train",
     "--task=over50 years old",
@@ -41,7 +41,7 @@ fn numbers(path: &Path) -> Value {
 }
 
 #[test]
-fn numbers_are_those_of_numpy_and_scikit_learn_and_the_page_works() {
+fn numbers_agree_with_numpy_and_scikit_learn_and_the_page_works() {
     let workshop = Workshop::new();
     workshop.ddpo(&AGES).succeeded();
     let said = workshop.ddpo(&["report", "run"]).succeeded().stdout;
@@ -58,7 +58,7 @@ fn numbers_are_those_of_numpy_and_scikit_learn_and_the_page_works() {
         "similarity",
         "diversity left",
     ] {
-        assert!(printed.contains(kind), "{kind} was not looked at: {printed}");
+        assert!(printed.contains(kind), "{kind} was not checked: {printed}");
     }
     for name in [
         "report.html",
@@ -79,7 +79,7 @@ fn numbers_are_those_of_numpy_and_scikit_learn_and_the_page_works() {
         code => assert_eq!(code, Some(0), "{printed}"),
     }
 
-    // Again it draws nothing and writes the same; the run's own grids give the same rewards.
+    // A second report draws nothing and writes the same. The grids of the run give the same rewards.
     let before = fs::read(folder.join("report.html")).unwrap();
     workshop.ddpo(&["report", "run"]).succeeded();
     assert_eq!(before, fs::read(folder.join("report.html")).unwrap());
@@ -89,14 +89,13 @@ fn numbers_are_those_of_numpy_and_scikit_learn_and_the_page_works() {
         let points = found["rewards"][line]["checkpoints"].as_array().unwrap();
         points.iter().map(|point| point["mean"].as_f64().unwrap()).collect()
     };
-    // The last bit of a network's score depends on the threads that the scoring thread has; a file's
-    // size does not.
+    // The last bit of a network's score depends on the number of threads; the size of a file does not.
     for (one, other) in means(&drawn, 0).iter().zip(means(&cut, 0)) {
         assert!((one - other).abs() < 1e-6, "{one} {other}");
     }
     assert_eq!(means(&drawn, 1), means(&cut, 1));
     assert_eq!(means(&drawn, 1).len(), 3);
-    // The pictures of the grids are exact, so what is measured on pixels is too.
+    // The pictures of the grids are exact, so measurements on pixels are too.
     assert_eq!(
         drawn["diversity"][0]["checkpoints"][2]["vendi"],
         cut["diversity"][0]["checkpoints"][2]["vendi"]
@@ -104,7 +103,7 @@ fn numbers_are_those_of_numpy_and_scikit_learn_and_the_page_works() {
 }
 
 #[test]
-fn a_run_that_is_driven_into_one_picture_is_called_collapsed() {
+fn reports_a_run_whose_samples_become_one_image_as_collapsed() {
     let workshop = Workshop::new();
     let run = |folder: &str, rate: &str, epochs: &str| {
         let (folder, rate, epochs) = (
@@ -150,7 +149,7 @@ fn a_run_that_is_driven_into_one_picture_is_called_collapsed() {
 }
 
 #[test]
-fn a_run_of_services_has_a_page_too() {
+fn reports_a_run_of_services() {
     let rewarder = "reward_threads = 1".to_owned();
     let mut fleet =
         Fleet::new(FleetConfig { run: toy::RUN.to_owned(), rewarder, ..FleetConfig::default() });
@@ -165,7 +164,7 @@ fn a_run_of_services_has_a_page_too() {
 }
 
 #[test]
-fn a_run_without_evaluations_or_images_has_a_page_that_says_so() {
+fn reports_a_run_without_evaluations_and_images() {
     let workshop = Workshop::new();
     let mut flags = ddpo_tests::run::short(&[]);
     flags.retain(|flag| !flag.starts_with("--eval-every"));
@@ -173,9 +172,9 @@ fn a_run_without_evaluations_or_images_has_a_page_that_says_so() {
     workshop.ddpo(&["report", "run", "--no-sampling"]).succeeded();
     let page = fs::read_to_string(workshop.path("run/report/report.html")).unwrap();
     assert!(page.contains("There are no images of two checkpoints to compare"));
-    // Images of eight pixels a side, and a reward without a network.
+    // Images of 8x8 pixels, and a reward without a network.
     workshop.ddpo(&["report", "run", "--num-samples=3", "--out=sampled"]).succeeded();
     let page = fs::read_to_string(workshop.path("sampled/report.html")).unwrap();
     assert!(page.contains("id=\"film-slider\""));
-    assert!(!page.contains("http://") && !page.contains("https://"), "nothing names the network");
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page contains a URL");
 }

@@ -1,4 +1,4 @@
-//! A run that was stopped, whenever and however, goes on to the same bytes as one that was not.
+//! A stopped run resumes to the same bytes as an uninterrupted run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Everything that a run carries from epoch to epoch: optimizer, schedule, averaged weights,
-/// running statistics, the best so far.
+/// Flags of a run with all state that it carries from epoch to epoch: optimizer, schedule, averaged weights,
+/// running statistics, the best reward so far.
 const CARRYING: [&str; 4] =
     ["--num-epochs=4", "--num-inner-epochs=2", "--ema-decay=0.9", "--advantage=running"];
 
@@ -23,7 +23,7 @@ fn resume(workshop: &Workshop, folder: &str) -> Running {
     workshop.start(&["train", "--resume", "--output-dir", folder])
 }
 
-/// A workshop with the uninterrupted run `whole`.
+/// Returns a workshop with the uninterrupted run `whole`.
 fn with_whole_run(more: &[&str]) -> Workshop {
     let workshop = Workshop::new();
     train(&workshop, "whole", more).end().succeeded();
@@ -46,7 +46,7 @@ fn appears(running: &mut Running, root: &Path, name: &str) {
 }
 
 #[test]
-fn killed_while_sampling_training_or_evaluating() {
+fn resumes_to_the_same_bytes_after_a_kill_in_any_stage() {
     let workshop = with_whole_run(&[]);
     let first = &run::metrics(&workshop.path("whole"))[0];
     let seconds = |field: &str| first[field].as_f64().unwrap();
@@ -68,7 +68,7 @@ fn killed_while_sampling_training_or_evaluating() {
 }
 
 #[test]
-fn killed_while_a_checkpoint_is_written() {
+fn resumes_to_the_same_bytes_after_a_kill_while_a_checkpoint_is_written() {
     let workshop = with_whole_run(&[]);
     for (folder, epoch, name) in [
         ("begun", 1, ""),
@@ -78,21 +78,21 @@ fn killed_while_a_checkpoint_is_written() {
     ] {
         kill_and_compare(&workshop, folder, |running, root| {
             let half = root.join(format!("checkpoints/.tmp-epoch-{epoch:06}")).join(name);
-            // It may have got its final name before anybody looked.
+            // The checkpoint may be renamed before the check.
             let whole = root.join(format!("checkpoints/epoch-{epoch:06}"));
             assert!(running.reaches(|| half.exists() || whole.exists()), "{name} never appears");
         });
     }
 }
 
-/// The epoch of the last checkpoint of a run; 0 if there is none.
+/// Returns the epoch of the last checkpoint of a run, or 0.
 fn last(root: &Path) -> u32 {
     let exists = |epoch: &u32| root.join(format!("checkpoints/epoch-{epoch:06}")).exists();
     (1..=4).rev().find(exists).unwrap_or(0)
 }
 
 #[test]
-fn killed_again_and_again() {
+fn resumes_to_the_same_bytes_after_repeated_kills() {
     let more = ["--checkpoint-every=2", "--threads=2"];
     let workshop = with_whole_run(&more);
     let metrics = run::metrics(&workshop.path("whole"));
@@ -100,7 +100,7 @@ fn killed_again_and_again() {
         8.0 / line["samples_per_second"].as_f64().unwrap()
     };
     let epoch = metrics.iter().map(rate).sum::<f64>() / metrics.len() as f64;
-    // From before the first write to beyond a checkpoint, which takes two epochs.
+    // Delays from before the first write to beyond a checkpoint, which takes two epochs.
     let mut delays = (0..10).map(|index| f64::from(index * 7 % 10) / 4.0 * epoch);
     let mut running = train(&workshop, "killed", &more);
     let root = workshop.path("killed");
@@ -116,17 +116,17 @@ fn killed_again_and_again() {
         }
         kills += 1;
         running = resume(&workshop, "killed");
-        // Loading takes its time; it counts from when the run says that it goes on.
-        assert!(running.says("finetuning"), "it does not go on");
+        // The delay starts when the run has loaded its state.
+        assert!(running.says("finetuning"), "the run does not resume");
     };
     ended.succeeded();
-    // None is later than the next checkpoint, and there are two at least.
+    // Every kill comes before the next checkpoint at the latest, so at least two hit.
     assert!(kills >= 2, "only {kills} kills hit");
     run::assert_same(&workshop.path("whole"), &workshop.path("killed"));
 }
 
-/// Makes of a whole run what a kill leaves right after the checkpoint of `epoch` was published:
-/// `best` is still the one before, and temporary files lie about.
+/// Copies a complete run into the state after a kill right after the checkpoint of `epoch`: `best` is the
+/// previous one, and temporary files remain.
 fn rewind(workshop: &Workshop, folder: &str, epoch: usize) {
     tree::copy(&workshop.path("whole"), &workshop.path(folder));
     let checkpoints = workshop.path(folder).join("checkpoints");
@@ -150,7 +150,7 @@ fn rewind(workshop: &Workshop, folder: &str, epoch: usize) {
 }
 
 #[test]
-fn killed_between_a_checkpoint_and_the_mark_of_the_best() {
+fn resumes_to_the_same_bytes_after_a_kill_before_best_is_updated() {
     let workshop = with_whole_run(&[]);
     for epoch in 1..=4 {
         let folder = format!("after-{epoch}");
@@ -161,14 +161,14 @@ fn killed_between_a_checkpoint_and_the_mark_of_the_best() {
 }
 
 #[test]
-fn a_finished_run_stays_as_it_is() {
+fn resuming_a_finished_run_changes_nothing() {
     let workshop = with_whole_run(&[]);
     let before = tree::read(&workshop.path("whole"));
     resume(&workshop, "whole").end().succeeded();
     tree::assert_same(&before, &tree::read(&workshop.path("whole")));
 }
 
-/// Stops a run by a signal at a moment, goes on as it says, and compares.
+/// Stops a run with a signal, runs the command that it prints, and compares.
 fn interrupt_and_compare(workshop: &Workshop, folder: &str, signal: &str, moment: &str) {
     let mut running = train(workshop, folder, &[]);
     appears(&mut running, &workshop.path(folder), moment);
@@ -181,7 +181,7 @@ fn interrupt_and_compare(workshop: &Workshop, folder: &str, signal: &str, moment
     assert!(what.starts_with("stopped after epoch "), "{stopped}");
     let saved: u32 = what["stopped after epoch ".len()..].parse().unwrap();
     let checkpoint = workshop.path(folder).join(format!("checkpoints/epoch-{saved:06}"));
-    assert!(saved == 0 || checkpoint.is_dir(), "{advice}, but there is no checkpoint");
+    assert!(saved == 0 || checkpoint.is_dir(), "{advice}, but the checkpoint is missing");
     let words: Vec<&str> = command.split(' ').collect();
     assert_eq!(words, ["train", "--resume", "--output-dir", folder]);
     workshop.ddpo(&words).succeeded();
@@ -189,7 +189,7 @@ fn interrupt_and_compare(workshop: &Workshop, folder: &str, signal: &str, moment
 }
 
 #[test]
-fn interrupted_by_a_signal() {
+fn resumes_to_the_same_bytes_after_a_signal() {
     let workshop = with_whole_run(&[]);
     interrupt_and_compare(&workshop, "first-samples", "INT", "run.toml");
     interrupt_and_compare(&workshop, "sampling", "INT", "checkpoints/epoch-000001");
@@ -198,7 +198,7 @@ fn interrupted_by_a_signal() {
 }
 
 #[test]
-fn what_contradicts_the_run_is_refused() {
+fn rejects_settings_that_differ_from_the_run() {
     let workshop = Workshop::new();
     let flags = run::short(&["--num-epochs=1"]);
     workshop.ddpo(&flags).succeeded();
@@ -216,7 +216,7 @@ fn what_contradicts_the_run_is_refused() {
     command.env("DDPO_KL_COEF", "0.5");
     let refused = Running::start(command).end();
     assert!(refused.refused().contains("DDPO_KL_COEF: kl_coef = 0.5 differs"), "{refused}");
-    // What agrees is taken.
+    // Settings that agree are accepted.
     workshop.ddpo(&[&again[..], &["--batch-size=4"]].concat()).succeeded();
 
     let refused = workshop.ddpo(&flags);
@@ -226,7 +226,7 @@ fn what_contradicts_the_run_is_refused() {
 }
 
 #[test]
-fn a_run_goes_on_from_another_working_folder() {
+fn resumes_a_run_from_another_working_folder() {
     let workshop = with_whole_run(&[]);
     let mut running = train(&workshop, "moved", &[]);
     appears(&mut running, &workshop.path("moved"), "checkpoints/epoch-000001");
@@ -234,19 +234,19 @@ fn a_run_goes_on_from_another_working_folder() {
     fs::create_dir(workshop.path("elsewhere")).unwrap();
     let (elsewhere, moved) = (workshop.path("elsewhere"), workshop.path("moved"));
     let again = ["train", "--resume", "--output-dir", moved.to_str().unwrap()];
-    // The same name means another folder there.
+    // In the other folder, the same name means another checkpoint.
     let other = [&again[..], &["--ddpm-ckpt=model"]].concat();
     let refused = Running::start(process::command(&elsewhere, &other)).end();
     assert!(refused.refused().contains("ddpm_ckpt = \"model\" differs"), "{refused}");
     let named = [&again[..], &["--ddpm-ckpt=../model"]].concat();
     Running::start(process::command(&elsewhere, &named)).end().succeeded();
     run::assert_same(&workshop.path("whole"), &moved);
-    // From where it began, the name that it began with agrees.
+    // In the original folder, the original name is accepted.
     let again = ["train", "--resume", "--output-dir=moved", "--ddpm-ckpt=model"];
     workshop.ddpo(&again).succeeded();
 }
 
-/// A run from before rewards had specifications differs in `run.toml` only.
+/// A run of a version without reward specifications differs only in `run.toml`.
 #[test]
 fn a_run_without_a_recorded_reward_specification_resumes() {
     let workshop = with_whole_run(&[]);
@@ -265,7 +265,7 @@ fn a_run_without_a_recorded_reward_specification_resumes() {
 }
 
 #[test]
-fn a_folder_without_a_run_is_refused() {
+fn rejects_a_folder_without_a_run() {
     let workshop = Workshop::new();
     for folder in ["model", "nowhere"] {
         let refused = resume(&workshop, folder).end();
@@ -273,7 +273,7 @@ fn a_folder_without_a_run_is_refused() {
         assert!(refused.refused().starts_with(&expected), "{refused}");
     }
     assert!(!workshop.path("nowhere").exists());
-    // Checkpoints of a run that has lost its settings are nothing to start a new run among.
+    // A new run does not start in a folder with checkpoints, even without `run.toml`.
     fs::create_dir_all(workshop.path("run/checkpoints/epoch-000001")).unwrap();
     let refused = workshop.ddpo(&run::short(&[]));
     assert!(refused.refused().contains("run holds a run already"), "{refused}");

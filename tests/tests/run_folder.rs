@@ -1,4 +1,4 @@
-//! What a run leaves in its folder, and the commands that take it from there.
+//! The files of a run, and the commands that read them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -41,11 +41,11 @@ const FIELDS: [(&str, bool); 27] = [
 ];
 
 #[test]
-fn a_run_leaves_settings_metrics_pictures_and_checkpoints() {
+fn a_run_writes_settings_metrics_pictures_and_checkpoints() {
     let workshop = Workshop::new();
     let more = ["--num-epochs=3", "--ema-decay=0.9", "--checkpoint-every=2", "--kl-coef=0.1"];
     let ended = workshop.ddpo(&run::short(&more)).succeeded();
-    assert_eq!(ended.stderr, "", "plain lines only where there is no terminal");
+    assert_eq!(ended.stderr, "", "only plain lines without a terminal");
     let files = tree::read(&workshop.path("run"));
     for name in ["run.toml", "metrics.jsonl", "eval/rewards.jsonl"] {
         assert!(files.contains_key(name), "{name}");
@@ -61,7 +61,7 @@ fn a_run_leaves_settings_metrics_pictures_and_checkpoints() {
             assert!(grid.width() >= 3 * 96 && grid.height() >= 3 * 96, "nine cells, labelled");
         }
     }
-    // Every second epoch, after the last, and whenever the evaluation was the best so far.
+    // Checkpoints: every second epoch, the last one, and each with the best evaluation so far.
     let evaluations = run::json_lines(&workshop.path("run/eval/rewards.jsonl"));
     let means: Vec<f64> = evaluations.iter().map(|e| e["reward_mean"].as_f64().unwrap()).collect();
     assert_eq!(means.len(), 4);
@@ -84,7 +84,7 @@ fn a_run_leaves_settings_metrics_pictures_and_checkpoints() {
         assert_eq!(line["epoch"], index + 1);
         assert_eq!(line["policy_version"], index + 1);
         assert_eq!(line["optimizer_steps"], 2);
-        assert_eq!(line["pairs"], 8 * 3, "four steps, the last of which is certain");
+        assert_eq!(line["pairs"], 8 * 3, "four steps, the last with sigma = 0");
         assert_eq!(line["eval_reward_mean"].as_f64(), Some(means[index + 1]));
         for (field, optional) in FIELDS {
             let value = line.get(field).unwrap_or_else(|| panic!("no `{field}`"));
@@ -102,20 +102,20 @@ fn a_run_leaves_settings_metrics_pictures_and_checkpoints() {
     }
 }
 
-/// The rewards in an evaluation's table.
+/// Returns the rewards in an evaluation's table.
 fn table(workshop: &Workshop, name: &str) -> Vec<f32> {
     let text = fs::read_to_string(workshop.path(name)).unwrap();
     assert!(text.starts_with("sample,reward,jpeg_kilobytes\n"), "{text}");
     rewards(&without_components(&text))
 }
 
-/// The second column of a table with a heading.
+/// Returns the second column of a table with a heading.
 fn rewards(text: &str) -> Vec<f32> {
     let values = text.lines().skip(1).map(|line| line.rsplit_once(',').unwrap().1);
     values.map(|value| value.parse().unwrap()).collect()
 }
 
-/// The rewards alone, without their components.
+/// Returns the rewards without their components.
 fn score(workshop: &Workshop, paths: &[&str]) -> String {
     let command = ["score", "--task=jpeg compressibility", "--threads=1"];
     let csv = workshop.ddpo(&[&command[..], paths].concat()).succeeded().stdout;
@@ -123,7 +123,7 @@ fn score(workshop: &Workshop, paths: &[&str]) -> String {
     without_components(&csv)
 }
 
-/// A table without its last column.
+/// Returns a table without its last column.
 fn without_components(table: &str) -> String {
     let plain = |line: &str| line.rsplit_once(',').unwrap().0.to_owned() + "\n";
     table.lines().map(plain).collect()
@@ -141,7 +141,7 @@ const SAMPLE: [&str; 8] = [
 ];
 
 #[test]
-fn samples_of_a_checkpoint_score_what_the_evaluation_says() {
+fn samples_of_a_checkpoint_have_the_rewards_of_the_evaluation() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&["--ema-decay=0.5"])).succeeded();
     for (checkpoint, out, evaluation) in [
@@ -149,7 +149,7 @@ fn samples_of_a_checkpoint_score_what_the_evaluation_says() {
         ("run/checkpoints/epoch-000002", "after", "run/eval/epoch-000002.csv"),
     ] {
         let flags = ["--ddpm-ckpt", checkpoint, "--out", out, "--ema"];
-        // The pretrained model keeps no averages; they are what a run evaluates with.
+        // The pretrained model has no averaged weights; a run evaluates with averaged weights.
         let flags = if out == "before" { &flags[..4] } else { &flags };
         workshop.ddpo(&[&SAMPLE[..], flags].concat()).succeeded();
         let csv = score(&workshop, &[out]);
@@ -166,7 +166,7 @@ fn samples_of_a_checkpoint_score_what_the_evaluation_says() {
 }
 
 #[test]
-fn the_seed_s_reward_looks_at_a_darker_picture() {
+fn the_upstream_pixel_map_scores_a_darker_picture() {
     let workshop = Workshop::new();
     workshop.ddpo(&run::short(&["--reward_compat", "seed", "--num-epochs=1"])).succeeded();
     workshop.ddpo(&[&SAMPLE[..], &["--ddpm-ckpt=model", "--out=out"]].concat()).succeeded();
@@ -185,7 +185,7 @@ fn the_seed_s_reward_looks_at_a_darker_picture() {
 }
 
 #[test]
-fn a_recorded_batch_replayed_gives_the_run_s_own_weights() {
+fn replaying_a_recorded_batch_gives_the_weights_of_the_run() {
     let workshop = Workshop::new();
     let learning = [
         "--batch-size=4",
@@ -214,7 +214,7 @@ fn a_recorded_batch_replayed_gives_the_run_s_own_weights() {
     assert!(said.contains("4 optimizer steps on "), "{said}");
     let [own, replayed] = ["run/checkpoints/epoch-000001", "replayed"].map(|name| {
         let mut files = tree::read(&workshop.path(name));
-        // These tell what was asked for and found, not the weights.
+        // These files depend on the command, not only on the weights.
         let asked = ["state.json", "metrics.json", "README.md", "before-after.png"];
         files.retain(|name, _| !asked.contains(&name.as_str()));
         files
@@ -245,7 +245,7 @@ fn a_recorded_batch_replayed_gives_the_run_s_own_weights() {
 }
 
 #[test]
-fn a_run_stops_when_its_divergence_is_used_up_and_stays_stopped() {
+fn a_run_stops_at_kl_stop_and_does_not_resume() {
     let workshop = Workshop::new();
     let flags = run::short(&["--num-epochs=3", "--kl-stop=1e-9", "--initial-lr=3e-3"]);
     let ended = workshop.ddpo(&flags).succeeded();
@@ -255,7 +255,7 @@ fn a_run_stops_when_its_divergence_is_used_up_and_stays_stopped() {
     assert!(before.contains_key("checkpoints/epoch-000001/state.json"));
     workshop.ddpo(&["train", "--resume", "--output-dir=run"]).succeeded();
     tree::assert_same(&before, &tree::read(&workshop.path("run")));
-    // A budget that suffices stops nothing.
+    // A run below `kl_stop` does not stop.
     let flags = run::short(&["--kl-stop=1e9", "--output-dir=free"]);
     workshop.ddpo(&flags).succeeded();
     assert_eq!(run::metrics(&workshop.path("free")).len(), 2);
@@ -268,7 +268,7 @@ fn a_run_in_bf16_keeps_f32_weights_and_resumes_to_the_bit() {
     let tensors = read_tensors(&workshop.path("run/checkpoints/epoch-000002").join(WEIGHTS));
     assert!(tensors.values().all(|tensor| tensor.kind() == Kind::Float));
     let rounded = |tensor: &Tensor| tensor.to_kind(Kind::BFloat16).to_kind(Kind::Float);
-    assert!(tensors.values().any(|tensor| rounded(tensor) != *tensor), "f32 in name only");
+    assert!(tensors.values().any(|tensor| rounded(tensor) != *tensor), "rounded to bf16");
     let line = &run::metrics(&workshop.path("run"))[1];
     assert!(line["ratio_gap_max"].as_f64().unwrap() <= 1e-4);
 
@@ -286,7 +286,7 @@ fn a_run_starts_from_the_checkpoint_of_another() {
     workshop.ddpo(&run::short(&["--output-dir=first", "--num-epochs=1"])).succeeded();
     let from = "first/checkpoints/epoch-000001";
     workshop.ddpo(&run::short(&["--resume_from_ckpt", from, "--num-epochs=1"])).succeeded();
-    // Its first evaluation is the other's last, and its optimizer goes on counting.
+    // The first evaluation equals the last one of the other run, and the optimizer's step count continues.
     let [last, first] = ["first/eval/epoch-000001.csv", "run/eval/epoch-000000.csv"]
         .map(|name| table(&workshop, name));
     assert_eq!(last, first);

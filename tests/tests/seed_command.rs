@@ -1,4 +1,4 @@
-//! The seed implementation's command runs as it stands, and settings come from where they should.
+//! The upstream command runs unchanged, and the sources of settings have the documented order.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,14 +9,14 @@ use std::fs;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// As the seed implementation's README has it, for another task.
+/// The command of upstream's README, for another task.
 const SEED: &str = "train --wandb_logging --task \"jpeg compressibility\" --initial_lr 0.00000009 \
     --peak_lr 0.00000374 --warmup_pct 0.5 --num_samples_per_epoch 100 --batch_size 10 \
     --num_epochs 25 --clip_advantages 10 --num_inner_epochs 1 --eval_every_each_epoch 1 \
     --num_eval_samples 64 --run_seed 92013491249214123 --eval_rnd_seed 650 --save_model \
     --ddpm_ckpt google/ddpm-church-256";
 
-/// What it comes to: its flags, and the seed's defaults for the rest.
+/// The resulting settings: the flags, and upstream's defaults for the rest.
 const RESOLVED: &str = r#"
     task = "jpeg compressibility"
     ddpm_ckpt = "google/ddpm-church-256"
@@ -53,7 +53,7 @@ const RESOLVED: &str = r#"
     record_batches = false
 "#;
 
-/// The words of a command line with double quotes.
+/// Splits a command line with double quotes into words.
 fn words(line: &str) -> Vec<&str> {
     let parts = line.split('"').enumerate();
     parts
@@ -73,14 +73,14 @@ fn dry_run(workshop: &Workshop, arguments: &[&str], environment: &[(&str, &str)]
 }
 
 #[test]
-fn the_seed_s_command_resolves_to_the_seed_s_settings() {
+fn the_upstream_command_resolves_to_upstream_settings() {
     let workshop = Workshop::new();
     let found = dry_run(&workshop, &words(SEED), &[]);
     let expected: Table = RESOLVED.parse().unwrap();
     for (key, value) in &expected {
         assert_eq!(found.get(key), Some(value), "{key}");
     }
-    // What the seed did not have may be there too, but not change what it did.
+    // Settings that upstream lacks; their defaults keep upstream's behaviour.
     let more: Vec<&String> = found.keys().filter(|key| !expected.contains_key(*key)).collect();
     let ours = [
         "age_reward",
@@ -99,9 +99,9 @@ fn the_seed_s_command_resolves_to_the_seed_s_settings() {
 }
 
 #[test]
-fn the_seed_s_command_finetunes_a_model_from_the_hub() {
+fn the_upstream_command_finetunes_a_model_from_the_hub() {
     let workshop = Workshop::new();
-    // google/ddpm-church-256 has everything at its root.
+    // google/ddpm-church-256 has all files at its root.
     fs::create_dir(workshop.path("served")).unwrap();
     for (from, to) in [
         ("model_index.json", "model_index.json"),
@@ -112,7 +112,7 @@ fn the_seed_s_command_finetunes_a_model_from_the_hub() {
         fs::copy(workshop.path("model").join(from), workshop.path("served").join(to)).unwrap();
     }
     let hub = Hub::serve("google/ddpm-church-256", tree::read(&workshop.path("served")));
-    // A log says when, so that two runs differ in it.
+    // Logs contain times, so they differ between runs.
     let small = SEED
         .replace("--wandb_logging ", "")
         .replace(
@@ -135,14 +135,14 @@ fn the_seed_s_command_finetunes_a_model_from_the_hub() {
     assert!(fetched.any(|line| line.ends_with(".safetensors")), "{asked:?}");
     let lines = run::metrics(&workshop.path("here"));
     assert_eq!(lines.len(), 1);
-    assert_eq!(lines[0]["pairs"], 4 * 39, "40 steps, the last of which is certain");
+    assert_eq!(lines[0]["pairs"], 4 * 39, "40 steps, the last with sigma = 0");
     let made = workshop.path("here/checkpoints/epoch-000001");
     assert!(made.join(WEIGHTS).is_file());
     assert_ne!(
         fs::read(made.join(WEIGHTS)).unwrap(),
         fs::read(workshop.path("model").join(WEIGHTS)).unwrap()
     );
-    // Once fetched it is there without the Hub.
+    // A downloaded model does not need the Hub again.
     drop(hub);
     fs::rename(workshop.path("here"), workshop.path("first")).unwrap();
     fs::create_dir(workshop.path("here")).unwrap();
@@ -151,7 +151,7 @@ fn the_seed_s_command_finetunes_a_model_from_the_hub() {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+fn flags_override_environment_file_and_defaults() {
     let workshop = Workshop::new();
     let file = "clip_ratio = 0.25\nnum_epochs = 7\ntask = \"jpeg incompressibility\"\n\
                 record_batches = true\nema_decay = 0.5\n";
@@ -186,7 +186,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
 }
 
 #[test]
-fn a_dry_run_prints_a_file_that_says_the_same_and_writes_nothing() {
+fn a_dry_run_prints_an_equivalent_settings_file_and_writes_nothing() {
     let workshop = Workshop::new();
     let first = dry_run(&workshop, &words(SEED), &[]);
     workshop.write("again.toml", toml::to_string(&first).unwrap());
@@ -195,10 +195,10 @@ fn a_dry_run_prints_a_file_that_says_the_same_and_writes_nothing() {
     assert_eq!(left.len(), 2, "{left:?}");
 }
 
-/// Files for the services have tables of their own below the run's settings, which `ddpo train`
-/// knows nothing of: the services' tests read those.
+/// Settings files of services have additional tables, which `ddpo train` ignores; the tests of the services
+/// read them.
 #[test]
-fn every_setting_that_comes_with_the_project_is_accepted() {
+fn all_settings_files_of_the_repository_are_accepted() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let settings = files.iter().filter(|path| path.extension().is_some_and(|end| end == "toml"));

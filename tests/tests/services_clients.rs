@@ -1,5 +1,4 @@
-//! The services as the official gRPC client for Python sees them, by reflection alone: no code of
-//! ours is between.
+//! The services with the official gRPC client for Python, which uses reflection and no code of ddpo.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +14,7 @@ fn parse(line: &str) -> Value {
 }
 
 #[test]
-fn a_watcher_sees_trajectories_grow_in_every_service() {
+fn the_official_client_watches_trajectories_grow_in_every_service() {
     let mut fleet = Fleet::new(FleetConfig::fake(10_000, 16, 200));
     fleet.one_of_each();
     fleet.inspector("learner").reaches("trajectories_accepted", 1);
@@ -40,14 +39,14 @@ fn a_watcher_sees_trajectories_grow_in_every_service() {
             let steps: Vec<_> = steps.as_array().unwrap().iter().map(Value::as_u64).collect();
             assert!(steps.is_sorted(), "{name}: {seen}");
         }
-        // What a dashboard sees is no less.
+        // The metrics count at least as many.
         let metrics = fleet.metrics(name);
         let about = format!("ddpo_build_info{{service=\"ddpo-{name}\"");
         assert!(metrics.contains(&about), "{metrics}");
     }
 }
 
-/// What the Python sampler has to know of an order.
+/// Returns the facts of an order that the Python sampler needs.
 fn described(fleet: &Fleet, delivery: &Delivery) -> String {
     let spec = block_on(fleet.store().run_spec()).unwrap().unwrap();
     let order = &delivery.order;
@@ -68,7 +67,7 @@ fn described(fleet: &Fleet, delivery: &Delivery) -> String {
 }
 
 #[test]
-fn a_sampler_in_python_gets_the_right_receipt_for_each_trajectory() {
+fn a_python_sampler_gets_the_expected_receipt_for_each_trajectory() {
     let mut fleet = Fleet::new(FleetConfig::fake(2, 4, 0));
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
@@ -92,14 +91,14 @@ fn a_sampler_in_python_gets_the_right_receipt_for_each_trajectory() {
         }
         block_on(store.acknowledge(&delivery)).unwrap();
     }
-    // Both epochs are complete, with each sample once, and nobody has died of the rest.
+    // Both epochs are complete with each sample once, and no service has exited.
     fleet.finishes("learner");
     let state = std::fs::read_to_string(fleet.folder().join("run/fake.json")).unwrap();
     let state = parse(&state);
     assert_eq!((state["epoch"].as_u64(), state["trained"].as_u64()), (Some(2), Some(8)));
 }
 
-/// What becomes of each case of `fake_sampler.py`, and words of the reason.
+/// The verdict for each case of `fake_sampler.py`, and a part of the reason.
 const EXPECTED: [(&str, &str, &str); 13] = [
     ("valid", "VERDICT_ACCEPTED", ""),
     ("duplicated", "VERDICT_DUPLICATE", "the learner has it"),

@@ -1,5 +1,5 @@
-//! Who is let in: with a token and mutual TLS every method of every service is closed to strangers,
-//! the run works, and the token is in no log.
+//! Access control: with a token and mutual TLS, every method of every service rejects callers without both,
+//! the run works, and no log contains the token.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,10 +27,10 @@ use tonic_reflection::pb::{v1, v1alpha};
 const TOKEN: &str = "e2e-token-0123456789abcdef";
 const WRONG: &str = "e2e-token-0123456789abcdeF";
 
-/// How long a door that hangs is given.
+/// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// A fleet behind a token and mutual TLS, with the client's own certificate and a stranger's.
+/// A fleet with a token and mutual TLS, valid client credentials, and a certificate of another CA.
 struct Guarded {
     fleet: Fleet,
     key: ClientAuthSettings,
@@ -71,12 +71,12 @@ fn key(authority: &Path, pair: &Pair) -> ClientAuthSettings {
     }
 }
 
-/// The first answer of a stream, or why there is none.
+/// Returns the first answer of a stream, or its error.
 async fn first<T>(stream: Result<tonic::Response<Streaming<T>>, Status>) -> Result<(), Status> {
     stream?.into_inner().message().await.map(drop)
 }
 
-/// Calls every method that any of the services has; each answer by the method's name.
+/// Calls every method of all services. Returns each answer with the method's name.
 async fn every_method(channel: &AuthChannel) -> Vec<(&'static str, Result<(), Status>)> {
     let check = || HealthCheckRequest { service: String::new() };
     let mut health = HealthClient::new(channel.clone());
@@ -126,19 +126,19 @@ fn answers(key: &ClientAuthSettings, address: &str) -> Vec<(&'static str, Result
     let key = key.open().unwrap();
     block_on(async {
         let channel = key.channel(address).unwrap();
-        timeout(ANSWER, every_method(&channel)).await.expect("a door answers")
+        timeout(ANSWER, every_method(&channel)).await.expect("the service answers")
     })
 }
 
 #[test]
-fn strangers_find_every_method_closed() {
+fn every_method_rejects_callers_without_token_or_certificate() {
     let Guarded { mut fleet, key, foreign } = guarded(FleetConfig::fake(10_000, 16, 50), false);
     fleet.one_of_each();
     fleet.inspector("learner").reaches("trajectories_accepted", 1);
     for name in ["sampler", "rewarder", "learner"] {
         let address = fleet.address(name);
         let address = fleet.url(address);
-        // No answer here means that somebody is kept out by the door, and not by a fault.
+        // With valid credentials every method answers, so later rejections are not other faults.
         for (method, answer) in answers(&key, &address) {
             let code = answer.err().map(|status| status.code());
             let elsewhere = method.starts_with("Submit") && code == Some(Code::Unimplemented);
@@ -157,7 +157,7 @@ fn strangers_find_every_method_closed() {
         let nobody = ClientAuthSettings { tls_cert: None, tls_key: None, ..key.clone() };
         for stranger in [stranger, nobody] {
             for (method, answer) in answers(&stranger, &address) {
-                // The connection is refused before there is any answer of the service.
+                // TLS rejects the connection before the service answers.
                 let status = answer.expect_err(method);
                 let codes = [Code::Unavailable, Code::Unknown, Code::Cancelled];
                 assert!(codes.contains(&status.code()), "{name}, {method}: {status:?}");
@@ -167,7 +167,7 @@ fn strangers_find_every_method_closed() {
     no_token_in_any_log(&fleet);
 }
 
-/// Looks through the logs of every process, at their most talkative.
+/// Checks the debug logs of every process for the token.
 #[track_caller]
 fn no_token_in_any_log(fleet: &Fleet) {
     let logs = fleet.logs();
@@ -175,11 +175,11 @@ fn no_token_in_any_log(fleet: &Fleet) {
         assert!(!text.contains(TOKEN), "the token is in {}", path.display());
     }
     let spoken = logs.iter().filter(|(_, text)| text.contains("\"level\":\"DEBUG\"")).count();
-    assert!(spoken >= 3, "the logs say too little to prove anything");
+    assert!(spoken >= 3, "expected debug logs of three services");
 }
 
 #[test]
-fn a_run_behind_closed_doors_finishes() {
+fn a_run_with_token_and_mutual_tls_finishes() {
     let Guarded { mut fleet, .. } = guarded(FleetConfig::fake(3, 16, 20), true);
     fleet.one_of_each();
     let tls = fleet.service("learner").line("listening").unwrap();

@@ -1,5 +1,5 @@
-//! A device that fails: the service says what failed and what to change, hands back what it had, is not
-//! ready, and ends with a status; the run ends with the same bytes as an undisturbed one.
+//! A failing device: the service names the fault and the setting to change, returns its work, is not ready,
+//! and exits with the fault's status. The run ends with the same bytes as an undisturbed run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,24 +19,24 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-/// libtorch's text after a kernel has read an address that is not its own.
+/// libtorch's text after an illegal memory access.
 const STICKY: &str = "CUDA error: an illegal memory access was encountered\nSearch for \
     `cudaErrorIllegalAddress' in https://docs.nvidia.com/cuda/cuda-runtime-api for more information.\n\
     CUDA kernel errors might be asynchronously reported at some other API call.";
 
-/// What the message says of it, after the service's name.
+/// The message after the service's name.
 const STICKY_MESSAGE: &str = "fault of the GPU: an illegal memory access was encountered; hint: start \
     the process again; if the fault comes back, look for Xid errors of the GPU in the kernel's log";
 
 /// Exit status after it.
 const STICKY_STATUS: i32 = 70;
 
-/// libtorch's text when a GPU is full.
+/// libtorch's text when a GPU is out of memory.
 const OUT_OF_MEMORY: &str = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity \
     of 23.68 GiB of which 212.81 MiB is free. Including non-PyTorch memory, this process has 23.46 GiB \
     memory in use. Of the allocated memory 22.90 GiB is allocated by PyTorch.";
 
-/// What the message says of it, after the service's name and before its hint.
+/// The message between the service's name and the hint.
 const OUT_OF_MEMORY_MESSAGE: &str = "out of memory on GPU 0: tried to allocate 2.50 GiB, found 212.81 MiB \
     free of 23.68 GiB; hint: ";
 
@@ -46,10 +46,10 @@ const OUT_OF_MEMORY_STATUS: i32 = 71;
 /// The rewarder, and the condition that its device's thread sets.
 const REWARDER: (&str, &str) = ("rewarder", "model");
 
-/// The learner, likewise.
+/// The learner, and the condition that its device's thread sets.
 const LEARNER: (&str, &str) = ("learner", "run");
 
-/// Collects what a service's health says until its end.
+/// Collects a service's health statuses until it exits.
 fn statuses(address: &str) -> JoinHandle<Vec<ServingStatus>> {
     let address = format!("http://{address}");
     std::thread::spawn(move || {
@@ -72,10 +72,10 @@ fn lines(log: &str, message: &str) -> Vec<Value> {
     lines.filter(|line: &Value| line["message"].as_str() == Some(message)).collect()
 }
 
-/// Waits for the end of a service that fails: it was ready, and its `condition` is no longer met; one line
-/// says why, with all of `parts`; the status tells which fault it was.
+/// Waits until a failing service exits. Checks that it was ready, that its `condition` is unmet, that
+/// it prints one line with all of `parts`, and that its exit status is `status`.
 #[track_caller]
-#[expect(clippy::print_stdout, reason = "a test's figures")]
+#[expect(clippy::print_stdout, reason = "prints measurements")]
 fn ends_with(fleet: &mut Fleet, (name, condition): (&str, &str), status: i32, parts: &[&str]) {
     let statuses = statuses(&fleet.address(name).to_string());
     let since = Instant::now();
@@ -92,14 +92,14 @@ fn ends_with(fleet: &mut Fleet, (name, condition): (&str, &str), status: i32, pa
     let statuses = statuses.join().unwrap();
     let ready = statuses.iter().position(|&status| status == ServingStatus::Serving);
     let rest = &statuses[ready.expect("it was ready once") + 1..];
-    // The process may end before the last answer is sent.
+    // The process may exit before it sends the last answer.
     assert!(rest.iter().all(|&status| status == ServingStatus::NotServing), "{statuses:?}");
     let unmet = lines(&log, "condition not met").pop().unwrap();
     assert_eq!(unmet["condition"], condition, "{unmet}");
     assert!(errors[0].contains(unmet["reason"].as_str().unwrap()), "{unmet}");
 }
 
-/// A sampler fails in the middle of its second order.
+/// Makes a sampler fail in the middle of its second order.
 #[track_caller]
 fn sampler_fails(text: &str, status: i32, parts: &[&str]) {
     let mut fleet = Fleet::new(FleetConfig::default());
@@ -117,25 +117,25 @@ fn sampler_fails(text: &str, status: i32, parts: &[&str]) {
     fleet.sampler("sampler-2");
     let other = fleet.inspector("sampler-2");
     fleet.finishes("learner");
-    // The order that was handed back, and no other, was taken a second time.
+    // Only the returned order was taken a second time.
     assert_eq!(other.counter("orders_claimed"), Some(1));
     tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
 }
 
 #[test]
-fn a_sampler_with_a_broken_gpu_hands_its_order_back_once_and_ends() {
+fn a_sampler_with_a_failed_gpu_returns_its_order_once_and_exits() {
     let message = format!("error: sampler: {STICKY_MESSAGE}");
     sampler_fails(STICKY, STICKY_STATUS, &[&message]);
 }
 
 #[test]
-fn a_sampler_out_of_memory_hands_its_order_back_once_and_names_the_settings() {
+fn a_sampler_out_of_memory_returns_its_order_once_and_names_the_settings() {
     let message = format!("error: sampler: {OUT_OF_MEMORY_MESSAGE}");
     let parts = [&message, "sample_batch_size", "dtype = \"bf16\""];
     sampler_fails(OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS, &parts);
 }
 
-/// A service fails at its third batch or optimizer step. Whoever runs it starts it again, on a device that works.
+/// Makes a service fail at its third batch or optimizer step, and restarts it on a working device.
 #[track_caller]
 fn fails_and_is_started_again(service: (&str, &str), fault: (&str, i32), parts: &[&str]) {
     let (mut fleet, (name, _)) = (Fleet::new(FleetConfig::default()), service);
@@ -149,13 +149,13 @@ fn fails_and_is_started_again(service: (&str, &str), fault: (&str, i32), parts: 
 }
 
 #[test]
-fn a_rewarder_with_a_broken_gpu_ends() {
+fn a_rewarder_with_a_failed_gpu_exits() {
     let message = format!("error: rewarder: {STICKY_MESSAGE}");
     fails_and_is_started_again(REWARDER, (STICKY, STICKY_STATUS), &[&message]);
 }
 
 #[test]
-fn a_rewarder_out_of_memory_ends_and_names_the_settings() {
+fn a_rewarder_out_of_memory_exits_and_names_the_settings() {
     let message = format!("error: rewarder: {OUT_OF_MEMORY_MESSAGE}");
     let parts = [&message, "max_batch", "reward_dtype = \"bf16\""];
     let fault = (OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS);
@@ -163,13 +163,13 @@ fn a_rewarder_out_of_memory_ends_and_names_the_settings() {
 }
 
 #[test]
-fn a_learner_with_a_broken_gpu_ends_and_resumes() {
+fn a_learner_with_a_failed_gpu_exits_and_resumes() {
     let message = format!("error: learner: {STICKY_MESSAGE}");
     fails_and_is_started_again(LEARNER, (STICKY, STICKY_STATUS), &[&message]);
 }
 
 #[test]
-fn a_learner_out_of_memory_ends_and_names_the_settings() {
+fn a_learner_out_of_memory_exits_and_names_the_settings() {
     let message = format!("error: learner: {OUT_OF_MEMORY_MESSAGE}");
     let parts = [&message, "micro_batch_size", "dtype = \"bf16\""];
     let fault = (OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS);
@@ -243,7 +243,7 @@ fn train_fails(folder: &Path, stage: &str, call: usize, text: &str) -> Ended {
 }
 
 #[test]
-fn training_with_a_broken_gpu_ends_and_resumes() {
+fn training_with_a_failed_gpu_exits_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let ended = train_fails(folder.path(), "training", 3, STICKY);
     assert_eq!(ended.code, Some(STICKY_STATUS), "{ended}");
@@ -266,8 +266,8 @@ fn training_out_of_memory_names_the_settings_of_its_stage() {
     }
 }
 
-/// Writes TorchScript that allocates as many bytes as an image has levels, times 2^40. It is traced on a
-/// black image.
+/// Writes TorchScript that allocates 2^40 bytes for each level of an image. It is traced on a black image,
+/// for which it allocates nothing.
 fn write_greedy_script(path: &Path) {
     let black = Tensor::zeros([1, 3, 8, 8], (Kind::Uint8, Device::Cpu));
     let mut greedy = |inputs: &[Tensor]| {
@@ -282,7 +282,7 @@ fn write_greedy_script(path: &Path) {
 }
 
 #[test]
-fn a_reward_that_libtorch_has_no_memory_for_ends_training_with_the_settings() {
+fn a_reward_out_of_memory_ends_training_and_names_the_settings() {
     let workshop = Workshop::new();
     write_greedy_script(&workshop.path("greedy.pt"));
     let flags = run::short(&["--reward=torchscript:greedy.pt"]);
@@ -296,7 +296,7 @@ fn a_reward_that_libtorch_has_no_memory_for_ends_training_with_the_settings() {
 }
 
 #[test]
-fn a_rewarder_that_libtorch_has_no_memory_for_ends() {
+fn a_rewarder_out_of_host_memory_exits() {
     let task = "task = \"jpeg compressibility\"";
     let run = toy::RUN.replace(task, "reward = \"torchscript:greedy.pt\"");
     let mut fleet = Fleet::new(FleetConfig { run, ..FleetConfig::default() });

@@ -1,4 +1,4 @@
-//! `ddpo health`: what containers are started and restarted by says what is true.
+//! `ddpo health`, the probe of containers, reports the health of a service.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,24 +16,24 @@ fn ended(mut command: Command) -> Ended {
     Ended { code, stdout, stderr: text(output.stderr) }
 }
 
-/// Asks with the token in the environment, as in a service's own container.
+/// Runs `ddpo health` with the token in the environment, as in a service's container.
 fn health(folder: &Path, arguments: &[&str]) -> Ended {
     let mut command = command(folder, &[&["health"], arguments].concat());
     command.env("DDPO_SERVICE_TOKEN", TOKEN);
     ended(command)
 }
 
-/// A fleet of stand-ins that asks for a token.
+/// Returns a fleet of test doubles that requires a token.
 fn fleet() -> Fleet {
     let environment = vec![("DDPO_SERVICE_TOKEN".to_owned(), TOKEN.to_owned())];
     Fleet::new(FleetConfig { environment, ..FleetConfig::fake(10_000, 16, 50) })
 }
 
 #[test]
-fn health_follows_what_is_true() {
+fn health_reports_whether_a_service_serves() {
     let mut fleet = fleet();
     let folder = fleet.folder().to_owned();
-    // A learner without its Redis answers, but does not serve.
+    // A learner without Redis answers, but does not serve.
     fleet.redis.kill();
     fleet.learner("learner", &[]);
     let address = fleet.address("learner").to_string();
@@ -49,7 +49,7 @@ fn health_follows_what_is_true() {
         let said = health(&folder, &[&address]).succeeded();
         assert_eq!(said.stdout, format!("{address}: serving\n"));
     }
-    // One that is gone does neither.
+    // A service that has exited does neither.
     fleet.service("learner").kill();
     for live in [&[][..], &["--live"]] {
         let gone = health(&folder, &[&[address.as_str()], live].concat());
@@ -58,14 +58,14 @@ fn health_follows_what_is_true() {
 }
 
 #[test]
-fn a_probe_at_a_closed_door_is_told_so() {
+fn a_probe_without_the_token_reports_the_rejection() {
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     let (folder, address) = (fleet.folder().to_owned(), fleet.address("learner").to_string());
     let stranger = ended(command(&folder, &["health", &address, "--live"]));
     let message = stranger.refused();
     assert!(message.starts_with(&format!("{address}: ")) && message.contains("token"), "{message}");
-    // The token in a file, by flag or as the service itself is told of it.
+    // The token in a file, by a flag or by the service's environment variable.
     std::fs::write(folder.join("token"), TOKEN).unwrap();
     ended(command(&folder, &["health", &address, "--live", "--token-file=token"])).succeeded();
     let mut by_environment = command(&folder, &["health", &address, "--live"]);
@@ -74,8 +74,8 @@ fn a_probe_at_a_closed_door_is_told_so() {
 }
 
 #[test]
-fn a_service_that_hangs_is_given_up_soon() {
-    // Accepts connections, and says nothing.
+fn a_probe_of_a_hanging_service_times_out() {
+    // Accepts connections without answering.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();

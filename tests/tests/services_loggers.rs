@@ -1,4 +1,4 @@
-//! The learner of a distributed run logs as `ddpo train` does, also after a kill.
+//! The learner of a distributed run writes the same logs as `ddpo train`, also after a kill.
 
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use ddpo_tests::{python, scripts};

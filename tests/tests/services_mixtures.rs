@@ -1,12 +1,11 @@
-//! Services that score for a sum of rewards, with others held out for evaluation, end with the bytes of
-//! `ddpo train`.
+//! Services with a sum of rewards and held-out rewards end with the same bytes as `ddpo train`.
 
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use ddpo_tests::tree;
 
 const SUM: &str = "0.7*jpeg compressibility - 0.2*jpeg incompressibility";
 
-/// The toy run for a sum, normalised over all samples so far.
+/// Returns the toy run with a sum of rewards that is normalised over all samples so far.
 fn run() -> String {
     let more = format!(
         "reward = {SUM:?}\nreward_scale = \"normalised\"\nadvantage = \"running\"\n\
@@ -21,7 +20,7 @@ fn fleet() -> Fleet {
 }
 
 #[test]
-fn a_sum_with_a_held_out_reward_ends_as_in_one_process() {
+fn services_train_on_a_sum_to_the_same_bytes_as_one_process() {
     let mut fleet = fleet();
     fleet.one_of_each();
     fleet.finishes("learner");

@@ -1,5 +1,5 @@
-//! Dashboard and alerts against a real Prometheus that scrapes a real run: every query is answered, and
-//! names only what the services export.
+//! Dashboard and alerts with a real Prometheus that scrapes a real run: every query has a result and uses
+//! only metrics that the services export.
 
 use ddpo_tests::services::prometheus::{Prometheus, deployed, is_installed};
 use ddpo_tests::services::queries::{self, Query};
@@ -7,13 +7,12 @@ use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// What the panel of GPU memory asks for. Where there is no GPU, the same family is asked for under
-/// another kind.
+/// The selector of the panel for GPU memory. Without a GPU, the test queries another kind of the family.
 const GPU: &str = "kind=~\"cuda.*\"";
 
 const SERVICES: [&str; 4] = ["learner", "rewarder", "sampler-1", "sampler-2"];
 
-/// The toy run without an end, with everything on that a metric tells of.
+/// Starts the toy run without an end, with the settings that all metrics need.
 fn fleet() -> Fleet {
     let more = "kl_coef = 0.01\nmax_staleness = 1\nobjective = \"decoupled\"\n";
     let run = toy::RUN.replace("num_epochs = 3", "num_epochs = 100000") + more;
@@ -29,7 +28,7 @@ fn has_gpu() -> bool {
     ddpo_kernels::runtime::cuda().devices.is_ok()
 }
 
-/// The queries of dashboard and alerts, as they can be asked on this machine.
+/// Returns the queries of dashboard and alerts, adapted to a machine without GPU.
 fn expressions() -> Vec<Query> {
     let mut all = queries::dashboard();
     for query in &mut all {
@@ -40,7 +39,7 @@ fn expressions() -> Vec<Query> {
     all
 }
 
-/// What the services export, once an evaluation has been made with trained weights.
+/// Returns the metrics that the services export after an evaluation with trained weights.
 fn exported(fleet: &mut Fleet) -> BTreeSet<String> {
     toy::saved(fleet.folder(), 2);
     let mut families = BTreeSet::new();
@@ -51,7 +50,7 @@ fn exported(fleet: &mut Fleet) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_query_of_the_dashboard_and_every_alert_finds_what_it_asks_for() {
+fn every_query_of_dashboard_and_alerts_has_a_result() {
     let mut fleet = fleet();
     let families = exported(&mut fleet);
     let rules = std::fs::read_to_string(deployed("prometheus/alerts.yml")).expect("rules");
@@ -63,9 +62,9 @@ fn every_query_of_the_dashboard_and_every_alert_finds_what_it_asks_for() {
     let own = |name: &&String| name.starts_with("ddpo_");
     let unknown: Vec<_> =
         asked_for.iter().filter(own).filter(|name| !families.contains(*name)).collect();
-    assert!(unknown.is_empty(), "nobody exports {unknown:?}");
+    assert!(unknown.is_empty(), "no service exports {unknown:?}");
     let unused: Vec<_> = families.difference(&asked_for).collect();
-    assert!(unused.is_empty(), "no panel and no alert shows {unused:?}");
+    assert!(unused.is_empty(), "no panel or alert uses {unused:?}");
     if !is_installed() {
         return;
     }
@@ -91,7 +90,7 @@ fn every_query_of_the_dashboard_and_every_alert_finds_what_it_asks_for() {
     let mut selectors = BTreeSet::new();
     for rule in &rules {
         assert_eq!(rule["health"], "ok", "{rule}");
-        assert_eq!(rule["state"], "inactive", "a run without faults, and yet: {rule}");
+        assert_eq!(rule["state"], "inactive", "fires in a run without faults: {rule}");
         selectors.extend(queries::selectors(rule["query"].as_str().unwrap_or_default()));
     }
     for selector in &selectors {
@@ -99,7 +98,7 @@ fn every_query_of_the_dashboard_and_every_alert_finds_what_it_asks_for() {
             (!prometheus.query(selector).is_empty()).then_some(())
         });
     }
-    // A rate is there from the second scrape on.
+    // A rate needs two scrapes.
     until("one series for each sampler", || {
         let rate = "sum by (instance) (rate(ddpo_trajectories_total{stage=\"sampler\"}[1m]))";
         (prometheus.query(rate).len() == 2).then_some(())
@@ -130,7 +129,7 @@ fn path(name: &str) -> String {
 }
 
 #[test]
-fn promtool_accepts_the_configuration_and_each_alert_fires_when_it_should_only() {
+fn promtool_accepts_the_configuration_and_the_cases_of_every_alert() {
     let cases = std::fs::read_to_string(deployed("prometheus/alerts.test.yml")).expect("cases");
     let cases: Vec<&str> = cases.split("  - name: ").skip(1).collect();
     for alert in queries::alerts() {
@@ -150,7 +149,7 @@ fn promtool_accepts_the_configuration_and_each_alert_fires_when_it_should_only()
 }
 
 #[test]
-fn the_dashboard_is_what_its_table_says() {
+fn the_dashboard_file_is_current() {
     let mut command = Command::new("python3");
     let ended = command.arg(deployed("grafana/make_dashboard.py")).arg("--check").output();
     let ended = ended.expect("python3 is installed");
@@ -158,7 +157,7 @@ fn the_dashboard_is_what_its_table_says() {
 }
 
 #[test]
-fn every_alert_has_its_heading_in_the_operations_guide() {
+fn every_alert_has_a_heading_in_the_operations_guide() {
     let guide = deployed("../docs/operations.md");
     let guide = std::fs::read_to_string(guide).expect("docs/operations.md");
     let headings = guide.lines().filter_map(|line| line.strip_prefix("### Ddpo"));

@@ -1,5 +1,5 @@
-//! What dies is missed for seconds only, and what is lost is put back: samplers, rewarders, Redis,
-//! the learner.
+//! Recovery from killed samplers, rewarders, Redis and learners: the run continues within seconds, and the
+//! learner restores lost state.
 
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::trajectory::PolicyVersion;
@@ -10,17 +10,17 @@ use ddpo_tests::tree;
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
-/// Longest time that the learner may go without a trajectory when one of several workers dies.
+/// Longest time without an accepted trajectory after one of several workers is killed.
 const MISSED: Duration = Duration::from_secs(5);
 
-/// Longest time from Redis being there again, empty, until it holds weights and orders.
+/// Longest time from the restart of an empty Redis until it has weights and orders.
 const PUT_BACK: Duration = Duration::from_secs(10);
 
-/// Longest time from a learner's second start until it accepts a trajectory.
+/// Longest time from a learner's restart until it accepts a trajectory.
 const RESUMED: Duration = Duration::from_secs(30);
 
-/// From `since` on, the longest time between two acceptances, until there were `more` of them.
-#[expect(clippy::print_stdout, reason = "a test's figures")]
+/// Returns the longest time between two acceptances from `since` on, over the next `more` trajectories.
+#[expect(clippy::print_stdout, reason = "prints measurements")]
 fn longest_silence(learner: &Inspector, since: Instant, more: u64) -> Duration {
     let accepted = || learner.counter("trajectories_accepted");
     let first = until("the learner", accepted);
@@ -31,13 +31,13 @@ fn longest_silence(learner: &Inspector, since: Instant, more: u64) -> Duration {
             longest = longest.max(at.elapsed());
             (seen, at) = (now, Instant::now());
         }
-        assert!(at.elapsed() < PATIENCE, "nothing is accepted any more");
+        assert!(at.elapsed() < PATIENCE, "no trajectory is accepted");
     }
     println!("measured: longest silence {:.2} s of {} s", longest.as_secs_f64(), MISSED.as_secs());
     longest
 }
 
-/// A fleet of stand-ins at work, with two samplers; each batch takes a fifth of a second.
+/// Starts a fleet of test doubles with two samplers; each batch takes 0.2 s.
 fn fake_fleet(rewarders: &[&str]) -> Fleet {
     let mut fleet = Fleet::new(FleetConfig::fake(10_000, 16, 200));
     fleet.learner("learner", &[]);
@@ -49,20 +49,20 @@ fn fake_fleet(rewarders: &[&str]) -> Fleet {
 }
 
 #[test]
-fn a_samplers_death_is_felt_for_five_seconds_at_most() {
+fn a_killed_sampler_delays_the_run_by_at_most_five_seconds() {
     let mut fleet = fake_fleet(&["rewarder"]);
     let (learner, other) = (fleet.inspector("learner"), fleet.inspector("sampler-2"));
     let claimed = other.counter("orders_claimed");
     fleet.inspector("sampler-1").watch().growing();
     fleet.service("sampler-1").kill();
-    // The epoch waits for the dead one's order: the silence ends when the other has taken it over.
+    // The epoch waits for the order of the killed sampler, until the other one takes it over.
     let silence = longest_silence(&learner, Instant::now(), 64);
     assert!(silence <= MISSED, "{silence:?}");
-    assert!(other.counter("orders_claimed") > claimed, "nothing was taken over");
+    assert!(other.counter("orders_claimed") > claimed, "no order was taken over");
 }
 
 #[test]
-fn a_rewarders_death_is_felt_for_five_seconds_at_most() {
+fn a_killed_rewarder_delays_the_run_by_at_most_five_seconds() {
     let names = ["rewarder-1", "rewarder-2"];
     let mut fleet = fake_fleet(&names);
     let learner = fleet.inspector("learner");
@@ -75,7 +75,7 @@ fn a_rewarders_death_is_felt_for_five_seconds_at_most() {
     assert!(silence <= MISSED, "{silence:?}");
 }
 
-/// The toy run with its sampler stopped and orders left to draw.
+/// Starts the toy run and pauses its sampler while orders are open.
 fn with_open_orders() -> Fleet {
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.one_of_each();
@@ -93,7 +93,7 @@ fn current_weights(fleet: &Fleet) -> Option<WeightsId> {
     Some(WeightsId { version, track: Track::Policy })
 }
 
-/// Waits until an empty Redis holds all again that samplers need; lets the run finish, and compares.
+/// Waits until an empty Redis has all that samplers need, lets the run finish, and compares.
 fn put_back_and_finished(mut fleet: Fleet, since: Instant) {
     let store = fleet.store();
     within("run, weights and orders are put back", since, PUT_BACK, || {
@@ -110,7 +110,7 @@ fn put_back_and_finished(mut fleet: Fleet, since: Instant) {
 }
 
 #[test]
-fn a_redis_that_was_emptied_is_filled_again() {
+fn the_learner_restores_an_emptied_redis() {
     let fleet = with_open_orders();
     let emptied = Instant::now();
     fleet.redis.flush_all();
@@ -118,10 +118,10 @@ fn a_redis_that_was_emptied_is_filled_again() {
 }
 
 #[test]
-fn a_redis_that_was_killed_is_filled_again() {
+fn the_learner_restores_a_killed_redis() {
     let mut fleet = with_open_orders();
     fleet.redis.kill();
-    // The outage lasts until somebody has suffered from it.
+    // The outage lasts until a service has noticed it.
     fleet.service("sampler").signal(Signal::CONT);
     until("the sampler to miss Redis", || fleet.service("sampler").line("no orders"));
     fleet.service("sampler").signal(Signal::STOP);
@@ -130,8 +130,8 @@ fn a_redis_that_was_killed_is_filled_again() {
 }
 
 #[test]
-fn a_killed_learner_goes_on_half_a_minute_after_its_restart() {
-    // With the lease as it is by default, which the killed one still holds.
+fn a_killed_learner_resumes_within_half_a_minute_of_its_restart() {
+    // The killed learner still holds the lease, which has the default duration.
     let learner = String::new();
     let mut fleet = Fleet::new(FleetConfig { learner, ..FleetConfig::default() });
     fleet.one_of_each();
@@ -148,7 +148,7 @@ fn a_killed_learner_goes_on_half_a_minute_after_its_restart() {
 }
 
 #[test]
-fn services_that_start_before_their_redis_wait_for_it() {
+fn services_that_start_before_redis_wait_for_it() {
     let mut fleet = Fleet::new(FleetConfig::fake(2, 16, 1));
     fleet.redis.kill();
     fleet.one_of_each();

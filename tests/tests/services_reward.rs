@@ -1,5 +1,5 @@
-//! The reward belongs to the run: the learner's settings decide every part of it, and rewarders receive
-//! it from the learner.
+//! The reward belongs to the run: the learner's settings determine every part of it, and rewarders receive it
+//! from the learner.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -26,7 +26,7 @@ fn recorded(run_toml: &[u8]) -> RewardSpec {
 }
 
 #[test]
-fn services_score_with_every_part_of_the_reward_as_one_process_does() {
+fn services_apply_every_part_of_the_reward_like_one_process() {
     let rewarder = "reward_threads = 1".to_owned();
     let mut fleet = Fleet::new(FleetConfig { run: run(), rewarder, ..FleetConfig::default() });
     fleet.one_of_each();

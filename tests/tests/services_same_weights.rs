@@ -1,5 +1,5 @@
-//! However many services work on a run, and whatever happens to them, it ends with the same bytes
-//! as `ddpo train`: weights, their average, the optimizer's moments and the state.
+//! A run ends with the same bytes as `ddpo train` (weights, averages, moments, state) with any number of
+//! services, and after kills.
 
 use ddpo_proto::wire::Stage;
 use ddpo_tests::services::toy::{self, ALL};
@@ -16,18 +16,18 @@ fn assert_same(fleet: &Fleet) {
 }
 
 #[test]
-fn one_sampler_and_one_rewarder() {
+fn one_sampler_and_one_rewarder_end_with_the_same_bytes_as_one_process() {
     let mut fleet = fleet();
     fleet.one_of_each();
     fleet.finishes("learner");
     assert_same(&fleet);
-    // Nothing was drawn twice: where nothing goes wrong, nothing is repeated.
+    // Without faults, no sample is drawn twice.
     assert_eq!(fleet.inspector("sampler").reaches("receipts_accepted", ALL), ALL);
     assert_eq!(fleet.inspector("rewarder").counter("trajectories_scored"), Some(ALL));
 }
 
 #[test]
-fn three_samplers_and_two_rewarders() {
+fn three_samplers_and_two_rewarders_end_with_the_same_bytes_as_one_process() {
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     ["rewarder-1", "rewarder-2"].into_iter().for_each(|name| fleet.rewarder(name));
@@ -37,11 +37,14 @@ fn three_samplers_and_two_rewarders() {
     let drawn = ["sampler-1", "sampler-2", "sampler-3"]
         .map(|name| fleet.inspector(name).counter("trajectories_drawn").unwrap_or_default());
     assert!(drawn.iter().sum::<u64>() >= ALL, "{drawn:?}");
-    assert!(drawn.iter().filter(|&&count| count > 0).count() >= 2, "no two took part: {drawn:?}");
+    assert!(
+        drawn.iter().filter(|&&count| count > 0).count() >= 2,
+        "one sampler drew all: {drawn:?}"
+    );
 }
 
-/// Starts samplers named after `name` until one of them was killed with a trajectory half sent, as
-/// the rewarder confirms.
+/// Starts and kills samplers named after `name` until the rewarder reports that one was killed in the middle
+/// of sending a trajectory.
 fn kill_one_in_mid_trajectory(fleet: &mut Fleet, name: &str) {
     let rewarder = fleet.inspector("rewarder");
     for attempt in 1..=10 {
@@ -50,7 +53,7 @@ fn kill_one_in_mid_trajectory(fleet: &mut Fleet, name: &str) {
         let growing = fleet.inspector(&name).watch().growing();
         fleet.service(&name).kill();
         fleet.bury(&name);
-        // What was on its way arrives all the same: it may have been the rest.
+        // Bytes in flight still arrive, and may complete the trajectory.
         let ended = until("the end of a half sent trajectory", || {
             match rewarder.trajectory(&growing.trajectory_id) {
                 Some(seen) if seen.stage() == Stage::Growing => None,
@@ -65,7 +68,7 @@ fn kill_one_in_mid_trajectory(fleet: &mut Fleet, name: &str) {
 }
 
 #[test]
-fn a_sampler_killed_in_mid_trajectory_and_one_that_joins_late() {
+fn a_killed_sampler_and_a_late_sampler_do_not_change_the_bytes() {
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
@@ -75,7 +78,7 @@ fn a_sampler_killed_in_mid_trajectory_and_one_that_joins_late() {
     fleet.sampler("late");
     fleet.finishes("learner");
     assert_same(&fleet);
-    // Somebody has taken the dead one's order over.
+    // A sampler has taken over the order of the killed one.
     let claimed = ["sampler", "late"]
         .map(|name| fleet.inspector(name).counter("orders_claimed").unwrap_or_default());
     assert!(claimed.iter().sum::<u64>() >= 1, "{claimed:?}");
@@ -83,7 +86,7 @@ fn a_sampler_killed_in_mid_trajectory_and_one_that_joins_late() {
 }
 
 #[test]
-fn a_learner_killed_and_started_again_with_the_same_command() {
+fn a_killed_and_restarted_learner_does_not_change_the_bytes() {
     let mut fleet = fleet();
     fleet.one_of_each();
     toy::saved(fleet.folder(), 1);

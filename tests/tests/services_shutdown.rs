@@ -1,14 +1,14 @@
-//! SIGTERM: a service finishes what it has, passes on what it owes, and ends with status 0.
+//! SIGTERM: a service finishes its work, delivers its results, and exits with status 0.
 
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use ddpo_tests::tree;
 use std::time::{Duration, Instant};
 
-/// The grace period of the services, by default.
+/// The default grace period of the services.
 const GRACE: Duration = Duration::from_secs(25);
 
 #[track_caller]
-#[expect(clippy::print_stdout, reason = "a test's figures")]
+#[expect(clippy::print_stdout, reason = "prints measurements")]
 fn terminates(fleet: &mut Fleet, name: &str) {
     let asked = Instant::now();
     let status = fleet.terminate(name);
@@ -19,21 +19,21 @@ fn terminates(fleet: &mut Fleet, name: &str) {
 }
 
 #[test]
-fn each_service_drains_and_the_run_ends_with_the_same_bytes() {
+fn each_service_drains_on_sigterm_and_the_run_ends_with_the_same_bytes() {
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
     fleet.sampler("sampler");
     let rewarder = fleet.inspector("rewarder");
 
-    // The sampler, in the middle of a batch: it finishes it, and leaves nothing half sent.
+    // The sampler finishes its batch and sends every trajectory completely.
     fleet.inspector("sampler").watch().growing();
     terminates(&mut fleet, "sampler");
     assert_eq!(rewarder.counter("trajectories_lost"), Some(0));
     assert!(fleet.service("sampler").line("finishing").is_some());
     fleet.start_again("sampler");
 
-    // The rewarder, with a stream open to each side.
+    // The rewarder has open streams to a sampler and to the learner.
     until("a stream", || rewarder.counter("streams").filter(|&streams| streams > 0));
     rewarder.watch().growing();
     terminates(&mut fleet, "rewarder");
@@ -49,7 +49,7 @@ fn each_service_drains_and_the_run_ends_with_the_same_bytes() {
 }
 
 #[test]
-fn a_finished_run_leaves_workers_that_end_when_asked() {
+fn workers_exit_on_sigterm_after_the_run() {
     let mut fleet = Fleet::new(FleetConfig::fake(3, 16, 5));
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -61,7 +61,7 @@ fn a_finished_run_leaves_workers_that_end_when_asked() {
 }
 
 #[test]
-fn a_learner_that_stays_tells_of_its_run_until_it_is_asked_to_stop() {
+fn a_learner_with_stay_answers_until_sigterm() {
     let mut fleet = Fleet::new(FleetConfig::fake(2, 8, 5));
     fleet.learner("learner", &["--stay"]);
     fleet.rewarder("rewarder");

@@ -1,5 +1,4 @@
-//! How old the weights of a batch may be: those of the epoch before with `max_staleness = 1`, and
-//! the learner's own by default.
+//! The staleness of a batch: one version with `max_staleness = 1`, and none by default.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +6,7 @@ use ddpo_tests::run;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use serde_json::Value;
 
-/// For each epoch of a finished run, the ages that its metrics name; none where all were 0.
+/// Returns the lags in the metrics of each epoch of a finished run; empty if all lags are 0.
 fn lags(fleet: &Fleet) -> Vec<Vec<u64>> {
     let age = |group: &Value| {
         assert!(group["trajectories"].as_u64() > Some(0), "{group}");
@@ -26,7 +25,7 @@ fn stale_fleet() -> Fleet {
 }
 
 #[test]
-fn by_default_no_batch_is_older_than_the_learner() {
+fn by_default_every_batch_has_the_learner_s_weights() {
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -34,16 +33,16 @@ fn by_default_no_batch_is_older_than_the_learner() {
 }
 
 #[test]
-fn with_a_staleness_of_one_the_samplers_run_one_epoch_ahead() {
+fn with_max_staleness_one_samplers_run_one_epoch_ahead() {
     let mut fleet = stale_fleet();
     fleet.one_of_each();
     fleet.finishes("learner");
-    // The first epoch has no weights before it to be drawn with.
+    // The first epoch has no earlier weights.
     assert_eq!(lags(&fleet), [vec![], vec![1], vec![1], vec![1]]);
 }
 
 #[test]
-fn after_a_resume_no_batch_is_older_either() {
+fn after_a_resume_no_batch_exceeds_max_staleness() {
     let mut fleet = stale_fleet();
     fleet.one_of_each();
     toy::saved(fleet.folder(), 2);

@@ -1,4 +1,4 @@
-//! Two learners of one run: one trains, the other is refused or waits.
+//! Two learners of a run: one trains, the other is rejected or waits.
 
 use ddpo_tests::services::process::Role;
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
@@ -13,7 +13,7 @@ fn assert_same(fleet: &Fleet) {
 }
 
 #[test]
-fn a_second_learner_is_refused_while_the_first_lives() {
+fn a_second_learner_is_rejected_while_the_first_holds_the_lease() {
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.learner("learner", &[]);
     until("the lease", || fleet.service("learner").line("condition met"));
@@ -24,14 +24,14 @@ fn a_second_learner_is_refused_while_the_first_lives() {
     let error = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
     assert!(error.contains("learner-") && error.contains("--standby"), "{said}");
     fleet.bury("second");
-    // The first has noticed nothing.
+    // The first learner is not affected.
     fleet.rewarder("rewarder");
     fleet.sampler("sampler");
     fleet.finishes("learner");
     assert_same(&fleet);
 }
 
-/// A fleet with a learner and a standby; the standby is named so that rewarders try it first.
+/// Returns a fleet with a learner and a standby. The standby's name makes rewarders try it first.
 fn with_standby() -> Fleet {
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.learner("learner", &[]);
@@ -55,12 +55,12 @@ fn a_standby_takes_over_when_the_first_is_killed() {
 }
 
 #[test]
-fn a_standby_takes_over_from_a_learner_that_was_only_paused() {
+fn a_standby_takes_over_from_a_paused_learner() {
     let mut fleet = with_standby();
     toy::saved(fleet.folder(), 1);
     fleet.service("learner").signal(Signal::STOP);
     let standby = fleet.inspector("another");
-    // It has the lease, and waits for the folder that the other still holds.
+    // The standby has the lease and waits for the folder, which the other learner still locks.
     until("the standby to have the lease", || {
         standby.status().ok().filter(|status| status.activity.contains("another process"))
     });

@@ -1,5 +1,5 @@
-//! One connected trace for each trajectory, from its order to the update that used it, at a collector
-//! over OTLP; and runs that do not mind whether there is one.
+//! Each trajectory has a connected trace from its order to the update that used it, sent to a collector over
+//! OTLP. An unreachable collector does not affect the run.
 
 use ddpo_tests::services::collector::{Collector, Span};
 use ddpo_tests::services::trace::{Traces, Way};
@@ -7,17 +7,18 @@ use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 
-/// Of a run's trajectories, those that have to have a whole trace.
+/// The share of a run's trajectories that must have a complete trace.
 const SHARE: f64 = 0.99;
 
-/// More trajectories than can be under way at once: a sampler has two batches of four in hand.
+/// More trajectories than can be in flight: a sampler has two batches of four.
 const UNDER_WAY: u64 = 32;
 
 fn traced(config: FleetConfig, endpoint: &str) -> FleetConfig {
     FleetConfig { service: format!("otlp_endpoint = \"{endpoint}\""), ..config }
 }
 
-/// Runs to the end with two samplers, has everybody send what is left, and sorts what came.
+/// Completes a run with two samplers, terminates the services so that they flush their spans, and sorts the
+/// spans.
 fn traces(config: FleetConfig) -> Traces {
     let collector = Collector::start();
     let mut fleet = Fleet::new(traced(config, &collector.url()));
@@ -35,8 +36,8 @@ fn traces(config: FleetConfig) -> Traces {
     Traces::new(collector.spans())
 }
 
-/// The ways of a run's trajectories, and the share of `expected` that they are.
-#[expect(clippy::print_stdout, reason = "a test's figures")]
+/// Returns the complete traces of a run's trajectories, and checks their share of `expected`.
+#[expect(clippy::print_stdout, reason = "prints measurements")]
 fn whole<'a>(traces: &'a Traces, what: &str, expected: u64) -> Vec<Way<'a>> {
     let mut broken = Vec::new();
     let whole: Vec<Way<'_>> = traces
@@ -62,7 +63,7 @@ fn is_of(span: &Span, service: &str) {
     assert_eq!(span.origin.0, service, "{span:?}");
 }
 
-/// What each trajectory's trace says.
+/// Checks the attributes and the order of a trajectory's spans.
 fn follows(way: &Way<'_>) {
     let Way { order, draw, send, relay, score, accept, .. } = *way;
     for span in [order, accept] {
@@ -85,14 +86,14 @@ fn follows(way: &Way<'_>) {
     assert_eq!(draw.attribute("batch.size"), order.attribute("batch.size"));
     assert!(draw.attribute("attempt").parse::<u32>().is_ok_and(|attempt| attempt >= 1));
     assert!(score.attribute("reward").parse::<f64>().is_ok_and(f64::is_finite), "{score:?}");
-    // A span ends a moment after the answer that it ends with, so that ends say little.
+    // A span ends slightly after its answer, so only starts are compared.
     for pair in [order, draw, send, relay, score, accept].windows(2) {
         assert!(pair[0].start <= pair[1].start, "{pair:?}");
     }
     assert!(score.end <= accept.start, "{way:?}");
 }
 
-/// What a trace says of the update.
+/// Checks the update in a trace.
 fn is_used(way: &Way<'_>) {
     let update = way.update.unwrap_or_else(|| panic!("no update: {:?}", way.accept));
     is_of(update, "ddpo-learner");
@@ -102,7 +103,7 @@ fn is_used(way: &Way<'_>) {
 }
 
 #[test]
-fn every_trajectory_of_a_run_has_one_trace_from_order_to_update() {
+fn every_trajectory_has_one_trace_from_order_to_update() {
     let traces = traces(FleetConfig::default());
     let ways = whole(&traces, "the toy run", toy::ALL);
     ways.iter().for_each(follows);
@@ -118,7 +119,7 @@ fn every_trajectory_of_a_run_has_one_trace_from_order_to_update() {
 }
 
 #[test]
-fn many_trajectories_by_two_samplers_keep_their_traces() {
+fn traces_of_many_trajectories_and_two_samplers_are_complete() {
     let (epochs, samples) = (60, 32);
     let traces = traces(FleetConfig::fake(epochs, samples, 5));
     let ways = whole(&traces, "a fast run", u64::from(epochs * samples));
@@ -128,7 +129,7 @@ fn many_trajectories_by_two_samplers_keep_their_traces() {
     assert_eq!(samplers, BTreeSet::from(["sampler-1", "sampler-2"]));
 }
 
-/// Whether each of these services has told once, and once only, that its exports fail.
+/// Checks that each service has logged exactly once that its exports fail.
 fn told_once(fleet: &mut Fleet) {
     for name in ["learner", "rewarder", "sampler"] {
         let log = fleet.service(name).text();
@@ -137,7 +138,7 @@ fn told_once(fleet: &mut Fleet) {
 }
 
 #[test]
-fn a_collector_that_is_away_is_told_of_once() {
+fn an_unreachable_collector_is_logged_once() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nowhere = format!("http://{}", free.expect("a port on loopback"));
     let mut fleet = Fleet::new(traced(FleetConfig::fake(20, 16, 20), &nowhere));
@@ -150,18 +151,18 @@ fn a_collector_that_is_away_is_told_of_once() {
 }
 
 #[test]
-fn a_run_goes_on_while_an_export_of_any_service_hangs() {
+fn a_run_continues_while_exports_hang() {
     let collector = Collector::mute();
     let mut fleet = Fleet::new(traced(FleetConfig::fake(100_000, 16, 5), &collector.url()));
     fleet.one_of_each();
     let learner = fleet.inspector("learner");
-    // How far the run was when each export came.
+    // The progress of the run when each export arrived.
     let mut since: BTreeMap<u64, u64> = BTreeMap::new();
     let mut unmoved = BTreeSet::new();
-    until("the run to go on while each service waits for the collector", || {
+    until("the run to continue while each service waits for the collector", || {
         let before = collector.held();
         let accepted = learner.counter("trajectories_accepted")?;
-        // What is held before and after is held in between.
+        // An export that is held before and after is held in between.
         for (number, service) in collector.held() {
             let came = *since.entry(number).or_insert(accepted);
             if before.contains_key(&number) && accepted >= came + UNDER_WAY {
@@ -175,7 +176,7 @@ fn a_run_goes_on_while_an_export_of_any_service_hangs() {
         BTreeSet::from(["ddpo-learner", "ddpo-rewarder", "ddpo-sampler"].map(String::from))
     );
     for name in ["learner", "sampler", "rewarder"] {
-        // The first export fails by its deadline, seconds after it hangs.
+        // The first export fails at its deadline, after some seconds.
         until(&format!("{name} to tell"), || {
             fleet.service(name).text().contains("export failed").then_some(())
         });

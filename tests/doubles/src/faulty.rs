@@ -108,7 +108,7 @@ impl Backend for FaultyBackend {
     }
 }
 
-/// Rewards that fail. Each batch counts as a call. There are no held-out rewards.
+/// Rewards that fail. Each batch counts as a call. Held-out rewards are ignored.
 pub struct FaultyRewards {
     /// The real rewards.
     pub inner: Rewards,

@@ -42,7 +42,7 @@ pub enum Mishap {
     Cut,
     /// The last byte of the answer's body is wrong.
     Corrupt,
-    /// There is no answer.
+    /// The request gets no answer.
     Stall,
 }
 
