@@ -2,9 +2,9 @@
 
 use crate::parameters::Parameters;
 use crate::transfer::download;
+use crate::weights_digest::WeightsDigest;
 use bytes::Bytes;
 use ddpo_rollout::trajectory::Digest;
-use tch::Tensor;
 
 /// The f32 values of a model's parameters, in order of declaration, and their digest.
 #[derive(Clone, Debug)]
@@ -42,31 +42,12 @@ impl HostWeights {
     }
 }
 
-/// BLAKE3 over names, shapes and f32 values of parameters.
-#[derive(Default)]
-pub(crate) struct WeightsDigest {
-    parts: Vec<u8>,
-}
-
-impl WeightsDigest {
-    /// Adds the parameter `name`, whose f32 values are `values`.
-    pub(crate) fn add(&mut self, name: &str, tensor: &Tensor, values: &[u8]) {
-        self.parts.extend(name.as_bytes());
-        tensor.size().iter().for_each(|side| self.parts.extend(side.to_le_bytes()));
-        self.parts.extend(Digest::of(values).0);
-    }
-
-    pub(crate) fn finish(self) -> Digest {
-        Digest::of(&self.parts)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::parameters::Layout;
     use crate::transfer::blocking_reads;
-    use tch::{Device, Kind};
+    use tch::{Device, Kind, Tensor};
 
     fn parameters(kind: Kind) -> Parameters {
         let mut parameters = Parameters::new(kind, Device::Cpu, Layout::ChannelsLast);

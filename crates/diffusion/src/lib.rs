@@ -20,3 +20,4 @@ pub mod parameters;
 pub mod scheduler;
 pub mod transfer;
 pub mod unet;
+mod weights_digest;

@@ -3,8 +3,8 @@
 //! A block's constructor declares tensors through its [`Path`], under the checkpoint's names.
 //! [`Parameters`] keeps them in order of declaration and allocates them in the model's [`Layout`].
 
-use crate::host_weights::WeightsDigest;
 use crate::transfer::download;
+use crate::weights_digest::WeightsDigest;
 use ddpo_kernels::foreach;
 use ddpo_rollout::trajectory::Digest;
 use tch::{Device, Kind, Tensor};
