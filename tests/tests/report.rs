@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use ddpo_test_tools::{leaves_out, needs};
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use ddpo_tests::{Workshop, report};
 use serde_json::Value;
@@ -75,7 +76,7 @@ fn numbers_are_those_of_numpy_and_scikit_learn_and_the_page_works() {
     let (code, printed) =
         report::script("browse.py", &[&folder.join("report.html"), &workshop.path("shots")]);
     match code {
-        Some(NO_BROWSER) => println!("skipped: {printed}"),
+        Some(NO_BROWSER) => leaves_out!("chromium"),
         code => assert_eq!(code, Some(0), "{printed}"),
     }
 
@@ -151,6 +152,7 @@ fn a_run_that_is_driven_into_one_picture_is_called_collapsed() {
 
 #[test]
 fn a_run_of_services_has_a_page_too() {
+    needs!("redis-server");
     let rewarder = "reward_threads = 1".to_owned();
     let mut fleet =
         Fleet::new(FleetConfig { run: toy::RUN.to_owned(), rewarder, ..FleetConfig::default() });

@@ -1,6 +1,7 @@
 //! Services that score for a sum of rewards, with others held out for evaluation, end with the bytes of
 //! `ddpo train`.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use ddpo_tests::tree;
 
@@ -22,6 +23,7 @@ fn fleet() -> Fleet {
 
 #[test]
 fn a_sum_with_a_held_out_reward_ends_as_in_one_process() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.one_of_each();
     fleet.finishes("learner");

@@ -1,7 +1,8 @@
 //! Dashboard and alerts against a real Prometheus that scrapes a real run: every query is answered, and
 //! names only what the services export.
 
-use ddpo_tests::services::prometheus::{Prometheus, deployed, is_installed};
+use ddpo_test_tools::needs;
+use ddpo_tests::services::prometheus::{Prometheus, deployed};
 use ddpo_tests::services::queries::{self, Query};
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,7 @@ fn exported(fleet: &mut Fleet) -> BTreeSet<String> {
 
 #[test]
 fn every_query_of_the_dashboard_and_every_alert_finds_what_it_asks_for() {
+    needs!("redis-server");
     let mut fleet = fleet();
     let families = exported(&mut fleet);
     let rules = std::fs::read_to_string(deployed("prometheus/alerts.yml")).expect("rules");
@@ -66,9 +68,7 @@ fn every_query_of_the_dashboard_and_every_alert_finds_what_it_asks_for() {
     assert!(unknown.is_empty(), "nobody exports {unknown:?}");
     let unused: Vec<_> = families.difference(&asked_for).collect();
     assert!(unused.is_empty(), "no panel and no alert shows {unused:?}");
-    if !is_installed() {
-        return;
-    }
+    needs!("prometheus", "promtool");
 
     let mut targets: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for name in SERVICES {
@@ -140,9 +140,7 @@ fn promtool_accepts_the_configuration_and_each_alert_fires_when_it_should_only()
         assert!(of_it.iter().any(|case| !quiet(case)), "no case in which {alert} fires");
         assert!(of_it.iter().any(|case| quiet(case)), "no case in which {alert} does not fire");
     }
-    if !is_installed() {
-        return;
-    }
+    needs!("prometheus", "promtool");
     promtool(&["check", "config", &path("prometheus/prometheus.yml")]);
     promtool(&["check", "rules", &path("prometheus/alerts.yml")]);
     promtool(&["test", "rules", &path("prometheus/alerts.test.yml")]);

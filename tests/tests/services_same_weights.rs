@@ -2,6 +2,7 @@
 //! as `ddpo train`: weights, their average, the optimizer's moments and the state.
 
 use ddpo_proto::wire::Stage;
+use ddpo_test_tools::needs;
 use ddpo_tests::services::toy::{self, ALL};
 use ddpo_tests::services::{Fleet, FleetConfig, until};
 use ddpo_tests::tree;
@@ -17,6 +18,7 @@ fn assert_same(fleet: &Fleet) {
 
 #[test]
 fn one_sampler_and_one_rewarder() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -28,6 +30,7 @@ fn one_sampler_and_one_rewarder() {
 
 #[test]
 fn three_samplers_and_two_rewarders() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     ["rewarder-1", "rewarder-2"].into_iter().for_each(|name| fleet.rewarder(name));
@@ -66,6 +69,7 @@ fn kill_one_in_mid_trajectory(fleet: &mut Fleet, name: &str) {
 
 #[test]
 fn a_sampler_killed_in_mid_trajectory_and_one_that_joins_late() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
@@ -84,6 +88,7 @@ fn a_sampler_killed_in_mid_trajectory_and_one_that_joins_late() {
 
 #[test]
 fn a_learner_killed_and_started_again_with_the_same_command() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.one_of_each();
     toy::saved(fleet.folder(), 1);

@@ -1,5 +1,6 @@
 //! SIGTERM: a service finishes what it has, passes on what it owes, and ends with status 0.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use ddpo_tests::tree;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ fn terminates(fleet: &mut Fleet, name: &str) {
 
 #[test]
 fn each_service_drains_and_the_run_ends_with_the_same_bytes() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
@@ -50,6 +52,7 @@ fn each_service_drains_and_the_run_ends_with_the_same_bytes() {
 
 #[test]
 fn a_finished_run_leaves_workers_that_end_when_asked() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::fake(3, 16, 5));
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -62,6 +65,7 @@ fn a_finished_run_leaves_workers_that_end_when_asked() {
 
 #[test]
 fn a_learner_that_stays_tells_of_its_run_until_it_is_asked_to_stop() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::fake(2, 8, 5));
     fleet.learner("learner", &["--stay"]);
     fleet.rewarder("rewarder");

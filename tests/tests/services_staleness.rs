@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use ddpo_test_tools::needs;
 use ddpo_tests::run;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use serde_json::Value;
@@ -27,6 +28,7 @@ fn stale_fleet() -> Fleet {
 
 #[test]
 fn by_default_no_batch_is_older_than_the_learner() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -35,6 +37,7 @@ fn by_default_no_batch_is_older_than_the_learner() {
 
 #[test]
 fn with_a_staleness_of_one_the_samplers_run_one_epoch_ahead() {
+    needs!("redis-server");
     let mut fleet = stale_fleet();
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -44,6 +47,7 @@ fn with_a_staleness_of_one_the_samplers_run_one_epoch_ahead() {
 
 #[test]
 fn after_a_resume_no_batch_is_older_either() {
+    needs!("redis-server");
     let mut fleet = stale_fleet();
     fleet.one_of_each();
     toy::saved(fleet.folder(), 2);

@@ -1,6 +1,7 @@
 //! One connected trace for each trajectory, from its order to the update that used it, at a collector
 //! over OTLP; and runs that do not mind whether there is one.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::collector::{Collector, Span};
 use ddpo_tests::services::trace::{Traces, Way};
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
@@ -103,6 +104,7 @@ fn is_used(way: &Way<'_>) {
 
 #[test]
 fn every_trajectory_of_a_run_has_one_trace_from_order_to_update() {
+    needs!("redis-server");
     let traces = traces(FleetConfig::default());
     let ways = whole(&traces, "the toy run", toy::ALL);
     ways.iter().for_each(follows);
@@ -119,6 +121,7 @@ fn every_trajectory_of_a_run_has_one_trace_from_order_to_update() {
 
 #[test]
 fn many_trajectories_by_two_samplers_keep_their_traces() {
+    needs!("redis-server");
     let (epochs, samples) = (60, 32);
     let traces = traces(FleetConfig::fake(epochs, samples, 5));
     let ways = whole(&traces, "a fast run", u64::from(epochs * samples));
@@ -138,6 +141,7 @@ fn told_once(fleet: &mut Fleet) {
 
 #[test]
 fn a_collector_that_is_away_is_told_of_once() {
+    needs!("redis-server");
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nowhere = format!("http://{}", free.expect("a port on loopback"));
     let mut fleet = Fleet::new(traced(FleetConfig::fake(20, 16, 20), &nowhere));
@@ -151,6 +155,7 @@ fn a_collector_that_is_away_is_told_of_once() {
 
 #[test]
 fn a_run_goes_on_while_an_export_of_any_service_hangs() {
+    needs!("redis-server");
     let collector = Collector::mute();
     let mut fleet = Fleet::new(traced(FleetConfig::fake(100_000, 16, 5), &collector.url()));
     fleet.one_of_each();

@@ -7,6 +7,7 @@ use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::manifest::{Manifest, TensorShape, WireDtype};
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest, SourceError, TensorSource};
 use ddpo_rollout::trajectory::{Digest, StateDtype, decode};
+use ddpo_test_tools::needs;
 use std::sync::Arc;
 
 fn wide(tensor: &HostTensor) -> Vec<f32> {
@@ -15,6 +16,7 @@ fn wide(tensor: &HostTensor) -> Vec<f32> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f32_weights_come_back_to_the_bit() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let request = publication(policy(1), Exposure::Current);
@@ -35,6 +37,7 @@ async fn f32_weights_come_back_to_the_bit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_precision_weights_are_rounded_once() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for (version, dtype) in [(1, WireDtype::Bf16), (2, WireDtype::F16)] {
@@ -56,6 +59,7 @@ async fn half_precision_weights_are_rounded_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_average_lies_beside_the_current_weights() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &publication(policy(3), Exposure::Current)).await.unwrap();
@@ -69,6 +73,7 @@ async fn the_average_lies_beside_the_current_weights() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_weights_are_not_sent_twice() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let first = stage.lease("a").await;
     let once = stage.store.publish(&first, &small(3)).await.unwrap();
@@ -82,6 +87,7 @@ async fn the_same_weights_are_not_sent_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_weights_of_the_same_name_replace_the_former() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let former = stage.store.publish(&lease, &small(3)).await.unwrap();
@@ -96,6 +102,7 @@ async fn other_weights_of_the_same_name_replace_the_former() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_learner_cannot_publish_an_older_version() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &small(5)).await.unwrap();
@@ -109,6 +116,7 @@ async fn a_learner_cannot_publish_an_older_version() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_learner_can_publish_an_older_version() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let crashed = stage.lease("a").await;
     for version in [2, 3, 4] {
@@ -144,6 +152,7 @@ impl<F: Fn() -> Result<(), SourceError> + Send + Sync> TensorSource for Eventful
 /// The case that fencing is for: the learner is deposed after it was found to be the learner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_learner_deposed_on_the_way_publishes_nothing() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let old = stage.lease("a").await;
     let store = stage.store.clone();
@@ -164,6 +173,7 @@ async fn a_learner_deposed_on_the_way_publishes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unreadable_tensors_are_refused_and_leave_nothing() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let before_last =
@@ -181,6 +191,7 @@ async fn unreadable_tensors_are_refused_and_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wiped_weights_are_gone_and_can_be_published_again() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
@@ -199,6 +210,7 @@ async fn wiped_weights_are_gone_and_can_be_published_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_manifest_is_refused() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
@@ -218,6 +230,7 @@ async fn a_forged_manifest_is_refused() {
 /// In Redis, where a chunk can change behind our back.
 #[tokio::test]
 async fn a_corrupt_or_missing_chunk_is_noticed() {
+    needs!("redis-server");
     let server = crate::redis_server::RedisServer::start();
     let store = connect(&server, RUN).await;
     let lease = crate::stage::lease(&store, "a", crate::stage::PATIENCE).await;
