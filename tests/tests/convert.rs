@@ -189,6 +189,6 @@ fn what_does_not_fit_is_refused_by_name_and_nothing_is_written() {
     }
     let train = run::short(&["--ddpm-ckpt=seed/base", "--resume-from-ckpt=seed/new.pth"]);
     let refused = workshop.ddpo(&train);
-    let hint = "hint: ddpo convert seed/new.pth --ddpm-ckpt BASE --out FOLDER makes one of it";
+    let hint = "hint: convert it with ddpo convert seed/new.pth --ddpm-ckpt BASE --out FOLDER";
     assert!(refused.refused().contains(hint), "{refused}");
 }
