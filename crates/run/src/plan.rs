@@ -11,6 +11,7 @@ use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
+use ddpo_rollout::chain::NeededStates;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{RewardExpression, RewardSettings};
@@ -42,6 +43,7 @@ impl Plan {
         check_rates(&settings)?;
         check_indices(&settings)?;
         check_on_policy(&settings)?;
+        check_recording(&settings)?;
         let rewards = rewards(&settings);
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
@@ -138,6 +140,17 @@ fn check_rates(settings: &Settings) -> Result<(), InvalidSetting> {
         return Err(InvalidSetting::new("warmup_pct", "0 to 1", settings.warmup_pct));
     }
     Ok(())
+}
+
+/// A batch file holds every state of the chain.
+fn check_recording(settings: &Settings) -> Result<(), InvalidSetting> {
+    let keeps_all =
+        settings.window.is_none() && settings.objective.contract().states == NeededStates::Steps;
+    if keeps_all || !settings.record_batches {
+        return Ok(());
+    }
+    let expected = "false with a window or objective = forward, which keep a part of the states";
+    Err(InvalidSetting::new("record_batches", expected, true))
 }
 
 /// An objective without a correction takes one optimizer step for an epoch.

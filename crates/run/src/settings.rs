@@ -217,8 +217,8 @@ ddpo_settings::settings! {
         tensorboard;
         /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
         record_batches;
-        /// Compute everything as alcazar90/ddpo-celebahq does: its pixels, advantages over the batch, and
-        /// losses summed over steps
+        /// Train as alcazar90/ddpo-celebahq does for its JPEG tasks: its pixels, advantages over the batch,
+        /// and losses summed over steps
         upstream_compat;
     }
     aliases {

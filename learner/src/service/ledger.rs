@@ -357,7 +357,7 @@ mod tests {
         };
         change(&mut header);
         let weights = version(header.policy_version.0);
-        let states = vec![Bytes::from_static(&[0; 4]); 2];
+        let states = vec![Bytes::from_static(&[0; 4]); header.kept_states.len()];
         let log_probs = vec![0.0; header.random_steps.len()];
         let trajectory = Trajectory::new(header, states, log_probs).unwrap();
         let scored = ScoredTrajectory { trajectory, score: Score::plain(sample as f32) };
