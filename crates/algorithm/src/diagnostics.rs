@@ -2,6 +2,7 @@
 
 use crate::config::{ForwardWeighting, LearnerConfig, Objective, TrustRegion};
 use crate::epoch::Epoch;
+use crate::objective::is_far;
 use crate::pairs::Pair;
 use crate::pass::PassOutput;
 use crate::report::{LagReport, StepReport, UpdateReport, UpdateSamples};
@@ -125,12 +126,10 @@ impl Diagnostics {
             let log_ratio = f64::from(log_ratio);
             let above_one = (log_ratio * factor).exp_m1();
             let advantage = f64::from(epoch.advantages[pair.trajectory]);
-            let is_clipped = match (config.trust_region, output.moved.get(index)) {
-                (TrustRegion::Kl, Some(&moved)) => {
-                    f64::from(moved) > config.kl_limit && advantage * log_ratio > 0.0
-                }
-                _ => above_one.abs() > config.clip_ratio,
-            };
+            // The region stops outward moves only; the clip's share counts both directions.
+            let counts = config.trust_region == TrustRegion::Clip || advantage * log_ratio > 0.0;
+            let is_clipped =
+                counts && is_far(config, self.dimensions, log_ratio, output.moved.get(index));
             let clipped = f64::from(u8::from(is_clipped));
             let k3 = k3(log_ratio * dimensions);
             self.sums.pairs += 1;

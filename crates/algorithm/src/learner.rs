@@ -12,7 +12,6 @@ use crate::policy::Policy;
 use crate::report::UpdateSamples;
 use crate::reward_terms::TermMoments;
 use crate::schedule::LearningRate;
-use crate::step_weights::step_weights;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::forward::ForwardProcess;
@@ -29,7 +28,7 @@ pub struct Learner {
     pub(crate) transitions: Transitions,
     /// Which of the steps are random in an epoch.
     pub(crate) chain: Chain,
-    /// The weight of each step by step index, without a window.
+    /// The weight of each step of the present epoch by step index.
     pub(crate) step_weights: Vec<f64>,
     /// The timesteps that the forward objective may train.
     pub(crate) levels: Vec<i64>,
@@ -116,7 +115,7 @@ impl Learner {
         let network = policy.network().shared();
         let lane = Lane { network, transitions: transitions.shared(), process, reference, old };
         Ok(Self {
-            step_weights: step_weights(config.step_weights, &transitions),
+            step_weights: Vec::new(),
             chain,
             levels,
             kl_coef: config.kl_coef,

@@ -4,7 +4,7 @@
 //! loss. [`policy_gradient_losses`] has those on the density of a denoising step; [`crate::forward`]
 //! has those on the forward process.
 
-use crate::config::{Objective, TrustRegion};
+use crate::config::{LearnerConfig, Objective, TrustRegion};
 use ddpo_rollout::chain::NeededStates;
 use tch::Tensor;
 
@@ -134,6 +134,24 @@ pub fn outside(advantage: &Tensor, log_ratio: &Tensor, moved_nats: &Tensor, limi
     let is_far = moved_nats.detach().gt(limit);
     let is_outward = (advantage * log_ratio.detach()).gt(0.0);
     is_far.logical_and(&is_outward)
+}
+
+/// Returns whether a pair has left the clip or, with [`TrustRegion::Kl`], its step has moved by more than
+/// the limit: the bound of [`policy_gradient_losses`] for one pair, in whichever direction. `log_ratio` is
+/// a mean over `dimensions`, `moved_nats` the KL of its step.
+pub(crate) fn is_far(
+    config: &LearnerConfig,
+    dimensions: usize,
+    log_ratio: f64,
+    moved_nats: Option<&f32>,
+) -> bool {
+    match (config.trust_region, moved_nats) {
+        (TrustRegion::Kl, Some(&moved)) => f64::from(moved) > config.kl_limit,
+        _ => {
+            let factor = config.log_prob.factor(dimensions);
+            (log_ratio * factor).exp_m1().abs() > config.clip_ratio
+        }
+    }
 }
 
 /// PPO's clipped surrogate as a loss: max(cost r, cost clip(r, 1 - clip, 1 + clip)).

@@ -1,8 +1,9 @@
 //! The norm of each pair's gradient at the model's output, from what a pass has computed anyway: it
 //! shows which steps the update listens to.
 
-use crate::config::{LearnerConfig, Objective, TrustRegion};
+use crate::config::{LearnerConfig, Objective};
 use crate::epoch::Epoch;
+use crate::objective::is_far;
 use crate::pairs::Pair;
 use crate::pass::PassOutput;
 use crate::step_weights::expected_gradient;
@@ -22,13 +23,17 @@ pub fn output_gradients(
     pairs: &[Pair],
     output: &PassOutput,
 ) -> Vec<f64> {
+    let dimensions = epoch.trajectories[0].header().shape.elements();
     let norm = |(index, pair): (usize, &Pair)| {
         let advantage = f64::from(epoch.advantages[pair.trajectory]);
         if config.objective == Objective::Forward {
             return advantage.abs() * f64::from(output.errors[index]).sqrt();
         }
         let log_ratio = f64::from(output.log_ratios[index]);
-        if is_stopped(config, advantage, log_ratio, epoch, output.moved.get(index)) {
+        let has_bound = config.objective != Objective::ScoreFunction;
+        let is_outward = advantage * log_ratio > 0.0;
+        if has_bound && is_outward && is_far(config, dimensions, log_ratio, output.moved.get(index))
+        {
             return 0.0;
         }
         let sigma = transitions.coefficients()[pair.step].sigma;
@@ -38,25 +43,4 @@ pub fn output_gradients(
         scale * advantage.abs() * square.max(0.0).sqrt()
     };
     pairs.iter().enumerate().map(norm).collect()
-}
-
-/// Returns whether the clip or the trust region stops the gradient of a pair.
-fn is_stopped(
-    config: &LearnerConfig,
-    advantage: f64,
-    log_ratio: f64,
-    epoch: &Epoch<'_>,
-    moved: Option<&f32>,
-) -> bool {
-    let is_outward = advantage * log_ratio > 0.0;
-    let is_far = match (config.objective, config.trust_region, moved) {
-        (Objective::ScoreFunction, ..) => false,
-        (_, TrustRegion::Kl, Some(&moved)) => f64::from(moved) > config.kl_limit,
-        _ => {
-            let dimensions = epoch.trajectories[0].header().shape.elements();
-            let factor = config.log_prob.factor(dimensions);
-            (log_ratio * factor).exp_m1().abs() > config.clip_ratio
-        }
-    };
-    is_far && is_outward
 }

@@ -51,8 +51,18 @@ pub struct MiniBatch<'a> {
 pub struct PassTensors {
     /// Sum of the weighted losses of the pairs, f32 `[]`.
     loss: Tensor,
-    /// One f32 `[P]` for each of [`PassOutput`]'s lists that is present.
-    columns: Vec<Tensor>,
+    /// [`PassOutput`]'s lists, f32 `[P]` each.
+    log_ratios: Tensor,
+    kl: Option<Tensor>,
+    moved: Option<Tensor>,
+    errors: Option<Tensor>,
+}
+
+impl PassTensors {
+    /// The lists that are present, in the order in which they are read.
+    fn lists(&self) -> impl Iterator<Item = &Tensor> {
+        std::iter::once(&self.log_ratios).chain(&self.kl).chain(&self.moved).chain(&self.errors)
+    }
 }
 
 /// The results of a pass.
@@ -73,32 +83,15 @@ pub struct PassOutput {
     pub errors: Vec<f32>,
 }
 
-/// Which lists a pass gives.
-#[derive(Clone, Copy, Debug)]
-struct Columns {
-    kl: bool,
-    moved: bool,
-    errors: bool,
-}
-
 impl PassOutput {
     /// Reads the results of the parts of a micro-batch, in the order of the pairs. Waits for the device
     /// once.
     ///
     /// # Errors
     /// [`TchError`] of the device.
-    pub(crate) fn read(
-        parts: &[PassTensors],
-        config: &LearnerConfig,
-        with_reference: bool,
-    ) -> Result<Self, TchError> {
-        let columns = Columns {
-            kl: with_reference,
-            moved: config.trust_region == TrustRegion::Kl,
-            errors: config.objective == Objective::Forward,
-        };
+    pub(crate) fn read(parts: &[PassTensors]) -> Result<Self, TchError> {
         let losses = parts.iter().map(|part| &part.loss);
-        let lists = parts.iter().flat_map(|part| &part.columns);
+        let lists = parts.iter().flat_map(PassTensors::lists);
         let values = read(&losses.chain(lists).collect::<Vec<_>>())?;
         let (losses, mut values) = values.split_at(parts.len());
         let mut output = Self {
@@ -109,18 +102,15 @@ impl PassOutput {
             errors: Vec::new(),
         };
         for part in parts {
-            let pairs = part.columns[0].numel();
-            let mut take = |list: &mut Vec<f32>, is_present: bool| {
-                if is_present {
-                    let (found, rest) = values.split_at(pairs);
-                    list.extend(found.iter().map(|&value| value as f32));
-                    values = rest;
-                }
+            let mut take = |list: &mut Vec<f32>, tensor: Option<&Tensor>| {
+                let (found, rest) = values.split_at(tensor.map_or(0, Tensor::numel));
+                list.extend(found.iter().map(|&value| value as f32));
+                values = rest;
             };
-            take(&mut output.log_ratios, true);
-            take(&mut output.kl, columns.kl);
-            take(&mut output.moved, columns.moved);
-            take(&mut output.errors, columns.errors);
+            take(&mut output.log_ratios, Some(&part.log_ratios));
+            take(&mut output.kl, part.kl.as_ref());
+            take(&mut output.moved, part.moved.as_ref());
+            take(&mut output.errors, part.errors.as_ref());
         }
         Ok(output)
     }
@@ -173,11 +163,14 @@ impl Lane {
         }
         let sum = loss.sum(Kind::Float);
         (&sum / mini_batch.divisor as f64).backward();
-        let columns = std::iter::once(losses.log_ratio)
-            .chain(losses.kl)
-            .chain(losses.moved)
-            .chain(losses.error);
-        PassTensors { loss: sum.detach(), columns: columns.map(|one| one.detach()).collect() }
+        let detached = |tensor: Option<Tensor>| tensor.map(|tensor| tensor.detach());
+        PassTensors {
+            loss: sum.detach(),
+            log_ratios: losses.log_ratio.detach(),
+            kl: detached(losses.kl),
+            moved: detached(losses.moved),
+            errors: detached(losses.error),
+        }
     }
 
     /// The losses of an objective on the density of denoising steps.

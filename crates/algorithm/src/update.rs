@@ -192,8 +192,7 @@ impl Learner {
         results: &[PassTensors],
         diagnostics: &mut Diagnostics,
     ) -> Result<(), LearnError> {
-        let with_reference = self.lanes[0].reference.is_some();
-        let output = PassOutput::read(results, &self.config, with_reference)?;
+        let output = PassOutput::read(results)?;
         let has_ratio = self.config.objective.contract().log_probs;
         if has_ratio && diagnostics.optimizer_steps() == 0 {
             self.check_ratio(epoch, pairs, &output.log_ratios, diagnostics)?;

@@ -1,5 +1,5 @@
-//! Gaussian noise as a pure function of (run seed, purpose, epoch, sample, step). There is no generator
-//! state, so batch shape, worker and arrival order cannot change a draw.
+//! Gaussian noise as a pure function of (run seed, purpose, epoch, sample, step): batch shape, worker and
+//! arrival order cannot change a draw.
 //!
 //! Box-Muller transform of Philox words. Logarithm, sine and cosine are polynomials in plain f32
 //! arithmetic, so that every machine gives the same bits. The tests bound their error: 2e-7, relative

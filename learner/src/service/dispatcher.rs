@@ -46,8 +46,8 @@ pub enum DispatcherError {
         /// Time since the last arrival.
         waited: Duration,
     },
-    /// A complete batch is no longer in the ledger.
-    #[error("learner: the batch {0:?} was complete, but is no longer in the ledger")]
+    /// The ledger has lost a complete batch.
+    #[error("learner: the ledger has lost the complete batch {0:?}")]
     Gone(BatchKey),
 }
 

@@ -12,6 +12,7 @@ mod expression;
 mod settings;
 mod source;
 mod spec;
+mod syntax;
 mod task;
 
 pub use age::{AgeReward, UnknownAgeReward};
