@@ -123,7 +123,9 @@ fn the_learner_restores_a_killed_redis() {
     fleet.redis.kill();
     // The outage lasts until a service has noticed it.
     fleet.service("sampler").signal(Signal::CONT);
-    until("the sampler to miss Redis", || fleet.service("sampler").line("no orders"));
+    until("the sampler to miss Redis", || {
+        fleet.service("sampler").line("could not take an order; retrying")
+    });
     fleet.service("sampler").signal(Signal::STOP);
     fleet.redis.start_again();
     put_back_and_finished(fleet, Instant::now());
