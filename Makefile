@@ -1,5 +1,5 @@
 # Each target installs its prerequisites in the clone and in the cache (~/.cache/ddpo, or DDPO_CACHE). As root on Debian
-# and Ubuntu, missing cmake and nasm are installed with apt; `make setup-system` installs what the tests use.
+# and Ubuntu, missing cmake and nasm are installed with apt; `make test` also installs what the tests use.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -38,6 +38,7 @@ help: ## show this list
 .PHONY: demo
 demo: build ## finetune the small face model on JPEG compressibility (minutes)
 	rm -rf runs/quickstart
+	@echo "finetuning the small face model: about five minutes on two cores"
 	$(DDPO) train --config examples/quickstart.toml
 
 .PHONY: demo-over50
@@ -53,6 +54,7 @@ notebook: build ## run examples/quickstart.ipynb and save its outputs (minutes)
 
 .PHONY: build
 build: setup ## build the release binaries
+	@[ -e $(DDPO) ] || echo "building: about 10 minutes on two cores"
 	$(CARGO) build --release --locked
 
 .PHONY: setup
@@ -72,8 +74,10 @@ clean: ## remove build outputs and libtorch
 ##@ Test
 
 .PHONY: test
-test: setup clients ## run all tests
-	$(CARGO) test --release --workspace --locked --no-fail-fast $(ARGS)
+test: setup clients ## run all tests; without root, those whose program is missing are skipped and named
+	@[ -e $(DDPO) ] || echo "building the tests: about 20 minutes on two cores"
+	@echo "running the tests: about 15 minutes on two cores"
+	scripts/test $(CARGO) test --release --workspace --locked --no-fail-fast $(ARGS)
 
 .PHONY: test-slow
 test-slow: setup ## run the slow tests: five hundred faults over all services (minutes)
@@ -174,6 +178,7 @@ python: ## install PyTorch, diffusers and transformers for parity and bench in t
 
 .PHONY: clients
 clients: ## install packages for the Rust tests in the cache: Python (gRPC, numpy, TensorBoard, Jupyter), NVRTC
+	@echo "installing what the tests use: about two minutes the first time"
 	@for folder in clients report sharing notebook loggers; do \
 	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
 	@scripts/setup-nvrtc >/dev/null

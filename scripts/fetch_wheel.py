@@ -94,7 +94,7 @@ def wheel_link(name, tag, digests):
 
 def fetch(url, digest, folder):
     name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
-    path, hashed, done, told = folder / name, hashlib.sha256(), 0, time.monotonic()
+    path, hashed, done, told = folder / name, hashlib.sha256(), 0, float("-inf")
     with opened(url) as answer, open(path, "wb") as sink:
         size = int(answer.headers.get("Content-Length") or 0)
         while block := answer.read(1 << 20):

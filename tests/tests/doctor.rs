@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use ddpo_test_hub::Hub;
+use ddpo_test_tools::needs;
 use ddpo_tests::process::command;
 use ddpo_tests::services::redis_server::RedisServer;
 use serde_json::Value;
@@ -47,6 +48,7 @@ fn describes_the_machine_and_the_reason_for_not_using_a_gpu() {
 
 #[test]
 fn reports_whether_hub_and_redis_are_reachable() {
+    needs!("redis-server");
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::empty("token", 1 << 20);
     let redis = RedisServer::start(folder.path());

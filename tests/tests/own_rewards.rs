@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use ddpo_test_tools::needs;
 use ddpo_tests::reward_server::RewardServer;
 use ddpo_tests::services::toy::{self, EPOCHS};
 use ddpo_tests::services::{Fleet, FleetConfig, until};
@@ -99,6 +100,7 @@ fn toy_run(server: &RewardServer) -> String {
 
 #[test]
 fn services_end_with_the_same_bytes_when_the_reward_server_restarts() {
+    needs!("redis-server");
     let server = RewardServer::start();
     let address = server.address;
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use ddpo_broadcast::orders::Delivery;
+use ddpo_test_tools::needs;
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig, python, until};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ fn parse(line: &str) -> Value {
 
 #[test]
 fn the_official_client_watches_trajectories_grow_in_every_service() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::fake(10_000, 16, 200));
     fleet.one_of_each();
     fleet.inspector("learner").reaches("trajectories_accepted", 1);
@@ -68,6 +70,7 @@ fn described(fleet: &Fleet, delivery: &Delivery) -> String {
 
 #[test]
 fn a_python_sampler_gets_the_expected_receipt_for_each_trajectory() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::fake(2, 4, 0));
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");

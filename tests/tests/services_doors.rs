@@ -12,6 +12,7 @@ use ddpo_proto::wire::{
 };
 use ddpo_service::auth::{AuthChannel, ClientAuthSettings};
 use ddpo_settings::Secret;
+use ddpo_test_tools::needs;
 use ddpo_tests::services::certificates::{Authority, Pair};
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig};
@@ -132,6 +133,7 @@ fn answers(key: &ClientAuthSettings, address: &str) -> Vec<(&'static str, Result
 
 #[test]
 fn every_method_rejects_callers_without_token_or_certificate() {
+    needs!("redis-server");
     let Guarded { mut fleet, key, foreign } = guarded(FleetConfig::fake(10_000, 16, 50), false);
     fleet.one_of_each();
     fleet.inspector("learner").reaches("trajectories_accepted", 1);
@@ -180,6 +182,7 @@ fn no_token_in_any_log(fleet: &Fleet) {
 
 #[test]
 fn a_run_with_token_and_mutual_tls_finishes() {
+    needs!("redis-server");
     let Guarded { mut fleet, .. } = guarded(FleetConfig::fake(3, 16, 20), true);
     fleet.one_of_each();
     let tls = fleet.service("learner").line("listening").unwrap();

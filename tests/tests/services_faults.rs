@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use ddpo_test_tools::needs;
 use ddpo_tests::process::{self, Ended, Running};
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig, PATIENCE, toy, until};
@@ -124,12 +125,14 @@ fn sampler_fails(text: &str, status: i32, parts: &[&str]) {
 
 #[test]
 fn a_sampler_with_a_failed_gpu_returns_its_order_once_and_exits() {
+    needs!("redis-server");
     let message = format!("error: sampler: {STICKY_MESSAGE}");
     sampler_fails(STICKY, STICKY_STATUS, &[&message]);
 }
 
 #[test]
 fn a_sampler_out_of_memory_returns_its_order_once_and_names_the_settings() {
+    needs!("redis-server");
     let message = format!("error: sampler: {OUT_OF_MEMORY_MESSAGE}");
     let parts = [&message, "sample_batch_size", "dtype = \"bf16\""];
     sampler_fails(OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS, &parts);
@@ -150,12 +153,14 @@ fn fails_and_is_started_again(service: (&str, &str), fault: (&str, i32), parts: 
 
 #[test]
 fn a_rewarder_with_a_failed_gpu_exits() {
+    needs!("redis-server");
     let message = format!("error: rewarder: {STICKY_MESSAGE}");
     fails_and_is_started_again(REWARDER, (STICKY, STICKY_STATUS), &[&message]);
 }
 
 #[test]
 fn a_rewarder_out_of_memory_exits_and_names_the_settings() {
+    needs!("redis-server");
     let message = format!("error: rewarder: {OUT_OF_MEMORY_MESSAGE}");
     let parts = [&message, "max_batch", "reward_dtype = \"bf16\""];
     let fault = (OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS);
@@ -164,12 +169,14 @@ fn a_rewarder_out_of_memory_exits_and_names_the_settings() {
 
 #[test]
 fn a_learner_with_a_failed_gpu_exits_and_resumes() {
+    needs!("redis-server");
     let message = format!("error: learner: {STICKY_MESSAGE}");
     fails_and_is_started_again(LEARNER, (STICKY, STICKY_STATUS), &[&message]);
 }
 
 #[test]
 fn a_learner_out_of_memory_exits_and_names_the_settings() {
+    needs!("redis-server");
     let message = format!("error: learner: {OUT_OF_MEMORY_MESSAGE}");
     let parts = [&message, "micro_batch_size", "dtype = \"bf16\""];
     let fault = (OUT_OF_MEMORY, OUT_OF_MEMORY_STATUS);
@@ -297,6 +304,7 @@ fn a_reward_out_of_memory_ends_training_and_names_the_settings() {
 
 #[test]
 fn a_rewarder_out_of_host_memory_exits() {
+    needs!("redis-server");
     let task = "task = \"jpeg compressibility\"";
     let run = toy::RUN.replace(task, "reward = \"torchscript:greedy.pt\"");
     let mut fleet = Fleet::new(FleetConfig { run, ..FleetConfig::default() });

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use ddpo_test_tools::needs;
 use ddpo_tests::process::{Ended, command};
 use ddpo_tests::services::{Fleet, FleetConfig, until};
 use std::path::Path;
@@ -31,6 +32,7 @@ fn fleet() -> Fleet {
 
 #[test]
 fn health_reports_whether_a_service_serves() {
+    needs!("redis-server");
     let mut fleet = fleet();
     let folder = fleet.folder().to_owned();
     // A learner without Redis answers, but does not serve.
@@ -59,6 +61,7 @@ fn health_reports_whether_a_service_serves() {
 
 #[test]
 fn a_probe_without_the_token_reports_the_rejection() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     let (folder, address) = (fleet.folder().to_owned(), fleet.address("learner").to_string());

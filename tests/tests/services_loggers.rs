@@ -1,5 +1,6 @@
 //! The learner of a distributed run writes the same logs as `ddpo train`, also after a kill.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use ddpo_tests::{python, scripts};
 
@@ -8,6 +9,7 @@ const LOGGED: &str =
 
 #[test]
 fn a_learner_that_was_killed_and_restarted_logs_each_step_once() {
+    needs!("redis-server");
     let run = format!("{}{LOGGED}", toy::RUN);
     let python = python::with("tests/loggers/requirements.txt").display().to_string();
     let environment = [

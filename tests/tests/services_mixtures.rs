@@ -1,5 +1,6 @@
 //! Services with a sum of rewards and held-out rewards end with the same bytes as `ddpo train`.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use ddpo_tests::tree;
 
@@ -21,6 +22,7 @@ fn fleet() -> Fleet {
 
 #[test]
 fn services_train_on_a_sum_to_the_same_bytes_as_one_process() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.one_of_each();
     fleet.finishes("learner");

@@ -1,7 +1,8 @@
 //! Dashboard and alerts with a real Prometheus that scrapes a real run: every query has a result and uses
 //! only metrics that the services export.
 
-use ddpo_tests::services::prometheus::{Prometheus, deployed, is_installed};
+use ddpo_test_tools::needs;
+use ddpo_tests::services::prometheus::{Prometheus, deployed};
 use ddpo_tests::services::queries::{self, Query};
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,7 @@ fn exported(fleet: &mut Fleet) -> BTreeSet<String> {
 
 #[test]
 fn every_query_of_dashboard_and_alerts_has_a_result() {
+    needs!("redis-server");
     let mut fleet = fleet();
     let families = exported(&mut fleet);
     let rules = std::fs::read_to_string(deployed("prometheus/alerts.yml")).expect("rules");
@@ -65,9 +67,7 @@ fn every_query_of_dashboard_and_alerts_has_a_result() {
     assert!(unknown.is_empty(), "no service exports {unknown:?}");
     let unused: Vec<_> = families.difference(&asked_for).collect();
     assert!(unused.is_empty(), "no panel or alert uses {unused:?}");
-    if !is_installed() {
-        return;
-    }
+    needs!("prometheus", "promtool");
 
     let mut targets: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for name in SERVICES {
@@ -139,9 +139,7 @@ fn promtool_accepts_the_configuration_and_the_cases_of_every_alert() {
         assert!(of_it.iter().any(|case| !quiet(case)), "no case in which {alert} fires");
         assert!(of_it.iter().any(|case| quiet(case)), "no case in which {alert} does not fire");
     }
-    if !is_installed() {
-        return;
-    }
+    needs!("prometheus", "promtool");
     promtool(&["check", "config", &path("prometheus/prometheus.yml")]);
     promtool(&["check", "rules", &path("prometheus/alerts.yml")]);
     promtool(&["test", "rules", &path("prometheus/alerts.test.yml")]);

@@ -3,6 +3,7 @@
 
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::trajectory::PolicyVersion;
+use ddpo_test_tools::needs;
 use ddpo_tests::services::fleet::RUN_ID;
 use ddpo_tests::services::wait::block_on;
 use ddpo_tests::services::{Fleet, FleetConfig, Inspector, PATIENCE, toy, until, within};
@@ -50,6 +51,7 @@ fn fake_fleet(rewarders: &[&str]) -> Fleet {
 
 #[test]
 fn a_killed_sampler_delays_the_run_by_at_most_five_seconds() {
+    needs!("redis-server");
     let mut fleet = fake_fleet(&["rewarder"]);
     let (learner, other) = (fleet.inspector("learner"), fleet.inspector("sampler-2"));
     let claimed = other.counter("orders_claimed");
@@ -63,6 +65,7 @@ fn a_killed_sampler_delays_the_run_by_at_most_five_seconds() {
 
 #[test]
 fn a_killed_rewarder_delays_the_run_by_at_most_five_seconds() {
+    needs!("redis-server");
     let names = ["rewarder-1", "rewarder-2"];
     let mut fleet = fake_fleet(&names);
     let learner = fleet.inspector("learner");
@@ -111,6 +114,7 @@ fn put_back_and_finished(mut fleet: Fleet, since: Instant) {
 
 #[test]
 fn the_learner_restores_an_emptied_redis() {
+    needs!("redis-server");
     let fleet = with_open_orders();
     let emptied = Instant::now();
     fleet.redis.flush_all();
@@ -119,6 +123,7 @@ fn the_learner_restores_an_emptied_redis() {
 
 #[test]
 fn the_learner_restores_a_killed_redis() {
+    needs!("redis-server");
     let mut fleet = with_open_orders();
     fleet.redis.kill();
     // The outage lasts until a service has noticed it.
@@ -133,6 +138,7 @@ fn the_learner_restores_a_killed_redis() {
 
 #[test]
 fn a_killed_learner_resumes_within_half_a_minute_of_its_restart() {
+    needs!("redis-server");
     // The killed learner still holds the lease, which has the default duration.
     let learner = String::new();
     let mut fleet = Fleet::new(FleetConfig { learner, ..FleetConfig::default() });
@@ -151,6 +157,7 @@ fn a_killed_learner_resumes_within_half_a_minute_of_its_restart() {
 
 #[test]
 fn services_that_start_before_redis_wait_for_it() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::fake(2, 16, 1));
     fleet.redis.kill();
     fleet.one_of_each();

@@ -7,6 +7,7 @@ use ddpo_delivery::destination::Destination;
 use ddpo_delivery::run::RunClient;
 use ddpo_delivery::uplink::UplinkSettings;
 use ddpo_rollout::reward::RewardSpec;
+use ddpo_test_tools::needs;
 use ddpo_tests::services::wait::until;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use ddpo_tests::tree;
@@ -27,6 +28,7 @@ fn recorded(run_toml: &[u8]) -> RewardSpec {
 
 #[test]
 fn services_apply_every_part_of_the_reward_like_one_process() {
+    needs!("redis-server");
     let rewarder = "reward_threads = 1".to_owned();
     let mut fleet = Fleet::new(FleetConfig { run: run(), rewarder, ..FleetConfig::default() });
     fleet.one_of_each();
@@ -41,6 +43,7 @@ fn services_apply_every_part_of_the_reward_like_one_process() {
 
 #[test]
 fn the_learner_describes_the_reward_that_run_toml_records() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig { run: run(), ..FleetConfig::default() });
     fleet.learner("learner", &[]);
     let address = fleet.address("learner");

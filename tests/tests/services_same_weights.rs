@@ -2,6 +2,7 @@
 //! services, and after kills.
 
 use ddpo_proto::wire::Stage;
+use ddpo_test_tools::needs;
 use ddpo_tests::services::toy::{self, ALL};
 use ddpo_tests::services::{Fleet, FleetConfig, until};
 use ddpo_tests::tree;
@@ -17,6 +18,7 @@ fn assert_same(fleet: &Fleet) {
 
 #[test]
 fn one_sampler_and_one_rewarder_end_with_the_same_bytes_as_one_process() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -28,6 +30,7 @@ fn one_sampler_and_one_rewarder_end_with_the_same_bytes_as_one_process() {
 
 #[test]
 fn three_samplers_and_two_rewarders_end_with_the_same_bytes_as_one_process() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     ["rewarder-1", "rewarder-2"].into_iter().for_each(|name| fleet.rewarder(name));
@@ -69,6 +72,7 @@ fn kill_one_in_mid_trajectory(fleet: &mut Fleet, name: &str) {
 
 #[test]
 fn a_killed_sampler_and_a_late_sampler_do_not_change_the_bytes() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
@@ -87,6 +91,7 @@ fn a_killed_sampler_and_a_late_sampler_do_not_change_the_bytes() {
 
 #[test]
 fn a_killed_and_restarted_learner_does_not_change_the_bytes() {
+    needs!("redis-server");
     let mut fleet = fleet();
     fleet.one_of_each();
     toy::saved(fleet.folder(), 1);

@@ -1,5 +1,6 @@
 //! SIGTERM: a service finishes its work, delivers its results, and exits with status 0.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use ddpo_tests::tree;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ fn terminates(fleet: &mut Fleet, name: &str) {
 
 #[test]
 fn each_service_drains_on_sigterm_and_the_run_ends_with_the_same_bytes() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
@@ -50,6 +52,7 @@ fn each_service_drains_on_sigterm_and_the_run_ends_with_the_same_bytes() {
 
 #[test]
 fn workers_exit_on_sigterm_after_the_run() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::fake(3, 16, 5));
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -62,6 +65,7 @@ fn workers_exit_on_sigterm_after_the_run() {
 
 #[test]
 fn a_learner_with_stay_answers_until_sigterm() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::fake(2, 8, 5));
     fleet.learner("learner", &["--stay"]);
     fleet.rewarder("rewarder");

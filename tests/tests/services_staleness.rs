@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use ddpo_test_tools::needs;
 use ddpo_tests::run;
 use ddpo_tests::services::{Fleet, FleetConfig, toy};
 use serde_json::Value;
@@ -26,6 +27,7 @@ fn stale_fleet() -> Fleet {
 
 #[test]
 fn by_default_every_batch_has_the_learner_s_weights() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -34,6 +36,7 @@ fn by_default_every_batch_has_the_learner_s_weights() {
 
 #[test]
 fn with_max_staleness_one_samplers_run_one_epoch_ahead() {
+    needs!("redis-server");
     let mut fleet = stale_fleet();
     fleet.one_of_each();
     fleet.finishes("learner");
@@ -43,6 +46,7 @@ fn with_max_staleness_one_samplers_run_one_epoch_ahead() {
 
 #[test]
 fn after_a_resume_no_batch_exceeds_max_staleness() {
+    needs!("redis-server");
     let mut fleet = stale_fleet();
     fleet.one_of_each();
     toy::saved(fleet.folder(), 2);

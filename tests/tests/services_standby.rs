@@ -1,5 +1,6 @@
 //! Two learners of a run: one trains, the other is rejected or waits.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::process::Role;
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
 use ddpo_tests::tree;
@@ -14,6 +15,7 @@ fn assert_same(fleet: &Fleet) {
 
 #[test]
 fn a_second_learner_is_rejected_while_the_first_holds_the_lease() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.learner("learner", &[]);
     until("the lease", || fleet.service("learner").line("condition met"));
@@ -44,6 +46,7 @@ fn with_standby() -> Fleet {
 
 #[test]
 fn a_standby_takes_over_when_the_first_is_killed() {
+    needs!("redis-server");
     let mut fleet = with_standby();
     toy::saved(fleet.folder(), 1);
     let standby = fleet.inspector("another").status().unwrap();
@@ -56,6 +59,7 @@ fn a_standby_takes_over_when_the_first_is_killed() {
 
 #[test]
 fn a_standby_takes_over_from_a_paused_learner() {
+    needs!("redis-server");
     let mut fleet = with_standby();
     toy::saved(fleet.folder(), 1);
     fleet.service("learner").signal(Signal::STOP);

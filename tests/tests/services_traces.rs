@@ -1,6 +1,7 @@
 //! Each trajectory has a connected trace from its order to the update that used it, sent to a collector over
 //! OTLP. An unreachable collector does not affect the run.
 
+use ddpo_test_tools::needs;
 use ddpo_tests::services::collector::{Collector, Span};
 use ddpo_tests::services::trace::{Traces, Way};
 use ddpo_tests::services::{Fleet, FleetConfig, toy, until};
@@ -104,6 +105,7 @@ fn is_used(way: &Way<'_>) {
 
 #[test]
 fn every_trajectory_has_one_trace_from_order_to_update() {
+    needs!("redis-server");
     let traces = traces(FleetConfig::default());
     let ways = whole(&traces, "the toy run", toy::ALL);
     ways.iter().for_each(follows);
@@ -120,6 +122,7 @@ fn every_trajectory_has_one_trace_from_order_to_update() {
 
 #[test]
 fn traces_of_many_trajectories_and_two_samplers_are_complete() {
+    needs!("redis-server");
     let (epochs, samples) = (60, 32);
     let traces = traces(FleetConfig::fake(epochs, samples, 5));
     let ways = whole(&traces, "a fast run", u64::from(epochs * samples));
@@ -139,6 +142,7 @@ fn told_once(fleet: &mut Fleet) {
 
 #[test]
 fn an_unreachable_collector_is_logged_once() {
+    needs!("redis-server");
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nowhere = format!("http://{}", free.expect("a port on loopback"));
     let mut fleet = Fleet::new(traced(FleetConfig::fake(20, 16, 20), &nowhere));
@@ -152,6 +156,7 @@ fn an_unreachable_collector_is_logged_once() {
 
 #[test]
 fn a_run_continues_while_exports_hang() {
+    needs!("redis-server");
     let collector = Collector::mute();
     let mut fleet = Fleet::new(traced(FleetConfig::fake(100_000, 16, 5), &collector.url()));
     fleet.one_of_each();

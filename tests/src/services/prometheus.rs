@@ -21,21 +21,6 @@ pub struct Prometheus {
     log: PathBuf,
 }
 
-/// Returns whether `prometheus` and `promtool` are installed; prints a hint if not.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-pub fn is_installed() -> bool {
-    let runs = |program: &str| {
-        let mut command = Command::new(program);
-        command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    let installed = runs("prometheus") && runs("promtool");
-    if !installed {
-        println!("skipped: prometheus is not installed; hint: scripts/setup-system --install");
-    }
-    installed
-}
-
 /// Returns the path of a file in `deploy/`.
 pub fn deployed(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");

@@ -5,10 +5,12 @@ use crate::stage::{
 };
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, LeaseRequest};
+use ddpo_test_tools::needs;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_owner_acquires_the_lease_only_after_it_lapses() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let first = lease(&stage.store, "a", Duration::from_millis(1500)).await;
     let refused = stage.store.acquire(&request("b", PATIENCE)).await;
@@ -27,6 +29,7 @@ async fn another_owner_acquires_the_lease_only_after_it_lapses() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renew_keeps_the_lease_and_release_frees_it() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let ttl = Duration::from_millis(1400);
     let held = lease(&stage.store, "a", ttl).await;
@@ -45,6 +48,7 @@ async fn renew_keeps_the_lease_and_release_frees_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deposed_learner_cannot_write() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let old = stage.lease("a").await;
     stage.store.put_run_spec(&old, &spec(RUN)).await.unwrap();
@@ -67,6 +71,7 @@ async fn deposed_learner_cannot_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_grows_after_loss_of_redis() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let first = stage.lease("a").await;
     stage.wipe().await;
@@ -84,6 +89,7 @@ async fn token_grows_after_loss_of_redis() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn same_owner_can_acquire_again_with_a_newer_token() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let before = stage.lease("a").await;
     let after = stage.lease("a").await;
@@ -94,6 +100,7 @@ async fn same_owner_can_acquire_again_with_a_newer_token() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejects_invalid_leases_specifications_and_orders() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let store = &stage.store;
     let invalid = |error| matches!(error, BroadcastError::Invalid { .. });

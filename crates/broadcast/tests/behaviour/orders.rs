@@ -4,6 +4,7 @@ use crate::stage::{CLAIM_AFTER, RUN, Stage, await_orders, connect, is_lost, orde
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::orders::Delivery;
 use ddpo_rollout::order::WorkOrder;
+use ddpo_test_tools::needs;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ fn is_lost_order(result: Result<(), BroadcastError>) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_are_delivered_in_order_and_once() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders: Vec<_> = (0..300).map(|i| order(&lease, &format!("o{i}"))).collect();
@@ -32,6 +34,7 @@ async fn orders_are_delivered_in_order_and_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_workers_share_the_orders() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let work = |worker: String| {
@@ -72,6 +75,7 @@ async fn many_workers_share_the_orders() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_order_wakes_a_waiting_worker() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let store = stage.store.clone();
@@ -90,6 +94,7 @@ async fn new_order_wakes_a_waiting_worker() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn next_returns_nothing_at_the_deadline() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let wait = Duration::from_millis(300);
     let began = Instant::now();
@@ -101,6 +106,7 @@ async fn next_returns_nothing_at_the_deadline() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn order_of_a_silent_worker_goes_to_another() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -119,6 +125,7 @@ async fn order_of_a_silent_worker_goes_to_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keep_alive_prevents_a_claim() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -139,6 +146,7 @@ async fn keep_alive_prevents_a_claim() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_order_cannot_be_kept_or_handed_back() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -157,6 +165,7 @@ async fn lost_order_cannot_be_kept_or_handed_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn order_handed_back_goes_to_another_worker_immediately() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders = [order(&lease, "o1"), order(&lease, "o2")];
@@ -173,6 +182,7 @@ async fn order_handed_back_goes_to_another_worker_immediately() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn issuing_an_order_twice_queues_it_once() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let orders = [order(&lease, "o1"), order(&lease, "o2")];
@@ -185,6 +195,7 @@ async fn issuing_an_order_twice_queues_it_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clear_removes_every_order() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let old = stage.lease("a").await;
     let former = stage.store.clear(&old).await.unwrap();
@@ -209,6 +220,7 @@ async fn clear_removes_every_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loss_of_redis_is_detected_and_orders_can_be_issued_again() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let nonce = stage.store.clear(&lease).await.unwrap();
@@ -231,6 +243,7 @@ async fn loss_of_redis_is_detected_and_orders_can_be_issued_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_order_can_be_issued_again() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o")]).await.unwrap();
@@ -241,6 +254,7 @@ async fn acknowledged_order_can_be_issued_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_orders_name_their_worker() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.issue(&lease, &[order(&lease, "o1"), order(&lease, "o2")]).await.unwrap();
@@ -257,6 +271,7 @@ async fn pending_orders_name_their_worker() {
 /// reported.
 #[tokio::test]
 async fn malformed_order_is_removed_and_reported() {
+    needs!("redis-server");
     let server = crate::redis_server::RedisServer::start();
     let store = connect(&server, RUN).await;
     let lease = crate::stage::lease(&store, "a", crate::stage::PATIENCE).await;

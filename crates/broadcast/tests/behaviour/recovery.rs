@@ -5,12 +5,14 @@ use crate::stage::{RUN, await_lease, config, connect, lease, order, policy, requ
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::LeaseRequest;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
+use ddpo_test_tools::needs;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn learner_and_sampler_survive_a_killed_server() {
+    needs!("redis-server");
     let mut server = RedisServer::start();
     let learner = connect(&server, RUN).await;
     let sampler = Arc::new(connect(&server, RUN).await);
@@ -55,6 +57,7 @@ async fn learner_and_sampler_survive_a_killed_server() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operation_retries_while_the_server_restarts() {
+    needs!("redis-server");
     let mut server = RedisServer::start();
     let store = connect(&server, RUN).await;
     server.kill();
@@ -66,6 +69,7 @@ async fn operation_retries_while_the_server_restarts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operation_fails_after_its_patience() {
+    needs!("redis-server");
     let mut server = RedisServer::start();
     let patience = Duration::from_millis(500);
     let config = RedisConfig { patience, ..config(&server, RUN) };
@@ -86,6 +90,7 @@ async fn operation_fails_after_its_patience() {
 /// store works once the server answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gives_up_on_a_server_that_does_not_answer() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let quick = RedisConfig {
         response_timeout: Duration::from_millis(200),

@@ -6,6 +6,7 @@ use crate::stage::{
 };
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
+use ddpo_test_tools::needs;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,6 +14,7 @@ const TTL: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn runs_in_one_redis_are_isolated() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let (one, two) = (connect(&server, RUN).await, connect(&server, "run-2").await);
     let first = lease(&one, "a", TTL).await;
@@ -33,6 +35,7 @@ async fn runs_in_one_redis_are_isolated() {
 
 #[tokio::test]
 async fn all_keys_are_in_the_slot_of_the_run() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let store = connect(&server, RUN).await;
     let held = lease(&store, "a", TTL).await;
@@ -68,6 +71,7 @@ async fn all_keys_are_in_the_slot_of_the_run() {
 /// Storage of a run is bounded: deleting weights deletes their chunks.
 #[tokio::test]
 async fn deleted_and_replaced_weights_leave_no_chunks() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let store = connect(&server, RUN).await;
     let held = lease(&store, "a", TTL).await;
@@ -90,6 +94,7 @@ async fn deleted_and_replaced_weights_leave_no_chunks() {
 
 #[tokio::test]
 async fn wrong_password_is_reported_but_not_shown() {
+    needs!("redis-server");
     let server = RedisServer::start_with_password("right-and-long");
     let wrong = "s3cret/%40word";
     let in_url = server.url().replace("redis://", "redis://default:s3cret%2F%2540word@");
@@ -130,6 +135,7 @@ async fn rejects_invalid_settings() {
 /// A future that is dropped while it waits takes no order.
 #[tokio::test]
 async fn dropping_a_waiting_next_loses_no_order() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let store = connect(&server, RUN).await;
     let held = lease(&store, "a", TTL).await;

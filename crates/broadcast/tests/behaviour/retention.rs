@@ -3,6 +3,7 @@
 use crate::stage::{Stage, average, policy, small};
 use ddpo_broadcast::source::{Exposure, PublishRequest};
 use ddpo_rollout::trajectory::PolicyVersion;
+use ddpo_test_tools::needs;
 
 async fn present(stage: &Stage) -> Vec<u64> {
     let mut found = Vec::new();
@@ -16,6 +17,7 @@ async fn present(stage: &Stage) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_versions_stay_without_workers() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for version in 0..5 {
@@ -26,6 +28,7 @@ async fn two_versions_stay_without_workers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn worker_keeps_its_version_until_it_leaves() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for version in 0..3 {
@@ -44,6 +47,7 @@ async fn worker_keeps_its_version_until_it_leaves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn weights_named_by_an_order_are_kept() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let aside = PublishRequest { id: average(0), exposure: Exposure::Aside, ..small(0) };
@@ -63,6 +67,7 @@ async fn weights_named_by_an_order_are_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_worker_reports() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     stage.store.report_worker("b", PolicyVersion(2)).await.unwrap();
     stage.store.report_worker("a", PolicyVersion(1)).await.unwrap();

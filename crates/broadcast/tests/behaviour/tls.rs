@@ -5,6 +5,7 @@ use crate::redis_server::RedisServer;
 use crate::stage::{PATIENCE, RUN, config, lease, policy, publication};
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig, RedisTls};
 use ddpo_broadcast::source::Exposure;
+use ddpo_test_tools::needs;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -35,6 +36,7 @@ impl Authority {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutual_tls_transfers_weights_and_rejects_unknown_clients() {
+    needs!("redis-server");
     let authority = Authority::new();
     let (certificate, key) = authority.issue("redis");
     let folder = TempDir::new().unwrap();

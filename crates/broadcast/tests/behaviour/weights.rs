@@ -7,6 +7,7 @@ use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::manifest::{Manifest, TensorShape, WireDtype};
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest, SourceError, TensorSource};
 use ddpo_rollout::trajectory::{Digest, StateDtype, decode};
+use ddpo_test_tools::needs;
 use std::sync::Arc;
 
 fn wide(tensor: &HostTensor) -> Vec<f32> {
@@ -15,6 +16,7 @@ fn wide(tensor: &HostTensor) -> Vec<f32> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f32_weights_are_bit_identical_after_fetch() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let request = publication(policy(1), Exposure::Current);
@@ -35,6 +37,7 @@ async fn f32_weights_are_bit_identical_after_fetch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_precision_weights_are_rounded_once() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     for (version, dtype) in [(1, WireDtype::Bf16), (2, WireDtype::F16)] {
@@ -56,6 +59,7 @@ async fn half_precision_weights_are_rounded_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn average_weights_do_not_become_current() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &publication(policy(3), Exposure::Current)).await.unwrap();
@@ -69,6 +73,7 @@ async fn average_weights_do_not_become_current() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn identical_weights_are_sent_once() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let first = stage.lease("a").await;
     let once = stage.store.publish(&first, &small(3)).await.unwrap();
@@ -82,6 +87,7 @@ async fn identical_weights_are_sent_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn different_weights_with_the_same_id_replace_the_previous() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let former = stage.store.publish(&lease, &small(3)).await.unwrap();
@@ -96,6 +102,7 @@ async fn different_weights_with_the_same_id_replace_the_previous() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn learner_cannot_publish_an_older_version() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     stage.store.publish(&lease, &small(5)).await.unwrap();
@@ -109,6 +116,7 @@ async fn learner_cannot_publish_an_older_version() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_learner_can_publish_an_older_version() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let crashed = stage.lease("a").await;
     for version in [2, 3, 4] {
@@ -144,6 +152,7 @@ impl<F: Fn() -> Result<(), SourceError> + Send + Sync> TensorSource for Eventful
 /// The purpose of fencing: the learner is deposed after the first check of its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn learner_deposed_during_upload_publishes_nothing() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let old = stage.lease("a").await;
     let store = stage.store.clone();
@@ -164,6 +173,7 @@ async fn learner_deposed_during_upload_publishes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unreadable_tensors_are_rejected_and_leave_no_chunks() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let before_last =
@@ -181,6 +191,7 @@ async fn unreadable_tensors_are_rejected_and_leave_no_chunks() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_weights_can_be_published_again() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
@@ -199,6 +210,7 @@ async fn lost_weights_can_be_published_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejects_a_forged_manifest() {
+    needs!("redis-server");
     let stage = Stage::start().await;
     let lease = stage.lease("a").await;
     let manifest = stage.store.publish(&lease, &small(1)).await.unwrap();
@@ -218,6 +230,7 @@ async fn rejects_a_forged_manifest() {
 /// A chunk in Redis can change after publication.
 #[tokio::test]
 async fn detects_corrupt_and_missing_chunks() {
+    needs!("redis-server");
     let server = crate::redis_server::RedisServer::start();
     let store = connect(&server, RUN).await;
     let lease = crate::stage::lease(&store, "a", crate::stage::PATIENCE).await;
