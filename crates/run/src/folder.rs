@@ -1,4 +1,4 @@
-//! The folder of a run: where everything lies, written so that a reader never sees half a file.
+//! The folder of a run and the paths in it. A reader never sees a half-written file.
 
 use crate::checkpoint;
 use crate::error::FolderError;
@@ -16,10 +16,11 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// A new run in `root`, which may exist but must hold no run. Nothing is written yet.
+    /// Returns the folder for a new run in `root`, which may exist but must not contain a run. Writes
+    /// nothing.
     ///
     /// # Errors
-    /// [`FolderError::Taken`] if there is a run.
+    /// [`FolderError::Taken`] if `root` contains a run.
     pub fn new(root: &Path) -> Result<Self, FolderError> {
         let folder = Self { root: root.into() };
         if folder.holds_run() || folder.last_checkpoint()?.is_some() {
@@ -28,17 +29,17 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// The folder of a run to go on with.
+    /// Returns the folder of an existing run.
     pub fn existing(root: &Path) -> Self {
         Self { root: root.into() }
     }
 
-    /// Whether a run has begun here.
+    /// Returns whether the folder contains a run.
     pub fn holds_run(&self) -> bool {
         Self::settings_file(&self.root).exists()
     }
 
-    /// Makes the folder itself.
+    /// Creates the folder itself.
     ///
     /// # Errors
     /// [`FolderError::Io`].
@@ -46,8 +47,8 @@ impl RunFolder {
         std::fs::create_dir_all(&self.root).map_err(FolderError::io("create", &self.root))
     }
 
-    /// Makes missing folders, writes `run.toml` if there is none, and removes what a killed process left
-    /// half-written.
+    /// Creates missing subfolders and a missing `run.toml`, and removes half-written files of
+    /// a killed process.
     ///
     /// # Errors
     /// [`FolderError`] names the file or folder.
@@ -60,7 +61,7 @@ impl RunFolder {
         let file = Self::settings_file(&self.root);
         if !file.exists() {
             let heading =
-                "# The settings of this run; `ddpo train --resume --output-dir` takes them up.\n";
+                "# The settings of this run; `ddpo train --resume --output-dir` reads them.\n";
             let mut table = toml::Table::try_from(with_absolute_paths(settings))?;
             table.insert(RewardSpec::TABLE.into(), toml::Value::try_from(reward)?);
             write_file(&file, format!("{heading}{}", toml::to_string(&table)?).as_bytes())?;
@@ -68,61 +69,61 @@ impl RunFolder {
         Ok(())
     }
 
-    /// `run.toml` of the run in `root`.
+    /// Returns the path of `run.toml` for the run in `root`.
     pub fn settings_file(root: &Path) -> PathBuf {
         root.join("run.toml")
     }
 
-    /// The folder itself.
+    /// Returns the folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// `metrics.jsonl`.
+    /// Returns the path of `metrics.jsonl`.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
 
-    /// `samples/epoch-NNNNNN.png`.
+    /// Returns the path of `samples/epoch-NNNNNN.png`.
     pub fn samples(&self, epoch: u32) -> PathBuf {
         self.root.join(format!("samples/epoch-{epoch:06}.png"))
     }
 
-    /// A file of the evaluation after `epoch` epochs.
+    /// Returns the path of a file of the evaluation after `epoch` epochs.
     pub fn eval(&self, epoch: u32, extension: &str) -> PathBuf {
         self.root.join(format!("eval/epoch-{epoch:06}.{extension}"))
     }
 
-    /// `batches/epoch-NNNNNN.safetensors`; makes the folder.
+    /// Returns the path of `batches/epoch-NNNNNN.safetensors` and creates the folder `batches`.
     ///
     /// # Errors
-    /// [`FolderError::Io`] if that is not possible.
+    /// [`FolderError::Io`] if the folder cannot be created.
     pub fn batch(&self, epoch: u32) -> Result<PathBuf, FolderError> {
         let folder = self.root.join("batches");
         std::fs::create_dir_all(&folder).map_err(FolderError::io("create", &folder))?;
         Ok(folder.join(format!("epoch-{epoch:06}.safetensors")))
     }
 
-    /// `tensorboard`: its event files, where they were asked for.
+    /// Returns the path of `tensorboard`, the folder of TensorBoard's event files.
     pub fn tensorboard(&self) -> PathBuf {
         self.root.join("tensorboard")
     }
 
-    /// `checkpoints/epoch-NNNNNN`.
+    /// Returns the path of `checkpoints/epoch-NNNNNN`.
     pub fn checkpoint(&self, epoch: u32) -> PathBuf {
         self.root.join(format!("checkpoints/epoch-{epoch:06}"))
     }
 
-    /// `checkpoints/best`.
+    /// Returns the path of `checkpoints/best`.
     pub fn best(&self) -> PathBuf {
         self.root.join("checkpoints/best")
     }
 
-    /// The last checkpoint and its number of epochs.
+    /// Returns the last checkpoint and its number of epochs.
     ///
     /// # Errors
-    /// [`FolderError::Io`] if the folder cannot be listed, [`FolderError::Recover`] if what a
-    /// killed process left cannot be put right.
+    /// [`FolderError::Io`] if the folder cannot be listed, [`FolderError::Recover`] if the half-written
+    /// folders of a killed process cannot be repaired.
     pub fn last_checkpoint(&self) -> Result<Option<(u32, PathBuf)>, FolderError> {
         if !self.root.join("checkpoints").is_dir() {
             return Ok(None);
@@ -131,7 +132,7 @@ impl RunFolder {
         Ok(self.checkpoints()?.pop())
     }
 
-    /// The checkpoints of the epochs, in their order. `best` is one of them again.
+    /// Returns the checkpoints in the order of their epochs. `best`, a copy of one, is left out.
     ///
     /// # Errors
     /// [`FolderError::Io`] if the folder cannot be listed.
@@ -149,7 +150,7 @@ impl RunFolder {
         Ok(found)
     }
 
-    /// The reward that made `checkpoints/best` the best, if there is one.
+    /// Returns the best reward that `checkpoints/best` records, if that checkpoint exists.
     ///
     /// # Errors
     /// [`FolderError::Checkpoint`] if its state cannot be read.
@@ -160,8 +161,8 @@ impl RunFolder {
         }
     }
 
-    /// Makes `checkpoints/best` the same as the checkpoint after `epoch` epochs. Files are linked
-    /// where the file system can: they never change.
+    /// Copies the checkpoint after `epoch` epochs to `checkpoints/best`. Uses hard links where the file
+    /// system supports them, which is safe because checkpoint files never change.
     ///
     /// # Errors
     /// [`FolderError::Best`].

@@ -5,19 +5,19 @@ use crate::progress::Progress;
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All epochs are done, or the divergence's budget is used up.
+    /// All epochs are done, or the divergence passed `kl_stop`.
     Finished,
-    /// Somebody asked to stop.
+    /// The run was asked to stop.
     Interrupted,
 }
 
 /// The program that a run is part of.
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
-    /// Shows how far the run is.
+    /// Receives the progress of the run.
     pub progress: &'a dyn Progress,
-    /// Whether somebody has asked to stop.
+    /// Returns whether the run was asked to stop.
     pub stop: &'a dyn Fn() -> bool,
-    /// The command that goes on with a run, up to `--resume`.
+    /// The command that resumes a run, without `--resume`.
     pub command: &'a str,
 }

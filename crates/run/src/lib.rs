@@ -1,8 +1,8 @@
 //! One run of DDPO, epoch by epoch: sample, score, update, evaluate, save.
 //!
-//! The loop is the same whether sampler and reward model work in this process (`ddpo train`) or in
-//! others (`ddpo-learner`): trajectories come in by the port [`rollouts::Rollouts`]. A run is
-//! opened first ([`open`]), which loads everything and writes nothing, and then trained ([`train`]).
+//! The loop gets its trajectories from [`rollouts::Rollouts`], whether the sampler and the reward
+//! model run in this process (`ddpo train`) or in others (`ddpo-learner`). [`open`] loads a run and
+//! writes nothing; [`train`] trains it.
 
 pub mod batch_file;
 pub mod batch_size;

@@ -1,12 +1,12 @@
-//! One process at a time works in the folder of a run: an advisory lock, which the system takes
-//! back from a process that ends, however it ends.
+//! The advisory lock that admits one process at a time to the folder of a run. The operating system
+//! releases it when the process ends, for any reason.
 
 use crate::error::FolderError;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-/// The file that is locked. It is empty and stays: whoever removed it could remove it from under
-/// another's lock.
+/// The locked file. It is empty and never removed: removing it could invalidate the lock of another
+/// process.
 const NAME: &str = ".lock";
 
 /// The lock, held until it is dropped.
@@ -16,11 +16,11 @@ pub struct RunLock {
 }
 
 impl RunLock {
-    /// Takes the lock of the folder `root`, which has to be there.
+    /// Locks the folder `root`, which must exist.
     ///
     /// # Errors
-    /// [`FolderError::InUse`] if another process has it, [`FolderError::Io`] if the system offers
-    /// no lock.
+    /// [`FolderError::InUse`] if another process holds the lock, [`FolderError::Io`] if the system does
+    /// not support locks.
     pub fn take(root: &Path) -> Result<Self, FolderError> {
         let path = root.join(NAME);
         let options = || File::options().create(true).append(true).open(&path);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lock_is_one_and_comes_back() {
+    fn rejects_a_second_lock_until_the_first_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let lock = RunLock::take(folder.path()).unwrap();
         let second = RunLock::take(folder.path());
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_named() {
+    fn names_the_missing_folder() {
         let folder = tempfile::tempdir().unwrap();
         let error = RunLock::take(&folder.path().join("nowhere")).unwrap_err().to_string();
         assert!(error.starts_with("could not open ") && error.contains("nowhere/.lock"), "{error}");

@@ -1,10 +1,9 @@
-//! Logs of a run for TensorBoard and Weights & Biases, if its settings ask for them: the numbers of
-//! `metrics.jsonl`, the distributions of rewards, advantages and ratios, and the grids in the run's
-//! folder.
+//! Optional logs of a run for TensorBoard and Weights & Biases: the numbers of `metrics.jsonl`, the
+//! distributions of rewards, advantages and ratios, and the grids in the run's folder.
 //!
-//! An epoch is logged before its checkpoint is written, so TensorBoard's log has every epoch of a
-//! checkpoint, and later epochs are cut off when the run resumes (`crates/loggers`). An error of
-//! Weights & Biases is reported in one line, and the run continues without it.
+//! An epoch is logged before its checkpoint is written, so TensorBoard's log contains every epoch of
+//! a checkpoint. When the run resumes, later epochs are cut off (`crates/loggers`). If Weights &
+//! Biases fails, the run reports the error in one line and continues without it.
 
 use crate::error::RunError;
 use crate::evaluation::Evaluation;
@@ -28,10 +27,10 @@ use std::time::{Duration, SystemTime};
 /// Exit status of an interrupted run, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// The longest wait for uploads of a finished run.
+/// Maximum time to wait for the uploads of a finished run.
 const FINISH: Duration = Duration::from_secs(300);
 
-/// The longest wait for uploads of an interrupted run, within the grace period of a container.
+/// Maximum time to wait for the uploads of an interrupted run, within a container's grace period.
 const STOP: Duration = Duration::from_secs(10);
 
 /// The logs of a run.
@@ -39,7 +38,7 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct Logs {
     tensorboard: Option<TensorBoard>,
     wandb: Option<WeightsAndBiases>,
-    /// Whether distributions are kept for Weights & Biases, also for `ddpo log` later.
+    /// Whether to keep distributions for Weights & Biases, now or later with `ddpo log`.
     keeps_histograms: bool,
 }
 
@@ -64,8 +63,8 @@ pub struct Trained<'a> {
 }
 
 impl Logs {
-    /// Opens the logs that the settings ask for. `epoch` is the last valid epoch in TensorBoard's
-    /// files; at 0 none is valid. Nothing is written yet.
+    /// Opens the logs that the settings enable. `epoch` is the last valid epoch in TensorBoard's files;
+    /// 0 if the files have none. Writes nothing.
     ///
     /// # Errors
     /// [`RunError::Json`], an error of the program.
@@ -79,7 +78,7 @@ impl Logs {
         })
     }
 
-    /// Starts to log to Weights & Biases, if the settings ask for that. The run's folder exists.
+    /// Starts logging to Weights & Biases if the settings enable it. The run's folder must exist.
     ///
     /// # Errors
     /// [`RunError::Json`], an error of the program.
@@ -155,8 +154,8 @@ impl Logs {
     }
 }
 
-/// Returns the run in the folder `root` as Weights & Biases shows it: the settings are those that
-/// checkpoints record, without paths.
+/// Returns the run in the folder `root` as Weights & Biases shows it, with the settings that
+/// checkpoints record (without paths).
 ///
 /// # Errors
 /// [`RunError::Json`], an error of the program.
@@ -178,12 +177,12 @@ fn recorded(settings: &Settings) -> Result<Map<String, Value>, RunError> {
     Ok(serde_json::from_value(serde_json::to_value(without_paths(settings))?)?)
 }
 
-/// Says what Weights & Biases has to say.
+/// Shows the messages of Weights & Biases.
 fn tell(progress: &dyn Progress) -> impl FnMut(&str) {
     |line| progress.aside(&format!("wandb: {line}"))
 }
 
-/// Says that the run continues without Weights & Biases.
+/// Reports that the run continues without Weights & Biases.
 fn report(error: &WandbError, progress: &dyn Progress) {
     progress.aside(&format!("continuing without Weights & Biases: {error}"));
 }
@@ -199,7 +198,7 @@ fn add_epoch(step: &mut Step, trained: Trained<'_>, folder: &RunFolder) -> Resul
     Ok(())
 }
 
-/// Adds an evaluation, with the names of `metrics.jsonl` for the numbers that it has too.
+/// Adds an evaluation. Numbers that are also in `metrics.jsonl` keep their names from there.
 fn add_evaluation(
     step: &mut Step,
     evaluated: &Evaluated,
@@ -216,8 +215,8 @@ fn add_evaluation(
     Ok(())
 }
 
-/// Returns the numbers of a line as a reader of the file finds them: an f32 has fewer digits there
-/// than as an f64.
+/// Returns the numbers of a line as its JSON has them: an f32 has fewer digits there than the same
+/// value as an f64.
 fn numbers(line: &impl Serialize) -> Result<Vec<(String, f64)>, RunError> {
     Ok(scalars(&serde_json::from_str(&serde_json::to_string(line)?)?))
 }

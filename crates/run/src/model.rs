@@ -1,4 +1,4 @@
-//! Loading a pipeline: configs, weights, and the steps that it takes.
+//! Loads a pipeline: its configs and its weights.
 
 use crate::embedded;
 use ddpo_checkpoint::{
@@ -14,13 +14,13 @@ use tch::{Device, Kind};
 use tempfile::TempDir;
 use thiserror::Error;
 
-/// Why a pipeline cannot be used.
+/// Errors from opening a pipeline.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// The embedded model could not be laid out.
+    /// The embedded model could not be unpacked.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
-    /// Nothing of that name was found.
+    /// The name could not be resolved to a folder.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// The folder is not a pipeline.
@@ -42,8 +42,8 @@ pub enum ModelError {
         /// What is wrong with it.
         source: SchedulerError,
     },
-    /// As many channels have to come out as go in.
-    #[error("checkpoint {name}: `out_channels` = {found}: expected {expected}, as many as come in")]
+    /// `out_channels` differs from `in_channels`.
+    #[error("checkpoint {name}: `out_channels` = {found}: expected {expected}, equal to `in_channels`")]
     OutChannels {
         /// The checkpoint.
         name: String,
@@ -52,7 +52,7 @@ pub enum ModelError {
         /// `in_channels`.
         expected: i64,
     },
-    /// States have to be images.
+    /// The states are not images with 1 or 3 channels.
     #[error("checkpoint {name}: `in_channels` = {found}: expected 1 or 3, for images")]
     Channels {
         /// The checkpoint.
@@ -61,7 +61,7 @@ pub enum ModelError {
         found: usize,
     },
     /// The checkpoint has no averaged weights.
-    #[error("{}: not there; the checkpoint keeps no averaged weights", .0.display())]
+    #[error("{}: not found; the checkpoint keeps no averaged weights", .0.display())]
     NoAverage(PathBuf),
     /// A tensor file cannot be read.
     #[error(transparent)]
@@ -76,21 +76,21 @@ pub enum ModelError {
 pub struct Model {
     name: String,
     folder: PipelineFolder,
-    /// Holds the files of the embedded model as long as they may be read.
+    /// Keeps the files of the embedded model on disk while they may be read.
     _embedded: Option<TempDir>,
     unet: UNetConfig,
     /// The scheduler's settings.
     pub scheduler: SchedulerConfig,
-    /// Height, width and channels of its images.
+    /// Height, width and channels of the images.
     pub shape: StateShape,
 }
 
 impl Model {
-    /// Finds `name` (a folder, a repository on the Hub, or the embedded model) and reads its
-    /// configs. A download tells `progress` what it is doing, a line at a time.
+    /// Finds `name` (a folder, a repository on the Hub, or the embedded model) and reads its configs.
+    /// Reports downloads to `progress`, line by line.
     ///
     /// # Errors
-    /// [`ModelError`] names the checkpoint and what does not fit.
+    /// [`ModelError`] names the checkpoint and the unsupported value.
     pub fn open(name: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, ModelError> {
         let embedded = (name == embedded::NAME && !Path::new(name).exists())
             .then(embedded::unpacked)
@@ -117,23 +117,23 @@ impl Model {
         Ok(Self { name: name.into(), folder, _embedded: embedded, unet, scheduler, shape })
     }
 
-    /// The UNet's config.
+    /// Returns the UNet's config.
     #[must_use]
     pub fn config(&self) -> &UNetConfig {
         &self.unet
     }
 
-    /// The name that it was asked for by.
+    /// Returns the name that the model was opened by.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The folder that it was found in; of a name on the Hub, the commit's in the cache.
+    /// Returns the model's folder; for a name on the Hub, the folder of the commit in the cache.
     pub fn root(&self) -> &Path {
         &self.folder.root
     }
 
-    /// The weights in `kind` on `device`.
+    /// Loads the weights in `kind` on `device`.
     ///
     /// # Errors
     /// [`ModelError::Tensors`] and [`ModelError::Load`].
@@ -141,7 +141,7 @@ impl Model {
         self.load_from(&self.folder.weights, kind, device)
     }
 
-    /// The averaged weights that a checkpoint of ours may have.
+    /// Loads the averaged weights (`unet_ema/`), which checkpoints with `ema_decay` have.
     ///
     /// # Errors
     /// [`ModelError::NoAverage`], [`ModelError::Tensors`] and [`ModelError::Load`].
@@ -160,12 +160,12 @@ impl Model {
         Ok(unet)
     }
 
-    /// The text of `scheduler_config.json`, to be saved again as it was.
+    /// Returns the text of `scheduler_config.json`, which checkpoints keep unchanged.
     pub fn scheduler_text(&self) -> &str {
         &self.folder.scheduler_config
     }
 
-    /// The text of `unet/config.json`, for whoever builds the same network elsewhere.
+    /// Returns the text of `unet/config.json`, to build the same network elsewhere.
     pub fn unet_text(&self) -> &str {
         &self.folder.unet_config
     }

@@ -1,4 +1,4 @@
-//! Opening a run: the model, the learner, and where its last checkpoint left off.
+//! Opens a run: loads the model, the learner, and the last checkpoint.
 
 use crate::card::base::BaseModel;
 use crate::card::comparison::Comparison;
@@ -22,11 +22,11 @@ use ddpo_rollout::reward::RewardSpec;
 use std::path::Path;
 use tch::{Device, Kind};
 
-/// A run that is loaded and has written nothing yet.
+/// A loaded run that has written nothing yet.
 #[derive(Debug)]
 pub struct OpenRun<'a> {
     pub(super) plan: &'a Plan,
-    /// What its images are scored with.
+    /// The reward that scores the images.
     reward: &'a RewardSpec,
     pub(super) folder: &'a RunFolder,
     pub(super) model: Model,
@@ -37,20 +37,20 @@ pub struct OpenRun<'a> {
     pub(super) best_reward: Option<f64>,
     pub(super) epoch: u32,
     pub(super) saved: Option<u32>,
-    /// What checkpoints say of the settings.
+    /// The settings as checkpoints record them.
     record: Settings,
     device: Device,
     threads: usize,
-    /// Kept as long as the run; a new run takes it when it begins.
+    /// Held as long as the run; a new run takes it in `begin`.
     lock: Option<RunLock>,
 }
 
 impl<'a> OpenRun<'a> {
-    /// Loads the last checkpoint in `folder`, or the pretrained model. Nobody else may work in the
-    /// folder of a run from now on until this is dropped.
+    /// Loads the last checkpoint in `folder`, or the pretrained model. Locks the folder of an existing
+    /// run until the value is dropped.
     ///
     /// # Errors
-    /// [`RunError`] by what cannot be loaded.
+    /// [`RunError`] if the run is locked or something cannot be loaded.
     pub fn open(
         plan: &'a Plan,
         reward: &'a RewardSpec,
@@ -72,7 +72,7 @@ impl<'a> OpenRun<'a> {
         } else if let Some(path) = &plan.settings.resume_from_ckpt {
             best_reward = best_reward.or(start_from(Path::new(path), &mut learner)?);
         }
-        // A choice that the program made, or a GPU, is worth a line.
+        // `auto` hides the choice of device, so the log states it.
         let name = plan.settings.device.as_str();
         if name != "cpu" {
             progress.aside(&format!("device: {}", device::describe(name, device)));
@@ -88,7 +88,7 @@ impl<'a> OpenRun<'a> {
             best_reward,
             epoch,
             saved: resumed.map(|(epoch, _)| epoch),
-            // Where a run lies has no part in what it is.
+            // Checkpoints must not depend on the location of the run.
             record: without_paths(&plan.settings),
             model,
             device,
@@ -97,32 +97,32 @@ impl<'a> OpenRun<'a> {
         })
     }
 
-    /// The pretrained model.
+    /// Returns the pretrained model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The learner, with the weights that the run goes on from.
+    /// Returns the learner, with the weights that the run continues from.
     pub fn learner(&self) -> &Learner {
         &self.learner
     }
 
-    /// Epochs completed.
+    /// Returns the number of completed epochs.
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// The device that it runs on.
+    /// Returns the device that the run uses.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// CPU threads that it runs on.
+    /// Returns the number of CPU threads that the run uses.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Writes a checkpoint of where the run is.
+    /// Writes a checkpoint of the current state.
     pub(super) fn save(&mut self) -> Result<(), RunError> {
         let samples = self.plan.settings.num_samples_per_epoch;
         let settings = serde_json::to_value(&self.record)?;
@@ -137,7 +137,7 @@ impl<'a> OpenRun<'a> {
         Ok(())
     }
 
-    /// The model card of a checkpoint of where the run is.
+    /// Returns the model card for a checkpoint of the current state.
     fn card(&self) -> ModelCard {
         let ends = self.evaluations.ends().filter(|(first, last)| first.epoch < last.epoch);
         let comparison =
@@ -155,12 +155,12 @@ impl<'a> OpenRun<'a> {
         finetuning.card()
     }
 
-    /// Makes the folder ready to be worked in.
+    /// Creates, locks and cleans up the folder.
     pub(super) fn begin(&mut self) -> Result<(), RunError> {
         if self.lock.is_none() {
             self.folder.create()?;
             self.lock = Some(RunLock::take(self.folder.root())?);
-            // Another process may have had the same in mind, and have done already.
+            // Another process may have started a run here in the meantime.
             if self.folder.holds_run() {
                 return Err(FolderError::Taken(self.folder.root().into()).into());
             }
@@ -169,7 +169,7 @@ impl<'a> OpenRun<'a> {
         self.finish_best()
     }
 
-    /// Marks the last checkpoint as the best where the process that wrote it was killed before.
+    /// Marks the last checkpoint as the best if the process that wrote it was killed before doing so.
     fn finish_best(&self) -> Result<(), RunError> {
         let (Some(best), Some(epoch)) = (self.best_reward, self.saved) else { return Ok(()) };
         let is_best = self.evaluations.mean_after(epoch) == Some(best);
@@ -180,10 +180,10 @@ impl<'a> OpenRun<'a> {
     }
 }
 
-/// Makes the learner of a run, with the weights of the pretrained `model`.
+/// Creates the learner of a run, with the weights of the pretrained `model`.
 ///
 /// # Errors
-/// [`RunError`] by what cannot be loaded.
+/// [`RunError`] if the weights cannot be loaded or the settings are invalid.
 pub fn new_learner(
     plan: &Plan,
     model: &Model,
@@ -202,7 +202,7 @@ pub fn new_learner(
     Ok(learner.with_lanes(lanes))
 }
 
-/// Takes up the run's own checkpoint.
+/// Loads a checkpoint of this run.
 fn resume(path: &Path, expected: u32, learner: &mut Learner) -> Result<RunState, RunError> {
     let state = checkpoint::load(path, learner)?;
     match state.epoch == expected {
@@ -211,7 +211,7 @@ fn resume(path: &Path, expected: u32, learner: &mut Learner) -> Result<RunState,
     }
 }
 
-/// Takes weights, optimizer and best reward from a checkpoint of another run; counters start anew.
+/// Loads weights, optimizer and best reward from a checkpoint of another run; counters start at 0.
 fn start_from(path: &Path, learner: &mut Learner) -> Result<Option<f64>, RunError> {
     if path.extension().is_some_and(|extension| extension == "pth") {
         return Err(RunError::StartFromPickle(path.into()));

@@ -1,12 +1,13 @@
-//! The paths in a run's settings: absolute in `run.toml`, so that a run resumes from any working
-//! folder, and left out of checkpoints, so that the same run writes the same bytes anywhere.
+//! The paths in a run's settings. They are absolute in `run.toml`, so that a run can resume from any
+//! working directory, and left out of checkpoints, so that the same run writes the same bytes
+//! anywhere.
 
 use crate::settings::Settings;
 use ddpo_rollout::reward::{RewardExpression, RewardList, RewardSource, Script};
 use std::path::Path;
 
-/// Returns `settings` with absolute paths for the folders and files that they name. Other names, such
-/// as those of repositories on the Hub, stay.
+/// Returns `settings` with absolute paths of folders and files. Other names, such as repositories on
+/// the Hub, are unchanged.
 pub fn with_absolute_paths(settings: &Settings) -> Settings {
     let absolute = |path: &Path| path.to_str().map(str::to_owned);
     with_scripts(with_folders(settings, absolute), |path| {
@@ -14,15 +15,15 @@ pub fn with_absolute_paths(settings: &Settings) -> Settings {
     })
 }
 
-/// Returns `settings` without paths: folders and files by their last names, the run's own folder as
-/// `.`. A checkpoint records these, so that the same run gives the same bytes in any folder.
+/// Returns the settings that checkpoints record: paths are reduced to their last component, and the
+/// run's folder is `.`.
 pub fn without_paths(settings: &Settings) -> Settings {
     let settings = Settings { output_dir: ".".into(), ..settings.clone() };
     let last = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
     with_scripts(with_folders(&settings, last), last)
 }
 
-/// Replaces the path of each TorchScript file by `name` of it, if there is one.
+/// Replaces the path of each TorchScript file by `name(path)`, unless that is `None`.
 fn with_scripts(settings: Settings, name: impl Fn(&Path) -> Option<String>) -> Settings {
     let in_source = |source: &RewardSource| match source {
         RewardSource::Script(script) => {
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_told_from_other_names() {
+    fn changes_existing_folders_and_keeps_other_names() {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model");
         std::fs::create_dir(&model).unwrap();
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_a_reward_is_told_from_other_sources() {
+    fn changes_torchscript_paths_and_keeps_other_reward_sources() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().canonicalize().unwrap().join("smile.pt");
         std::fs::write(&file, b"").unwrap();
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_folder_becomes_absolute() {
+    fn makes_relative_folders_absolute() {
         let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").canonicalize().unwrap();
         for name in ["src", "tests/../src"] {
             let settings = Settings { ddpm_ckpt: name.into(), ..Settings::default() };

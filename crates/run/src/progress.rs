@@ -1,21 +1,21 @@
-//! What a run tells while it goes on, to whoever shows it.
+//! The interface that a run reports its progress through.
 
 use crate::metrics::EpochMetrics;
 
-/// Shows how far a run is. A terminal, a log and a test have each their own.
+/// Receives the progress of a run. Implemented by terminals, logs and tests.
 pub trait Progress {
-    /// `done` of `total` in `stage`.
+    /// Reports that `done` of `total` items of `stage` are finished.
     fn at(&self, stage: &'static str, done: usize, total: usize);
 
-    /// A line that stays.
+    /// Shows a line permanently.
     fn say(&self, line: &str);
 
-    /// An epoch is done; its line follows. For whoever keeps numbers.
+    /// Reports the metrics of a finished epoch; the epoch's line follows by `say`.
     fn epoch(&self, _metrics: &EpochMetrics) {}
 
-    /// A line beside the run's own, such as that of a download.
+    /// Shows a line that is not part of the run's output, such as the progress of a download.
     fn aside(&self, line: &str);
 
-    /// The run is over.
+    /// Reports the end of the run.
     fn finish(&self);
 }

@@ -1,5 +1,5 @@
-//! The port that trajectories come in by: whoever runs the samplers and the reward model, in this
-//! process or in others, fills it.
+//! The interface to the source of trajectories: samplers and a reward model in this process or in
+//! others.
 
 use crate::error::{RolloutsError, RunError};
 use crate::progress::Progress;
@@ -10,54 +10,54 @@ use ddpo_rollout::order::WeightsId;
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, SampleCoordinates, StateShape, TrajectoryHeader};
 
-/// One set of weights, as samplers draw with it.
+/// One set of weights that samplers draw with.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
-    /// Which of the run's weights they are.
+    /// Version and track of the weights.
     pub id: WeightsId,
     /// Digest of `unet`'s parameters.
     pub digest: Digest,
-    /// The network in the type that it runs in.
+    /// The network, in the dtype that it runs in.
     pub unet: &'a UNet,
 }
 
-/// One batch of samples that the run wants drawn and scored.
+/// A request to draw and score one batch of samples.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The weights to draw with, published before.
     pub weights: Weights<'a>,
-    /// What the noise is for.
+    /// The purpose of the noise.
     pub purpose: Purpose,
     /// Seed of the noise.
     pub run_seed: u64,
     /// Epoch, from 0.
     pub epoch: u32,
-    /// How many samples; their indices count from 0.
+    /// Number of samples; their indices start at 0.
     pub samples: u32,
-    /// Word for the progress line.
+    /// Name of the stage in the progress line.
     pub stage: &'static str,
-    /// What becomes of it when somebody asks to stop.
+    /// What to do with the request when the run is asked to stop.
     pub on_interrupt: OnInterrupt,
 }
 
-/// What becomes of a request when somebody asks to stop.
+/// What to do with a request when the run is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnInterrupt {
-    /// It is given up: a resumed run draws it again, to the same bits.
+    /// Abandon it: a resumed run draws it again, with identical bits.
     Abandon,
-    /// It is finished: the update before it is not saved yet, and would be lost.
+    /// Finish it: the update before it is not saved yet and would be lost.
     Finish,
 }
 
 impl Request<'_> {
-    /// The coordinates of all samples, in order.
+    /// Returns the coordinates of all samples, in order.
     pub fn coordinates(&self) -> impl Iterator<Item = SampleCoordinates> + use<> {
         let (run_seed, epoch) = (self.run_seed, self.epoch);
         (0..self.samples).map(move |sample| SampleCoordinates { run_seed, epoch, sample })
     }
 
-    /// Checks that `rollout` is what was asked for, in the order of the samples, and that what is of
-    /// the version of the request's weights is of these weights.
+    /// Checks that `rollout` has the requested samples in order, and that every sample with the version
+    /// of the request's weights was drawn with exactly these weights.
     pub(crate) fn check(&self, rollout: &Rollout) -> Result<(), RunError> {
         let unasked = |expected: u32, found| {
             Err(RunError::Unasked { stage: self.stage, expected: expected.to_string(), found })
@@ -92,7 +92,7 @@ impl Request<'_> {
     }
 }
 
-/// Scored trajectories in the order of the samples, and the stages' wall times.
+/// Scored trajectories in the order of the samples, and the wall time of each stage.
 #[derive(Clone, Debug)]
 pub struct Rollout {
     /// The trajectories with their scores.
@@ -105,62 +105,62 @@ pub struct Rollout {
     pub operations: Option<u64>,
 }
 
-/// Where trajectories come from.
+/// A source of scored trajectories.
 ///
-/// A run calls it in this order: `publish` and `prefetch` at its start and after each update, then
-/// `rollout` for each request, `updating` and `updated` around each update, `saved` once an epoch's
-/// checkpoint lies on the disk.
+/// A run calls the methods in this order: `publish` and `prefetch` at its start and after each
+/// update, `rollout` for each request, `updating` and `updated` around each update, and `saved` when
+/// an epoch's checkpoint is on disk.
 ///
-/// With `max_staleness` E, the requests that are prefetched at the start of epoch e are those of
-/// epochs e to e + E, and after the update to version v that of epoch v + E: so a sample's weights
-/// are at most E versions old when it is trained. Each is asked for later with the same purpose,
-/// seed, epoch and count but the weights of that later time; its trajectories carry those of the
-/// time of the prefetch. What is asked for without having been prefetched is drawn with the weights
-/// that the request names. An evaluation is prefetched before the training samples that follow it.
+/// With `max_staleness` E, a run that starts at epoch e prefetches the epochs e to e + E, and after
+/// the update to version v it prefetches epoch v + E. A sample's weights are therefore at most E
+/// versions old when the learner trains on it. The later `rollout` has the same purpose, seed, epoch
+/// and count as the prefetch, but names the weights of its own time; the trajectories may carry the
+/// weights of the prefetch. A request without a prefetch is drawn with the weights that it names. An
+/// evaluation is prefetched before the training samples that follow it.
 pub trait Rollouts {
-    /// New weights are out; requests may name them from now on. `host` has their values, and the same
+    /// Publishes new weights; requests may name them from now on. `host` has their values and the same
     /// digest.
     ///
     /// # Errors
-    /// What kept them from being handed on.
+    /// Why the weights could not be published.
     fn publish(&mut self, weights: &Weights<'_>, host: &HostWeights) -> Result<(), RolloutsError>;
 
-    /// The request will come: its samples may be drawn ahead. Does nothing by default.
+    /// Announces a request, so that its samples can be drawn ahead. Does nothing by default.
     ///
     /// # Errors
-    /// What kept the work from being given out.
+    /// Why the work could not be handed out.
     fn prefetch(&mut self, _request: &Request<'_>) -> Result<(), RolloutsError> {
         Ok(())
     }
 
-    /// Draws and scores all samples, in their order; `None` if somebody asked to stop and the
+    /// Draws and scores all samples, in order. Returns `None` if the run was asked to stop and the
     /// request may be abandoned.
     ///
     /// # Errors
-    /// What kept the samples from being drawn or scored.
+    /// Why the samples could not be drawn or scored.
     fn rollout(
         &mut self,
         request: &Request<'_>,
         progress: &dyn Progress,
     ) -> Result<Option<Rollout>, RolloutsError>;
 
-    /// An update with what the last rollout gave begins. Does nothing by default.
+    /// Reports the start of an update on the last rollout. Does nothing by default.
     fn updating(&mut self) {}
 
-    /// That update is over. Does nothing by default.
+    /// Reports the end of that update. Does nothing by default.
     fn updated(&mut self) {}
 
-    /// A checkpoint after `epochs` epochs is safely on the disk: what it was made of may go. Does
-    /// nothing by default.
+    /// Reports that the checkpoint after `epochs` epochs is on disk, so that the trajectories behind it
+    /// can be deleted. Does nothing by default.
     ///
     /// # Errors
-    /// What kept the word from being handed on.
+    /// Why the report could not be passed on.
     fn saved(&mut self, _epochs: u32) -> Result<(), RolloutsError> {
         Ok(())
     }
 
-    /// The reward of a flat grey image of the model's shape, where it is a floor that the summary
-    /// can compare with. None by default.
+    /// Returns the reward of a flat grey image of the model's shape, if the summary can compare with it
+    /// as a lower bound. `None` by default.
     fn flat_reward(&mut self, _shape: StateShape) -> Option<f64> {
         None
     }

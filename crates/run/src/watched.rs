@@ -1,15 +1,15 @@
-//! A run's progress, which the live page shows too.
+//! Progress of a run, copied to the live page.
 
 use crate::host::Outcome;
 use crate::metrics::EpochMetrics;
 use crate::progress::Progress;
 use ddpo_dashboard::now::Live;
 
-/// Passes on what a run tells, and leaves word for the page where there is one.
+/// Forwards progress to `inner` and to the live page, if there is one.
 pub struct Watched<'a> {
-    /// Who is told anyway.
+    /// The display that always receives the progress.
     pub inner: &'a dyn Progress,
-    /// The page.
+    /// The live page.
     pub live: Option<&'a Live>,
 }
 
@@ -38,7 +38,7 @@ impl Progress for Watched<'_> {
     }
 }
 
-/// Tells the page how the run has ended.
+/// Shows on the live page how the run ended.
 pub fn tell_end<E>(live: Option<&Live>, ended: &Result<Outcome, E>) {
     let how = match ended {
         Ok(Outcome::Finished) => "is finished",

@@ -3,7 +3,7 @@
 /// The weights.
 pub const MODEL: &str = "model_state_dict";
 
-/// The optimizer. Later versions of the upstream program also save that of a value network.
+/// The optimizer. Later versions of the upstream program also save a value network's optimizer.
 pub const OPTIMIZERS: [&str; 2] = ["optimizer_state_dict", "policy_optimizer_state_dict"];
 
 /// The best evaluation reward.

@@ -1,10 +1,10 @@
-//! The order in which `UNet2DModel` registers its parameters, which is that of its state dict and of
-//! its optimizer's numbers. It is not the order in which they are used.
+//! The order in which `UNet2DModel` registers its parameters. The state dict and the optimizer's
+//! numbers follow it; the order of use in `forward` differs.
 //!
 //! Source: diffusers 0.38, the constructors in `models/unets/unet_2d.py`, `unet_2d_blocks.py`,
 //! `models/resnet.py` and `attention_processor.py`.
 
-/// Parts of names, each before those that come after it within the same module.
+/// Parts of parameter names, in the order of registration within a module.
 const PARTS: [&str; 26] = [
     "conv_in",
     "time_embedding",
@@ -34,11 +34,11 @@ const PARTS: [&str; 26] = [
     "weight",
 ];
 
-/// What to sort a parameter's name by.
+/// Returns the sort key of a parameter's name.
 pub fn key(name: &str) -> Vec<usize> {
     let place = |part: &str| match part.parse() {
         Ok(index) => index,
-        // A bias comes after its weight, and so would what is not known here.
+        // Unknown parts sort last, and so does a bias, which follows its weight.
         Err(_) => PARTS.iter().position(|known| *known == part).unwrap_or(PARTS.len()),
     };
     name.split('.').map(place).collect()

@@ -1,4 +1,4 @@
-//! Reading such a file, strictly: everything has to fit.
+//! Reads an upstream checkpoint strictly: every tensor must fit the model.
 
 use crate::upstream_checkpoint::keys::{BEST, MODEL, OPTIMIZERS};
 use ddpo_checkpoint::{
@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
-/// Why a `.pth` file cannot be used.
+/// Errors from reading a `.pth` file.
 #[derive(Debug, Error)]
 pub enum UpstreamError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] TensorFileError),
-    /// Its weights or its optimizer's tensors do not fit the model.
+    /// The weights or the optimizer's tensors do not fit the model.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It is another kind of file.
+    /// The file has no `model_state_dict`.
     #[error("`{}`: expected a `model_state_dict`, found none", .0.display())]
     NoModel(PathBuf),
-    /// The optimizer's tensors are not all after the same number of steps.
+    /// The optimizer's tensors have different numbers of steps.
     #[error(
         "`{}`: {optimizer}: expected one number of steps for all tensors, found {found}",
         path.display()
@@ -30,31 +30,30 @@ pub enum UpstreamError {
         path: PathBuf,
         /// The optimizer's key.
         optimizer: &'static str,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 }
 
-/// What was found besides weights.
+/// The contents of the file besides weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Taken {
-    /// Steps that the optimizer has taken; none where the file has no optimizer, or one that has
-    /// not begun.
+    /// Steps that the optimizer has taken; `None` if the file has no optimizer or the optimizer has not
+    /// taken a step.
     pub optimizer_steps: Option<u64>,
-    /// The best evaluation reward, where there is one that is finite.
+    /// The best evaluation reward, if the file has one and it is finite.
     pub best_reward: Option<f64>,
-    /// Epochs that the file says it is after.
+    /// The number of epochs that the file records.
     pub epoch: Option<u32>,
 }
 
-/// Copies the weights of the file into `parameters` and, where it has them, AdamW's moments into
-/// `moments`, which are named `first.NAME` and `second.NAME`.
+/// Copies the weights of the file into `parameters`, and AdamW's moments, if the file has them, into
+/// `moments`, whose names are `first.NAME` and `second.NAME`.
 ///
-/// Old names of attention blocks are read as the present ones. A value network's optimizer is
-/// passed over.
+/// Maps old names of attention blocks to the present ones. Ignores a value network's optimizer.
 ///
 /// # Errors
-/// [`UpstreamError`]; what does not fit is listed as a whole.
+/// [`UpstreamError`]; lists every tensor that does not fit.
 pub fn load(
     path: &Path,
     parameters: &[(String, Tensor)],
@@ -83,7 +82,7 @@ pub fn load(
     })
 }
 
-/// The model's parameters by their present names, in the order that numbers the optimizer's tensors.
+/// Returns the present names of the model's parameters, in the order of the optimizer's numbers.
 fn model_names(file: &TensorFile) -> Vec<String> {
     let own = file.order().iter().filter_map(|name| name.strip_prefix(MODEL)?.strip_prefix('.'));
     own.map(modern_attention_name).collect()
@@ -94,8 +93,8 @@ fn has_state(file: &TensorFile, optimizer: &str) -> bool {
     file.order().iter().any(|name| name.starts_with(&prefix))
 }
 
-/// The moment that a tensor of the optimizer is. A number that no parameter has keeps its name, so
-/// that it is found to be too much.
+/// Returns the moment's name for a tensor of the optimizer. A number beyond the last parameter keeps
+/// its own name, so that loading reports it as unexpected.
 fn moment_name(name: &str, optimizer: &str, names: &[String]) -> Option<String> {
     let inner = name.strip_prefix(optimizer)?.strip_prefix(".state.")?;
     let (index, part) = inner.split_once('.')?;
@@ -108,7 +107,8 @@ fn moment_name(name: &str, optimizer: &str, names: &[String]) -> Option<String> 
     Some(parameter.map_or_else(|| name.to_owned(), |parameter| format!("{moment}.{parameter}")))
 }
 
-/// The number of steps, which torch keeps for each parameter: a tensor, or in old files a number.
+/// Reads the number of steps, which torch stores for each parameter as a tensor, or in old files as
+/// a number.
 fn steps(
     file: &TensorFile,
     optimizer: &'static str,

@@ -1,4 +1,4 @@
-//! Writing such a file.
+//! Writes an upstream checkpoint.
 
 use crate::upstream_checkpoint::keys::{BEST, MODEL, OPTIMIZERS};
 use crate::upstream_checkpoint::order;
@@ -8,34 +8,35 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tch::Tensor;
 
-/// What is written.
+/// The contents of an upstream checkpoint.
 #[derive(Debug)]
 pub struct UpstreamCheckpoint<'a> {
     /// The weights, f32.
     pub parameters: &'a [(String, Tensor)],
-    /// AdamW, if there is one.
+    /// AdamW's state, if there is any.
     pub optimizer: Option<TorchAdamW<'a>>,
-    /// The best evaluation reward; minus infinity where there is none, as that program begins.
+    /// The best evaluation reward; `None` is written as minus infinity, the upstream program's initial
+    /// value.
     pub best_reward: Option<f64>,
 }
 
-/// AdamW's state, of which torch's is made.
+/// AdamW's state, to be written in torch's format.
 #[derive(Debug)]
 pub struct TorchAdamW<'a> {
     /// The moments as `first.NAME` and `second.NAME`.
     pub moments: &'a [(String, Tensor)],
     /// Steps taken.
     pub steps: u64,
-    /// Its settings.
+    /// The optimizer's settings.
     pub config: AdamWConfig,
     /// The learning rate of the last step.
     pub rate: f64,
 }
 
-/// Writes the file: beside it, synced, renamed. The same values give the same bytes.
+/// Writes the file atomically (temporary file, sync, rename). The same values give the same bytes.
 ///
 /// # Errors
-/// [`WriteError`]; `path` is then as it was.
+/// [`WriteError`]; `path` is then unchanged.
 pub fn write(path: &Path, checkpoint: &UpstreamCheckpoint<'_>) -> Result<(), WriteError> {
     let mut parameters: Vec<&(String, Tensor)> = checkpoint.parameters.iter().collect();
     parameters.sort_by_key(|(name, _)| order::key(name));
@@ -74,7 +75,7 @@ fn optimizer(adamw: &TorchAdamW<'_>, names: &[&str]) -> PickleItem {
     ])
 }
 
-/// `param_groups[0]`, key by key as torch 2.11 has it.
+/// Returns `param_groups[0]` with the keys of torch 2.11.
 fn group(adamw: &TorchAdamW<'_>, parameters: usize) -> Vec<(PickleItem, PickleItem)> {
     let AdamWConfig { beta1, beta2, eps, weight_decay } = adamw.config;
     let betas = [beta1, beta2].map(PickleItem::Float).into();
