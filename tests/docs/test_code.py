@@ -113,7 +113,7 @@ def test_commands_have_these_flags(binaries, words):
     done = run(binaries, [*words, given])
     if "--resume" in words:
         # The reader has the folder of the run; this test does not.
-        assert "is not there; hint: --output-dir" in done.stderr or done.returncode == 0, done.stderr
+        assert "not found; hint: --output-dir" in done.stderr or done.returncode == 0, done.stderr
     else:
         assert done.returncode == 0, done.stderr
 

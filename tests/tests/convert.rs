@@ -188,6 +188,6 @@ fn rejects_unsuitable_inputs_by_name_and_writes_nothing() {
     }
     let train = run::short(&["--ddpm-ckpt=seed/base", "--resume-from-ckpt=seed/new.pth"]);
     let refused = workshop.ddpo(&train);
-    let hint = "hint: ddpo convert seed/new.pth --ddpm-ckpt BASE --out FOLDER makes one of it";
+    let hint = "hint: convert it with ddpo convert seed/new.pth --ddpm-ckpt BASE --out FOLDER";
     assert!(refused.refused().contains(hint), "{refused}");
 }

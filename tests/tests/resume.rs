@@ -177,7 +177,7 @@ fn interrupt_and_compare(workshop: &Workshop, folder: &str, signal: &str, moment
     assert_eq!(stopped.code, Some(130), "{stopped}");
     assert_eq!(stopped.stderr, "");
     let advice = stopped.stdout.lines().last().unwrap_or_default();
-    let (what, command) = advice.split_once("; go on with: ddpo ").unwrap_or_default();
+    let (what, command) = advice.split_once("; resume with: ddpo ").unwrap_or_default();
     assert!(what.starts_with("stopped after epoch "), "{stopped}");
     let saved: u32 = what["stopped after epoch ".len()..].parse().unwrap();
     let checkpoint = workshop.path(folder).join(format!("checkpoints/epoch-{saved:06}"));
@@ -269,7 +269,7 @@ fn rejects_a_folder_without_a_run() {
     let workshop = Workshop::new();
     for folder in ["model", "nowhere"] {
         let refused = resume(&workshop, folder).end();
-        let expected = format!("--resume: {folder}/run.toml is not there");
+        let expected = format!("--resume: {folder}/run.toml not found");
         assert!(refused.refused().starts_with(&expected), "{refused}");
     }
     assert!(!workshop.path("nowhere").exists());

@@ -1,6 +1,6 @@
-//! Trajectories as a safetensors file, to look at, to compare, and to train on again:
+//! Trajectories as a safetensors file, to inspect, to compare, and to train on again:
 //! `states` f32 `[N, T + 1, C, H, W]` with x_T first, `log_probs` f32 `[N, K]` for the K random
-//! steps, `timesteps` i64 `[T]`, `sigmas` f32 `[T]`, and `rewards` f32 `[N]` once there are any.
+//! steps, `timesteps` i64 `[T]`, `sigmas` f32 `[T]`, and `rewards` f32 `[N]` of scored trajectories.
 
 use ddpo_checkpoint::{TensorFile, TensorFileError, WriteError, write_tensors};
 use ddpo_diffusion::scheduler::Transitions;
@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, TchError, Tensor};
 use thiserror::Error;
 
-/// Why a batch file cannot be read.
+/// Errors from reading a batch file.
 #[derive(Debug, Error)]
 pub enum BatchFileError {
-    /// It cannot be read as tensors.
+    /// The file cannot be read as tensors.
     #[error("batch file: {0}")]
     Tensors(#[from] TensorFileError),
     /// A tensor is absent.
@@ -29,22 +29,22 @@ pub enum BatchFileError {
         /// The tensor.
         name: &'static str,
     },
-    /// A tensor has another shape than the others ask for.
+    /// A tensor's shape contradicts the other tensors.
     #[error("batch file {}: `{name}` has shape {found:?}, expected {expected}", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: &'static str,
-        /// What the other tensors ask for.
+        /// The shape that follows from the other tensors.
         expected: String,
-        /// Its shape.
+        /// The tensor's shape.
         found: Vec<i64>,
     },
     /// The file was sampled with other timesteps.
     #[error(
-        "batch file {}: timesteps {found:?} are not the scheduler's {expected:?}; \
-         hint: the file decides the number of steps, the checkpoint's scheduler where they lie",
+        "batch file {}: timesteps: expected the scheduler's {expected:?}, found {found:?}; \
+         hint: use a checkpoint whose scheduler has the timesteps of the file",
         path.display()
     )]
     Timesteps {
@@ -55,7 +55,7 @@ pub enum BatchFileError {
         /// The file's.
         found: Vec<i64>,
     },
-    /// The parts do not make a trajectory.
+    /// The tensors do not form a valid trajectory.
     #[error("batch file: sample {sample}: {error}")]
     Trajectory {
         /// Index of the sample.
@@ -68,10 +68,10 @@ pub enum BatchFileError {
     Torch(#[from] TchError),
 }
 
-/// Writes trajectories of one shape, with their rewards if there are any.
+/// Writes trajectories of one shape, with their rewards if given.
 ///
 /// # Errors
-/// [`WriteError`]; no half-written file stays.
+/// [`WriteError`]; leaves no half-written file.
 pub fn write(
     path: &Path,
     trajectories: &[&Trajectory],
@@ -101,7 +101,7 @@ pub fn write(
     write_tensors(path, &tensors, &BTreeMap::new())
 }
 
-/// A batch file, opened and checked against itself.
+/// An open batch file whose tensors agree with each other.
 #[derive(Debug)]
 pub struct BatchFile {
     path: PathBuf,
@@ -112,10 +112,10 @@ pub struct BatchFile {
 }
 
 impl BatchFile {
-    /// Opens a file that has rewards.
+    /// Opens a file with rewards.
     ///
     /// # Errors
-    /// [`BatchFileError`] names the tensor that is absent or misshapen.
+    /// [`BatchFileError`] names the tensor that is missing or has the wrong shape.
     pub fn open(path: &Path) -> Result<Self, BatchFileError> {
         let file = TensorFile::open(path)?;
         let read = |name: &'static str| {
@@ -154,26 +154,26 @@ impl BatchFile {
         BatchFileError::Shape { path: self.path.clone(), name, expected, found }
     }
 
-    /// Denoising steps of the trajectories.
+    /// Returns the number of denoising steps.
     pub fn steps(&self) -> usize {
         self.timesteps.len()
     }
 
-    /// The rewards, in sample order.
+    /// Returns the rewards, in sample order.
     pub fn rewards(&self) -> &[f32] {
         &self.rewards
     }
 
-    /// Height and width are the model's, channels too: (C, H, W).
+    /// Returns channels, height and width of the states.
     pub fn shape(&self) -> StateShape {
         let side = |index: usize| self.states.size()[index] as usize;
         StateShape { channels: side(2), height: side(3), width: side(4) }
     }
 
-    /// The trajectories, as if they had just been sampled in epoch 0 with the learner's weights.
+    /// Returns the trajectories as samples of epoch 0, drawn with the learner's weights.
     ///
     /// # Errors
-    /// [`BatchFileError`] if timesteps or counts are not the scheduler's.
+    /// [`BatchFileError`] if timesteps or counts differ from the scheduler's.
     pub fn trajectories(
         &self,
         transitions: &Transitions,

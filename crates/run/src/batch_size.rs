@@ -4,12 +4,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// The size of a batch, or that which the device has memory for.
+/// The size of a batch: a number, or as large as the device's memory allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchSize {
-    /// As many as the device's free memory takes, found when the run begins. `run.toml` records the number.
+    /// As large as the device's free memory allows when the run begins. `run.toml` records the number.
     Auto,
-    /// This many.
+    /// A fixed size.
     Of(usize),
 }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_number_and_auto_and_writes_them_back() {
+    fn round_trips_numbers_and_auto() {
         assert_eq!("auto".parse(), Ok(BatchSize::Auto));
         assert_eq!("16".parse(), Ok(BatchSize::Of(16)));
         assert_eq!("-1".parse::<BatchSize>(), Err("expected a whole number or auto"));

@@ -1,6 +1,6 @@
-//! A checkpoint on disk: a diffusers pipeline folder, and beside it `optimizer.safetensors`,
-//! `state.json`, `unet_ema/` where averaged weights are kept, and the model card. Everything that an
-//! uninterrupted run would have in memory is in there, so a resumed run continues to the bit.
+//! A checkpoint on disk: a diffusers pipeline folder with `optimizer.safetensors`, `state.json`, the
+//! model card, and `unet_ema/` if averaged weights are kept. It contains the whole state of a run,
+//! so a resumed run is bit-identical to an uninterrupted one.
 
 use crate::model_card::{ModelCard, ModelCardError};
 use ddpo_algorithm::advantages::{AdvantageState, RunningMoments};
@@ -20,16 +20,16 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 use thiserror::Error;
 
-/// The optimizer's moments.
+/// File of the optimizer's moments.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 
-/// What a run is besides its tensors.
+/// File of the run's state besides tensors.
 pub const STATE: &str = "state.json";
 
 const EMA: &str = "unet_ema";
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
-/// What a run is besides its tensors.
+/// The state of a run besides its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunState {
@@ -37,7 +37,7 @@ pub struct RunState {
     pub epoch: u32,
     /// Version of the weights.
     pub policy_version: PolicyVersion,
-    /// Optimizer steps taken, those of a run that this one started from included.
+    /// Optimizer steps taken, including those of the run in `resume_from_ckpt`.
     pub optimizer_step: u64,
     /// Optimizer steps of this run.
     pub schedule_step: u64,
@@ -49,19 +49,19 @@ pub struct RunState {
     /// The weight of the KL from the pretrained model, where it adapts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kl_coef: Option<f64>,
-    /// The same of the terms of a sum, where they are standardised over all so far.
+    /// Statistics of the terms of a sum, if they are standardised over all rewards so far.
     #[serde(default, skip_serializing_if = "TermMoments::is_empty")]
     pub terms_seen: TermMoments,
     /// Best mean evaluation reward so far.
     pub best_reward: Option<f64>,
     /// (epoch, sample) of the trajectories that the last update trained on.
     pub trained_samples: Vec<(u32, u32)>,
-    /// The settings of the run, for the record.
+    /// The settings of the run, recorded for readers.
     pub settings: serde_json::Value,
 }
 
 impl RunState {
-    /// The state of `learner` after `epoch` epochs of `samples` samples each.
+    /// Returns the state of `learner` after `epoch` epochs of `samples` samples each.
     pub fn of(learner: &Learner, epoch: u32, samples: usize, settings: serde_json::Value) -> Self {
         let position = learner.position();
         let last = epoch.saturating_sub(1);
@@ -81,7 +81,7 @@ impl RunState {
     }
 }
 
-/// Why a checkpoint cannot be written or read.
+/// Errors from writing and reading a checkpoint.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The folder could not be published.
@@ -93,7 +93,7 @@ pub enum CheckpointError {
     /// A tensor file cannot be read.
     #[error("checkpoint: {0}")]
     Tensors(#[from] TensorFileError),
-    /// A tensor file does not fit.
+    /// A tensor file does not fit the model.
     #[error("checkpoint: {0}")]
     Load(#[from] LoadError),
     /// `state.json` cannot be read.
@@ -104,12 +104,12 @@ pub enum CheckpointError {
         /// Why.
         error: std::io::Error,
     },
-    /// The statistics in `state.json` are those of another sum of rewards.
+    /// The statistics in `state.json` belong to a reward with another number of terms.
     #[error("checkpoint: {}: `terms_seen`: expected the reward's number of terms", .0.display())]
     Terms(PathBuf),
 }
 
-/// Why a checkpoint's files could not be written.
+/// Errors from writing the files of a checkpoint.
 #[derive(Debug, Error)]
 pub enum SaveError {
     /// A file could not be written.
@@ -129,7 +129,7 @@ pub enum SaveError {
     Card(#[from] ModelCardError),
 }
 
-/// What a checkpoint's folder is filled with.
+/// The contents of a checkpoint's folder.
 #[derive(Debug)]
 pub struct Contents<'a> {
     /// JSON of the `UNet2DModel`.
@@ -138,10 +138,10 @@ pub struct Contents<'a> {
     pub scheduler_config: &'a str,
     /// The weights, f32.
     pub parameters: &'a [(String, Tensor)],
-    /// The averaged weights, where some are kept.
+    /// The averaged weights, if the run keeps them.
     pub average: Option<&'a [(String, Tensor)]>,
-    /// The optimizer's moments and the state that goes with them; without, a run cannot go on from
-    /// the checkpoint but start from its weights.
+    /// The optimizer's moments and the run's state. Without them, a run can start from the weights
+    /// but not resume.
     pub run: Option<(&'a [(String, Tensor)], &'a RunState)>,
     /// The model card.
     pub card: &'a ModelCard,
@@ -153,10 +153,10 @@ impl From<PublishError<SaveError>> for CheckpointError {
     }
 }
 
-/// Writes the learner into `folder`, beside it first, then renamed.
+/// Writes the learner into `folder` atomically (temporary folder, rename).
 ///
 /// # Errors
-/// [`CheckpointError::Publish`]; the folder is then as it was.
+/// [`CheckpointError::Publish`]; the folder is then unchanged.
 pub fn save(
     folder: &Path,
     learner: &Learner,
@@ -179,10 +179,10 @@ pub fn save(
     write(folder, &contents)
 }
 
-/// Writes `contents` into `folder`, beside it first, then renamed.
+/// Writes `contents` into `folder` atomically (temporary folder, rename).
 ///
 /// # Errors
-/// [`CheckpointError::Publish`]; the folder is then as it was.
+/// [`CheckpointError::Publish`]; the folder is then unchanged.
 pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<(), CheckpointError> {
     publish_folder(folder, |root| fill(root, contents))?;
     Ok(())
@@ -213,7 +213,7 @@ fn detached(entries: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
     entries.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
 }
 
-/// Whether `folder` has the state of a run, and not a model alone.
+/// Returns whether `folder` contains the state of a run besides the model.
 pub fn has_state(folder: &Path) -> bool {
     folder.join(STATE).is_file()
 }
@@ -229,7 +229,7 @@ pub fn read_state(folder: &Path) -> Result<RunState, CheckpointError> {
     parsed.map_err(|error| CheckpointError::State { path, error })
 }
 
-/// Loads AdamW's moments, by [`AdamW::state`](ddpo_algorithm::adamw::AdamW::state)'s names.
+/// Loads AdamW's moments, with the names of [`AdamW::state`](ddpo_algorithm::adamw::AdamW::state).
 ///
 /// # Errors
 /// [`CheckpointError`] if the file is missing or does not fit.
@@ -237,8 +237,7 @@ pub fn load_moments(folder: &Path, moments: &[(String, Tensor)]) -> Result<(), C
     Ok(load_into(&TensorFile::open(&folder.join(OPTIMIZER))?, moments, &str::to_owned)?)
 }
 
-/// Loads weights, optimizer and averaged weights into a learner of the same settings and takes up
-/// its counters.
+/// Loads weights, optimizer, averaged weights and counters into a learner of the same settings.
 ///
 /// # Errors
 /// [`CheckpointError`] if a file is missing or does not fit.
@@ -268,8 +267,8 @@ pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, Checkpoint
     Ok(state)
 }
 
-/// Starts a run from another checkpoint: weights, and the optimizer's state if it has one. The
-/// weights become version 0 of the new run. Gives the best reward that it recorded.
+/// Starts a run from another run's checkpoint: loads its weights and, if present, the optimizer's
+/// state. The weights become version 0 of the new run. Returns the best reward of the checkpoint.
 ///
 /// # Errors
 /// [`CheckpointError`] if a file is missing or does not fit.
@@ -278,7 +277,7 @@ pub fn load_weights(folder: &Path, learner: &mut Learner) -> Result<Option<f64>,
     let entries = learner.policy().master().parameters().entries();
     load_into(&TensorFile::open(&pipeline.weights)?, entries, &modern_attention_name)?;
     if let Some(ema) = learner.ema() {
-        // The average goes on where the other run's was; without one it starts at these weights.
+        // Without an average in the checkpoint, the average starts at the weights.
         let averaged = folder.join(EMA).join(WEIGHTS);
         let source = if averaged.is_file() { averaged } else { pipeline.weights };
         load_into(&TensorFile::open(&source)?, ema.entries(), &modern_attention_name)?;

@@ -1,9 +1,9 @@
-//! The small pretrained model that is part of the program: `toy-faces-32` (see `models/`).
+//! The small pretrained model embedded in the program: `toy-faces-32` (see `models/`).
 
 use ddpo_checkpoint::{UnpackError, unpack};
 use tempfile::TempDir;
 
-/// The name that stands for it wherever a checkpoint is asked for.
+/// The model's name, accepted wherever a checkpoint is.
 pub const NAME: &str = "toy-faces-32";
 
 macro_rules! file {
@@ -20,7 +20,7 @@ const FILES: [(&str, &[u8]); 5] = [
     file!("unet/diffusion_pytorch_model.safetensors"),
 ];
 
-/// Writes the model's files into a temporary folder, which goes when it is dropped.
+/// Writes the model's files into a temporary folder, which is removed when it is dropped.
 ///
 /// # Errors
 /// [`UnpackError`].

@@ -1,4 +1,4 @@
-//! The epochs of a run, one after the other.
+//! The loop over the epochs of a run.
 
 use crate::batch_file;
 use crate::error::RunError;
@@ -21,7 +21,7 @@ use ddpo_rollout::trajectory::Digest;
 use ddpo_service::memory::peak_bytes;
 use std::time::Instant;
 
-/// A run under way.
+/// A run in training.
 pub struct Epochs<'a, 'h> {
     run: OpenRun<'a>,
     rollouts: &'h mut dyn Rollouts,
@@ -35,14 +35,14 @@ pub struct Epochs<'a, 'h> {
 }
 
 impl<'a, 'h> Epochs<'a, 'h> {
-    /// Goes on where `run` is.
+    /// Prepares to continue `run` from its current epoch.
     pub fn new(run: OpenRun<'a>, rollouts: &'h mut dyn Rollouts, host: &'h Host<'h>) -> Self {
         let weights = HostWeights::of(run.learner.policy().network().parameters());
         let digest = weights.digest;
         Self { run, rollouts, host, digest, unpublished: Some(weights), average: None }
     }
 
-    /// To the end of the run, or to where somebody asked to stop.
+    /// Trains to the end of the run, or until it is asked to stop.
     pub fn run(&mut self) -> Result<Outcome, RunError> {
         self.run.logs.begin(self.run.plan, self.run.folder, self.host.progress)?;
         let first = self.run.epoch == 0 && self.settings().eval_every_each_epoch.is_some();
@@ -51,7 +51,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         }
         let epoch = self.run.epoch;
         self.announce(first, epoch..=self.furthest())?;
-        // Before the first update, to compare with. It does not count as the best.
+        // The evaluation before the first update is a baseline and does not count as the best.
         if first {
             let Some(evaluated) = self.evaluate()? else { return self.stop() };
             let progress = self.host.progress;
@@ -76,7 +76,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         Ok(self.close(Outcome::Finished))
     }
 
-    /// Samples, scores, updates, evaluates, saves; false if asked to stop while sampling.
+    /// Samples, scores, updates, evaluates and saves. Returns false if asked to stop while sampling.
     fn one_epoch(&mut self) -> Result<bool, RunError> {
         let start = Instant::now();
         let Some(rollout) = self.sample()? else { return Ok(false) };
@@ -129,13 +129,14 @@ impl<'a, 'h> Epochs<'a, 'h> {
         })?)
     }
 
-    /// The epoch that may be drawn with the present weights and not be too old when it is trained.
+    /// Returns the last epoch that may be drawn with the present weights without exceeding
+    /// `max_staleness` when it is trained.
     fn furthest(&self) -> u32 {
         self.run.epoch.saturating_add(self.settings().max_staleness)
     }
 
-    /// Publishes the present weights and asks ahead for what is drawn with them: an evaluation if
-    /// there is one, then `epochs`, as far as the run has them.
+    /// Publishes the present weights and prefetches what is drawn with them: an evaluation if
+    /// `evaluates`, then `epochs` up to the end of the run.
     fn announce(
         &mut self,
         evaluates: bool,
@@ -170,7 +171,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         Ok(Some(averaged))
     }
 
-    /// Draws, scores and records the evaluation that was announced; `None` if asked to stop.
+    /// Draws, scores and records the announced evaluation. Returns `None` if asked to stop.
     fn evaluate(&mut self) -> Result<Option<Evaluated>, RunError> {
         let averaged = self.average.take();
         let average = averaged.as_ref().map(|one| average(&self.run, one));
@@ -203,7 +204,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         Ok(())
     }
 
-    /// Adds the epoch's line to the metrics and says it.
+    /// Adds the epoch's line to the metrics and the logs, and shows it.
     fn tell(
         &mut self,
         scored: &[ScoredTrajectory],
@@ -253,7 +254,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         self.rollouts.saved(self.run.epoch).map_err(RunError::Rollouts)
     }
 
-    /// Nothing of the running epoch is kept: it will be sampled again, to the same bits.
+    /// Ends an interrupted run. The unfinished epoch is dropped; a resumed run draws identical samples.
     fn stop(&mut self) -> Result<Outcome, RunError> {
         if self.run.epoch > 0 && self.run.saved != Some(self.run.epoch) {
             self.save()?;
@@ -261,24 +262,24 @@ impl<'a, 'h> Epochs<'a, 'h> {
         Ok(self.close(Outcome::Interrupted))
     }
 
-    /// Logs how the run has ended.
+    /// Logs how the run ended.
     fn close(&mut self, outcome: Outcome) -> Outcome {
         self.run.logs.close(self.run.epoch, outcome, self.host.progress);
         outcome
     }
 
-    /// Whether there is another epoch to train.
+    /// Returns whether there is another epoch to train.
     fn goes_on(&self) -> bool {
         let more = self.run.epoch < self.settings().num_epochs;
         more && self.used_up(self.last_divergence()).is_none()
     }
 
-    /// Of the last epoch, of this process or of the one that is resumed.
+    /// Returns the divergence of the last epoch, which an earlier process may have trained.
     fn last_divergence(&self) -> Option<f64> {
         self.run.metrics.last().and_then(|line| line.update.kl_to_pretrained_nats)
     }
 
-    /// What there is to say where a divergence ends the run.
+    /// Returns the line that reports that the divergence ends the run, if it does.
     fn used_up(&self, divergence: Option<f64>) -> Option<String> {
         let (stop, kl) = (self.run.plan.learner.kl_stop?, divergence?);
         (kl > stop).then(|| {
@@ -289,14 +290,14 @@ impl<'a, 'h> Epochs<'a, 'h> {
         })
     }
 
-    /// What came of the run.
+    /// Returns the closing lines of the run.
     pub fn closing(&mut self) -> String {
         let OpenRun { plan, folder, model, evaluations, epoch, .. } = &self.run;
         let flat = || self.rollouts.flat_reward(model.shape);
         summary::closing(plan, folder, evaluations, *epoch, flat)
     }
 
-    /// How to go on with the run.
+    /// Returns the line of an interrupted run.
     pub fn interrupted(&self) -> String {
         summary::interrupted(self.run.folder, self.run.epoch, self.host.command)
     }
@@ -310,19 +311,19 @@ fn rewards(scored: &[ScoredTrajectory]) -> Vec<f32> {
     scored.iter().map(|one| one.score.reward).collect()
 }
 
-/// The policy's own weights.
+/// Returns the policy's weights.
 fn policy<'r>(run: &'r OpenRun<'_>, digest: Digest) -> Weights<'r> {
     let id = WeightsId { version: run.learner.version(), track: Track::Policy };
     Weights { id, digest, unet: run.learner.policy().network() }
 }
 
-/// The averaged weights.
+/// Returns the averaged weights.
 fn average<'r>(run: &OpenRun<'_>, (unet, digest): &'r (UNet, Digest)) -> Weights<'r> {
     let id = WeightsId { version: run.learner.version(), track: Track::Average };
     Weights { id, digest: *digest, unet }
 }
 
-/// The samples that `epoch` trains on.
+/// Returns the request for the training samples of `epoch`.
 fn training<'r>(plan: &Plan, epoch: u32, weights: Weights<'r>) -> Request<'r> {
     Request {
         weights,

@@ -1,4 +1,4 @@
-//! What can end a run, by the stage that it came from.
+//! Errors that end a run, by stage.
 
 use crate::checkpoint::CheckpointError;
 use crate::model::ModelError;
@@ -15,52 +15,52 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a source of trajectories could not serve: its own errors, whatever they are.
+/// An error of a source of trajectories, of any type.
 pub type RolloutsError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a run could not begin or go on.
+/// Errors from opening and training a run.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The device or the number of threads.
+    /// The device or the number of threads cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The pretrained model.
+    /// The pretrained model cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The steps of denoising.
+    /// The scheduler cannot make the denoising steps.
     #[error(transparent)]
     Scheduler(#[from] SchedulerError),
-    /// The learner's settings, or an update.
+    /// The learner's settings are invalid, or an update failed.
     #[error(transparent)]
     Learn(#[from] LearnError),
-    /// Drawing and scoring.
+    /// Samples could not be drawn or scored.
     #[error("{0}")]
     Rollouts(#[source] RolloutsError),
-    /// A source of trajectories gave others than it was asked for.
+    /// A source of trajectories returned other samples than requested.
     #[error("{stage}: expected sample {expected}, found {found}")]
     Unasked {
-        /// Which request it was.
+        /// The stage of the request.
         stage: &'static str,
-        /// The sample that was asked for.
+        /// The requested sample.
         expected: String,
-        /// What came in its place.
+        /// What was returned instead.
         found: String,
     },
-    /// A source of trajectories drew with weights that only bear the right name.
-    #[error("{stage}: sample {sample} was made with {version} of digest {found}, not {expected}")]
+    /// A sample's weights have the requested version but another digest.
+    #[error("{stage}: sample {sample} of {version}: expected weights {expected}, found {found}")]
     OtherWeights {
-        /// Which request it was.
+        /// The stage of the request.
         stage: &'static str,
         /// The sample.
         sample: u32,
         /// Version of the weights.
         version: PolicyVersion,
-        /// Their digest.
+        /// Digest of the requested weights.
         expected: Digest,
-        /// The digest that the trajectory bears.
+        /// Digest in the trajectory.
         found: Digest,
     },
-    /// An evaluation was not scored with a reward that is held out for it.
+    /// A score lacks the component of a held-out reward.
     #[error("evaluation: sample {sample}: expected a component \"{name}\", found none")]
     HeldOut {
         /// Index of the sample.
@@ -68,10 +68,10 @@ pub enum RunError {
         /// The component.
         name: String,
     },
-    /// A checkpoint of this run.
+    /// A checkpoint of this run cannot be written or read.
     #[error(transparent)]
     Checkpoint(Box<CheckpointError>),
-    /// The checkpoint that the run was to start from.
+    /// The checkpoint in `resume_from_ckpt` cannot be loaded.
     #[error("resume_from_ckpt = {}: {source}", path.display())]
     StartFrom {
         /// The checkpoint.
@@ -79,30 +79,30 @@ pub enum RunError {
         /// Why it cannot be loaded.
         source: Box<CheckpointError>,
     },
-    /// The checkpoint that the run was to start from is a file of another program.
+    /// `resume_from_ckpt` names a `.pth` file.
     #[error(
         "resume_from_ckpt = {path}: expected a checkpoint's folder, found a .pth file; \
-         hint: ddpo convert {path} --ddpm-ckpt BASE --out FOLDER makes one of it",
+         hint: convert it with ddpo convert {path} --ddpm-ckpt BASE --out FOLDER",
         path = .0.display()
     )]
     StartFromPickle(PathBuf),
-    /// A checkpoint does not hold the epoch that its name says.
-    #[error("{}: holds epoch {found}, not {expected}", path.display())]
+    /// The epoch in a checkpoint differs from the epoch in its name.
+    #[error("{}: expected epoch {expected}, found {found}", path.display())]
     Epoch {
         /// The checkpoint.
         path: PathBuf,
         /// The epoch in its name.
         expected: u32,
-        /// The epoch that it holds.
+        /// The epoch in its state.
         found: u32,
     },
-    /// The folder of the run.
+    /// The folder of the run cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// A log for TensorBoard or Weights & Biases.
+    /// A log for TensorBoard or Weights & Biases could not be written.
     #[error(transparent)]
     Log(Box<LogError>),
-    /// A grid of samples.
+    /// A grid of samples could not be drawn.
     #[error(transparent)]
     Draw(#[from] DrawError),
     /// A file of the run could not be written.
@@ -116,17 +116,17 @@ pub enum RunError {
     Json(#[from] serde_json::Error),
 }
 
-/// What is wrong with the folder of a run.
+/// Errors from the folder of a run.
 #[derive(Debug, Error)]
 pub enum FolderError {
-    /// There is a run in it already.
+    /// The folder already contains a run.
     #[error(
         "{} holds a run already; \
          hint: --resume continues it, another --output-dir starts a new one",
         .0.display()
     )]
     Taken(PathBuf),
-    /// Another process works there.
+    /// Another process uses the folder.
     #[error(
         "{}: another process works in this run's folder; hint: wait for it to end, or stop it",
         .0.display()
@@ -142,7 +142,7 @@ pub enum FolderError {
         /// What the system said.
         source: io::Error,
     },
-    /// A line of a file is not what a run writes.
+    /// A line of a file cannot be parsed.
     #[error("{}: {source}", path.display())]
     Line {
         /// The file.
@@ -150,15 +150,15 @@ pub enum FolderError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// What a killed process left half-written could not be put right.
+    /// A half-written folder of a killed process could not be repaired.
     #[error(transparent)]
     Recover(#[from] PublishError<Infallible>),
-    /// The same, found while cleaning up.
+    /// Half-written files could not be removed.
     #[error("could not clean up {}: {source}", path.display())]
     CleanUp {
         /// The folder.
         path: PathBuf,
-        /// What went wrong there.
+        /// What went wrong.
         source: PublishError<Infallible>,
     },
     /// A checkpoint could not be marked as the best.
@@ -193,7 +193,7 @@ impl From<CheckpointError> for FolderError {
 }
 
 impl FolderError {
-    /// For `map_err`: what was tried, and where.
+    /// Returns a conversion for `map_err`, from the action that failed and its path.
     pub(crate) fn io(
         action: &'static str,
         path: &std::path::Path,

@@ -1,4 +1,4 @@
-//! Evaluation: the same seeds every time, a grid and a table for each, and the means to compare.
+//! Evaluation with the same seeds every time: a grid, a table, and the mean reward of each.
 
 use crate::error::{FolderError, RunError};
 use crate::folder::RunFolder;
@@ -22,22 +22,22 @@ use serde::{Deserialize, Serialize};
 pub struct Evaluation {
     /// Epochs completed before it.
     pub epoch: u32,
-    /// Its rewards.
+    /// The rewards.
     #[serde(flatten)]
     pub rewards: RewardSummary,
-    /// The components of its scores, those of held-out rewards among them.
+    /// The components of the scores, including held-out rewards.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub components: Components,
 }
 
-/// The evaluations of a run, which are `eval/rewards.jsonl`.
+/// The evaluations of a run, stored in `eval/rewards.jsonl`.
 #[derive(Debug)]
 pub struct Evaluations {
     list: Vec<Evaluation>,
 }
 
 impl Evaluations {
-    /// Takes up what there is up to `epoch`.
+    /// Reads the recorded evaluations up to `epoch`.
     ///
     /// # Errors
     /// [`FolderError::Io`] and [`FolderError::Line`].
@@ -54,18 +54,18 @@ impl Evaluations {
         Ok(Self { list: list.into_iter().filter(|one| one.epoch <= epoch).collect() })
     }
 
-    /// The mean reward after `epoch` epochs, if there was an evaluation.
+    /// Returns the mean reward after `epoch` epochs, if there was an evaluation.
     pub fn mean_after(&self, epoch: u32) -> Option<f64> {
         let found = self.list.iter().find(|one| one.epoch == epoch);
         found.map(|one| one.rewards.reward_mean)
     }
 
-    /// The first and the last evaluation.
+    /// Returns the first and the last evaluation.
     pub fn ends(&self) -> Option<(&Evaluation, &Evaluation)> {
         Some((self.list.first()?, self.list.last()?))
     }
 
-    /// Writes the grid, the table and the list; gives what it came to.
+    /// Writes the grid, the table and the list, and returns the evaluation.
     ///
     /// # Errors
     /// [`RunError::HeldOut`], [`RunError::Draw`] and [`RunError::Write`].
@@ -105,7 +105,7 @@ impl Evaluations {
     }
 }
 
-/// Checks that every sample was scored with the rewards that are held out for evaluation.
+/// Checks that every sample was scored with the held-out rewards.
 fn check_held_out(plan: &Plan, scored: &[ScoredTrajectory]) -> Result<(), RunError> {
     for name in plan.rewards.held_out.iter().map(RewardExpression::held_out_name) {
         let lacks = |one: &&ScoredTrajectory| {
@@ -119,7 +119,7 @@ fn check_held_out(plan: &Plan, scored: &[ScoredTrajectory]) -> Result<(), RunErr
     Ok(())
 }
 
-/// A network with the averaged weights, if the learner keeps some.
+/// Returns a network with the averaged weights, if the learner keeps them.
 pub fn averaged(learner: &Learner) -> Option<UNet> {
     let entries = learner.ema()?.entries();
     let network = learner.policy().network();
@@ -129,7 +129,7 @@ pub fn averaged(learner: &Learner) -> Option<UNet> {
     Some(unet)
 }
 
-/// The request for all evaluation samples.
+/// Returns the request for all evaluation samples.
 pub fn request<'a>(plan: &Plan, weights: Weights<'a>) -> Request<'a> {
     let on_interrupt = match weights.id.version == PolicyVersion::default() {
         true => OnInterrupt::Abandon,

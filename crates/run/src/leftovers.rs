@@ -1,11 +1,11 @@
-//! What a killed process leaves half-written in a run's folder, and its removal.
+//! Removes the half-written files of a killed process from a run's folder.
 
 use crate::error::FolderError;
 use ddpo_files::recover_folder;
 use std::path::Path;
 
-/// Removes half-written files and folders under a run's folder. One process at a time works there,
-/// so whatever has a temporary name belongs to nobody.
+/// Removes half-written files and folders from a run's folder. The caller holds the run's lock, so
+/// temporary names are left over from a dead process.
 ///
 /// # Errors
 /// [`FolderError::Io`] and [`FolderError::CleanUp`] name the folder.
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_our_own_are_half_written() {
+    fn recognises_only_its_temporary_names() {
         assert!(is_half_written(".tmp-a1B2c3"));
         for name in ["run.toml", ".tmp-notes.txt", ".bashrc", "film.part", ".tmp-a1B2c3d"] {
             assert!(!is_half_written(name), "{name}");

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: a line an epoch.
+//! `metrics.jsonl`: one line per epoch.
 
 use crate::error::{FolderError, RunError};
 use ddpo_algorithm::report::UpdateReport;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Mean, spread and ends of an epoch's rewards.
+/// Mean, standard deviation, minimum and maximum of an epoch's rewards.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RewardSummary {
     /// Mean reward.
@@ -22,7 +22,7 @@ pub struct RewardSummary {
 }
 
 impl RewardSummary {
-    /// Sums up rewards; there is at least one.
+    /// Summarises `rewards`, which must not be empty.
     pub fn of(rewards: &[f32]) -> Self {
         let n = rewards.len() as f64;
         let mean = rewards.iter().map(|&r| f64::from(r)).sum::<f64>() / n;
@@ -36,7 +36,7 @@ impl RewardSummary {
     }
 }
 
-/// Mean and spread of one component of the scores.
+/// Mean and standard deviation of one component of the scores.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComponentSummary {
     /// Mean.
@@ -48,7 +48,7 @@ pub struct ComponentSummary {
 /// Components by their names.
 pub type Components = BTreeMap<String, ComponentSummary>;
 
-/// Sums up every component of these scores.
+/// Summarises every component of the scores.
 pub fn components(scored: &[ScoredTrajectory]) -> Components {
     let mut values: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
     for component in scored.iter().flat_map(|one| &one.score.components) {
@@ -61,16 +61,16 @@ pub fn components(scored: &[ScoredTrajectory]) -> Components {
     values.into_iter().map(summary).collect()
 }
 
-/// Wall time and rates of the stages of an epoch.
+/// Wall time and rates of each stage of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
     /// Denoising.
     pub seconds_sampling: f64,
-    /// Scoring, most of it while the next batch is denoised.
+    /// Scoring, which mostly overlaps the denoising of the next batch.
     pub seconds_scoring: f64,
     /// Updating.
     pub seconds_training: f64,
-    /// Trajectories an epoch over the epoch's wall time, evaluation apart.
+    /// Trajectories per second of the epoch's wall time without evaluation.
     pub samples_per_second: f64,
     /// Floating-point operations a second while denoising, of convolutions, linear maps and attention; absent
     /// where samplers are services.
@@ -84,35 +84,35 @@ pub struct Seconds {
 /// One line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
-    /// Epochs completed, this one included.
+    /// Epochs completed, including this one.
     pub epoch: u32,
     /// Version of the weights after the epoch.
     pub policy_version: u64,
     /// The epoch's rewards.
     #[serde(flatten)]
     pub rewards: RewardSummary,
-    /// What they were made of, if the scores tell.
+    /// The components of the rewards, if the scores have them.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub components: Components,
-    /// The updates.
+    /// The report of the update.
     #[serde(flatten)]
     pub update: UpdateReport,
     /// Mean evaluation reward after the epoch, if there was an evaluation.
     pub eval_reward_mean: Option<f64>,
-    /// The components of its scores, those of held-out rewards among them.
+    /// The components of the evaluation's scores, including held-out rewards.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub eval_components: Components,
-    /// Where the time went, and how fast the stages were.
+    /// The wall time and rates of the stages.
     #[serde(flatten)]
     pub seconds: Seconds,
-    /// Largest resident memory of the process so far.
+    /// Peak resident memory of the process so far.
     pub peak_memory_bytes: u64,
-    /// Most bytes that tensors have taken on the run's GPU so far; absent on a CPU.
+    /// Peak memory of tensors on the run's GPU so far, bytes; absent on a CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_device_memory_bytes: Option<u64>,
 }
 
-/// The file and its lines.
+/// The metrics file and its lines.
 #[derive(Debug)]
 pub struct MetricsFile {
     path: PathBuf,
@@ -120,7 +120,7 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Takes up the file with the lines of the first `epochs` epochs; later ones are dropped.
+    /// Opens the file with the lines of the first `epochs` epochs and drops later lines.
     ///
     /// # Errors
     /// [`FolderError::Io`] if it cannot be read.
@@ -137,7 +137,7 @@ impl MetricsFile {
         Ok(Self { path: path.into(), text })
     }
 
-    /// The last line.
+    /// Returns the last line.
     pub fn last(&self) -> Option<EpochMetrics> {
         serde_json::from_str(self.text.lines().last()?).ok()
     }

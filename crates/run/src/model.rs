@@ -43,7 +43,9 @@ pub enum ModelError {
         source: SchedulerError,
     },
     /// `out_channels` differs from `in_channels`.
-    #[error("checkpoint {name}: `out_channels` = {found}: expected {expected}, equal to `in_channels`")]
+    #[error(
+        "checkpoint {name}: `out_channels` = {found}: expected {expected}, equal to `in_channels`"
+    )]
     OutChannels {
         /// The checkpoint.
         name: String,

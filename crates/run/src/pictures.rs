@@ -7,10 +7,10 @@ use ddpo_rollout::trajectory::{StateShape, Trajectory};
 use std::path::Path;
 use thiserror::Error;
 
-/// Why a grid could not be drawn.
+/// Errors from drawing a grid.
 #[derive(Debug, Error)]
 pub enum DrawError {
-    /// A state is no image.
+    /// A state cannot be converted to an image.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The picture could not be written.
@@ -18,10 +18,10 @@ pub enum DrawError {
     Picture(#[from] PictureError),
 }
 
-/// The image that a trajectory ends in.
+/// Returns the final image of a trajectory.
 ///
 /// # Errors
-/// [`ImageError`] if the state is not finite, or has neither one channel nor three.
+/// [`ImageError`] if the state is not finite, or does not have one or three channels.
 pub fn image(
     trajectory: &Trajectory,
     shape: StateShape,
@@ -31,8 +31,8 @@ pub fn image(
     RgbImage::from_state(&trajectory.final_state(), sides, map)
 }
 
-/// Writes a grid of the first samples with their rewards; people see them as they are, whatever
-/// map the reward was given.
+/// Writes a grid of the first samples with their rewards. Always maps pixels from [-1, 1], whatever
+/// `reward_compat` is.
 ///
 /// # Errors
 /// [`DrawError`].
@@ -56,7 +56,7 @@ pub fn write(
     Ok(write_png(path, &grid(&cells, columns, scale, &title))?)
 }
 
-/// Mean reward.
+/// Returns the mean reward.
 pub fn mean(scored: &[ScoredTrajectory]) -> f64 {
     let sum: f64 = scored.iter().map(|one| f64::from(one.score.reward)).sum();
     sum / scored.len().max(1) as f64

@@ -1,4 +1,4 @@
-//! From settings to what the engines take, with the checks that concern more than one of them.
+//! Converts settings to the configs of the other crates, and checks settings against each other.
 
 use crate::batch_size::BatchSize;
 use crate::settings::Settings;
@@ -18,14 +18,14 @@ use ddpo_rollout::reward::{RewardExpression, RewardSettings};
 use std::path::PathBuf;
 use tch::Kind;
 
-/// Settings that passed every check that needs neither a model nor a reward model.
+/// Settings that passed every check that is possible without the model and the reward model.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The settings as resolved.
     pub settings: Settings,
-    /// What its images are scored with.
+    /// The settings of the rewards.
     pub rewards: RewardSettings,
-    /// The learner's part.
+    /// The config of the learner.
     pub learner: LearnerConfig,
     /// Samples denoised together.
     pub sample_batch: usize,
@@ -35,7 +35,7 @@ impl Plan {
     /// Checks settings against each other.
     ///
     /// # Errors
-    /// The first setting that cannot be used.
+    /// The first invalid setting.
     pub fn new(settings: Settings) -> Result<Self, InvalidSetting> {
         check_counts(&settings)?;
         check_samples(&settings)?;
@@ -52,7 +52,7 @@ impl Plan {
         Ok(Self { settings, rewards, learner, sample_batch })
     }
 
-    /// The type that the UNet runs in.
+    /// Returns the dtype that the UNet runs in.
     pub fn kind(&self) -> Kind {
         self.settings.dtype.kind()
     }
@@ -63,7 +63,7 @@ impl Plan {
         numerics(&self.settings)
     }
 
-    /// The learning rate over `epochs` epochs of `samples` samples.
+    /// Returns the learning rate schedule over `epochs` epochs of `samples` samples.
     pub fn learning_rate(&self, epochs: u32, samples: usize) -> LearningRate {
         let batches = (samples / self.settings.batch_size) as u64;
         LearningRate {
@@ -74,10 +74,10 @@ impl Plan {
         }
     }
 
-    /// The steps of sampling and training.
+    /// Returns the denoising steps for sampling and training.
     ///
     /// # Errors
-    /// [`SchedulerError`] if there cannot be so many steps, or eta is out of range.
+    /// [`SchedulerError`] if the number of steps or eta is out of range.
     pub fn transitions(
         &self,
         config: &SchedulerConfig,
@@ -86,12 +86,12 @@ impl Plan {
         Transitions::new(self.settings.scheduler, config, steps, self.settings.eta)
     }
 
-    /// The folder of the run.
+    /// Returns the folder of the run.
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(&self.settings.output_dir)
     }
 
-    /// Whether the pretrained model is needed beside the one that is trained.
+    /// Returns whether training needs the pretrained model as reference.
     pub fn needs_reference(&self) -> bool {
         self.learner.kl_coef > 0.0 || self.learner.kl_stop.is_some()
     }
@@ -165,7 +165,7 @@ fn check_on_policy(settings: &Settings) -> Result<(), InvalidSetting> {
     Err(InvalidSetting::new("batch_size", expected, batch_size))
 }
 
-/// Samples are told apart by 32-bit indices.
+/// Checks that sample indices fit into 32 bits.
 fn check_indices(settings: &Settings) -> Result<(), InvalidSetting> {
     let counts = [
         ("num_samples_per_epoch", settings.num_samples_per_epoch),
@@ -182,7 +182,7 @@ fn numerics(settings: &Settings) -> Numerics {
     Numerics { deterministic, matmul_precision }
 }
 
-/// The reward's part of the settings. `reward` takes precedence over `task`.
+/// Returns the settings of the rewards. `reward` takes precedence over `task`.
 fn rewards(settings: &Settings) -> RewardSettings {
     RewardSettings {
         reward: settings.reward.clone().unwrap_or_else(|| settings.task.into()),
@@ -196,13 +196,13 @@ fn rewards(settings: &Settings) -> RewardSettings {
     }
 }
 
-/// The size of a batch; `batch_size` where it is not set, or `auto` and not settled yet.
+/// Returns the size of a batch; `batch_size` if it is unset, or `auto` and not settled yet.
 fn number(size: Option<BatchSize>, settings: &Settings) -> usize {
     size.and_then(BatchSize::number).unwrap_or(settings.batch_size)
 }
 
-/// Whose log-probabilities of the sampling policy are taken where no setting says it: kernels of bf16 and
-/// TF32 differ visibly with the shape of a batch, so the learner's where its shape is not the sampler's.
+/// Returns the default of `old_log_probs`. Results of bf16 and TF32 kernels vary with the shape of a
+/// batch, so the learner recomputes the log-probabilities if its shapes differ from the sampler's.
 fn old_log_probs(settings: &Settings) -> OldLogProbs {
     let Settings { num_samples_per_epoch: samples, batch_size, .. } = *settings;
     let drawn = number(settings.sample_batch_size, settings);

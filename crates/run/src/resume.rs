@@ -1,5 +1,5 @@
-//! The settings of a run that is to go on: the run's own, which whatever is asked beside them has
-//! to agree with.
+//! The settings of a resumed run: those that the run recorded. Settings given again must agree with
+//! them.
 
 use crate::folder::RunFolder;
 use crate::paths::with_absolute_paths;
@@ -11,37 +11,37 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::{Table, Value};
 
-/// Settings whose `auto` was replaced by a number when the run began.
+/// Settings whose `auto` is replaced by a number when a run begins.
 const SIZES: [&str; 2] = ["micro_batch_size", "sample_batch_size"];
 
-/// Why a run cannot go on with the settings that were asked for.
+/// Errors from resuming a run with the given settings.
 #[derive(Debug, Error)]
 pub enum ResumeError {
-    /// The folder holds no run.
-    #[error("--resume: {} is not there; hint: --output-dir names the run's folder", .0.display())]
+    /// The folder contains no run.
+    #[error("--resume: {} not found; hint: --output-dir names the run's folder", .0.display())]
     NoRun(PathBuf),
-    /// The run's own settings cannot be read.
+    /// The recorded settings cannot be read.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A setting contradicts the run's.
+    /// A setting contradicts the recorded one.
     #[error(
         "--resume: {from}: {key} = {asked} differs from the run's {recorded}; \
          hint: leave it out, or start a new run"
     )]
     Differs {
-        /// Where it was asked for.
+        /// The source of the given value.
         from: Source,
         /// The setting.
         key: String,
-        /// What was asked for.
+        /// The given value.
         asked: String,
-        /// What the run has.
+        /// The recorded value.
         recorded: String,
     },
     /// Settings could not be written as a TOML table: an error of the program.
     #[error("settings: {0}")]
     Schema(#[from] toml::ser::Error),
-    /// The run's settings do not make a whole.
+    /// The recorded settings are not valid.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -51,8 +51,8 @@ pub enum ResumeError {
     },
 }
 
-/// The settings of the run in the `output_dir` that was asked for. What a file, the environment or
-/// a flag set beside it has to agree with them.
+/// Returns the recorded settings of the run in `output_dir`. Values from a file, the environment or
+/// a flag must agree with them.
 ///
 /// # Errors
 /// [`ResumeError`] names the setting and its source.
@@ -67,7 +67,7 @@ pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
     let mut then = Table::try_from(&recorded)?;
     for (key, from) in asked.sources.iter().filter(|(key, _)| *key != "output_dir") {
         let (asked, recorded) = (now.get(key), then.get(key));
-        // A size that is to follow from the memory agrees with the one that did.
+        // `auto` agrees with the number that replaced it.
         let is_settled = SIZES.contains(&key.as_str()) && asked == Some(&Value::from("auto"));
         if asked != recorded && !is_settled {
             let (asked, recorded) = (shown(asked), shown(recorded));
@@ -81,11 +81,11 @@ pub fn settings_of_run(asked: &Resolved) -> Result<Settings, ResumeError> {
     then.try_into().map_err(|source| ResumeError::File { path, source })
 }
 
-/// Returns what a run is scored with: as `run.toml` records it for a run that resumes, otherwise what
-/// `resolve` makes of the settings.
+/// Returns the reward specification: the one in `run.toml` if the run resumes, otherwise the result
+/// of `resolve`.
 ///
 /// # Errors
-/// [`ResumeError::Settings`] and [`ResumeError::File`] for a `run.toml` that cannot be read, and errors
+/// [`ResumeError::Settings`] and [`ResumeError::File`] if `run.toml` cannot be read, and the errors
 /// of `resolve`.
 pub fn reward_spec<E: From<ResumeError>>(
     plan: &Plan,
@@ -96,7 +96,7 @@ pub fn reward_spec<E: From<ResumeError>>(
     recorded.map_or_else(|| resolve(&plan.rewards), Ok)
 }
 
-/// Returns the recorded specification; `None` for a run from before specifications were recorded.
+/// Returns the recorded specification; `None` for runs of older versions, which recorded none.
 fn reward_of_run(root: &Path) -> Result<Option<RewardSpec>, ResumeError> {
     let path = RunFolder::settings_file(root);
     let unreadable = |error| SettingsError::Unreadable { path: path.clone(), error };

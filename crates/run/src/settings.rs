@@ -1,7 +1,7 @@
 //! The settings of a run: names, types, defaults and meanings, in one table.
 //!
 //! A name is a key in a settings file, a flag (`--batch-size`), and an environment variable
-//! (`DDPO_BATCH_SIZE`). Defaults are the seed implementation's where it has the setting.
+//! (`DDPO_BATCH_SIZE`). Defaults are those of alcazar90/ddpo-celebahq (upstream) where it has the setting.
 
 use crate::batch_size::BatchSize;
 use ddpo_algorithm::config::{
@@ -27,10 +27,10 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RewardCompat {
-    /// From [-1, 1], as it should be.
+    /// From [-1, 1], the range of the images.
     #[default]
     None,
-    /// From [0, 1], the seed implementation's error.
+    /// From [0, 1], as upstream does by mistake.
     Seed,
 }
 
@@ -97,8 +97,8 @@ ddpo_settings::settings! {
         /// With objective forward: the old policy is the sampler (weights before the epoch's first
         /// optimizer step) or the average (needs ema_decay)
         forward_old: OldPolicy = OldPolicy::Sampler;
-        /// How many epochs older than the learner's weights those of a sample may be; above 0
-        /// samplers run ahead, which takes the services
+        /// Maximum age of a sample's weights behind the learner's, in epochs; above 0
+        /// samplers run ahead, which needs the services
         max_staleness: u32 = 0;
         /// The decoupled objective's importance weight is cut at this
         importance_cap: f64 = 5.0;
@@ -142,10 +142,10 @@ ddpo_settings::settings! {
         norm_kernel: NormKernel = NormKernel::Libtorch;
         /// Type that states are rounded to and kept in: f32, f16 or bf16
         state_dtype: StateDtype = StateDtype::F32;
-        /// seed maps images to 8 bits as the seed implementation did, which rewards darkness
+        /// seed maps images to 8 bits as upstream does, which rewards dark images
         reward_compat: RewardCompat = RewardCompat::None;
-        /// logits (their sum over the wanted ages, as the seed implementation; unbounded, so a policy
-        /// can raise it without changing the age), probability or log-odds (the one to use)
+        /// logits (sum over the wanted ages, as upstream; unbounded, so a policy can raise it without
+        /// changing the age), probability or log-odds (recommended)
         age_reward: AgeReward = AgeReward::Logits;
         /// Type that a reward's network runs in: f32 or bf16
         reward_dtype: Dtype = Dtype::F32;
@@ -156,16 +156,16 @@ ddpo_settings::settings! {
         /// Reward in place of the task's: a weighted sum such as
         /// "0.7*aesthetic + 0.3*jpeg compressibility"
         reward: RewardExpression = Task::AestheticScore.into();
-        /// Rewards that evaluations alone are scored with, with commas between them
+        /// Held-out rewards, used only in evaluations, separated by commas
         eval_reward: RewardList = RewardList(vec![Task::AestheticScore.into()]);
-        /// (sample, step) pairs in one backward pass, or auto: as many as the free memory of device
-        /// takes; batch_size by default
+        /// (sample, step) pairs in one backward pass, or auto (as many as fit into the free memory of
+        /// device); batch_size by default
         micro_batch_size: BatchSize = BatchSize::Auto;
-        /// Samples denoised together, or auto, likewise; batch_size by default
+        /// Samples denoised together, or auto (as for micro_batch_size); batch_size by default
         sample_batch_size: BatchSize = BatchSize::Auto;
-        /// Whose log-probabilities of the sampling policy ratios are taken from: sampler, or learner (one
-        /// more forward pass). By default learner where dtype is bf16 or matmul_precision is not highest,
-        /// and the shapes of drawn and trained batches differ
+        /// Source of the sampling policy's log-probabilities in the ratio: sampler, or learner (one
+        /// more forward pass). By default learner if dtype is bf16 or matmul_precision is not
+        /// highest, and the shapes of drawn and trained batches differ
         old_log_probs: OldLogProbs = OldLogProbs::Sampler;
         /// The probability ratio is clipped to 1 plus and minus this, in log_prob's unit; by default 1e-4
         /// for mean and 0.2 for sum
@@ -180,12 +180,12 @@ ddpo_settings::settings! {
         kl_target: f64 = 1.0;
         /// With objective forward: levels are at most this timestep
         forward_max_timestep: i64 = 500;
-        /// Epochs between evaluations; none without it
+        /// Epochs between evaluations; no evaluations by default
         eval_every_each_epoch: u32 = 1;
         /// The run stops when an epoch's mean divergence from the pretrained model passes this
         /// (nats a transition)
         kl_stop: f64 = 1.0;
-        /// Keep averaged weights of this decay, and evaluate with them
+        /// Keep averaged weights (EMA) with this decay, and evaluate with them
         ema_decay: f64 = 0.99;
         /// Start from this checkpoint folder, its optimizer included if it has one
         resume_from_ckpt: String = String::new();
@@ -199,11 +199,11 @@ ddpo_settings::settings! {
         /// LAION's aesthetic head: a file such as sac+logos+ava1-l14-linearMSE.pth, or one on the Hub as
         /// owner/name/file
         aesthetic_head: String = String::new();
-        /// User or team of Weights & Biases that the run belongs to; that of wandb login by default
+        /// User or team in Weights & Biases that owns the run; by default the one of wandb login
         wandb_entity: String = String::new();
-        /// Name of the run in Weights & Biases; that of its folder by default
+        /// Name of the run in Weights & Biases; by default the name of its folder
         wandb_name: String = String::new();
-        /// Tags of the run in Weights & Biases, with commas between them
+        /// Tags of the run in Weights & Biases, separated by commas
         wandb_tags: Vec<String> = vec![String::new()];
     }
     switches {
@@ -222,7 +222,7 @@ ddpo_settings::settings! {
         upstream_compat;
     }
     aliases {
-        // The seed implementation has had two spellings of this one.
+        // Upstream has used both spellings.
         weight_decay = "policy-weight-decay";
     }
 }
@@ -248,16 +248,16 @@ impl Settings {
 /// The flags of all settings.
 pub type SettingFlags = Flags<Settings>;
 
-/// The settings, and where each that is not a default came from.
+/// The settings, with the source of each value that is not a default.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     /// The settings.
     pub settings: Settings,
-    /// The uppermost source of each key that a file, the environment or a flag has set.
+    /// The source that takes precedence, for each key that a file, the environment or a flag sets.
     pub sources: BTreeMap<String, Source>,
 }
 
-/// The run's settings as the first of several tables, for a service's settings file.
+/// Returns layers whose first table is the run's settings, for a service's settings file.
 ///
 /// # Errors
 /// [`SettingsError::Schema`], an error of the program.
@@ -265,10 +265,10 @@ pub fn layers() -> Result<Layers, SettingsError> {
     Layers::flat(&Settings::default())
 }
 
-/// The run's settings out of layers that began with [`layers`].
+/// Returns the run's settings from layers that were made by [`layers`].
 ///
 /// # Errors
-/// [`SettingsError::Value`] for a value that its setting does not take.
+/// [`SettingsError::Value`] for an invalid value.
 pub fn of_layers(layers: &Layers) -> Result<Resolved, SettingsError> {
     let own = |(key, _): &(&String, &Source)| !key.contains('.');
     let sources = layers.sources().iter().filter(own);
@@ -276,8 +276,8 @@ pub fn of_layers(layers: &Layers) -> Result<Resolved, SettingsError> {
     Ok(Resolved { settings: layers.finish()?, sources })
 }
 
-/// Lays defaults, file, environment and flags over each other. Every value has to be one that its
-/// setting takes, that of a file or a variable also where something above overrides it.
+/// Resolves settings from defaults, file, environment and flags; later sources take precedence.
+/// Every value must be valid, even if a later source overrides it.
 ///
 /// # Errors
 /// [`SettingsError`] names the source, the key and the value.
@@ -286,7 +286,7 @@ pub fn resolve(
     environment: impl Iterator<Item = (String, String)>,
     flags: &SettingFlags,
 ) -> Result<Resolved, SettingsError> {
-    // One file may serve this and the services.
+    // One file can serve `ddpo train` and the services.
     let mut layers =
         layers()?.leave(&["service", "sampler", "rewarder", "learner", RewardSpec::TABLE]);
     if let Some(path) = file {

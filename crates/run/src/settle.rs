@@ -1,4 +1,4 @@
-//! Sizes of batches that follow from the memory of the device.
+//! Batch sizes that follow from the memory of the device.
 
 use crate::batch_size::BatchSize;
 use crate::error::RunError;
@@ -9,11 +9,11 @@ use ddpo_algorithm::error::LearnError;
 use ddpo_diffusion::device;
 use ddpo_diffusion::memory::PassMemory;
 
-/// Replaces `auto` in the sizes of batches by the numbers that the free memory of the run's device allows.
-/// Opens the model's config and the device only where a size is `auto`.
+/// Replaces batch sizes of `auto` by the largest numbers that the free memory of the run's device
+/// allows. Opens the model's config and the device only if a size is `auto`.
 ///
 /// # Errors
-/// [`RunError`] of a model or a device that cannot be used, or of a size that does not fit the settings.
+/// [`RunError`] if the model or the device cannot be used, or a size does not fit the settings.
 pub fn settle(plan: Plan, progress: &mut dyn FnMut(&str)) -> Result<Plan, RunError> {
     let settings = &plan.settings;
     let wanted = [settings.micro_batch_size, settings.sample_batch_size];
@@ -45,7 +45,7 @@ pub fn settle(plan: Plan, progress: &mut dyn FnMut(&str)) -> Result<Plan, RunErr
     settled.map_err(|error| LearnError::from(error).into())
 }
 
-/// The largest divisor of `whole` that is at most `most`: no batch is smaller than the others.
+/// Returns the largest divisor of `whole` that is at most `most`, so that all batches are equal.
 fn largest_divisor(whole: usize, most: usize) -> usize {
     let most = most.clamp(1, whole.max(1));
     (1..=most).rev().find(|size| whole.is_multiple_of(*size)).unwrap_or(1)
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_are_of_one_size() {
+    fn chooses_the_largest_divisor_that_fits() {
         assert_eq!(largest_divisor(200, 16), 10);
         assert_eq!(largest_divisor(200, 1000), 200);
         assert_eq!(largest_divisor(7, 6), 1);

@@ -1,14 +1,15 @@
-//! Shares of images: the components that are 1 or 0 for each, and what to say of them.
+//! Shares of images: components that are 1 or 0 for each image, shown as percentages.
 
 use crate::metrics::Components;
 
-/// What the name of such a component begins with; the rest says what is true of an image.
+/// Prefix of such a component's name; the rest states the property of the image.
 const CLASSIFIED: &str = "classified_";
 
-/// A line for each of them, such as "classified 50 or older: 6.2 % -> 63.1 %", each after a break.
+/// Returns a line for each share, such as "classified 50 or older: 6.2 % -> 63.1 %". Every line
+/// starts with a line break.
 pub fn lines(before: &Components, after: &Components) -> String {
     let both = before.iter().filter_map(|(name, before)| Some((name, before, after.get(name)?)));
-    // In a sum of rewards the term's name stands before it.
+    // In a sum of rewards, the name of the term precedes it.
     let own = |name: &str| name.rsplit('/').next().is_some_and(|own| own.starts_with(CLASSIFIED));
     let shares = both.filter(|(name, ..)| own(name));
     shares
@@ -25,7 +26,7 @@ mod tests {
     use crate::metrics::ComponentSummary;
 
     #[test]
-    fn only_components_that_are_shares_are_told() {
+    fn formats_only_classified_components() {
         let of = |mean| {
             let named = |name: &str| (name.to_owned(), ComponentSummary { mean, std: 0.1 });
             Components::from(["classified_50_or_older", "predicted_class"].map(named))

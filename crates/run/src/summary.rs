@@ -1,4 +1,4 @@
-//! The lines that a run tells.
+//! The lines that a run prints.
 
 use crate::evaluation::{Evaluation, Evaluations};
 use crate::folder::RunFolder;
@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::shares;
 use ddpo_rollout::reward::{RewardExpression, Term};
 
-/// What is about to run.
+/// Returns the first line of a run.
 pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
     let settings = &plan.settings;
     let from = if epoch == 0 { String::new() } else { format!(" from epoch {epoch} on") };
@@ -22,7 +22,7 @@ pub fn opening(plan: &Plan, folder: &RunFolder, epoch: u32) -> String {
     )
 }
 
-/// One epoch. Of a sum its terms, of an evaluation what is held out.
+/// Returns the line of one epoch, with the terms of a sum and held-out rewards in parentheses.
 pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
     let EpochMetrics { rewards, update, seconds, .. } = metrics;
     let labels = plan.rewards.reward.terms().iter().map(Term::label);
@@ -46,13 +46,13 @@ pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
     )
 }
 
-/// The rewards that are held out: their names among the components, and as they are shown.
+/// Returns the held-out rewards as (component, label).
 fn held_out(plan: &Plan) -> impl Iterator<Item = (String, String)> {
     let named = |reward: &RewardExpression| (reward.held_out_name(), reward.label());
     plan.rewards.held_out.iter().map(named)
 }
 
-/// The means of those components that there are, in brackets.
+/// Formats the means of the named components in parentheses; skips missing ones.
 fn means(components: &Components, names: impl Iterator<Item = (String, String)>) -> String {
     let mean = |(name, shown): (String, String)| {
         components.get(&name).map(|found| format!("{shown} {:.4}", found.mean))
@@ -64,8 +64,8 @@ fn means(components: &Components, names: impl Iterator<Item = (String, String)>)
     }
 }
 
-/// What came of it, and the files to look at. `flat` gives the reward of a flat grey image, as a
-/// floor to compare with, where there is one.
+/// Returns the closing lines: results and paths. `flat` returns the reward of a flat grey image, a
+/// lower bound to compare with.
 pub fn closing(
     plan: &Plan,
     folder: &RunFolder,
@@ -103,8 +103,8 @@ pub fn closing(
     text.trim_start().to_owned()
 }
 
-/// How to go on, with the command that began it.
+/// Returns the line of an interrupted run, with the command that resumes it.
 pub fn interrupted(folder: &RunFolder, epoch: u32, command: &str) -> String {
     let root = folder.root().display();
-    format!("stopped after epoch {epoch}; go on with: {command} --resume --output-dir {root}")
+    format!("stopped after epoch {epoch}; resume with: {command} --resume --output-dir {root}")
 }

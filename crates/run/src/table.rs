@@ -2,14 +2,14 @@
 
 use ddpo_rollout::score::Score;
 
-/// The components that have a column, in their order.
+/// The components that have a column, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
     names: Vec<String>,
 }
 
 impl Columns {
-    /// Collects all components of these scores, in the order of their first appearance.
+    /// Collects all components of `scores`, in the order of first appearance.
     pub fn of<'a>(scores: impl IntoIterator<Item = &'a Score>) -> Self {
         let mut names: Vec<String> = Vec::new();
         for component in scores.into_iter().flat_map(|score| &score.components) {
@@ -27,7 +27,7 @@ impl Columns {
         fields
     }
 
-    /// Returns the row of one score. Components that the score lacks are empty.
+    /// Returns the row of one score. Cells of missing components are empty.
     pub fn row(&self, first: &str, score: &Score) -> Vec<String> {
         let value = |name: &String| {
             let found = score.components.iter().find(|component| component.name == *name);
@@ -45,7 +45,7 @@ mod tests {
     use ddpo_rollout::score::Component;
 
     #[test]
-    fn every_component_has_a_column_and_missing_ones_are_empty() {
+    fn leaves_cells_of_missing_components_empty() {
         let score = |reward: f32, components: &[(&str, f32)]| {
             let part =
                 |(name, value): &(&str, f32)| Component { name: (*name).to_owned(), value: *value };

@@ -10,13 +10,13 @@ use crate::summary;
 /// Trains an open run to its end, with trajectories from `rollouts`.
 ///
 /// # Errors
-/// [`RunError`] by stage. What was saved before stays, and the run can be resumed from there.
+/// [`RunError`] by stage. Saved checkpoints stay, and the run can resume from the last one.
 pub fn train(
     mut run: OpenRun<'_>,
     rollouts: &mut dyn Rollouts,
     host: &Host<'_>,
 ) -> Result<Outcome, RunError> {
-    // Only now: a model that cannot be loaded leaves no folder behind.
+    // After loading, so that a model that cannot be loaded leaves no folder behind.
     run.begin()?;
     host.progress.say(&summary::opening(run.plan, run.folder, run.epoch));
     let mut epochs = Epochs::new(run, rollouts, host);

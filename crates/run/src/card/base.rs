@@ -1,34 +1,34 @@
-//! The model that a checkpoint was made from, and what its own card says.
+//! The base model of a checkpoint, and the metadata of its model card.
 
 use crate::embedded;
 use crate::model::Model;
 use ddpo_checkpoint::FrontMatter;
 use std::path::Path;
 
-/// The base of a finetuning.
+/// The base model of a finetuned checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BaseModel {
-    /// Its name: a repository, the embedded model, or the last name of a folder.
+    /// The name: a repository, the embedded model, or the last component of a folder's path.
     pub name: String,
-    /// Its repository on the Hub, or the one that a local checkpoint says it was made from.
+    /// The repository on the Hub, or the `base_model` that a local checkpoint's card names.
     pub repository: Option<String>,
-    /// The licence that its own card states.
+    /// The licence that the model's card states.
     pub licence: Option<Licence>,
 }
 
-/// A licence as front matter has it.
+/// A licence in the front matter of a model card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Licence {
     /// The Hub's identifier.
     pub id: String,
-    /// Its name, where the identifier is `other`.
+    /// The licence's name, if the identifier is `other`.
     pub name: Option<String>,
-    /// Where it can be read, where the identifier is `other`.
+    /// A link to the licence, if the identifier is `other`.
     pub link: Option<String>,
 }
 
 impl BaseModel {
-    /// What is known of `model`.
+    /// Returns the name, repository and licence of `model`.
     pub fn of(model: &Model) -> Self {
         let FrontMatter { license, license_name: name, license_link: link, base_model } =
             FrontMatter::of_folder(model.root());

@@ -1,4 +1,4 @@
-//! Before and after: the run's evaluations, which draw from the same noise every time.
+//! Compares the first and the last evaluation of a run, which start from the same noise.
 
 use crate::card::markdown::{code, table};
 use crate::evaluation::Evaluation;
@@ -11,13 +11,13 @@ use ddpo_report::table::Table;
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::trajectory::StateShape;
 
-/// Pairs that a picture shows, of small images and of others.
+/// Number of pairs in the picture, for small and for large images.
 const PAIRS: [usize; 2] = [8, 4];
 
-/// Images up to this side are small.
+/// Largest width of a small image, pixels.
 const SMALL: usize = 96;
 
-/// Seed of the interval, the default of `ddpo evaluate`.
+/// Seed of the bootstrap interval, the default of `ddpo evaluate`.
 const BOOTSTRAP_SEED: u64 = 0;
 
 /// The first evaluation and the last one.
@@ -30,8 +30,8 @@ pub struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares two evaluations of the run in `folder`, whose tables and grids give the interval and
-    /// the picture. A table or a grid that somebody has removed is done without.
+    /// Compares two evaluations of the run in `folder`. The interval comes from their tables and the
+    /// picture from their grids; both are left out if the files are missing.
     pub fn read(
         folder: &RunFolder,
         shape: StateShape,
@@ -54,18 +54,18 @@ impl<'a> Comparison<'a> {
         Self { before, after, tables, picture }
     }
 
-    /// Epochs of training before the last evaluation.
+    /// Returns the number of training epochs before the last evaluation.
     pub fn epoch(&self) -> u32 {
         self.after.epoch
     }
 
-    /// The same noise before, in the upper row, and after.
+    /// Returns the picture: images before training above, images from the same noise after it below.
     pub fn picture(&self) -> Option<&RgbImage> {
         self.picture.as_ref()
     }
 
-    /// The rewards: a line for `reward`, and one for each that is held out, given as the name of its
-    /// component and its label.
+    /// Returns the table of rewards: a row for `reward` and one for each held-out reward, given as
+    /// (component, label).
     pub fn rewards(&self, reward: &str, held_out: &[(String, String)]) -> String {
         let summary = |one: &Evaluation| (one.rewards.reward_mean, one.rewards.reward_std);
         let main = ("reward".to_owned(), code(reward));
@@ -109,7 +109,8 @@ impl<'a> Comparison<'a> {
         vec![shown.clone(), spread(before), spread(after), difference]
     }
 
-    /// The paired difference of a column; none where the tables do not have it for the same samples.
+    /// Returns the paired difference of a column; `None` if the tables have different samples or lack
+    /// the column.
     fn difference(&self, column: &str) -> Option<Difference> {
         let (before, after) = self.tables.as_ref()?;
         let values = |table: &Table| -> Option<Vec<(String, f64)>> {
@@ -125,7 +126,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// The first images of an evaluation with their rewards.
+/// Returns the first images of an evaluation with their rewards.
 fn row(folder: &RunFolder, shape: StateShape, epoch: u32, table: &Table) -> Option<Vec<Cell>> {
     let at = table.position("reward")?;
     let shown = table.rows.len().min(MOST_SHOWN);

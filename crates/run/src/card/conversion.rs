@@ -1,4 +1,4 @@
-//! The card of a checkpoint that was converted from another program's file.
+//! The model card of a checkpoint that `ddpo convert` wrote.
 
 use crate::card::base::BaseModel;
 use crate::card::front_matter::front_matter;
@@ -6,14 +6,16 @@ use crate::card::markdown::{code, title};
 use crate::card::usage::{self, Sampling};
 use crate::model_card::ModelCard;
 
-/// The card of a folder that `ddpo convert` makes of `file`, whose configs are those of `base`.
+/// Returns the model card for the weights of `file` with the configs of `base`.
 pub fn card(base: &BaseModel, file: &str, best_reward: Option<f64>) -> ModelCard {
     let best = best_reward.map_or(String::new(), |best| {
-        format!(" The file names a best evaluation reward of {best:.4}; for which reward it does not say.")
+        format!(
+            " The file records a best evaluation reward of {best:.4}, but not which reward that is."
+        )
     });
     let licence = match base.licence {
         Some(_) => "The licence is the base model's.",
-        None => "The licence of the base model is not known here.",
+        None => "The licence of the base model is unknown.",
     };
     let text = format!(
         "# {}\n\n\

@@ -1,4 +1,4 @@
-//! The card of a finetuned checkpoint.
+//! The model card of a finetuned checkpoint.
 
 use crate::card::base::BaseModel;
 use crate::card::comparison::Comparison;
@@ -15,24 +15,24 @@ use ddpo_rollout::trajectory::StateShape;
 use std::cell::Cell;
 use toml::{Table, Value};
 
-/// What a card tells of a finetuning.
+/// The contents of a finetuned checkpoint's card.
 #[derive(Debug)]
 pub struct Finetuning<'a> {
-    /// The model that it began with.
+    /// The base model.
     pub base: &'a BaseModel,
-    /// The settings, without places.
+    /// The settings, without paths.
     pub settings: &'a Settings,
-    /// What was maximised.
+    /// The reward that was maximised.
     pub reward: &'a RewardExpression,
-    /// What evaluations were scored with besides.
+    /// The held-out rewards of the evaluations.
     pub held_out: &'a [RewardExpression],
     /// Height, width and channels of the images.
     pub shape: StateShape,
     /// Epochs of training.
     pub epoch: u32,
-    /// The command that trains so.
+    /// The command that trained the checkpoint.
     pub command: Command,
-    /// The evaluations, where there are two.
+    /// The comparison of two evaluations, if the run has two.
     pub comparison: Option<Comparison<'a>>,
 }
 
@@ -46,7 +46,7 @@ pub enum Command {
 }
 
 impl Finetuning<'_> {
-    /// The card.
+    /// Returns the card.
     pub fn card(&self) -> ModelCard {
         let sampling = Sampling {
             steps: self.settings.num_inference_steps,
@@ -65,7 +65,7 @@ impl Finetuning<'_> {
         ModelCard { text, picture }
     }
 
-    /// The reward as people are shown it: where a reward server listens is nobody's business.
+    /// Returns the text of the reward, without the addresses of reward servers.
     /// What bounds the change of the policy within an epoch.
     fn bound(&self) -> String {
         let settings = self.settings;
@@ -192,21 +192,19 @@ impl Finetuning<'_> {
 
     fn repeatability(&self) -> &'static str {
         match (self.command, self.settings.max_staleness) {
-            (Command::Replay, _) => {
-                "One epoch of updates on a batch that was recorded before, which is the file above."
-            }
+            (Command::Replay, _) => "One epoch of updates on a recorded batch, the file above.",
             (Command::Train, 0) => {
-                "The same command gives the same weights to the bit, on the same kind of hardware with \
-                 the same number of threads."
+                "The same command gives bit-identical weights on the same kind of hardware with the \
+                 same number of threads."
             }
             (Command::Train, _) => {
-                "Its samplers ran ahead of its updates, which takes the services (ddpo-learner, \
-                 ddpo-rewarder, ddpo-sampler) in place of one process."
+                "The samplers ran ahead of the updates, which needs the services (ddpo-learner, \
+                 ddpo-rewarder, ddpo-sampler) instead of one process."
             }
         }
     }
 
-    /// The command, with the settings that are not defaults.
+    /// Returns the command, with the settings that differ from the defaults.
     fn command_line(&self) -> String {
         let mut words = vec![match (self.command, self.settings.max_staleness) {
             (Command::Replay, _) => "ddpo replay --batch BATCH.safetensors --out FOLDER".to_owned(),
@@ -221,27 +219,24 @@ impl Finetuning<'_> {
         let licence = match (&self.base.licence, &self.base.repository) {
             (Some(_), _) => "The licence is the base model's.".to_owned(),
             (None, Some(name)) => format!(
-                "The licence of the base model is not known here: its card was not at hand or states \
-                 none. Ask the makers of {} before you pass this on.",
+                "The licence of the base model is unknown: its card was not available or states none. \
+                 Ask the authors of {} before you distribute this model.",
                 code(name)
             ),
             (None, None) => {
-                "The base model states no licence: ask its makers before you pass this on."
+                "The base model states no licence: ask its authors before you distribute this model."
                     .to_owned()
             }
         };
         let server = match self.reward().contains(SERVER) {
-            true => {
-                "- The reward came from a server of its maker's own; the command needs one, too.\n"
-            }
+            true => "- The reward came from a private reward server; the command needs one, too.\n",
             false => "",
         };
         format!(
             "## Limits\n\n\
-             - It was made to please this one reward. A higher reward is not a better picture: samples \
-             grow more alike, and whatever the reward does not see may have got worse.\n\
-             - It draws what the base model draws, with that model's weaknesses and biases, and the \
-             reward's own on top.\n\
+             - The model was optimised for this reward alone. A higher reward does not mean better images: \
+             diversity decreases, and qualities that the reward does not measure may have got worse.\n\
+             - It has the weaknesses and biases of the base model and of the reward.\n\
              - The numbers hold for {}; with other steps they differ.\n\
              {server}- {licence}\n",
             self.steps()
@@ -252,12 +247,12 @@ impl Finetuning<'_> {
 /// The name of a reward server in a card.
 const SERVER: &str = "grpc://HOST:PORT";
 
-/// The text of a reward for readers. Addresses of reward servers are left out, because cards are
-/// published.
+/// Returns the text of a reward for readers. Addresses of reward servers are left out, because
+/// cards are published.
 fn shown(reward: &RewardExpression) -> String {
     let servers = Cell::new(0);
     reward.written_with(|source| match source {
-        // Terms have to differ, so the servers after the first are numbered.
+        // Terms must differ, so the servers after the first are numbered.
         RewardSource::Servers(_) => match servers.replace(servers.get() + 1) {
             0 => SERVER.to_owned(),
             number => format!("{SERVER}{}", number + 1),
@@ -270,12 +265,12 @@ fn table_of(settings: &Settings) -> Table {
     Table::try_from(settings).unwrap_or_default()
 }
 
-/// A value as a flag takes it.
+/// Formats a value for a flag.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Every setting that is not its default, as a flag.
+/// Returns a flag for every setting that differs from its default.
 fn flags(settings: &Settings) -> Vec<String> {
     let (defaults, mut given) = (table_of(&Settings::default()), table_of(settings));
     given.remove("output_dir");

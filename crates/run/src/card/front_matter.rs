@@ -1,8 +1,8 @@
-//! What stands before the text: YAML that the Hub reads.
+//! The front matter of a model card: YAML that the Hub reads.
 
 use crate::card::base::{BaseModel, Licence};
 
-/// The front matter of a model that was made from `base`, with these tags besides the usual.
+/// Returns the front matter of a model derived from `base`, with `tags` added to the usual ones.
 pub fn front_matter(base: &BaseModel, tags: &[&str]) -> String {
     let mut lines = vec!["---".to_owned()];
     match &base.licence {
@@ -24,7 +24,7 @@ pub fn front_matter(base: &BaseModel, tags: &[&str]) -> String {
     lines.join("\n")
 }
 
-/// A text as JSON has it, which YAML reads as the same.
+/// Quotes a text as JSON, which YAML reads as the same text.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_licence_is_passed_on_and_a_missing_one_is_called_unknown() {
+    fn copies_the_licence_or_writes_unknown() {
         let licence = |id: &str, name: Option<&str>, link: Option<&str>| Licence {
             id: id.into(),
             name: name.map(Into::into),

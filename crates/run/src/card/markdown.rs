@@ -1,7 +1,7 @@
 //! Pieces of Markdown.
 
-/// A text between backticks: names and settings are somebody else's, so what could end the code or
-/// the cell of a table is taken out.
+/// Formats a text as inline code. Replaces characters that would end the code or the table cell,
+/// because names and settings are untrusted.
 pub fn code(text: &str) -> String {
     let plain = |letter: char| match letter {
         '`' => '\'',
@@ -12,13 +12,13 @@ pub fn code(text: &str) -> String {
     format!("`{}`", text.chars().map(plain).collect::<String>())
 }
 
-/// A text as a title: on one line, without what Markdown or HTML would read in it.
+/// Formats a text as a title: one line, without characters that Markdown or HTML interpret.
 pub fn title(text: &str) -> String {
     let odd = |letter: char| letter.is_control() || "`<>[]*".contains(letter);
     text.replace(odd, " ")
 }
 
-/// A table: its heading, then its rows; none without rows.
+/// Formats a table; empty if there are no rows.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
@@ -30,7 +30,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     lines.map(|cells| line(&cells)).collect()
 }
 
-/// A word of a shell's command line.
+/// Quotes a text as one word of a shell command.
 pub fn shell_word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,=@%+".contains(&byte);
     match !text.is_empty() && text.bytes().all(plain) {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_people_s_text_ends_neither_code_nor_cell_nor_word() {
+    fn escapes_untrusted_text() {
         assert_eq!(code("a`b|c\nd"), "`a'b/c d`");
         assert_eq!(shell_word("google/ddpm-church-256"), "google/ddpm-church-256");
         assert_eq!(shell_word("0.7*a + it's"), "'0.7*a + it'\\''s'");

@@ -1,8 +1,7 @@
-//! The text of a checkpoint's model card: what was trained from what, for which reward, with what
-//! result, how to use it and how to reproduce it.
+//! The text of a checkpoint's model card: base model, reward, results, usage, and how to reproduce
+//! it.
 //!
-//! A card depends on the run alone and contains no time, host or path, so that the same run writes
-//! the same bytes.
+//! A card contains no time, host or path, so that the same run writes the same bytes.
 
 pub mod base;
 pub mod comparison;

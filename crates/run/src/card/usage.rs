@@ -1,16 +1,16 @@
-//! How to draw samples with a checkpoint.
+//! The section of a model card that shows how to draw samples.
 
-/// How its samples are drawn: with the steps that it was trained with, where it was.
+/// The sampling settings that the section shows.
 pub struct Sampling {
     /// Denoising steps.
     pub steps: usize,
-    /// Stochasticity of DDIM; none for DDPM's own steps.
+    /// Stochasticity of DDIM; `None` for DDPM.
     pub eta: Option<f64>,
     /// Whether the folder has averaged weights.
     pub averaged: bool,
 }
 
-/// The section.
+/// Returns the section.
 pub fn section(sampling: &Sampling) -> String {
     let Sampling { steps, eta, averaged } = sampling;
     let (class, python, flags) = match eta {
@@ -40,7 +40,7 @@ pub fn section(sampling: &Sampling) -> String {
          images = pipeline(batch_size=4, num_inference_steps={steps}{python}, generator=generator).images\n\
          images[0].save(\"sample.png\")\n\
          ```\n\n\
-         With ddpo, which also scores and trains it further:\n\n\
+         With ddpo, which can also score and finetune it:\n\n\
          ```sh\n\
          ddpo sample --ddpm-ckpt OWNER/NAME --num-inference-steps {steps} {flags}{ema} --out samples\n\
          ```\n"

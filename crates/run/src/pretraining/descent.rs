@@ -1,4 +1,4 @@
-//! AdamW with warm-up, cosine and averaged weights, for the training of any network.
+//! AdamW with warm-up, cosine decay and averaged weights, for any network.
 
 use ddpo_algorithm::adamw::{AdamW, AdamWConfig};
 use ddpo_algorithm::ema::Ema;
@@ -13,11 +13,11 @@ use tch::Tensor;
 pub struct PretrainingConfig {
     /// Seed of weights, order, timesteps and noise.
     pub seed: u64,
-    /// Images in a step.
+    /// Images in each step.
     pub batch_size: usize,
     /// Optimizer steps.
     pub steps: u64,
-    /// Peak learning rate, after 5 % warm-up and before a cosine to almost nothing.
+    /// Peak learning rate, reached after 5 % warm-up and followed by a cosine decay to near 0.
     pub learning_rate: f64,
     /// Decay of the averaged weights.
     pub ema_decay: f64,
@@ -33,7 +33,7 @@ pub struct Descent {
 }
 
 impl Descent {
-    /// Starts at the present values of `parameters` and makes them collect gradients.
+    /// Starts at the present values of `parameters` and turns on gradient tracking for them.
     pub fn new(config: PretrainingConfig, parameters: &mut Parameters) -> Self {
         parameters.track_gradients(Gradients::Tracked);
         let entries = parameters.entries();
@@ -47,7 +47,7 @@ impl Descent {
         self.step
     }
 
-    /// Takes one step down the gradient of `loss`, a scalar that autograd connects to `parameters`.
+    /// Takes one step down the gradient of `loss`, a scalar computed from `parameters`.
     pub fn step(&mut self, parameters: &Parameters, loss: &Tensor) {
         loss.backward();
         let rate = LearningRate {

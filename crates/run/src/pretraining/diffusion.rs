@@ -1,9 +1,9 @@
-//! Pretraining of a DDPM on images: the simple objective of Ho et al. 2020, equation 14, as
-//! diffusers' `train_unconditional.py` has it: mean squared error of what the model predicts at
-//! uniform timesteps, AdamW, EMA. The scheduler's `prediction_type` says what that is. The error of
-//! a predicted image is weighted by the signal-to-noise ratio held between one (Salimans & Ho 2022,
-//! section 4: few steps need a good guess out of pure noise) and five (Hang et al. 2023: the last
-//! steps must not drown the others); `train_unconditional.py` has no bounds there.
+//! Pretraining of a DDPM on images with the simple objective of Ho et al. 2020, equation 14, as in
+//! diffusers' `train_unconditional.py`: mean squared error of the prediction at uniform timesteps,
+//! AdamW, EMA. The scheduler's `prediction_type` selects the target. The error of a predicted image
+//! is weighted by the signal-to-noise ratio, at least 1 (Salimans & Ho 2022, section 4: few steps
+//! need a good prediction from pure noise) and at most 5 (Hang et al. 2023: the last steps must not
+//! dominate); `train_unconditional.py` does not clamp it.
 
 use crate::pretraining::descent::{Descent, PretrainingConfig, indices};
 use crate::pretraining::initialise::initialise;
@@ -40,8 +40,8 @@ impl Target {
         }
     }
 
-    /// Mean squared error of `predicted`, all tensors f32 `[B, C, H, W]` but `alpha`, the
-    /// cumulative alphas `[B, 1, 1, 1]`.
+    /// Returns the mean squared error of `predicted`. All tensors are f32 `[B, C, H, W]` except
+    /// `alpha`, the cumulative alphas `[B, 1, 1, 1]`.
     fn loss(self, predicted: &Tensor, images: &Tensor, noise: &Tensor, alpha: &Tensor) -> Tensor {
         let mean = tch::Reduction::Mean;
         let beta = alpha.neg() + 1.0;
@@ -59,13 +59,13 @@ impl Target {
 }
 
 impl Pretraining {
-    /// Starts with weights drawn as PyTorch's layers draw theirs.
+    /// Starts from random weights with the distributions of PyTorch's layers.
     pub fn new(config: PretrainingConfig, mut unet: UNet, schedule: &SchedulerConfig) -> Self {
         initialise(unet.parameters_mut(), config.seed);
         Self::from_weights(config, unet, schedule)
     }
 
-    /// Starts with the weights that `unet` has.
+    /// Starts from the present weights of `unet`.
     pub fn from_weights(
         config: PretrainingConfig,
         mut unet: UNet,
@@ -78,7 +78,7 @@ impl Pretraining {
         Self { config, unet, descent, alphas, target: Target::of(schedule) }
     }
 
-    /// One step on a batch chosen from `images` f32 `[N, C, H, W]` in [-1, 1]; gives the loss, a
+    /// Takes one step on a random batch of `images`, f32 `[N, C, H, W]` in [-1, 1]. Returns the loss, a
     /// mean squared error, weighted if the model predicts the image.
     pub fn step(&mut self, images: &Tensor) -> f64 {
         let key = |sample| NoiseKey {
@@ -104,7 +104,7 @@ impl Pretraining {
         loss.double_value(&[])
     }
 
-    /// The averaged weights, for the checkpoint.
+    /// Returns the averaged weights, for the checkpoint.
     pub fn averaged(&self) -> &[(String, Tensor)] {
         self.descent.averaged()
     }

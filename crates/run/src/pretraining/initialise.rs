@@ -1,4 +1,4 @@
-//! Initial weights, drawn as PyTorch's layers draw theirs.
+//! Initial weights with the distributions of PyTorch's layers.
 
 use ddpo_diffusion::parameters::Parameters;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
@@ -7,8 +7,8 @@ use tch::{Kind, Tensor};
 /// Standard deviation of a Transformer's initial embeddings, as in transformers' ViT.
 const EMBEDDING_DEVIATION: f64 = 0.02;
 
-/// Draws initial weights: 1 and 0 for norms, uniform within 1 / sqrt(fan in) for other layers, as in
-/// `torch.nn.Conv2d` and `torch.nn.Linear`, and within sqrt(3) * 0.02 for a Transformer's
+/// Draws initial weights: 1 and 0 for norms; uniform within ±1 / sqrt(fan in) for other layers, as
+/// in `torch.nn.Conv2d` and `torch.nn.Linear`; uniform within ±sqrt(3) * 0.02 for a Transformer's
 /// embeddings.
 pub fn initialise(parameters: &mut Parameters, seed: u64) {
     let mut bound = 0.0;

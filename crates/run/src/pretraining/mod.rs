@@ -1,5 +1,5 @@
-//! Pretraining of the project's own models: of a DDPM ([`Pretraining`]), and the parts that the
-//! training of any other network shares with it.
+//! Pretraining of the project's own models: a DDPM ([`Pretraining`]), and the parts that other
+//! networks share with it.
 
 mod descent;
 mod diffusion;

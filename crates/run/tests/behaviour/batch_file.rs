@@ -1,4 +1,4 @@
-//! Batches on disk: what is written is what is read, and what does not fit is named.
+//! Batches on disk: reading returns what was written, and errors name the tensor that does not fit.
 
 use crate::tiny::{self, learner, rollouts, settings, unet};
 use ddpo_checkpoint::write_tensors;
@@ -16,7 +16,7 @@ fn record(path: &Path, batch: &[ScoredTrajectory]) {
 }
 
 #[test]
-fn a_recorded_batch_trains_as_the_batch_did() {
+fn training_on_a_recorded_batch_gives_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("batch.safetensors");
     let batch = rollouts(&unet(1), 0, 8);
@@ -34,7 +34,7 @@ fn a_recorded_batch_trains_as_the_batch_did() {
 }
 
 #[test]
-fn a_file_that_does_not_fit_is_refused_by_tensor() {
+fn names_the_tensor_that_does_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("batch.safetensors");
     let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
@@ -69,7 +69,7 @@ fn a_file_that_does_not_fit_is_refused_by_tensor() {
         ("states", zeros(&[3, 6, 3, 8, 8]), "expected [2, 6, C, H, W]"),
         ("log_probs", zeros(&[2]), "`log_probs` has shape [2], expected [2, K]"),
         ("log_probs", zeros(&[2, 5]), "`log_probs` has shape [2, 5], expected [2, 4]"),
-        ("timesteps", Tensor::from_slice(&[4_i64, 3, 2, 1, 0]), "timesteps [4, 3, 2, 1, 0]"),
+        ("timesteps", Tensor::from_slice(&[4_i64, 3, 2, 1, 0]), "found [4, 3, 2, 1, 0]"),
         ("log_probs", zeros(&[2, 4]) / 0.0, "sample 0"),
     ] {
         let mut tensors = whole();

@@ -1,4 +1,4 @@
-//! What a run does as a whole, on a tiny model: one file a behaviour, one binary for all.
+//! Behaviour of a whole run on a tiny model: one file per behaviour, one binary.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 

@@ -1,4 +1,4 @@
-//! Pretraining is a function of its seed, and it learns.
+//! Pretraining depends on nothing but its seed, and lowers the loss.
 
 use crate::tiny::{copies, largest_gap, unet_config};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
@@ -6,7 +6,7 @@ use ddpo_diffusion::unet::UNet;
 use ddpo_run::pretraining::{Pretraining, PretrainingConfig};
 use tch::{Device, Kind, Tensor};
 
-/// A short run on two flat images: its losses and its averaged weights.
+/// Trains a few steps on two flat images. Returns the losses and the averaged weights.
 fn run(seed: u64, steps: u64, prediction_type: &str) -> (Vec<f64>, Vec<(String, Tensor)>) {
     let config =
         PretrainingConfig { seed, batch_size: 8, steps, learning_rate: 5e-3, ema_decay: 0.9 };
@@ -25,7 +25,7 @@ fn run(seed: u64, steps: u64, prediction_type: &str) -> (Vec<f64>, Vec<(String, 
 }
 
 #[test]
-fn the_same_seed_gives_the_same_weights_to_the_bit() {
+fn same_seed_gives_bit_identical_weights() {
     let ((losses, weights), (again, same)) = (run(3, 3, "epsilon"), run(3, 3, "epsilon"));
     assert_eq!(losses, again);
     assert_eq!(largest_gap(&weights, &same), 0.0);
@@ -33,7 +33,7 @@ fn the_same_seed_gives_the_same_weights_to_the_bit() {
 }
 
 #[test]
-fn the_loss_falls_for_each_prediction_type() {
+fn loss_falls_for_each_prediction_type() {
     for prediction_type in ["epsilon", "sample", "v_prediction"] {
         let (losses, _) = run(3, 40, prediction_type);
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;

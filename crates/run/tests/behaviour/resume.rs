@@ -1,4 +1,4 @@
-//! Saved, loaded and continued is the same as never interrupted, to the bit.
+//! A resumed run is bit-identical to an uninterrupted one.
 
 use crate::tiny::{self, copies, epoch, largest_gap, settings, unet, weights};
 use ddpo_algorithm::config::{AdvantageScope, LearnerConfig};
@@ -11,7 +11,7 @@ use tch::Kind;
 
 const SCHEDULER: &str = r#"{"_class_name": "DDPMScheduler", "num_train_timesteps": 1000}"#;
 
-/// Running advantages and a rate that changes, so that everything a checkpoint holds has a say.
+/// Uses running advantages and a changing rate, so that every part of a checkpoint affects training.
 fn learner(seed: u64, ema_decay: Option<f64>, kind: Kind) -> Learner {
     let rate = LearningRate { initial_lr: 1e-5, peak_lr: 2e-4, warmup_pct: 0.4, total_steps: 8 };
     let settings = LearnerConfig {
@@ -30,7 +30,7 @@ fn write(folder: &Path, learner: &Learner, epochs: u32) {
 }
 
 #[test]
-fn a_resumed_run_continues_to_the_bit() {
+fn resumed_run_is_bit_identical() {
     for (ema_decay, kind) in
         [(None, Kind::Float), (Some(0.9), Kind::Float), (Some(0.9), Kind::BFloat16)]
     {
@@ -38,7 +38,7 @@ fn a_resumed_run_continues_to_the_bit() {
         let checkpoint = folder.path().join("epoch-000001");
         let mut whole = learner(1, ema_decay, kind);
         epoch(&mut whole, 0);
-        // Twice: a checkpoint of that name is replaced.
+        // Twice, to replace a checkpoint of the same name.
         write(&checkpoint, &whole, 0);
         epoch(&mut whole, 1);
         write(&checkpoint, &whole, 2);
@@ -68,7 +68,7 @@ fn a_resumed_run_continues_to_the_bit() {
 }
 
 #[test]
-fn the_same_run_twice_writes_the_same_bytes() {
+fn same_run_writes_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a", "b"] {
         let mut learner = learner(1, Some(0.9), Kind::Float);
@@ -88,7 +88,7 @@ fn the_same_run_twice_writes_the_same_bytes() {
 }
 
 #[test]
-fn a_checkpoint_that_does_not_fit_is_refused_by_name() {
+fn names_the_part_of_a_checkpoint_that_does_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("checkpoint");
     write(&checkpoint, &learner(1, None, Kind::Float), 0);
@@ -113,9 +113,9 @@ fn a_checkpoint_that_does_not_fit_is_refused_by_name() {
     assert!(refusal(&mut learner(1, None, Kind::Float)).to_string().contains("state.json"));
 }
 
-/// `--resume_from_ckpt`: another run's weights are where this one starts, for the average too.
+/// `--resume_from_ckpt` starts at another run's weights, moments and average.
 #[test]
-fn a_run_that_starts_from_another_takes_weights_moments_and_average() {
+fn starts_from_weights_moments_and_average_of_another_run() {
     let folder = tempfile::tempdir().unwrap();
     for ema_decay in [None, Some(0.9)] {
         let checkpoint = folder.path().join(format!("ema-{}", ema_decay.is_some()));

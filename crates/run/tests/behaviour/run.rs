@@ -1,4 +1,5 @@
-//! A run's loop and its port: what is asked for when, with which weights, and what is refused.
+//! The calls of a run to its source of trajectories: their order, their weights, and the results
+//! that the run rejects.
 
 use crate::tiny::{SHAPE, rollouts_of, unet, unet_config};
 use ddpo_algorithm::config::Objective;
@@ -36,15 +37,15 @@ impl Progress for Silence {
 /// When samples are drawn.
 #[derive(Clone, Copy, PartialEq)]
 enum Draws {
-    /// As soon as they are announced, with the weights of that time.
+    /// As soon as they are prefetched, with the weights of that time.
     Ahead,
-    /// When they are asked for.
+    /// When they are requested.
     Late,
-    /// All with the first weights that it sees.
+    /// All with the first weights.
     WithTheFirst,
 }
 
-/// Samplers that remember what they were told.
+/// Samplers that record their calls.
 struct Fake {
     draws: Draws,
     drawn: HashMap<(bool, u32), Vec<ScoredTrajectory>>,
@@ -137,7 +138,7 @@ impl Rollouts for Fake {
     }
 }
 
-/// A folder with the checkpoint `model`, and the settings of a run on it.
+/// Returns a folder with the checkpoint `model`, and the settings of a run on it.
 fn workshop() -> (tempfile::TempDir, Settings) {
     let folder = tempfile::tempdir().unwrap();
     let network = unet(1);
@@ -180,7 +181,7 @@ fn run(settings: &Settings, rollouts: &mut Fake) -> Result<Outcome, RunError> {
     train(open, rollouts, &host)
 }
 
-/// Lags of each epoch, from `metrics.jsonl`; one that tells of none has none.
+/// Returns the lags of each epoch from `metrics.jsonl`; none for lines without `staleness`.
 fn lags(settings: &Settings) -> Vec<Vec<u64>> {
     let path = Path::new(&settings.output_dir).join("metrics.jsonl");
     let text = std::fs::read_to_string(path).unwrap();
@@ -211,7 +212,7 @@ fn weights_are_copied_to_the_host_once_an_update() {
 }
 
 #[test]
-fn a_run_on_policy_announces_an_epoch_at_a_time() {
+fn prefetches_one_epoch_at_a_time_on_policy() {
     let (_folder, settings) = workshop();
     let settings = Settings {
         num_epochs: 2,
@@ -243,7 +244,7 @@ fn a_run_on_policy_announces_an_epoch_at_a_time() {
 }
 
 #[test]
-fn a_run_with_a_bound_announces_that_many_epochs_ahead() {
+fn prefetches_max_staleness_epochs_ahead() {
     let (_folder, settings) = workshop();
     let settings = Settings { max_staleness: 2, num_epochs: 5, ..settings };
     let mut fake = Fake::new(Draws::Ahead);
@@ -255,9 +256,9 @@ fn a_run_with_a_bound_announces_that_many_epochs_ahead() {
     assert_eq!(lags(&settings), [vec![], vec![1], vec![2], vec![2], vec![2]]);
 }
 
-/// What comes late is drawn with newer weights than it might have been, which does no harm.
+/// Samples drawn late have newer weights than allowed, which is harmless.
 #[test]
-fn samples_that_are_not_drawn_ahead_have_no_lag() {
+fn samples_drawn_on_request_have_no_lag() {
     let (_folder, settings) = workshop();
     let settings = Settings { max_staleness: 2, ..settings };
     run(&settings, &mut Fake::new(Draws::Late)).unwrap();
@@ -265,7 +266,7 @@ fn samples_that_are_not_drawn_ahead_have_no_lag() {
 }
 
 #[test]
-fn samples_that_are_too_old_end_the_run_which_then_goes_on_with_new_ones() {
+fn stale_samples_end_the_run_and_a_resumed_run_draws_new_ones() {
     let (_folder, settings) = workshop();
     let settings = Settings { max_staleness: 1, ..settings };
     let error = run(&settings, &mut Fake::new(Draws::WithTheFirst)).unwrap_err();
@@ -273,7 +274,7 @@ fn samples_that_are_too_old_end_the_run_which_then_goes_on_with_new_ones() {
         panic!("{error}");
     };
     assert_eq!(lags(&settings), [vec![], vec![1]]);
-    // A source that has samples of the first weights left is refused right away.
+    // A source that still has samples of the first weights is rejected at once.
     let mut left = Fake::new(Draws::WithTheFirst);
     left.drawn.insert((false, 2), {
         let network = unet(1);
@@ -289,7 +290,7 @@ fn samples_that_are_too_old_end_the_run_which_then_goes_on_with_new_ones() {
     assert_eq!(lags(&settings), [vec![], vec![1], vec![], vec![1]]);
 }
 
-/// Gives something else than it was asked for.
+/// Returns something other than requested.
 struct Wrong(Spoil);
 
 impl Rollouts for Wrong {
@@ -323,13 +324,13 @@ fn of_other_weights(scored: &ScoredTrajectory) -> ScoredTrajectory {
 type Spoil = fn(&mut Rollout);
 
 #[test]
-fn other_samples_than_were_asked_for_are_refused() {
+fn rejects_samples_that_differ_from_the_request() {
     let cases: [(Spoil, &str); 4] = [
         (|all| all.scored.swap(1, 2), "sampling: expected sample 1, found Rollout 2 of epoch 0"),
         (|all| drop(all.scored.pop()), "sampling: expected sample 3, found none"),
         (
             |all| all.scored[2] = of_other_weights(&all.scored[2]),
-            "sampling: sample 2 was made with v0 of digest 0303",
+            "sampling: sample 2 of v0: expected weights ",
         ),
         (|all| all.scored.extend_from_within(..1), "sampling: expected sample 4, found 5 samples"),
     ];
