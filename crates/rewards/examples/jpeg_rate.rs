@@ -1,5 +1,5 @@
-//! How many images a second the JPEG reward scores: `jpeg_rate FOLDER THREADS SECONDS`.
-//! Prints one line of JSON; reading the files is not counted.
+//! Measures how many images the JPEG reward scores per second: `jpeg_rate FOLDER THREADS SECONDS`.
+//! Prints one line of JSON. The time excludes reading the files.
 
 #![allow(clippy::print_stdout)] // A program's output.
 

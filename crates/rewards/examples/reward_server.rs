@@ -1,4 +1,4 @@
-//! A reward in Rust, served to a run: how red an image is.
+//! A reward server in Rust: rewards red images.
 //!
 //! ```sh
 //! cargo run --release -p ddpo-rewards --example reward_server -- 127.0.0.1:50060 &

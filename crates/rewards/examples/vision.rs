@@ -1,13 +1,13 @@
-//! What our networks and image processors make of pictures, for the comparison with transformers
+//! Writes the outputs of the networks and image processors, for the comparison with transformers
 //! (`tests/parity/vision.py`).
 //!
 //!     vision KIND MODEL PICTURES OUT [--head FILE] [--dtype bf16]
 //!
 //! KIND is `vit`, `clip`, `aesthetic` or `head`. Writes safetensors: `levels.NAME` (u8, `[H, W, 3]`)
 //! and `values.NAME` (`[3, H, W]`) for each picture, `outputs` `[pictures, N]` in the order of names.
-//! With `--rounds N` it writes `seconds` `[N, 2]` instead: how long preparing all pictures, and the
-//! passes through the network, took each time.
-//! For `head`, PICTURES is a safetensors file with `embeddings` `[B, 768]`, and MODEL is passed over.
+//! With `--rounds N` it writes `seconds` `[N, 2]` instead: the time to preprocess all pictures and the
+//! time of the network.
+//! For `head`, PICTURES is a safetensors file with `embeddings` `[B, 768]`, and MODEL is ignored.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -99,7 +99,7 @@ fn look(arguments: &Arguments, tensors: &mut Vec<(String, Tensor)>) -> Result<()
     Ok(())
 }
 
-/// Seconds `[rounds, 2]`: preparing all pictures, and the passes through the network.
+/// Returns seconds `[rounds, 2]`: preprocessing of all pictures, and passes through the network.
 fn timed(
     processor: &ImageProcessor,
     images: &[RgbImage],
@@ -121,7 +121,7 @@ fn timed(
     Ok(Tensor::from_slice(&seconds).view([-1, 2]))
 }
 
-/// The network's input, after noting it and the levels before it.
+/// Returns the network's input, and records it and the levels.
 fn prepared(
     processor: &ImageProcessor,
     path: &Path,

@@ -1,9 +1,9 @@
-//! The small classifier of ages that is part of the program: `toy-ages-32` (see `models/`).
+//! The small age classifier embedded in the program: `toy-ages-32` (see `models/`).
 
 use ddpo_checkpoint::{UnpackError, unpack};
 use tempfile::TempDir;
 
-/// The name that stands for it wherever a reward's network is asked for.
+/// The model's name, accepted wherever a reward's network is.
 pub const NAME: &str = "toy-ages-32";
 
 macro_rules! file {
@@ -15,7 +15,7 @@ macro_rules! file {
 const FILES: [(&str, &[u8]); 3] =
     [file!("config.json"), file!("preprocessor_config.json"), file!("model.safetensors")];
 
-/// Writes the model's files into a temporary folder, which goes when it is dropped.
+/// Writes the model's files into a temporary folder, which is removed when it is dropped.
 ///
 /// # Errors
 /// [`UnpackError`].

@@ -10,22 +10,22 @@ use thiserror::Error;
 /// Errors from opening reward models and scoring images.
 #[derive(Debug, Error)]
 pub enum RewardError {
-    /// One network is named for rewards that take different ones.
+    /// `reward_model` names one network for rewards that need different ones.
     #[error(
-        "reward_model = {model}: expected rewards that take the same network, found ages and the \
-         aesthetic score; hint: without it each takes its own"
+        "reward_model = {model}: expected rewards that use the same network, found ages and the \
+         aesthetic score; hint: leave it out so that each uses its own"
     )]
     OneNetwork {
         /// The network.
         model: String,
     },
-    /// The specification lacks a part that its reward needs.
+    /// The specification lacks a part that the reward needs.
     #[error("reward specification: expected the part \"{missing}\" for its reward, found none")]
     Incomplete {
         /// The field of the specification.
         missing: &'static str,
     },
-    /// A model or file is not the one that the specification names.
+    /// A model or file differs from the one that the specification pins.
     #[error(transparent)]
     Pin(Box<PinError>),
     /// One reward of several could not score.
@@ -33,30 +33,30 @@ pub enum RewardError {
     Part {
         /// The reward.
         label: String,
-        /// Why not.
+        /// The error.
         error: Box<RewardError>,
     },
     /// A network cannot be used.
     #[error(transparent)]
     Vision(Box<VisionError>),
-    /// A TorchScript file gives no scores.
+    /// A TorchScript file cannot score.
     #[error(transparent)]
     Script(Box<ScriptError>),
-    /// A reward server gives no scores.
+    /// A reward server cannot score.
     #[error(transparent)]
     Server(Box<ServerError>),
-    /// A picture cannot be made ready for a network.
+    /// A picture cannot be preprocessed for a network.
     #[error("image {index}: {reason}")]
     Picture {
-        /// Place of the image in the batch, from 0.
+        /// Index of the image in the batch, from 0.
         index: usize,
         /// What is wrong with it.
         reason: String,
     },
-    /// An image has a side that JPEG cannot hold.
+    /// An image has a side that JPEG does not support.
     #[error("image {index}: expected sides of 1 to 65500 pixels, found {width}x{height}")]
     Size {
-        /// Place of the image in the batch, from 0.
+        /// Index of the image in the batch, from 0.
         index: usize,
         /// Width in pixels.
         width: usize,
@@ -66,9 +66,9 @@ pub enum RewardError {
     /// An image could not be encoded.
     #[error("image {index}: jpeg encoder: {source}")]
     Encoding {
-        /// Place of the image in the batch, from 0.
+        /// Index of the image in the batch, from 0.
         index: usize,
-        /// What libjpeg-turbo said.
+        /// The error of libjpeg-turbo.
         source: turbojpeg::Error,
     },
     /// The encoder could not be set up.
@@ -77,10 +77,10 @@ pub enum RewardError {
     /// A scoring thread could not be started.
     #[error("scoring thread: {0}")]
     Thread(std::io::Error),
-    /// A scoring thread ended without its scores.
+    /// A scoring thread panicked.
     #[error("scoring thread: expected scores, found a panic")]
     Lost,
-    /// A model gave too few or too many scores.
+    /// A model returned too few or too many scores.
     #[error("scores: expected {expected}, one for each image, found {found}")]
     Count {
         /// Number of images.
@@ -88,19 +88,19 @@ pub enum RewardError {
         /// Number of scores.
         found: usize,
     },
-    /// A model gave a score that is no number.
+    /// A model returned a score that is not finite.
     #[error("image {index}: expected a finite {name}, found {value}")]
     NotFinite {
-        /// Place of the image in the batch, from 0.
+        /// Index of the image in the batch, from 0.
         index: usize,
         /// `reward`, or the component's name.
         name: String,
-        /// The value: infinite or not a number.
+        /// The value: infinite or NaN.
         value: f32,
     },
 }
 
-/// Boxes an error that would make every result large.
+/// Boxes an error, because inline it would make every `Result` large.
 macro_rules! boxed {
     ($($source:ident => $variant:ident),+) => {
         $(impl From<$source> for RewardError {
@@ -114,7 +114,7 @@ macro_rules! boxed {
 boxed!(VisionError => Vision, ScriptError => Script, ServerError => Server, PinError => Pin);
 
 impl RewardError {
-    /// Whether it says nothing of the images: they may well be scored later.
+    /// Returns whether the error is temporary: the same images may be scored later.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Server(error) => error.is_passing(),
@@ -123,7 +123,7 @@ impl RewardError {
         }
     }
 
-    /// Whether a reward or a component came that is no number.
+    /// Returns whether a reward or a component was not finite.
     pub fn is_not_finite(&self) -> bool {
         match self {
             Self::NotFinite { .. } => true,
@@ -133,8 +133,8 @@ impl RewardError {
         }
     }
 
-    /// Returns the failure of this process's device that it tells of. A reward server's error quotes the
-    /// server, whose device is another.
+    /// Returns the failure of this process's device that caused the error, if any. A reward server's
+    /// error concerns the device of the server instead.
     #[must_use]
     pub fn device_failure(&self, work: DeviceWork) -> Option<DeviceFailure> {
         match self {
@@ -144,7 +144,7 @@ impl RewardError {
         }
     }
 
-    /// Whether somebody called the scoring off.
+    /// Returns whether scoring was cancelled.
     pub fn is_called_off(&self) -> bool {
         match self {
             Self::Server(error) => matches!(**error, ServerError::CalledOff(_)),

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! - [`fn@resolve`] pins the models that the settings name, and [`Rewards`] opens them.
-//! - [`jpeg`] measures file sizes, [`learned`] asks the networks of [`vision`], [`external`] runs
+//! - [`jpeg`] measures file sizes, [`learned`] runs the networks of [`vision`], [`external`] runs
 //!   TorchScript files and calls reward servers, [`mixture`] adds rewards up.
-//! - [`model`] has the trait of all reward models.
+//! - [`model`] defines the trait of all reward models.
 
 pub mod embedded;
 pub mod error;

@@ -8,16 +8,16 @@ use crate::error::RewardError;
 use crate::model::{RewardDescription, RewardModel};
 use crate::part::Part;
 
-/// Rewards the sum of weight x reward over its parts. Components: for each part its own reward,
-/// named by the part and not weighted, then its components, named `PART/COMPONENT`.
+/// The sum of weight x reward over its parts. Components: for each part its unweighted reward, named
+/// by the part, then its components, named `PART/COMPONENT`.
 pub struct Mixture {
     name: String,
-    /// Each with its weight.
+    /// Weight and reward of each part.
     parts: Vec<(f64, Part)>,
 }
 
 impl Mixture {
-    /// Makes the sum of `expression` from one model for each of its terms.
+    /// Returns the sum of `expression`, with one model for each of its terms.
     pub fn new(expression: &RewardExpression, models: Vec<Box<dyn RewardModel>>) -> Self {
         let parts = expression
             .terms()
@@ -39,7 +39,7 @@ impl RewardModel for Mixture {
     }
 
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
-        // In f64, in the order of the terms, so that the sum of an image is the same in any batch.
+        // f64 in the order of the terms, so that an image's sum does not depend on the batch.
         let mut sums = vec![0.0_f64; images.len()];
         let mut components = vec![Vec::new(); images.len()];
         for (weight, part) in &mut self.parts {

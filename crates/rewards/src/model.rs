@@ -8,21 +8,21 @@ use crate::error::RewardError;
 /// The name, the unit and the components of a reward model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewardDescription {
-    /// Name, as the task's.
+    /// Name of the reward, for example the task.
     pub name: String,
     /// Unit of the reward.
     pub unit: String,
-    /// Names of the components, in the order of every score's.
+    /// Names of the components, in the order of the components in every score.
     pub components: Vec<String>,
 }
 
-/// Scores images. The same image has the same score in any batch, at any place.
+/// Scores images. The same image has the same score in any batch, at any position.
 ///
 /// To add a reward, implement this trait, then add a [`Task`](ddpo_rollout::reward::Task) and open it in
-/// [`open_expression`](crate::open_expression). A model is used by one thread at a time and may take as
-/// long as it needs. It must be deterministic: a repeated or resumed run, and a run of services, depend
-/// on equal scores for equal images. Networks run in passes of one size (see
-/// [`passes`](crate::vision::passes)), because matrix products of other shapes round differently.
+/// [`open_expression`](crate::open_expression). One thread at a time uses a model; there is no time
+/// limit. The model must be deterministic: resumed runs and services rely on equal scores for equal
+/// images. Networks run in passes of one size (see [`passes`](crate::vision::passes)), because matrix
+/// products of other shapes round differently.
 ///
 /// ```no_run
 /// use ddpo_rewards::{RewardDescription, RewardError, RewardModel};
@@ -58,7 +58,7 @@ pub trait RewardModel: Send {
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError>;
 }
 
-/// Checks that there is one score for each image and that every number is finite.
+/// Checks that every image has one score and that every number is finite.
 ///
 /// # Errors
 /// [`RewardError::Count`] or [`RewardError::NotFinite`], which names the image's index.
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_scores_and_numbers_that_are_not_finite_are_refused() {
+    fn rejects_missing_scores_and_infinite_numbers() {
         let good = Score::plain(1.0);
         assert!(check(&images(2), &[good.clone(), good.clone()]).is_ok());
         let found = check(&images(2), std::slice::from_ref(&good));

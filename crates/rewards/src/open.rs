@@ -1,4 +1,4 @@
-//! From a specification to its reward models.
+//! Opens the reward models of a specification.
 
 use crate::error::RewardError;
 use crate::external::server;
@@ -15,7 +15,7 @@ use ddpo_rollout::reward::{
     Task,
 };
 
-/// Resolves the settings and opens the model of their reward, without those that are held out.
+/// Resolves the settings and opens the model of the reward, without held-out rewards.
 ///
 /// # Errors
 /// As [`resolve`] and [`open_expression`].
@@ -28,12 +28,11 @@ pub fn open(
     open_expression(&spec, &spec.reward, runtime, progress)
 }
 
-/// Opens the model of one of the specification's expressions. A single term of weight 1 is its own
-/// model; any other expression is a [`Mixture`]. Downloads report to `progress`, a line at a time.
+/// Opens the model of one of the specification's expressions: the term's model for a single term of
+/// weight 1, otherwise a [`Mixture`]. Reports downloads to `progress`, line by line.
 ///
 /// # Errors
-/// [`RewardError`] of a model that cannot be found, read or reached, or whose content is not the one
-/// that the specification names.
+/// [`RewardError`] if a model cannot be found, read or reached, or its content differs from the pin.
 pub fn open_expression(
     spec: &RewardSpec,
     expression: &RewardExpression,
@@ -75,12 +74,12 @@ fn open_source(
     })
 }
 
-/// The networks of the aesthetic score.
+/// Returns the networks of the aesthetic score.
 pub(crate) fn aesthetic(spec: &RewardSpec) -> Result<&AestheticSpec, RewardError> {
     spec.aesthetic.as_ref().ok_or(RewardError::Incomplete { missing: "aesthetic" })
 }
 
-/// The classifier of the age rewards.
+/// Returns the classifier of the age rewards.
 pub(crate) fn age(spec: &RewardSpec) -> Result<&AgeSpec, RewardError> {
     spec.age.as_ref().ok_or(RewardError::Incomplete { missing: "age" })
 }

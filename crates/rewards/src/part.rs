@@ -1,4 +1,4 @@
-//! A reward that is one of several: its score becomes components of the whole score.
+//! One of several rewards: its score becomes components of the total score.
 
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::score::{Component, Score};
@@ -13,7 +13,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Names `model` `label`.
+    /// Names `model` as `label`.
     pub fn new(label: String, model: Box<dyn RewardModel>) -> Self {
         Self { label, model }
     }
@@ -30,8 +30,8 @@ impl Part {
         scored.map_err(|error| RewardError::Part { label: self.label.clone(), error: error.into() })
     }
 
-    /// Returns a score of this reward as components: the reward by its label, then its own components, named
-    /// `LABEL/COMPONENT`.
+    /// Converts a score of this reward to components: the reward under its label, then its components,
+    /// named `LABEL/COMPONENT`.
     pub fn components(&self, score: Score) -> Vec<Component> {
         let inner = score
             .components
@@ -41,7 +41,7 @@ impl Part {
         std::iter::once(own).chain(inner).collect()
     }
 
-    /// Returns the names of [`components`](Self::components), as far as the model knows them in advance.
+    /// Returns the names of [`components`](Self::components) that the model knows in advance.
     pub fn names(&self) -> Vec<String> {
         let inner = self.model.describe().components;
         let inner = inner.iter().map(|name| self.inner_name(name));

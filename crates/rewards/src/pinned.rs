@@ -1,4 +1,4 @@
-//! Models and files whose content a specification pins.
+//! Opens models and files whose content a specification pins.
 
 use crate::embedded;
 use ddpo_checkpoint::{
@@ -21,7 +21,7 @@ pub enum PinError {
     /// The model or the file was not found.
     #[error("reward model: {0}")]
     Resolve(#[from] ResolveError),
-    /// The folder does not hold an image model.
+    /// The folder does not contain an image model.
     #[error("reward model: {0}")]
     Layout(#[from] LayoutError),
     /// A file cannot be read.
@@ -35,30 +35,30 @@ pub enum PinError {
     /// The content differs from the learner's.
     #[error(
         "`{name}`: expected {expected}, found {found}; \
-         hint: the learner's run was started with another content; copy its files to the same path"
+         hint: copy the learner's files to the same path"
     )]
     Differs {
         /// The model or file.
         name: String,
         /// The pin of the specification.
         expected: Pin,
-        /// The pin of what was found.
+        /// The pin of the content that was found.
         found: Pin,
     },
 }
 
-/// An image model. Its files can be read as long as this value lives.
+/// An image model. Its files stay readable while the value lives.
 #[derive(Debug)]
 pub struct OpenModel {
-    /// Its configs and the path of its weights.
+    /// The configs and the path of the weights.
     pub folder: ModelFolder,
-    /// Holds the files of the embedded model.
+    /// Keeps the files of the embedded model on disk.
     _embedded: Option<TempDir>,
 }
 
 impl OpenModel {
-    /// Opens a model by its name: a folder, the embedded model, or a name on the Hub at `revision`,
-    /// which is fetched with a line to `progress` for each file.
+    /// Opens a model by its name: a folder, the embedded model, or a name on the Hub at `revision`.
+    /// Reports each downloaded file to `progress`.
     ///
     /// # Errors
     /// [`PinError::Resolve`], [`PinError::Layout`] and [`PinError::Unpack`].
@@ -75,10 +75,10 @@ impl OpenModel {
         Ok(Self { folder: open_model(&root)?, _embedded: embedded })
     }
 
-    /// Opens the model that is pinned.
+    /// Opens a pinned model.
     ///
     /// # Errors
-    /// As [`OpenModel::named`], and [`PinError::Differs`] where the content is another.
+    /// As [`OpenModel::named`], and [`PinError::Differs`] if the content differs.
     pub fn pinned(pinned: &Pinned, progress: &mut dyn FnMut(&str)) -> Result<Self, PinError> {
         match &pinned.pin {
             Pin::Revision(revision) => Self::named(&pinned.name, Some(revision), progress),
@@ -93,7 +93,7 @@ impl OpenModel {
     /// Returns the BLAKE3 digest of configs and weights.
     ///
     /// # Errors
-    /// [`PinError::Read`] for weights that cannot be read.
+    /// [`PinError::Read`] if the weights cannot be read.
     pub fn digest(&self) -> Result<Digest, PinError> {
         let ModelFolder { config, preprocessor, weights, .. } = &self.folder;
         let parts = [Digest::of(config.as_bytes()), Digest::of(preprocessor.as_bytes())];
@@ -102,15 +102,15 @@ impl OpenModel {
     }
 }
 
-/// Returns whether a name means the embedded classifier: a folder of that name takes precedence.
+/// Returns whether a name means the embedded classifier. A folder of that name takes precedence.
 pub(crate) fn is_embedded(name: &str) -> bool {
     name == embedded::NAME && !Path::new(name).exists()
 }
 
-/// Returns the path of a pinned file, with a line to `progress` for a download.
+/// Returns the path of a pinned file. Reports a download to `progress`.
 ///
 /// # Errors
-/// [`PinError`] if it cannot be found or read, or has another content.
+/// [`PinError`] if the file cannot be found or read, or its content differs.
 pub fn file(pinned: &Pinned, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, PinError> {
     match &pinned.pin {
         Pin::Revision(revision) => Ok(locate_file(&pinned.name, Some(revision), progress)?.path),
@@ -122,7 +122,7 @@ pub fn file(pinned: &Pinned, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, 
     }
 }
 
-/// Checks the content of a pinned file that lies on this machine.
+/// Checks the content of a pinned local file.
 ///
 /// # Errors
 /// [`PinError::Read`] and [`PinError::Differs`].

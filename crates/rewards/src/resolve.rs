@@ -1,4 +1,4 @@
-//! From the settings of a reward to its specification: every model and file gets a pin.
+//! Converts the settings of a reward to its specification, with a pin for every model and file.
 
 use crate::error::RewardError;
 use crate::learned::{AESTHETIC_HEAD, AESTHETIC_MODEL, AGE_MODEL};
@@ -11,12 +11,12 @@ use ddpo_rollout::reward::{
 };
 use std::path::Path;
 
-/// Makes the specification: names on the Hub are pinned to the commit that they stand for now, folders
-/// and files to the digest of their content. Weights on the Hub are not fetched.
+/// Resolves settings to a specification. Names on the Hub are pinned to their present commit, folders
+/// and files to the digest of their content. Downloads no weights.
 ///
 /// # Errors
-/// [`RewardError::OneNetwork`] where `model` would have to serve rewards of different networks; then
-/// [`RewardError`] of a model or file that cannot be found or read.
+/// [`RewardError::OneNetwork`] if `model` is set for rewards that need different networks;
+/// [`RewardError`] if a model or file cannot be found or read.
 pub fn resolve(
     settings: &RewardSettings,
     progress: &mut dyn FnMut(&str),
@@ -71,7 +71,7 @@ fn aesthetic(
     settings: &RewardSettings,
     progress: &mut dyn FnMut(&str),
 ) -> Result<AestheticSpec, RewardError> {
-    // The small file first: an error in it appears before the large ones are read.
+    // The small file comes first, so that an error in it appears before the large ones are read.
     let head = pinned_file(settings.aesthetic_head.as_deref().unwrap_or(AESTHETIC_HEAD), progress)?;
     let name = settings.model.as_deref().unwrap_or(AESTHETIC_MODEL);
     let (model, _) = pinned_model(name, progress)?;

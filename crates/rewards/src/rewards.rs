@@ -1,4 +1,4 @@
-//! The reward of a run, and the rewards that only the images of its evaluations are scored with.
+//! The reward of a run, and the held-out rewards of its evaluations.
 
 use crate::error::RewardError;
 use crate::model::{RewardDescription, RewardModel, check};
@@ -10,14 +10,14 @@ use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::{RewardExpression, RewardSpec};
 use ddpo_rollout::score::Score;
 
-/// All reward models of a run. Equal images have equal scores, in any batch and in any process.
+/// All reward models of a run. Equal images have equal scores in any batch and any process.
 pub struct Rewards {
     reward: Box<dyn RewardModel>,
     held_out: Vec<Part>,
 }
 
 impl Rewards {
-    /// Opens all models of a specification. Downloads report to `progress`, a line at a time.
+    /// Opens all models of a specification. Reports downloads to `progress`, line by line.
     ///
     /// # Errors
     /// As [`open_expression`].
@@ -35,7 +35,7 @@ impl Rewards {
         Ok(Self { reward, held_out })
     }
 
-    /// Takes one model, with nothing held out.
+    /// Uses one model, without held-out rewards.
     pub fn alone(reward: Box<dyn RewardModel>) -> Self {
         Self { reward, held_out: Vec::new() }
     }
@@ -45,9 +45,9 @@ impl Rewards {
         self.reward.describe()
     }
 
-    /// Returns one score for each image, in the same order, every number finite. The scores of an
-    /// evaluation contain the held-out rewards as components: each by its
-    /// [name](RewardExpression::held_out_name), then its own components, named `NAME/COMPONENT`.
+    /// Returns one score for each image, in the same order, with finite numbers. The scores of an
+    /// evaluation contain the held-out rewards as components: each under its
+    /// [name](RewardExpression::held_out_name), then its components, named `NAME/COMPONENT`.
     ///
     /// # Errors
     /// [`RewardError`] that names the index of the image that cannot be scored.

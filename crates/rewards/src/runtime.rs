@@ -1,17 +1,17 @@
-//! Where reward models run, which has no effect on their scores.
+//! The device and threads that reward models run on. They do not affect scores.
 
 use crate::external::waiting::Waiting;
 use tch::Device;
 
-/// The device and the threads of reward models. The JPEG rewards use the threads only, TorchScript files
-/// the device, reward servers the waiting.
+/// The device, threads and waiting of reward models. JPEG rewards use only the threads, TorchScript
+/// files only the device, reward servers only the waiting.
 #[derive(Clone, Debug)]
 pub struct RewardRuntime {
     /// The device of the networks.
     pub device: Device,
-    /// Threads that encode or preprocess images; at least one. libtorch's own threads are set elsewhere.
+    /// Threads that encode or preprocess images; at least one. libtorch's threads are set elsewhere.
     pub threads: usize,
-    /// What to do while a reward server does not answer.
+    /// How to wait for a reward server that does not answer.
     pub waiting: Waiting,
 }
 

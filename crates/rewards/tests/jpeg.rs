@@ -1,4 +1,4 @@
-//! The JPEG rewards are Pillow 12.1.0's sizes, whatever the batch and the threads.
+//! The JPEG rewards equal the sizes of Pillow 12.1.0, for any batch and any number of threads.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -70,7 +70,7 @@ fn open(task: Task, threads: usize) -> Result<Box<dyn RewardModel>, RewardError>
 }
 
 #[test]
-fn every_byte_is_pillows() {
+fn encodes_the_same_bytes_as_pillow() {
     let mut encoder = JpegEncoder::new().unwrap();
     let goldens = goldens();
     assert!(goldens.len() >= 95);
@@ -83,9 +83,9 @@ fn every_byte_is_pillows() {
 }
 
 #[test]
-fn the_rewards_are_kilobytes_whatever_the_threads() {
+fn rewards_kilobytes_for_any_number_of_threads() {
     let (cases, mut images): (Vec<Case>, Vec<RgbImage>) = goldens().into_iter().unzip();
-    // Enough pixels that every thread has work.
+    // Enough pixels for every thread.
     for _ in 0..2 {
         images.extend(images.clone());
     }
@@ -108,7 +108,7 @@ fn the_rewards_are_kilobytes_whatever_the_threads() {
 }
 
 #[test]
-fn the_description_names_the_task_and_the_component() {
+fn describes_the_task_and_the_component() {
     let reward = open(Task::JpegCompressibility, 1).unwrap();
     let description = reward.describe();
     assert_eq!(description.name, "jpeg compressibility");
@@ -117,13 +117,13 @@ fn the_description_names_the_task_and_the_component() {
 }
 
 #[test]
-fn no_images_have_no_scores() {
+fn returns_no_scores_for_no_images() {
     let mut reward = open(Task::JpegCompressibility, 2).unwrap();
     assert!(reward.score(&[]).unwrap().is_empty());
 }
 
 #[test]
-fn an_image_without_pixels_is_named_and_the_model_goes_on() {
+fn names_an_empty_image_and_stays_usable() {
     let mut reward = open(Task::JpegIncompressibility, 2).unwrap();
     let good = draw("ramp", 8, 8);
     let empty = RgbImage::new(0, 3, Vec::new()).unwrap();
@@ -133,7 +133,7 @@ fn an_image_without_pixels_is_named_and_the_model_goes_on() {
 }
 
 #[test]
-fn a_side_beyond_jpegs_limit_is_named() {
+fn rejects_sides_beyond_the_jpeg_limit() {
     let mut reward = open(Task::JpegCompressibility, 1).unwrap();
     let long = RgbImage::new(65_501, 1, vec![0; 65_501 * 3]).unwrap();
     let found = reward.score(&[long]).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The learned rewards: what they make of a network's outputs, and that a picture's score is its own.
+//! The learned rewards: scores from a network's outputs, independent of the batch.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -14,11 +14,11 @@ use ddpo_rollout::reward::{AgeReward, RewardSettings, Task};
 use small_model::{SmallModel, numbers};
 use tch::{Device, Kind, Tensor};
 
-/// Inputs and outputs of the head's maps, and their places in the file.
+/// Index in the file, inputs and outputs of the head's maps.
 const MAPS: [(i64, i64, i64); 5] =
     [(0, 768, 1024), (2, 1024, 128), (4, 128, 64), (6, 64, 16), (7, 16, 1)];
 
-/// A head whose maps take means, times 2, 3 and so on, plus 0.1, 0.2 and so on.
+/// Writes a head whose maps compute means, times 2, 3 and so on, plus 0.1, 0.2 and so on.
 fn write_head(path: &Path) {
     let mut tensors = Vec::new();
     for (index, (place, input, output)) in MAPS.into_iter().enumerate() {
@@ -45,7 +45,7 @@ fn refusal(settings: &RewardSettings) -> String {
 }
 
 #[test]
-fn ages_are_rewarded_in_three_ways() {
+fn computes_the_three_age_rewards() {
     let model = SmallModel::write("vit");
     let pictures = model.pictures("picture");
     for (task, name) in [(Task::Over50, "over50"), (Task::Under30, "under30")] {
@@ -68,7 +68,7 @@ fn ages_are_rewarded_in_three_ways() {
 }
 
 #[test]
-fn the_components_are_probabilities_and_the_likeliest_class() {
+fn components_are_probabilities_and_the_likeliest_class() {
     let model = SmallModel::write("vit");
     let settings =
         RewardSettings { model: Some(model.path()), ..RewardSettings::new(Task::Over50) };
@@ -96,7 +96,7 @@ fn the_components_are_probabilities_and_the_likeliest_class() {
 }
 
 #[test]
-fn a_picture_has_the_same_bits_in_any_batch() {
+fn scores_are_bit_identical_in_any_batch() {
     let model = SmallModel::write("vit");
     let settings =
         RewardSettings { model: Some(model.path()), ..RewardSettings::new(Task::Under30) };
@@ -110,7 +110,7 @@ fn a_picture_has_the_same_bits_in_any_batch() {
 }
 
 #[test]
-fn the_head_is_its_maps_in_order() {
+fn head_applies_its_maps_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("head.safetensors");
     write_head(&path);
@@ -131,7 +131,7 @@ fn the_head_is_its_maps_in_order() {
 }
 
 #[test]
-fn a_tower_of_another_width_than_the_heads_is_refused() {
+fn rejects_a_tower_with_another_width_than_the_head() {
     let model = SmallModel::write("clip");
     let path = model.folder.path().join("head.safetensors");
     write_head(&path);
@@ -145,8 +145,8 @@ fn a_tower_of_another_width_than_the_heads_is_refused() {
 }
 
 #[test]
-fn the_aesthetic_score_is_the_heads_of_the_unit_embedding() {
-    // The small tower with a projection as wide as the head's input.
+fn aesthetic_score_is_the_head_of_the_unit_embedding() {
+    // The small tower, with a projection of the head's input width.
     let model = SmallModel::write_changed("clip", |config, tensors| {
         config["projection_dim"] = 768.into();
         for (name, tensor) in tensors {
@@ -169,7 +169,7 @@ fn the_aesthetic_score_is_the_heads_of_the_unit_embedding() {
         ddpo_rewards::vision::clip::ClipVision::open(&model.open(), Kind::Float, Device::Cpu);
     let embeddings = network.unwrap().forward(&model.tensor("values"));
     let norms = embeddings.norm_scalaropt_dim(2.0, [1], true);
-    // Means of the unit embedding, through the maps.
+    // Means of the unit embedding after the maps.
     let means = numbers(&(embeddings / norms).mean_dim([1].as_slice(), false, Kind::Double));
     let scores = reward.score(&model.pictures("picture")).unwrap();
     for (score, mean) in scores.iter().zip(means) {

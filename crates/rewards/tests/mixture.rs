@@ -1,4 +1,4 @@
-//! Sums of rewards, and rewards that are held out for evaluation.
+//! Sums of rewards, and held-out rewards.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -11,7 +11,7 @@ use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::{RewardExpression, RewardSettings, RewardSpec};
 use ddpo_rollout::score::{Component, Score};
 
-/// Rewards an image's first level, times a factor; the component is the level. 13 is no number.
+/// Rewards an image's first level times a factor; the component is the level. Level 13 gives NaN.
 struct Levels(f32);
 
 impl RewardModel for Levels {
@@ -43,7 +43,7 @@ fn components(score: &Score) -> Vec<(&str, f32)> {
 }
 
 #[test]
-fn a_sum_is_that_by_hand_and_names_its_parts() {
+fn sum_matches_manual_computation_and_names_its_parts() {
     let models: Vec<Box<dyn RewardModel>> = vec![Box::new(Levels(1.0)), Box::new(Levels(-3.0))];
     let mut sum = Mixture::new(&expression("0.5*over50 - 2*torchscript:x/b.pt"), models);
     let described = sum.describe();
@@ -63,9 +63,9 @@ fn a_sum_is_that_by_hand_and_names_its_parts() {
     assert!(sum.score(&[]).unwrap().is_empty());
 }
 
-/// In f32 the small term would be lost on the way.
+/// An f32 sum would lose the small term.
 #[test]
-fn the_sum_is_rounded_once() {
+fn rounds_the_sum_once() {
     let parts = || -> Vec<Box<dyn RewardModel>> {
         vec![Box::new(Levels(1e8)), Box::new(Levels(1.0)), Box::new(Levels(-1e8))]
     };
@@ -74,7 +74,7 @@ fn the_sum_is_rounded_once() {
 }
 
 #[test]
-fn a_part_that_gives_no_number_is_named_with_the_image() {
+fn names_the_part_and_image_of_a_nan() {
     let models: Vec<Box<dyn RewardModel>> = vec![Box::new(Levels(1.0)), Box::new(Levels(2.0))];
     let mut sum = Mixture::new(&expression("over50 + under30"), models);
     let found = sum.score(&[image(1), image(13)]).unwrap_err().to_string();
@@ -82,7 +82,7 @@ fn a_part_that_gives_no_number_is_named_with_the_image() {
 }
 
 #[test]
-fn one_reward_as_it_is_is_its_own_model() {
+fn single_term_of_weight_one_is_not_a_mixture() {
     let runtime = RewardRuntime::on_threads(1);
     let open = |text: &str| {
         let spec = RewardSpec::plain(expression(text));
@@ -97,7 +97,7 @@ fn one_reward_as_it_is_is_its_own_model() {
 }
 
 #[test]
-fn what_is_held_out_is_scored_in_evaluations_alone_and_adds_nothing() {
+fn scores_held_out_rewards_only_in_evaluations() {
     let held_out = vec![expression("2*jpeg incompressibility"), expression("jpeg compressibility")];
     let spec = RewardSpec { held_out, ..RewardSpec::plain(expression("jpeg compressibility")) };
     let mut rewards = Rewards::open(&spec, &RewardRuntime::on_threads(1), &mut |_| {}).unwrap();
@@ -121,7 +121,7 @@ fn what_is_held_out_is_scored_in_evaluations_alone_and_adds_nothing() {
 }
 
 #[test]
-fn one_network_for_different_rewards_is_refused() {
+fn rejects_one_network_for_different_rewards() {
     let refusal = |reward: &str, held_out: &str| {
         let settings = RewardSettings {
             model: Some("nowhere".into()),
@@ -132,7 +132,7 @@ fn one_network_for_different_rewards_is_refused() {
     };
     let found = refusal("over50", "aesthetic");
     assert!(matches!(found, RewardError::OneNetwork { .. }), "{found}");
-    // Both age rewards take the same classifier, which is looked for.
+    // Both age rewards use the same classifier, so opening goes on to look for it.
     let found = refusal("over50 - under30", "jpeg compressibility");
     assert!(matches!(found, RewardError::Pin(_)), "{found}");
 }

@@ -1,4 +1,4 @@
-//! A model or a file whose content changed after the specification was made is refused by name.
+//! Opening rejects models and files that changed after the specification was made.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -14,7 +14,7 @@ fn refusal(spec: &RewardSpec) -> String {
     opened.map(|_| ()).unwrap_err().to_string()
 }
 
-/// Appends a space, which no parser minds.
+/// Appends a space, which every parser ignores.
 fn change(path: &Path) {
     let mut content = std::fs::read(path).unwrap();
     content.push(b' ');
@@ -22,7 +22,7 @@ fn change(path: &Path) {
 }
 
 #[test]
-fn every_file_of_a_network_is_part_of_its_digest() {
+fn digest_covers_every_file_of_a_network() {
     for file in ["config.json", "preprocessor_config.json", "model.safetensors"] {
         let model = SmallModel::write("vit");
         let settings =
@@ -37,7 +37,7 @@ fn every_file_of_a_network_is_part_of_its_digest() {
 }
 
 #[test]
-fn a_changed_aesthetic_head_is_refused() {
+fn rejects_a_changed_aesthetic_head() {
     let model = SmallModel::write("clip");
     let head = model.folder.path().join("head.pth");
     std::fs::write(&head, b"a head").unwrap();
@@ -53,7 +53,7 @@ fn a_changed_aesthetic_head_is_refused() {
 }
 
 #[test]
-fn a_changed_torchscript_file_is_refused() {
+fn rejects_a_changed_torchscript_file() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/torchscript");
     let golden = std::fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path());
     let golden = golden.filter(|path| path.extension().is_some_and(|ending| ending == "pt"));
@@ -70,7 +70,7 @@ fn a_changed_torchscript_file_is_refused() {
 }
 
 #[test]
-fn other_class_labels_than_the_specification_names_are_refused() {
+fn rejects_class_labels_that_differ_from_the_specification() {
     let model = SmallModel::write("vit");
     let settings =
         RewardSettings { model: Some(model.path()), ..RewardSettings::new(Task::Over50) };

@@ -1,4 +1,4 @@
-//! A reward that a program of the user's own serves: what its servers may do, and what becomes of it.
+//! Rewards from servers: batching, failures, waiting, and invalid answers.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tonic::Code;
 
-/// The longest that anything here is waited for.
+/// Time limit for every wait.
 const LONGEST: Duration = Duration::from_secs(60);
 
 fn quick() -> ServerOptions {
@@ -31,7 +31,7 @@ fn quick() -> ServerOptions {
     ServerOptions { backoff, scoring: Duration::from_secs(20), ..ServerOptions::default() }
 }
 
-/// Waits for long, and notes what it is told.
+/// Waits for a long time and records reports.
 fn noting() -> (Waiting, Receiver<Reach>) {
     let (sender, told) = channel();
     let sender = Mutex::new(sender);
@@ -40,7 +40,7 @@ fn noting() -> (Waiting, Receiver<Reach>) {
     (waiting, told)
 }
 
-/// Gives up almost at once.
+/// Stops waiting almost at once.
 fn hasty() -> Waiting {
     let mut waiting = Waiting::default();
     (waiting.patience, waiting.at_start) = (Duration::from_millis(200), Duration::from_millis(200));
@@ -77,7 +77,7 @@ fn refusal(address: &str) -> String {
     open(&[address.to_owned()], hasty()).map(|_| ()).unwrap_err().to_string()
 }
 
-/// Images of sides from 1 to `count`, no two alike.
+/// Returns distinct images with sides from 1 to `count`.
 fn images(count: usize) -> Vec<RgbImage> {
     let image = |side: usize| {
         let levels = (0..side * side * 3).map(|place| (place * 7 + side * 13) as u8);
@@ -91,7 +91,7 @@ fn scores_of(images: &[RgbImage]) -> Vec<Score> {
 }
 
 #[test]
-fn scores_come_in_the_order_of_the_images_and_in_batches_that_the_server_takes() {
+fn keeps_the_order_of_images_and_the_servers_batch_limit() {
     let server = RewardServer::start_at(free_address(), redness(8));
     let mut reward = open(&[server.url()], hasty()).unwrap();
     let described = reward.describe();
@@ -105,7 +105,7 @@ fn scores_come_in_the_order_of_the_images_and_in_batches_that_the_server_takes()
 }
 
 #[test]
-fn requests_stay_below_what_servers_take_by_default() {
+fn requests_stay_below_the_default_size_limit_of_servers() {
     let server = RewardServer::start_at(free_address(), redness(0));
     let mut reward = open(&[server.url()], hasty()).unwrap();
     let images: Vec<RgbImage> =
@@ -113,14 +113,14 @@ fn requests_stay_below_what_servers_take_by_default() {
     assert_eq!(reward.score(&images).unwrap(), scores_of(&images));
     let sizes: Vec<usize> = server.state().batches.iter().map(|batch| batch.0).collect();
     assert_eq!(sizes, [2; 5]);
-    // The server takes 4 MiB: an image beyond goes alone, and is refused there.
+    // The server's limit is 4 MiB: a larger image is sent alone, and the server rejects it.
     let large = RgbImage::new(1200, 1200, vec![0; 1200 * 1200 * 3]).unwrap();
     let error = reward.score(&[large]).unwrap_err().to_string();
     assert!(error.contains(&server.url()), "{error}");
 }
 
 #[test]
-fn servers_share_the_images() {
+fn spreads_images_over_the_servers() {
     let servers = [RewardServer::start(), RewardServer::start()];
     let urls = servers.each_ref().map(RewardServer::url);
     let mut reward = open(&urls, hasty()).unwrap();
@@ -131,11 +131,11 @@ fn servers_share_the_images() {
             return;
         }
     }
-    panic!("one server has done it all");
+    panic!("one server scored all images");
 }
 
 #[test]
-fn a_server_that_starts_later_is_waited_for() {
+fn waits_for_a_server_that_starts_later() {
     let (waiting, told) = noting();
     let address = free_address();
     let url = format!("grpc://{address}");
@@ -149,7 +149,7 @@ fn a_server_that_starts_later_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_does_not_come_is_given_up() {
+fn fails_if_no_server_starts_in_time() {
     let error = open(&["127.0.0.1:1".into()], hasty()).map(|_| ()).unwrap_err();
     assert!(error.is_passing());
     let expected = "reward server grpc://127.0.0.1:1: no answer for 0 s; the last attempt: \
@@ -157,7 +157,7 @@ fn a_server_that_does_not_come_is_given_up() {
     assert!(error.to_string().starts_with(expected), "{error}");
 }
 
-/// Has `reward` score on a thread of its own.
+/// Scores with `reward` on another thread.
 fn scoring(
     mut reward: ServerReward,
     images: Vec<RgbImage>,
@@ -177,13 +177,13 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn scoring_goes_on_when_the_server_comes_back() {
+fn scoring_continues_when_the_server_returns() {
     let (waiting, told) = noting();
     let server = RewardServer::start();
     let address = server.address;
     let reward = open(&[server.url()], waiting).unwrap();
     let images = images(20);
-    // It goes while nobody asks, and is missed by the next who does.
+    // The server ends between calls; the next call notices.
     drop(server);
     let scores = scoring(reward, images.clone());
     lost(&told);
@@ -191,7 +191,7 @@ fn scoring_goes_on_when_the_server_comes_back() {
     let (reward, scores) = scores.join().unwrap();
     assert_eq!(scores.unwrap(), scores_of(&images));
     found(&told);
-    // It goes with the images in its hands.
+    // The server ends during a call.
     server.state().mood = Mood::Silent;
     let scores = scoring(reward, images.clone());
     until("a batch", || server.state().batches.len() == 2);
@@ -204,7 +204,7 @@ fn scoring_goes_on_when_the_server_comes_back() {
 }
 
 #[test]
-fn what_a_dead_server_had_goes_to_the_others() {
+fn moves_the_images_of_a_dead_server_to_the_others() {
     let (waiting, _told) = noting();
     let servers = [RewardServer::start(), RewardServer::start()];
     let reward = open(&servers.each_ref().map(RewardServer::url), waiting).unwrap();
@@ -222,7 +222,7 @@ fn what_a_dead_server_had_goes_to_the_others() {
 }
 
 #[test]
-fn a_server_that_comes_back_is_found_while_nobody_asks() {
+fn finds_a_returned_server_between_calls() {
     let (waiting, told) = noting();
     let server = RewardServer::start();
     let address = server.address;
@@ -238,7 +238,7 @@ fn a_server_that_comes_back_is_found_while_nobody_asks() {
 }
 
 #[test]
-fn a_server_that_takes_too_long_is_given_up_after_its_time() {
+fn abandons_a_call_after_its_time_limit() {
     let server = RewardServer::start();
     let options = ServerOptions { scoring: Duration::from_millis(200), ..quick() };
     let mut reward = ServerReward::open(&servers(&[server.url()]), options, hasty()).unwrap();
@@ -253,7 +253,7 @@ fn a_server_that_takes_too_long_is_given_up_after_its_time() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_right_is_an_error_and_not_asked_for_again() {
+fn rejects_invalid_answers_without_a_retry() {
     let server = RewardServer::start();
     let cases = [
         (Mood::NotANumber, "score 0: expected a finite reward, found NaN"),
@@ -281,7 +281,7 @@ fn an_answer_that_cannot_be_right_is_an_error_and_not_asked_for_again() {
 }
 
 #[test]
-fn a_server_that_says_ask_again_is_asked_again() {
+fn retries_temporary_errors() {
     let server = RewardServer::start();
     let (waiting, told) = noting();
     let reward = open(&[server.url()], waiting).unwrap();
@@ -294,7 +294,7 @@ fn a_server_that_says_ask_again_is_asked_again() {
     assert_eq!(scores.unwrap(), scores_of(&images(3)));
 }
 
-/// A server that says `words` to whoever comes.
+/// A server that writes `words` to every connection.
 fn talker(words: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -302,7 +302,7 @@ fn talker(words: &'static [u8]) -> String {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut heard = [0; 16];
-            // Whoever has gone again is as good as one who has read it.
+            // Fails if the client has disconnected already.
             let _ = stream.read(&mut heard).and_then(|_| stream.write_all(words));
         }
     });
@@ -310,7 +310,7 @@ fn talker(words: &'static [u8]) -> String {
 }
 
 #[test]
-fn whoever_does_not_speak_grpc_is_told_at_once() {
+fn rejects_servers_that_do_not_speak_grpc_at_once() {
     for words in
         [&b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.2\r\n"]
     {
@@ -322,7 +322,7 @@ fn whoever_does_not_speak_grpc_is_told_at_once() {
 }
 
 #[test]
-fn a_server_of_something_else_is_refused() {
+fn rejects_a_server_of_another_service() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
     let (_, health) = tonic_health::server::health_reporter();
@@ -337,7 +337,7 @@ fn a_server_of_something_else_is_refused() {
 }
 
 #[test]
-fn servers_that_differ_are_refused_by_name() {
+fn names_servers_with_different_rewards() {
     let first = RewardServer::start();
     let mut other = redness(0);
     other.components.reverse();
@@ -353,7 +353,7 @@ fn servers_that_differ_are_refused_by_name() {
 }
 
 #[test]
-fn a_server_that_has_become_another_is_not_used() {
+fn skips_a_server_whose_reward_changed() {
     let (waiting, told) = noting();
     let server = RewardServer::start();
     let reward = open(&[server.url()], waiting).unwrap();
@@ -371,7 +371,7 @@ fn a_server_that_has_become_another_is_not_used() {
 }
 
 #[test]
-fn a_description_that_is_malformed_is_refused() {
+fn rejects_malformed_descriptions() {
     let server = RewardServer::start();
     for (name, components, expected) in [
         ("", vec![], "name: expected a value, found none"),
@@ -387,7 +387,7 @@ fn a_description_that_is_malformed_is_refused() {
 }
 
 #[test]
-fn a_server_that_is_not_well_is_left_alone() {
+fn skips_an_unhealthy_server() {
     let (waiting, told) = noting();
     let server = RewardServer::start();
     let reward = open(&[server.url()], waiting).unwrap();
@@ -402,7 +402,7 @@ fn a_server_that_is_not_well_is_left_alone() {
 }
 
 #[test]
-fn the_token_is_shown_with_every_call() {
+fn sends_the_token_with_every_call() {
     let server = RewardServer::start();
     server.state().token = Some("0123456789abcdef");
     let found = refusal(&server.url());
@@ -414,7 +414,7 @@ fn the_token_is_shown_with_every_call() {
 }
 
 #[test]
-fn whoever_waits_can_be_called_off() {
+fn waiting_can_be_cancelled() {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     let (sender, told) = channel();
@@ -432,7 +432,7 @@ fn whoever_waits_can_be_called_off() {
     let called_off = Instant::now();
     let error = scores.join().unwrap().1.unwrap_err();
     assert!(error.is_called_off() && error.is_passing(), "{error}");
-    // While it is opened, too.
+    // Also while the reward opens.
     let error = open(&["127.0.0.1:1".into()], waiting).map(|_| ()).unwrap_err();
     assert!(matches!(error, ServerError::CalledOff(_)), "{error}");
     assert!(called_off.elapsed() < Duration::from_secs(10));

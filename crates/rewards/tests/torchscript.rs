@@ -1,4 +1,4 @@
-//! Rewards from TorchScript files: traced here, on this machine's libtorch.
+//! Rewards from TorchScript files, traced here by the installed libtorch.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const SIDE: usize = 8;
 
-/// Pictures of `side` pixels, no two alike.
+/// Returns distinct pictures of `side` pixels.
 fn pictures(count: usize, side: usize) -> Vec<RgbImage> {
     let picture = |number: usize| {
         let levels = (0..side * side * 3).map(|place| (place * 31 + number * 17) as u8);
@@ -21,7 +21,7 @@ fn pictures(count: usize, side: usize) -> Vec<RgbImage> {
     (0..count).map(picture).collect()
 }
 
-/// Writes what `function` does to pixels of `kind` as TorchScript.
+/// Traces `function` on pixels of `kind` and writes it as TorchScript.
 fn write(
     folder: &TempDir,
     name: &str,
@@ -74,11 +74,11 @@ fn rewards(reward: &mut ScriptReward, images: &[RgbImage]) -> Vec<f32> {
 }
 
 #[test]
-fn a_file_scores_levels_or_numbers_from_0_to_1() {
+fn passes_levels_or_floats_to_the_module() {
     let folder = tempfile::tempdir().unwrap();
     let levels = write(&folder, "mean level.pt", Kind::Uint8, |pixels| vec![mean(pixels)]);
     let unit = write(&folder, "unit.pt", Kind::Float, |pixels| {
-        // One column, of doubles, is as good.
+        // A column of doubles is also accepted.
         vec![mean(pixels).unsqueeze(-1).to_kind(Kind::Double)]
     });
     let images: Vec<RgbImage> = [pictures(3, SIDE), pictures(2, 13), pictures(1, SIDE)].concat();
@@ -98,10 +98,10 @@ fn a_file_scores_levels_or_numbers_from_0_to_1() {
 }
 
 #[test]
-fn a_picture_has_one_score_in_any_company_and_however_often_it_is_asked_for() {
+fn scores_do_not_depend_on_the_batch_or_on_earlier_calls() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "network.pt", Kind::Uint8, |pixels| {
-        // Products whose last bits depend on their shapes, and parts that an optimizer would fuse.
+        // Products whose last bits depend on their shapes, and operations that an optimizer would fuse.
         let weight = Tensor::arange(192 * 64, (Kind::Float, Device::Cpu)).sin().view([192, 64]);
         let hidden = pixels.to_kind(Kind::Float).flatten(1, -1).matmul(&weight) / 100.0;
         vec![(hidden.tanh() * hidden.sigmoid() + &hidden).sum_dim_intlist(-1, false, Kind::Float)]
@@ -120,7 +120,7 @@ fn a_picture_has_one_score_in_any_company_and_however_often_it_is_asked_for() {
 }
 
 #[test]
-fn other_files_than_torchscript_are_refused() {
+fn rejects_files_that_are_not_torchscript() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing.pt");
     assert_eq!(refusal(&path), format!("torchscript {}: no such file", path.display()));
@@ -144,7 +144,7 @@ fn other_files_than_torchscript_are_refused() {
 }
 
 #[test]
-fn a_module_that_gives_something_else_than_scores_is_refused() {
+fn rejects_outputs_that_are_not_scores() {
     let folder = tempfile::tempdir().unwrap();
     type Function = fn(&Tensor) -> Vec<Tensor>;
     let cases: [(&str, Function, &str); 5] = [
@@ -166,7 +166,7 @@ fn a_module_that_gives_something_else_than_scores_is_refused() {
 }
 
 #[test]
-fn a_module_that_fails_says_why_in_a_line() {
+fn reports_the_error_of_a_module_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let path =
         write(&folder, "view.pt", Kind::Uint8, |pixels| vec![mean(&pixels.view([1, 3, 64, 1]))]);
@@ -187,7 +187,7 @@ fn a_module_that_fails_says_why_in_a_line() {
 }
 
 #[test]
-fn a_file_that_was_saved_in_training_mode_is_evaluated() {
+fn runs_a_module_saved_in_training_mode_in_evaluation_mode() {
     let images = pictures(5, SIDE);
     let found = rewards(&mut open(&golden("training")), &images);
     for (image, found) in images.iter().zip(found) {
@@ -196,7 +196,7 @@ fn a_file_that_was_saved_in_training_mode_is_evaluated() {
 }
 
 #[test]
-fn a_score_that_is_no_number_is_found() {
+fn rejects_infinite_scores() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "log.pt", Kind::Uint8, |pixels| vec![mean(pixels).log()]);
     let black = RgbImage::new(SIDE, SIDE, vec![0; SIDE * SIDE * 3]).unwrap();

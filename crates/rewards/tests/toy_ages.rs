@@ -1,4 +1,4 @@
-//! The classifier of ages that is part of the program: it opens by its name, and knows drawn faces.
+//! The embedded age classifier opens by its name and classifies drawn faces.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -9,7 +9,7 @@ use ddpo_rewards::{RewardModel, RewardRuntime, embedded};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::reward::{AgeReward, RewardSettings, Task};
 
-/// Apart from the seeds of the training (2) and of the accuracy that its README states (3).
+/// Differs from the seeds of training (2) and of the accuracy in the README (3).
 const FACES_SEED: u64 = 4;
 
 fn reward(task: Task) -> Box<dyn RewardModel> {
@@ -21,14 +21,14 @@ fn reward(task: Task) -> Box<dyn RewardModel> {
     ddpo_rewards::open(&settings, &RewardRuntime::on_threads(1), &mut |_| {}).unwrap()
 }
 
-/// The component that tells whether the likeliest class is a wanted one, for each face.
+/// Returns for each face whether the likeliest class is a wanted one.
 fn classified(task: Task, faces: &[RgbImage]) -> Vec<bool> {
     let scores = reward(task).score(faces).unwrap();
     scores.iter().map(|score| score.components.last().unwrap().value == 1.0).collect()
 }
 
 #[test]
-fn its_labels_are_the_classes_of_drawn_faces() {
+fn labels_are_the_classes_of_drawn_faces() {
     let opened = OpenModel::named(embedded::NAME, None, &mut |_| {}).unwrap();
     let config = VitConfig::from_json(&opened.folder.config).unwrap();
     let labels = AgeClass::ALL.map(AgeClass::label);
@@ -40,7 +40,7 @@ fn its_labels_are_the_classes_of_drawn_faces() {
 }
 
 #[test]
-fn it_tells_the_ages_of_faces_that_it_has_not_seen() {
+fn classifies_unseen_faces() {
     let count = 270;
     let of = |class| (0..count / 9).map(move |at| draw_face_of(FACES_SEED, at, 32, class));
     let faces: Vec<RgbImage> = AgeClass::ALL.into_iter().flat_map(of).collect();
@@ -55,7 +55,7 @@ fn it_tells_the_ages_of_faces_that_it_has_not_seen() {
 }
 
 #[test]
-fn it_sees_about_as_many_old_faces_as_there_are() {
+fn share_of_old_faces_is_about_right() {
     let (faces, classes): (Vec<_>, Vec<_>) =
         (0..400).map(|index| draw_face(FACES_SEED, index, 32)).unzip();
     let real = classes.iter().filter(|class| **class >= AgeClass::Fifties).count();
@@ -64,7 +64,7 @@ fn it_sees_about_as_many_old_faces_as_there_are() {
 }
 
 #[test]
-fn the_whole_probability_of_a_face_is_one() {
+fn probabilities_of_a_face_sum_to_one() {
     let faces: Vec<_> = (0..3).map(|index| draw_face(FACES_SEED, index, 32).0).collect();
     for score in reward(Task::Over50).score(&faces).unwrap() {
         let sum: f32 = score.components[..9].iter().map(|part| part.value).sum();

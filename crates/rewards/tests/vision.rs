@@ -27,7 +27,7 @@ fn forward(model: &SmallModel, kind: Kind, pixels: &Tensor) -> Tensor {
 }
 
 #[test]
-fn pictures_are_prepared_as_by_transformers() {
+fn preprocessing_matches_transformers() {
     let names = names();
     assert!(names.len() >= 8, "{names:?}");
     for name in names {
@@ -51,7 +51,7 @@ fn pictures_are_prepared_as_by_transformers() {
 }
 
 #[test]
-fn threads_do_not_change_what_is_prepared() {
+fn preprocessing_does_not_depend_on_threads() {
     let model = SmallModel::write("clip");
     let (processor, pictures) = (processor(&model), model.pictures("picture"));
     let alone = processor.batch(&pictures, (12, 12), 1).unwrap();
@@ -62,7 +62,7 @@ fn threads_do_not_change_what_is_prepared() {
 }
 
 #[test]
-fn outputs_are_those_of_transformers() {
+fn outputs_match_transformers() {
     for name in names() {
         let model = SmallModel::write(&name);
         let found = forward(&model, Kind::Float, &model.tensor("values"));
@@ -74,7 +74,7 @@ fn outputs_are_those_of_transformers() {
 }
 
 #[test]
-fn bfloat16_is_near() {
+fn bfloat16_outputs_are_close_to_f32() {
     for name in ["vit", "clip"] {
         let model = SmallModel::write(name);
         let found = forward(&model, Kind::BFloat16, &model.tensor("values"));
@@ -87,7 +87,7 @@ fn bfloat16_is_near() {
 }
 
 #[test]
-fn unit_embeddings_have_length_one_and_keep_their_direction() {
+fn unit_embeddings_keep_their_direction() {
     let embeddings = Tensor::from_slice(&[3.0_f32, 4.0, -0.5, 0.0]).view([2, 2]);
     assert_eq!(numbers(&unit_length(&embeddings)), [0.6, 0.8, -1.0, 0.0]);
 }

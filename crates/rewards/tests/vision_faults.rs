@@ -1,4 +1,4 @@
-//! What does not fit is refused by name, before anything is scored, and no pickle runs.
+//! Opening rejects unsupported configs and tensors by name, and never runs a pickle.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -26,7 +26,7 @@ fn refusal(task: Task, model: &SmallModel) -> String {
 }
 
 #[test]
-fn a_label_that_is_missing_is_named() {
+fn names_the_missing_label() {
     let gone = SmallModel::write_changed("vit", |config, _| {
         config["id2label"].as_object_mut().unwrap().remove("6").unwrap();
     });
@@ -36,11 +36,11 @@ fn a_label_that_is_missing_is_named() {
         config["id2label"]["6"] = "middle-aged".into();
     });
     let found = refusal(Task::Over50, &other);
-    assert!(found.contains("\"middle-aged\" is none"), "{found}");
+    assert!(found.contains("found \"middle-aged\""), "{found}");
 }
 
 #[test]
-fn tensors_that_do_not_fit_are_listed_together() {
+fn lists_all_tensors_that_do_not_fit() {
     let model = SmallModel::write_changed("vit", |_, tensors| {
         for (name, tensor) in tensors.iter_mut() {
             if name == "vit.encoder.layer.1.attention.attention.key.weight" {
@@ -49,7 +49,7 @@ fn tensors_that_do_not_fit_are_listed_together() {
         }
         tensors.retain(|(name, _)| name != "classifier.bias");
         tensors.push(("extra.weight".to_owned(), Tensor::zeros([3], (Kind::Float, Device::Cpu))));
-        // The pooler is no error: the classifier has never used it.
+        // The pooler is allowed: the classifier does not use it.
         let pooler = Tensor::zeros([16, 16], (Kind::Float, Device::Cpu));
         tensors.push(("vit.pooler.dense.weight".to_owned(), pooler));
     });
@@ -65,7 +65,7 @@ fn tensors_that_do_not_fit_are_listed_together() {
 }
 
 #[test]
-fn a_config_larger_than_the_file_is_refused_before_memory_is_asked_for() {
+fn rejects_a_config_larger_than_the_file_before_allocating() {
     let model = SmallModel::write_changed("vit", |config, _| {
         config["hidden_size"] = 65_536.into();
         config["intermediate_size"] = 65_536.into();
@@ -76,7 +76,7 @@ fn a_config_larger_than_the_file_is_refused_before_memory_is_asked_for() {
 }
 
 #[test]
-fn a_processor_that_does_not_fit_the_network_is_refused() {
+fn rejects_a_processor_with_another_image_size() {
     let model = SmallModel::write("vit");
     let path = model.folder.path().join("preprocessor_config.json");
     std::fs::write(&path, r#"{"size": 20}"#).unwrap();
@@ -88,13 +88,13 @@ fn a_processor_that_does_not_fit_the_network_is_refused() {
         |width, height| RgbImage::new(width, height, vec![9; width * height * 3]).unwrap();
     assert_eq!(reward.score(&[picture(30, 30)]).unwrap().len(), 1);
     let found = reward.score(&[picture(30, 30), picture(30, 40)]).unwrap_err().to_string();
-    assert_eq!(found, "image 1: the image processor makes 12x16 of it, the network takes 12x12");
+    assert_eq!(found, "image 1: image processor: expected 12x12 for the network, found 12x16");
     let found = reward.score(&[picture(0, 0)]).unwrap_err().to_string();
     assert_eq!(found, "image 0: expected pixels, found 0x0");
 }
 
 #[test]
-fn a_head_that_wants_code_to_run_is_refused() {
+fn rejects_a_head_whose_pickle_runs_code() {
     let found = AestheticHead::open(&goldens().join("malicious.pth"), Device::Cpu).unwrap_err();
     let text = found.to_string();
     assert!(text.contains("refused to run") && text.contains("mkdir"), "{text}");
@@ -102,7 +102,7 @@ fn a_head_that_wants_code_to_run_is_refused() {
 }
 
 #[test]
-fn a_head_of_another_width_is_refused_by_its_tensors() {
+fn names_the_tensor_of_a_head_with_another_width() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("head.safetensors");
     let narrow =
@@ -115,7 +115,7 @@ fn a_head_of_another_width_is_refused_by_its_tensors() {
 }
 
 #[test]
-fn fields_that_are_not_supported_are_named() {
+fn names_unsupported_config_fields() {
     for (field, value) in [
         ("model_type", json!("deit")),
         ("hidden_act", json!("mish")),
@@ -136,7 +136,7 @@ fn fields_that_are_not_supported_are_named() {
         let mut fields = json!({"model_type": "vit"});
         fields[field] = value.clone();
         let found = VitConfig::from_json(&fields.to_string()).unwrap_err().to_string();
-        // A patch that is larger than the image is told by the patch.
+        // The error for a patch larger than the image names the patch.
         let named = if field == "image_size" { "patch_size" } else { field };
         assert!(found.starts_with(&format!("`{named}`")), "{field} = {value}: {found}");
     }
@@ -146,7 +146,7 @@ fn fields_that_are_not_supported_are_named() {
 }
 
 #[test]
-fn processors_that_are_not_supported_are_named() {
+fn names_unsupported_processor_fields() {
     for (field, value) in [
         ("image_processor_type", json!("SiglipImageProcessor")),
         ("feature_extractor_type", json!("DeiTFeatureExtractor")),

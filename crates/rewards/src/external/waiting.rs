@@ -1,38 +1,38 @@
-//! What a reward that depends on others does while they do not answer: how long it waits, whom it
-//! tells, and who may call it off.
+//! How an external reward waits for servers that do not answer: for how long, how it reports, and
+//! how it is cancelled.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a run waits for a reward server before it ends.
+/// How long a run waits for a reward server before it fails.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long a program that starts waits for one: what is wrong then is more likely the address.
+/// The same while a program starts. It is shorter, because a wrong address is then more likely.
 const AT_START: Duration = Duration::from_secs(60);
 
-/// Whether a reward that depends on others can be had.
+/// A change in the reachability of an external reward.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Nobody answers; a line that says who, why, and how long it is waited for.
+    /// No server answers; a message with the servers, the reason and the longest wait.
     Lost(String),
-    /// Somebody answers again; a line that says who.
+    /// A server answers again; a message with its address.
     Found(String),
 }
 
-/// How to wait. Clones share whom they tell and ask.
+/// How to wait. Clones share the callbacks.
 #[derive(Clone)]
 pub struct Waiting {
-    /// Longest time without an answer, from the first call in vain, before scoring fails.
+    /// Longest time without an answer, from the first failed call, before scoring fails.
     pub patience: Duration,
-    /// The same while the reward is opened.
+    /// The same while the reward opens.
     pub at_start: Duration,
     tell: Arc<dyn Fn(&Reach) + Send + Sync>,
     stop: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Waiting {
-    /// Tells `tell` of every change, and gives up once `stop` says so.
+    /// Reports every change to `tell`, and stops waiting when `stop` returns true.
     pub fn new(
         tell: impl Fn(&Reach) + Send + Sync + 'static,
         stop: impl Fn() -> bool + Send + Sync + 'static,
@@ -41,7 +41,7 @@ impl Waiting {
         Self { patience: PATIENCE, at_start: AT_START, tell, stop }
     }
 
-    /// The same with another [`patience`](Self::patience).
+    /// Sets [`patience`](Self::patience).
     #[must_use]
     pub fn patient_for(self, patience: Duration) -> Self {
         Self { patience, ..self }
@@ -57,7 +57,7 @@ impl Waiting {
 }
 
 impl Default for Waiting {
-    /// Tells the log, and is not called off.
+    /// Reports to the log and is never cancelled.
     fn default() -> Self {
         let tell = |reach: &Reach| match reach {
             Reach::Lost(line) => tracing::warn!("{line}"),

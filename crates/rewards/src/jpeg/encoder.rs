@@ -8,18 +8,18 @@ use crate::error::RewardError;
 /// JPEG quality of the rewards.
 pub const QUALITY: i32 = 95;
 
-/// Longest side that libjpeg-turbo encodes, in pixels.
+/// Longest side that libjpeg-turbo supports, in pixels.
 pub const MAX_SIDE: usize = 65_500;
 
-/// Encodes RGB images as baseline JPEG with 4:2:0 chroma, the accurate integer DCT and the
-/// standard Huffman tables: libjpeg's defaults, which are Pillow's. Reuses its buffer.
+/// Encodes RGB images as baseline JPEG with 4:2:0 chroma, the accurate integer DCT and the standard
+/// Huffman tables, the defaults of libjpeg and Pillow. Reuses its buffer.
 pub struct JpegEncoder {
     compressor: Compressor,
     buffer: Vec<u8>,
 }
 
 impl JpegEncoder {
-    /// An encoder at [`QUALITY`].
+    /// Creates an encoder with [`QUALITY`].
     ///
     /// # Errors
     /// [`RewardError::Encoder`] if libjpeg-turbo cannot be set up.
@@ -30,7 +30,7 @@ impl JpegEncoder {
         Ok(Self { compressor, buffer: Vec::new() })
     }
 
-    /// The image as a JPEG file. `index` is the image's place in its batch, for errors.
+    /// Returns the image as a JPEG file. `index` is the image's index in its batch, for errors.
     ///
     /// # Errors
     /// [`RewardError::Size`] unless both sides are 1 to [`MAX_SIDE`] pixels,
@@ -51,7 +51,7 @@ impl JpegEncoder {
     }
 }
 
-/// Refuses an image that JPEG cannot hold.
+/// Rejects an image that JPEG does not support.
 ///
 /// # Errors
 /// [`RewardError::Size`] unless both sides are 1 to [`MAX_SIDE`] pixels.

@@ -1,4 +1,4 @@
-//! The two rewards, and how a batch is spread over threads.
+//! The two JPEG rewards, which encode a batch on several threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -13,10 +13,10 @@ use crate::model::{RewardDescription, RewardModel};
 
 const COMPONENT: &str = RewardSpec::JPEG_COMPONENT;
 
-/// Work that is worth a thread of its own: half a millisecond of encoding or more.
+/// Pixels that justify another thread: about half a millisecond of encoding.
 const PIXELS_A_THREAD: usize = 1 << 17;
 
-/// The size as JPEG in kilobytes, or minus it.
+/// Rewards the size as JPEG in kilobytes, or its negative.
 pub struct JpegReward {
     task: Task,
     sign: f32,
@@ -35,16 +35,16 @@ impl JpegReward {
         Ok(Self { task, sign, encoders })
     }
 
-    /// Size of each image in bytes.
+    /// Returns the size of each image in bytes.
     fn sizes(&mut self, images: &[RgbImage]) -> Result<Vec<usize>, RewardError> {
-        // First, so that the image that an error names does not depend on the threads.
+        // Checked first, so that errors name the same image for any number of threads.
         for (index, image) in images.iter().enumerate() {
             check_sides(index, image)?;
         }
         let pixels: usize = images.iter().map(|image| image.width() * image.height()).sum();
         let workers = (pixels / PIXELS_A_THREAD).clamp(1, self.encoders.len());
         let queue = Queue { images, next: AtomicUsize::new(0) };
-        // The calling thread works too; it is `first`.
+        // The calling thread works too, with the encoder `first`.
         let (first, others) = self.encoders[..workers].split_at_mut(1);
         let found = thread::scope(|scope| {
             let spawned: Vec<ScopedJoinHandle<'_, _>> = others
@@ -70,15 +70,14 @@ impl JpegReward {
     }
 }
 
-/// Images that threads take one after another, so that a thread that the machine holds up
-/// leaves its share to the others.
+/// Images that threads take one by one, so that other threads take over the share of a slow one.
 struct Queue<'a> {
     images: &'a [RgbImage],
     next: AtomicUsize,
 }
 
 impl Queue<'_> {
-    /// Encodes until nothing is left; gives the index and the size in bytes of each image taken.
+    /// Encodes images until the queue is empty. Returns the index and the size in bytes of each.
     fn work(&self, encoder: &mut JpegEncoder) -> Result<Vec<(usize, usize)>, RewardError> {
         let mut found = Vec::new();
         loop {

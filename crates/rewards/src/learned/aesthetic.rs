@@ -1,4 +1,4 @@
-//! How much people like a picture: CLIP's unit embedding through the LAION head.
+//! The aesthetic score: the LAION head on CLIP's unit embedding.
 
 use crate::error::RewardError;
 use crate::learned::network::ImageInput;
@@ -16,7 +16,7 @@ use ddpo_rollout::score::{Component, Score};
 
 const COMPONENT: &str = RewardSpec::AESTHETIC_COMPONENT;
 
-/// Rewards the score, about 1 to 10.
+/// Rewards the aesthetic score, about 1 to 10.
 pub struct AestheticReward {
     network: ClipVision,
     head: AestheticHead,
@@ -24,18 +24,18 @@ pub struct AestheticReward {
 }
 
 impl AestheticReward {
-    /// Opens the CLIP and the head of `spec`. A download reports to `progress`.
+    /// Opens the CLIP and the head of `spec`. Reports downloads to `progress`.
     ///
     /// # Errors
-    /// [`RewardError::Pin`] and [`RewardError::Vision`]; [`VisionError::HeadWidth`] where the head does
-    /// not take the embeddings of the CLIP.
+    /// [`RewardError::Pin`] and [`RewardError::Vision`]; [`VisionError::HeadWidth`] if the head expects
+    /// embeddings of another width.
     pub fn open(
         spec: &AestheticSpec,
         dtype: Dtype,
         runtime: &RewardRuntime,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, RewardError> {
-        // The small file first: an error in it appears before gigabytes are fetched.
+        // The small file comes first, so that an error in it appears before gigabytes are downloaded.
         let path = file(&spec.head, progress)?;
         let head = AestheticHead::open(&path, runtime.device)?;
         let model = OpenModel::pinned(&spec.model, progress)?;

@@ -1,4 +1,4 @@
-//! The age of a face, by a ViT classifier of age classes (nateraw/vit-age-classifier, or any other
+//! The age of a face, from a ViT classifier of age classes (nateraw/vit-age-classifier, or another
 //! with labels such as "50-59").
 
 use crate::error::RewardError;
@@ -27,11 +27,11 @@ pub struct AgeRewardModel {
 }
 
 impl AgeRewardModel {
-    /// Opens the classifier of `spec`. A download reports to `progress`.
+    /// Opens the classifier of `spec`. Reports downloads to `progress`.
     ///
     /// # Errors
-    /// [`RewardError::Pin`] and [`RewardError::Vision`]; [`VisionError::Labels`] where the wanted ages
-    /// cannot be told from the labels, or the labels are not those of the specification.
+    /// [`RewardError::Pin`] and [`RewardError::Vision`]; [`VisionError::Labels`] if the labels do not
+    /// separate the wanted ages, or differ from the specification.
     pub fn open(
         task: Task,
         spec: &AgeSpec,
@@ -102,7 +102,7 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     weights.into_iter().map(|weight| weight / sum).collect()
 }
 
-/// ln of the wanted classes' probability over the others', without leaving the logarithm.
+/// Returns ln(p(wanted) / p(others)), computed in log space.
 fn log_odds(logits: &[f32], wanted: &[usize]) -> f64 {
     let log_sum = |of_wanted: bool| {
         let chosen = || {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_odds_are_those_of_the_probability_and_do_not_overflow() {
+    fn log_odds_match_the_probability_without_overflow() {
         let logits = [0.3, -1.0, 2.0, 0.5];
         let p: f64 = [1, 2].iter().map(|at| softmax(&logits)[*at]).sum();
         assert!((log_odds(&logits, &[1, 2]) - (p / (1.0 - p)).ln()).abs() < 1e-12);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn log_odds_stay_when_all_logits_move() {
+    fn log_odds_ignore_a_common_shift_of_the_logits() {
         let moved = [7.0, 6.0, 4.0].map(|logit: f32| logit + 32.0);
         assert!((log_odds(&[7.0, 6.0, 4.0], &[2]) - log_odds(&moved, &[2])).abs() < 1e-12);
     }

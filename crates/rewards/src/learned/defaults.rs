@@ -1,9 +1,9 @@
-//! The networks of the learned rewards where the settings name none.
+//! The default networks of the learned rewards.
 
 /// The classifier of age classes.
 pub const AGE_MODEL: &str = "nateraw/vit-age-classifier";
 
-/// CLIP under the aesthetic head.
+/// The CLIP whose embeddings the aesthetic head reads.
 pub const AESTHETIC_MODEL: &str = "openai/clip-vit-large-patch14";
 
 /// The aesthetic head on the Hub, as `owner/name/file`.

@@ -1,4 +1,4 @@
-//! The embeddings of images by a reward's network, for measuring how alike images are.
+//! Image embeddings from a reward's network, to measure the similarity of images.
 
 use crate::error::RewardError;
 use crate::learned::network::ImageInput;
@@ -23,23 +23,23 @@ enum Network {
     Clip(ClipVision),
 }
 
-/// Returns the first task of an expression whose reward is a network's.
+/// Returns the first task of an expression that uses a network.
 fn network_task(reward: &RewardExpression) -> Option<Task> {
     let tasks = reward.terms().iter().filter_map(|term| term.source.task());
     tasks.into_iter().find(|task| task.is_age() || *task == Task::AestheticScore)
 }
 
 impl Features {
-    /// Returns whether a reward has a network whose features can be taken.
+    /// Returns whether a reward has a network that can embed images.
     pub fn exist(reward: &RewardExpression) -> bool {
         network_task(reward).is_some()
     }
 
-    /// Opens the network of the first term that has one; `None` for a reward without. A download
-    /// reports to `progress`.
+    /// Opens the network of the first term that has one; `None` if no term has one. Reports downloads
+    /// to `progress`.
     ///
     /// # Errors
-    /// [`RewardError`] of a network that cannot be found or read.
+    /// [`RewardError`] if the network cannot be found or read.
     pub fn of(
         reward: &RewardExpression,
         spec: &RewardSpec,
@@ -64,8 +64,8 @@ impl Features {
         Ok(Some(Self { network, input }))
     }
 
-    /// Returns a row of length one for each image: CLIP's embedding, or the class token that is the
-    /// input of a classifier's last layer.
+    /// Returns a unit vector for each image: CLIP's embedding, or the class token before a classifier's
+    /// last layer.
     ///
     /// # Errors
     /// [`RewardError`] names the index of an image that cannot be preprocessed.

@@ -1,4 +1,4 @@
-//! Ages out of the labels of a classifier, and the classes on one side of an age.
+//! Parses the ages in a classifier's labels, and splits the classes at an age.
 
 use crate::vision::error::VisionError;
 
@@ -7,11 +7,11 @@ use crate::vision::error::VisionError;
 pub struct AgeClass {
     /// The youngest.
     pub from: u32,
-    /// The oldest; none for a class without an upper end.
+    /// The oldest; `None` for a class without an upper end.
     pub to: Option<u32>,
 }
 
-/// The ages that a label names: `20-29`, `more than 70`, `70+`; none for any other text.
+/// Parses the ages in a label such as `20-29`, `more than 70` or `70+`; `None` for any other text.
 pub fn parse_age(label: &str) -> Option<AgeClass> {
     let text = label.trim().trim_matches(['(', ')']).trim();
     let number = |text: &str| text.trim().parse::<u32>().ok().filter(|age| *age <= 200);
@@ -28,11 +28,11 @@ pub fn parse_age(label: &str) -> Option<AgeClass> {
     (class.to >= Some(class.from)).then_some(class)
 }
 
-/// The indices of the classes from `age` up, and of those below it.
+/// Returns the indices of the classes from `age` up, and of the classes below it.
 ///
 /// # Errors
-/// [`VisionError::Labels`] if a label is no age, if the classes leave ages out or share one, if one
-/// lies on both sides of `age`, or if a side has none.
+/// [`VisionError::Labels`] if a label does not name an age, if the classes have gaps or overlap, if a
+/// class contains ages on both sides of `age`, or if a side is empty.
 pub fn split_at(labels: &[String], age: u32) -> Result<(Vec<usize>, Vec<usize>), VisionError> {
     let refuse = |what: String| {
         let listed = labels.iter().map(|label| format!("\"{label}\"")).collect::<Vec<_>>();
@@ -42,7 +42,7 @@ pub fn split_at(labels: &[String], age: u32) -> Result<(Vec<usize>, Vec<usize>),
     for (index, label) in labels.iter().enumerate() {
         let class = parse_age(label).ok_or_else(|| {
             refuse(format!(
-                "expected labels such as \"20-29\" or \"more than 70\", \"{label}\" is none"
+                "expected labels such as \"20-29\" or \"more than 70\", found \"{label}\""
             ))
         })?;
         classes.push((class, index));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_found_by_label_and_not_by_place() {
+    fn finds_classes_by_label_in_any_order() {
         assert_eq!(split_at(&labels(""), 50).unwrap().0, [6, 7, 8]);
         assert_eq!(split_at(&labels(""), 30).unwrap().1, [0, 1, 2, 3]);
         let mut turned = labels("");
@@ -97,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_label_is_named() {
+    fn names_the_ages_without_a_label() {
         let found = split_at(&labels("50-59"), 50).unwrap_err().to_string();
         assert!(found.starts_with("age classes: no label for the ages 50 to 59; "), "{found}");
         assert!(split_at(&labels("more than 70"), 70).is_err());
     }
 
     #[test]
-    fn labels_that_are_no_ages_or_overlap_are_refused() {
+    fn rejects_labels_without_ages_or_with_overlaps() {
         for bad in ["cat", "LABEL_0", "9-3", "-1-4", "10-", "20-39", "49-59"] {
             let mut labels = labels("");
             labels[6] = bad.to_owned();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn open_ends_have_three_spellings() {
+    fn parses_three_spellings_of_open_ends() {
         let open = Some(AgeClass { from: 70, to: None });
         assert_eq!([parse_age("more than 70"), parse_age("70+"), parse_age("over 70")], [open; 3]);
         assert_eq!(parse_age(" (25-32) "), Some(AgeClass { from: 25, to: Some(32) }));

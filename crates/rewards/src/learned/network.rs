@@ -1,4 +1,4 @@
-//! From images to the outputs of a network: the image processor, then passes of one size.
+//! Runs a network on images: the image processor, then passes of one size.
 
 use ddpo_checkpoint::ModelFolder;
 use ddpo_rollout::image::RgbImage;
@@ -13,7 +13,7 @@ use crate::vision::preprocess::ImageProcessor;
 use crate::vision::preprocess::config::{Family, PreprocessorConfig};
 use crate::vision::weights::in_config;
 
-/// Images that are preprocessed together, which bounds the memory.
+/// Number of images preprocessed together, which bounds the memory.
 const PREPARED: usize = 32;
 
 /// The image processor of a network and the device that the network runs on.
@@ -26,7 +26,7 @@ pub struct ImageInput {
 }
 
 impl ImageInput {
-    /// Opens the folder's image processor and checks that it makes images of the network's size.
+    /// Opens the folder's image processor and checks that its output has the network's image size.
     ///
     /// # Errors
     /// [`VisionError::Config`] and [`VisionError::ImageSize`].

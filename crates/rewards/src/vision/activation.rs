@@ -9,7 +9,7 @@ use ddpo_diffusion::fields::FieldError;
 pub enum Activation {
     /// x * Phi(x), exact.
     Gelu,
-    /// The same by its approximation with tanh.
+    /// GELU, approximated with tanh.
     GeluTanh,
     /// x * sigmoid(1.702 x).
     QuickGelu,
@@ -20,10 +20,10 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The activation called `name` in transformers.
+    /// Returns the activation with the transformers name `name`.
     ///
     /// # Errors
-    /// [`FieldError::Unsupported`] lists the names that there are.
+    /// [`FieldError::Unsupported`] lists the supported names.
     pub fn parse(name: &str) -> Result<Self, FieldError> {
         match name {
             "gelu" | "gelu_python" => Ok(Self::Gelu),
@@ -40,12 +40,12 @@ impl Activation {
         }
     }
 
-    /// Applies it to a tensor that nobody else holds; its memory is used again.
+    /// Applies the activation in place. The tensor must not share its memory.
     pub fn apply(self, mut x: Tensor) -> Tensor {
         match self {
             Self::Gelu => x.gelu_("none"),
             Self::GeluTanh => x.gelu_("tanh"),
-            // silu(1.702 x) / 1.702: three passes over memory that is there already.
+            // silu(1.702 x) / 1.702 needs three passes and no new memory.
             Self::QuickGelu => x.g_mul_scalar_(1.702).silu_().g_mul_scalar_(1.0 / 1.702),
             Self::Relu => x.relu_(),
             Self::Silu => x.silu_(),

@@ -30,15 +30,15 @@ pub struct ClipVision {
 }
 
 impl ClipVision {
-    /// A tower with zeroed parameters of `kind` on `device`, for weights to be loaded into.
+    /// Creates a tower with zeroed parameters of `kind` on `device`, to load weights into.
     pub fn new(config: &ClipConfig, kind: Kind, device: Device) -> Self {
         let mut parameters = Parameters::new(kind, device, Layout::ChannelsFirst);
         let network = Network::new(parameters.root(), config);
         Self { config: config.clone(), parameters, network }
     }
 
-    /// Reads config and weights, of a whole CLIP or of its vision model. The text tower, the scale
-    /// between the two, and indices of positions are passed over; everything else has to fit.
+    /// Loads config and weights of a whole CLIP or of its vision model. Ignores the text tower, the
+    /// logit scale and the position indices; all other tensors must fit.
     ///
     /// # Errors
     /// [`VisionError`] names the field or the tensors that do not fit.
@@ -52,31 +52,31 @@ impl ClipVision {
         })
     }
 
-    /// The config it was made from.
+    /// Returns the config.
     pub fn config(&self) -> &ClipConfig {
         &self.config
     }
 
-    /// Its parameters, named as in the checkpoint.
+    /// Returns the parameters, named as in the checkpoint.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Pixels f32 `[B, 3, H, W]`, normalised, of the config's size, to image embeddings f32
-    /// `[B, projection_dim]`, of any length: transformers' `image_embeds`.
+    /// Maps normalised pixels f32 `[B, 3, H, W]` of the config's size to image embeddings f32
+    /// `[B, projection_dim]` of any length, transformers' `image_embeds`.
     pub fn forward(&self, pixels: &Tensor) -> Tensor {
         let kind = self.parameters.kind();
         tch::no_grad(|| self.network.forward(pixels, kind)).to_kind(Kind::Float)
     }
 }
 
-/// Embeddings `[B, D]` of length one, as the aesthetic head and cosine similarity take them.
+/// Scales embeddings `[B, D]` to length one, for the aesthetic head and for cosine similarity.
 pub fn unit_length(embeddings: &Tensor) -> Tensor {
     let length = embeddings.square().sum_dim_intlist([-1].as_slice(), true, Kind::Float).sqrt();
     embeddings / length
 }
 
-/// The name of a tensor that belongs to the vision tower.
+/// Returns the target name of a tensor of the vision tower; `None` for other tensors.
 fn of_vision(name: &str) -> Option<String> {
     let other = name.starts_with("text_model.")
         || ["text_projection.weight", "logit_scale"].contains(&name)
@@ -111,7 +111,7 @@ impl Network {
             class_embedding,
             position_embedding,
             patch_embedding,
-            // The checkpoints spell it so.
+            // The misspelling is the checkpoints'.
             pre_layrnorm: LayerNorm::new(vision.at("pre_layrnorm"), width, eps),
             encoder: Encoder::new(vision.at("encoder.layers"), &NAMES, tower),
             post_layernorm: LayerNorm::new(vision.at("post_layernorm"), width, eps),
@@ -124,7 +124,7 @@ impl Network {
     }
 
     fn forward(&self, pixels: &Tensor, kind: Kind) -> Tensor {
-        // 1. tokens: the class's, then the patches', each with its place
+        // 1. tokens: the class's, then the patches', each with its position embedding
         let patches = self.patch_embedding.forward(pixels, kind);
         let class = self.class_embedding.expand([patches.size()[0], 1, -1], false);
         let tokens = Tensor::cat(&[class, patches], 1) + &self.position_embedding;

@@ -1,7 +1,7 @@
-//! `config.json` of transformers' `ViTForImageClassification` and of CLIP: the fields that shape
-//! the network, and what is refused.
+//! `config.json` of transformers' `ViTForImageClassification` and of CLIP: parses and checks the
+//! fields that shape the network.
 //!
-//! Fields that only training, generation or bookkeeping uses are passed over, as transformers does.
+//! Like transformers, ignores fields that only training, generation or bookkeeping uses.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::vision::activation::Activation;
 
-/// The largest size of anything: sides, widths, heads.
+/// Upper limit for every size: sides, widths, heads.
 const LARGEST: i64 = 1 << 16;
 
 /// A Transformer over the patches of an image.
@@ -22,11 +22,11 @@ pub struct TowerConfig {
     pub hidden_size: i64,
     /// Number of blocks.
     pub num_hidden_layers: usize,
-    /// Heads of the attention; they divide the width.
+    /// Number of attention heads, a divisor of the width.
     pub num_attention_heads: i64,
-    /// Width between the two maps of a block's perceptron.
+    /// Hidden width of a block's perceptron.
     pub intermediate_size: i64,
-    /// Between these maps.
+    /// Activation of the perceptron.
     pub hidden_act: Activation,
     /// Epsilon of the layer norms.
     pub layer_norm_eps: f64,
@@ -39,17 +39,18 @@ pub struct TowerConfig {
 }
 
 impl TowerConfig {
-    /// Rows and columns of patches; what does not fill a patch is left out.
+    /// Returns rows and columns of patches. Pixels that do not fill a patch are left out.
     pub fn grid(&self) -> [i64; 2] {
         [self.image_size[0] / self.patch_size[0], self.image_size[1] / self.patch_size[1]]
     }
 
-    /// Tokens: the class's, then one for each patch.
+    /// Returns the number of tokens: the class token and one for each patch.
     pub fn tokens(&self) -> i64 {
         1 + self.grid()[0] * self.grid()[1]
     }
 
-    /// Values in the network, at least: what a file has to hold before memory is asked for.
+    /// Returns a lower bound on the values in the network. A file with fewer values is rejected before
+    /// memory is allocated.
     pub fn least_values(&self) -> i64 {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let block = hidden * (4 * hidden + 2 * inner);
@@ -78,7 +79,7 @@ pub struct ClipConfig {
     pub projection_dim: i64,
 }
 
-/// One number for both sides, or height and width.
+/// A size in JSON: one number for both sides, or height and width.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 enum Sides {
@@ -115,7 +116,7 @@ struct Fields {
 }
 
 impl Default for Fields {
-    /// transformers' defaults that ViT and CLIP share; the others are set by [`read`]'s callers.
+    /// Returns the transformers defaults that ViT and CLIP share. Callers of [`read`] set the others.
     fn default() -> Self {
         Self {
             model_type: String::new(),
@@ -151,8 +152,8 @@ impl VitConfig {
 }
 
 impl ClipConfig {
-    /// Parses and checks the text of a `config.json`: a whole CLIP's, whose `vision_config` is read,
-    /// or that of its vision model.
+    /// Parses and checks the text of a `config.json`, of a whole CLIP (its `vision_config`) or of its
+    /// vision model.
     ///
     /// # Errors
     /// [`FieldError`] names the field that is not supported.
@@ -161,7 +162,7 @@ impl ClipConfig {
         let kind = outer.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut fields = match (kind.as_str(), outer.remove("vision_config")) {
             ("clip", Some(Value::Object(vision))) => {
-                // The projection is the whole model's; the vision part repeats a default.
+                // The projection width comes from the whole model; `vision_config` repeats a default.
                 let width = outer.remove("projection_dim").unwrap_or(Value::from(512));
                 let mut vision = vision;
                 vision.insert("projection_dim".to_owned(), width);
@@ -236,7 +237,7 @@ impl Fields {
         })
     }
 
-    /// The names of the classes; where there are none, transformers' `LABEL_0` and so on.
+    /// Returns the names of the classes; without `id2label`, transformers' `LABEL_0` and so on.
     fn labels(&self) -> Result<Vec<String>, FieldError> {
         let Some(named) = &self.id2label else {
             let count = self.num_labels.unwrap_or(2);

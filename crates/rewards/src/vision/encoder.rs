@@ -1,5 +1,5 @@
-//! The Transformer that ViT and CLIP share: blocks with the norms before attention and perceptron
-//! (transformers 5.8, `modeling_vit.py` `ViTLayer` and `modeling_clip.py` `CLIPEncoderLayer`).
+//! The pre-norm Transformer of ViT and CLIP (transformers 5.8, `modeling_vit.py` `ViTLayer` and
+//! `modeling_clip.py` `CLIPEncoderLayer`).
 
 use ddpo_diffusion::layers::{LayerNorm, Linear};
 use ddpo_diffusion::parameters::Path;
@@ -8,29 +8,29 @@ use tch::Tensor;
 use crate::vision::activation::Activation;
 use crate::vision::config::TowerConfig;
 
-/// What a checkpoint calls the parts of a block.
+/// Names of the parts of a block in a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockNames {
     /// Norm before the attention.
     pub norm1: &'static str,
-    /// Where queries, keys and values are.
+    /// Module of queries, keys and values.
     pub attention: &'static str,
-    /// Their names.
+    /// Names of queries, keys and values.
     pub qkv: [&'static str; 3],
-    /// The attention's output map.
+    /// Output projection of the attention.
     pub out: &'static str,
     /// Norm before the perceptron.
     pub norm2: &'static str,
-    /// The perceptron's first map.
+    /// First layer of the perceptron.
     pub up: &'static str,
-    /// The perceptron's second map.
+    /// Second layer of the perceptron.
     pub down: &'static str,
 }
 
-/// Self-attention over tokens, heads side by side.
+/// Multi-head self-attention over tokens.
 #[derive(Debug)]
 struct Attention {
-    /// Queries, keys and values in one product.
+    /// Queries, keys and values as one layer.
     qkv: Linear,
     out: Linear,
     heads: i64,
@@ -38,7 +38,7 @@ struct Attention {
 }
 
 impl Attention {
-    /// `x` `[B, N, C]`; the first `queries` tokens ask, all answer. Gives `[B, queries, C]`.
+    /// Maps `x` `[B, N, C]` to `[B, queries, C]`: the first `queries` tokens attend to all tokens.
     fn forward(&self, x: &Tensor, queries: i64) -> Tensor {
         let size = x.size();
         let (batch, tokens, width) = (size[0], size[1], self.width);
@@ -98,7 +98,7 @@ impl Block {
         }
     }
 
-    /// `x` `[B, N, C]` to the first `kept` of its tokens, `[B, kept, C]`.
+    /// Maps `x` `[B, N, C]` to the outputs of the first `kept` tokens, `[B, kept, C]`.
     pub fn forward(&self, x: Tensor, kept: i64) -> Tensor {
         let attended = self.attention.forward(&self.norm1.forward(&x), kept);
         let x = attended + x.narrow(1, 0, kept);
@@ -107,7 +107,7 @@ impl Block {
     }
 }
 
-/// All blocks, one after another.
+/// The sequence of all blocks.
 #[derive(Debug)]
 pub struct Encoder {
     layers: Vec<Block>,
@@ -122,8 +122,8 @@ impl Encoder {
         Self { layers }
     }
 
-    /// `[B, N, C]` to the class token's `[B, C]`: the last block computes no other, for nothing
-    /// after it looks at them.
+    /// Maps `[B, N, C]` to the class token `[B, C]`. The last block computes only the class token,
+    /// because no later layer reads the others.
     pub fn forward_class(&self, mut x: Tensor) -> Tensor {
         let tokens = x.size()[1];
         let last = self.layers.len().saturating_sub(1);

@@ -21,10 +21,10 @@ pub enum VisionError {
     /// A tensor file cannot be read.
     #[error("reward model: {0}")]
     Tensors(#[from] TensorFileError),
-    /// A tensor file does not fit.
+    /// A tensor file does not fit the network.
     #[error("reward model: {0}")]
     Load(#[from] LoadError),
-    /// The config describes a larger network than the file has values for.
+    /// The config describes a network with more values than the file has.
     #[error(
         "reward model: `{}` holds {found} values, expected {expected} as config.json describes them",
         path.display()
@@ -37,7 +37,7 @@ pub enum VisionError {
         /// Values in the file.
         found: i64,
     },
-    /// The image processor makes images of another size than the network takes.
+    /// The output of the image processor has another size than the network's input.
     #[error(
         "reward model `{}`: preprocessor_config.json gives images of {found}, config.json expects {expected}",
         root.display()
@@ -45,22 +45,22 @@ pub enum VisionError {
     ImageSize {
         /// The model's folder.
         root: PathBuf,
-        /// Width and height that the network takes.
+        /// Width and height of the network's input.
         expected: String,
-        /// Width and height that the processor gives.
+        /// Width and height of the processor's output.
         found: String,
     },
-    /// The head takes embeddings of another width.
+    /// The head expects embeddings of another width.
     #[error("aesthetic head `{}`: expected embeddings of {head} values, found {tower} in the model", path.display())]
     HeadWidth {
         /// The head's file.
         path: PathBuf,
-        /// Values that the head takes.
+        /// Width of the head's input.
         head: i64,
-        /// Values that the tower gives.
+        /// Width of the tower's output.
         tower: i64,
     },
-    /// The classes are not ages that the task can be read from.
+    /// The class labels do not define the ages that the task needs.
     #[error("age classes: {0}; found the labels {1}")]
     Labels(String, String),
 }

@@ -1,6 +1,6 @@
 //! The LAION aesthetic head: linear maps 768-1024-128-64-16-1 on CLIP's unit embedding, from
 //! `sac+logos+ava1-l14-linearMSE.pth` of the improved aesthetic predictor. Between the maps it has
-//! dropout, which does nothing outside training, and no activation.
+//! dropout, inactive outside training, and no activation.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use tch::{Device, Kind, Tensor};
 use crate::vision::error::VisionError;
 use crate::vision::weights::{load, targets};
 
-/// Width of the embeddings that the head takes.
+/// Width of the head's input embeddings.
 pub const WIDTH: i64 = 768;
 
-/// Place in the original's list, inputs and outputs of each map; dropout takes the other places.
+/// Index in the original list, inputs and outputs of each map; the other indices are dropout.
 const MAPS: [(i64, i64, i64); 5] =
     [(0, WIDTH, 1024), (2, 1024, 128), (4, 128, 64), (6, 64, 16), (7, 16, 1)];
 
@@ -25,11 +25,11 @@ pub struct AestheticHead {
 }
 
 impl AestheticHead {
-    /// Reads the original file, as data, or the same tensors as safetensors.
+    /// Reads the original pickle without running code, or the same tensors as safetensors.
     ///
     /// # Errors
-    /// [`VisionError::Tensors`] for a file that is none or that wants code to run,
-    /// [`VisionError::Load`] for one whose tensors have other names or shapes.
+    /// [`VisionError::Tensors`] if the file is not a tensor file or its pickle would run code,
+    /// [`VisionError::Load`] if the tensors have other names or shapes.
     pub fn open(path: &Path, device: Device) -> Result<Self, VisionError> {
         load(path, 0, &|name| Some(name.to_owned()), || {
             let mut parameters = Parameters::new(Kind::Float, device, Layout::ChannelsFirst);
@@ -44,7 +44,7 @@ impl AestheticHead {
         })
     }
 
-    /// Embeddings f32 `[B, 768]` of length one to scores f32 `[B]`, about 1 to 10.
+    /// Maps unit embeddings f32 `[B, 768]` to scores f32 `[B]`, about 1 to 10.
     pub fn forward(&self, embeddings: &Tensor) -> Tensor {
         tch::no_grad(|| {
             let mut x = embeddings.shallow_clone();

@@ -1,12 +1,12 @@
-//! Networks that look at images: ViT classifiers and CLIP's vision tower, their image processors,
-//! and the aesthetic head.
+//! Vision networks: ViT classifiers, CLIP's vision tower, their image processors, and the aesthetic
+//! head.
 //!
-//! Pictures come in as 8-bit RGB; [`preprocess`] makes of them what the network was trained on, and
-//! [`vit`] and [`clip`] compute what transformers 5.8 computes from the same checkpoint.
+//! [`preprocess`] converts 8-bit RGB images to the network's input; [`vit`] and [`clip`] match
+//! transformers 5.8 on the same checkpoint.
 //!
-//! **One image, one score.** A product of matrices rounds its last bits by its shape, and the rewarder
-//! batches by what happens to arrive. So that a score is a function of its image alone, every pass
-//! through a network has the same number of images: see [`passes`].
+//! **One image, one score.** The rounding of a matrix product depends on its shape, and the rewarder's
+//! batch sizes vary. Every pass through a network therefore has the same number of images, so that a
+//! score depends on its image alone: see [`passes`].
 
 pub mod activation;
 pub mod clip;

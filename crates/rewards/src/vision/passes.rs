@@ -1,9 +1,9 @@
-//! How many images go through a network at once: always as many, so that the shapes of all products
-//! and with them the last bits of a score do not depend on what was scored together.
+//! Runs networks on a fixed number of images at a time, so that the shapes of all products, and with
+//! them the last bits of a score, do not depend on the batch.
 //!
-//! On a CPU that is one image: its tokens are rows enough for a product of matrices, and what lies
-//! between two products stays in the cache. On a GPU it is [`ON_GPU`]; a pass that is not full is
-//! filled up with zeros.
+//! On a CPU the number is one: the tokens of one image are enough rows for a matrix product, and
+//! intermediate results stay in the cache. On a GPU it is [`ON_GPU`]; a partial pass is padded with
+//! zeros.
 
 use std::convert::Infallible;
 
@@ -12,8 +12,8 @@ use tch::{Device, Tensor};
 /// Images in a pass on a GPU.
 pub const ON_GPU: i64 = 32;
 
-/// Runs `forward` over pixels `[B, 3, H, W]` (B at least 1) in passes of one size on `device`; gives
-/// its `[B, ..]`.
+/// Runs `forward` over pixels `[B, 3, H, W]` (B at least 1) in passes of one size on `device`.
+/// Returns `[B, ..]`.
 pub fn in_passes(pixels: &Tensor, device: Device, forward: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let passed = try_in_passes(pixels, device, |part| Ok::<_, Infallible>(forward(part)));
     match passed {
@@ -22,7 +22,7 @@ pub fn in_passes(pixels: &Tensor, device: Device, forward: impl Fn(&Tensor) -> T
     }
 }
 
-/// [`in_passes`] of a `forward` that may fail.
+/// [`in_passes`] for a `forward` that may fail.
 ///
 /// # Errors
 /// The first error of `forward`.

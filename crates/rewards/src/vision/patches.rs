@@ -1,4 +1,4 @@
-//! From pixels to patches: the strided convolution of ViT and CLIP as one product of matrices.
+//! Embeds patches of pixels: the strided convolution of ViT and CLIP as one matrix product.
 
 use ddpo_diffusion::layers::Bias;
 use ddpo_diffusion::parameters::Path;
@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use crate::vision::config::TowerConfig;
 
-/// `torch.nn.Conv2d` whose kernel and stride are the patch.
+/// `torch.nn.Conv2d` with the patch as kernel and stride.
 #[derive(Debug)]
 pub struct Patches {
     weight: Tensor,
@@ -16,7 +16,7 @@ pub struct Patches {
 }
 
 impl Patches {
-    /// Declares `weight` `[C, 3, ph, pw]` and, where there is one, `bias` `[C]`.
+    /// Declares `weight` `[C, 3, ph, pw]` and, if used, `bias` `[C]`.
     pub fn new(mut path: Path<'_>, config: &TowerConfig, bias: Bias) -> Self {
         let (width, patch) = (config.hidden_size, config.patch_size);
         Self {
@@ -27,7 +27,7 @@ impl Patches {
         }
     }
 
-    /// Pixels f32 `[B, 3, H, W]` to tokens `[B, rows * columns, C]` of the model's type.
+    /// Maps pixels f32 `[B, 3, H, W]` to tokens `[B, rows * columns, C]` of dtype `kind`.
     pub fn forward(&self, pixels: &Tensor, kind: Kind) -> Tensor {
         let ([rows, columns], [height, width]) = (self.grid, self.patch);
         let batch = pixels.size()[0];

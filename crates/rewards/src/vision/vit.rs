@@ -30,15 +30,15 @@ pub struct VitClassifier {
 }
 
 impl VitClassifier {
-    /// A classifier with zeroed parameters of `kind` on `device`, for weights to be loaded into.
+    /// Creates a classifier with zeroed parameters of `kind` on `device`, to load weights into.
     pub fn new(config: &VitConfig, kind: Kind, device: Device) -> Self {
         let mut parameters = Parameters::new(kind, device, Layout::ChannelsFirst);
         let network = Network::new(parameters.root(), config);
         Self { config: config.clone(), parameters, network }
     }
 
-    /// Reads config and weights. The pooler that some checkpoints keep, which the classifier does
-    /// not use, is passed over; everything else has to fit.
+    /// Loads config and weights. Ignores the pooler that some checkpoints have and the classifier
+    /// does not use; all other tensors must fit.
     ///
     /// # Errors
     /// [`VisionError`] names the field or the tensors that do not fit.
@@ -53,38 +53,38 @@ impl VitClassifier {
         })
     }
 
-    /// The config it was made from.
+    /// Returns the config.
     pub fn config(&self) -> &VitConfig {
         &self.config
     }
 
-    /// Its parameters, named as in the checkpoint.
+    /// Returns the parameters, named as in the checkpoint.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Its parameters, to train.
+    /// Returns the parameters, for training.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
     }
 
-    /// [`VitClassifier::forward`] for training: autograd records it. The network is put together
-    /// anew out of the parameters, for queries, keys and values are kept as one tensor that the
-    /// gradients of its parts would not reach.
+    /// [`VitClassifier::forward`] with autograd, for training. Rebuilds the network from the
+    /// parameters, because the network joins queries, keys and values in one tensor, which would cut
+    /// the parameters off from their gradients.
     pub fn forward_recorded(&self, pixels: &Tensor) -> Tensor {
         let mut shared = Parameters::sharing(&self.parameters);
         let network = Network::new(shared.root(), &self.config);
         network.forward(pixels, self.parameters.kind()).to_kind(Kind::Float)
     }
 
-    /// Pixels f32 `[B, 3, H, W]`, normalised, of the config's size, to logits f32 `[B, classes]`.
+    /// Maps normalised pixels f32 `[B, 3, H, W]` of the config's size to logits f32 `[B, classes]`.
     pub fn forward(&self, pixels: &Tensor) -> Tensor {
         let kind = self.parameters.kind();
         tch::no_grad(|| self.network.forward(pixels, kind)).to_kind(Kind::Float)
     }
 
-    /// Pixels as [`VitClassifier::forward`] takes them to what its last layer is given: the class
-    /// token after the last norm, f32 `[B, C]`.
+    /// Maps pixels, as for [`VitClassifier::forward`], to the input of the last layer: the class token
+    /// after the last norm, f32 `[B, C]`.
     pub fn features(&self, pixels: &Tensor) -> Tensor {
         let kind = self.parameters.kind();
         tch::no_grad(|| self.network.features(pixels, kind)).to_kind(Kind::Float)
@@ -128,7 +128,7 @@ impl Network {
     }
 
     fn features(&self, pixels: &Tensor, kind: Kind) -> Tensor {
-        // 1. tokens: the class's, then the patches', each with its place
+        // 1. tokens: the class's, then the patches', each with its position embedding
         let patches = self.patch_embeddings.forward(pixels, kind);
         let class = self.cls_token.expand([patches.size()[0], 1, -1], false);
         let tokens = Tensor::cat(&[class, patches], 1) + &self.position_embeddings;

@@ -1,4 +1,4 @@
-//! Filling a network from the weights of its folder, strictly.
+//! Loads the weights of a folder into a network, strictly.
 
 use crate::vision::error::VisionError;
 use ddpo_checkpoint::{ModelFolder, TensorFile, load_part_into};
@@ -7,7 +7,7 @@ use ddpo_diffusion::parameters::Parameters;
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
-/// Makes the error of one of the folder's configs.
+/// Returns a conversion of errors in one of the folder's configs.
 pub(crate) fn in_config(
     folder: &ModelFolder,
     file: &'static str,
@@ -17,9 +17,8 @@ pub(crate) fn in_config(
     VisionError::Config { root, file, source }
 }
 
-/// Lets `make` declare a network and its targets once the file is known to hold at least `least`
-/// values, and fills it. `rename` gives the target of each of the file's tensors, or none for one
-/// that the network does not use.
+/// Checks that the file has at least `least` values, lets `make` declare a network and its targets,
+/// and loads it. `rename` maps the file's tensors to targets; `None` ignores a tensor.
 pub(crate) fn load<T>(
     path: &Path,
     least: i64,
@@ -38,7 +37,7 @@ pub(crate) fn load<T>(
     Ok(network)
 }
 
-/// Names and tensors of a network's parameters, which share its storage.
+/// Returns names and tensors of a network's parameters; the tensors share its storage.
 pub(crate) fn targets(parameters: &Parameters) -> Vec<(String, Tensor)> {
     let entries = parameters.entries().iter();
     entries.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()

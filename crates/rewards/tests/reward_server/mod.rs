@@ -1,5 +1,5 @@
-//! A reward server for tests, on a socket of its own, that does what it is told, wrong things too. It
-//! rewards the mean level of red, with the mean levels of green and blue as components.
+//! A reward server for tests, which can also be told to misbehave. It rewards the mean level of red;
+//! its components are the mean levels of green and blue.
 
 use ddpo_proto::convert::reward::{description_to_wire, images_from_wire, scores_to_wire};
 use ddpo_proto::limits::Limits;
@@ -18,16 +18,16 @@ use tonic::{Code, Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
-/// What the server does when it is asked for scores.
+/// The server's answer to a request for scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mood {
-    /// What it should.
+    /// Correct scores.
     Well,
-    /// Nothing at all.
+    /// No answer.
     Silent,
-    /// Rewards that are no numbers.
+    /// NaN as reward.
     NotANumber,
-    /// Components without bounds.
+    /// An infinite component.
     Endless,
     /// One score too few.
     TooFew,
@@ -35,21 +35,21 @@ pub enum Mood {
     TooMany,
     /// Scores without components.
     Bare,
-    /// This status.
+    /// A gRPC status.
     Refusing(Code),
 }
 
-/// What the server is and has seen.
+/// The server's description and the calls it received.
 pub struct State {
     pub mood: Mood,
     pub description: Description,
-    /// Where set, calls without it are refused.
+    /// If set, calls without this token are rejected.
     pub token: Option<&'static str>,
-    /// Images of each Score, and bytes of their pixels.
+    /// Number of images and bytes of pixels of each `Score` call.
     pub batches: Vec<(usize, usize)>,
 }
 
-/// The server; its connections end with it.
+/// The server. Dropping it closes its connections.
 pub struct RewardServer {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -57,13 +57,13 @@ pub struct RewardServer {
     runtime: Option<Runtime>,
 }
 
-/// What the server is where nothing else is said.
+/// Returns the default description of the server.
 pub fn redness(max_batch: usize) -> Description {
     let components = vec!["green".to_owned(), "blue".to_owned()];
     Description { name: "redness".into(), unit: "levels".into(), components, max_batch }
 }
 
-/// What the server says of an image.
+/// Returns the server's score of an image.
 pub fn expected(image: &RgbImage) -> Score {
     let mean = |channel: usize| {
         let levels = image.pixels().iter().skip(channel).step_by(3);
@@ -75,12 +75,12 @@ pub fn expected(image: &RgbImage) -> Score {
 }
 
 impl RewardServer {
-    /// A server at a free port.
+    /// Starts a server on a free port.
     pub fn start() -> Self {
         Self::start_at(free_address(), redness(0))
     }
 
-    /// A server at `address` that says that it is `description`.
+    /// Starts a server at `address` with the given description.
     pub fn start_at(address: SocketAddr, description: Description) -> Self {
         let state = State { mood: Mood::Well, description, token: None, batches: Vec::new() };
         let state = Arc::new(Mutex::new(state));
@@ -107,7 +107,7 @@ impl RewardServer {
         self.state.lock().unwrap()
     }
 
-    /// Sets its health.
+    /// Sets the health of the server.
     pub fn serving(&self, well: bool) {
         let status = if well { ServingStatus::Serving } else { ServingStatus::NotServing };
         let set = self.health.set_service_status("ddpo.v1.RewardModel", status);
@@ -117,12 +117,12 @@ impl RewardServer {
 
 impl Drop for RewardServer {
     fn drop(&mut self) {
-        // Ends connections in the middle of whatever they do.
+        // Closes connections in the middle of calls.
         self.runtime.take().unwrap().shutdown_background();
     }
 }
 
-/// An address where nobody listens, as far as can be known.
+/// Returns an address that is probably unused.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -1,4 +1,4 @@
-//! The small networks of `tests/goldens/vision`, as folders that a user would have.
+//! The small networks of `tests/goldens/vision`, as model folders.
 
 #![allow(clippy::unwrap_used, dead_code)] // A test may panic, and needs not use everything.
 
@@ -10,12 +10,12 @@ use ddpo_rollout::image::RgbImage;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
-/// The folder of the goldens.
+/// Returns the folder of the goldens.
 pub fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/vision")
 }
 
-/// Names of all goldens.
+/// Returns the names of all goldens.
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(goldens())
         .unwrap()
@@ -28,7 +28,7 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// A golden, and its network written to a folder.
+/// A golden with its network in a folder.
 pub struct SmallModel {
     pub name: String,
     pub file: TensorFile,
@@ -36,12 +36,12 @@ pub struct SmallModel {
 }
 
 impl SmallModel {
-    /// Writes the golden's network as transformers would have saved it.
+    /// Writes the golden's network in the layout of transformers.
     pub fn write(name: &str) -> Self {
         Self::write_changed(name, |_, _| {})
     }
 
-    /// The same with the config and the tensors changed before.
+    /// Writes the network with changed config and tensors.
     pub fn write_changed(
         name: &str,
         change: impl FnOnce(&mut serde_json::Value, &mut Vec<(String, Tensor)>),
@@ -78,7 +78,7 @@ impl SmallModel {
         numbers(&self.tensor(name))
     }
 
-    /// `picture.0`, `picture.1` and so on, or `levels.*`.
+    /// Returns `picture.0`, `picture.1` and so on, or `levels.*`.
     pub fn pictures(&self, prefix: &str) -> Vec<RgbImage> {
         let names = (0..).map(|index| format!("{prefix}.{index}"));
         names.map_while(|name| self.file.read(&name).ok()).map(|tensor| picture(&tensor)).collect()
@@ -89,7 +89,7 @@ impl SmallModel {
     }
 }
 
-/// The values of a tensor as f32.
+/// Returns the values of a tensor as f32.
 pub fn numbers(tensor: &Tensor) -> Vec<f32> {
     let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
     Vec::try_from(&flat).unwrap()
@@ -101,7 +101,7 @@ fn picture(tensor: &Tensor) -> RgbImage {
     RgbImage::new(size[1] as usize, size[0] as usize, pixels).unwrap()
 }
 
-/// The largest difference of two tensors of one shape.
+/// Returns the largest difference of two tensors of one shape.
 pub fn gap(found: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(found.size(), expected.size());
     (found.to_kind(Kind::Double) - expected.to_kind(Kind::Double)).abs().max().double_value(&[])

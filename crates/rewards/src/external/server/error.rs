@@ -1,4 +1,4 @@
-//! What can go wrong between a run and its reward servers.
+//! Errors between a run and its reward servers.
 
 use ddpo_delivery::reward::RewardCallError;
 use ddpo_proto::convert::reward::MalformedReward;
@@ -8,17 +8,17 @@ use ddpo_settings::environment::REWARD_CA;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Why a reward server gave no scores.
+/// Errors from reward servers.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The transport refuses an address.
+    /// An address is invalid.
     #[error("reward server: expected grpc://host:port, found {found:?}")]
     Address {
         /// The address.
         found: String,
     },
-    /// The token would cross the network for all to read.
+    /// The token would cross the network unencrypted.
     #[error(
         "reward server {address}: the token would cross the network without TLS; \
          hint: use grpcs:// and {ca}", ca = REWARD_CA
@@ -27,65 +27,65 @@ pub enum ServerError {
         /// The server.
         address: String,
     },
-    /// Token or authorities cannot be used.
+    /// Token or CA certificates cannot be used.
     #[error("reward server: {variable}: {source}")]
     Door {
-        /// The environment's variable that is likely meant.
+        /// The environment variable that likely caused the error.
         variable: &'static str,
-        /// What is wrong.
+        /// The error.
         source: AuthError,
     },
-    /// A server has answered, and the answer cannot be used.
+    /// A server's answer cannot be used.
     #[error("reward server {address}: {source}")]
     Answer {
         /// The server.
         address: String,
-        /// What it said.
+        /// The error in the answer.
         source: RewardCallError,
     },
-    /// Two servers give different rewards.
+    /// Two servers describe different rewards.
     #[error("reward server {address}: expected {expected}, as {first} says, found {found}")]
     Differs {
         /// The server that differs.
         address: String,
-        /// The one that it differs from.
+        /// The server to compare with.
         first: String,
-        /// What that one says.
+        /// The description of `first`.
         expected: Box<Description>,
-        /// What this one says.
+        /// The description of `address`.
         found: Box<Description>,
     },
     /// An image cannot be sent.
     #[error("reward server: {0}")]
     Image(#[from] MalformedReward),
-    /// Nobody has answered for too long.
+    /// No server answered in time.
     #[error("reward server {servers}: no answer for {} s; the last attempt: {reason}", waited.as_secs())]
     Gone {
-        /// All of them.
+        /// All servers.
         servers: String,
-        /// How long it was waited for.
+        /// The time waited.
         waited: Duration,
-        /// What came of the last attempt.
+        /// The error of the last attempt.
         reason: String,
     },
-    /// Somebody called it off.
+    /// Scoring was cancelled.
     #[error("reward server {0}: stopped while waiting for it")]
     CalledOff(String),
     /// The client's thread could not be started.
     #[error("reward client: {0}")]
     Thread(std::io::Error),
-    /// The client's thread has ended.
-    #[error("reward client: expected scores, found a thread that has ended")]
+    /// The client's thread ended.
+    #[error("reward client: expected a running thread, found an ended one")]
     Lost,
 }
 
 impl ServerError {
-    /// Whether it says nothing of the images: the same request may well be answered later.
+    /// Returns whether the error is temporary: the same request may succeed later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Gone { .. } | Self::CalledOff(_))
     }
 
-    /// Whether a server gave a score that is no number.
+    /// Returns whether a server returned a score that is not finite.
     pub fn is_not_finite(&self) -> bool {
         let Self::Answer { source: RewardCallError::Malformed(found), .. } = self else {
             return false;

@@ -1,5 +1,5 @@
-//! All servers of a reward: batches go to whichever is free, and what one did not answer goes to the
-//! others or waits until somebody does.
+//! All servers of a reward. A batch goes to the next free server; if that server does not answer, the
+//! batch goes to another one or waits.
 
 use super::error::ServerError;
 use super::options::ServerOptions;
@@ -17,10 +17,10 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
-/// Between two looks whether somebody has called it off.
+/// Interval between checks for cancellation.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The servers, once one of them has said what it is.
+/// The servers, after at least one has described its reward.
 pub(super) struct Fleet {
     peers: Vec<Peer>,
     description: Description,
@@ -29,7 +29,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Waits for the first answer. What any server says by then has to be the same.
+    /// Waits for the first description. All descriptions that arrive by then must agree.
     pub(super) async fn open(
         servers: &Servers,
         options: &ServerOptions,
@@ -55,12 +55,12 @@ impl Fleet {
         }
     }
 
-    /// What the reward is.
+    /// Returns the description of the reward.
     pub(super) fn description(&self) -> &Description {
         &self.description
     }
 
-    /// One score for each image, in the same order.
+    /// Returns one score for each image, in the same order.
     pub(super) async fn score(
         &mut self,
         images: Vec<EncodedImage>,
@@ -84,12 +84,12 @@ impl Fleet {
         Ok(work.into_scores())
     }
 
-    /// Whether nobody answers.
+    /// Returns whether no server answers.
     pub(super) fn is_lost(&self) -> bool {
         self.reach.is_lost()
     }
 
-    /// Looks, while nobody asks for scores, whether somebody answers again.
+    /// Checks between calls whether lost servers answer again.
     pub(super) async fn probe(&mut self) {
         let Self { peers, description, reach, .. } = self;
         let met = join_all(peers.iter_mut().map(Peer::meet)).await;
@@ -102,7 +102,7 @@ impl Fleet {
     }
 }
 
-/// What the first server says, if one answers; the others have to say the same.
+/// Returns the first description, if a server answers. All others must agree with it.
 fn first_of(
     peers: &mut [Peer],
     met: Vec<Result<Description, RewardCallError>>,
@@ -131,7 +131,7 @@ fn first_of(
     Ok(first.map(|(_, description)| description))
 }
 
-/// What the servers of one call share.
+/// The state that the servers of one call share.
 struct Call<'a> {
     work: &'a Work,
     description: &'a Description,
@@ -140,14 +140,14 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Has one server score batch after batch, until nothing is left.
+    /// Scores batch after batch on one server until all images are done.
     async fn work_at(&self, index: usize, peer: &mut Peer) -> Result<(), ServerError> {
         loop {
             sleep_until(peer.not_before).await;
             if !self.work.wanted().await {
                 return Ok(());
             }
-            // It is met before it is given anything: a server that is gone holds up no images.
+            // Check the server before it gets images, so that a lost server does not delay them.
             let max_batch = match self.meet(peer).await {
                 Ok(max_batch) => max_batch,
                 Err(reason) => {
@@ -178,8 +178,8 @@ impl Call<'_> {
         }
     }
 
-    /// How many images the server takes, if it is there, well and still the same. Whatever else it
-    /// is now, it may be put right while the run waits; nothing is scored until then.
+    /// Returns the server's largest batch if the server is reachable, healthy and unchanged. Otherwise
+    /// the run waits for somebody to repair it.
     async fn meet(&self, peer: &mut Peer) -> Result<usize, String> {
         let found = peer.meet().await.map_err(|error| error.to_string())?;
         match found.is_same_reward(self.description) {

@@ -1,14 +1,15 @@
-//! A reward that a program of the user's own serves, in any language: `ddpo.v1.RewardModel` in
-//! `proto/ddpo/v1/reward.proto`, as `grpc://host:port`, several with commas between.
+//! A reward served by a user's program in any language: `ddpo.v1.RewardModel` in
+//! `proto/ddpo/v1/reward.proto`, as `grpc://host:port`, with commas between several servers.
 //!
 //! ```text
-//!   score ==> a thread of its own ==> Work ==> Peer, Peer, ..  (whichever is free)
+//!   score ==> the client's thread ==> Work ==> Peer, Peer, ..  (whichever is free)
 //!                                      ^          |
-//!                                      +----------+ what was not answered
+//!                                      +----------+ unanswered batches
 //! ```
 //!
-//! A server that does not answer is left out and asked again; while none answers, scoring waits as
-//! [`Waiting`] says. An answer that cannot be right ends it: a wrong score is never made up for.
+//! A server that does not answer is skipped and retried. While no server answers, scoring waits as
+//! configured by [`Waiting`]. An invalid answer ends scoring, because a wrong score would corrupt
+//! training.
 
 pub mod error;
 mod fleet;
@@ -36,12 +37,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-/// Between two looks whether a lost server is back, while nobody asks for scores.
+/// Interval between checks for lost servers while no scores are requested.
 const PROBE: Duration = Duration::from_secs(1);
 
 type Scores = Result<Vec<Score>, ServerError>;
 
-/// The reward of `grpc://HOST:PORT,HOST:PORT`, with token and authorities from the environment.
+/// Opens the reward of `grpc://HOST:PORT,HOST:PORT`, with token and CA certificates from the
+/// environment.
 ///
 /// # Errors
 /// As [`ServerReward::open`].
@@ -65,12 +67,12 @@ struct Job {
 }
 
 impl ServerReward {
-    /// Asks the servers what they are; waits for the first that answers. The connections live on a
-    /// thread of their own, so this and scoring may be called from anywhere.
+    /// Asks the servers for their descriptions and waits for the first answer. A separate thread owns
+    /// the connections, so any thread can call this and score.
     ///
     /// # Errors
-    /// [`ServerError`]: an address, token or authority that cannot be used, a server that differs
-    /// from another or says what it must not, or nobody that answers in time.
+    /// [`ServerError`] if an address, token or CA certificate cannot be used, a server's answer is
+    /// invalid or differs from another's, or no server answers in time.
     pub fn open(
         servers: &Servers,
         options: ServerOptions,
@@ -92,7 +94,7 @@ impl ServerReward {
         let encoded = encoded.map(|(index, image)| EncodedImage::new(index, image, &limits));
         let (answer, scores) = sync_channel(1);
         let job = Job { images: encoded.collect::<Result<_, _>>()?, answer };
-        // There is room: whoever asked before has waited for the answer.
+        // The channel has room: the previous caller waited for its answer.
         self.jobs.try_send(job).map_err(|_| ServerError::Lost)?;
         scores.recv().map_err(|_| ServerError::Lost)?
     }
@@ -108,7 +110,7 @@ impl RewardModel for ServerReward {
     }
 }
 
-/// The client's thread, from the first connection until nobody can ask any more.
+/// Runs the client's thread until all senders are dropped.
 fn serve(
     servers: &Servers,
     options: &ServerOptions,
@@ -120,7 +122,7 @@ fn serve(
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            // Whoever opens it is there: it waits for this.
+            // The receiver exists: `open` waits for this message.
             let _ = opened.send(Err(ServerError::Thread(error)));
             return;
         }
@@ -154,7 +156,7 @@ async fn answer_all(fleet: &mut Fleet, queue: &mut mpsc::Receiver<Job>) {
             }
         };
         let Some(Job { images, answer }) = job else { return };
-        // The caller may have ended.
+        // Fails if the caller has ended.
         let _ = answer.send(fleet.score(images).await);
     }
 }

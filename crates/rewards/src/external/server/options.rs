@@ -1,4 +1,4 @@
-//! Where reward servers are, how they are reached, and how long an answer may take.
+//! Addresses, credentials and time limits of reward servers.
 
 use crate::external::server::error::ServerError;
 use ddpo_delivery::transport::{Bearer, KeepAlive, endpoint};
@@ -11,23 +11,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-/// Seldom, and only during a call: gRPC's servers in C++ and Python cut off who pings them more than
-/// twice while they compute.
+/// Rare pings, only during a call: gRPC servers in C++ and Python close connections after more than
+/// two pings while they compute.
 const KEEP_ALIVE: KeepAlive =
     KeepAlive { interval: Duration::from_secs(20), timeout: Duration::from_secs(10) };
 
-/// How reward servers are reached, and how long an answer may take.
+/// Credentials and time limits of reward servers.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Presented with every call as `authorization: Bearer`.
+    /// Token, sent with every call as `authorization: Bearer`.
     pub token: Option<Secret>,
-    /// Authorities of the servers' certificates (PEM), for `grpcs://`.
+    /// CA certificates of the servers (PEM), for `grpcs://`.
     pub ca: Option<PathBuf>,
-    /// Longest time that a connection may take.
+    /// Time limit for a connection.
     pub connecting: Duration,
-    /// Longest time that a server may take to say what it is.
+    /// Time limit for a description.
     pub describing: Duration,
-    /// Longest time that it may take to score one batch.
+    /// Time limit for scoring one batch.
     pub scoring: Duration,
     /// Pauses between attempts at a server that does not answer.
     pub backoff: Backoff,
@@ -47,7 +47,7 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// Token and authorities as the environment has them.
+    /// Reads token and CA certificates from the environment.
     pub fn from_environment() -> Self {
         let value = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let token = value(REWARD_TOKEN).map(Secret::new);
@@ -96,11 +96,11 @@ impl ServerOptions {
     }
 }
 
-/// The way to each server.
+/// Endpoints and credentials of the servers.
 pub(super) struct Ways {
     /// Names for messages, and endpoints.
     pub(super) endpoints: Vec<(String, Endpoint)>,
-    /// What to present.
+    /// The bearer token to send.
     pub(super) bearer: Bearer,
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_stays_on_this_machine_or_goes_by_tls() {
+    fn sends_tokens_only_to_localhost_or_by_tls() {
         let token = Some(Secret::new("0123456789abcdef"));
         let options = ServerOptions { token, ..ServerOptions::default() };
         for address in ["grpc://127.0.0.1:1", "grpc://localhost:1", "grpc://[::1]:1"] {

@@ -1,4 +1,4 @@
-//! One reward server: whether it is there and well, what it is, and what it says of images.
+//! One reward server: its health, its description and its scores.
 
 use super::options::ServerOptions;
 use ddpo_delivery::reward::{EncodedImage, RewardCallError, RewardClient};
@@ -14,7 +14,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-/// The service that has to be well.
+/// The service whose health counts.
 const SERVICE: &str = "ddpo.v1.RewardModel";
 
 /// One server.
@@ -24,14 +24,14 @@ pub(super) struct Peer {
     health: HealthClient<Channel>,
     bearer: Bearer,
     options: ServerOptions,
-    /// Attempts in vain since its last answer.
+    /// Failed attempts since the last answer.
     pub(super) failures: u32,
-    /// It is not tried again before.
+    /// Earliest time of the next attempt.
     pub(super) not_before: Instant,
 }
 
 impl Peer {
-    /// Connects when it is first asked.
+    /// Creates a client that connects at its first call.
     pub(super) fn new(
         address: String,
         endpoint: &Endpoint,
@@ -50,22 +50,22 @@ impl Peer {
         }
     }
 
-    /// Asks the server whether it is well and what it is.
+    /// Asks the server for its description and its health.
     pub(super) async fn meet(&mut self) -> Result<Description, RewardCallError> {
         let limit = self.options.describing;
         let mut client = self.client.clone();
         let (well, description) = tokio::join!(self.is_well(limit), client.describe(limit));
-        // Its description first: a port where something else listens is told by that.
+        // The description comes first: its error is clearest if another program listens on the port.
         let description = description?;
         well?;
         Ok(description)
     }
 
-    /// `grpc.health.v1`; a server without it is taken to be well.
+    /// Checks `grpc.health.v1`. A server without it counts as healthy.
     async fn is_well(&mut self, limit: Duration) -> Result<(), RewardCallError> {
         let (named, whole) = (self.health_of(SERVICE, limit).await?, "");
         let status = match named {
-            // Health is kept, but not of this service: then that of the whole counts.
+            // The server does not report this service's health, so its overall health counts.
             Health::NotNamed => self.health_of(whole, limit).await?,
             known => known,
         };
@@ -96,7 +96,7 @@ impl Peer {
         }
     }
 
-    /// One checked score for each image.
+    /// Returns one checked score for each image.
     pub(super) async fn score(
         &mut self,
         images: Vec<EncodedImage>,
@@ -105,24 +105,24 @@ impl Peer {
         self.client.score(images, description, self.options.scoring).await
     }
 
-    /// Notes an answer.
+    /// Records an answer.
     pub(super) fn answered(&mut self) {
         self.failures = 0;
     }
 
-    /// Notes an attempt in vain: the next one comes after a pause.
+    /// Records a failed attempt; the next one follows after a pause.
     pub(super) fn failed(&mut self) {
         self.not_before = Instant::now() + self.options.backoff.pause(self.failures);
         self.failures = self.failures.saturating_add(1);
     }
 }
 
-/// What a server says of its health.
+/// The health that a server reports.
 enum Health {
     Serving,
     NotServing,
-    /// It does not know the service's name.
+    /// The server does not know the service's name.
     NotNamed,
-    /// It does not tell.
+    /// The server does not support health checks.
     NotKept,
 }

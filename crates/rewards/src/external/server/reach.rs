@@ -1,4 +1,4 @@
-//! Whether any server answers: when to say that none does, and when to give up.
+//! Tracks whether any server answers, to report a loss and to end the wait.
 
 use super::error::ServerError;
 use crate::external::waiting::{Reach, Waiting};
@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What is known of all servers together. Lives on the client's one thread.
+/// Reachability of all servers together. Used only on the client's thread.
 pub(super) struct Reachability {
     addresses: Vec<String>,
     waiting: Waiting,
@@ -15,11 +15,11 @@ pub(super) struct Reachability {
 }
 
 struct State {
-    /// Whose last attempt was in vain.
+    /// Servers whose last attempt failed.
     failing: Vec<bool>,
-    /// The first attempt in vain since the last answer.
+    /// The first failed attempt since the last answer.
     since: Option<Instant>,
-    /// It was said that nobody answers.
+    /// Whether the loss was reported.
     said: bool,
 }
 
@@ -31,22 +31,22 @@ impl Reachability {
         Self { addresses, waiting, patience, state }
     }
 
-    /// From here on it is the run that waits.
+    /// Switches from the time limit at start to that of a run.
     pub(super) fn opened(&mut self) {
         self.patience = self.waiting.patience;
     }
 
-    /// All servers, for messages.
+    /// Returns the addresses of all servers, for messages.
     pub(super) fn servers(&self) -> String {
         self.addresses.join(", ")
     }
 
-    /// Whether nobody answers.
+    /// Returns whether no server answers.
     pub(super) fn is_lost(&self) -> bool {
         self.state.borrow().said
     }
 
-    /// Somebody waits in vain and has called it off.
+    /// Fails if no server answers and the wait was cancelled.
     pub(super) fn check_called_off(&self) -> Result<(), ServerError> {
         match self.is_lost() && self.waiting.is_called_off() {
             true => Err(ServerError::CalledOff(self.servers())),
@@ -54,7 +54,7 @@ impl Reachability {
         }
     }
 
-    /// Server `index` has answered.
+    /// Records an answer of server `index`.
     pub(super) fn answered(&self, index: usize) {
         let mut state = self.state.borrow_mut();
         state.failing[index] = false;
@@ -66,10 +66,10 @@ impl Reachability {
         }
     }
 
-    /// An attempt at server `index` was in vain.
+    /// Records a failed attempt at server `index`.
     ///
     /// # Errors
-    /// [`ServerError::Gone`] where nobody has answered for longer than the patience.
+    /// [`ServerError::Gone`] if no server answered within the time limit.
     pub(super) fn failed(&self, index: usize, reason: &str) -> Result<(), ServerError> {
         let mut state = self.state.borrow_mut();
         let since = *state.since.get_or_insert_with(Instant::now);

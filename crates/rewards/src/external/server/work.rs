@@ -1,5 +1,5 @@
-//! The images of one call: handed out to whichever server is free, taken back from one that failed,
-//! and done when each has its score.
+//! The images of one call. Free servers take batches, failed servers return them, and the call ends
+//! when every image has a score.
 
 use ddpo_delivery::reward::EncodedImage;
 use ddpo_proto::limits::Limits;
@@ -8,10 +8,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use tokio::sync::Notify;
 
-/// Images on their way to scores. Lives on the client's one thread.
+/// The queue of images to score. Used only on the client's thread.
 pub(super) struct Work {
     images: Vec<EncodedImage>,
-    /// Images in a batch at most, so that every server gets its share.
+    /// Largest batch that still leaves every server a share.
     share: usize,
     state: RefCell<State>,
     changed: Notify,
@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Work {
-    /// Everything waits; it will be spread over `servers` servers.
+    /// Queues all images, for `servers` servers.
     pub(super) fn new(images: Vec<EncodedImage>, servers: usize) -> Self {
         let count = images.len();
         let state =
@@ -33,7 +33,7 @@ impl Work {
         Self { images, share, state: RefCell::new(state), changed: Notify::new() }
     }
 
-    /// Waits until an image waits, or all have their scores; whether one waits.
+    /// Waits until an image is queued or all images have scores. Returns whether one is queued.
     pub(super) async fn wanted(&self) -> bool {
         loop {
             let changed = self.changed.notified();
@@ -47,8 +47,8 @@ impl Work {
         }
     }
 
-    /// Takes the next images, at most `max_batch` and as many as fit into one request; none where
-    /// others were faster.
+    /// Takes the next images: at most `max_batch`, and as many as fit into one request. Empty if other
+    /// servers were faster.
     pub(super) fn take(&self, max_batch: usize, limits: &Limits) -> Vec<usize> {
         let mut state = self.state.borrow_mut();
         let (mut taken, mut bytes) = (Vec::new(), 0);
@@ -65,12 +65,12 @@ impl Work {
         taken
     }
 
-    /// The images of a batch.
+    /// Returns the images of a batch.
     pub(super) fn images(&self, batch: &[usize]) -> Vec<EncodedImage> {
         batch.iter().map(|&index| self.images[index].clone()).collect()
     }
 
-    /// Puts a batch back for others.
+    /// Returns a batch to the queue.
     pub(super) fn put_back(&self, batch: &[usize]) {
         let mut state = self.state.borrow_mut();
         for &index in batch.iter().rev() {
@@ -80,7 +80,7 @@ impl Work {
         self.changed.notify_waiters();
     }
 
-    /// Notes the scores of a batch.
+    /// Records the scores of a batch.
     pub(super) fn done(&self, batch: &[usize], scores: Vec<Score>) {
         let mut state = self.state.borrow_mut();
         for (&index, score) in batch.iter().zip(scores) {
@@ -92,7 +92,7 @@ impl Work {
         self.changed.notify_waiters();
     }
 
-    /// Waits until every image has its score.
+    /// Waits until every image has a score.
     pub(super) async fn finished(&self) {
         loop {
             let changed = self.changed.notified();
@@ -103,7 +103,7 @@ impl Work {
         }
     }
 
-    /// The scores in the order of the images, once [`finished`](Self::finished).
+    /// Returns the scores in the order of the images, after [`finished`](Self::finished).
     pub(super) fn into_scores(self) -> Vec<Score> {
         self.state.into_inner().scores.into_iter().flatten().collect()
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_a_share_that_fits_into_a_request() {
+    fn limits_batches_by_share_and_request_size() {
         let limits = Limits::default();
         assert_eq!(work(&[8; 10], 1).take(4, &limits), [0, 1, 2, 3]);
         let shared = work(&[8; 10], 3);
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(shared.take(32, &limits), [4, 5, 6, 7]);
         assert_eq!(shared.take(32, &limits), [8, 9]);
         assert_eq!(shared.take(32, &limits), [0_usize; 0]);
-        // 1 MiB and 3 MiB, just too much together, and one that is too large for any request but its own.
+        // 1 MiB and 3 MiB exceed one request together; the last image needs a request for itself.
         let large = work(&[594, 1023, 1023, 1300, 8], 1);
         assert_eq!(large.take(32, &limits), [0]);
         assert_eq!(large.take(32, &limits), [1]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_is_finished_when_all_have_scores() {
+    async fn finishes_when_all_images_have_scores() {
         let work = work(&[8; 2], 1);
         assert!(work.wanted().await);
         let batch = work.take(32, &Limits::default());

@@ -10,10 +10,10 @@ pub enum ScriptError {
     /// The file does not exist.
     #[error("torchscript {}: no such file", .0.display())]
     Missing(PathBuf),
-    /// The file is not a TorchScript file, or libtorch cannot read it.
+    /// libtorch cannot read the file as TorchScript.
     #[error(
         "torchscript {}: expected a file of torch.jit.save, found another: {reason}; \
-         hint: torch.jit.script(module).save(path) writes one", path.display()
+         hint: write it with torch.jit.script(module).save(path)", path.display()
     )]
     Unreadable {
         /// The file.
@@ -31,7 +31,7 @@ pub enum ScriptError {
         /// The module's message.
         reason: String,
     },
-    /// The module returns something else than scores.
+    /// The output of the module is not one score for each image.
     #[error(
         "torchscript {}: expected one score for each image, a tensor of [{images}] or [{images}, 1] \
          numbers, found {found}", path.display()

@@ -1,13 +1,13 @@
-//! A reward from a TorchScript file, as `torch.jit.script(module).save(path)` writes it.
+//! A reward from a TorchScript file, as written by `torch.jit.script(module).save(path)`.
 //!
-//! The module takes pixels `[B, 3, H, W]`, u8 from 0 to 255, and gives one score for each image, `[B]`
-//! or `[B, 1]`; the larger the better. With `?input=float` behind the path it takes f32 from 0 to 1.
-//! It is put into evaluation mode and runs without gradients, in passes of one size (see
-//! [`passes`](crate::vision::passes)) and with TorchScript's optimizer off: that one rewrites a module
-//! after its first calls, and a score would depend on how many came before.
+//! The module takes pixels `[B, 3, H, W]`, u8 from 0 to 255, and returns one score for each image,
+//! `[B]` or `[B, 1]`; larger is better. With `?input=float` after the path it takes f32 from 0 to 1.
+//! It runs in evaluation mode without gradients, in passes of one size (see
+//! [`passes`](crate::vision::passes)). TorchScript's optimizer is off: it rewrites a module after its
+//! first calls, so scores would depend on the number of earlier calls.
 //!
-//! A TorchScript file is a program: what it does to its inputs is up to whoever wrote it. It cannot
-//! open files or sockets by itself, but no promise is made of hostile ones: run only what you trust.
+//! A TorchScript file is a program. It cannot open files or sockets directly, but it is not sandboxed:
+//! run only files that you trust.
 
 pub mod error;
 
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use tch::jit::{IValue, f_set_graph_executor_optimize};
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
-/// Images that are on the device at once: bounds the memory, whatever is scored together.
+/// Number of images on the device at once, which bounds the memory.
 const AT_ONCE: usize = 32;
 
 /// Checks that a TorchScript file exists.
@@ -33,7 +33,7 @@ pub fn check_exists(path: &Path) -> Result<(), ScriptError> {
     if path.is_file() { Ok(()) } else { Err(ScriptError::Missing(path.into())) }
 }
 
-/// Rewards what the module says.
+/// Rewards the output of a TorchScript module.
 pub struct ScriptReward {
     path: PathBuf,
     module: CModule,
@@ -59,7 +59,7 @@ impl ScriptReward {
         Ok(Self { path, module, input, device })
     }
 
-    /// Scores of images that are all of one size.
+    /// Returns the scores of images of one size.
     fn score_alike(&self, images: &[RgbImage]) -> Result<Vec<f32>, ScriptError> {
         let (height, width) = (images[0].height() as i64, images[0].width() as i64);
         let planes: Vec<Tensor> = images
@@ -75,7 +75,7 @@ impl ScriptReward {
         Ok(values)
     }
 
-    /// Scores f32 `[B]` of pixels u8 `[B, 3, H, W]`.
+    /// Maps pixels u8 `[B, 3, H, W]` to scores f32 `[B]`.
     fn forward(&self, levels: &Tensor) -> Result<Tensor, ScriptError> {
         let pixels = match self.input {
             ScriptInput::Uint8 => levels.shallow_clone(),
@@ -99,7 +99,7 @@ impl ScriptReward {
     }
 
     fn run(&self, pixels: &Tensor) -> Result<IValue, TchError> {
-        // A setting of the thread, and whoever scores may be on any.
+        // The setting belongs to the thread, and any thread may score.
         f_set_graph_executor_optimize(false)?;
         tch::no_grad(|| self.module.forward_is(&[IValue::Tensor(pixels.shallow_clone())]))
     }
@@ -146,8 +146,8 @@ fn kind_of(value: &IValue) -> &'static str {
     }
 }
 
-/// The line of libtorch's message that says what is wrong: what the module raised, or the first one.
-/// The rest are traces through TorchScript and C++.
+/// Returns the relevant line of libtorch's message: the exception of the module, or the first line.
+/// The rest is stack traces of TorchScript and C++.
 fn reason(error: &TchError) -> String {
     let text = match error {
         TchError::Torch(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! `preprocessor_config.json`: the fields that shape an image processor, and what is refused.
+//! `preprocessor_config.json`: parses and checks the fields that shape an image processor.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use ddpo_diffusion::fields::{FieldError, read};
 /// Longest side of a resized picture, in pixels.
 pub const LONGEST: usize = 1 << 14;
 
-/// Which processor's defaults hold where the file leaves something out.
+/// The processor whose defaults replace missing fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// `ViTImageProcessor`, `ViTFeatureExtractor`.
@@ -18,41 +18,41 @@ pub enum Family {
     Clip,
 }
 
-/// How long the sides become.
+/// The size of a resized picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// These, whatever the picture's shape.
+    /// This height and width, whatever the picture's shape.
     Exact {
         /// Height in pixels.
         height: usize,
         /// Width in pixels.
         width: usize,
     },
-    /// The shorter one becomes this, the other keeps the shape, cut to whole pixels.
+    /// This length of the shorter side. The longer side keeps the aspect ratio, truncated to pixels.
     ShortestEdge(usize),
 }
 
-/// Mean and deviation of each channel.
+/// Mean and standard deviation of each channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalize {
-    /// Subtracted.
+    /// Subtracted from the values.
     pub mean: [f32; 3],
-    /// Divides.
+    /// Divisor of the values.
     pub std: [f32; 3],
 }
 
-/// The steps of an image processor; one that is not done is absent.
+/// The steps of an image processor; a disabled step is `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreprocessorConfig {
-    /// Resize to this.
+    /// Size to resize to.
     pub size: Option<Size>,
-    /// By this filter.
+    /// Filter for resizing.
     pub filter: Filter,
-    /// Cut to this height and width around the middle, filled up with black.
+    /// Height and width of the centre crop, padded with black.
     pub crop: Option<[usize; 2]>,
-    /// Multiply the levels by this.
+    /// Factor for the levels.
     pub rescale_factor: Option<f64>,
-    /// Then normalise.
+    /// Normalisation after rescaling.
     pub normalize: Option<Normalize>,
 }
 
@@ -82,9 +82,8 @@ struct Fields {
 }
 
 impl PreprocessorConfig {
-    /// Parses and checks the text of a `preprocessor_config.json`. `family` is the network's; the
-    /// file's own word on what it is goes before it. `do_convert_rgb` is passed over: pictures are
-    /// RGB when they come here.
+    /// Parses and checks the text of a `preprocessor_config.json`. The type in the file takes
+    /// precedence over `family`, the network's. Ignores `do_convert_rgb`, because pictures are already RGB.
     ///
     /// # Errors
     /// [`FieldError`] names the field that is not supported.
@@ -108,7 +107,7 @@ impl PreprocessorConfig {
     }
 }
 
-/// What CLIP was trained with.
+/// Channel means of CLIP's training data.
 const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 

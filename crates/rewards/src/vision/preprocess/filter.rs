@@ -1,5 +1,5 @@
-//! Pillow's resampling filters and the weights that it makes of them: for each place of the result
-//! the places that it is made of, with weights of 22 bits after the point.
+//! Pillow's resampling filters and their weights: for each position of the result, the source
+//! positions with fixed-point weights of 22 fractional bits.
 //!
 //! Source: Pillow 12.1, `src/libImaging/Resample.c`: `precompute_coeffs`, `normalize_coeffs_8bpc`.
 
@@ -7,13 +7,13 @@ use std::f64::consts::PI;
 
 use ddpo_diffusion::fields::FieldError;
 
-/// Bits after the point of a weight: 32 without the 8 of a level and 2 to spare.
+/// Fractional bits of a weight: 32 minus 8 for a level and 2 for headroom.
 pub const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// A resampling filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Every place under the new one alike.
+    /// Equal weights for all covered positions.
     Box,
     /// A triangle.
     Bilinear,
@@ -26,10 +26,10 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// The filter of Pillow's code, `PIL.Image.Resampling`.
+    /// Returns the filter for a value of `PIL.Image.Resampling`.
     ///
     /// # Errors
-    /// [`FieldError::Unsupported`] for any other number, nearest (0) among them.
+    /// [`FieldError::Unsupported`] for any other number, including nearest (0).
     pub fn of_code(code: i64) -> Result<Self, FieldError> {
         match code {
             1 => Ok(Self::Lanczos),
@@ -44,7 +44,7 @@ impl Filter {
         }
     }
 
-    /// Half the width that it looks at, in places of the larger grid's step.
+    /// Returns half the filter's width, in steps of the coarser grid.
     fn support(self) -> f64 {
         match self {
             Self::Box => 0.5,
@@ -86,16 +86,16 @@ fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) }
 }
 
-/// The places that one place of the result is made of.
+/// The source positions of one position of the result.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach {
-    /// The first of them.
+    /// First position.
     pub start: usize,
-    /// How many.
+    /// Number of positions.
     pub length: usize,
 }
 
-/// Weights of some places of a result.
+/// Weights of a range of positions of a result.
 #[derive(Clone, Debug)]
 pub struct Weights {
     reaches: Vec<Reach>,
@@ -104,7 +104,8 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// The weights by which `from` places become `to`, for the places `places` of the result.
+    /// Computes the weights that resample `from` positions to `to`, for the positions `places` of the
+    /// result.
     pub fn new(filter: Filter, from: usize, to: usize, places: std::ops::Range<usize>) -> Self {
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);
@@ -118,7 +119,7 @@ impl Weights {
         let mut exact = vec![0.0; most];
         for (place, values) in places.zip(weights.values.chunks_exact_mut(most)) {
             let centre = (place as f64 + 0.5) * scale;
-            // Casts cut towards zero, as C's do; what is below zero begins at zero.
+            // Casts truncate towards zero as in C, and saturate negative numbers to zero.
             let start = ((centre - support + 0.5) as i64).max(0) as usize;
             let end = ((centre + support + 0.5) as i64).max(0) as usize;
             let length = end.min(from).saturating_sub(start).min(most);
@@ -135,13 +136,13 @@ impl Weights {
         weights
     }
 
-    /// Reach and weights of each place, in order.
+    /// Returns reach and weights of each position, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Reach, &[i32])> {
         let values = self.values.chunks_exact(self.most);
         self.reaches.iter().zip(values).map(|(reach, values)| (*reach, &values[..reach.length]))
     }
 
-    /// The places that any place of the result is made of.
+    /// Returns the range of all source positions that the result uses.
     pub fn touched(&self) -> std::ops::Range<usize> {
         let start = self.reaches.iter().map(|reach| reach.start).min().unwrap_or(0);
         let end = self.reaches.iter().map(|reach| reach.start + reach.length).max().unwrap_or(0);

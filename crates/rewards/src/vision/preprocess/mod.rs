@@ -1,9 +1,9 @@
-//! Image processors: what transformers' `ViTImageProcessor` and `CLIPImageProcessor` (and the
-//! feature extractors before them) make of a picture, by `preprocessor_config.json`.
+//! Image processors equivalent to transformers' `ViTImageProcessor` and `CLIPImageProcessor` (and
+//! the older feature extractors), configured by `preprocessor_config.json`.
 //!
 //! Source: transformers 5.8, `image_processing_backends.py` (`PilBackend`) and
-//! `image_transforms.py`. Levels are 8-bit up to the end, as Pillow leaves them; rescaling and
-//! normalising are then a table of 256 numbers for each channel.
+//! `image_transforms.py`. Levels stay 8-bit until the last step, as in Pillow, so rescaling and
+//! normalising are a table of 256 numbers for each channel.
 
 pub mod config;
 pub mod filter;
@@ -17,47 +17,47 @@ use crate::error::RewardError;
 use config::{PreprocessorConfig, Size};
 use resample::{Span, Window, resize};
 
-/// Makes network inputs of pictures.
+/// Converts pictures to network inputs.
 #[derive(Clone, Debug)]
 pub struct ImageProcessor {
     config: PreprocessorConfig,
-    /// The value of each level, for each channel.
+    /// Value of each level, for each channel.
     table: Box<[[f32; 256]; 3]>,
 }
 
-/// One side of a picture: how long it becomes, and which part of that is kept.
+/// One side of a picture: its resized length and the part that the crop keeps.
 #[derive(Clone, Copy, Debug)]
 struct Side {
     resized: usize,
     /// Length of the result.
     kept: usize,
-    /// First kept place of the resized side; below zero where the crop is larger.
+    /// First kept position of the resized side; negative if the crop is larger.
     start: isize,
 }
 
 impl Side {
     fn new(resized: usize, crop: Option<usize>) -> Self {
         let kept = crop.unwrap_or(resized);
-        // Python's division rounds down, also below zero.
+        // Python's division rounds down, also for negative numbers.
         let start = (resized as isize - kept as isize).div_euclid(2);
         Self { resized, kept, start }
     }
 
-    /// The part of the resized side that is in the result.
+    /// Returns the part of the resized side that is in the result.
     fn span(&self) -> Span {
         let start = self.start.max(0) as usize;
         let end = (self.start + self.kept as isize).clamp(0, self.resized as isize) as usize;
         Span { start, length: end.saturating_sub(start) }
     }
 
-    /// Where that part begins in the result.
+    /// Returns the start of that part in the result.
     fn offset(&self) -> usize {
         (-self.start).max(0) as usize
     }
 }
 
 impl ImageProcessor {
-    /// A processor with these settings.
+    /// Creates a processor with these settings.
     pub fn new(config: PreprocessorConfig) -> Self {
         let value = |channel: usize, level: usize| {
             let rescaled = match config.rescale_factor {
@@ -74,7 +74,7 @@ impl ImageProcessor {
         Self { config, table }
     }
 
-    /// Width and height of the result, where they are the same for every picture.
+    /// Returns width and height of the result if they are the same for every picture.
     pub fn fixed_size(&self) -> Option<(usize, usize)> {
         match (self.config.crop, self.config.size) {
             (Some([height, width]), _) | (None, Some(Size::Exact { height, width })) => {
@@ -84,7 +84,7 @@ impl ImageProcessor {
         }
     }
 
-    /// Width and height of the result for a picture of `width` by `height`.
+    /// Returns width and height of the result for a picture of `width` by `height`.
     pub fn size_for(&self, width: usize, height: usize) -> (usize, usize) {
         let [rows, columns] = self.sides(width, height);
         (columns.kept, rows.kept)
@@ -106,10 +106,10 @@ impl ImageProcessor {
         [Side::new(high, crop_height), Side::new(wide, crop_width)]
     }
 
-    /// The picture resized and cropped, before rescaling: RGB, rows from top to bottom.
+    /// Resizes and crops a picture, without rescaling: RGB, rows from top to bottom.
     ///
     /// # Errors
-    /// [`RewardError::Picture`] for a picture without pixels, or one that becomes longer than
+    /// [`RewardError::Picture`] for a picture without pixels, or with a resized side longer than
     /// [`config::LONGEST`].
     pub fn levels(&self, index: usize, image: &RgbImage) -> Result<RgbImage, RewardError> {
         let [rows, columns] = self.checked(index, image)?;
@@ -122,11 +122,10 @@ impl ImageProcessor {
             .map_err(|source| RewardError::Picture { index, reason: source.to_string() })
     }
 
-    /// Writes the network's input, f32 `[3, H, W]`, whose length has to be that of
-    /// [`ImageProcessor::size_for`].
+    /// Writes the network's input, f32 `[3, H, W]` of the size [`ImageProcessor::size_for`].
     ///
     /// # Errors
-    /// [`RewardError::Picture`], as [`ImageProcessor::levels`], and for a result of another length.
+    /// [`RewardError::Picture`], as [`ImageProcessor::levels`], and for a buffer of another length.
     pub fn values(
         &self,
         index: usize,
@@ -140,7 +139,7 @@ impl ImageProcessor {
             return Err(RewardError::Picture { index, reason });
         }
         for (channel, values) in out.chunks_exact_mut(plane.max(1)).enumerate() {
-            // What the crop has beyond the picture is black before it is normalised.
+            // The padding of the crop is black before normalisation.
             if rows.span().length < rows.kept || columns.span().length < columns.kept {
                 values.fill(self.table[channel][0]);
             }
@@ -158,10 +157,11 @@ impl ImageProcessor {
         Ok(())
     }
 
-    /// The inputs of several pictures, f32 `[images, 3, height, width]`, on up to `threads` threads.
+    /// Returns the inputs of several pictures, f32 `[images, 3, height, width]`, computed on up to
+    /// `threads` threads.
     ///
     /// # Errors
-    /// As [`ImageProcessor::values`], naming the first picture by its index, and
+    /// As [`ImageProcessor::values`], with the index of the first picture that fails, and
     /// [`RewardError::Thread`].
     pub fn batch(
         &self,
@@ -198,7 +198,7 @@ impl ImageProcessor {
         Ok(out)
     }
 
-    /// Whether the network's input can be made of a picture.
+    /// Checks that a picture can be converted to the network's input.
     ///
     /// # Errors
     /// [`RewardError::Picture`], as [`ImageProcessor::values`].
@@ -214,7 +214,7 @@ impl ImageProcessor {
             return Ok(());
         }
         let reason = format!(
-            "the image processor makes {width}x{height} of it, the network takes {}x{}",
+            "image processor: expected {}x{} for the network, found {width}x{height}",
             size.0, size.1
         );
         Err(RewardError::Picture { index, reason })
@@ -239,7 +239,7 @@ impl ImageProcessor {
         Ok(sides)
     }
 
-    /// Gives `line` each row of the result that has pixels: its place, its first column, its pixels.
+    /// Calls `line` for each row of the result with pixels: row, first column, pixels.
     fn fill(
         &self,
         image: &RgbImage,

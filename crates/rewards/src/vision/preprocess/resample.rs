@@ -1,22 +1,22 @@
-//! Pillow's resize of 8-bit pictures, level for level: first along the rows, rounded to 8 bits, then
-//! along the columns, rounded again.
+//! Resizes 8-bit pictures with levels equal to Pillow's: first along the rows, rounded to 8 bits,
+//! then along the columns, rounded again.
 //!
-//! Source: Pillow 12.1, `src/libImaging/Resample.c`. Only the part of the result that is kept is
-//! computed, and only the rows that it is made of.
+//! Source: Pillow 12.1, `src/libImaging/Resample.c`. Computes only the part of the result that is
+//! kept, from only the rows that it needs.
 
 use ddpo_rollout::image::RgbImage;
 
 use crate::vision::preprocess::filter::{Filter, PRECISION_BITS, Weights};
 
-/// Half a level, so that cutting off rounds.
+/// Half a level: added before truncation, it rounds.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// A part of one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// First place.
+    /// First position.
     pub start: usize,
-    /// Number of places.
+    /// Number of positions.
     pub length: usize,
 }
 
@@ -26,7 +26,7 @@ impl Span {
     }
 }
 
-/// The size that a picture is resized to, and the part of it that is wanted.
+/// The size to resize to, and the part of the result to compute.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     /// Width of the whole result.
@@ -39,7 +39,7 @@ pub struct Window {
     pub rows: Span,
 }
 
-/// Resizes a picture and gives `line` each wanted row, counted from 0, with its wanted pixels.
+/// Resizes a picture and calls `line` for each wanted row, counted from 0, with its wanted pixels.
 pub fn resize(
     image: &RgbImage,
     filter: Filter,
@@ -74,7 +74,7 @@ pub fn resize(
     }
 }
 
-/// The wanted columns of the picture's rows `needed`, and the length of one such row.
+/// Returns the wanted columns of the picture's rows `needed`, and the length of one such row.
 fn along_rows(
     image: &RgbImage,
     filter: Filter,
