@@ -1,4 +1,4 @@
-//! The nine age classes, and how often each comes.
+//! The nine age classes and their shares in the data set.
 
 use std::fmt;
 
@@ -41,11 +41,11 @@ impl AgeClass {
         Self::Seventies,
     ];
 
-    /// Share of each class in percent, in the order of [`AgeClass::ALL`], as the classifier
-    /// sees CelebA-HQ: 6.2 % are 50 or older.
+    /// Share of each class in percent, in the order of [`AgeClass::ALL`], as the classifier labels
+    /// CelebA-HQ: 6.2 % are 50 or older.
     pub const SHARES: [f32; 9] = [0.0, 0.3, 2.5, 74.4, 13.4, 3.2, 4.1, 1.7, 0.4];
 
-    /// The classifier's name of the class.
+    /// Returns the classifier's label of the class.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl AgeClass {
         }
     }
 
-    /// Youngest and oldest age in the class, in years, upper end excluded.
+    /// Returns the ages of the class in years: the lowest and, excluded, the highest.
     #[must_use]
     pub fn years(self) -> (f32, f32) {
         match self {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_follow_one_another_without_a_gap() {
+    fn classes_have_no_gaps() {
         for pair in AgeClass::ALL.windows(2) {
             assert_eq!(pair[0].years().1, pair[1].years().0);
             assert!(pair[0] < pair[1]);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn drawn_shares_are_those_of_the_table() {
+    fn drawn_shares_match_the_table() {
         let draws = 40_000;
         let mut counts = [0_usize; 9];
         for index in 0..draws {

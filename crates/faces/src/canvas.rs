@@ -1,6 +1,6 @@
-//! The surface that a face is painted on: vector shapes in units of 1/32 of the picture's
-//! side, painted at several times the size and averaged down, which gives smoother edges
-//! than anti-aliasing at 32 pixels alone.
+//! The surface that a face is painted on: vector shapes in units of 1/32 of the picture's side,
+//! painted at several times the size and averaged down, which gives smoother edges than anti-aliasing
+//! at 32 pixels.
 
 use ddpo_rollout::image::RgbImage;
 use tiny_skia::{
@@ -25,11 +25,11 @@ pub struct Canvas {
     over: usize,
 }
 
-/// A region that paint can be kept to.
+/// A region to clip paint to.
 pub struct Region(Mask);
 
 impl Canvas {
-    /// An opaque black surface for a picture of `size` pixels a side, clamped to [`SIZES`].
+    /// Creates an opaque black surface for a picture with sides of `size` pixels, clamped to [`SIZES`].
     pub fn new(size: usize) -> Self {
         let size = size.clamp(SIZES.0, SIZES.1);
         let over = if size <= 64 { 4 } else { 2 };
@@ -40,7 +40,7 @@ impl Canvas {
         Self { pixmap, unit, pose: Transform::identity(), size, over }
     }
 
-    /// Moves what is painted from now on: a transform in drawing units.
+    /// Sets the transform, in drawing units, of all later shapes.
     pub fn pose(&mut self, pose: Transform) {
         self.pose = pose;
     }
@@ -56,14 +56,14 @@ impl Canvas {
         self.pixmap.fill_path(path, &paint, FillRule::Winding, transform, mask);
     }
 
-    /// Fills a shape. An empty shape paints nothing, here and below.
+    /// Fills a shape. Here and below, an empty shape paints nothing.
     pub fn fill(&mut self, shape: &Option<Path>, colour: Colour, opacity: f32) {
         if let Some(path) = shape {
             self.paint_path(path, Shader::SolidColor(colour.paint(opacity)), None);
         }
     }
 
-    /// Fills the part of a shape that lies in the region.
+    /// Fills the part of a shape inside the region.
     pub fn fill_in(&mut self, region: &Region, shape: &Option<Path>, colour: Colour, opacity: f32) {
         if let Some(path) = shape {
             self.paint_path(path, Shader::SolidColor(colour.paint(opacity)), Some(region));
@@ -112,7 +112,7 @@ impl Canvas {
         self.line(None, shape, width, colour, opacity);
     }
 
-    /// Draws the part of a line that lies in the region.
+    /// Draws the part of a line inside the region.
     pub fn stroke_in(
         &mut self,
         region: &Region,
@@ -141,7 +141,7 @@ impl Canvas {
         self.pixmap.stroke_path(path, &paint, &stroke, transform, mask);
     }
 
-    /// The region inside a shape, in the present pose; an empty shape is an empty region.
+    /// Returns the region inside a shape, in the present pose. An empty shape gives an empty region.
     pub fn region(&self, shape: &Option<Path>) -> Region {
         let mut mask = Mask::new(self.pixmap.width(), self.pixmap.height())
             .expect("the surface's own sides are representable");
@@ -151,8 +151,8 @@ impl Canvas {
         Region(mask)
     }
 
-    /// Blurs what is painted so far: a Gaussian of standard deviation `spread`, in drawing units,
-    /// continued beyond the edges by the pixels there.
+    /// Blurs the surface with a Gaussian of standard deviation `spread`, in drawing units. Beyond the
+    /// edges, edge pixels repeat.
     pub fn blur(&mut self, spread: f32) {
         let sigma = spread * self.pixmap.width() as f32 / SIDE;
         if sigma < 0.1 {
@@ -161,7 +161,7 @@ impl Canvas {
         let side = self.pixmap.width() as usize;
         let kernel = gaussian(sigma);
         let levels: Vec<f32> = self.pixmap.data().iter().map(|&level| f32::from(level)).collect();
-        // A pixel has four channels: along a row neighbours are 4 values apart, along a column a row.
+        // With four channels, neighbours are 4 values apart in a row, and one row apart in a column.
         let level =
             along(&along(&levels, side, (4, side * 4), &kernel), side, (side * 4, 4), &kernel);
         for (pixel, level) in self.pixmap.data_mut().iter_mut().zip(level) {
@@ -169,7 +169,7 @@ impl Canvas {
         }
     }
 
-    /// Averages the surface down to the picture.
+    /// Averages the surface down to the size of the picture.
     #[must_use]
     pub fn finish(self) -> RgbImage {
         let (size, over) = (self.size, self.over);
@@ -191,8 +191,8 @@ impl Canvas {
     }
 }
 
-/// Weights of a Gaussian at whole distances 0, 1, ..., up to three standard deviations; the sum over
-/// both sides is one.
+/// Returns the weights of a Gaussian at the distances 0, 1, ... up to three standard deviations. The
+/// sum over both sides is one.
 fn gaussian(sigma: f32) -> Vec<f32> {
     let reach = (3.0 * sigma).ceil() as i32;
     let weight = |at: i32| (-0.5 * (at as f32 / sigma).powi(2)).exp();
@@ -200,8 +200,8 @@ fn gaussian(sigma: f32) -> Vec<f32> {
     (0..=reach).map(|at| weight(at) / total).collect()
 }
 
-/// Convolves each line of a square of four channels with a symmetric kernel: `step` is the distance
-/// of neighbours on a line, `next` that of one line from the next.
+/// Convolves each line of a square of four channels with a symmetric kernel. `step` is the distance
+/// of neighbours on a line, `next` the distance of neighbouring lines.
 fn along(levels: &[f32], side: usize, (step, next): (usize, usize), kernel: &[f32]) -> Vec<f32> {
     let mut blurred = vec![0.0; levels.len()];
     for (line, channel) in (0..side).flat_map(|line| (0..4).map(move |channel| (line, channel))) {
@@ -223,23 +223,23 @@ fn stops([first, last]: [Colour; 2]) -> Vec<GradientStop> {
     vec![GradientStop::new(0.0, first.paint(1.0)), GradientStop::new(1.0, last.paint(1.0))]
 }
 
-/// An upright ellipse by its centre and radii.
+/// Returns an upright ellipse by its centre and radii.
 pub fn ellipse((x, y): (f32, f32), rx: f32, ry: f32) -> Option<Path> {
     let bounds = Rect::from_ltrb(x - rx, y - ry, x + rx, y + ry)?;
     PathBuilder::from_oval(bounds)
 }
 
-/// A rectangle by its corners.
+/// Returns a rectangle by its corners.
 pub fn rectangle((left, top): (f32, f32), (right, bottom): (f32, f32)) -> Option<Path> {
     Rect::from_ltrb(left, top, right, bottom).map(PathBuilder::from_rect)
 }
 
-/// A rectangle over the whole picture, and some beyond so that a pose cannot bare an edge.
+/// Returns a rectangle larger than the picture, so that no pose uncovers an edge.
 pub fn everything() -> Option<Path> {
     rectangle((-SIDE, -SIDE), (2.0 * SIDE, 2.0 * SIDE))
 }
 
-/// A curve from one point to another, bent towards a third.
+/// Returns a curve from one point to another, bent towards a third.
 pub fn arc(from: (f32, f32), bend: (f32, f32), to: (f32, f32)) -> Option<Path> {
     let mut pen = PathBuilder::new();
     pen.move_to(from.0, from.1);
@@ -247,7 +247,7 @@ pub fn arc(from: (f32, f32), bend: (f32, f32), to: (f32, f32)) -> Option<Path> {
     pen.finish()
 }
 
-/// A closed polygon.
+/// Returns a closed polygon.
 pub fn polygon(corners: &[(f32, f32)]) -> Option<Path> {
     let mut pen = PathBuilder::new();
     for (index, corner) in corners.iter().enumerate() {

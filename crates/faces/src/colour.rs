@@ -1,5 +1,4 @@
-//! Colours as they are mixed on the palette: sRGB levels, blended without linearising,
-//! as painters of small icons do.
+//! Colours: sRGB levels, blended without linearising.
 
 use tiny_skia::Color;
 
@@ -8,12 +7,12 @@ use tiny_skia::Color;
 pub struct Colour(pub [f32; 3]);
 
 impl Colour {
-    /// A colour from its hexadecimal notation, `0xrrggbb`.
+    /// Returns the colour of a hexadecimal code, `0xrrggbb`.
     pub const fn hex(code: u32) -> Self {
         Self([(code >> 16 & 255) as f32, (code >> 8 & 255) as f32, (code & 255) as f32])
     }
 
-    /// The blend of `self` (share 0) and `other` (share 1).
+    /// Blends `self` (share 0) with `other` (share 1).
     #[must_use]
     pub fn mix(self, other: Self, share: f32) -> Self {
         let share = share.clamp(0.0, 1.0);
@@ -21,25 +20,25 @@ impl Colour {
         Self([blend(0), blend(1), blend(2)])
     }
 
-    /// Towards black by the share.
+    /// Blends with black.
     #[must_use]
     pub fn darker(self, share: f32) -> Self {
         self.mix(Self([0.0; 3]), share)
     }
 
-    /// Towards white by the share.
+    /// Blends with white.
     #[must_use]
     pub fn lighter(self, share: f32) -> Self {
         self.mix(Self([255.0; 3]), share)
     }
 
-    /// Perceived brightness in `[0, 255]` (Rec. 601 luma, the one that JPEG codes).
+    /// Returns the perceived brightness in `[0, 255]` (Rec. 601 luma, as in JPEG).
     #[must_use]
     pub fn luma(self) -> f32 {
         0.299 * self.0[0] + 0.587 * self.0[1] + 0.114 * self.0[2]
     }
 
-    /// The paint with the given opacity in `[0, 1]`.
+    /// Returns the colour with the given opacity in `[0, 1]`.
     #[must_use]
     pub fn paint(self, opacity: f32) -> Color {
         let level = |channel: usize| self.0[channel].round().clamp(0.0, 255.0) as u8;
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mix_starts_at_one_colour_and_ends_at_the_other() {
+    fn mix_interpolates_between_two_colours() {
         let (one, other) = (Colour::hex(0x102030), Colour::hex(0xffeedd));
         assert_eq!(one.mix(other, 0.0), one);
         assert_eq!(one.mix(other, 1.0), other);

@@ -1,10 +1,10 @@
-//! The parameters of one face, and how they are drawn for an age class.
+//! The parameters of one face, and their distributions for an age class.
 
 use crate::age::AgeClass;
 use crate::colour::{self, Colour};
 use crate::random::Draws;
 
-/// What lies behind the head.
+/// The background.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Backdrop {
     /// One colour.
@@ -25,10 +25,10 @@ pub enum Backdrop {
     Bricks,
 }
 
-/// How the hair is worn.
+/// Hair style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HairStyle {
-    /// No hair at all, or a baby's down.
+    /// No hair, or a baby's down.
     Bald,
     /// A horseshoe around a bald crown.
     Fringe,
@@ -72,7 +72,7 @@ pub enum Glasses {
     Square,
 }
 
-/// What is worn.
+/// Clothes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clothes {
     /// One colour with a round neck.
@@ -105,7 +105,7 @@ pub struct Face {
     pub skin: Colour,
     /// Hair as it is now, greyed by age.
     pub hair: Colour,
-    /// How the hair is worn.
+    /// Hair style.
     pub style: HairStyle,
     /// Side of the parting and of the light: -1 left, 1 right.
     pub side: f32,
@@ -131,7 +131,7 @@ pub struct Face {
     pub glasses: Glasses,
     /// Hair on chin and lip.
     pub beard: Beard,
-    /// What is worn.
+    /// Clothes.
     pub clothes: Clothes,
     /// Colours of the clothes: cloth and second cloth.
     pub cloth: [Colour; 2],
@@ -145,9 +145,9 @@ pub struct Face {
     pub scale: f32,
     /// Tilt of the head in degrees, clockwise.
     pub tilt: f32,
-    /// How far the picture is out of focus: a Gaussian's standard deviation; 0 is sharp.
+    /// Blur of the picture: a Gaussian's standard deviation; 0 is sharp.
     pub blur: f32,
-    /// Size of the person relative to one who fills the picture.
+    /// Size of the person relative to a person who fills the picture.
     pub distance: f32,
 }
 
@@ -205,12 +205,12 @@ const BACKDROPS: [Backdrop; 8] = [
     Backdrop::Bricks,
 ];
 
-/// 0 at `from`, 1 at `to`, straight between; `from` may be the larger.
+/// Interpolates linearly from 0 at `from` to 1 at `to`; `from` may be larger.
 pub fn ramp(value: f32, from: f32, to: f32) -> f32 {
     ((value - from) / (to - from)).clamp(0.0, 1.0)
 }
 
-/// The background, its two colours, and those of the clothes. Some pictures are of one piece: plain,
+/// Draws the background, its two colours, and the two colours of the clothes. Some pictures are plain
 /// and in the tones of the person.
 fn surroundings(draws: &mut Draws, tone: Colour) -> (Backdrop, [Colour; 2], [Colour; 2]) {
     if draws.chance(0.3) {
@@ -226,7 +226,7 @@ fn surroundings(draws: &mut Draws, tone: Colour) -> (Backdrop, [Colour; 2], [Col
     (kind, pair, [cloth, second_cloth(draws, cloth)])
 }
 
-/// 1 with the given probability, else 0.
+/// Returns 1 with the given probability, otherwise 0.
 fn share(draws: &mut Draws, probability: f32) -> f32 {
     f32::from(u8::from(draws.chance(probability)))
 }

@@ -1,11 +1,11 @@
-//! Drawn faces with a visible age: the data set that the embedded model learns.
+//! Drawn faces with a visible age: the data set of the embedded model.
 //!
-//! Each face is a function of a seed, an index and an age class, and of nothing else: the
-//! parameters ([`Face`]) are drawn by a counter-based generator and painted as smooth vector
-//! shapes. Ages come in CelebA-HQ's proportions ([`AgeClass::SHARES`]), and they show: hair
-//! turns from its own colour to silver and white, hairlines retreat, skin folds.
+//! Each face depends only on a seed, an index and an age class: a counter-based generator draws the
+//! parameters ([`Face`]), which are painted as smooth vector shapes. Ages have CelebA-HQ's proportions
+//! ([`AgeClass::SHARES`]) and are visible: hair turns silver and white, hairlines recede, skin
+//! wrinkles.
 //!
-//! The drawings are this project's own; no picture or outline was taken from elsewhere.
+//! The drawings are original; no picture or outline was taken from elsewhere.
 
 mod age;
 mod canvas;
@@ -21,20 +21,20 @@ pub use canvas::SIZES;
 pub use colour::Colour;
 pub use face::{Backdrop, Beard, Clothes, Face, Glasses, HairStyle, Mouth};
 
-/// Draws face `index` of data set `seed`, `size` pixels a side (clamped to [`SIZES`]), with an
+/// Draws face `index` of data set `seed`, with sides of `size` pixels (clamped to [`SIZES`]) and an
 /// age class drawn by [`AgeClass::SHARES`].
 pub fn draw_face(seed: u64, index: u64, size: usize) -> (RgbImage, AgeClass) {
     let class = AgeClass::draw(&mut random::Draws::new(seed, index, 0));
     (draw_face_of(seed, index, size, class), class)
 }
 
-/// Draws face `index` of data set `seed` in the given age class, `size` pixels a side (clamped
-/// to [`SIZES`]). [`draw_face`] gives the same picture where it draws the same class.
+/// Draws face `index` of data set `seed` in the given age class, with sides of `size` pixels (clamped
+/// to [`SIZES`]). Equal to [`draw_face`] if that draws the same class.
 pub fn draw_face_of(seed: u64, index: u64, size: usize, class: AgeClass) -> RgbImage {
     paint(&Face::sample(seed, index, class), size)
 }
 
-/// Paints a face on a picture of `size` pixels a side (clamped to [`SIZES`]).
+/// Paints a face on a picture with sides of `size` pixels (clamped to [`SIZES`]).
 pub fn paint(face: &Face, size: usize) -> RgbImage {
     draw::paint(face, size)
 }

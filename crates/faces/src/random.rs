@@ -1,5 +1,5 @@
-//! A counter-based generator: draw `k` is a function of (seed, index, stream, k) and of
-//! nothing else, so a face never depends on which faces were drawn before it.
+//! A counter-based generator: draw `k` depends only on (seed, index, stream, k), so a face does not
+//! depend on the faces drawn before it.
 //!
 //! The mixer is splitmix64's finaliser (Steele, Lea and Flood 2014, "Fast splittable
 //! pseudorandom number generators").
@@ -28,28 +28,29 @@ impl Draws {
         Self { key, counter: 0 }
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.counter = self.counter.wrapping_add(1);
         mix(self.key.wrapping_add(self.counter.wrapping_mul(GOLDEN)))
     }
 
-    /// Uniform in `[0, 1)`.
+    /// Draws a uniform number in `[0, 1)`.
     pub fn unit(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1_u32 << 24) as f32
     }
 
-    /// Uniform in `[low, high)`.
+    /// Draws a uniform number in `[low, high)`.
     pub fn within(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
 
-    /// True with the given probability.
+    /// Returns true with the given probability.
     pub fn chance(&mut self, probability: f32) -> bool {
         self.unit() < probability
     }
 
-    /// An index drawn by weight; the weights need not sum to one. The last index if all are zero.
+    /// Draws an index by weight; the weights need not sum to one. Returns the last index if all weights
+    /// are zero.
     pub fn weighted(&mut self, weights: &[f32]) -> usize {
         let mut left = self.unit() * weights.iter().sum::<f32>();
         for (index, weight) in weights.iter().enumerate() {
@@ -61,7 +62,7 @@ impl Draws {
         weights.len().saturating_sub(1)
     }
 
-    /// One of the choices, each as likely as the next.
+    /// Draws one of the choices with equal probability.
     pub fn pick<T: Copy, const N: usize>(&mut self, choices: &[T; N]) -> T {
         choices[(self.bits() % N as u64) as usize]
     }
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_repeats_and_its_neighbours_differ() {
+    fn streams_repeat_and_differ_from_each_other() {
         let first: Vec<u64> = (0..4).map(|_| Draws::new(1, 2, 3).bits()).collect();
         assert!(first.iter().all(|bits| *bits == first[0]));
         assert_ne!(Draws::new(1, 2, 3).bits(), Draws::new(1, 2, 4).bits());
@@ -81,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_of_many_draws_is_a_half() {
+    fn mean_of_many_draws_is_one_half() {
         let mut draws = Draws::new(5, 0, 0);
         let mean = (0..10_000).map(|_| draws.unit()).sum::<f32>() / 10_000.0;
         assert!((mean - 0.5).abs() < 0.01, "{mean}");
     }
 
     #[test]
-    fn weights_of_zero_are_never_drawn() {
+    fn never_draws_an_index_of_weight_zero() {
         let mut draws = Draws::new(5, 0, 0);
         assert!((0..1000).all(|_| draws.weighted(&[0.0, 1.0, 0.0]) == 1));
     }

@@ -1,9 +1,9 @@
-//! What a data set of drawn faces promises.
+//! Properties of the data set of drawn faces.
 
 use ddpo_faces::{AgeClass, Face, draw_face, draw_face_of};
 
 #[test]
-fn a_face_is_a_function_of_seed_and_index() {
+fn face_depends_only_on_seed_and_index() {
     let (image, class) = draw_face(3, 14, 32);
     assert_eq!(draw_face(3, 14, 32), (image.clone(), class));
     assert_eq!(draw_face_of(3, 14, 32, class), image);
@@ -12,7 +12,7 @@ fn a_face_is_a_function_of_seed_and_index() {
 }
 
 #[test]
-fn every_class_is_drawn_at_every_size() {
+fn draws_every_class_at_every_size() {
     for class in AgeClass::ALL {
         for size in [1, 7, 32, 33, 64, 100] {
             let image = draw_face_of(1, 2, size, class);
@@ -23,7 +23,7 @@ fn every_class_is_drawn_at_every_size() {
 }
 
 #[test]
-fn the_years_lie_in_the_class() {
+fn years_are_within_the_class() {
     for class in AgeClass::ALL {
         for index in 0..200 {
             let years = Face::sample(5, index, class).years;
@@ -34,7 +34,7 @@ fn the_years_lie_in_the_class() {
 }
 
 #[test]
-fn hair_pales_and_skin_folds_with_age() {
+fn age_lightens_hair_and_deepens_wrinkles() {
     let mean = |class, of: fn(&Face) -> f32| {
         (0..300).map(|index| of(&Face::sample(9, index, class))).sum::<f32>() / 300.0
     };

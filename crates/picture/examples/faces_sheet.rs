@@ -1,5 +1,5 @@
-//! Writes a labelled sheet of drawn faces: `faces_sheet FILE.png [ages]`. With `ages`, a row
-//! for each age class; else faces in the data set's proportions.
+//! Writes a labelled sheet of drawn faces: `faces_sheet FILE.png [ages]`. With `ages`, one row for
+//! each age class; otherwise faces in the data set's proportions.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! Files to images, as Pillow's `Image.open(...).convert("RGB")` reads them (12.1.0): alpha is
-//! dropped and not blended, grey fills three channels, orientation tags are not applied.
+//! Decodes images like Pillow's `Image.open(...).convert("RGB")` (12.1.0): drops alpha without
+//! blending, copies grey to three channels, ignores orientation tags.
 //!
-//! JPEG goes through libjpeg-turbo, which Pillow uses too, so that the pixels are the same to
-//! the bit; other decoders differ by a level here and there, and a reward would show it.
+//! JPEG is decoded by libjpeg-turbo, as in Pillow, so the pixels are bit-identical. Other decoders
+//! differ by single levels, which would change rewards.
 
 use std::fs;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::error::{MAX_PIXELS, PictureError};
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";
 
-/// Reads a PNG or JPEG file; the format is told by the contents, not by the name.
+/// Reads a PNG or JPEG file. The contents determine the format, not the name.
 ///
 /// # Errors
-/// [`PictureError`] that names the file, if it cannot be read or decoded.
+/// [`PictureError`] with the file's name, if it cannot be read or decoded.
 pub fn read_image(path: &Path) -> Result<RgbImage, PictureError> {
     let bytes =
         fs::read(path).map_err(|source| PictureError::Io { path: path.to_path_buf(), source })?;
@@ -30,8 +30,8 @@ pub fn read_image(path: &Path) -> Result<RgbImage, PictureError> {
 /// Decodes a PNG or a JPEG.
 ///
 /// # Errors
-/// [`PictureError`] for another format, a damaged file, one over [`MAX_PIXELS`], or a JPEG in
-/// CMYK.
+/// [`PictureError`] for another format, a damaged file, an image over [`MAX_PIXELS`], or a CMYK
+/// JPEG.
 pub fn decode_image(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     if bytes.starts_with(PNG) {
         decode_png(bytes)
@@ -66,8 +66,8 @@ fn decode_png(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     let level = |position: usize, channel: usize| {
         let at = position * channels + if grey { 0 } else { channel };
         match (depth, colour) {
-            // Pillow keeps 16-bit grey as numbers and clips them; of other 16-bit
-            // samples it takes the high byte.
+            // Pillow clips 16-bit grey to 255, and takes the high byte of other 16-bit
+            // samples.
             (BitDepth::Sixteen, ColorType::Grayscale) if data[2 * at] > 0 => 255,
             (BitDepth::Sixteen, ColorType::Grayscale) => data[2 * at + 1],
             (BitDepth::Sixteen, _) => data[2 * at],

@@ -1,4 +1,4 @@
-//! Images to PNG bytes and files.
+//! Encodes images as PNG.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use png::{BitDepth, ColorType, Encoder};
 
 use crate::error::PictureError;
 
-/// Encodes an image as an 8-bit RGB PNG; the same pixels give the same bytes.
+/// Encodes an image as an 8-bit RGB PNG. The same pixels give the same bytes.
 ///
 /// # Errors
 /// [`PictureError::Empty`] for an image without pixels, [`PictureError::PngEncoding`] if the
-/// writer refuses it.
+/// encoder fails.
 pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, PictureError> {
     let (width, height) = (image.width(), image.height());
     let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
@@ -33,7 +33,7 @@ pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, PictureError> {
 /// Writes an image as a PNG file, atomically. The folder must exist.
 ///
 /// # Errors
-/// A [`PictureError`] that names the file, if the image cannot be encoded or the file cannot be
+/// [`PictureError`] with the file's name, if the image cannot be encoded or the file cannot be
 /// written.
 pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), PictureError> {
     let bytes = encode_png(image).map_err(|source| PictureError::File {

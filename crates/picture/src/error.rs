@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ddpo_rollout::image::ImageError;
 use thiserror::Error;
 
-/// Largest image, in pixels. An image whose header states more is refused before decoding.
+/// Largest image, in pixels. An image whose header states more is rejected before decoding.
 pub const MAX_PIXELS: usize = 1 << 27;
 
 /// Errors from reading and writing pictures.
@@ -20,21 +20,21 @@ pub enum PictureError {
         /// The system's error.
         source: io::Error,
     },
-    /// The picture in a file is wrong.
+    /// The picture in a file cannot be used.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its contents.
+        /// The error in its contents.
         source: Box<PictureError>,
     },
-    /// A folder holds no picture.
+    /// A folder contains no pictures.
     #[error("{}: expected .png, .jpg or .jpeg files, found none", .0.display())]
     NoImages(PathBuf),
-    /// The first bytes are of no format that can be read.
+    /// The first bytes match no supported format.
     #[error("image format: expected png or jpeg, found bytes that begin {0:02x?}")]
     Format(Vec<u8>),
-    /// The file says that it is larger than [`MAX_PIXELS`].
+    /// The header states a size over [`MAX_PIXELS`].
     #[error("image of {width}x{height} pixels: expected at most {} pixels", MAX_PIXELS)]
     TooLarge {
         /// Width in pixels.
@@ -50,19 +50,19 @@ pub enum PictureError {
         /// Height in pixels.
         height: usize,
     },
-    /// A JPEG is in a colour space that has no agreed way to RGB.
+    /// The colour space of a JPEG has no standard conversion to RGB.
     #[error("jpeg colour space: expected grey, YCbCr or RGB, found {0}")]
     ColourSpace(String),
-    /// The PNG reader refused the bytes.
+    /// The PNG decoder failed.
     #[error("png: {0}")]
     PngDecoding(#[from] png::DecodingError),
-    /// The PNG writer failed.
+    /// The PNG encoder failed.
     #[error("png: {0}")]
     PngEncoding(#[from] png::EncodingError),
-    /// The JPEG reader refused the bytes.
+    /// The JPEG decoder failed.
     #[error("jpeg: {0}")]
     Jpeg(#[from] turbojpeg::Error),
-    /// The decoded pixels do not make an image.
+    /// The decoded pixels do not form an image.
     #[error(transparent)]
     Image(#[from] ImageError),
 }

@@ -1,17 +1,17 @@
-//! Which pictures a path stands for.
+//! Finds the pictures under a path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::PictureError;
 
-/// The pictures under a path: a file stands for itself whatever its name; a folder for every
-/// `.png`, `.jpg` and `.jpeg` (in either case) in it and in its folders. Hidden entries are
-/// passed over and links to folders are not followed. Sorted by path, byte by byte.
+/// Returns the pictures under a path: the file itself, whatever its name, or all `.png`, `.jpg` and
+/// `.jpeg` files (in either case) in a folder and its subfolders. Skips hidden entries and links to
+/// folders. The result is sorted by path, byte by byte.
 ///
 /// # Errors
-/// [`PictureError::Io`] if the path or a folder cannot be read, [`PictureError::NoImages`] if
-/// a folder holds none.
+/// [`PictureError::Io`] if the path or a folder cannot be read, [`PictureError::NoImages`] if a
+/// folder contains no pictures.
 pub fn images_under(path: &Path) -> Result<Vec<PathBuf>, PictureError> {
     let at = |source| PictureError::Io { path: path.to_path_buf(), source };
     if !fs::metadata(path).map_err(at)?.is_dir() {

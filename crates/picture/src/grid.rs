@@ -1,4 +1,4 @@
-//! Samples side by side, enlarged, each with its label.
+//! Grids of enlarged pictures with labels.
 
 use ddpo_rollout::image::RgbImage;
 
@@ -9,7 +9,7 @@ use crate::text::{LABEL, TITLE, Type};
 pub struct Cell {
     /// The picture.
     pub image: RgbImage,
-    /// What stands under it; a line break starts a second line.
+    /// The text below it; a line break starts a second line.
     pub label: String,
 }
 
@@ -22,7 +22,7 @@ const MARGIN: usize = 16;
 const GAP: usize = 10;
 const MOUNT_EDGE: usize = 4;
 
-/// The measures of a grid, in pixels.
+/// The layout of a grid, in pixels.
 struct Plan {
     columns: usize,
     frame: (usize, usize),
@@ -53,28 +53,28 @@ impl Plan {
         let rows = count.div_ceil(self.columns);
         let cells = self.columns * (wide + GAP) - GAP;
         let body = (rows * (high + GAP)).saturating_sub(GAP);
-        // A title may widen a narrow grid, up to a point.
+        // A title may widen a narrow grid up to a limit.
         let heading = TITLE.width(title.chars().count()).min(720);
         (cells.max(heading) + 2 * MARGIN, body + self.head + 2 * MARGIN)
     }
 }
 
-/// Samples that a grid of a run shows at most.
+/// Maximum number of samples in a grid of a run.
 pub const MOST_SHOWN: usize = 64;
 
-/// Width that the grid of a run brings small pictures near to, in pixels.
+/// Approximate width that the grid of a run enlarges small pictures to, in pixels.
 const SHOWN_WIDTH: usize = 96;
 
-/// How a run lays out `count` pictures of `width` in a [`grid`]: columns, as many as there are rows
-/// or one more, and scale.
+/// Returns the columns and the scale of a run's [`grid`] of `count` pictures of `width`. The number of
+/// columns equals the number of rows or is one more.
 pub fn square_layout(count: usize, width: usize) -> (usize, usize) {
     let columns = (count as f64).sqrt().ceil() as usize;
     (columns, (SHOWN_WIDTH / width.max(1)).max(1))
 }
 
-/// Lays pictures out in rows on dark paper, with a title over them. Each pixel becomes a
-/// square of `scale` pixels (at least 1), without smoothing. Pictures of unequal size are
-/// centred in cells of the largest; labels and title are cut where they do not fit.
+/// Draws pictures in rows on a dark background, with a title above. Each pixel becomes a square of
+/// `scale` pixels (at least 1), without smoothing. Smaller pictures are centred in cells of the
+/// largest size; labels and title are truncated to fit.
 pub fn grid(cells: &[Cell], columns: usize, scale: usize, title: &str) -> RgbImage {
     let scale = scale.max(1);
     let plan = Plan::of(cells, columns, scale, title);
@@ -101,9 +101,9 @@ pub fn grid(cells: &[Cell], columns: usize, scale: usize, title: &str) -> RgbIma
     sheet.finish()
 }
 
-/// The pictures of a [`grid`] that has a title and one line under each picture: the inverse, for
-/// pictures of one `size`, width and height, in that many `columns` at that `scale`. None where
-/// `sheet` is no such grid: every square has to be of one colour.
+/// Extracts the pictures from a [`grid`] with a title and one line of label each: the inverse of
+/// [`grid`] for pictures of one `size` (width, height), with `columns` and `scale`. Returns `None`
+/// if `sheet` is not such a grid, that is, if any square has more than one colour.
 pub fn cells_of(
     sheet: &RgbImage,
     count: usize,
@@ -130,7 +130,8 @@ pub fn cells_of(
     (0..count).map(|index| shrunk(sheet, corner(index), scale, size)).collect()
 }
 
-/// The picture of `size` whose pixels are squares of `scale` pixels; none where one is not.
+/// Returns the picture of `size` whose pixels are squares of `scale` pixels; `None` if a square has
+/// more than one colour.
 fn shrunk(
     sheet: &RgbImage,
     (left, top): (usize, usize),

@@ -1,9 +1,8 @@
-//! Pictures for people: PNG and JPEG files read as the RGB that Pillow would see, PNG files
-//! written beside and renamed, and labelled grids of samples.
+//! Picture files: reads PNG and JPEG as the same RGB as Pillow, writes PNG atomically, and draws
+//! labelled grids of samples.
 //!
-//! It stands at the edges of the flow: behind the sampler, where samples become files, and
-//! before the reward models, where files become images to score. It knows neither libtorch
-//! nor the network.
+//! Used after the sampler, to write samples, and before the reward models, to read images to score.
+//! Depends neither on libtorch nor on the network.
 
 mod decode;
 mod encode;

@@ -1,5 +1,5 @@
-//! Words on pictures, in Noto Sans Mono as the crate `noto-sans-mono-bitmap` rasterised it
-//! (the font is under the SIL Open Font License 1.1).
+//! Text on pictures, in Noto Sans Mono as rasterised by the crate `noto-sans-mono-bitmap` (the font
+//! is under the SIL Open Font License 1.1).
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
@@ -10,27 +10,27 @@ pub struct Type {
     height: RasterHeight,
 }
 
-/// Under a cell.
+/// Label under a cell.
 pub const LABEL: Type = Type { weight: FontWeight::Regular, height: RasterHeight::Size16 };
-/// On the axes of a plot, which is drawn at twice its size.
+/// Labels on the axes of a plot, which is drawn at twice its size.
 pub const AXIS: Type = Type { weight: FontWeight::Regular, height: RasterHeight::Size24 };
-/// Over a grid.
+/// Title of a grid.
 pub const TITLE: Type = Type { weight: FontWeight::Bold, height: RasterHeight::Size24 };
 
 impl Type {
-    /// Height of a line in pixels.
+    /// Returns the height of a line in pixels.
     #[must_use]
     pub fn line(self) -> usize {
         self.height.val()
     }
 
-    /// Width in pixels of a text of so many characters.
+    /// Returns the width in pixels of a text of `characters` characters.
     #[must_use]
     pub fn width(self, characters: usize) -> usize {
         characters * get_raster_width(self.weight, self.height)
     }
 
-    /// The text, cut to fit so many pixels; a cut shows as two dots.
+    /// Truncates the text to `width` pixels; two dots mark the cut.
     #[must_use]
     pub fn fit(self, text: &str, width: usize) -> String {
         let room = width / self.width(1);
@@ -44,8 +44,8 @@ impl Type {
         cut
     }
 
-    /// Calls `ink(x, y, opacity)` for every inked pixel of the text, its top left at the
-    /// origin, opacity in `[0, 255]`. A character that the font lacks shows as `?`.
+    /// Calls `ink(x, y, opacity)` for every inked pixel of the text, with its top left at the origin and
+    /// opacity in `[0, 255]`. Characters missing from the font appear as `?`.
     pub fn draw(self, text: &str, mut ink: impl FnMut(usize, usize, u8)) {
         for (place, character) in text.chars().enumerate() {
             let raster = get_raster(character, self.weight, self.height)
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_is_too_long_is_cut_with_dots() {
+    fn truncates_long_text_with_dots() {
         let room = LABEL.width(6);
         assert_eq!(LABEL.fit("kitten", room), "kitten");
         assert_eq!(LABEL.fit("kittens", room), "kitt..");

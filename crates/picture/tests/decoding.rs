@@ -1,5 +1,4 @@
-//! Files are read as Pillow 12.1.0 reads them (goldens by `goldens/make.py`), and damaged ones
-//! are refused by name.
+//! Decoding matches Pillow 12.1.0 (goldens by `goldens/make.py`), and errors name damaged files.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -14,7 +13,7 @@ fn goldens() -> PathBuf {
 }
 
 #[test]
-fn every_kind_of_file_reads_as_pillow_reads_it() {
+fn decodes_every_kind_of_file_like_pillow() {
     let text = fs::read_to_string(goldens().join("expected.json")).unwrap();
     let expected: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert!(expected.len() >= 16);
@@ -28,14 +27,14 @@ fn every_kind_of_file_reads_as_pillow_reads_it() {
 }
 
 #[test]
-fn a_jpeg_in_cmyk_is_refused_by_name() {
+fn rejects_cmyk_jpegs_and_names_the_file() {
     let found = read_image(&goldens().join("refused-cmyk.jpg")).unwrap_err().to_string();
     assert!(found.contains("refused-cmyk.jpg: jpeg colour space: expected grey"), "{found}");
     assert!(found.ends_with("CMYK"), "{found}");
 }
 
 #[test]
-fn a_file_cut_short_anywhere_is_an_error_and_never_a_panic() {
+fn truncated_files_are_errors_and_never_panic() {
     for name in ["rgb.png", "palette.png", "default.jpg", "progressive.jpg"] {
         let whole = fs::read(goldens().join(name)).unwrap();
         let end = if name.ends_with("png") { whole.len() - 16 } else { whole.len() - 2 };
@@ -58,7 +57,7 @@ fn flipped_bytes_never_panic() {
 }
 
 #[test]
-fn a_header_that_promises_too_much_is_refused() {
+fn rejects_headers_with_too_many_pixels() {
     let mut png = fs::read(goldens().join("rgb.png")).unwrap();
     png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
     assert!(decode_image(&png).is_err());
@@ -69,7 +68,7 @@ fn a_header_that_promises_too_much_is_refused() {
 }
 
 #[test]
-fn what_is_no_picture_is_told_by_its_first_bytes() {
+fn reports_the_first_bytes_of_unknown_formats() {
     let found = decode_image(b"GIF89a and more").unwrap_err().to_string();
     assert!(found.starts_with("image format: expected png or jpeg, found"), "{found}");
     assert!(matches!(decode_image(b""), Err(PictureError::Format(bytes)) if bytes.is_empty()));

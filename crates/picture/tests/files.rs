@@ -1,4 +1,4 @@
-//! Which files are found, and how they are written.
+//! Finding and writing picture files.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -13,20 +13,20 @@ fn picture() -> RgbImage {
 }
 
 #[test]
-fn an_encoded_picture_decodes_to_itself_and_encodes_to_the_same_bytes() {
+fn png_round_trips_and_encodes_deterministically() {
     let bytes = encode_png(&picture()).unwrap();
     assert_eq!(decode_image(&bytes).unwrap(), picture());
     assert_eq!(encode_png(&picture()).unwrap(), bytes);
 }
 
 #[test]
-fn a_picture_without_pixels_is_refused() {
+fn rejects_a_picture_without_pixels() {
     let empty = RgbImage::new(0, 4, Vec::new()).unwrap();
     assert!(matches!(encode_png(&empty), Err(PictureError::Empty { width: 0, height: 4 })));
 }
 
 #[test]
-fn writing_leaves_the_file_and_nothing_beside_it() {
+fn writing_leaves_no_temporary_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("one.png");
     write_png(&path, &picture()).unwrap();
@@ -36,13 +36,13 @@ fn writing_leaves_the_file_and_nothing_beside_it() {
 }
 
 #[test]
-fn writing_where_there_is_no_folder_names_the_file() {
+fn names_the_file_if_its_folder_is_missing() {
     let found = write_png(Path::new("/no/such/folder/a.png"), &picture()).unwrap_err();
     assert!(found.to_string().starts_with("/no/such/folder/a.png: "), "{found}");
 }
 
 #[test]
-fn pictures_are_found_in_folders_and_sorted() {
+fn finds_pictures_in_subfolders_and_sorts_them() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("b/.hidden")).unwrap();
     for name in ["c.JPG", "a.png", "b/x.jpeg", "b/.hidden/y.png", ".z.png", "notes.txt"] {
@@ -57,7 +57,7 @@ fn pictures_are_found_in_folders_and_sorted() {
 }
 
 #[test]
-fn a_folder_without_pictures_and_a_missing_path_are_named() {
+fn names_a_folder_without_pictures_and_a_missing_path() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(images_under(folder.path()), Err(PictureError::NoImages(_))));
     let found = images_under(Path::new("/no/such/path")).unwrap_err().to_string();

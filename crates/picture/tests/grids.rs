@@ -1,4 +1,4 @@
-//! How a grid is laid out.
+//! Layout of grids.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -18,7 +18,7 @@ fn count(image: &RgbImage, level: u8) -> usize {
 }
 
 #[test]
-fn every_pixel_becomes_a_square() {
+fn enlarges_every_pixel_to_a_square() {
     let cells = vec![cell(flat(4, 3, 200), "a"), cell(flat(4, 3, 201), "b")];
     let sheet = grid(&cells, 2, 5, "");
     assert_eq!(count(&sheet, 200), 4 * 3 * 25);
@@ -26,7 +26,7 @@ fn every_pixel_becomes_a_square() {
 }
 
 #[test]
-fn columns_decide_the_shape() {
+fn columns_determine_the_shape() {
     let cells = vec![cell(flat(8, 8, 200), "x"); 6];
     let (row, square) = (grid(&cells, 6, 8, ""), grid(&cells, 2, 8, ""));
     assert!(row.width() > square.width() && row.height() < square.height());
@@ -35,7 +35,7 @@ fn columns_decide_the_shape() {
 }
 
 #[test]
-fn unequal_pictures_empty_grids_and_odd_labels_are_drawn() {
+fn draws_unequal_pictures_empty_grids_and_odd_labels() {
     let cells = vec![
         cell(flat(1, 1, 9), "a label that is far too long for its cell"),
         cell(flat(9, 2, 9), "two\nlines"),
@@ -48,7 +48,7 @@ fn unequal_pictures_empty_grids_and_odd_labels_are_drawn() {
 }
 
 #[test]
-fn pictures_come_out_of_a_grid_as_they_went_in() {
+fn extracts_the_pictures_of_a_grid_unchanged() {
     let speckled = |seed: usize| {
         let levels = (0..7 * 5 * 3).map(|at| (at * 37 + seed * 101) as u8).collect();
         RgbImage::new(7, 5, levels).unwrap()
@@ -60,7 +60,7 @@ fn pictures_come_out_of_a_grid_as_they_went_in() {
         assert_eq!(cells_of(&sheet, count, columns, scale, (7, 5)), Some(images));
         assert_eq!(cells_of(&sheet, count, columns, scale + 1, (7, 5)), None);
     }
-    // Not a grid of such pictures: the squares would be of several colours.
+    // Not a grid of such pictures: squares would have several colours.
     let sheet = grid(&vec![cell(speckled(1), "x"); 2], 2, 3, "title");
     assert_eq!(cells_of(&sheet, 2, 2, 1, (21, 15)).map(|found| found.len()), Some(2));
     let fine = grid(&vec![cell(speckled(1), "x"); 2], 2, 1, "title");

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_set_has_no_distances() {
+    fn empty_set_has_no_distances() {
         let empty = DMatrix::zeros(0, 0);
         assert_eq!(look_alike_distance(&empty), 0.0);
         assert_eq!(Diversity::of(&empty, 1.0).distance, 0.0);

@@ -17,7 +17,7 @@ pub enum ReportError {
         source: io::Error,
     },
     /// The folder is not a run folder.
-    #[error("{}: expected a run's folder, found no run.toml; hint: ddpo train writes one", .0.display())]
+    #[error("{}: expected a run's folder, found no run.toml; hint: start a run with ddpo train", .0.display())]
     NoRun(PathBuf),
     /// The run has no finished epoch.
     #[error("{}: the run has no finished epoch yet; hint: wait for the first line of metrics.jsonl", .0.display())]

@@ -10,8 +10,8 @@ use std::path::Path;
 /// Maximum side that pixels are averaged down to.
 pub const SIDE: usize = 32;
 
-/// Returns the pixels of each image as a row, averaged over squares down to at most [`SIDE`] a side,
-/// levels from 0 to 1. All images have the size of the first.
+/// Returns the pixels of each image as a row, levels from 0 to 1, averaged over squares to sides of at
+/// most [`SIDE`]. All images have the size of the first.
 pub fn pixels(images: &[RgbImage]) -> DMatrix<f64> {
     let small = images.iter().map(|image| {
         let side = image.width().max(image.height());

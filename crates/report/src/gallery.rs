@@ -1,5 +1,5 @@
-//! The images of a report: samples of the same noise from every checkpoint, with their scores. They
-//! come from the folder of an evaluation, or from the grids that the run wrote.
+//! The images of a report: samples of the same noise from every checkpoint, with their scores, read
+//! from the folder of an evaluation or from the grids of the run.
 
 use crate::error::ReportError;
 use crate::evaluation::EvaluationFolder;
@@ -46,7 +46,7 @@ pub struct Gallery {
     pub rewards: Vec<(String, String)>,
     /// The checkpoints in the order of training.
     pub checkpoints: Vec<Shown>,
-    /// Where the images come from, in words.
+    /// Source of the images, as text.
     pub source: String,
 }
 
@@ -140,7 +140,7 @@ impl Gallery {
             let inner = name.strip_prefix("eval:")?;
             let known = run.settings.get("eval_reward")?.as_array()?;
             let labels = known.iter().filter_map(toml::Value::as_str);
-            // The name of a component of a held-out reward is that of the reward, a slash, and its own.
+            // Components of a held-out reward are named REWARD/COMPONENT.
             labels
                 .into_iter()
                 .any(|label| inner == label || !inner.contains('/'))
@@ -151,7 +151,7 @@ impl Gallery {
     }
 }
 
-/// Checks that all images have one size, and that each has its row of features, of one width.
+/// Checks that all images have one size, and that each has a row of features of one width.
 fn check_sizes(checkpoints: &[Shown], root: &Path) -> Result<(), ReportError> {
     let images = || checkpoints.iter().flat_map(|one| &one.images);
     let sizes = images().map(|image| (image.width(), image.height()));

@@ -7,8 +7,8 @@ use ddpo_picture::encode_png;
 use ddpo_rollout::image::RgbImage;
 use std::path::Path;
 
-/// Averages each square of `by` pixels a side to one pixel. Squares at the right and the bottom edge
-/// may be smaller. Returns the image unchanged if `by` is 1.
+/// Averages each square of `by` x `by` pixels to one pixel. Squares at the right and bottom edges may
+/// be smaller. Returns the image unchanged if `by` is 1.
 pub fn shrink(image: &RgbImage, by: usize) -> RgbImage {
     if by <= 1 {
         return image.clone();
@@ -31,7 +31,7 @@ pub fn shrink(image: &RgbImage, by: usize) -> RgbImage {
     sized(width, height, pixels)
 }
 
-/// Enlarges each pixel to a square of `by` pixels a side.
+/// Enlarges each pixel to a square of `by` x `by` pixels.
 pub fn enlarge(image: &RgbImage, by: usize) -> RgbImage {
     let by = by.max(1);
     let (width, height) = (image.width() * by, image.height() * by);
@@ -45,7 +45,7 @@ pub fn enlarge(image: &RgbImage, by: usize) -> RgbImage {
     sized(width, height, pixels)
 }
 
-/// Returns the image as a data URI of a PNG, at most `most` pixels a side.
+/// Returns the image as a data URI of a PNG with sides of at most `most` pixels.
 ///
 /// # Errors
 /// [`ReportError::Picture`].
@@ -55,7 +55,8 @@ pub fn data_uri(image: &RgbImage, most: usize) -> Result<String, ReportError> {
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
 }
 
-/// Writes frames as an endless GIF, `hundredths` of a second each, the last one twice as long.
+/// Writes frames as an endless GIF of `hundredths` of a second per frame; the last frame lasts twice
+/// as long.
 ///
 /// # Errors
 /// [`ReportError::File`] if the frames are not of one size or cannot be written.

@@ -98,7 +98,7 @@ impl Run {
         let mut settings = read_text(&path)?
             .parse::<toml::Table>()
             .map_err(|error| ReportError::file(&path, error.message()))?;
-        // Made from the settings, which the page shows.
+        // Derived from the settings, which the page shows anyway.
         settings.remove(RewardSpec::TABLE);
         let path = root.join(METRICS);
         let epochs = if path.is_file() { lines(&path)? } else { Vec::new() };

@@ -3,7 +3,7 @@
 use crate::canvas::{Canvas, SIDE, ellipse, everything, rectangle};
 use crate::face::{Backdrop, Face};
 
-/// Covers the whole picture.
+/// Paints the background over the whole picture.
 pub fn paint(canvas: &mut Canvas, face: &Face) {
     let [first, second] = face.backdrop_colours;
     let all = everything();
@@ -55,7 +55,7 @@ pub fn paint(canvas: &mut Canvas, face: &Face) {
     }
 }
 
-/// Multiples of `pitch` over the picture's side.
+/// Returns the multiples of `pitch` along the picture's side.
 fn every(pitch: f32) -> impl Iterator<Item = f32> {
     (0..).map(move |index| index as f32 * pitch).take_while(|at| *at < SIDE)
 }

@@ -1,4 +1,4 @@
-//! Shoulders, neck and what is worn.
+//! Shoulders, neck and clothes.
 
 use tiny_skia::{Path, PathBuilder};
 

@@ -11,7 +11,7 @@ use crate::face::{Beard, Face, Glasses, Mouth, ramp};
 const INK: Colour = Colour::hex(0x1b1416);
 const WHITE: Colour = Colour::hex(0xfcfcfa);
 
-/// Paints everything on the face but the glasses.
+/// Paints everything on the face except the glasses.
 pub fn paint(canvas: &mut Canvas, face: &Face, layout: &Layout) {
     for side in [-1.0, 1.0] {
         eye(canvas, face, (layout.x + side * layout.apart, layout.eye), side);

@@ -1,4 +1,4 @@
-//! Hair: what hangs behind the head, what falls over the shoulders, and the cap in front.
+//! Hair in three layers: behind the head, over the shoulders, and the cap in front.
 
 use tiny_skia::{Path, PathBuilder};
 
@@ -6,7 +6,7 @@ use crate::canvas::{Canvas, arc, ellipse};
 use crate::draw::layout::Layout;
 use crate::face::{Face, HairStyle};
 
-/// Hair behind the head: everything that the head and the clothes may cover.
+/// Paints the hair behind the head, which the head and the clothes may cover.
 pub fn paint_back(canvas: &mut Canvas, face: &Face, layout: &Layout) {
     let (x, dark) = (layout.x, face.hair.darker(0.22));
     match face.style {
@@ -39,14 +39,14 @@ pub fn paint_back(canvas: &mut Canvas, face: &Face, layout: &Layout) {
             }
         }
         HairStyle::Fringe => {
-            // A full wreath: the head covers all of it but the sides.
+            // A full wreath; the head covers all of it except the sides.
             canvas.fill(&ellipse((x, layout.eye - 1.6), layout.half + 1.5, 5.4), face.hair, 1.0);
         }
         _ => {}
     }
 }
 
-/// Long hair in front of the shoulders, still behind the face.
+/// Paints long hair in front of the shoulders, behind the face.
 pub fn paint_falls(canvas: &mut Canvas, face: &Face, layout: &Layout) {
     if !matches!(face.style, HairStyle::Long | HairStyle::Wavy) {
         return;
@@ -93,7 +93,7 @@ fn mane(layout: &Layout, style: HairStyle) -> Option<Path> {
     pen.finish()
 }
 
-/// Places of curls around the skull: across in `[-1, 1]`, up in `[0, 1]`.
+/// Returns the positions of curls around the skull: across in `[-1, 1]`, up in `[0, 1]`.
 fn curls() -> [(f32, f32); 9] {
     let mut places = [(0.0, 0.0); 9];
     for (index, place) in places.iter_mut().enumerate() {
@@ -103,7 +103,7 @@ fn curls() -> [(f32, f32); 9] {
     places
 }
 
-/// The cap of hair over the skull, with its hairline and strands.
+/// Paints the cap of hair over the skull, with hairline and strands.
 pub fn paint_front(canvas: &mut Canvas, face: &Face, layout: &Layout) {
     match face.style {
         HairStyle::Bald => return,
@@ -123,7 +123,7 @@ pub fn paint_front(canvas: &mut Canvas, face: &Face, layout: &Layout) {
     strands(canvas, face, layout, &cap);
 }
 
-/// Thickness of the hair over the crown and where its sides end.
+/// Returns the thickness of the hair over the crown and the ends of its sides.
 fn volume(face: &Face, layout: &Layout) -> (f32, f32, f32) {
     match face.style {
         HairStyle::Buzz => (0.3, 0.25, layout.eye - 1.2),
@@ -182,7 +182,7 @@ fn hairline(pen: &mut PathBuilder, face: &Face, layout: &Layout, temple: f32, te
             }
         }
         _ => {
-            // Temples retreat further than the middle: the M of a receding hairline.
+            // Temples recede further than the middle: the M of a receding hairline.
             let retreat = 2.6 * face.recession;
             pen.quad_to(x + temple - 0.4, line - retreat, x + 2.9, line - retreat);
             pen.quad_to(x, line + 0.5, x - 2.9, line - retreat);
@@ -191,7 +191,7 @@ fn hairline(pen: &mut PathBuilder, face: &Face, layout: &Layout, temple: f32, te
     }
 }
 
-/// Lines that follow the hair, which is texture for the eye and bytes for JPEG.
+/// Paints strands along the hair: visible texture that costs JPEG bytes.
 fn strands(canvas: &mut Canvas, face: &Face, layout: &Layout, cap: &Option<Path>) {
     let inside = canvas.region(cap);
     let (x, top) = (layout.x, layout.top);
@@ -218,7 +218,7 @@ fn strands(canvas: &mut Canvas, face: &Face, layout: &Layout, cap: &Option<Path>
     }
 }
 
-/// Hair that is left around a bald crown: a crescent on each side, thinning towards the temple.
+/// Paints the hair around a bald crown: a crescent on each side, thinner towards the temple.
 fn horseshoe(canvas: &mut Canvas, face: &Face, layout: &Layout) {
     for side in [-1.0_f32, 1.0] {
         let at = |out: f32, y: f32| (layout.x + side * (layout.half + out), y);

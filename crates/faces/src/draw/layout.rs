@@ -1,11 +1,11 @@
-//! Where the parts of a head lie, in drawing units, before it is posed.
+//! Positions of the parts of a head, in drawing units, before the pose.
 
 use tiny_skia::{Path, PathBuilder};
 
 use crate::canvas::SIDE;
 use crate::face::{Face, ramp};
 
-/// The measures that the painters share. All heights grow downwards.
+/// The measures that the painters share. Heights increase downwards.
 pub struct Layout {
     /// The middle line.
     pub x: f32,
@@ -15,7 +15,7 @@ pub struct Layout {
     pub chin: f32,
     /// Half of the head's width at the cheeks.
     pub half: f32,
-    /// Height of the widest place.
+    /// Height of the widest part.
     pub cheek: f32,
     /// Height of the pupils.
     pub eye: f32,
@@ -32,7 +32,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Lays a face out. A child's features sit lower on a rounder head.
+    /// Computes the layout of a face. A child's features are lower, on a rounder head.
     pub fn of(face: &Face) -> Self {
         let young = ramp(face.years, 14.0, 4.0);
         let chin = 26.6 - 0.4 * young;
@@ -54,7 +54,7 @@ impl Layout {
         }
     }
 
-    /// Outline of the head, grown outwards by `margin`.
+    /// Returns the outline of the head, enlarged by `margin`.
     pub fn head(&self, jaw: f32, margin: f32) -> Option<Path> {
         const ROUND: f32 = 0.5523;
         let (x, top, chin) = (self.x, self.top - margin, self.chin + margin);

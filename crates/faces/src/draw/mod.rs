@@ -1,4 +1,4 @@
-//! Paints a [`Face`], from the background to the glasses, and then the lens before it.
+//! Paints a [`Face`] from the background to the glasses, then applies the blur.
 
 mod backdrop;
 mod clothes;
@@ -15,13 +15,13 @@ use crate::canvas::{Canvas, SIDE};
 use crate::face::Face;
 use layout::Layout;
 
-/// Height of the point that the head turns and grows about, near the mouth.
+/// Height of the point that the head rotates and scales about, near the mouth.
 const PIVOT: f32 = 22.0;
 
-/// Height of the point that a distant person shrinks towards, just below the picture.
+/// Height of the point that a distant person scales towards, just below the picture.
 const FOOT: f32 = 33.0;
 
-/// Paints the face on a picture of `size` pixels a side.
+/// Paints the face on a picture with sides of `size` pixels.
 pub fn paint(face: &Face, size: usize) -> RgbImage {
     let mut canvas = Canvas::new(size);
     backdrop::paint(&mut canvas, face);
@@ -29,7 +29,7 @@ pub fn paint(face: &Face, size: usize) -> RgbImage {
     let layout = Layout::of(face);
     let middle = SIDE / 2.0;
     let [right, down] = face.shift;
-    // Whoever stands farther away is smaller, about the middle of the lower edge.
+    // A distant person is scaled down about the middle of the lower edge.
     let body = Transform::from_translate(right + middle, down + FOOT)
         .pre_scale(face.distance, face.distance)
         .pre_translate(-middle, -FOOT);

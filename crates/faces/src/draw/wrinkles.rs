@@ -1,10 +1,10 @@
-//! The lines that years leave.
+//! Wrinkles.
 
 use crate::canvas::{Canvas, arc};
 use crate::draw::layout::Layout;
 use crate::face::Face;
 
-/// Paints lines on the forehead, at the eyes, and from nose to mouth, as deep as the face's.
+/// Paints lines on the forehead, at the eyes, and from nose to mouth, with the face's depth.
 pub fn paint(canvas: &mut Canvas, face: &Face, layout: &Layout) {
     let depth = face.wrinkles;
     if depth <= 0.02 {

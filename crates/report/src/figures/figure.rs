@@ -1,4 +1,4 @@
-//! A plot in all sizes, and what plots over epochs have in common.
+//! A plot in all sizes, and helpers for plots over epochs.
 
 use crate::plot::drawing::Drawing;
 use crate::plot::lines::{Lines, Point, Series};

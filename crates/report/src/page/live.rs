@@ -1,5 +1,4 @@
-//! Parts of a page that is shown during the run: the same views as the report's, of the files written
-//! so far.
+//! Parts of the live page: the views of the report, for the files written so far.
 
 use crate::analysis::Analysis;
 use crate::error::ReportError;
@@ -28,7 +27,7 @@ pub struct Parts {
     pub training: String,
 }
 
-/// The evaluations of a run with their analysis, which takes longer than everything else.
+/// The evaluations of a run with their analysis, the slowest part of a page.
 #[derive(Clone, Debug)]
 pub struct Images {
     gallery: Gallery,
@@ -43,7 +42,7 @@ struct Head<'a> {
 }
 
 impl Images {
-    /// Reads and analyses the evaluations of `run`, cut out of its grids.
+    /// Reads and analyses the evaluations of `run` from its grids.
     ///
     /// # Errors
     /// As [`Gallery::of_grids`].
