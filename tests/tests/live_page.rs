@@ -155,7 +155,7 @@ fn only_the_token_opens_the_page() {
     assert_eq!(ask(&address, "GET /", &bearer(&TOKEN.to_uppercase()), "").status, 401);
     // A browser sends the token once, in the address or in the form, and then has a cookie.
     let wrong = get(&address, "/?token=page-token-0123456789abcdeF");
-    assert!(wrong.status == 401 && wrong.body.contains("That is not the token."), "{wrong:?}");
+    assert!(wrong.status == 401 && wrong.body.contains("Wrong token."), "{wrong:?}");
     let form = format!("token={TOKEN}");
     for right in [get(&address, &format!("/?{form}")), ask(&address, "POST /", "", &form)] {
         assert_eq!(right.status, 303);
@@ -222,7 +222,7 @@ fn rejects_unknown_paths_methods_hosts_and_too_many_viewers() {
         let refused = ask(&address, &format!("{method} /"), "", "");
         assert_eq!(refused.status, 405);
         assert!(refused.head.contains("\r\nallow: get,head\r\n"), "{}", refused.head);
-        assert_eq!(refused.body, "GET only: the page changes nothing\n");
+        assert_eq!(refused.body, "GET only: the page is read-only\n");
     }
     assert_eq!(other_host(&address, "rebound.example"), 421);
 

@@ -1,5 +1,5 @@
-// What comes while the run goes on: events of the page's own server, each a topic's latest, put where it
-// belongs. What comes as HTML was made by the report's writer, which escapes every text.
+// Shows the events of the server: the latest message of each topic. HTML in messages comes from the
+// report's templates, which escape every text.
 
 function number(value) {
   const size = Math.abs(value);
@@ -128,7 +128,7 @@ function watch() {
     events.addEventListener("open", () => link("live", "live"));
     events.addEventListener("error", () => {
       link("lost", ended ? "ended" : "connecting again");
-      // A refusal, such as that there are too many viewers, is not tried again by the browser itself.
+      // Browsers do not retry after an error status, such as for too many viewers.
       if (events.readyState === EventSource.CLOSED) again = setTimeout(start, 5000);
     });
     on("now", showNow);
@@ -137,7 +137,7 @@ function watch() {
     on("fleet", showFleet);
     places.forEach((_, at) => on(`film-${at}`, (shot) => showFilm(at, shot)));
   };
-  // A page that nobody sees costs nobody anything.
+  // A hidden page receives no events.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       stop();

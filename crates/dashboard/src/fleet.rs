@@ -13,13 +13,13 @@ pub struct Member {
     pub name: String,
     /// Whether it is healthy.
     pub well: bool,
-    /// Its activity, or what is wrong with it.
+    /// The activity, or the reason why the process is not healthy.
     pub doing: String,
     /// Version of its weights.
     pub version: Option<u64>,
     /// Number of versions behind the learner.
     pub lag: Option<u64>,
-    /// Number of trajectories that it holds.
+    /// Number of trajectories in flight.
     pub in_flight: Option<u64>,
 }
 

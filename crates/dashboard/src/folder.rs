@@ -1,4 +1,4 @@
-//! The parts of the page that are drawn from the run's folder, when its files have changed.
+//! Draws the parts of the page that depend on the run's folder, when its files have changed.
 
 use ddpo_report::ReportError;
 use ddpo_report::page::live::{Images, Parts, parts};
@@ -9,7 +9,7 @@ use std::time::SystemTime;
 /// Length and modification time of a file, if it exists.
 type Stamp = Option<(u64, SystemTime)>;
 
-/// The folder, with the state that was drawn last.
+/// The folder and the state that was drawn last.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
@@ -19,7 +19,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of a run; it may not exist yet.
+    /// Refers to the folder of a run, which may not exist yet.
     pub fn new(root: PathBuf) -> Self {
         Self { root, drawn: None, images: None }
     }
@@ -27,7 +27,7 @@ impl Folder {
     /// Returns the parts of the page, if the files have changed.
     ///
     /// # Errors
-    /// A file that cannot be read or understood.
+    /// [`ReportError`] if a file cannot be read or parsed.
     pub fn look(&mut self) -> Result<Option<Parts>, ReportError> {
         let stamps = ["run.toml", METRICS, EVALUATIONS].map(|name| stamp(&self.root.join(name)));
         if stamps[0].is_none() || self.drawn == Some(stamps) {
@@ -38,8 +38,8 @@ impl Folder {
         parts(&run, self.images(&run)).map(Some)
     }
 
-    /// Returns the images of the first and the last evaluation; `None` if there are fewer than two, or
-    /// their grids cannot be cut: before its first checkpoint a run does not give the size of its images.
+    /// Returns the images of the first and the last evaluation; `None` if there are fewer than two
+    /// or the image size is unknown, as before the first checkpoint.
     fn images(&mut self, run: &Run) -> Option<&Images> {
         let count = run.evaluations.len();
         if self.images.as_ref().is_none_or(|(known, found)| *known != count || found.is_none()) {

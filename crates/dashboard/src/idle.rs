@@ -4,27 +4,27 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Longest time in which the client may read nothing.
+/// Longest time without a read by the client.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Measures how long the client of a connection has read nothing.
+/// Measures the time since the client of a connection last read.
 #[derive(Debug)]
 pub struct IdleTimer {
     last: Mutex<Instant>,
 }
 
 impl IdleTimer {
-    /// Starts now.
+    /// Starts the timer.
     pub fn new() -> Self {
         Self { last: Mutex::new(Instant::now()) }
     }
 
-    /// Starts again: the client has read something.
+    /// Restarts the timer after a read.
     pub fn reset(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Returns when there was no reset for [`LONGEST`].
+    /// Returns after [`LONGEST`] without a reset.
     pub async fn expired(&self) {
         loop {
             let due = *self.last.lock().unwrap_or_else(PoisonError::into_inner) + LONGEST;

@@ -1,10 +1,10 @@
-//! The live page of a run: curves, the last samples, the fleet, and trajectories as they are denoised.
+//! The live page of a run: curves, the last samples, the fleet, and trajectories during denoising.
 //! The process that trains serves it (`ddpo-learner`, `ddpo train --dashboard`).
 //!
-//! The page reads the files of the run's folder, drawn by `ddpo-report`, the board of live trajectories,
-//! the Inspectors of other services, and the progress that the process reports. It never delays the
-//! run: a report costs one lock, and the painter draws beside the run, only while there are viewers, at
-//! a bounded rate, and once for all of them.
+//! The page shows the files of the run's folder (drawn by `ddpo-report`), the board of live
+//! trajectories, the Inspectors of other services, and the progress that the process reports. It does
+//! not delay the run: a report costs one lock, and the painter draws in parallel, only while the page
+//! has viewers, at a bounded rate, and once for all viewers.
 //!
 //! ```text
 //!   run's folder ---> folder   \
@@ -44,10 +44,10 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Port of the page where none is named.
+/// Default port of the page.
 pub const PORT: u16 = 9467;
 
-/// The page before it is served.
+/// The configuration of the page.
 pub struct Dashboard {
     /// Address, token and certificate.
     pub auth: WebAuth,
@@ -92,20 +92,20 @@ impl Dashboard {
     }
 }
 
-/// The page while it is served.
+/// The running page.
 #[derive(Debug)]
 pub struct Served {
     /// Its address.
     pub address: Address,
-    /// Takes the progress of the run.
+    /// Receives the progress of the run.
     pub live: Live,
     server: JoinHandle<()>,
 }
 
 impl Served {
-    /// Returns shortly after the page was stopped, when its viewers have got their last events.
+    /// Returns when the page has stopped and its viewers have received their last events.
     pub async fn ended(self) {
-        // A server that has panicked has ended too.
+        // A panic also ends the server.
         let _ = self.server.await;
     }
 }

@@ -1,7 +1,7 @@
 //! The latest message of each topic of the page, encoded once for all viewers.
 //!
-//! A new message replaces the last one of its topic. A slow viewer skips messages and gets the latest of
-//! each topic when it reads again; nothing is queued for it, and nobody waits for it.
+//! A new message replaces the last message of its topic. A slow viewer skips messages and gets the
+//! latest of each topic when it reads again. Messages are not queued, and no viewer delays others.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Most viewers at one time.
+/// Maximum number of viewers at one time.
 pub const MOST_VIEWERS: usize = 64;
 
-/// A topic, which is also the name of its event.
+/// A topic, also the name of its event.
 pub type Topic = &'static str;
 
 /// The latest messages. Clones share them.
@@ -34,7 +34,7 @@ struct Message {
     event: Bytes,
 }
 
-/// A viewer; its slot is free again when it is dropped.
+/// A viewer. Dropping it frees its slot.
 #[derive(Debug)]
 pub struct Viewer {
     news: News,
@@ -52,7 +52,7 @@ impl Default for News {
 }
 
 impl News {
-    /// Replaces the message of `topic`, unless it is the same.
+    /// Replaces the message of `topic` if it differs.
     pub fn tell<T: Serialize>(&self, topic: Topic, message: &T) {
         // An encoding error is a programming error; the page then lacks that part.
         let Ok(json) = serde_json::to_string(message) else { return };
@@ -68,7 +68,7 @@ impl News {
         });
     }
 
-    /// Adds a viewer; `None` if there are [`MOST_VIEWERS`].
+    /// Adds a viewer; `None` if [`MOST_VIEWERS`] are connected.
     pub fn admit(&self) -> Option<Viewer> {
         let admitted = self.viewers.send_if_modified(|viewers| {
             let free = *viewers < MOST_VIEWERS;
@@ -79,18 +79,18 @@ impl News {
         admitted.then(|| Viewer { news: self.clone(), latest, seen: 0 })
     }
 
-    /// Returns once there is a viewer.
+    /// Returns when at least one viewer is connected.
     pub async fn watched(&self) {
         self.viewers_are(|viewers| viewers > 0).await;
     }
 
-    /// Returns once there is no viewer.
+    /// Returns when no viewer is connected.
     pub async fn unwatched(&self) {
         self.viewers_are(|viewers| viewers == 0).await;
     }
 
     async fn viewers_are(&self, wanted: impl Fn(usize) -> bool) {
-        // The sender is `self`, so that this cannot fail.
+        // `self` holds the sender, so this cannot fail.
         let _ = self.viewers.subscribe().wait_for(|viewers| wanted(*viewers)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Progress of the run: the stage, and how much of it is done.
+//! Progress of the run: the stage and its completed share.
 
 use crate::news::{News, Topic};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const TOPIC: Topic = "now";
 
-/// Takes the progress of the run. Clones share it. An update costs one lock, with or without viewers.
+/// Receives the progress of the run. Clones share it. An update costs one lock.
 #[derive(Clone, Debug)]
 pub struct Live {
     now: Arc<Mutex<Now>>,
@@ -20,7 +20,7 @@ pub struct Now {
     pub stage: &'static str,
     /// Units that are done.
     pub done: usize,
-    /// Units in all.
+    /// Total units.
     pub total: usize,
     /// How the run ended, if it has.
     pub ended: Option<&'static str>,
@@ -36,7 +36,7 @@ impl Live {
         self.change(|now| *now = Now { stage, done, total, ended: None });
     }
 
-    /// Reports the end of the run; viewers are told at once.
+    /// Reports the end of the run to viewers at once.
     pub fn end(&self, how: &'static str) {
         self.change(|now| now.ended = Some(how));
         self.tell();

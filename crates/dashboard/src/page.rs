@@ -1,4 +1,4 @@
-//! The page as one file, and the form for the token. Style sheet, theme and tooltips are the report's.
+//! The page as one file, and the token form. Style sheet, theme and tooltips come from the report.
 
 use askama::Template;
 use base64::Engine;
@@ -34,7 +34,7 @@ impl Page {
     pub fn new() -> Self {
         let script = format!("\n{SCRIPT}\n{LIVE}");
         let hash = STANDARD.encode(Sha256::digest(&script));
-        // Plots have colours in their style attributes, which is why styles may stand in the page.
+        // Inline styles are allowed because plots have colours in style attributes.
         let policy = format!(
             "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; \
              connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,12 +47,12 @@ impl Page {
         self.html.clone()
     }
 
-    /// Returns the Content-Security-Policy: nothing but the page itself and its events.
+    /// Returns the Content-Security-Policy, which allows only the page itself and its events.
     pub fn policy(&self) -> &str {
         &self.policy
     }
 
-    /// Returns the form for the token; `complaint` names the mistake in the last answer.
+    /// Returns the token form; `complaint` names the error in the last answer.
     pub fn question(&self, complaint: &str) -> Bytes {
         Question { complaint }.to_string().into()
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_allows_the_script_and_the_page_links_to_no_other_host() {
+    fn policy_allows_the_script_and_the_page_has_no_external_links() {
         let page = Page::new();
         let html = String::from_utf8(page.html().to_vec()).unwrap();
         let (_, rest) = html.split_once("<script>").unwrap();

@@ -1,5 +1,5 @@
-//! Updates the topics while there are viewers, each at its own pace. Pictures and curves are drawn on
-//! blocking threads.
+//! Updates the topics while the page has viewers, each topic at a separate rate. Pictures and curves
+//! are drawn on blocking threads.
 
 use crate::fleet::{Fleet, Member, ordered};
 use crate::folder::Folder;
@@ -17,15 +17,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// Time between two pictures of a slot: with [`PLACES`](crate::playback::SLOTS) places at most
-/// eight pictures a second.
+/// Time between two pictures of a slot: with [`SLOTS`](crate::playback::SLOTS) slots at most eight
+/// pictures per second.
 const TICK: Duration = Duration::from_millis(500);
-/// Time between two queries of the fleet, and longest time of one.
+/// Time between two queries of the fleet, and time limit of a query.
 const FLEET: Duration = Duration::from_secs(2);
 /// Time between two checks of the folder and of the last samples.
 const LOOK: Duration = Duration::from_secs(2);
-/// Drawing the curves takes at most one part in this many of one processor: those of a long run take
-/// longer, and are drawn less often.
+/// Drawing the curves uses at most 1 / `SHARE` of one processor: curves of long runs take longer and
+/// are drawn less often.
 const SHARE: u32 = 50;
 
 const FILMS: [Topic; crate::playback::SLOTS] = ["film-0", "film-1", "film-2", "film-3"];
@@ -54,7 +54,7 @@ struct Shown<'a> {
     training: &'a str,
 }
 
-/// Updates the topics for ever; does nothing while there are no viewers.
+/// Updates the topics forever, but only while the page has viewers.
 pub async fn paint(subject: Subject, news: News) {
     loop {
         news.watched().await;
@@ -86,7 +86,7 @@ async fn curves(subject: &Subject, news: &News) {
         match tokio::task::spawn_blocking(look).await {
             Ok(Ok(Some(parts))) => tell_parts(news, &parts),
             Ok(Ok(None)) | Err(_) => {}
-            // A file that is being replaced may be missed once; the next look finds it.
+            // A file may be missing while it is replaced; the next check finds it.
             Ok(Err(error)) => tracing::debug!(%error, "the page cannot show the run's folder"),
         }
         tokio::time::sleep(LOOK.max(began.elapsed() * SHARE)).await;
@@ -117,7 +117,7 @@ async fn fleet(subject: &Subject, news: &News) {
         ticks.tick().await;
         let asked = async { tokio::join!(subject.fleet.members(), subject.peers.members()) };
         if let Ok((mut members, peers)) = timeout(FLEET, asked).await {
-            // The report of a service replaces what the learner knows of it.
+            // The report of a service replaces the learner's information about it.
             let told = |known: &Member, peer: &Member| {
                 peer.name == known.name || (known.name.is_empty() && peer.role == known.role)
             };
@@ -135,12 +135,12 @@ async fn playback(subject: &Subject, news: &News) {
 }
 
 fn lock(playback: &Mutex<Playback>) -> MutexGuard<'_, Playback> {
-    // A slot that a panic left half changed is replaced soon.
+    // A panic may leave a slot half-updated, but the slot is replaced soon.
     playback.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Follows the process's own trajectories. If other services are watched as they draw, the process's
-/// own records only add the reward.
+/// Follows the trajectories of this process. If other services report their trajectories, the
+/// records of this process only add the reward.
 async fn gather(subject: &Subject, playback: &Mutex<Playback>) {
     let mut board = subject.board.watch();
     loop {

@@ -17,7 +17,7 @@ use tonic::Status;
 /// Pause between two attempts to watch a service.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Time between two resolutions of a host name, since samplers come and go.
+/// Time between two resolutions of a host name, because samplers start and stop.
 const RESOLVED: Duration = Duration::from_secs(10);
 
 /// The services.
@@ -29,11 +29,12 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Services at `addresses`, `http(s)://host:port` each, called with `auth`. Without TLS a host
-    /// name stands for all of its addresses; with TLS certificates are for names.
+    /// Creates clients for `addresses`, each `http(s)://host:port`, called with `auth`. Without TLS, a
+    /// host name stands for all of its addresses; with TLS it is one service, because certificates are
+    /// for names.
     ///
     /// # Errors
-    /// [`AuthError::Address`] names an address that does not match `auth`.
+    /// [`AuthError::Address`] if an address does not match `auth`.
     pub fn new(addresses: Vec<String>, auth: ClientAuth) -> Result<Self, AuthError> {
         for address in &addresses {
             auth.endpoint(address)?;
@@ -41,12 +42,12 @@ impl Peers {
         Ok(Self { addresses, auth: Some(auth), channels: Mutex::default() })
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the list of services is empty.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }
 
-    /// Returns the status of each now.
+    /// Returns the present status of each service.
     pub(crate) async fn members(&self) -> Vec<Member> {
         let resolved = join_all(self.addresses.iter().map(|address| resolved(address))).await;
         let all: Vec<String> = resolved.into_iter().flatten().collect();
@@ -78,13 +79,13 @@ impl Peers {
         Ok(client.get_status(wire::GetStatusRequest {}).await?.into_inner())
     }
 
-    /// Calls `see` at each change of their trajectories, for ever.
+    /// Calls `see` at each change of the services' trajectories, forever.
     pub(crate) async fn watch(&self, see: &(dyn Fn(Snapshot) + Sync)) {
         join_all(self.addresses.iter().map(|address| self.watch_name(address, see))).await;
         pending().await
     }
 
-    /// Watches all addresses of a host name, and resolves it again from time to time.
+    /// Watches all addresses of a host name, and resolves the name periodically.
     async fn watch_name(&self, name: &str, see: &(dyn Fn(Snapshot) + Sync)) {
         loop {
             let known = resolved(name).await;

@@ -1,9 +1,9 @@
 //! Plays the denoising of a few trajectories on the page.
 //!
-//! There are a few slots, each with one trajectory from x_T to x_0. States arrive one by one from a slow
-//! model, all at once from a fast one or from another service; the page gets them in order, one a tick. A
-//! slot queues a few of all states, so that its size does not depend on the number of steps. It takes
-//! the next trajectory after the last state of its own was shown.
+//! Each slot shows one trajectory from x_T to x_0. States arrive one by one from a slow model, and all
+//! at once from a fast model or another service. The page gets them in order, one per tick. A slot
+//! queues only a few of the states, so its size does not depend on the number of steps. After the last
+//! state, the slot takes the next trajectory.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,19 +16,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Trajectories that are played at one time. With the tick this bounds the pictures a second.
+/// Number of trajectories shown at one time. With the tick, it bounds the pictures per second.
 pub const SLOTS: usize = 4;
 
-/// States of one trajectory that are shown, besides x_T.
+/// Number of shown states of one trajectory, besides x_T.
 const FRAMES: usize = 8;
 
 /// Largest side of a picture (pixels).
 pub const SIDE: usize = 64;
 
-/// Time for which a finished trajectory keeps its slot.
+/// Time that a finished trajectory stays in its slot.
 const STAY: Duration = Duration::from_millis(1500);
 
-/// Time after which a trajectory that has stopped growing loses its slot.
+/// Time after which a trajectory without new states loses its slot.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A trajectory at one moment.
@@ -48,7 +48,7 @@ pub struct Snapshot {
     pub version: u64,
     /// Denoising steps done.
     pub done: usize,
-    /// Denoising steps in all.
+    /// Total denoising steps.
     pub steps: usize,
     /// Whether states are still to come.
     pub grows: bool,
@@ -97,9 +97,9 @@ pub struct Frame {
     pub version: u64,
     /// Denoising steps done.
     pub done: usize,
-    /// Denoising steps in all.
+    /// Total denoising steps.
     pub steps: usize,
-    /// Its reward, once it is known and all states were shown.
+    /// The reward, after all states were shown.
     pub reward: Option<f32>,
     /// The state as a data URI.
     pub picture: String,
@@ -122,7 +122,7 @@ struct Slot {
 }
 
 impl Playback {
-    /// Updates the slot of a trajectory; returns the snapshot if it has none.
+    /// Updates the slot of a trajectory; returns the snapshot if the trajectory has no slot.
     pub fn follow(&mut self, snapshot: Snapshot, now: Instant) -> Option<Snapshot> {
         match self.slots.iter_mut().flatten().find(|slot| slot.latest.id == snapshot.id) {
             None => Some(snapshot),
@@ -133,11 +133,11 @@ impl Playback {
         }
     }
 
-    /// Updates the slot of a trajectory; assigns a free one if it has none.
+    /// Updates the slot of a trajectory, or assigns a free slot.
     pub fn note(&mut self, snapshot: Snapshot, now: Instant) {
         let Some(snapshot) = self.follow(snapshot, now) else { return };
         if snapshot.grows && snapshot.state.is_some() {
-            // The first trajectories may be under way; the next ones are shown from their noise on.
+            // The first trajectories may have started already; later ones are shown from the noise on.
             let begins = snapshot.done == 0;
             let is_free = |slot: &&mut Option<Slot>| match slot {
                 None => true,
@@ -162,7 +162,7 @@ impl Slot {
         Self { latest: snapshot, waiting, taken, changed: now, frame: None }
     }
 
-    /// Returns whether the last state was shown long enough, or no more states come.
+    /// Returns whether the last state was shown long enough, or the trajectory stopped growing.
     fn over(&self, now: Instant) -> bool {
         let quiet = now.saturating_duration_since(self.changed);
         let shown = self.waiting.is_empty() && !self.latest.grows;
@@ -177,7 +177,7 @@ impl Slot {
             self.waiting.push_back(snapshot.clone());
         }
         self.changed = now;
-        // Reports of two services may arrive in any order; a trajectory that has ended stays ended.
+        // Reports of two services may arrive in any order, so an ended trajectory stays ended.
         let (grows, reward) =
             (snapshot.grows && self.latest.grows, snapshot.reward.or(self.latest.reward));
         self.latest = Snapshot { state: None, grows, reward, ..snapshot };
@@ -252,12 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn shows_a_few_of_many_states_one_a_tick() {
+    fn shows_a_few_of_many_states_one_per_tick() {
         let now = Instant::now();
         let mut playback = Playback::default();
         (0..=40).for_each(|done| playback.note(snapshot("a", done, 40), now));
         assert_eq!(shown(&mut playback, now), [0, 5, 10, 15, 20, 25, 30, 35, 40]);
-        // The reward comes with the last picture, which is not encoded again.
+        // The reward arrives with the last picture, which is not encoded again.
         let scored =
             Snapshot { grows: false, reward: Some(2.0), state: None, ..snapshot("a", 40, 40) };
         playback.note(scored, now);
@@ -267,20 +267,20 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_takes_the_next_trajectory_after_its_own_was_shown() {
+    fn slot_takes_the_next_trajectory_after_the_last_state() {
         let now = Instant::now();
         let mut playback = Playback::default();
         for id in ["a", "b", "c", "d", "e"] {
             playback.note(snapshot(id, 0, 2), now);
         }
-        assert_eq!(playback.tick(now).len(), SLOTS, "there is no slot for the fifth");
+        assert_eq!(playback.tick(now).len(), SLOTS, "the fifth gets no slot");
         playback.note(Snapshot { grows: false, ..snapshot("a", 2, 2) }, now);
         playback.note(snapshot("f", 0, 2), now);
         assert_eq!(playback.tick(now).len(), 1, "the end of the first is still shown");
         let later = now + STAY * 2;
         playback.note(snapshot("g", 0, 2), later);
         assert_eq!(playback.tick(later)[0].0, 0);
-        // A trajectory that is stuck loses its slot.
+        // A stuck trajectory loses its slot.
         let much_later = now + PATIENCE * 2;
         playback.note(snapshot("h", 0, 2), much_later);
         assert_eq!(playback.tick(much_later)[0].1.done, 0);

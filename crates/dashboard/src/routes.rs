@@ -1,4 +1,4 @@
-//! The routes of the page: the page, its events, and the form for the token.
+//! The HTTP routes: the page, its events, and the token form.
 
 use crate::idle::IdleTimer;
 use crate::news::{MOST_VIEWERS, News};
@@ -21,10 +21,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Largest body of a request (bytes): a form with a token.
+/// Largest request body (bytes): a form with a token.
 const FORM: usize = 4 << 10;
 
-/// What the routes answer from.
+/// The state of the routes.
 pub struct Answers {
     /// Checks the token.
     pub auth: WebAuth,
@@ -32,11 +32,11 @@ pub struct Answers {
     pub page: Page,
     /// The events.
     pub news: News,
-    /// Cancelled when streams have to end.
+    /// Ends the streams when cancelled.
     pub stop: CancellationToken,
 }
 
-/// Builds the routes. The extension [`IdleTimer`] of the connection is added for each connection.
+/// Builds the routes. The server adds the extension [`IdleTimer`] to each connection.
 pub fn router(answers: Answers) -> Router {
     let asks = answers.auth.asks();
     let state = Arc::new(answers);
@@ -52,7 +52,7 @@ pub fn router(answers: Answers) -> Router {
         .with_state(state)
 }
 
-/// Adds the headers that keep the page and the token to themselves.
+/// Adds the security headers of the page.
 async fn protect(State(answers): State<Arc<Answers>>, request: Request, next: Next) -> Response {
     let headers = [
         (CACHE_CONTROL, "no-store"),
@@ -65,7 +65,7 @@ async fn protect(State(answers): State<Arc<Answers>>, request: Request, next: Ne
     (headers, next.run(request).await).into_response()
 }
 
-/// Passes requests with the token or its cookie on; signs in by a token in the address.
+/// Forwards requests with the token or its cookie; signs in by a token in the address.
 async fn admit(State(answers): State<Arc<Answers>>, request: Request, next: Next) -> Response {
     if !answers.auth.is_meant(request.headers()) {
         let line = "expected the host localhost or an address; hint: open the address that the run printed\n";
@@ -92,7 +92,7 @@ async fn page(State(answers): State<Arc<Answers>>) -> impl IntoResponse {
     Html(answers.page.html())
 }
 
-/// The form for the token was sent.
+/// Handles the token form.
 async fn sign_in(State(answers): State<Arc<Answers>>, form: String) -> Response {
     answers.pass(&token_in(&form).unwrap_or_default())
 }
@@ -113,11 +113,11 @@ async fn stream(
 }
 
 async fn not_allowed() -> impl IntoResponse {
-    (StatusCode::METHOD_NOT_ALLOWED, "GET only: the page changes nothing\n")
+    (StatusCode::METHOD_NOT_ALLOWED, "GET only: the page is read-only\n")
 }
 
 impl Answers {
-    /// Sets the cookie for `token` and redirects to the page, whose address does not contain it.
+    /// Sets the cookie for `token` and redirects to the page, whose address does not contain the token.
     fn pass(&self, token: &str) -> Response {
         let redirect = (StatusCode::SEE_OTHER, [(LOCATION, "/")], "the page is at /\n");
         if !self.auth.asks() {
@@ -125,19 +125,19 @@ impl Answers {
         }
         match self.auth.cookie(token) {
             Some(cookie) => ([(SET_COOKIE, cookie)], redirect).into_response(),
-            None => self.ask("That is not the token."),
+            None => self.ask("Wrong token."),
         }
     }
 
-    /// Asks for the token; `complaint` names the mistake in the last answer.
+    /// Returns the token form; `complaint` names the error in the last answer.
     fn ask(&self, complaint: &str) -> Response {
         let question = Html(self.page.question(complaint));
         (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], question).into_response()
     }
 }
 
-/// Returns the value of `token` in a query or a form. A token has no spaces, so that a space is a
-/// plus sign of an address that was typed.
+/// Returns the value of `token` in a query or a form. A token has no spaces, so a space is a plus sign
+/// in a typed address.
 fn token_in(text: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(text.as_bytes());
     pairs.find(|(name, _)| name == "token").map(|(_, token)| token.replace(' ', "+"))

@@ -1,4 +1,4 @@
-//! The last samples with their rewards, from the process's board.
+//! The last samples with their rewards, from the board of this process.
 
 use crate::playback::{Snapshot, State, picture};
 use ddpo_inspector::board::Board;
@@ -7,10 +7,10 @@ use ddpo_rollout::noise::Purpose;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Number of samples that are shown.
+/// Number of samples to show.
 const SHOWN: usize = 16;
 
-/// Number of records that are searched for them.
+/// Number of records to search.
 const LOOKED: usize = 256;
 
 /// The samples of one epoch.
@@ -20,7 +20,7 @@ pub struct Samples {
     pub epoch: u32,
     /// Version of the weights that drew them.
     pub version: u64,
-    /// In the order of their indices.
+    /// The samples, in the order of their indices.
     pub samples: Vec<Sample>,
 }
 

@@ -1,5 +1,5 @@
-//! The page's port: a bounded number of connections, one request each, and streams that end when the
-//! process does.
+//! The HTTP server of the page: a bounded number of connections, one request each, and streams that
+//! end with the process.
 
 use crate::idle::IdleTimer;
 use crate::news::MOST_VIEWERS;
@@ -17,14 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Longest time for the TLS handshake, and for the head of a request.
+/// Time limit for the TLS handshake, and for the head of a request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections besides those of the viewers; more wait.
 const OTHERS: usize = 32;
-/// Longest time in which streams send their last event.
+/// Time limit for streams to send their last event.
 const LAST_EVENTS: Duration = Duration::from_millis(200);
 
-/// The server, listening.
+/// The listening server.
 pub struct Server {
     listener: TcpListener,
     auth: WebAuth,
@@ -32,19 +32,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens; the port is open when this returns.
+    /// Opens the port and listens.
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// [`AuthError::Listen`] if the address cannot be listened on.
     pub async fn bind(answers: Answers) -> Result<Self, AuthError> {
         let auth = answers.auth.clone();
         Ok(Self { listener: auth.bind().await?, auth, router: router(answers) })
     }
 
-    /// Returns the address, with the port that the system chose if port 0 was set.
+    /// Returns the address, with the port that the system chose for port 0.
     ///
     /// # Errors
-    /// The system's.
+    /// The error of the system.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -65,14 +65,14 @@ impl Server {
                 drop(slot);
             });
         }
-        // Dropping the set closes the connections that are left.
+        // Dropping the set closes the remaining connections.
         let _ =
             timeout(LAST_EVENTS, async { while connections.join_next().await.is_some() {} }).await;
     }
 }
 
 async fn secured(auth: &WebAuth, router: Router, stream: TcpStream) {
-    // Events are small and have to arrive at once.
+    // Events are small and must arrive at once.
     let _ = stream.set_nodelay(true);
     match auth.tls() {
         None => connection(router, stream).await,
@@ -84,7 +84,7 @@ async fn secured(auth: &WebAuth, router: Router, stream: TcpStream) {
     }
 }
 
-/// Answers one request, for as long as the client reads.
+/// Answers one request, as long as the client reads.
 async fn connection(router: Router, stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
     let idle = Arc::new(IdleTimer::new());
     let router = router.layer(Extension(Arc::clone(&idle)));

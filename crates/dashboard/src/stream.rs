@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Longest time without an event or a comment: only a write shows that a connection is dead.
+/// Longest time without an event or a comment. A dead connection is detected only by a write.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Time after which a browser connects again (milliseconds).
@@ -23,8 +23,8 @@ struct State {
     stop: CancellationToken,
 }
 
-/// Returns the events for `viewer` until `stop`; each that is read resets the timer of its connection.
-/// They are encoded once for all viewers, which axum's own events would copy for each.
+/// Returns the events for `viewer` until `stop`. Each read event resets the connection's timer. The
+/// events are encoded once for all viewers; axum's event type would copy them for each.
 pub fn events(
     viewer: Viewer,
     idle: Arc<IdleTimer>,
@@ -34,7 +34,7 @@ pub fn events(
     unfold(State { viewer, ready, idle, stop }, |mut state| async move {
         while state.ready.is_empty() {
             tokio::select! {
-                // In this order, so that the last events are sent before the end.
+                // This order sends the last events before the end.
                 biased;
                 events = state.viewer.next() => state.ready.extend(events),
                 () = state.stop.cancelled() => return None,

@@ -7,8 +7,8 @@ fields of `wandb.init`. Each line on standard input is a JSON object: `{"epoch":
 `{"epoch": 3, "code": 0}` when the run ends. What to log is read from the run's folder. If standard
 input ends without a code, the run's process was killed.
 
-Each line on standard output is for the user; the first one is empty and says that all modules were
-found. The reason of a failure is the last line on standard error.
+Each line on standard output is for the user; an empty first line reports that all modules were found.
+The last line on standard error is the reason of a failure.
 
 An online run asks the server for the last step that it has, and logs the steps after it. An offline
 run is written anew by each process, because wandb loses the end of a file whose writer is killed; the
@@ -61,7 +61,7 @@ def flat(value, path=""):
 
 
 def write(path, value):
-    """Writes a JSON file beside its place and renames it."""
+    """Writes a JSON file atomically."""
     beside = path.with_name(f"{path.name}.part")
     beside.write_text(json.dumps(value))
     beside.replace(path)
@@ -119,7 +119,7 @@ class State:
 
 
 class Session:
-    """The run in Weights & Biases; it is opened by the first epoch."""
+    """The run in Weights & Biases, opened at the first epoch."""
 
     def __init__(self, request):
         self.request, self.folder = request, Folder(request["run"])
@@ -167,7 +167,7 @@ class Session:
                 self.logged = step
 
     def values(self, step, metrics, evaluation):
-        """Returns everything of a step by all its names."""
+        """Returns all values of a step, under our names and the upstream names."""
         import wandb
 
         values, written = {}, []
@@ -188,7 +188,7 @@ class Session:
         return values | {theirs: values[ours] for ours, theirs in UPSTREAM if ours in values}
 
     def finish(self, end):
-        """Logs the end of the run, with its checkpoints if it has finished."""
+        """Logs the end of the run, with its checkpoints if it finished."""
         import wandb
 
         if self.run is None:
@@ -196,7 +196,7 @@ class Session:
         if end["code"] == 0 and self.request["save_model"]:
             for epoch, aliases in self.folder.checkpoints(end["epoch"]).items():
                 artifact = wandb.Artifact(f"checkpoint-{self.run.id}", "model", metadata={"epoch": epoch})
-                # wandb removes files that it has uploaded: it gets copies.
+                # wandb removes uploaded files, so it gets copies.
                 artifact.add_dir(str(self.folder.checkpoint(epoch)), policy="mutable", skip_cache=True)
                 self.run.log_artifact(artifact, aliases=aliases)
         self.run.finish(exit_code=end["code"])
@@ -204,7 +204,7 @@ class Session:
 
 
 def mode():
-    """Returns wandb's mode: its own setting, or offline where that is missing and there is no API key."""
+    """Returns wandb's mode: its setting, or offline if neither a setting nor an API key exists."""
     import wandb
 
     set_to = wandb.setup().settings.mode
@@ -238,7 +238,7 @@ def tell(line=""):
 
 
 def main():
-    # The working folder, where `python3 -c` looks first, may be a run's, which has a folder `wandb`.
+    # `python3 -c` searches the working folder first, which may be a run's folder with a folder `wandb`.
     sys.path[:] = [entry for entry in sys.path if entry]
     for module in ("wandb", "PIL"):
         if importlib.util.find_spec(module) is None:

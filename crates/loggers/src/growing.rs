@@ -1,12 +1,12 @@
-//! A file that grows by whole records.
+//! A file that is appended to in whole records.
 
 use crate::error::LogError;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A file that is appended to. A write that fails restores the length, so a reader finds half of a
-/// record only where the process was killed.
+/// A file that is appended to. After a failed write the old length is restored, so a partial record
+/// can only result from a killed process.
 #[derive(Debug)]
 pub struct Growing {
     path: PathBuf,
@@ -15,7 +15,7 @@ pub struct Growing {
 }
 
 impl Growing {
-    /// Opens or creates a file and cuts off what lies beyond `length`.
+    /// Opens or creates a file and truncates it to `length`.
     pub fn open(path: &Path, length: u64) -> Result<Self, LogError> {
         let file = File::options().create(true).append(true).open(path);
         let file = file.map_err(LogError::io("open", path))?;
@@ -23,11 +23,11 @@ impl Growing {
         Ok(Self { path: path.into(), file, length })
     }
 
-    /// Adds `bytes`; they are on the disk when this returns.
+    /// Appends `bytes` and syncs them to disk.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), LogError> {
         let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
-            // The first error is reported; readers stop at half a record.
+            // Only the first error is reported; readers stop at a partial record.
             let _ = self.file.set_len(self.length);
             return Err(LogError::io("write", &self.path)(source));
         }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn appends_after_the_length_that_it_was_cut_to() {
+    fn appends_after_truncating() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, b"whole, and half of").unwrap();

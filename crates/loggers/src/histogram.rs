@@ -1,14 +1,14 @@
-//! Histograms with equal bins from the lowest to the highest value, as `numpy.histogram` makes them.
+//! Histograms with equal bins from the lowest to the highest value, as in `numpy.histogram`.
 
-/// Bins of a histogram.
+/// Number of bins.
 const BINS: usize = 64;
 
 /// The distribution of values, and their sums.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// Edges of the bins in ascending order, one more than bins.
+    /// Edges of the bins in ascending order, one more than the number of bins.
     pub edges: Vec<f64>,
-    /// Values in each bin. A bin includes its left edge; the last bin includes its right edge too.
+    /// Number of values in each bin. A bin includes its left edge; the last bin also its right edge.
     pub counts: Vec<u64>,
     /// Lowest value.
     pub min: f64,
@@ -21,7 +21,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Returns the histogram of `values`; `None` if there are no values, or one is not finite.
+    /// Returns the histogram of `values`; `None` if `values` is empty or contains a value that is not
+    /// finite.
     pub fn of(values: impl IntoIterator<Item = f32>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().map(f64::from).collect();
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
@@ -29,7 +30,7 @@ impl Histogram {
         }
         let min = values.iter().copied().fold(f64::INFINITY, f64::min);
         let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        // Equal values are in the middle of a range of one.
+        // Equal values get a range of width one around them.
         let (low, high) = if min < max { (min, max) } else { (min - 0.5, max + 0.5) };
         let width = (high - low) / BINS as f64;
         let mut edges: Vec<f64> = (0..BINS).map(|bin| low + bin as f64 * width).collect();
@@ -43,7 +44,7 @@ impl Histogram {
         Some(Self { edges, counts, min, max, sum: values.iter().sum(), sum_of_squares })
     }
 
-    /// Number of values.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }

@@ -2,7 +2,7 @@
 //!
 //! [`TensorBoard`] writes event files (the formats of TensorBoard 2: `tensorboard/compat/proto`,
 //! TFRecord). [`WeightsAndBiases`] starts a Python program, which reads the run's folder and logs
-//! with the official SDK. A resumed run has each step once in both.
+//! with the official SDK. In both, a resumed run has each step once.
 
 mod error;
 mod growing;

@@ -1,5 +1,5 @@
-//! The numbers of a JSON value by their paths, so that a new field of `metrics.jsonl` is logged
-//! without being named again.
+//! Flattens a JSON value to numbers by path, so that new fields of `metrics.jsonl` are logged without
+//! another list of names.
 
 use serde_json::Value;
 

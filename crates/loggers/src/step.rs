@@ -5,7 +5,7 @@ use crate::histogram::Histogram;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// The first bytes of a PNG file, up to the width and height of its image.
+/// The first bytes of a PNG file, before width and height.
 const PNG: [u8; 16] = *b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
 /// The values that are logged for one epoch.
@@ -19,20 +19,20 @@ pub struct Step {
     pub scalars: Vec<(String, f64)>,
     /// Distributions by name.
     pub histograms: Vec<(&'static str, Histogram)>,
-    /// Pictures that the run has written.
+    /// Pictures written by the run.
     pub pictures: Vec<Picture>,
 }
 
-/// A picture that the run has written.
+/// A picture written by the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// Its name in the log.
     pub name: &'static str,
     /// The PNG file's content.
     pub bytes: Vec<u8>,
-    /// Pixels in a row.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
 }
 

@@ -1,6 +1,6 @@
-//! The messages of an event file, with those fields alone that are written here. Names and numbers
-//! are those of TensorBoard 2: `event.proto`, `summary.proto`, `histogram.proto`, `tensor.proto`,
-//! and `plugins/hparams/plugin_data.proto`.
+//! The messages of an event file, reduced to the fields that are written here. Names and field numbers
+//! match TensorBoard 2: `event.proto`, `summary.proto`, `histogram.proto`, `tensor.proto`, and
+//! `plugins/hparams/plugin_data.proto`.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Event {
     pub what: Option<What>,
 }
 
-/// What a record holds.
+/// The content of a record.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum What {
     /// The first record of a file.
@@ -28,7 +28,7 @@ pub enum What {
     SessionLog(SessionLog),
 }
 
-/// When a record was logged, read without the rest.
+/// The time of a record, decoded without the other fields.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Stamp {
     #[prost(int64, tag = "2")]
@@ -41,12 +41,12 @@ pub struct SessionLog {
     pub status: i32,
 }
 
-/// What a session does.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum SessionStatus {
     Unspecified = 0,
-    /// It begins at the record's step: what others have of this and later ones is void.
+    /// The session starts at the record's step. It replaces this and later steps of other files.
     Start = 1,
 }
 
@@ -66,7 +66,7 @@ pub struct Value {
     pub content: Option<Content>,
 }
 
-/// What a value is.
+/// The content of a value.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Content {
     #[prost(float, tag = "2")]
@@ -136,7 +136,7 @@ pub struct Tensor {
     pub string_val: Vec<Vec<u8>>,
 }
 
-/// The types of tensors that are written here.
+/// The tensor types that are written here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum TensorType {
@@ -157,7 +157,7 @@ pub struct Dimension {
     pub size: i64,
 }
 
-/// What the plugin for hyperparameters keeps beside a value.
+/// The hyperparameter plugin's metadata of a value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct HyperparametersData {
     #[prost(message, optional, tag = "3")]
@@ -179,7 +179,7 @@ pub struct Hyperparameter {
     pub kind: Option<HyperparameterValue>,
 }
 
-/// What a hyperparameter is.
+/// The value of a hyperparameter.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum HyperparameterValue {
     #[prost(double, tag = "2")]

@@ -1,8 +1,8 @@
-//! TensorBoard: event files with one record for each step, so that a step is complete or absent.
+//! TensorBoard event files with one record per step, so that a step is complete or absent.
 //!
-//! Each process writes a separate file, which begins with the first step that is valid in it: a
-//! TensorBoard that has read later steps from an earlier file discards them. Earlier files are cut
-//! back to the last valid step, for readers that come later.
+//! Each process writes a separate file that starts at its first valid step. A running TensorBoard
+//! then discards later steps of earlier files. The earlier files are also truncated to the last valid
+//! step, for a TensorBoard that starts later.
 
 mod message;
 mod record;
@@ -19,10 +19,10 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The prefix of the names of event files; the second in which a file was begun follows.
+/// Prefix of the names of event files, followed by the start time in seconds.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// The first record of a file. Version 2 is the first with session starts.
+/// The first record of a file. Session starts require version 2.
 const VERSION: &str = "brain.Event:2";
 
 /// Event files in a folder.
@@ -35,16 +35,16 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// Logs to event files in `folder`, the run's settings first. `last` is the last valid step of
-    /// earlier processes; none is valid without it. Nothing is written or cut before the first step.
+    /// Logs to event files in `folder`, starting with the run's settings. `last` is the last valid step
+    /// of earlier processes, if any. Writes nothing before the first step.
     pub fn new(folder: &Path, settings: Map<String, Value>, last: Option<u32>) -> Self {
         Self { folder: folder.into(), settings, last, file: None }
     }
 
-    /// Logs a step, whole or not at all. Steps come in order.
+    /// Logs a step, completely or not at all. Steps must be in order.
     ///
     /// # Errors
-    /// [`LogError`] names the file; the run can be resumed once the file can be written.
+    /// [`LogError`] names the file. The run can resume when the file is writable again.
     pub fn log(&mut self, step: &Step) -> Result<(), LogError> {
         let mut file = match self.file.take() {
             Some(file) => file,
@@ -56,7 +56,7 @@ impl TensorBoard {
         written
     }
 
-    /// Cuts the files of earlier processes, and begins a file at `step`.
+    /// Truncates the files of earlier processes and starts a file at `step`.
     fn begin(&self, step: &Step) -> Result<Growing, LogError> {
         std::fs::create_dir_all(&self.folder).map_err(LogError::io("create", &self.folder))?;
         let mut latest = None;
@@ -65,7 +65,7 @@ impl TensorBoard {
                 latest = latest.max(Some(second));
             }
         }
-        // Readers take files in the order of their names.
+        // Readers read files in the order of their names.
         let now = seconds(step.time) as u64;
         let second = latest.map_or(now, |latest| now.max(latest + 1));
         let path = self.folder.join(format!("{PREFIX}{second:010}.ddpo"));
@@ -92,7 +92,7 @@ fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Returns our event files in `folder`, with the second in which each was begun.
+/// Returns our event files in `folder` with their start times in seconds.
 fn event_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     let unreadable = || LogError::io("read", folder);
     let mut found = Vec::new();
@@ -107,7 +107,8 @@ fn event_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     Ok(found)
 }
 
-/// Cuts a file back to the last valid step, and removes a file without one. Returns whether it stays.
+/// Truncates a file to the last valid step, or removes it if it has none. Returns whether the file
+/// stays.
 fn cut(path: &Path, last: Option<u32>) -> Result<bool, LogError> {
     let unreadable = || LogError::io("read", path);
     let mut file = BufReader::new(File::open(path).map_err(unreadable())?);

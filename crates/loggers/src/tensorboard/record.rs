@@ -1,9 +1,9 @@
-//! TFRecord: the framing of event files. A record is its length (u64, little-endian) and the check
-//! sum of that, then the bytes and theirs; a check sum is a CRC-32C, rotated and shifted.
+//! TFRecord, the framing of event files: length (u64, little-endian), checksum of the length, bytes,
+//! checksum of the bytes. A checksum is a CRC-32C, rotated and shifted.
 
 use std::io::{ErrorKind, Read, Result};
 
-/// `bytes` as one record.
+/// Encodes `bytes` as one record.
 pub fn framed(bytes: &[u8]) -> Vec<u8> {
     let length = (bytes.len() as u64).to_le_bytes();
     let parts = [&length[..], &check_sum(&length), bytes, &check_sum(bytes)];
@@ -15,8 +15,7 @@ fn check_sum(bytes: &[u8]) -> [u8; 4] {
     crc.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// Reads the next record; `None` at the end, and where what follows is no whole record, as a killed
-/// process leaves it.
+/// Reads the next record. Returns `None` at the end, or at a partial record of a killed process.
 pub fn next(file: &mut impl Read) -> Result<Option<Vec<u8>>> {
     let Some(head) = whole(file, 12)? else { return Ok(None) };
     let (length, sum) = head.split_at(8);
@@ -29,12 +28,12 @@ pub fn next(file: &mut impl Read) -> Result<Option<Vec<u8>>> {
     Ok(sum.is_some_and(|sum| sum == check_sum(&bytes)).then_some(bytes))
 }
 
-/// Length of a record of `bytes` bytes in the file.
+/// Returns the length in the file of a record of `bytes` bytes.
 pub fn framed_length(bytes: usize) -> u64 {
     bytes as u64 + 16
 }
 
-/// The next `length` bytes, if there are so many.
+/// Reads the next `length` bytes; `None` if fewer are left.
 fn whole(file: &mut impl Read, length: u64) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     match file.take(length).read_to_end(&mut bytes) {
@@ -49,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_check_sum_is_tensorflow_s() {
-        // RFC 3720, B.4: the CRC-32C of 32 zero bytes is 0x8a91_36aa; rotated and shifted it is this.
+    fn checksum_matches_tensorflow() {
+        // RFC 3720, B.4: the CRC-32C of 32 zero bytes is 0x8a91_36aa, before rotation and shift.
         assert_eq!(check_sum(&[0; 32]), 0x0fd7_fffau32.to_le_bytes());
     }
 
     #[test]
-    fn records_come_back_up_to_the_first_that_is_not_whole() {
+    fn reads_records_up_to_the_first_partial_one() {
         let mut file = [framed(b"one"), framed(b""), framed(&[7; 1000])].concat();
         let read = |mut bytes: &[u8]| {
             std::iter::from_fn(|| next(&mut bytes).unwrap())

@@ -1,4 +1,4 @@
-//! A step and the settings as TensorBoard's values.
+//! Converts steps and settings to TensorBoard values.
 
 use crate::histogram::Histogram;
 use crate::step::{Picture, Step};
@@ -25,8 +25,7 @@ pub fn of_step(step: &Step) -> Vec<Value> {
     scalars.chain(histograms).chain(pictures).collect()
 }
 
-/// Returns the name of a number after the card that shows it. The first part of a name with slashes
-/// is its card.
+/// Returns the tag `CARD/NAME` of a number. The first part of a name with slashes is its card.
 fn tag(name: &str) -> String {
     let card = match name {
         _ if name.contains('/') => return name.to_owned(),

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Errors from logging to Weights & Biases. The run itself is not affected by any of them.
+/// Errors from logging to Weights & Biases. They do not affect the run.
 #[derive(Debug, Error)]
 pub enum WandbError {
-    /// A file in the run's folder `wandb`.
+    /// A file in the run's folder `wandb` cannot be read or written.
     #[error(transparent)]
     File(#[from] LogError),
-    /// No Python was found.
+    /// Python could not be started.
     #[error("could not start `{python}`: {cause}; hint: set DDPO_PYTHON to a Python with wandb")]
     Start {
         /// The interpreter.
@@ -20,13 +20,13 @@ pub enum WandbError {
         /// The system's error.
         cause: io::Error,
     },
-    /// The Python program has failed. Its message has a hint.
+    /// The Python program failed. Its message contains a hint.
     #[error("{0}")]
     Refused(String),
-    /// The Python program has ended for another reason.
+    /// The Python program ended for another reason.
     #[error(
-        "wandb's process ended early: {reason}; hint: `ddpo log wandb {run}` logs the rest, \
-         {run}/wandb/ddpo.log has the details",
+        "wandb's process ended early: {reason}; hint: see {run}/wandb/ddpo.log, \
+         and log the rest with `ddpo log wandb {run}`",
         run = run.display()
     )]
     Ended {
@@ -35,15 +35,15 @@ pub enum WandbError {
         /// The run's folder.
         run: PathBuf,
     },
-    /// The upload takes too long.
+    /// The upload exceeded its time limit.
     #[error(
         "wandb was still uploading after {} s and was stopped; \
-         hint: `ddpo log wandb {}` uploads the rest",
+         hint: upload the rest with `ddpo log wandb {}`",
         patience.as_secs(),
         run.display()
     )]
     Slow {
-        /// The time that it was given.
+        /// The time limit.
         patience: Duration,
         /// The run's folder.
         run: PathBuf,

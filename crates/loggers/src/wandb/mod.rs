@@ -1,8 +1,8 @@
-//! Weights & Biases, by a Python program that uses the official SDK (`python/ddpo_wandb.py`). It
-//! reads the run's folder and is told by messages which epochs are complete.
+//! Weights & Biases, through a Python program with the official SDK (`python/ddpo_wandb.py`). It
+//! reads the run's folder; messages tell it which epochs are complete.
 //!
-//! The run's other files have all values of an epoch except its distributions, which
-//! [`write_histograms`] keeps.
+//! The distributions of an epoch are not in the run's other files, so [`write_histograms`] stores
+//! them.
 
 mod error;
 mod process;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The folder for Weights & Biases in a run's folder.
+/// Name of the folder for Weights & Biases in a run's folder.
 const FOLDER: &str = "wandb";
 
 /// A run as Weights & Biases shows it.
@@ -28,13 +28,13 @@ pub struct WandbRun {
     pub config: Map<String, Value>,
     /// The project.
     pub project: String,
-    /// The user or team; the default of the API key without it.
+    /// The user or team; by default the one of the API key.
     pub entity: Option<String>,
     /// The run's name.
     pub name: String,
-    /// Words to find the run by.
+    /// Tags of the run.
     pub tags: Vec<String>,
-    /// Whether the last and the best checkpoint become artifacts when the run finishes.
+    /// Whether to upload the last and the best checkpoint as artifacts when the run finishes.
     pub save_model: bool,
 }
 
@@ -48,7 +48,7 @@ impl WeightsAndBiases {
     /// Starts to log `run`.
     ///
     /// # Errors
-    /// [`WandbError`] if there is no Python, or no module `wandb`.
+    /// [`WandbError`] if Python or its module `wandb` is missing.
     pub fn start(run: &WandbRun) -> Result<Self, WandbError> {
         let WandbRun { folder, config, project, entity, name, tags, save_model } = run;
         let logs = folder.join(FOLDER);
@@ -65,21 +65,21 @@ impl WeightsAndBiases {
         Ok(Self { helper: Helper::start(folder, &request)? })
     }
 
-    /// Logs all epochs up to `epoch` that are not logged yet. Does not wait for it; gives what wandb
-    /// has to say so far to `tell`.
+    /// Logs all epochs up to `epoch` that are not logged yet, without waiting. Passes the messages of
+    /// wandb so far to `tell`.
     ///
     /// # Errors
-    /// [`WandbError`] if the program has ended.
+    /// [`WandbError`] if the program ended.
     pub fn log(&mut self, epoch: u32, tell: &mut dyn FnMut(&str)) -> Result<(), WandbError> {
         self.helper.send(&json!({"epoch": epoch}));
         self.helper.lines(tell)
     }
 
-    /// Logs that the run has ended after `epoch` epochs with an exit status, 0 if it is finished, and
-    /// waits up to `patience` until everything is uploaded.
+    /// Logs the end of the run after `epoch` epochs with an exit status, 0 if it finished, and waits up
+    /// to `patience` for uploads.
     ///
     /// # Errors
-    /// [`WandbError`] if the program has failed or takes too long.
+    /// [`WandbError`] if the program fails or exceeds `patience`.
     pub fn close(
         self,
         epoch: u32,
@@ -92,7 +92,7 @@ impl WeightsAndBiases {
     }
 }
 
-/// Writes the distributions of an epoch to the folder of a run, where [`WeightsAndBiases`] looks for them.
+/// Writes the distributions of an epoch to the folder of a run, where [`WeightsAndBiases`] reads them.
 ///
 /// # Errors
 /// [`LogError::Io`].

@@ -11,16 +11,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// The program.
+/// Source of the program.
 const SOURCE: &str = include_str!("../../python/ddpo_wandb.py");
 
 /// The environment variable that names the interpreter.
 const PYTHON: &str = "DDPO_PYTHON";
 
-/// The longest time until Python has found its modules.
+/// Maximum time for Python to find its modules.
 const START: Duration = Duration::from_secs(30);
 
-/// The running program. When this is dropped its input ends, and it ends by itself.
+/// The running program. Dropping the value closes the program's input, which ends it.
 #[derive(Debug)]
 pub struct Helper {
     child: Child,
@@ -30,7 +30,7 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts the program for the run in `run`, and waits until it has found its modules.
+    /// Starts the program for the run in `run` and waits until it has found its modules.
     pub fn start(run: &Path, request: &Value) -> Result<Self, WandbError> {
         let python = std::env::var(PYTHON).unwrap_or_else(|_| "python3".into());
         let log = log(run);
@@ -38,7 +38,7 @@ impl Helper {
         let mut command = Command::new(&python);
         command.args(["-c", SOURCE, &request.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        // Ctrl-C is for the run: the program ends after it.
+        // Ctrl-C must reach only the run; the program ends after it.
         command.process_group(0);
         let started = command.spawn();
         let mut child = started.map_err(|cause| WandbError::Start { python, cause })?;
@@ -47,7 +47,7 @@ impl Helper {
         let mut helper = Self { child, messages, lines, run: run.into() };
         match helper.lines.recv_timeout(START) {
             Err(RecvTimeoutError::Disconnected) => Err(helper.failure()),
-            // A slow machine: what is missing is told later.
+            // On a slow machine, missing modules are reported later.
             Ok(_) | Err(RecvTimeoutError::Timeout) => Ok(helper),
         }
     }
@@ -55,18 +55,18 @@ impl Helper {
     /// Sends a message. Never blocks.
     pub fn send(&self, message: &Value) {
         if let Some(messages) = &self.messages {
-            // Fails if the program has ended, which `lines` reports.
+            // Fails if the program ended, which `lines` reports.
             let _ = messages.send(format!("{message}\n"));
         }
     }
 
-    /// Gives the lines so far to `tell`.
+    /// Passes the lines so far to `tell`.
     pub fn lines(&mut self, tell: &mut dyn FnMut(&str)) -> Result<(), WandbError> {
         self.lines.try_iter().for_each(|line| tell(&line));
         if matches!(self.child.try_wait(), Ok(None)) { Ok(()) } else { Err(self.failure()) }
     }
 
-    /// Ends the input, and waits up to `patience` for the program to end.
+    /// Closes the input and waits up to `patience` for the program to end.
     pub fn finish(
         mut self,
         patience: Duration,
@@ -79,7 +79,7 @@ impl Helper {
                 Ok(line) => tell(&line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    // Fails if it has ended at this moment.
+                    // Fails if the program ended at this moment.
                     let _ = self.child.kill();
                     let _ = self.child.wait();
                     return Err(WandbError::Slow { patience, run: self.run });
@@ -90,7 +90,7 @@ impl Helper {
         if succeeded { Ok(()) } else { Err(self.failure()) }
     }
 
-    /// Returns why the program has ended.
+    /// Returns the reason why the program ended.
     fn failure(&mut self) -> WandbError {
         let status = self.child.wait().map_or_else(|error| error.to_string(), |it| it.to_string());
         let text = std::fs::read(log(&self.run)).unwrap_or_default();
@@ -106,12 +106,12 @@ impl Helper {
     }
 }
 
-/// The program's standard error in the folder of a run.
+/// Returns the file of the program's standard error in the folder of a run.
 fn log(run: &Path) -> PathBuf {
     run.join("wandb/ddpo.log")
 }
 
-/// Starts the thread that writes messages, so that no caller waits for the program to read.
+/// Starts the thread that writes messages, so that callers do not wait for the program to read.
 fn writer(child: &mut Child) -> Sender<String> {
     let (sender, messages) = channel::<String>();
     if let Some(mut stdin) = child.stdin.take() {
