@@ -132,7 +132,7 @@ fn rejects_one_network_for_different_rewards() {
     };
     let found = refusal("over50", "aesthetic");
     assert!(matches!(found, RewardError::OneNetwork { .. }), "{found}");
-    // Both age rewards use the same classifier, so opening goes on to look for it.
+    // Both age rewards use the same classifier, so opening fails only because it is missing.
     let found = refusal("over50 - under30", "jpeg compressibility");
     assert!(matches!(found, RewardError::Pin(_)), "{found}");
 }

@@ -330,7 +330,7 @@ fn rejects_samples_that_differ_from_the_request() {
         (|all| drop(all.scored.pop()), "sampling: expected sample 3, found none"),
         (
             |all| all.scored[2] = of_other_weights(&all.scored[2]),
-            "sampling: sample 2 of v0: expected weights ",
+            "sampling: sample 2 of v0: expected weights ..., found 0303",
         ),
         (|all| all.scored.extend_from_within(..1), "sampling: expected sample 4, found 5 samples"),
     ];
@@ -342,6 +342,7 @@ fn rejects_samples_that_differ_from_the_request() {
         let open = OpenRun::open(&plan, &spec, &folder, &Silence).unwrap();
         let host = Host { progress: &Silence, stop: &|| false, command: "test" };
         let error = train(open, &mut Wrong(spoil), &host).unwrap_err().to_string();
-        assert!(error.starts_with(expected), "{error}");
+        let (start, rest) = expected.split_once("...").unwrap_or((expected, ""));
+        assert!(error.starts_with(start) && error.contains(rest), "{error}");
     }
 }
