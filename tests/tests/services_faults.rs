@@ -186,6 +186,7 @@ fn a_learner_out_of_memory_exits_and_names_the_settings() {
 /// A lease that outlasts the test would keep the standby waiting.
 #[test]
 fn a_standby_takes_over_at_once_from_a_learner_with_a_broken_gpu() {
+    needs!("redis-server");
     let learner = "lease_seconds = 600.0".into();
     let mut fleet = Fleet::new(FleetConfig { learner, ..FleetConfig::default() });
     fleet.fails("learner", 3, STICKY);
@@ -204,6 +205,7 @@ fn a_standby_takes_over_at_once_from_a_learner_with_a_broken_gpu() {
 
 #[test]
 fn a_sampler_whose_draws_fail_backs_off_and_says_what_fails() {
+    needs!("redis-server");
     let mut fleet = Fleet::new(FleetConfig::default());
     fleet.learner("learner", &[]);
     fleet.rewarder("rewarder");
