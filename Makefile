@@ -182,3 +182,4 @@ clients: ## install packages for the Rust tests in the cache: Python (gRPC, nump
 	@for folder in clients report sharing notebook loggers; do \
 	  scripts/setup-clients tests/$$folder/requirements.txt >/dev/null; done
 	@scripts/setup-nvrtc >/dev/null
+	@scripts/setup-nvrtc 12 >/dev/null

@@ -149,12 +149,15 @@ def lines(folder):
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def epoch_seconds(run, folder, epochs=EPOCHS):
+def epoch_seconds(run, folder, epochs=EPOCHS, on_line=lambda: None):
     """Waits for the end of the run. Returns the seconds between the lines of its metrics."""
     seen = []
     deadline = time.monotonic() + DEADLINE_SECONDS
     while len(seen) < epochs:
-        seen += [time.monotonic()] * (len(lines(folder)) - len(seen))
+        new = len(lines(folder)) - len(seen)
+        seen += [time.monotonic()] * new
+        if new:
+            on_line()
         if run.poll() not in (None, 0) or time.monotonic() > deadline:
             tails = [f"{log.name}: {log.read_text()[-300:]}" for log in sorted(folder.glob("*.log"))]
             raise RuntimeError("the run has failed: " + " / ".join(tails))

@@ -42,7 +42,8 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     }
     let mut learner = new_learner(&plan, &model, device, threads)?;
     let digest = learner.policy().master().parameters().digest();
-    let trajectories = batch.trajectories(learner.transitions(), plan.settings.run_seed, digest)?;
+    let (transitions, seed) = (learner.transitions(), plan.settings.run_seed);
+    let trajectories = batch.trajectories(transitions, learner.chain(), seed, digest)?;
     let report = learner.update(&trajectories, &mut |_, _| {})?;
     let settings = serde_json::to_value(&plan.settings)?;
     let state = RunState::of(&learner, 1, samples, settings);

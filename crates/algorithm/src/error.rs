@@ -155,6 +155,27 @@ pub enum LearnError {
         /// The learner's version.
         learned: PolicyVersion,
     },
+    /// The keyed noise is not the noise that the sampler added.
+    #[error(
+        "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): the policy \
+         that sampled, by the noise of run_seed = {run_seed}, is {nats:.3} nats from the learner's, \
+         expected at most kl_limit = {limit}; hint: trust_region = kl needs trajectories whose noise \
+         follows from the run's seed"
+    )]
+    Noise {
+        /// Epoch.
+        epoch: u32,
+        /// Index of the step.
+        step: usize,
+        /// Its timestep.
+        timestep: i64,
+        /// The seed that keys the noise.
+        run_seed: u64,
+        /// KL of the step.
+        nats: f64,
+        /// The largest KL allowed.
+        limit: f64,
+    },
     /// Two passes with the same weights differ.
     #[error(
         "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): \

@@ -149,6 +149,11 @@ impl Learner {
         self
     }
 
+    /// Returns the steps and states of the trajectories that the learner trains on.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
     /// The denoising steps.
     pub fn transitions(&self) -> &Transitions {
         &self.transitions

@@ -7,6 +7,7 @@ use crate::epoch::Epoch;
 use crate::error::LearnError;
 use crate::learner::Learner;
 use crate::pairs::Pair;
+use ddpo_rollout::trajectory::SampleCoordinates;
 
 /// How much further than `ratio_tolerance` the sampler's log-probabilities may be from the learner's where
 /// the learner takes them anew: they come from a batch of another shape, and other weights or another
@@ -56,6 +57,29 @@ impl Learner {
                 if exceeds(nats, factor * self.config.ratio_tolerance_nats) {
                     return Err(self.gap_in_nats(epoch, pair, nats));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no step of the present weights has moved by more than `kl_limit` from the policy that
+    /// sampled it: otherwise the sampler's noise is not the noise of the trajectory's key. `moved` is empty
+    /// without [`TrustRegion::Kl`](crate::config::TrustRegion::Kl).
+    pub(crate) fn check_noise(
+        &self,
+        epoch: &Epoch<'_>,
+        pairs: &[Pair],
+        moved: &[f32],
+    ) -> Result<(), LearnError> {
+        let limit = self.config.kl_limit;
+        for (pair, &nats) in pairs.iter().zip(moved) {
+            let nats = f64::from(nats);
+            if epoch.lags[pair.trajectory] == 0 && exceeds(nats, limit) {
+                let header = epoch.trajectories[pair.trajectory].header();
+                let (SampleCoordinates { run_seed, epoch, .. }, step) =
+                    (header.coordinates, pair.step);
+                let timestep = header.timesteps[step];
+                return Err(LearnError::Noise { epoch, step, timestep, run_seed, nats, limit });
             }
         }
         Ok(())

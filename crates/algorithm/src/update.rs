@@ -196,6 +196,7 @@ impl Learner {
         let has_ratio = self.config.objective.contract().log_probs;
         if has_ratio && diagnostics.optimizer_steps() == 0 {
             self.check_ratio(epoch, pairs, &output.log_ratios, diagnostics)?;
+            self.check_noise(epoch, pairs, &output.moved)?;
         }
         self.check_finite("loss", output.loss)?;
         let transitions = &self.lanes[0].transitions;

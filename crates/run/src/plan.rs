@@ -5,16 +5,16 @@ use crate::settings::Settings;
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_algorithm::config::{
     AdvantageScope, ForwardConfig, InvalidSetting, LearnerConfig, LossOverSteps, OldLogProbs,
-    RewardScale,
+    RewardScale, TrustRegion,
 };
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
-use ddpo_rollout::chain::NeededStates;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{RewardExpression, RewardSettings};
+use ddpo_rollout::trajectory::StateDtype;
 use std::path::PathBuf;
 use tch::Kind;
 
@@ -43,7 +43,7 @@ impl Plan {
         check_rates(&settings)?;
         check_indices(&settings)?;
         check_on_policy(&settings)?;
-        check_recording(&settings)?;
+        check_trust_region(&settings)?;
         let rewards = rewards(&settings);
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
@@ -142,15 +142,14 @@ fn check_rates(settings: &Settings) -> Result<(), InvalidSetting> {
     Ok(())
 }
 
-/// A batch file holds every state of the chain.
-fn check_recording(settings: &Settings) -> Result<(), InvalidSetting> {
-    let keeps_all =
-        settings.window.is_none() && settings.objective.contract().states == NeededStates::Steps;
-    if keeps_all || !settings.record_batches {
+/// The mean of the policy that sampled is taken from a state minus its noise, which a rounded state
+/// does not give.
+fn check_trust_region(settings: &Settings) -> Result<(), InvalidSetting> {
+    if settings.trust_region == TrustRegion::Clip || settings.state_dtype == StateDtype::F32 {
         return Ok(());
     }
-    let expected = "false with a window or objective = forward, which keep a part of the states";
-    Err(InvalidSetting::new("record_batches", expected, true))
+    let expected = "f32 with trust_region = kl, which needs states that are not rounded";
+    Err(InvalidSetting::new("state_dtype", expected, "another dtype"))
 }
 
 /// An objective without a correction takes one optimizer step for an epoch.

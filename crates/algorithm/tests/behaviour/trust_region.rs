@@ -7,7 +7,7 @@ use ddpo_algorithm::learner::Learner;
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::ScoredTrajectory;
-use ddpo_rollout::trajectory::decode;
+use ddpo_rollout::trajectory::{Trajectory, decode};
 use tch::{Kind, Tensor};
 
 const REWARDS: [f32; 8] = [1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0];
@@ -54,6 +54,28 @@ fn the_sampling_policys_mean_follows_from_keyed_noise() {
     }
     println!("largest gap, relative to the largest value: {largest:.2e}");
     assert!(largest < 1e-6, "largest gap {largest:.2e}");
+}
+
+/// A trajectory under another key: its noise is not the noise that was added.
+#[test]
+fn refuses_trajectories_whose_noise_does_not_follow_from_their_key() {
+    let config = LearnerConfig { trust_region: TrustRegion::Kl, batch_size: 8, ..settings() };
+    let drawn = rollouts(&unet(1), 0, 8);
+    let relabelled = drawn.iter().map(|one| {
+        let mut header = one.trajectory.header().clone();
+        header.coordinates.run_seed += 1;
+        let (states, log_probs) = (one.trajectory.states(), one.trajectory.log_probs());
+        let trajectory = Trajectory::new(header, states.to_vec(), log_probs.to_vec()).unwrap();
+        ScoredTrajectory { trajectory, score: one.score.clone() }
+    });
+    let batch: Vec<_> = relabelled.collect();
+    let mut learner = learner_at(1e-4, config);
+    let before = learner.policy().master().parameters().digest();
+    let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
+    let LearnError::Noise { run_seed: 12, nats, .. } = error else { panic!("{error}") };
+    // |z - z'|^2 / 2 of two independent draws is about the number of dimensions.
+    assert!((100.0..300.0).contains(&nats), "{nats} nats of 192 dimensions");
+    assert_eq!(learner.policy().master().parameters().digest(), before);
 }
 
 #[test]

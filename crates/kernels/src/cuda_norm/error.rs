@@ -32,7 +32,8 @@ pub enum CudaNormError {
     /// NVRTC is missing.
     #[error(
         "fused group norm on CUDA: could not open NVRTC: {0}; \
-         hint: install the package nvidia-cuda-nvrtc 13 where PyTorch is installed"
+         hint: install the NVRTC package of PyTorch's CUDA (nvidia-cuda-nvrtc for 13, nvidia-cuda-nvrtc-cu12 \
+         for 12) where PyTorch is installed"
     )]
     Nvrtc(String),
     /// The GPU is older than all architectures that NVRTC supports.

@@ -1,9 +1,10 @@
 //! Batches on disk: reading returns what was written, and errors name the tensor that does not fit.
 
-use crate::tiny::{self, learner, rollouts, settings, unet};
+use crate::tiny::{self, learner, rollouts, rollouts_along, settings, unet};
 use ddpo_checkpoint::write_tensors;
+use ddpo_rollout::chain::{Chain, NeededStates};
 use ddpo_rollout::score::ScoredTrajectory;
-use ddpo_rollout::trajectory::Trajectory;
+use ddpo_rollout::trajectory::{PolicyVersion, Trajectory};
 use ddpo_run::batch_file::{BatchFile, write};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +16,53 @@ fn record(path: &Path, batch: &[ScoredTrajectory]) {
     write(path, &trajectories, &tiny::transitions(), Some(&rewards)).unwrap();
 }
 
+fn whole_chain() -> Chain {
+    tiny::transitions().chain(None, NeededStates::Steps)
+}
+
+/// The states and steps that an objective needs are read back, and the epoch keys the window.
+#[test]
+fn a_part_of_the_chain_reads_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("batch.safetensors");
+    let window =
+        |text: &str| tiny::transitions().chain(Some(text.parse().unwrap()), NeededStates::Steps);
+    let image = tiny::transitions().chain(None, NeededStates::Image);
+    let digest = unet(1).parameters().digest();
+    for (chain, states) in [(window("2:moving"), 4), (window("2:last"), 4), (image, 1)] {
+        let batch = rollouts_along(&unet(1), &chain, PolicyVersion(0), 3, 4);
+        assert_eq!(batch[0].trajectory.states().len(), states);
+        record(&path, &batch);
+        let file = BatchFile::open(&path).unwrap();
+        assert_eq!(file.trajectories(&tiny::transitions(), &chain, 0, digest).unwrap(), batch);
+    }
+    // The image of a whole trajectory is enough for an objective that needs no other state.
+    record(&path, &rollouts(&unet(1), 0, 4));
+    let image = tiny::transitions().chain(None, NeededStates::Image);
+    let read =
+        BatchFile::open(&path).unwrap().trajectories(&tiny::transitions(), &image, 0, digest);
+    assert_eq!(read.unwrap(), rollouts_along(&unet(1), &image, PolicyVersion(0), 0, 4));
+}
+
+#[test]
+fn names_the_steps_or_the_state_that_a_chain_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("batch.safetensors");
+    let window =
+        |text: &str| tiny::transitions().chain(Some(text.parse().unwrap()), NeededStates::Steps);
+    let image = tiny::transitions().chain(None, NeededStates::Image);
+    let message = |drawn: &Chain, asked: &Chain| {
+        record(&path, &rollouts_along(&unet(1), drawn, PolicyVersion(0), 0, 2));
+        let file = BatchFile::open(&path).unwrap();
+        let read = file.trajectories(&tiny::transitions(), asked, 0, unet(1).parameters().digest());
+        read.unwrap_err().to_string()
+    };
+    let found = message(&window("2:0"), &window("2:last"));
+    assert!(found.contains("expected [2, 3] for epoch 0 of seed 11, found [0, 1]"), "{found}");
+    let found = message(&image, &whole_chain());
+    assert!(found.contains("no state 0 of [5], which the objective needs"), "{found}");
+}
+
 #[test]
 fn training_on_a_recorded_batch_gives_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
@@ -23,7 +71,8 @@ fn training_on_a_recorded_batch_gives_the_same_weights() {
     record(&path, &batch);
     let file = BatchFile::open(&path).unwrap();
     assert_eq!((file.steps(), file.shape(), file.rewards().len()), (tiny::STEPS, tiny::SHAPE, 8));
-    let read = file.trajectories(&tiny::transitions(), 11, unet(1).parameters().digest()).unwrap();
+    let digest = unet(1).parameters().digest();
+    let read = file.trajectories(&tiny::transitions(), &whole_chain(), 0, digest).unwrap();
     assert_eq!(read, batch);
     let train = |batch: &[ScoredTrajectory]| {
         let mut learner = learner(settings());
@@ -51,7 +100,7 @@ fn names_the_tensor_that_does_not_fit() {
             tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
         write_tensors(&path, &entries, &BTreeMap::new()).unwrap();
         let file = BatchFile::open(&path)?;
-        file.trajectories(&tiny::transitions(), 0, unet(1).parameters().digest())
+        file.trajectories(&tiny::transitions(), &whole_chain(), 0, unet(1).parameters().digest())
     };
     assert_eq!(open(whole()).unwrap().len(), 2);
     for name in ["states", "log_probs", "timesteps", "rewards"] {
@@ -71,6 +120,22 @@ fn names_the_tensor_that_does_not_fit() {
         ("log_probs", zeros(&[2, 5]), "`log_probs` has shape [2, 5], expected [2, 4]"),
         ("timesteps", Tensor::from_slice(&[4_i64, 3, 2, 1, 0]), "found [4, 3, 2, 1, 0]"),
         ("log_probs", zeros(&[2, 4]) / 0.0, "sample 0"),
+        (
+            "kept_states",
+            Tensor::from_slice(&[4_i64, 6]),
+            "`kept_states`: expected rising positions below 6",
+        ),
+        ("kept_states", Tensor::from_slice(&[4_i64, 5]), "expected [2, 2, C, H, W]"),
+        (
+            "random_steps",
+            Tensor::from_slice(&[1_i64, 0]),
+            "`random_steps`: expected rising positions",
+        ),
+        (
+            "coordinates",
+            Tensor::from_slice(&[7_i64]),
+            "`coordinates`: expected a seed and an epoch, found [7]",
+        ),
     ] {
         let mut tensors = whole();
         tensors.insert(name, tensor);

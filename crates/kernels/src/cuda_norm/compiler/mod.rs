@@ -12,11 +12,19 @@ use super::ffi::{self, Compiled, Form, Nvrtc, Source};
 const SOURCE: &str = include_str!("../../../cpp/cuda/group_norm_silu.cu");
 const HEADER: &str = include_str!("../../../cpp/cuda/arguments.h");
 
-/// NVRTC's name for the dynamic loader.
-const LIBRARY: &str = "libnvrtc.so.13";
+/// A major version of NVRTC, which is that of CUDA: where PyTorch's wheels have it.
+struct Release {
+    /// NVRTC's name for the dynamic loader.
+    library: &'static str,
+    /// NVRTC's folder, relative to the folder of libtorch.
+    wheel: &'static str,
+}
 
-/// NVRTC's folder in PyTorch's wheels, relative to the folder of libtorch.
-const WHEEL_FOLDER: &str = "../../nvidia/cu13/lib";
+/// The supported versions, newest first.
+const RELEASES: [Release; 2] = [
+    Release { library: "libnvrtc.so.13", wheel: "../../nvidia/cu13/lib" },
+    Release { library: "libnvrtc.so.12", wheel: "../../nvidia/cuda_nvrtc/lib" },
+];
 
 /// NVRTC's folder in NVIDIA's packages.
 const TOOLKIT_FOLDER: &str = "/usr/local/cuda/lib64";
@@ -31,25 +39,29 @@ pub(super) fn nvrtc() -> Result<&'static Nvrtc, CudaNormError> {
     opened.as_ref().map_err(Clone::clone)
 }
 
-/// Returns the paths to try, in order: the name alone, which also finds a loaded library; the folder of
-/// `libtorch` (a path of one of its libraries) and the wheel's folder; the toolkit's folder.
+/// Returns the paths to try, in order: beside `libtorch` (a path of one of its libraries) and in the wheels
+/// that it came with, so that NVRTC and libtorch have the same CUDA; the name alone; the toolkit's folder.
 fn candidates(libtorch: Option<&Path>) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from(LIBRARY)];
+    let mut found = Vec::new();
     if let Some(folder) = libtorch.and_then(Path::parent) {
-        found.extend(bundled(folder));
-        found.push(folder.join(WHEEL_FOLDER).join(LIBRARY));
+        for Release { library, wheel } in &RELEASES {
+            found.extend(bundled(folder, library));
+            found.push(folder.join(wheel).join(library));
+        }
     }
-    found.push(Path::new(TOOLKIT_FOLDER).join(LIBRARY));
+    found.extend(RELEASES.iter().map(|release| PathBuf::from(release.library)));
+    found.extend(RELEASES.iter().map(|release| Path::new(TOOLKIT_FOLDER).join(release.library)));
     found
 }
 
-/// Returns the NVRTC libraries bundled with libtorch; their name may have a digest, such as
-/// `libnvrtc-0123abcd.so.13`.
-fn bundled(folder: &Path) -> Vec<PathBuf> {
+/// Returns the libraries bundled with libtorch whose name begins and ends like `library`; it may have a
+/// digest, such as `libnvrtc-0123abcd.so.13`.
+fn bundled(folder: &Path, library: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let suffix = library.trim_start_matches("libnvrtc");
     let named = entries.filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_library = name.starts_with("libnvrtc") && name.contains(".so.13");
+        let is_library = name.starts_with("libnvrtc") && name.contains(suffix);
         is_library && !name.contains("builtins") && !name.contains(".alt.")
     });
     let mut found: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
@@ -69,7 +81,7 @@ fn open(candidates: &[PathBuf]) -> Result<Nvrtc, CudaNormError> {
             Err(error) => reason = Some(error),
         }
     }
-    Err(CudaNormError::Nvrtc(one_line(&reason.unwrap_or_else(|| LIBRARY.into()))))
+    Err(CudaNormError::Nvrtc(one_line(&reason.unwrap_or_else(|| RELEASES[0].library.into()))))
 }
 
 /// An architecture and the form of the image.

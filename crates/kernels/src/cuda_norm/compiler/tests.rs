@@ -9,7 +9,7 @@ use std::process::Command;
 use super::super::element::Element;
 use super::super::error::CudaNormError;
 use super::super::ffi::{self, Form, Nvrtc};
-use super::{LIBRARY, Target, candidates, compile, identity, open};
+use super::{Target, candidates, compile, identity, open};
 
 /// GPUs from Turing to Blackwell.
 const CAPABILITIES: [i32; 4] = [75, 80, 90, 100];
@@ -29,17 +29,33 @@ const KERNELS: [&str; 11] = [
     "norm_backward_4",
 ];
 
-/// Returns the NVRTC library of the wheel that `scripts/setup-nvrtc` fetches.
-fn library() -> PathBuf {
+/// Returns the NVRTC library of the wheel that `scripts/setup-nvrtc` fetches for a version of CUDA.
+fn library(major: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/setup-nvrtc");
-    let output = Command::new(script).output().expect("scripts/setup-nvrtc can be run");
+    let output = Command::new(script).arg(major).output().expect("scripts/setup-nvrtc can be run");
     let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "scripts/setup-nvrtc: {failed}");
-    Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(LIBRARY)
+    assert!(output.status.success(), "scripts/setup-nvrtc {major}: {failed}");
+    let folder = String::from_utf8_lossy(&output.stdout);
+    Path::new(folder.trim()).join(format!("libnvrtc.so.{major}"))
 }
 
 fn nvrtc() -> Nvrtc {
-    open(&[library()]).expect("the library of the wheel can be opened")
+    open(&[library("13")]).expect("the library of the wheel can be opened")
+}
+
+/// A libtorch of CUDA 12 comes with this NVRTC, which does not know Blackwell.
+#[test]
+fn compiles_with_nvrtc_of_cuda_12() {
+    let nvrtc = open(&[library("12")]).expect("the library of the wheel can be opened");
+    for (capability, form) in [(75, Form::Cubin), (90, Form::Cubin), (100, Form::Ptx)] {
+        let target = Target::of(capability, &nvrtc.architectures()).unwrap();
+        assert_eq!(target.form, form, "{capability}");
+        for element in Element::ALL {
+            let compiled = compile(&nvrtc, element, &target, &["--ptxas-options=-v"]).unwrap();
+            let spilled = |line: &&str| line.contains("spill stores") && !line.contains(" 0 bytes");
+            assert_eq!(compiled.log.lines().find(spilled), None, "{target:?}");
+        }
+    }
 }
 
 #[test]
@@ -112,18 +128,22 @@ fn finds_nvrtc_beside_libtorch() {
         fs::create_dir_all(folder).unwrap();
     }
     let libc10 = torch.join("libc10.so");
-    symlink(library(), cu13.join(LIBRARY)).unwrap();
+    symlink(library("13"), cu13.join("libnvrtc.so.13")).unwrap();
     let found = candidates(Some(&libc10));
-    assert_eq!(found.len(), 3);
-    assert!(open(&found[1..2]).is_ok(), "{found:?}");
+    assert!(open(&found[..1]).is_ok(), "{found:?}");
+    // PyTorch's wheels of CUDA 12 have another folder.
+    let twelve = torch.join("../../nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
+    assert_eq!((found.len(), &found[1]), (6, &twelve));
+    assert_eq!(found[2..4], ["libnvrtc.so.13", "libnvrtc.so.12"].map(PathBuf::from));
 
     let bundled = torch.join("libnvrtc-8fca4a0d.so.13");
-    for path in
-        [&bundled, &torch.join("libnvrtc-builtins.so.13.0"), &torch.join("libnvrtc.alt.so.13")]
-    {
+    let older = torch.join("libnvrtc-01234567.so.12");
+    let others = ["libnvrtc-builtins.so.13.0", "libnvrtc.alt.so.13"].map(|name| torch.join(name));
+    for path in [&bundled, &older].into_iter().chain(&others) {
         fs::write(path, b"").unwrap();
     }
-    assert_eq!(candidates(Some(&libc10))[1..3], [bundled, found[1].clone()]);
+    let expected = [bundled, found[0].clone(), older, twelve];
+    assert_eq!(candidates(Some(&libc10))[..4], expected);
 }
 
 #[test]
