@@ -18,6 +18,7 @@ from checkpoints import SMALL, Case, ddim, write_checkpoint
 from keyed_noise import Purpose
 from test_replay import compare_updates, saved_unet
 
+COSINE_LIMIT = 0.999
 SEED = 5
 CLIP_ADVANTAGES = 2.5
 MINI_BATCH = 4
@@ -206,7 +207,7 @@ class Forward:
 
 
 def train(unet, setting, scheduler, batch):
-    """Trains one epoch; returns the mean loss, the mean gradient norm and the mean divergence."""
+    """Trains one epoch; returns the losses, the mean gradient norm and the mean divergence."""
     scheduler.set_timesteps(len(batch["timesteps"]))
     advantages = advantages_of(batch["rewards"])
     optimizer = torch.optim.AdamW(unet.parameters(), lr=setting.rate, weight_decay=1e-4)
@@ -216,13 +217,13 @@ def train(unet, setting, scheduler, batch):
     for inner_epoch in range(setting.inner_epochs):
         for rows in torch.arange(len(batch["rewards"])).split(setting.mini_batch):
             optimizer.zero_grad()
-            loss = losses_of.losses(unet, rows, advantages, inner_epoch).mean()
-            loss.backward()
+            each = losses_of.losses(unet, rows, advantages, inner_epoch)
+            each.mean().backward()
             norms.append(float(torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)))
-            losses.append(float(loss))
+            losses.append(each.detach().flatten())
             optimizer.step()
     kl = float(torch.cat(losses_of.kl).mean()) if losses_of.kl else None
-    return np.mean(losses), np.mean(norms), kl
+    return torch.cat(losses).double(), np.mean(norms), kl
 
 
 @pytest.mark.parametrize("setting", OBJECTIVES, ids=lambda setting: setting.name)
@@ -231,7 +232,7 @@ def test_an_epoch_agrees_with_pytorch(setting, ddpo, gaps, tmp_path):
     case = dataclasses.replace(MODEL, scheduler=setting.scheduler)
     unet = write_checkpoint(case, checkpoint, 700 + OBJECTIVES.index(setting))
     ddpo(
-        "train", "--ddpm-ckpt", checkpoint, "--output-dir", run, "--reward", "jpeg-compressibility", "--run-seed", SEED,
+        "train", "--ddpm-ckpt", checkpoint, "--output-dir", run, "--reward", "jpeg compressibility", "--run-seed", SEED,
         "--num-epochs", 1, "--num-samples-per-epoch", case.samples, "--batch-size", setting.mini_batch,
         "--num-inference-steps", case.steps, "--num-inner-epochs", setting.inner_epochs, "--initial-lr", setting.rate,
         "--peak-lr", setting.rate, "--clip-advantages", CLIP_ADVANTAGES, "--weight-decay", 1e-4, "--record-batches",
@@ -240,12 +241,14 @@ def test_an_epoch_agrees_with_pytorch(setting, ddpo, gaps, tmp_path):
     batch = load_file(run / "batches" / "epoch-000001.safetensors")
     ours = saved_unet(run / "checkpoints", unet)
     before = copy.deepcopy(unet.state_dict())
-    loss, norm, kl = train(unet, setting, ddim(checkpoint), batch)
-    compare_updates(gaps, before, ours.state_dict(), unet.state_dict())
+    losses, norm, kl = train(unet, setting, ddim(checkpoint), batch)
+    compare_updates(gaps, before, ours.state_dict(), unet.state_dict(), COSINE_LIMIT)
     line = json.loads((run / "metrics.jsonl").read_text())
     update = line["update"] if "update" in line else line
-    gaps.limit("loss", abs(update["loss"] - loss) / max(abs(loss), 1e-3), 1e-3)
-    gaps.limit("norm", abs(update["grad_norm"] / norm - 1), 1e-3)
+    # Advantages of both signs cancel in the mean, so the scale is that of one loss.
+    gaps.limit("loss", float(abs(update["loss"] - losses.mean()) / losses.abs().mean()), 1e-3)
+    # A pair on the edge of a clip has all of its gradient or none.
+    gaps.limit("norm", abs(update["grad_norm"] / norm - 1), 5e-3)
     if setting.kl_coef:
         name = "distance_to_pretrained" if setting.loss == "forward" else "kl_to_pretrained_nats"
         gaps.limit("kl", abs(update[name] / kl - 1), 5e-3)

@@ -106,13 +106,13 @@ def list_of(value):
     return list(value) if isinstance(value, tuple) else value
 
 
-def compare_updates(gaps, before, ours, theirs):
+def compare_updates(gaps, before, ours, theirs, limit=COSINE_LIMIT):
     """Compares the cosine of the two updates over all parameters, and records their relative distance."""
     names = list(before)
     a = torch.cat([(ours[n] - before[n]).double().flatten() for n in names])
     b = torch.cat([(theirs[n] - before[n]).double().flatten() for n in names])
     assert a.norm() > 0, "replay changed nothing"
-    gaps.at_least("cosine", float(a @ b / (a.norm() * b.norm())), COSINE_LIMIT)
+    gaps.at_least("cosine", float(a @ b / (a.norm() * b.norm())), limit)
     gaps.note("distance", float((a - b).norm() / b.norm()))
     gaps.note("update_norm_ratio", float(a.norm() / b.norm()))
 
