@@ -125,7 +125,7 @@ TABLE = {
         ("Conditions", "bool", {"{{condition}} {{instance}}": "ddpo_condition"},
          "Conditions of each service's readiness: 1 is met."),
         ("Errors by stage", "short", {"{{stage}} {{instance}}": "increase(ddpo_errors_total[5m])"},
-         "In five minutes. store: Redis; door: a caller without the token."),
+         "In five minutes. store: Redis; auth: a caller without the token."),
         ("Rewards that are not finite", "short", {"{{instance}}": "increase(ddpo_rewards_not_finite_total[5m])"},
          "In five minutes; each was rejected."),
         ("Alerts", "short", {"firing": 'sum(ALERTS{alertstate="firing"}) or vector(0)'},
