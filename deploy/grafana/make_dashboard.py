@@ -48,7 +48,7 @@ TABLE = {
         }, "Difference between sampler and learner before an epoch's first update. Above the tolerance the learner stops."),
         ("Clip fraction", "percentunit", {"clipped": "ddpo_clip_fraction"},
          "Share of the ratios that the objective has clipped."),
-        ("KL", "short", {"nats a transition": "ddpo_kl_nats"},
+        ("KL", "short", {"nats per transition": "ddpo_kl_nats"},
          "Divergence from the pretrained model. Empty without kl_coef and kl_stop."),
         ("Loss", "short", {"loss": "ddpo_loss"}, "Of the last epoch."),
         ("Gradient norm", "short", {"norm": "ddpo_gradient_norm"}, "Before clipping."),

@@ -284,7 +284,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let (stop, kl) = (self.run.plan.learner.kl_stop?, divergence?);
         (kl > stop).then(|| {
             format!(
-                "stopping: the divergence from the pretrained model is {kl:.4} nats a transition, \
+                "stopping: the divergence from the pretrained model is {kl:.4} nats per transition, \
                  above kl_stop = {stop}"
             )
         })
