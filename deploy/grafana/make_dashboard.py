@@ -88,7 +88,7 @@ TABLE = {
          "Trajectories that a service holds."),
         ("Streams", "short", {"{{instance}}": "ddpo_peers"}, "Senders that are connected."),
         ("Reconnects", "short", {"{{peer}} {{instance}}": "increase(ddpo_reconnects_total[5m])"},
-         "Streams opened anew in five minutes."),
+         "Streams reopened in five minutes."),
     ],
     "Weights": [
         ("Policy version", "short", {"{{instance}}": "ddpo_policy_version"},

@@ -49,7 +49,8 @@ mod tests {
     use ddpo_diffusion::scheduler::SchedulerKind;
     use ddpo_diffusion::scheduler::config::SchedulerConfig;
 
-    /// Returns a schedule like that of google/ddpm-*: T leading timesteps of 1000.
+    /// Returns each random step's share of the expected gradient, for a schedule like that of
+    /// google/ddpm-* (leading timesteps).
     fn shares(kind: StepWeights, steps: usize) -> Vec<f64> {
         let config = SchedulerConfig { timestep_spacing: "leading".into(), ..Default::default() };
         let transitions = Transitions::new(SchedulerKind::Ddim, &config, steps, 1.0).unwrap();

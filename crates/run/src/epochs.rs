@@ -129,14 +129,14 @@ impl<'a, 'h> Epochs<'a, 'h> {
         })?)
     }
 
-    /// Returns the last epoch that may be drawn with the present weights without exceeding
+    /// Returns the last epoch that may be drawn with the current weights without exceeding
     /// `max_staleness` when it is trained.
     fn furthest(&self) -> u32 {
         self.run.epoch.saturating_add(self.settings().max_staleness)
     }
 
-    /// Publishes the present weights and prefetches what is drawn with them: an evaluation if
-    /// `evaluates`, then `epochs` up to the end of the run.
+    /// Publishes the current weights and prefetches the samples that are drawn with them: an
+    /// evaluation if `evaluates`, then `epochs` up to the end of the run.
     fn announce(
         &mut self,
         evaluates: bool,

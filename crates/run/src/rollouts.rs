@@ -114,8 +114,8 @@ pub struct Rollout {
 /// With `max_staleness` E, a run that starts at epoch e prefetches the epochs e to e + E, and after
 /// the update to version v it prefetches epoch v + E. A sample's weights are therefore at most E
 /// versions old when the learner trains on it. The later `rollout` has the same purpose, seed, epoch
-/// and count as the prefetch, but names the present weights; the trajectories may carry the
-/// weights of the prefetch. A request without a prefetch is drawn with the weights that it names. An
+/// and count as the prefetch, but names the current weights; the trajectories may name the weights
+/// of the prefetch. A request without a prefetch is drawn with the weights that it names. An
 /// evaluation is prefetched before the training samples that follow it.
 pub trait Rollouts {
     /// Publishes new weights; requests may name them from now on. `host` has their values and the same
