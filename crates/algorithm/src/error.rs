@@ -31,7 +31,7 @@ pub enum LearnError {
         /// The trajectory's digest.
         found: Digest,
     },
-    /// A trajectory's random steps or states are not those that the objective trains on.
+    /// A trajectory's random steps or states differ from what the objective needs.
     #[error(
         "learner: sample {sample}: expected random steps {expected:?} and the states around them, \
          found random steps {found:?} and states {states:?}"

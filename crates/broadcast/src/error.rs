@@ -116,7 +116,10 @@ pub enum BroadcastError {
         reason: String,
     },
     /// The order is no longer the caller's: another worker has claimed it, or it was removed.
-    #[error("order {order_id:?} is no longer delivered to {worker:?} in attempt {attempt}")]
+    #[error(
+        "order {order_id:?}: expected a delivery to {worker:?} in attempt {attempt}, found it claimed \
+         by another worker or removed"
+    )]
     LostOrder {
         /// The order.
         order_id: String,

@@ -122,13 +122,13 @@ pub trait Rollouts {
     /// digest.
     ///
     /// # Errors
-    /// Why the weights could not be published.
+    /// If the weights cannot be published.
     fn publish(&mut self, weights: &Weights<'_>, host: &HostWeights) -> Result<(), RolloutsError>;
 
     /// Announces a request, so that its samples can be drawn ahead. Does nothing by default.
     ///
     /// # Errors
-    /// Why the work could not be handed out.
+    /// If the orders cannot be issued.
     fn prefetch(&mut self, _request: &Request<'_>) -> Result<(), RolloutsError> {
         Ok(())
     }
@@ -137,7 +137,7 @@ pub trait Rollouts {
     /// request may be abandoned.
     ///
     /// # Errors
-    /// Why the samples could not be drawn or scored.
+    /// If the samples cannot be drawn or scored.
     fn rollout(
         &mut self,
         request: &Request<'_>,
@@ -154,13 +154,13 @@ pub trait Rollouts {
     /// can be deleted. Does nothing by default.
     ///
     /// # Errors
-    /// Why the report could not be passed on.
+    /// If the report cannot be passed on.
     fn saved(&mut self, _epochs: u32) -> Result<(), RolloutsError> {
         Ok(())
     }
 
-    /// Returns the reward of a flat grey image of the model's shape, if the summary can compare with it
-    /// as a lower bound. `None` by default.
+    /// Returns the reward of a flat grey image of the model's shape, if it is the highest possible
+    /// reward and the summary can compare with it. `None` by default.
     fn flat_reward(&mut self, _shape: StateShape) -> Option<f64> {
         None
     }
