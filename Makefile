@@ -74,7 +74,7 @@ clean: ## remove build outputs and libtorch
 ##@ Test
 
 .PHONY: test
-test: setup clients ## run all tests; without root, those whose program is missing are skipped and named
+test: setup clients ## run all tests; without root, tests whose program is missing are skipped and listed
 	@[ -e $(DDPO) ] || echo "building the tests: about 20 minutes on two cores"
 	@echo "running the tests: about 15 minutes on two cores"
 	scripts/test $(CARGO) test --release --workspace --locked --no-fail-fast $(ARGS)
@@ -162,7 +162,7 @@ goldens: python ## regenerate tests/goldens with diffusers and PyTorch
 	$(PEER) tests/goldens/make_learner.py
 	$(PEER) tests/goldens/make_vision.py
 	$(PEER) tests/goldens/make_torchscript.py
-	$(PEER) tests/goldens/make_seed_file.py
+	$(PEER) tests/goldens/make_upstream_checkpoint.py
 
 .PHONY: locks
 locks: ## regenerate tests/*/requirements.txt from requirements.in; ARGS="--upgrade" takes newer packages

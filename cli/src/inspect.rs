@@ -69,7 +69,7 @@ async fn watch(client: &mut Client, command: &InspectCommand) -> Result<()> {
     }
     loop {
         let mut events = answer(command, client.watch_trajectories(request)).await?;
-        // Ends with Ctrl-C, with the service, or when this client falls behind.
+        // The stream ends if the service stops, or if this client reads too slowly.
         let ended = loop {
             match events.message().await {
                 Ok(Some(event)) => changed(command, &event)?,

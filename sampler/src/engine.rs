@@ -46,7 +46,7 @@ struct Steps {
     chain: EpochChain,
 }
 
-/// Why sampling failed.
+/// Errors of sampling a batch.
 #[derive(Debug, Error)]
 pub enum SampleError {
     /// The model's prediction is not finite.

@@ -39,9 +39,9 @@ print(connected - began, time.monotonic() - connected)
 """
 RECEIVER = """
 import socket, sys
-door = socket.create_server((sys.argv[1], 9000))
+listener = socket.create_server((sys.argv[1], 9000))
 print("listening", flush=True)
-peer, _ = door.accept()
+peer, _ = listener.accept()
 while peer.recv(1 << 20):
     pass
 peer.sendall(b"!")

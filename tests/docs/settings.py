@@ -22,7 +22,7 @@ HEAD = """\
 
 # Settings
 
-A value comes from four sources; a later one replaces an earlier one:
+A setting can come from four sources; a later source overrides an earlier one:
 
 1. the default,
 2. the file that `--config FILE.toml` names,
@@ -36,8 +36,8 @@ A value comes from four sources; a later one replaces an earlier one:
 | command line | `--batch-size 64` | `--run-id faces` |
 
 An unknown key and a missing file are errors, and the error names the nearest known key. `--dry-run` prints the settings
-that a command would use. One file serves `ddpo train` and the three services: every program reads the tables that it
-uses and checks the names of the others.
+that a command would use. One file serves `ddpo train` and the three services: each program reads its own tables and
+checks only the names of the others.
 
 `ddpo train` also accepts `--batch_size`, with underscores, as alcazar90/ddpo-celebahq does.
 

@@ -15,7 +15,7 @@ use tch::Tensor;
 const MODEL: &str = "model_state_dict.";
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/seed_file").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/upstream_checkpoint").join(name)
 }
 
 /// Returns a workshop with the goldens.

@@ -140,7 +140,7 @@ fn write_script(path: &Path) {
 }
 
 #[test]
-fn a_run_with_a_torchscript_reward_is_repeatable_to_the_byte() {
+fn a_run_with_a_torchscript_reward_is_reproducible_to_the_byte() {
     let workshop = Workshop::new();
     write_script(&workshop.path("reward.pt"));
     for run in ["run", "again"] {

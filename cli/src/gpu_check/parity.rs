@@ -89,7 +89,7 @@ pub fn checks(device: Device) -> Result<Vec<Check>> {
         let cosine = cosine(&reference.change, &updated.change);
         let passed = output <= case.output && log_prob <= case.log_prob && cosine >= case.cosine;
         let limits = format!(
-            "output gap at most {}, log-probability gap at most {} nats a dimension, update's cosine at \
+            "output gap at most {}, log-probability gap at most {} nats per dimension, update's cosine at \
              least {}",
             case.output, case.log_prob, case.cosine
         );

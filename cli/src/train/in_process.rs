@@ -46,7 +46,8 @@ const WAITING: usize = 2;
 pub struct InProcess {
     sampler: Sampler,
     rewards: Rewards,
-    /// Whether a flat grey image has the lowest possible reward.
+    /// Whether the reward is the JPEG's compressibility, whose highest value is that of a flat grey
+    /// image.
     has_floor: bool,
     shape: StateShape,
     pixel_map: PixelMap,
@@ -167,7 +168,7 @@ impl Rollouts for InProcess {
             .map_err(Error::reallocate_into_boxed_dyn_error_without_backtrace)
     }
 
-    /// Returns the compressibility of a flat grey image, the lowest possible reward.
+    /// Returns the compressibility of a flat grey image, the highest possible reward.
     fn flat_reward(&mut self, shape: StateShape) -> Option<f64> {
         if !self.has_floor {
             return None;

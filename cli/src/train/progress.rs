@@ -1,4 +1,4 @@
-//! Shows a run's progress: a bar on a terminal, plain lines elsewhere.
+//! Shows a run's progress: with a bar if standard error is a terminal, otherwise as plain lines.
 
 use ddpo_run::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,7 +17,7 @@ impl Terminal {
     pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
-            // The template is a constant that is known to parse.
+            // This constant template always parses.
             if let Ok(style) = ProgressStyle::with_template("{msg:>10} {bar:32} {pos}/{len} {eta}")
             {
                 bar.set_style(style);

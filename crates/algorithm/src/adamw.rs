@@ -47,7 +47,8 @@ struct Group {
 }
 
 impl AdamW {
-    /// Makes an optimizer for `parameters`, f32, with zeroed moments of the same shapes and strides.
+    /// Creates an optimizer for `parameters`, f32, with zeroed moments of the same shapes and
+    /// strides.
     pub fn new(config: AdamWConfig, parameters: &[(String, Tensor)]) -> Self {
         let zeros = || parameters.iter().map(|(_, tensor)| tensor.zeros_like().detach()).collect();
         Self { config, first: zeros(), second: zeros(), step: 0 }
@@ -91,8 +92,8 @@ impl AdamW {
         foreach::add_(parameters, &updates);
     }
 
-    /// Cuts the parameters that have a gradient into groups of at most [`GROUP_ELEMENTS`] elements, or
-    /// of one tensor.
+    /// Splits the parameters that have a gradient into groups of at most [`GROUP_ELEMENTS`]
+    /// elements; a larger tensor is a group by itself.
     fn groups(&self, parameters: &[(String, Tensor)], gradients: &[Tensor]) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
         for (index, ((_, parameter), gradient)) in parameters.iter().zip(gradients).enumerate() {

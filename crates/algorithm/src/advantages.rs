@@ -1,5 +1,5 @@
 //! Advantages: A = clip((r - mean) / (max(std, floor) + 1e-6), -c, c) with the unbiased standard
-//! deviation, over the epoch, the mini-batch or all rewards so far, or of the first epoch. No value
+//! deviation, of the epoch, the mini-batch, all rewards so far, or the first epoch. No value
 //! function is trained.
 
 use crate::config::AdvantageScope;
@@ -113,7 +113,8 @@ mod tests {
         AdvantageConfig { scope, batch_size: 3, clip: f64::from(f32::MAX), min_std: 0.0 }
     }
 
-    /// The last epoch's advantages are those over all rewards, however they were cut.
+    /// The last epoch's running advantages equal those over all rewards at once, however the
+    /// rewards are split into epochs.
     #[test]
     fn running_statistics_carry_on_from_epoch_to_epoch() {
         let mut state = AdvantageState::default();

@@ -33,8 +33,8 @@ impl Learner {
         Ok(sorted)
     }
 
-    /// Refuses a trajectory that was not drawn with the steps of its epoch, or does not carry the states
-    /// that the objective needs.
+    /// Rejects a trajectory that was not drawn with the steps of its epoch, or lacks states that
+    /// the objective needs.
     fn check_chain(&self, header: &TrajectoryHeader) -> Result<(), LearnError> {
         let SampleCoordinates { run_seed, epoch, sample } = header.coordinates;
         let chain = self.chain.of(header.purpose, run_seed, epoch);
@@ -55,7 +55,7 @@ impl Learner {
         })
     }
 
-    /// Refuses a trajectory whose weights are older than `max_staleness` versions, or newer than
+    /// Rejects a trajectory whose weights are older than `max_staleness` versions, or newer than
     /// the learner's.
     fn check_lag(&self, header: &TrajectoryHeader) -> Result<(), LearnError> {
         let (sample, sampled) = (header.coordinates.sample, header.policy_version);

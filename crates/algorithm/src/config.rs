@@ -19,9 +19,9 @@ pub enum AdvantageScope {
     Batch,
     /// All rewards since the run began.
     Running,
-    /// The rewards of the epoch for the mean; the standard deviation is that of the run's first epoch, or
-    /// `advantage_std`. Advantages then shrink with the differences between samples, and `kl_coef` keeps
-    /// its strength.
+    /// The rewards of the epoch for the mean; the standard deviation is that of the run's first
+    /// epoch, or `advantage_std`. Advantages become smaller as rewards become more alike, so the
+    /// balance of reward and `kl_coef` stays the same.
     Fixed,
 }
 
@@ -53,7 +53,7 @@ pub enum Objective {
     Forward,
 }
 
-/// What bounds the change of the policy within an epoch.
+/// The limit on the policy's change within an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrustRegion {
@@ -68,14 +68,14 @@ pub enum TrustRegion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ForwardWeighting {
-    /// DiffusionNFT: towards the samples with a high reward and away from the others.
+    /// DiffusionNFT: moves predictions towards samples with a high reward and away from the others.
     #[default]
     Nft,
     /// AWM: PPO's clipped ratio of denoising errors.
     Advantage,
 }
 
-/// Where the noise levels of the forward objective come from.
+/// The timesteps that the noise levels of the forward objective are drawn from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LevelSource {
@@ -113,11 +113,11 @@ pub enum OldPolicy {
 pub struct ForwardConfig {
     /// The weighting.
     pub weighting: ForwardWeighting,
-    /// K, the noise levels that a pass trains for each sample.
+    /// K, the number of noise levels that a pass trains for each sample.
     pub levels: usize,
-    /// Where levels come from.
+    /// The timesteps that levels are drawn from.
     pub level_source: LevelSource,
-    /// Levels are at most this timestep; without it all are used.
+    /// Largest timestep of a level; `None` for no limit.
     pub max_timestep: Option<i64>,
     /// How the loss of a level is scaled.
     pub level_weight: LevelWeight,
@@ -149,21 +149,21 @@ pub enum LossOverSteps {
     /// Mean over the pairs of a mini-batch.
     #[default]
     Mean,
-    /// Sum over steps, mean over samples: the gradient is as many times larger as a sample has trained
-    /// steps, and so is what `max_grad_norm` acts on.
+    /// Sum over steps, mean over samples. Compared with the mean over pairs, the gradient (and its
+    /// norm, which `max_grad_norm` limits) is larger by the number of trained steps of a sample.
     Sum,
 }
 
-/// Whose log-probabilities of the sampling policy the ratios are taken from.
+/// The source of the sampling policy's log-probabilities in the ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OldLogProbs {
     /// The sampler's, recorded while it sampled.
     #[default]
     Sampler,
-    /// The learner's, by one more forward pass over each pair before the first optimizer step. For
-    /// devices and types whose kernels differ with the shape of a batch: the ratio then compares passes of
-    /// one shape.
+    /// The learner's, from one more forward pass over each pair before the first optimizer step.
+    /// Use it if results depend on the shape of a batch: the ratio then compares passes of equal
+    /// shape.
     Learner,
 }
 
@@ -186,11 +186,11 @@ pub struct LearnerConfig {
     pub step_weights: StepWeights,
     /// How the losses of a sample's steps are added.
     pub loss_over_steps: LossOverSteps,
-    /// The random steps of an epoch; without it all steps with sigma > 0.
+    /// The window of random steps of an epoch; `None` for all steps with sigma > 0.
     pub window: Option<Window>,
     /// The rewards over which advantages are standardised.
     pub advantage: AdvantageScope,
-    /// The standard deviation of [`AdvantageScope::Fixed`]; without it that of the first epoch.
+    /// The standard deviation of [`AdvantageScope::Fixed`]; `None` for that of the first epoch.
     pub advantage_std: Option<f64>,
     /// Advantages are divided by at least this standard deviation.
     pub min_advantage_std: f64,
@@ -203,7 +203,7 @@ pub struct LearnerConfig {
     pub clip_ratio: f64,
     /// What bounds the change of the policy.
     pub trust_region: TrustRegion,
-    /// The bound of [`TrustRegion::Kl`], nats a transition.
+    /// The bound of [`TrustRegion::Kl`], nats per transition.
     pub kl_limit: f64,
     /// Upper bound of the decoupled objective's importance weight, at least 1.
     pub importance_cap: f64,
@@ -211,12 +211,12 @@ pub struct LearnerConfig {
     pub max_staleness: u32,
     /// Unit of log-probabilities in the objective: mean over dimensions, or their sum (nats).
     pub log_prob: Reduction,
-    /// Weight of KL(policy || pretrained) in the loss; 0 leaves it out. For [`Objective::Forward`] the
+    /// Weight of KL(policy || pretrained) in the loss; 0 disables it. For [`Objective::Forward`],
     /// weight of the squared difference of predictions.
     pub kl_coef: f64,
-    /// `kl_coef` adapts towards this mean KL of an epoch, nats a transition.
+    /// The mean KL of an epoch that `kl_coef` is adapted to, nats per transition.
     pub kl_target: Option<f64>,
-    /// The run stops when the mean KL of an epoch, nats a transition, exceeds this.
+    /// The run stops when the mean KL of an epoch, nats per transition, exceeds this.
     pub kl_stop: Option<f64>,
     /// Share of a trajectory's random steps that are trained, in (0, 1].
     pub timestep_fraction: f64,
@@ -224,14 +224,14 @@ pub struct LearnerConfig {
     pub max_grad_norm: f64,
     /// Hyperparameters of AdamW.
     pub optimizer: AdamWConfig,
-    /// Decay of the averaged weights; without it none are kept.
+    /// Decay of the averaged weights; `None` keeps no average.
     pub ema_decay: Option<f64>,
-    /// Largest |ratio - 1| before the first optimizer step, log-probabilities as means over
-    /// dimensions.
+    /// Largest |ratio - 1| allowed before the first optimizer step, with log-probabilities as means
+    /// over dimensions.
     pub ratio_tolerance: f64,
-    /// Largest |log-ratio| before the first optimizer step, nats a transition.
+    /// Largest |log-ratio| allowed before the first optimizer step, nats per transition.
     pub ratio_tolerance_nats: f64,
-    /// Whose log-probabilities of the sampling policy the ratios are taken from.
+    /// The source of the sampling policy's log-probabilities in the ratios.
     pub old_log_probs: OldLogProbs,
 }
 

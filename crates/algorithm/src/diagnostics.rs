@@ -1,4 +1,4 @@
-//! The sums over an epoch's updates, which become its report.
+//! Sums over the updates of an epoch, from which its report is computed.
 
 use crate::config::{ForwardWeighting, LearnerConfig, Objective, TrustRegion};
 use crate::epoch::Epoch;
@@ -15,7 +15,7 @@ pub struct Diagnostics {
     by_lag: BTreeMap<u64, LagSums>,
     /// By position among the random steps or the noise levels of a pass.
     by_slot: Vec<SlotSums>,
-    /// The report's values that are not means over pairs.
+    /// The values of the report that are not means over pairs.
     report: UpdateReport,
     /// The ratio of every pair, in the unit of `log_prob`.
     ratios: Vec<f32>,
@@ -33,14 +33,14 @@ struct Sums {
     ratio: f64,
     /// (r - 1) - ln r of the ratio of joint densities, nats.
     k3: f64,
-    /// Number of pairs of the first optimizer step, and those with a ratio outside the clip.
+    /// Number of pairs of the second optimizer step, and of these the number outside the clip.
     first: f64,
     first_clipped: f64,
     /// Squared errors of predictions, mean over dimensions.
     error: f64,
-    /// |log-ratio|, nats a dimension.
+    /// |log-ratio|, nats per dimension.
     log_ratio_abs: f64,
-    /// KL from the pretrained model, nats a dimension.
+    /// KL from the pretrained model, nats per dimension.
     kl: f64,
     /// Gradient norms, over optimizer steps.
     gradient_norm: f64,
@@ -126,7 +126,8 @@ impl Diagnostics {
             let log_ratio = f64::from(log_ratio);
             let above_one = (log_ratio * factor).exp_m1();
             let advantage = f64::from(epoch.advantages[pair.trajectory]);
-            // The region stops outward moves only; the clip's share counts both directions.
+            // The KL trust region stops moves away from the old policy only; the clip counts both
+            // directions.
             let counts = config.trust_region == TrustRegion::Clip || advantage * log_ratio > 0.0;
             let is_clipped =
                 counts && is_far(config, self.dimensions, log_ratio, output.moved.get(index));
@@ -161,8 +162,8 @@ impl Diagnostics {
         }
     }
 
-    /// Returns the means, and the single values behind them. `with_reference` says whether the distance
-    /// from the pretrained model was computed.
+    /// Returns the report of means, and the values behind them. `with_reference` says whether the
+    /// distance from the pretrained model was computed.
     pub fn finish(
         self,
         epoch: Epoch<'_>,
@@ -206,8 +207,8 @@ impl Diagnostics {
     }
 }
 
-/// (r - 1) - ln r for a log-ratio in nats, the k3 estimate of KL(old || new) (Schulman 2020). A log-ratio
-/// above 30 counts as 30, so that one pair cannot exceed every number.
+/// (r - 1) - ln r for a log-ratio in nats, the k3 estimate of KL(old || new) (Schulman 2020).
+/// Log-ratios above 30 count as 30, so that a single pair cannot make the mean infinite.
 fn k3(log_ratio: f64) -> f64 {
     log_ratio.min(30.0).exp_m1() - log_ratio
 }
@@ -233,7 +234,7 @@ impl SlotSums {
 }
 
 impl LagSums {
-    /// Returns the means; those of the importance weight for the decoupled objective only.
+    /// Returns the means. The importance weight has a mean with the decoupled objective only.
     fn report(&self, lag: u64, objective: Objective) -> LagReport {
         let mean = |sum: f64| sum / self.pairs.max(1) as f64;
         let decoupled = objective == Objective::Decoupled;

@@ -11,7 +11,7 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Starts at the present values of `parameters`, f32.
+    /// Starts at the current values of `parameters`, f32.
     pub fn new(decay: f64, parameters: &[(String, Tensor)]) -> Self {
         let copy = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.detach().copy());
         Self { decay, average: parameters.iter().map(copy).collect() }

@@ -1,4 +1,4 @@
-//! The data of an epoch, which stays the same over all its passes.
+//! The data of an epoch, shared by all passes over it.
 
 use crate::pairs::Pair;
 use ddpo_rollout::trajectory::{PolicyVersion, Trajectory};
@@ -20,7 +20,7 @@ pub struct Epoch<'a> {
 }
 
 impl<'a> Epoch<'a> {
-    /// Makes the data of an epoch that the learner begins at `version`, without proximal
+    /// Creates the data of an epoch that the learner begins at `version`, without proximal
     /// log-probabilities.
     pub fn new(
         trajectories: Vec<&'a Trajectory>,
@@ -33,14 +33,14 @@ impl<'a> Epoch<'a> {
         Self { trajectories, advantages, lags, proximal_log_probs: None, kl_coef }
     }
 
-    /// The log-probability of `pair` that the ratio is clipped around, mean over dimensions: under
-    /// the proximal policy where the objective has one, else under the sampling policy.
+    /// Returns the log-probability of `pair` under the old policy of the ratio, mean over
+    /// dimensions: the proximal policy if it was evaluated, otherwise the sampling policy.
     pub fn clip_log_prob(&self, pair: &Pair) -> f32 {
         let proximal = self.proximal_log_probs.as_ref();
         proximal.map_or_else(|| self.old_log_prob(pair), |all| all[pair.trajectory][pair.slot])
     }
 
-    /// log p_proximal - log p_old of `pair`, mean over dimensions.
+    /// Returns log p_proximal - log p_old of `pair`, mean over dimensions.
     pub fn drift(&self, pair: &Pair) -> f32 {
         self.clip_log_prob(pair) - self.old_log_prob(pair)
     }

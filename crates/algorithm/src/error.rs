@@ -19,7 +19,7 @@ pub enum LearnError {
         /// Samples in a mini-batch.
         batch_size: usize,
     },
-    /// A trajectory was made with another scheduler than the learner's.
+    /// A trajectory was drawn with another scheduler than the learner's.
     #[error(
         "learner: sample {sample} was made with scheduler {found}, the learner's is {expected}"
     )]
@@ -31,7 +31,7 @@ pub enum LearnError {
         /// The trajectory's digest.
         found: Digest,
     },
-    /// A trajectory has other random steps or states than the objective trains on.
+    /// A trajectory's random steps or states differ from what the objective needs.
     #[error(
         "learner: sample {sample}: expected random steps {expected:?} and the states around them, \
          found random steps {found:?} and states {states:?}"
@@ -111,7 +111,7 @@ pub enum LearnError {
     /// No step of the schedule is random.
     #[error("learner: no step has sigma > 0, so there is nothing to train; hint: use eta > 0")]
     Deterministic,
-    /// The sampler's log-probabilities are not the learner's.
+    /// The sampler's log-probabilities differ from the learner's.
     #[error(
         "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): \
          |ratio - 1| = {gap:.3e} exceeds {tolerance:.3e} between the sampler's {sampled} and the \

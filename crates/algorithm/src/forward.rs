@@ -1,10 +1,11 @@
 //! The forward objective: reward-weighted denoising of the samples' images at drawn noise levels.
-//! It needs x_0 and a reward only, so any sampler serves, deterministic ones too.
+//! It needs x_0 and a reward only, so it works with any sampler, including deterministic ones.
 //!
-//! At the weights that sampled, both weightings have the gradient of A |prediction - target|^2: they
-//! agree to first order. Losses are taken in the model's own prediction type. For a model of epsilon,
-//! an error in x_0 is the error in epsilon times sqrt((1 - abar_t) / abar_t), which is about 160 at the
-//! noisiest level of a linear schedule: the first levels would outweigh all others.
+//! At the weights that drew the samples, both weightings have the gradient of A |prediction -
+//! target|^2: they agree to first order. Losses are computed in the model's prediction type. For an
+//! epsilon model, an error in x_0 is the error in epsilon times sqrt((1 - abar_t) / abar_t), about
+//! 160 at the noisiest level of a linear schedule: in x_0, the noisiest levels would outweigh all
+//! others.
 
 use crate::config::{ForwardConfig, ForwardWeighting, LevelWeight};
 use crate::objective::clipped;
@@ -12,14 +13,14 @@ use ddpo_rollout::noise::{NoiseKey, Purpose};
 use ddpo_rollout::trajectory::SampleCoordinates;
 use tch::{Kind, Tensor};
 
-/// The inputs of the forward losses, f32 `[P, C, H, W]` but for the advantage.
+/// The inputs of the forward losses, f32 `[P, C, H, W]` except for the advantage.
 #[derive(Debug)]
 pub struct ForwardInputs<'a> {
     /// The prediction of the weights being trained; the gradient flows through it.
     pub prediction: &'a Tensor,
     /// The prediction of the old policy from the same noisy image.
     pub old: &'a Tensor,
-    /// The right prediction.
+    /// The target of the prediction.
     pub target: &'a Tensor,
     /// The advantage A, standardised and clipped to [-c, c], `[P]`.
     pub advantage: &'a Tensor,
@@ -79,12 +80,12 @@ pub fn forward_losses(
     ForwardLosses { loss, log_ratio, error }
 }
 
-/// The mean over dimensions of a square, `[P]`.
+/// Returns the mean of the squares over dimensions, `[P]`.
 pub(crate) fn mean_square(error: &Tensor) -> Tensor {
     error.square().mean_dim([1_i64, 2, 3].as_slice(), false, None::<Kind>)
 }
 
-/// The mean over dimensions of an absolute value, without gradient and above 0, `[P]`.
+/// Returns the mean of the absolute values over dimensions, without gradient and above 0, `[P]`.
 fn mean_absolute(error: &Tensor) -> Tensor {
     error.detach().abs().mean_dim([1_i64, 2, 3].as_slice(), false, None::<Kind>).clamp_min(1e-5)
 }

@@ -12,7 +12,7 @@ pub fn gradient_norm(gradients: &[Tensor]) -> f64 {
         return 0.0;
     }
     let norm = Tensor::stack(&norms, 0).norm();
-    // As tch's operators do: a device that fails is caught where its thread begins.
+    // Panics as tch's operators do; the thread that owns the device catches the panic.
     read(&[&norm]).unwrap_or_else(|error| panic!("{error}"))[0]
 }
 

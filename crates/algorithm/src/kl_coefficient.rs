@@ -7,7 +7,7 @@ const FACTOR: f64 = 2.0;
 /// The weight stays within this factor of the setting.
 const RANGE: f64 = 100.0;
 
-/// Returns the weight after an epoch whose mean KL was `kl`, nats a transition: doubled if it was more
+/// Returns the weight after an epoch whose mean KL was `kl`, nats per transition: doubled if it was more
 /// than 1.5 times `target`, halved if it was less than `target` / 1.5 (Schulman et al. 2017, section 4),
 /// and within a factor of 100 of `initial`.
 pub fn adapted(weight: f64, initial: f64, kl: f64, target: f64) -> f64 {

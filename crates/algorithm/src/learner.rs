@@ -26,9 +26,9 @@ pub struct Learner {
     pub(crate) config: LearnerConfig,
     pub(crate) schedule: LearningRate,
     pub(crate) transitions: Transitions,
-    /// Which of the steps are random in an epoch.
+    /// The random steps of an epoch.
     pub(crate) chain: Chain,
-    /// The weight of each step of the present epoch by step index.
+    /// The weight of each step of the current epoch by step index.
     pub(crate) step_weights: Vec<f64>,
     /// The timesteps that the forward objective may train.
     pub(crate) levels: Vec<i64>,
@@ -62,7 +62,7 @@ pub struct Position {
     pub kl_coef: Option<f64>,
 }
 
-/// What a learner trains.
+/// The model that a learner trains.
 #[derive(Debug)]
 pub struct Model<'a> {
     /// The f32 weights.
@@ -76,7 +76,7 @@ pub struct Model<'a> {
 }
 
 impl Learner {
-    /// Makes a learner of `model`. `transitions` are the steps of the sampler without a window.
+    /// Creates a learner of `model`. `transitions` are the sampler's steps without a window.
     ///
     /// # Errors
     /// [`LearnError::Setting`] if a setting is out of range, [`LearnError::Deterministic`] if no
@@ -134,8 +134,8 @@ impl Learner {
         })
     }
 
-    /// Cuts every micro-batch into `lanes` parts that run side by side, one thread each: for narrow
-    /// models on a CPU, whose operations are too small to share between threads.
+    /// Splits every micro-batch into `lanes` parts that run in parallel, one thread each. Use it
+    /// for narrow models on a CPU, whose operations are too small to share between threads.
     #[must_use]
     pub fn with_lanes(mut self, lanes: usize) -> Self {
         while self.lanes.len() < lanes {

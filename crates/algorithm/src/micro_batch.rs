@@ -61,7 +61,7 @@ fn states(
 ) -> Tensor {
     let values = pairs.iter().flat_map(|pair| {
         let trajectory = trajectories[pair.trajectory];
-        // The checks of the epoch have found every state that a pair needs.
+        // The checks before the epoch have verified that every state of a pair is present.
         let state: &[u8] = trajectory.state(index(pair)).map_or(&[], |state| state);
         decode(state, trajectory.header().dtype)
     });

@@ -1,33 +1,35 @@
-//! The objectives: what each needs of a run, and the loss of each trained pair.
+//! The objectives: the data that each needs, and the loss of each trained pair.
 //!
-//! An objective is added here: a variant of [`Objective`], its row in [`Objective::contract`], and its
-//! loss. [`policy_gradient_losses`] has those on the density of a denoising step; [`crate::forward`]
-//! has those on the forward process.
+//! To add an objective, add a variant of [`Objective`], its row in [`Objective::contract`], and its
+//! loss. [`policy_gradient_losses`] has the losses on the density of a denoising step,
+//! [`crate::forward`] the losses on the forward process.
 
 use crate::config::{LearnerConfig, Objective, TrustRegion};
 use ddpo_rollout::chain::NeededStates;
 use tch::Tensor;
 
-/// What an objective needs. The sampler, the wire and recorded batches follow it.
+/// The data that an objective needs. Samplers keep and send these states, and recorded batches
+/// contain them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contract {
-    /// The states of a trajectory that it trains on.
+    /// The states of a trajectory that the objective trains on.
     pub states: NeededStates,
-    /// Whether it needs the log-probabilities of random steps, and so eta above 0.
+    /// Whether the objective needs the log-probabilities of random steps, and therefore eta above
+    /// 0.
     pub log_probs: bool,
-    /// Whether it corrects for weights that have changed since the samples were drawn; without it the
-    /// samples must come from the present weights.
+    /// Whether the objective corrects for weights that have changed since the samples were drawn.
+    /// If not, the samples must be drawn with the current weights.
     pub off_policy: bool,
-    /// The policy, besides the trained one, that it evaluates.
+    /// The second policy that the objective evaluates.
     pub other: OtherPolicy,
 }
 
-/// A policy that an objective compares the trained one with.
+/// A policy that an objective compares with the trained policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherPolicy {
-    /// The one that sampled, by the log-probabilities recorded with the samples.
+    /// The sampling policy, by the log-probabilities recorded with the samples.
     Sampling,
-    /// The learner's before the first optimizer step of the epoch, by one more forward pass.
+    /// The learner's policy before the first optimizer step of the epoch, by one more forward pass.
     Proximal,
     /// A second set of weights, by one more forward pass.
     Weights,
@@ -63,11 +65,11 @@ impl Objective {
 pub struct LossInputs<'a> {
     /// log p_new, under the weights being trained; the gradient flows through it.
     pub log_prob: &'a Tensor,
-    /// log p_proximal, under the weights before the first optimizer step of the epoch. For objectives
-    /// other than the decoupled one it is log p_old, as the sampler recorded it or as the learner took it
-    /// anew.
+    /// log p_proximal, under the weights before the first optimizer step of the epoch. For all
+    /// objectives but the decoupled one it is log p_old, recorded by the sampler or recomputed by
+    /// the learner.
     pub proximal_log_prob: &'a Tensor,
-    /// log p_proximal - log p_old, in nats (summed over dimensions); p_old is the policy that sampled.
+    /// log p_proximal - log p_old, in nats (summed over dimensions); p_old is the sampling policy.
     pub drift_nats: &'a Tensor,
     /// KL(p_old || p_new) of the step, in nats; needed by [`TrustRegion::Kl`].
     pub moved_nats: Option<&'a Tensor>,
@@ -78,7 +80,7 @@ pub struct LossInputs<'a> {
 /// The bounds of ratios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// What bounds the change of the policy.
+    /// The limit on the policy's change.
     pub trust_region: TrustRegion,
     /// e: the ratio is clipped to [1 - e, 1 + e], in the unit of `log_prob`.
     pub clip_ratio: f64,
@@ -129,7 +131,7 @@ pub fn policy_gradient_losses(
 }
 
 /// Returns which pairs are outside the trust region, bool `[P]`: their step has moved by more than
-/// `limit` nats, and the loss would move it further (A (r - 1) > 0).
+/// `limit` nats, and the gradient would move it further (A (r - 1) > 0).
 pub fn outside(advantage: &Tensor, log_ratio: &Tensor, moved_nats: &Tensor, limit: f64) -> Tensor {
     let is_far = moved_nats.detach().gt(limit);
     let is_outward = (advantage * log_ratio.detach()).gt(0.0);
@@ -137,8 +139,8 @@ pub fn outside(advantage: &Tensor, log_ratio: &Tensor, moved_nats: &Tensor, limi
 }
 
 /// Returns whether a pair has left the clip or, with [`TrustRegion::Kl`], its step has moved by more than
-/// the limit: the bound of [`policy_gradient_losses`] for one pair, in whichever direction. `log_ratio` is
-/// a mean over `dimensions`, `moved_nats` the KL of its step.
+/// the limit: the bound of [`policy_gradient_losses`] for one pair, in either direction.
+/// `log_ratio` is a mean over `dimensions`, `moved_nats` the KL of its step.
 pub(crate) fn is_far(
     config: &LearnerConfig,
     dimensions: usize,

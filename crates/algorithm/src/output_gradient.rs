@@ -1,5 +1,5 @@
-//! The norm of each pair's gradient at the model's output, from what a pass has computed anyway: it
-//! shows which steps the update listens to.
+//! The norm of each pair's gradient at the model's output, from values that a pass has computed
+//! already. It shows which steps dominate the update.
 
 use crate::config::{LearnerConfig, Objective};
 use crate::epoch::Epoch;
@@ -9,7 +9,7 @@ use crate::pass::PassOutput;
 use crate::step_weights::expected_gradient;
 use ddpo_diffusion::scheduler::Transitions;
 
-/// Returns the norms for `pairs`, up to a factor that all pairs share; without the KL from the
+/// Returns the norms for `pairs`, up to a factor that all pairs share, and without the KL from the
 /// pretrained model.
 ///
 /// On the density of a step: weight |A| r |d mean / d output| / sigma times the root mean square of

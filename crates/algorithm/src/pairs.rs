@@ -11,8 +11,8 @@ use ddpo_rollout::trajectory::Trajectory;
 pub struct Pair {
     /// Position of the trajectory in the epoch's batch.
     pub trajectory: usize,
-    /// Position in the trajectory's list of random steps; for the forward objective, among the levels of
-    /// a pass.
+    /// Position in the trajectory's list of random steps; for the forward objective, in the list of
+    /// the pass's levels.
     pub slot: usize,
     /// Step index, from 0 at x_T; for the forward objective, the timestep of the level.
     pub step: usize,
@@ -69,8 +69,8 @@ impl PairChoice<'_> {
         drawn.into_iter().map(|timestep| timestep as usize).enumerate().collect()
     }
 
-    /// Returns slots and step indices, ascending: of all random steps, or of the share with the lowest
-    /// keyed draws.
+    /// Returns slots and step indices in ascending order: all random steps or, with
+    /// `timestep_fraction`, those with the lowest keyed draws.
     fn chosen_steps(&self, trajectory: &Trajectory, inner_epoch: u32) -> Vec<(usize, usize)> {
         let header = trajectory.header();
         let count = header.random_steps.len();

@@ -1,7 +1,7 @@
 //! One forward and backward pass over a micro-batch: predictions, losses and their gradient.
 //!
-//! A lane is a network on the policy's tensors with gradients that it alone writes, so that lanes
-//! run side by side, one thread each. [`crate::policy::Policy`] adds their gradients in a fixed
+//! A lane is a network that shares the policy's tensors and has separate gradients, so that lanes
+//! run in parallel, one thread each. [`crate::policy::Policy`] adds their gradients in a fixed
 //! order.
 
 use crate::config::{LearnerConfig, Objective, TrustRegion};
@@ -35,7 +35,7 @@ pub struct Lane {
     pub old: Option<UNet>,
 }
 
-/// What a pass has to know of the mini-batch that its pairs are a part of.
+/// The values of a mini-batch that a pass over some of its pairs needs.
 #[derive(Clone, Copy, Debug)]
 pub struct MiniBatch<'a> {
     /// The number that the sum of losses is divided by: the mini-batch's pairs, or its samples.
@@ -73,13 +73,13 @@ pub struct PassOutput {
     /// log p_new - log p_proximal of each pair, mean over dimensions. For the forward objective the
     /// logarithm of its ratio.
     pub log_ratios: Vec<f32>,
-    /// KL from the pretrained model of each pair, nats a dimension; empty without a reference. For the
-    /// forward objective the squared difference of predictions, mean over dimensions.
+    /// KL from the pretrained model of each pair, nats per dimension; empty without a reference.
+    /// For the forward objective, the squared difference of predictions, mean over dimensions.
     pub kl: Vec<f32>,
-    /// KL of each pair from the policy that sampled it, nats a transition; empty unless the trust region
+    /// KL of each pair from the policy that sampled it, nats per transition; empty unless the trust region
     /// needs it.
     pub moved: Vec<f32>,
-    /// Squared error of the prediction of each pair, mean over dimensions; the forward objective's.
+    /// Squared error of the prediction of each pair, mean over dimensions; forward objective only.
     pub errors: Vec<f32>,
 }
 
@@ -116,13 +116,13 @@ impl PassOutput {
     }
 }
 
-/// The losses of P pairs and what is reported of them, f32 `[P]` each.
+/// The losses of P pairs and their diagnostics, f32 `[P]` each.
 struct Losses {
     /// The objective's, with gradient.
     objective: Tensor,
     /// The distance from the pretrained model that `kl_coef` weights, with gradient.
     kl: Option<Tensor>,
-    /// What multiplies `kl` besides `kl_coef`.
+    /// The factor of `kl` in addition to `kl_coef`.
     kl_scale: Tensor,
     log_ratio: Tensor,
     moved: Option<Tensor>,
@@ -144,8 +144,8 @@ impl Lane {
     /// sum(losses) / divisor to the network's.
     ///
     /// Loss of a pair: its weight times the objective's loss, plus `kl_coef` times the distance from the
-    /// pretrained model. A loss that is not finite leaves a gradient that is not: the caller must not
-    /// take a step with it. Nothing waits for the device.
+    /// pretrained model. If a loss is not finite, the gradient is not finite either, and the caller
+    /// must not take a step with it. Does not wait for the device.
     pub(crate) fn backward(
         &self,
         config: &LearnerConfig,
@@ -173,7 +173,7 @@ impl Lane {
         }
     }
 
-    /// The losses of an objective on the density of denoising steps.
+    /// Returns the losses of an objective on the density of denoising steps.
     fn chain_losses(
         &self,
         config: &LearnerConfig,
@@ -210,14 +210,14 @@ impl Lane {
             importance_cap: config.importance_cap,
         };
         let objective = policy_gradient_losses(config.objective, &inputs, limits);
-        // The gradient of the KL at the model's output has 1 / sigma twice where that of the density has
-        // it once, so its weight is squared.
+        // The KL's gradient at the model's output is proportional to 1 / sigma^2, the density's to
+        // 1 / sigma. So the weight of the KL is squared.
         let kl_scale = weight.square() * factor;
         let kl = self.kl(&now, &data);
         Losses { objective: objective * weight, kl, kl_scale, log_ratio, moved, error: None }
     }
 
-    /// The losses of the forward objective.
+    /// Returns the losses of the forward objective.
     fn forward_losses(
         &self,
         config: &LearnerConfig,
@@ -260,14 +260,14 @@ impl Lane {
         }
     }
 
-    /// KL(policy || pretrained) of each pair, mean over dimensions, f32 `[P]`.
+    /// Returns KL(policy || pretrained) of each pair, mean over dimensions, f32 `[P]`.
     fn kl(&self, now: &Prediction, data: &MicroBatch) -> Option<Tensor> {
         let reference = self.reference.as_ref()?;
         let target = tch::no_grad(|| self.predict(reference, data));
         Some(gaussian::kl_same_sigma(&now.mean, &target.mean, &now.sigma))
     }
 
-    /// Returns the log-probabilities of `pairs` under the network's present weights, mean over
+    /// Returns the log-probabilities of `pairs` under the network's current weights, mean over
     /// dimensions.
     ///
     /// # Errors
@@ -292,13 +292,13 @@ impl Lane {
     }
 }
 
-/// One f32 for each pair, `[P]` on `device`.
+/// Returns one f32 for each pair, `[P]` on `device`.
 fn per_pair(pairs: &[Pair], device: Device, value: &dyn Fn(&Pair) -> f32) -> Tensor {
     let values: Vec<f32> = pairs.iter().map(value).collect();
     upload(&values, &[values.len() as i64], device)
 }
 
-/// Cuts a micro-batch over the lanes and runs the parts side by side; the results are in the order
+/// Splits a micro-batch over the lanes and runs the parts in parallel; the results are in the order
 /// of the pairs. A single lane runs on the calling thread.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Makes a policy of f32 weights whose network runs in `kind`.
+    /// Creates a policy from f32 weights, with a network that runs in `kind`.
     pub fn new(mut master: UNet, kind: Kind) -> Self {
         let compute = (kind != Kind::Float).then(|| {
             let mut copy = master.converted(kind, master.parameters().device());
@@ -42,7 +42,7 @@ impl Policy {
         &self.master
     }
 
-    /// Makes a network on the same values with separate gradients, for another lane.
+    /// Creates a network on the same tensors with separate gradients, for another lane.
     pub fn replica(&mut self) -> UNet {
         let mut replica = self.network().detached();
         replica.parameters_mut().track_gradients(Gradients::Tracked);

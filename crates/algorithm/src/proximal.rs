@@ -1,8 +1,8 @@
 //! The proximal policy of the decoupled objective (Hilton et al. 2021, "Batch size-invariance for
 //! policy optimization", section 3): the learner's weights before the first optimizer step of the
-//! epoch. Trajectories may come from older weights, so their log-probabilities are computed again. So
-//! they are for any objective with [`OldLogProbs::Learner`](crate::config::OldLogProbs::Learner), of
-//! trajectories of the present weights.
+//! epoch. Trajectories may come from older weights, so the learner computes their log-probabilities
+//! under the proximal policy. With [`OldLogProbs::Learner`](crate::config::OldLogProbs::Learner) it
+//! does the same for every objective, for trajectories of the current weights.
 
 use crate::epoch::Epoch;
 use crate::pairs::Pair;
@@ -14,7 +14,7 @@ use tch::TchError;
 /// random step.
 ///
 /// Each pair of `mini_batches` is evaluated once, without gradients, in the micro-batches of the
-/// first pass over the epoch, so that their ratios are one up to the noise of the device. Pairs
+/// first pass over the epoch, so that their ratios are one up to the device's rounding. Pairs
 /// outside `mini_batches`, and pairs for which `wanted` is false, keep the sampler's value.
 pub fn proximal_log_probs(
     lanes: &mut [Lane],

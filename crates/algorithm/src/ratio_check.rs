@@ -9,9 +9,9 @@ use crate::learner::Learner;
 use crate::pairs::Pair;
 use ddpo_rollout::trajectory::SampleCoordinates;
 
-/// How much further than `ratio_tolerance` the sampler's log-probabilities may be from the learner's where
-/// the learner takes them anew: they come from a batch of another shape, and other weights or another
-/// scheduler would be much further away.
+/// Factor on `ratio_tolerance` for the sampler's log-probabilities if the learner recomputes them.
+/// The sampler's batches have another shape, so the values differ slightly; other weights or
+/// another scheduler would make them differ far more.
 const ACROSS_SHAPES: f64 = 100.0;
 
 /// Returns whether a gap is above its limit, or is not a number.
@@ -24,12 +24,13 @@ fn across_shapes(is_taken_anew: bool) -> f64 {
 }
 
 impl Learner {
-    /// Checks |ratio - 1|, log-probabilities as means over dimensions, against `ratio_tolerance`, and
-    /// |log-ratio| in nats against `ratio_tolerance_nats`, for each pair; records the largest by step. The
-    /// mean hides a gap that is spread over many dimensions: 1e-4 allows 20 nats at 3 x 256 x 256.
+    /// Checks each pair: |ratio - 1| (log-probabilities as means over dimensions) against
+    /// `ratio_tolerance`, and |log-ratio| in nats against `ratio_tolerance_nats`. Records the
+    /// largest gap by step. The mean hides a gap that is spread over many dimensions: 1e-4 allows
+    /// 20 nats at 3 x 256 x 256.
     ///
-    /// A trajectory of the present weights is compared with the sampler's log-probabilities; an
-    /// older one with the proximal policy's, where the objective has it.
+    /// Trajectories of the current weights are compared with the sampler's log-probabilities, older
+    /// ones with the proximal policy's if the objective has one.
     pub(crate) fn check_ratio(
         &self,
         epoch: &Epoch<'_>,

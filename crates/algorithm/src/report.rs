@@ -9,35 +9,36 @@ pub struct UpdateReport {
     pub loss: f64,
     /// Share of pairs with |ratio - 1| > `clip_ratio`.
     pub clip_fraction: f64,
-    /// Mean ratio of new to old probability, in the unit of `log_prob`. Old is the policy that the
-    /// objective clips against: the sampling policy, or the proximal one if decoupled.
+    /// Mean ratio of new to old probability, in the unit of `log_prob`. The old policy is the
+    /// sampling policy, or the proximal policy with the decoupled objective.
     pub ratio_mean: f64,
-    /// Largest |ratio - 1| before the first optimizer step, log-probabilities as means over
-    /// dimensions. Samples of older weights count in the decoupled objective only, against a second
-    /// pass.
+    /// Largest |ratio - 1| before the first optimizer step, with log-probabilities as means over
+    /// dimensions. Samples of older weights count only with the decoupled objective, which compares
+    /// two passes of the learner.
     pub ratio_gap_max: f64,
     /// `ratio_gap_max` for each random step, in the order of the steps.
     pub ratio_gap_by_step: Vec<f64>,
-    /// `clip_fraction` of the pairs of the second optimizer step; absent if there was none. Near 1 means
-    /// that the clip is too narrow for the learning rate.
+    /// `clip_fraction` of the pairs of the second optimizer step; absent if there was only one. A value near
+    /// 1 means that the clip is too narrow for the learning rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_clip_fraction: Option<f64>,
-    /// Mean of (r - 1) - ln r, the k3 estimate of KL(old || new), nats a transition.
+    /// Mean of (r - 1) - ln r, the k3 estimate of KL(old || new), nats per transition.
     pub approx_kl: f64,
-    /// Mean |log-ratio|, nats a dimension.
+    /// Mean |log-ratio|, nats per dimension.
     pub log_ratio_abs: f64,
-    /// Mean |log-ratio|, nats a transition (all dimensions).
+    /// Mean |log-ratio|, nats per transition (all dimensions).
     pub log_ratio_abs_nats: f64,
-    /// Mean exact KL from the pretrained model, nats a transition; absent if not computed.
+    /// Mean exact KL from the pretrained model, nats per transition; absent if not computed.
     pub kl_to_pretrained_nats: Option<f64>,
-    /// Mean squared difference of predictions from the pretrained model's, mean over dimensions; of the
-    /// forward objective, absent if not computed.
+    /// Mean squared difference of predictions from the pretrained model's, mean over dimensions;
+    /// forward objective only, absent if not computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance_to_pretrained: Option<f64>,
-    /// The weight of the distance from the pretrained model; absent if it was not computed.
+    /// The weight of the distance from the pretrained model; absent if the distance was not
+    /// computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kl_coef: Option<f64>,
-    /// Mean squared error of predictions, mean over dimensions; of the forward objective.
+    /// Mean squared error of predictions, mean over dimensions; forward objective only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denoising_error: Option<f64>,
     /// Mean gradient norm before the clip.
@@ -48,11 +49,11 @@ pub struct UpdateReport {
     pub optimizer_steps: u64,
     /// Pairs trained; a pair counts once for each pass.
     pub pairs: u64,
-    /// Diagnostics by lag; empty if all trajectories were made with the learner's present weights.
+    /// Diagnostics by lag; empty if all trajectories were drawn with the learner's current weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub staleness: Vec<LagReport>,
-    /// Diagnostics by trained step, from high noise to low; by part of the noise levels for the forward
-    /// objective.
+    /// Diagnostics by trained step, from high noise to low; for the forward objective, by part of
+    /// the noise levels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepReport>,
 }
@@ -60,15 +61,15 @@ pub struct UpdateReport {
 /// Means over the pairs of one denoising step, or of one part of the noise levels.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
-    /// The timestep; the largest one of a part.
+    /// The timestep; for a part of the noise levels, the largest.
     pub timestep: i64,
-    /// The step's share of the sum over pairs of the gradient's norm at the model's output.
+    /// The step's share of the gradient norm at the model's output, summed over pairs.
     pub gradient_share: f64,
     /// Share of its pairs outside the clip or the trust region.
     pub clip_fraction: f64,
-    /// Mean of the k3 estimate of KL(old || new), nats a transition; 0 for the forward objective.
+    /// Mean of the k3 estimate of KL(old || new), nats per transition; 0 for the forward objective.
     pub approx_kl: f64,
-    /// Mean squared error of predictions, mean over dimensions; of the forward objective.
+    /// Mean squared error of predictions, mean over dimensions; forward objective only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denoising_error: Option<f64>,
 }
@@ -92,7 +93,7 @@ pub struct LagReport {
     pub importance_cut_fraction: Option<f64>,
 }
 
-/// The single values behind a report's means, for histograms.
+/// The values whose means a report contains, for histograms.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpdateSamples {
     /// The advantage of each trajectory, in sample order, clipped.

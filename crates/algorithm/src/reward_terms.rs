@@ -51,9 +51,9 @@ fn component(scored: &ScoredTrajectory, name: &str) -> Result<f32, LearnError> {
     })
 }
 
-/// Means and sums of products of deviations of the terms' rewards so far, from which the mean and
-/// the standard deviation of a sum of standardised terms follow (Welford 1962, for several
-/// variables).
+/// Running means and sums of products of deviations of the terms' rewards (Welford 1962, for
+/// several variables). They give the mean and the standard deviation of a sum of standardised
+/// terms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TermMoments {
     count: u64,
@@ -68,7 +68,7 @@ impl TermMoments {
         self.count == 0
     }
 
-    /// Returns whether these are the moments of `terms` terms, or empty.
+    /// Returns whether the moments are of `terms` terms, or empty.
     pub fn fits(&self, terms: usize) -> bool {
         let whole = self.means.len() == terms && self.products.len() == terms * terms;
         whole || *self == Self::default()
@@ -97,7 +97,8 @@ impl TermMoments {
         product / self.count.saturating_sub(1).max(1) as f64
     }
 
-    /// Returns the standardised sums. Their mean over all samples so far is 0, as each term's is.
+    /// Returns the standardised sums. Their mean over all samples so far is 0, because the mean of
+    /// each standardised term is 0.
     fn standardise(&self, terms: &[TermRewards], samples: usize) -> Vec<f64> {
         let std = |index: usize| self.covariance(index, index).sqrt();
         let factors: Vec<f64> =
@@ -122,9 +123,8 @@ impl TermMoments {
 /// Returns the advantages of the sums of standardised `terms`, in sample order, clipped to
 /// [-`clip`, `clip`].
 ///
-/// [`AdvantageScope::Running`] adds the
-/// samples to `seen` and standardises all sums so far with the present statistics; the other scopes
-/// leave `seen` unchanged.
+/// [`AdvantageScope::Running`] adds the samples to `seen` and standardises all sums so far with the
+/// current statistics; the other scopes leave `seen` unchanged.
 pub fn advantages_of_terms(
     terms: &[TermRewards],
     config: &AdvantageConfig,
@@ -217,7 +217,8 @@ mod tests {
         }
     }
 
-    /// The last epoch's advantages are those over all rewards, however they were cut.
+    /// The last epoch's running advantages equal those over all rewards at once, however the
+    /// rewards are split into epochs.
     #[test]
     fn running_statistics_carry_on_from_epoch_to_epoch() {
         let part = |range: std::ops::Range<usize>| -> Vec<TermRewards> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepWeights {
-    /// Every step has weight 1. A step's gradient is then as large as its density is narrow, and one
+    /// Every step has weight 1. The narrower the density of a step, the larger its gradient: one
     /// nearly deterministic step outweighs all others.
     #[default]
     Density,
@@ -49,7 +49,8 @@ mod tests {
     use ddpo_diffusion::scheduler::SchedulerKind;
     use ddpo_diffusion::scheduler::config::SchedulerConfig;
 
-    /// A schedule of the shape of google/ddpm-*: T leading timesteps of 1000.
+    /// Returns each random step's share of the expected gradient, for a schedule like that of
+    /// google/ddpm-* (leading timesteps).
     fn shares(kind: StepWeights, steps: usize) -> Vec<f64> {
         let config = SchedulerConfig { timestep_spacing: "leading".into(), ..Default::default() };
         let transitions = Transitions::new(SchedulerKind::Ddim, &config, steps, 1.0).unwrap();

@@ -23,7 +23,7 @@ use crate::step_weights::step_weights;
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{SampleCoordinates, Trajectory};
 
-/// Receives the progress of an update: optimizer steps taken, and in all.
+/// Receives the progress of an update: optimizer steps taken, and their total number.
 pub type Observer<'a> = dyn FnMut(u64, u64) + 'a;
 
 impl Learner {
@@ -38,7 +38,7 @@ impl Learner {
         batch: &[ScoredTrajectory],
         observer: &mut Observer<'_>,
     ) -> Result<UpdateReport, LearnError> {
-        // An update that ended with an error may have left some.
+        // An update that ended with an error may have left gradients.
         self.policy.clear_gradients();
         let batch = self.sorted_and_checked(batch)?;
         let advantages = self.advantages(&batch)?;
@@ -63,8 +63,8 @@ impl Learner {
         Ok(report)
     }
 
-    /// Takes the steps of the epoch's window, and the old policy of the forward objective as it is before
-    /// the first optimizer step.
+    /// Sets the steps of the epoch's window, and copies the old policy of the forward objective
+    /// before the first optimizer step.
     fn enter_epoch(&mut self, trajectories: &[&Trajectory]) {
         let header = trajectories[0].header();
         let SampleCoordinates { run_seed, epoch, .. } = header.coordinates;
@@ -83,7 +83,7 @@ impl Learner {
         }
     }
 
-    /// The number of random steps, or of noise levels, of a trajectory in one pass.
+    /// Returns the number of random steps, or of noise levels, of a trajectory in one pass.
     fn slots(&self) -> usize {
         match self.config.objective {
             Objective::Forward => self.config.forward.levels,
@@ -91,7 +91,7 @@ impl Learner {
         }
     }
 
-    /// Evaluates the proximal policy where the objective or `old_log_probs` asks for it.
+    /// Evaluates the proximal policy if the objective or `old_log_probs` needs it.
     fn add_proximal_log_probs(
         &mut self,
         epoch: &mut Epoch<'_>,
@@ -100,7 +100,7 @@ impl Learner {
         let is_proximal = self.config.objective.contract().other == OtherPolicy::Proximal;
         if is_proximal || self.config.old_log_probs == OldLogProbs::Learner {
             let size = self.config.micro_batch_size;
-            // Other objectives clip around the weights that sampled.
+            // Other objectives clip around the sampling policy.
             let wanted = |pair: &Pair| is_proximal || epoch.lags[pair.trajectory] == 0;
             let found = proximal_log_probs(&mut self.lanes, epoch, mini_batches, size, wanted)?;
             epoch.proximal_log_probs = Some(found);
@@ -108,7 +108,8 @@ impl Learner {
         Ok(())
     }
 
-    /// Advantages in the order of `batch`: of its rewards, or of sums of standardised terms.
+    /// Returns advantages in the order of `batch`: of its rewards, or of sums of standardised
+    /// terms.
     fn advantages(&mut self, batch: &[&ScoredTrajectory]) -> Result<Vec<f32>, LearnError> {
         let config = AdvantageConfig {
             scope: self.config.advantage,
@@ -164,9 +165,9 @@ impl Learner {
         Ok(())
     }
 
-    /// Runs forward and backward over the pairs of a micro-batch, cut over the lanes, and adds the
-    /// gradient of sum(losses) / `divisor` to the policy's. `is_first` says that no optimizer step of the
-    /// epoch has been taken.
+    /// Runs forward and backward over the pairs of a micro-batch, split over the lanes, and adds
+    /// the gradient of sum(losses) / `divisor` to the policy's. `is_first` is true before the
+    /// epoch's first optimizer step.
     fn accumulate_gradient(
         &mut self,
         epoch: &Epoch<'_>,

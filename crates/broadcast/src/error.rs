@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Errors of a store operation.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum BroadcastError {
-    /// Redis is unreachable or closed the connection, and the configured patience is over.
+    /// Redis was unreachable, or closed the connection, for longer than the configured patience.
     #[error("{action}: redis cannot be reached: {reason}")]
     Unavailable {
         /// The operation.
@@ -26,7 +26,7 @@ pub enum BroadcastError {
         /// The time waited.
         after: Duration,
     },
-    /// Redis refused user, password or permission.
+    /// Redis rejected the user, the password or a permission of the user.
     #[error(
         "{action}: redis refused the user, the password or the permission: {reason}; \
          hint: check the user, the password and the user's ACL"
@@ -115,9 +115,11 @@ pub enum BroadcastError {
         /// The mistake.
         reason: String,
     },
-    /// The order does not belong to the caller any more: another worker has claimed it, or it was
-    /// removed.
-    #[error("order {order_id:?} is no longer delivered to {worker:?} in attempt {attempt}")]
+    /// The order is no longer the caller's: another worker has claimed it, or it was removed.
+    #[error(
+        "order {order_id:?}: expected a delivery to {worker:?} in attempt {attempt}, found it claimed \
+         by another worker or removed"
+    )]
     LostOrder {
         /// The order.
         order_id: String,

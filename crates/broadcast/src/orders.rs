@@ -36,7 +36,7 @@ impl Delivery {
 pub struct PendingOrder {
     /// Name of the order.
     pub order_id: String,
-    /// Its current delivery; `None` if nobody works on it.
+    /// Its current delivery; `None` if no worker has it.
     pub in_flight: Option<InFlight>,
 }
 

@@ -23,8 +23,8 @@ pub struct Conv2d {
     as_product: bool,
     /// Summands of one output value: input channels times kernel area.
     terms: i64,
-    /// Whether autograd keeps the input for this layer alone. The input of a 1x1 shortcut is also the
-    /// input of a norm, where it is counted.
+    /// Whether autograd keeps the input for this layer alone. It does not for a 1x1 shortcut, whose
+    /// input is counted at the norm that shares it.
     keeps_input: bool,
 }
 

@@ -26,8 +26,8 @@ pub struct PassMemory {
 }
 
 impl PassMemory {
-    /// Estimates for a model with `config` that computes in `kind` on `device`. Runs one forward pass
-    /// on a small image on the CPU.
+    /// Estimates the memory of a model with `config` that computes in `kind` on `device`. Runs one
+    /// forward pass on a small image on the CPU.
     #[must_use]
     pub fn of(config: &UNetConfig, kind: Kind, device: Device) -> Self {
         let levels = config.block_out_channels.len() as u32;
@@ -66,9 +66,9 @@ impl PassMemory {
         }
     }
 
-    /// Returns the bytes that training takes for any micro-batch size: f32 weights, gradients and two Adam
-    /// moments (16 bytes a weight); in bf16 also a copy of the weights and their gradients; and the averaged
-    /// weights and the reference model if the run has them.
+    /// Returns the bytes that training needs independent of the micro-batch size: f32 weights,
+    /// gradients and two Adam moments (16 bytes per weight); in bf16 also a copy of the weights and
+    /// their gradients; and the averaged weights and the reference model if the run has them.
     #[must_use]
     pub fn fixed(&self, has_average: bool, has_reference: bool) -> f64 {
         let narrow = if self.element < 4.0 { 2.0 * self.element } else { 0.0 };

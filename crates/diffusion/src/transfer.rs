@@ -1,6 +1,6 @@
-//! Copies between the host and a device. A copy to the device never waits; every copy that waits for the
-//! device goes through [`read`] or [`download`] and is counted, for each one stops the device until the host has launched
-//! more work.
+//! Copies between the host and a device. A copy to the device never waits. Every copy that waits
+//! for the device goes through [`read`] or [`download`] and is counted, because the device then
+//! idles until the host launches more work.
 
 use std::cell::Cell;
 use tch::{Device, Kind, TchError, Tensor};

@@ -1,4 +1,5 @@
-//! The border to `cpp/`. Unsafe code of this crate is here, in `cuda_norm/ffi.rs` and in `foreach/ffi.rs`.
+//! The bindings of `cpp/`. Unsafe code of this crate is here, in `cuda_norm/ffi.rs` and in
+//! `foreach/ffi.rs`.
 //!
 //! tch and the C++ share libtorch's `at::Tensor`: a `C_tensor` pointer is a pointer to an `at::Tensor`
 //! (`typedef torch::Tensor *tensor` in tch's `torch_api.h`).

@@ -1,16 +1,18 @@
 //! Kernels that libtorch lacks, as operators on `tch` tensors with gradients.
 //!
-//! libtorch's group norm is slow for channels-last images, above all its gradient, and the SiLU
-//! behind it reads and writes every activation once more. [`group_norm_silu`] does both at once, and
-//! keeps only its input for the gradient, where the two operators keep two tensors of that size.
-//! `crates/diffusion` uses it for wide models on a CPU. On CUDA the same operator is a kernel that NVRTC
-//! compiles for the GPU that is there; [`choose_norm_kernel`] turns it on. [`linear`] is the product of f32 matrices by
-//! oneDNN, which libtorch leaves to a library that is a fifth slower on some processors; the networks of
-//! rewards, which need no gradient, use it. The C++ is in `cpp/`, built against the same
-//! libtorch as tch; its loops are built for several instruction sets, and the process takes the best
-//! that the machine has. [`runtime`] loads CUDA's half of libtorch and sets the switches on which the bits
-//! of a result depend. [`foreach`] runs an optimizer's operations on lists of tensors. [`device_memory`] reads the counters of libtorch's allocator on a GPU, which tch
-//! does not show.
+//! - [`group_norm_silu`]: group norm and SiLU in one pass. libtorch's group norm is slow for channels-last
+//!   images, above all its gradient, and a separate SiLU reads and writes every activation once more. The
+//!   operator keeps only its input for the gradient; the two separate operators keep two tensors of that
+//!   size. `crates/diffusion` uses it for wide models on a CPU. On CUDA the same operator is a kernel that
+//!   NVRTC compiles for the installed GPU; [`choose_norm_kernel`] enables it.
+//! - [`linear`]: the product of f32 matrices by oneDNN. On some processors libtorch uses a library that is a
+//!   fifth slower. The networks of rewards use it; it has no gradient.
+//! - [`runtime`]: loads libtorch's CUDA libraries and sets the switches that change the bits of results.
+//! - [`foreach`]: an optimizer's operations on lists of tensors.
+//! - [`device_memory`]: the counters of libtorch's allocator on a GPU, which tch does not expose.
+//!
+//! The C++ is in `cpp/`, built against the same libtorch as tch. Its loops are built for several
+//! instruction sets; the process selects the best that the machine supports.
 
 mod cuda_norm;
 mod ffi;

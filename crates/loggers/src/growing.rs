@@ -1,4 +1,4 @@
-//! A file that is appended to in whole records.
+//! A file that grows by whole records.
 
 use crate::error::LogError;
 use std::fs::File;

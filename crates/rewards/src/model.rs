@@ -19,8 +19,8 @@ pub struct RewardDescription {
 /// Scores images. The same image has the same score in any batch, at any position.
 ///
 /// To add a reward, implement this trait, then add a [`Task`](ddpo_rollout::reward::Task) and open it in
-/// [`open_expression`](crate::open_expression). One thread at a time uses a model; there is no time
-/// limit. The model must be deterministic: resumed runs and services rely on equal scores for equal
+/// [`open_expression`](crate::open_expression). One thread at a time uses a model, and a call may take
+/// any time. The model must be deterministic: resumed runs and services rely on equal scores for equal
 /// images. Networks run in passes of one size (see [`passes`](crate::vision::passes)), because matrix
 /// products of other shapes round differently.
 ///

@@ -1,7 +1,7 @@
 //! A window of the denoising chain: the consecutive steps that are random and trained in an epoch.
 //! All other steps are deterministic.
 //!
-//! Denoising and training in a window costs the learner W steps in place of T, and the wire W + 1
+//! With a window, the learner trains W steps instead of T, and a trajectory carries at most W + 2
 //! states (HRF, Barcelo et al. 2024, arXiv 2410.08315; MixGRPO, Li et al. 2025, arXiv 2507.21802).
 
 use crate::noise::{NoiseKey, Purpose};
@@ -13,9 +13,9 @@ use thiserror::Error;
 /// Where the window of an epoch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowSchedule {
-    /// At a random step drawn by key from (run seed, epoch).
+    /// At a random step, drawn by the key (run seed, epoch).
     Drawn,
-    /// Window after window from the first step to the last, one for each epoch, then again.
+    /// Moves by one window each epoch, from the first step to the last, then starts again.
     Moving,
     /// At this position among the random steps, in every epoch.
     At(usize),

@@ -129,14 +129,14 @@ impl<'a, 'h> Epochs<'a, 'h> {
         })?)
     }
 
-    /// Returns the last epoch that may be drawn with the present weights without exceeding
+    /// Returns the last epoch that may be drawn with the current weights without exceeding
     /// `max_staleness` when it is trained.
     fn furthest(&self) -> u32 {
         self.run.epoch.saturating_add(self.settings().max_staleness)
     }
 
-    /// Publishes the present weights and prefetches what is drawn with them: an evaluation if
-    /// `evaluates`, then `epochs` up to the end of the run.
+    /// Publishes the current weights and prefetches the samples that are drawn with them: an
+    /// evaluation if `evaluates`, then `epochs` up to the end of the run.
     fn announce(
         &mut self,
         evaluates: bool,
@@ -284,7 +284,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let (stop, kl) = (self.run.plan.learner.kl_stop?, divergence?);
         (kl > stop).then(|| {
             format!(
-                "stopping: the divergence from the pretrained model is {kl:.4} nats a transition, \
+                "stopping: the divergence from the pretrained model is {kl:.4} nats per transition, \
                  above kl_stop = {stop}"
             )
         })

@@ -76,7 +76,7 @@ pub enum RunError {
     StartFrom {
         /// The checkpoint.
         path: PathBuf,
-        /// Why it cannot be loaded.
+        /// The cause.
         source: Box<CheckpointError>,
     },
     /// `resume_from_ckpt` names a `.pth` file.

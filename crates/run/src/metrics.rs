@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct RewardSummary {
     /// Mean reward.
     pub reward_mean: f64,
-    /// Unbiased standard deviation.
+    /// Unbiased standard deviation of the rewards.
     pub reward_std: f64,
     /// Lowest reward.
     pub reward_min: f32,
@@ -64,19 +64,19 @@ pub fn components(scored: &[ScoredTrajectory]) -> Components {
 /// Wall time and rates of each stage of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// Denoising.
+    /// Seconds of denoising.
     pub seconds_sampling: f64,
-    /// Scoring, which mostly overlaps the denoising of the next batch.
+    /// Seconds of scoring, which mostly overlaps the denoising of the next batch.
     pub seconds_scoring: f64,
-    /// Updating.
+    /// Seconds of the update.
     pub seconds_training: f64,
     /// Trajectories per second of the epoch's wall time without evaluation.
     pub samples_per_second: f64,
-    /// Floating-point operations a second while denoising, of convolutions, linear maps and attention; absent
-    /// where samplers are services.
+    /// Floating-point operations per second of denoising (convolutions, linear maps and attention); absent
+    /// if samplers are services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flops_sampling: Option<f64>,
-    /// Floating-point operations a second while updating, backward passes included.
+    /// Floating-point operations per second of the update, including backward passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flops_training: Option<f64>,
 }
@@ -91,7 +91,7 @@ pub struct EpochMetrics {
     /// The epoch's rewards.
     #[serde(flatten)]
     pub rewards: RewardSummary,
-    /// The components of the rewards, if the scores have them.
+    /// Mean and standard deviation of each component of the rewards, if the scores have components.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub components: Components,
     /// The report of the update.
@@ -99,13 +99,13 @@ pub struct EpochMetrics {
     pub update: UpdateReport,
     /// Mean evaluation reward after the epoch, if there was an evaluation.
     pub eval_reward_mean: Option<f64>,
-    /// The components of the evaluation's scores, including held-out rewards.
+    /// Mean and standard deviation of each component of the evaluation scores, including held-out rewards.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub eval_components: Components,
     /// The wall time and rates of the stages.
     #[serde(flatten)]
     pub seconds: Seconds,
-    /// Peak resident memory of the process so far.
+    /// Peak resident memory of the process so far, bytes.
     pub peak_memory_bytes: u64,
     /// Peak memory of tensors on the run's GPU so far, bytes; absent on a CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
-//! The settings of a resumed run: those that the run recorded. Settings given again must agree with
-//! them.
+//! The settings of a resumed run, which are read from the run's folder. Settings that are given again
+//! must agree with them.
 
 use crate::folder::RunFolder;
 use crate::paths::with_absolute_paths;

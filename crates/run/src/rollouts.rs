@@ -114,21 +114,21 @@ pub struct Rollout {
 /// With `max_staleness` E, a run that starts at epoch e prefetches the epochs e to e + E, and after
 /// the update to version v it prefetches epoch v + E. A sample's weights are therefore at most E
 /// versions old when the learner trains on it. The later `rollout` has the same purpose, seed, epoch
-/// and count as the prefetch, but names the present weights; the trajectories may carry the
-/// weights of the prefetch. A request without a prefetch is drawn with the weights that it names. An
+/// and count as the prefetch, but names the current weights; the trajectories may name the weights
+/// of the prefetch. A request without a prefetch is drawn with the weights that it names. An
 /// evaluation is prefetched before the training samples that follow it.
 pub trait Rollouts {
     /// Publishes new weights; requests may name them from now on. `host` has their values and the same
     /// digest.
     ///
     /// # Errors
-    /// Why the weights could not be published.
+    /// If the weights cannot be published.
     fn publish(&mut self, weights: &Weights<'_>, host: &HostWeights) -> Result<(), RolloutsError>;
 
     /// Announces a request, so that its samples can be drawn ahead. Does nothing by default.
     ///
     /// # Errors
-    /// Why the work could not be handed out.
+    /// If the orders cannot be issued.
     fn prefetch(&mut self, _request: &Request<'_>) -> Result<(), RolloutsError> {
         Ok(())
     }
@@ -137,7 +137,7 @@ pub trait Rollouts {
     /// request may be abandoned.
     ///
     /// # Errors
-    /// Why the samples could not be drawn or scored.
+    /// If the samples cannot be drawn or scored.
     fn rollout(
         &mut self,
         request: &Request<'_>,
@@ -154,13 +154,13 @@ pub trait Rollouts {
     /// can be deleted. Does nothing by default.
     ///
     /// # Errors
-    /// Why the report could not be passed on.
+    /// If the report cannot be passed on.
     fn saved(&mut self, _epochs: u32) -> Result<(), RolloutsError> {
         Ok(())
     }
 
-    /// Returns the reward of a flat grey image of the model's shape, if the summary can compare with it
-    /// as a lower bound. `None` by default.
+    /// Returns the reward of a flat grey image of the model's shape, if it is the highest possible
+    /// reward and the summary can compare with it. `None` by default.
     fn flat_reward(&mut self, _shape: StateShape) -> Option<f64> {
         None
     }

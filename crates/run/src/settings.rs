@@ -45,13 +45,13 @@ ddpo_settings::settings! {
         ddpm_ckpt: String = "google/ddpm-celebahq-256".into();
         /// Folder of the run
         output_dir: String = ".".into();
-        /// Seed of the run: all training noise follows from it
+        /// Seed of the run; all noise of the training follows from it
         run_seed: u64 = 5_633_313_988;
         /// Epochs: sample, score, update
         num_epochs: u32 = 5;
         /// Trajectories in an epoch
         num_samples_per_epoch: usize = 10;
-        /// Samples in a mini-batch: one optimizer step each
+        /// Samples in a mini-batch; each mini-batch is one optimizer step
         batch_size: usize = 5;
         /// Passes over an epoch's samples
         num_inner_epochs: usize = 1;
@@ -63,89 +63,97 @@ ddpo_settings::settings! {
         scheduler: SchedulerKind = SchedulerKind::Ddim;
         /// Learning rate of the first step
         initial_lr: f64 = 9e-8;
-        /// Learning rate after the warm-up; equal to initial_lr means a constant rate
+        /// Learning rate after the warm-up; if it equals initial_lr, the rate is constant
         peak_lr: f64 = 6e-7;
-        /// Share of all optimizer steps that the warm-up takes
+        /// Fraction of all optimizer steps that are warm-up
         warmup_pct: f64 = 0.1;
         /// AdamW's weight decay
         weight_decay: f64 = 1e-4;
-        /// Advantages are clipped to plus and minus this
+        /// Clip advantages to plus or minus this value
         clip_advantages: f64 = 2.5;
-        /// Gradients are scaled to at most this norm
+        /// Clip the norm of the gradient to this value
         max_grad_norm: f64 = 1.0;
-        /// clipped-is (DDPO-IS: importance sampling with a clip), decoupled (the same for samples of
-        /// older weights), score-function (DDPO-SF), or forward (DiffusionNFT and AWM: x_0 and rewards only)
+        /// clipped-is (DDPO-IS: importance sampling with a clip), decoupled (DDPO-IS for samples of
+        /// older weights), score-function (DDPO-SF), or forward (DiffusionNFT and AWM: x_0 and
+        /// rewards only)
         objective: Objective = Objective::ClippedIs;
-        /// clip (of the ratio), or kl: the exact divergence of each step from the policy that sampled
+        /// Limit on the change of the policy: clip (of the ratio), or kl (exact KL divergence of
+        /// each step from the sampling policy)
         trust_region: TrustRegion = TrustRegion::Clip;
-        /// With trust_region kl: the largest divergence of a step, nats
+        /// With trust_region kl: largest KL divergence of a step (nats)
         kl_limit: f64 = 0.05;
-        /// density (each step as its density has it), or uniform (each step has the same expected gradient)
+        /// Weights of the steps in the loss: density (1 for every step), or uniform (the same
+        /// expected gradient for every step)
         step_weights: StepWeights = StepWeights::Density;
         /// With objective forward: nft (DiffusionNFT) or advantage (AWM)
         forward_weighting: ForwardWeighting = ForwardWeighting::Nft;
-        /// With objective forward: noise levels trained for each sample in a pass
+        /// With objective forward: number of noise levels to train for each sample in a pass
         forward_levels: usize = 4;
-        /// With objective forward: levels are timesteps of the sampler, or all of the schedule
+        /// With objective forward: draw noise levels from the timesteps of the sampler (sampler),
+        /// or of the whole schedule (all)
         forward_level_source: LevelSource = LevelSource::Sampler;
-        /// With objective forward: uniform (squared error in the model's prediction type), or adaptive
-        /// (divided by the sample's mean absolute error)
+        /// With objective forward: loss of a noise level: uniform (squared error in the model's
+        /// prediction type), or adaptive (squared error divided by the sample's mean absolute
+        /// error)
         forward_level_weight: LevelWeight = LevelWeight::Uniform;
-        /// With objective forward and weighting nft: above 0, at most 1; smaller learns faster and is less
-        /// stable
+        /// With objective forward and weighting nft: beta, above 0 and at most 1; a smaller value
+        /// learns faster and is less stable
         forward_beta: f64 = 1.0;
-        /// With objective forward: the old policy is the sampler (weights before the epoch's first
-        /// optimizer step) or the average (needs ema_decay)
+        /// With objective forward: old policy, sampler (weights before the epoch's first optimizer
+        /// step) or average (averaged weights; needs ema_decay)
         forward_old: OldPolicy = OldPolicy::Sampler;
-        /// Maximum age of a sample's weights behind the learner's, in epochs; above 0
-        /// samplers run ahead, which needs the services
+        /// Largest number of epochs that a sample's weights may be behind the learner's; above 0,
+        /// samplers run ahead (services only)
         max_staleness: u32 = 0;
-        /// The decoupled objective's importance weight is cut at this
+        /// Upper bound of the importance weight of objective decoupled
         importance_cap: f64 = 5.0;
-        /// Rewards are standardised over the epoch, the batch, or running (all so far); fixed divides by
-        /// the standard deviation of the first epoch, so that kl_coef keeps its strength
+        /// Rewards that advantages are standardised over: epoch, batch, or running (all so far).
+        /// fixed divides by the first epoch's standard deviation, which keeps the balance of reward
+        /// and kl_coef
         advantage: AdvantageScope = AdvantageScope::Epoch;
-        /// Rewards are divided by at least this standard deviation
+        /// Smallest standard deviation that rewards are divided by
         min_advantage_std: f64 = 0.0;
-        /// raw, or normalised: each reward of a sum is standardised like an advantage before it is
-        /// weighted and added
+        /// Terms of a sum of rewards: raw, or normalised (each term is standardised like an
+        /// advantage before it is weighted)
         reward_scale: RewardScale = RewardScale::Raw;
-        /// Log-probabilities as mean over dimensions, or sum (nats)
+        /// Unit of log-probabilities: mean (over dimensions), or sum (nats)
         log_prob: Reduction = Reduction::Mean;
-        /// Weight of the divergence from the pretrained model
+        /// Weight in the loss of the KL divergence from the pretrained model
         kl_coef: f64 = 0.0;
-        /// Share of a trajectory's steps that are trained
+        /// Fraction of a trajectory's random steps that are trained
         timestep_fraction: f64 = 1.0;
-        /// Largest |ratio - 1| before the first update of an epoch, log-probabilities as means over
-        /// dimensions
+        /// Largest |ratio - 1| allowed before an epoch's first update, with log-probabilities as
+        /// means over dimensions
         ratio_tolerance: f64 = 1e-4;
-        /// Largest difference of log-probabilities before the first update of an epoch, nats
+        /// Largest difference of log-probabilities allowed before an epoch's first update (nats)
         ratio_tolerance_nats: f64 = 2.0;
-        /// Evaluation samples
+        /// Number of evaluation samples
         num_eval_samples: usize = 2;
-        /// Seed of the evaluation samples: the same noise every time
+        /// Seed of the evaluation samples; every evaluation uses the same noise
         eval_rnd_seed: u64 = 666;
-        /// Epochs between checkpoints; there is always one after the last
+        /// Epochs between checkpoints; the last epoch always writes one
         checkpoint_every: u32 = 1;
         /// auto, cpu, cuda or cuda:N
         device: String = "auto".into();
         /// Type that the UNet runs in: f32 or bf16
         dtype: Dtype = Dtype::F32;
-        /// true: one kind of GPU gives the same bytes each time; false: faster choices of cuDNN and
-        /// attention
+        /// true: the same kind of GPU gives the same bytes each time; false: allow faster kernels
+        /// of cuDNN and attention
         deterministic: bool = true;
         /// Precision of f32 matrix products and convolutions: highest (f32), high (TF32 on GPUs) or
         /// medium (as high; bfloat16 on CPUs)
         matmul_precision: MatmulPrecision = MatmulPrecision::Highest;
-        /// What computes group norm and SiLU on a GPU: libtorch, or fused (one kernel, compiled when the
-        /// run begins; ddpo gpu-check measures both)
+        /// Kernel for group norm and SiLU on a GPU: libtorch, or fused (one kernel, compiled when
+        /// the run begins; ddpo gpu-check measures both)
         norm_kernel: NormKernel = NormKernel::Libtorch;
         /// Type that states are rounded to and kept in: f32, f16 or bf16
         state_dtype: StateDtype = StateDtype::F32;
-        /// seed maps images to 8 bits as upstream does, which rewards dark images
+        /// none, or seed: map images to 8 bits as alcazar90/ddpo-celebahq does, which rewards dark
+        /// images
         reward_compat: RewardCompat = RewardCompat::None;
-        /// logits (sum over the wanted ages, as upstream; unbounded, so a policy can raise it without
-        /// changing the age), probability or log-odds (recommended)
+        /// Reward from the age classifier: logits (sum over the wanted ages, as in
+        /// alcazar90/ddpo-celebahq; unbounded, so a policy can raise it without changing the age),
+        /// probability or log-odds (recommended)
         age_reward: AgeReward = AgeReward::Logits;
         /// Type that a reward's network runs in: f32 or bf16
         reward_dtype: Dtype = Dtype::F32;
@@ -158,36 +166,37 @@ ddpo_settings::settings! {
         reward: RewardExpression = Task::AestheticScore.into();
         /// Held-out rewards, used only in evaluations, separated by commas
         eval_reward: RewardList = RewardList(vec![Task::AestheticScore.into()]);
-        /// (sample, step) pairs in one backward pass, or auto (as many as fit into the free memory of
-        /// device); batch_size by default
+        /// (sample, step) pairs in one backward pass, or auto (as many as fit into the free memory
+        /// of the device); batch_size by default
         micro_batch_size: BatchSize = BatchSize::Auto;
         /// Samples denoised together, or auto (as for micro_batch_size); batch_size by default
         sample_batch_size: BatchSize = BatchSize::Auto;
         /// Source of the sampling policy's log-probabilities in the ratio: sampler, or learner (one
         /// more forward pass). By default learner if dtype is bf16 or matmul_precision is not
-        /// highest, and the shapes of drawn and trained batches differ
+        /// highest, and sampling and training use batches of different shapes
         old_log_probs: OldLogProbs = OldLogProbs::Sampler;
-        /// The probability ratio is clipped to 1 plus and minus this, in log_prob's unit; by default 1e-4
-        /// for mean and 0.2 for sum
+        /// Clip the probability ratio to 1 plus or minus this value, in the unit of log_prob; by
+        /// default 1e-4 for mean and 0.2 for sum
         clip_ratio: f64 = 1e-4;
-        /// Random and trained steps of an epoch, all others being deterministic: W or W:drawn (anywhere,
-        /// by key), W:moving, W:last, or W:START
+        /// Window of W random steps to train; all other steps are deterministic. W or W:drawn
+        /// (position drawn for each epoch), W:moving (first steps to last), W:last, or W:START
+        /// (position START)
         window: Window = Window { width: 4, schedule: WindowSchedule::Drawn };
-        /// With advantage fixed: divide by this standard deviation rather than the first epoch's
+        /// With advantage fixed: standard deviation to divide by, instead of the first epoch's
         advantage_std: f64 = 1.0;
-        /// kl_coef adapts so that an epoch's mean divergence from the pretrained model comes near this
-        /// (nats a transition)
+        /// Adapt kl_coef to keep an epoch's mean KL divergence from the pretrained model near this
+        /// value (nats per transition)
         kl_target: f64 = 1.0;
-        /// With objective forward: levels are at most this timestep
+        /// With objective forward: largest timestep of a noise level
         forward_max_timestep: i64 = 500;
         /// Epochs between evaluations; no evaluations by default
         eval_every_each_epoch: u32 = 1;
-        /// The run stops when an epoch's mean divergence from the pretrained model passes this
-        /// (nats a transition)
+        /// Stop the run when an epoch's mean KL divergence from the pretrained model exceeds this
+        /// value (nats per transition)
         kl_stop: f64 = 1.0;
         /// Keep averaged weights (EMA) with this decay, and evaluate with them
         ema_decay: f64 = 0.99;
-        /// Start from this checkpoint folder, its optimizer included if it has one
+        /// Start from this checkpoint folder, with its optimizer state if it has one
         resume_from_ckpt: String = String::new();
         /// Best evaluation reward so far, in place of the checkpoint's
         manual_best_reward: f64 = 0.0;
@@ -199,7 +208,7 @@ ddpo_settings::settings! {
         /// LAION's aesthetic head: a file such as sac+logos+ava1-l14-linearMSE.pth, or one on the Hub as
         /// owner/name/file
         aesthetic_head: String = String::new();
-        /// User or team in Weights & Biases that owns the run; by default the one of wandb login
+        /// User or team in Weights & Biases that owns the run; by default the user of wandb login
         wandb_entity: String = String::new();
         /// Name of the run in Weights & Biases; by default the name of its folder
         wandb_name: String = String::new();
@@ -217,8 +226,8 @@ ddpo_settings::settings! {
         tensorboard;
         /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
         record_batches;
-        /// Train as alcazar90/ddpo-celebahq does for its JPEG tasks: its pixels, advantages over the batch,
-        /// and losses summed over steps
+        /// Train as alcazar90/ddpo-celebahq does for its JPEG tasks: its mapping of pixels,
+        /// advantages over the batch, and losses summed over steps
         upstream_compat;
     }
     aliases {
@@ -234,8 +243,8 @@ impl Settings {
         self.upstream_compat || self.reward_compat == RewardCompat::Seed
     }
 
-    /// Returns the clip of the ratio. Where it is not set it is upstream's for means over dimensions, and
-    /// PPO's for sums.
+    /// Returns the clip of the ratio. By default it is upstream's value for means over dimensions,
+    /// and PPO's value for sums.
     #[must_use]
     pub fn clip_ratio(&self) -> f64 {
         self.clip_ratio.unwrap_or(match self.log_prob {

@@ -64,8 +64,8 @@ fn means(components: &Components, names: impl Iterator<Item = (String, String)>)
     }
 }
 
-/// Returns the closing lines: results and paths. `flat` returns the reward of a flat grey image, a
-/// lower bound to compare with.
+/// Returns the closing lines: results and paths. `flat` returns the reward of a flat grey image, an
+/// upper bound to compare with.
 pub fn closing(
     plan: &Plan,
     folder: &RunFolder,
@@ -81,7 +81,7 @@ pub fn closing(
         if let Some(flat) = flat() {
             let share = (before - after) / (before - flat) * 100.0;
             text += &format!(
-                "; of the part that lies above a flat grey image ({:.3} kB), {share:.0} % is gone",
+                "; removed {share:.0} % of the size above that of a flat grey image ({:.3} kB)",
                 flat.abs()
             );
         }

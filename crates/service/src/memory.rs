@@ -4,13 +4,13 @@
 ///
 /// glibc allocates every block above a threshold directly from the kernel and returns it when
 /// freed. Each activation of a large model then causes page faults and zeroing in the kernel: a
-/// sixth of the time of a forward pass at 256x256. Call it first in `main`, before other threads
-/// start. Does nothing with other C libraries.
+/// sixth of the time of a forward pass at 256x256. Call this function first in `main`, before other
+/// threads start. Does nothing with other C libraries.
 #[allow(unsafe_code)]
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only writes the allocator's own parameters; it takes plain integers, and a
-    // value that it does not know is answered by 0 and changes nothing.
+    // SAFETY: mallopt takes plain integers and only writes the allocator's parameters. For a value
+    // that it does not know it returns 0 and changes nothing.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);

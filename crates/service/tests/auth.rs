@@ -64,7 +64,7 @@ async fn rejects_every_method_without_the_token() {
         assert_eq!(status.code(), Code::Unauthenticated);
     }
     let metrics = running.metrics.text().unwrap();
-    assert!(metrics.contains("ddpo_errors_total{stage=\"door\"} 6"), "{metrics}");
+    assert!(metrics.contains("ddpo_errors_total{stage=\"auth\"} 6"), "{metrics}");
 }
 
 #[tokio::test]

@@ -31,7 +31,8 @@ ddpo_settings::settings! {
     switches {
         /// Wait while another learner holds the lease, instead of ending with an error
         standby;
-        /// After the run, keep answering until asked to stop, for supervisors that restart a finished process
+        /// After the run, keep serving until a signal stops the process, for supervisors that
+        /// restart a finished process
         stay;
     }
 }

@@ -10,7 +10,7 @@ ddpo_settings::settings! {
         sampler_device: String = "auto".into();
         /// Largest number of batches being drawn or waiting for receipts; bounds the memory
         batches_in_flight: usize = 2;
-        /// A worker silent for this long loses its order to another (seconds)
+        /// Time without a sign of life after which a worker loses its order to another (seconds)
         claim_after_seconds: f64 = 3.0;
     }
     optional {

@@ -160,7 +160,7 @@ async fn take_orders(
 
 /// Returns the pause before the next order.
 fn pause_after(drawn: Drawn, failures: &mut Failures) -> Option<Duration> {
-    /// Gives whatever is missing a moment.
+    /// Pause before the next attempt if the weights were not available.
     const MISSING: Duration = Duration::from_millis(300);
     match drawn {
         Drawn::Whole => {
@@ -177,7 +177,7 @@ fn pause_after(drawn: Drawn, failures: &mut Failures) -> Option<Duration> {
 enum Drawn {
     /// Its batch is drawn.
     Whole,
-    /// Its weights could not be had; it is handed back.
+    /// Its weights were not available; it is returned to the queue.
     NotStarted,
     /// The device could not draw it; it is handed back.
     Failed,
@@ -338,7 +338,7 @@ async fn give_up(
             tracing::info!(order = delivery.order.order_id, "order handed back");
         }
         // Another worker has the order, or will claim it.
-        Err(error) => tracing::warn!(%error, "could not hand the order back"),
+        Err(error) => tracing::warn!(%error, "could not return the order to the queue"),
     }
     match failure {
         Failure::Store(_) => Ok(Drawn::NotStarted),

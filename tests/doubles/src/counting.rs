@@ -1,5 +1,5 @@
-//! A run without training: it orders batches, waits for them, and hashes them. Two runs that receive the
-//! same samples end with the same digest, whatever faults occur.
+//! A run without training: it orders batches, waits for them, and hashes them. Two runs that
+//! receive the same samples end with the same digest, regardless of faults.
 
 use crate::SCHEDULER;
 use anyhow::{Context, Result};

@@ -19,7 +19,7 @@ fn child() {
     panic!("the test has run without its program");
 }
 
-/// Runs `child` in a process of its own, with this value of the variable that allows skipping.
+/// Runs `child` in a separate process, with `skip` as the value of the variable that allows skipping.
 fn run(skip: Option<&str>, file: &Path) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child"]).env(CHILD, "1").env(SKIPPED, file).env_remove(SKIP);

@@ -178,7 +178,7 @@ fn normalised_terms_are_the_components_of_the_scores() {
         scored.score.components =
             vec![part("torchscript:b", 5.0), part("torchscript:a", (index * index) as f32)];
     }
-    // What never changes adds nothing, and nobody looks at the reward itself.
+    // A constant term adds nothing, and the sum of the terms itself is not used.
     let (report, trained) = train(config.clone(), &batch);
     let values: Vec<f32> = (0..8).map(|index| (index * index) as f32).collect();
     let (other, expected) = train(settings(), &with_rewards(&batch, &values));

@@ -103,7 +103,7 @@ fn the_importance_weight_is_that_of_the_weights_before_the_update() {
     let settings = LearnerConfig { log_prob: Reduction::Sum, ..one_step(Objective::Decoupled) };
     let report = learner_at(1, settings).update(&batch, &mut |_, _| {}).unwrap();
     assert!(report.ratio_gap_max < 1e-5, "two passes differ by {:.2e}", report.ratio_gap_max);
-    assert_eq!(report.clip_fraction, 0.0, "the clip is around the present weights");
+    assert_eq!(report.clip_fraction, 0.0, "the clip is around the current weights");
     let std = (REWARDS.iter().map(|r| f64::from(r * r)).sum::<f64>() / 7.0).sqrt();
     let network = unet(1);
     let (mut loss, mut weights) = (0.0, Vec::new());

@@ -114,8 +114,8 @@ pub fn scheduler() -> &'static SchedulerConfig {
     &SCHEDULER
 }
 
-/// `count` trajectories of `epoch`, as one batch, with a reward that brightness earns. The weights
-/// count as those that an on-policy run has then.
+/// Draws `count` trajectories of `epoch` as one batch; the reward is the brightness. The policy version
+/// is that of an on-policy run: one update for each epoch before.
 pub fn rollouts(network: &UNet, epoch: u32, count: usize) -> Vec<ScoredTrajectory> {
     rollouts_of(network, PolicyVersion(u64::from(epoch)), epoch, count)
 }

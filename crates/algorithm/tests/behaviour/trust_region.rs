@@ -156,7 +156,7 @@ fn the_ratio_is_tested_in_nats_too() {
     assert!(matches!(error, LearnError::GapInNats { .. }), "{error}");
 }
 
-/// Samples of the score-function objective must come from the present weights.
+/// Samples of the score-function objective must be drawn with the current weights.
 #[test]
 fn the_score_function_takes_one_step_an_epoch() {
     let config = LearnerConfig { objective: Objective::ScoreFunction, ..settings() };

@@ -58,7 +58,7 @@ impl RedisServer {
         }
     }
 
-    /// Starts it again, empty, on the same port.
+    /// Starts the server again on the same port, without its data.
     pub fn start_again(&mut self) {
         let deadline = Instant::now() + STARTS_WITHIN;
         while !self.spawn() {

@@ -1,16 +1,16 @@
 //! The values of a pickle, in one arena.
 //!
-//! Values refer to each other by index: a list can be filled after it was referred to, cycles are
-//! harmless, and dropping the arena does not recurse.
+//! Values refer to each other by index. So a list can be filled after another value refers to it,
+//! cycles are harmless, and dropping the arena does not recurse.
 
 use tch::Kind;
 
 use crate::pickle::error::PickleError;
 
-/// Maximum of values in a pickle.
+/// Largest number of values in a pickle.
 const MAX_VALUES: usize = 4 << 20;
 
-/// Maximum of dimensions of a tensor.
+/// Largest number of dimensions of a tensor.
 pub(crate) const MAX_DIMENSIONS: usize = 16;
 
 /// Index of a value in the arena.
@@ -27,7 +27,7 @@ pub(crate) enum Global {
     RebuildParameter,
     /// `torch.FloatStorage` and the other storage types.
     Storage(Kind),
-    /// `_codecs.encode`, with which protocol 2 writes bytes.
+    /// `_codecs.encode`, which protocol 2 uses to store bytes.
     Encode,
     /// `numpy.dtype`.
     NumberType,
@@ -36,7 +36,7 @@ pub(crate) enum Global {
 }
 
 impl Global {
-    /// Returns the global `module.name`, if tensors need it.
+    /// Returns the global `module.name`, or `None` if a pickle of tensors does not need it.
     pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
         match (module, name) {
             ("collections", "OrderedDict") => Some(Self::OrderedDict),

@@ -4,7 +4,7 @@
 //! A service implements [`IntakeHandler`], creates an [`Intake`] from it and adds
 //! [`Intake::rewarder_service`] or [`Intake::learner_service`] to its tonic server. Credits bound
 //! its memory: at most `max_streams * credits_per_stream` trajectories are arriving or held by the
-//! service, including those whose stream has ended. A credit is returned with its receipt.
+//! service, including trajectories whose stream has ended. A credit is returned with its receipt.
 
 mod counters;
 mod handler;

@@ -1,11 +1,11 @@
-//! The forward process: noise that is added to images, and what a model should predict from them.
+//! The forward process: adds noise to images and returns the prediction targets.
 
 use crate::scheduler::config::SchedulerConfig;
 use crate::scheduler::noise_schedule::alphas_cumprod;
 use crate::transfer::upload;
 use tch::{Device, Tensor};
 
-/// What the model's output is (diffusers' `prediction_type`).
+/// The meaning of the model's output (diffusers' `prediction_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Epsilon,
@@ -22,17 +22,17 @@ pub struct ForwardProcess {
     target: Target,
 }
 
-/// Images at their noise levels, and what a model should predict from them.
+/// Noisy images and their prediction targets.
 #[derive(Debug)]
 pub struct Noised {
     /// x_t, f32 `[B, C, H, W]`.
     pub state: Tensor,
-    /// The prediction that would be right, in the model's prediction type, f32 `[B, C, H, W]`.
+    /// The target of the prediction, in the model's prediction type, f32 `[B, C, H, W]`.
     pub target: Tensor,
 }
 
 impl ForwardProcess {
-    /// Makes the process of a scheduler on `device`.
+    /// Creates the process of a scheduler on `device`.
     pub fn new(config: &SchedulerConfig, device: Device) -> Self {
         let alphas = alphas_cumprod(config).into_iter();
         let factors: Vec<f32> =
@@ -46,7 +46,7 @@ impl ForwardProcess {
         Self { factors, target }
     }
 
-    /// The same process for another thread.
+    /// Returns the same process for another thread.
     pub fn shared(&self) -> Self {
         Self { factors: self.factors.shallow_clone(), target: self.target }
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use tch::Kind;
 
-    /// Whatever a model predicts, the target gives back the image.
+    /// The image that follows from the target is the original, for every prediction type.
     #[test]
     fn each_target_gives_back_the_image() {
         let options = (Kind::Float, Device::Cpu);

@@ -134,7 +134,7 @@ impl Transitions {
         }
     }
 
-    /// Returns what a run says of its chain: `window` and `needed` are its settings.
+    /// Returns the run's description of its chain; `window` and `needed` are settings of the run.
     pub fn chain(&self, window: Option<Window>, needed: NeededStates) -> Chain {
         Chain {
             timesteps: self.timesteps.as_slice().into(),
@@ -193,14 +193,14 @@ impl Transitions {
         self.digest
     }
 
-    /// Returns |d mean / d output| of a step, where the scheduler does not clip the predicted image: how
-    /// far the mean moves with the model's output.
+    /// Returns |d mean / d output| of a step if the predicted image is not clipped: how far the
+    /// mean moves with the model's output.
     pub fn output_sensitivity(&self, step: usize) -> f64 {
         let c = &self.coefficients[step];
         (c.mean_from_image * c.image_from_output + c.mean_from_noise * c.noise_from_output).abs()
     }
 
-    /// The timesteps at the step indices `steps`, i64 `[B]` on the table's device.
+    /// Returns the timesteps at the step indices `steps`, i64 `[B]` on the table's device.
     pub fn timestep_tensor(&self, steps: &[usize]) -> Tensor {
         let values: Vec<i64> = steps.iter().map(|&step| self.timesteps[step]).collect();
         upload(&values, &[values.len() as i64], self.table.device())

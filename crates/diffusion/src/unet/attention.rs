@@ -78,7 +78,8 @@ impl Attention {
             map.forward(&hidden).view([batch, positions, self.heads, -1]).transpose(1, 2)
         };
         let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v));
-        // The input was counted for each of the three maps that share it, which stands for q and k too.
+        // Each of the three maps has counted their common input once; two of these counts stand for
+        // q and k.
         activations::product(&v);
         let attended = Tensor::scaled_dot_product_attention(
             &q,

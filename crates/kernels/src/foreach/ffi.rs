@@ -1,4 +1,4 @@
-//! The border to `cpp/foreach.cpp`.
+//! The bindings of `cpp/foreach.cpp`.
 
 #![allow(unsafe_code)]
 

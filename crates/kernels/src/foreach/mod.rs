@@ -1,13 +1,14 @@
 //! Elementwise operations on lists of tensors, for optimizer steps.
 //!
-//! On a GPU each call is a few kernel launches for the whole list, where the tensors of a list have one
-//! type and one device, and both lists the same strides. On a CPU each call runs tensor by tensor, with the
-//! same bits as tch's operator. Each function agrees with `torch._foreach_*` of its name (PyTorch 2.11).
-//! No gradient is recorded.
+//! On a GPU each call takes a few kernel launches for the whole list, if the tensors of a list have
+//! one type and one device, and both lists have the same strides. On a CPU each call runs tensor by
+//! tensor, with the same bits as tch's operator. Each function agrees with the `torch._foreach_*`
+//! operator of the same name (PyTorch 2.11). No gradient is recorded.
 //!
 //! # Panics
 //!
-//! As tch's operators do: shapes that do not fit, or a device that fails. Lists of different lengths.
+//! If lists have different lengths and, as in tch's operators, if shapes do not fit or the device
+//! fails.
 
 mod ffi;
 

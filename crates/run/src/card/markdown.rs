@@ -18,7 +18,7 @@ pub fn title(text: &str) -> String {
     text.replace(odd, " ")
 }
 
-/// Formats a table; empty if there are no rows.
+/// Formats a table; returns an empty string if `rows` is empty.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();

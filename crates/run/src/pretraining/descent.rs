@@ -33,7 +33,7 @@ pub struct Descent {
 }
 
 impl Descent {
-    /// Starts at the present values of `parameters` and turns on gradient tracking for them.
+    /// Starts at the current values of `parameters` and enables gradient tracking for them.
     pub fn new(config: PretrainingConfig, parameters: &mut Parameters) -> Self {
         parameters.track_gradients(Gradients::Tracked);
         let entries = parameters.entries();

@@ -65,7 +65,7 @@ impl Pretraining {
         Self::from_weights(config, unet, schedule)
     }
 
-    /// Starts from the present weights of `unet`.
+    /// Starts from the current weights of `unet`.
     pub fn from_weights(
         config: PretrainingConfig,
         mut unet: UNet,

@@ -131,7 +131,7 @@ pub struct ServerAuth {
 }
 
 impl ServerAuth {
-    /// Counts rejected callers as errors of the stage `door`.
+    /// Counts rejected callers as errors of the stage `auth`.
     #[must_use]
     pub fn counted(mut self, metrics: &Metrics) -> Self {
         self.check = self.check.counted(metrics.clone());

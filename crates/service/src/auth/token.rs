@@ -62,7 +62,7 @@ impl TokenCheck {
         Self { expected: token.map(Arc::new), metrics: None }
     }
 
-    /// Counts rejections as errors of the stage `door`.
+    /// Counts rejections as errors of the stage `auth`.
     #[must_use]
     pub fn counted(mut self, metrics: Metrics) -> Self {
         self.metrics = Some(metrics);
@@ -91,7 +91,7 @@ impl Interceptor for TokenCheck {
         match &self.expected {
             Some(expected) if !Self::shown(expected, &request) => {
                 if let Some(metrics) = &self.metrics {
-                    metrics.errors.inc(["door"]);
+                    metrics.errors.inc(["auth"]);
                 }
                 tracing::debug!(peer = ?request.remote_addr(), "refused: no token, or another");
                 Err(Status::unauthenticated("expected `authorization: Bearer` with the token"))

@@ -120,7 +120,7 @@ families! {
         gradient_norm "ddpo_gradient_norm" [];
         /// Learning rate of the last optimizer step
         learning_rate "ddpo_learning_rate" [];
-        /// Floating-point operations a second of the last batch or update, by stage (draw or train)
+        /// Floating-point operations per second of the last batch or update, by stage (draw or train)
         flops_per_second "ddpo_flops_per_second" ["stage"];
         /// Whether a condition of the service's health is met
         condition "ddpo_condition" ["condition"];

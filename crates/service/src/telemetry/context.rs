@@ -1,6 +1,6 @@
 //! Trace context in W3C `traceparent` format, carried in messages and continued by other processes.
 //!
-//! Without a collector there are no traces.
+//! Traces are recorded only if a collector is set.
 
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;

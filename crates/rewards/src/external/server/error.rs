@@ -29,7 +29,7 @@ pub enum ServerError {
     },
     /// Token or CA certificates cannot be used.
     #[error("reward server: {variable}: {source}")]
-    Door {
+    Credentials {
         /// The environment variable that likely caused the error.
         variable: &'static str,
         /// The error.

@@ -66,7 +66,7 @@ impl ServerOptions {
         {
             return Err(ServerError::OpenToken { address: url(open) });
         }
-        let (tls, bearer) = self.door(servers.tls)?;
+        let (tls, bearer) = self.credentials(servers.tls)?;
         let endpoints = servers.addresses.iter().map(|address| {
             let scheme = if servers.tls { "https" } else { "http" };
             let uri = format!("{scheme}://{address}");
@@ -77,12 +77,12 @@ impl ServerOptions {
         Ok(Ways { endpoints: endpoints.collect::<Result<_, ServerError>>()?, bearer })
     }
 
-    fn door(&self, secure: bool) -> Result<(Option<ClientTlsConfig>, Bearer), ServerError> {
-        let door = |token: Option<Secret>, tls_ca: Option<PathBuf>| {
+    fn credentials(&self, secure: bool) -> Result<(Option<ClientTlsConfig>, Bearer), ServerError> {
+        let open = |token: Option<Secret>, tls_ca: Option<PathBuf>| {
             ClientAuthSettings { token, tls_ca, ..ClientAuthSettings::default() }.open()
         };
-        let refused = |variable| move |source| ServerError::Door { variable, source };
-        let presented = door(self.token.clone(), None).map_err(refused(REWARD_TOKEN))?;
+        let refused = |variable| move |source| ServerError::Credentials { variable, source };
+        let presented = open(self.token.clone(), None).map_err(refused(REWARD_TOKEN))?;
         if !secure {
             return Ok((None, presented.bearer()));
         }
@@ -91,7 +91,7 @@ impl ServerOptions {
             let missing = AuthError::Incomplete { setting: "grpcs://", missing: REWARD_CA };
             return Err(refused(REWARD_CA)(missing));
         };
-        let key = door(None, Some(ca.clone())).map_err(refused(REWARD_CA))?;
+        let key = open(None, Some(ca.clone())).map_err(refused(REWARD_CA))?;
         Ok((key.tls().cloned(), presented.bearer()))
     }
 }

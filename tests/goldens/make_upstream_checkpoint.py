@@ -1,6 +1,6 @@
 """Writes upstream checkpoints (alcazar90/ddpo-celebahq) with the real classes.
 
-`seed_file/base/` is a small checkpoint of diffusers', `new.pth` and `old.pth` are `torch.save` of the dictionary with
+`upstream_checkpoint/base/` is a small checkpoint of diffusers', `new.pth` and `old.pth` are `torch.save` of the dictionary with
 weights, AdamW after a few steps and the best reward: one as its program wrote it at first, and one as later versions
 do, with the attention's old names, a value network's optimizer, and a reward that numpy computed.
 `parameters.json` has the names in the order of the optimizer's numbers.
@@ -16,7 +16,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from common import FOLDER, generator, randomize
 from make_unet import OLD_NAMES
 
-HERE = FOLDER / "seed_file"
+HERE = FOLDER / "upstream_checkpoint"
 
 CONFIG = {
     "sample_size": 8,

@@ -10,11 +10,11 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// The command of upstream's README, for another task.
-const SEED: &str = "train --wandb_logging --task \"jpeg compressibility\" --initial_lr 0.00000009 \
-    --peak_lr 0.00000374 --warmup_pct 0.5 --num_samples_per_epoch 100 --batch_size 10 \
-    --num_epochs 25 --clip_advantages 10 --num_inner_epochs 1 --eval_every_each_epoch 1 \
-    --num_eval_samples 64 --run_seed 92013491249214123 --eval_rnd_seed 650 --save_model \
-    --ddpm_ckpt google/ddpm-church-256";
+const UPSTREAM: &str = "train --wandb_logging --task \"jpeg compressibility\" \
+    --initial_lr 0.00000009 --peak_lr 0.00000374 --warmup_pct 0.5 \
+    --num_samples_per_epoch 100 --batch_size 10 --num_epochs 25 --clip_advantages 10 \
+    --num_inner_epochs 1 --eval_every_each_epoch 1 --num_eval_samples 64 \
+    --run_seed 92013491249214123 --eval_rnd_seed 650 --save_model --ddpm_ckpt google/ddpm-church-256";
 
 /// The resulting settings: the flags, and upstream's defaults for the rest.
 const RESOLVED: &str = r#"
@@ -75,7 +75,7 @@ fn dry_run(workshop: &Workshop, arguments: &[&str], environment: &[(&str, &str)]
 #[test]
 fn the_upstream_command_resolves_to_upstream_settings() {
     let workshop = Workshop::new();
-    let found = dry_run(&workshop, &words(SEED), &[]);
+    let found = dry_run(&workshop, &words(UPSTREAM), &[]);
     let expected: Table = RESOLVED.parse().unwrap();
     for (key, value) in &expected {
         assert_eq!(found.get(key), Some(value), "{key}");
@@ -125,7 +125,7 @@ fn the_upstream_command_finetunes_a_model_from_the_hub() {
     }
     let hub = Hub::serve("google/ddpm-church-256", tree::read(&workshop.path("served")));
     // Logs contain times, so they differ between runs.
-    let small = SEED
+    let small = UPSTREAM
         .replace("--wandb_logging ", "")
         .replace(
             "--num_samples_per_epoch 100 --batch_size 10",
@@ -200,7 +200,7 @@ fn flags_override_environment_file_and_defaults() {
 #[test]
 fn a_dry_run_prints_an_equivalent_settings_file_and_writes_nothing() {
     let workshop = Workshop::new();
-    let first = dry_run(&workshop, &words(SEED), &[]);
+    let first = dry_run(&workshop, &words(UPSTREAM), &[]);
     workshop.write("again.toml", toml::to_string(&first).unwrap());
     assert_eq!(dry_run(&workshop, &["train", "--config=again.toml"], &[]), first);
     let left: Vec<_> = fs::read_dir(workshop.path("")).unwrap().collect();
