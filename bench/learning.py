@@ -117,17 +117,37 @@ def figures(ddpo, folder, task):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     report = json.loads(page.read_text())
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    before, after = report["diversity"]["before"], report["diversity"]["after"]
+    kept = min(kept_of(one) for one in report["diversity"])
     return {
         **rewards_of(report, task),
-        "queries": sum(line["update"]["samples"] if "update" in line else line["samples"] for line in lines),
+        "queries": len(lines) * settings_of(folder)["num_samples_per_epoch"],
         "cpu_minutes": json.loads((folder / "cost.json").read_text())["cpu_seconds"] / 60,
-        "kept": (after["vendi"] - 1) / (before["vendi"] - 1),
+        "kept": kept,
     }
 
 
+def kept_of(diversity):
+    """Returns the Vendi score above 1 of the last checkpoint, relative to the first one's."""
+    scores = [one["vendi"] for one in diversity["checkpoints"]]
+    return (scores[-1] - 1) / (scores[0] - 1)
+
+
+def settings_of(folder):
+    return tomllib.loads((folder / "run.toml").read_text())
+
+
 def rewards_of(report, task):
-    raise NotImplementedError
+    """Returns what the task is about, before and after."""
+    if task == "over50":
+        old = [sum(row[at] for row in report["classes"][0]["classes"] if is_old(row[0])) for at in (1, 2)]
+        return {"before_percent": 100 * old[0], "after_percent": 100 * old[1]}
+    first, last = ([one["mean"] for one in report["rewards"][0]["checkpoints"]][at] for at in (0, -1))
+    return {"before_kilobytes": -first, "after_kilobytes": -last}
+
+
+def is_old(label):
+    """Whether an age class is of fifty years or more."""
+    return label.startswith(("50", "60", "more_than_70"))
 
 
 def describe(result):
