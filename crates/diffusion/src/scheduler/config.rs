@@ -96,6 +96,18 @@ pub enum SchedulerError {
         /// Cumulative alpha at that timestep.
         alpha: f64,
     },
+    /// `timestep_spacing` = trailing gives another number of timesteps than steps: diffusers takes the
+    /// multiples of a stride, and their number is rounded up.
+    #[error(
+        "{found} inference steps: `timestep_spacing` = trailing gives {timesteps} timesteps; \
+         hint: use another number of steps"
+    )]
+    Trailing {
+        /// Requested number of steps.
+        found: usize,
+        /// Number of timesteps.
+        timesteps: usize,
+    },
     /// `timestep_spacing` and `steps_offset` give a timestep outside the schedule.
     #[error("timestep {timestep} lies outside the schedule of {train} steps")]
     Timestep {

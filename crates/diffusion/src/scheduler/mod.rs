@@ -315,6 +315,10 @@ mod tests {
         }
         let shifted = SchedulerConfig { steps_offset: 200, ..config.clone() };
         assert!(table(&shifted, 10, 1.0).unwrap_err().contains("timestep 1100 lies outside"));
+        let trailing = SchedulerConfig { timestep_spacing: "trailing".into(), ..config.clone() };
+        assert!(table(&trailing, 60, 1.0).is_ok());
+        let message = table(&trailing, 61, 1.0).unwrap_err();
+        assert!(message.contains("= trailing gives 62 timesteps"), "{message}");
         let blind = SchedulerConfig { beta_start: 0.9, beta_end: 0.99, ..config };
         assert!(table(&blind, 10, 1.0).unwrap_err().contains("the cumulative alpha is 0"));
     }
