@@ -15,6 +15,12 @@ SHAPE = (2, 3, 2, 2)
 
 TRAINED_BETAS = [float(b) for b in np.linspace(1e-4, 0.03, 200).astype(np.float32)]
 
+# Options of `thresholding`, which is off.
+THRESHOLDING_OPTIONS = {"dynamic_thresholding_ratio": 0.9, "sample_max_value": 2.0}
+
+# Options of diffusers before 2023.
+OLD_OPTIONS = {"tensor_format": "pt", "timestep_values": [1, 2], "skip_prk_steps": True}
+
 # Name: (scheduler settings, eta, number of inference steps).
 DDIM = {
     "default": ({}, 1.0, 10),
@@ -59,6 +65,26 @@ DDPM = {
     "full-length": ({"num_train_timesteps": 50}, 50),
 }
 
+# Files of one scheduler that the other one reads, as diffusers' `from_config` does, and options that one
+# or both ignore. Name: (class that reads, class of the file, the file's settings, eta, steps).
+FILES = {
+    "ddim-of-fixed-large-file": (DDIMScheduler, DDPMScheduler, {"variance_type": "fixed_large"}, 1.0, 4),
+    "ddim-of-fixed-small-log-file": (DDIMScheduler, DDPMScheduler, {"variance_type": "fixed_small_log"}, 1.0, 4),
+    "ddim-thresholding-options": (DDIMScheduler, DDIMScheduler, THRESHOLDING_OPTIONS, 1.0, 4),
+    "ddim-old-options": (DDIMScheduler, DDIMScheduler, OLD_OPTIONS, 1.0, 4),
+    # numpy rounds the timesteps of some numbers of steps, such as 48, in its own way.
+    "ddim-trailing-48": (DDIMScheduler, DDIMScheduler, {"timestep_spacing": "trailing"}, 1.0, 48),
+    "ddpm-of-ddim-file": (DDPMScheduler, DDIMScheduler, {"set_alpha_to_one": False, "steps_offset": 1}, None, 5),
+    "ddpm-offset1-fixed-large": (DDPMScheduler, DDPMScheduler, {"steps_offset": 1, "variance_type": "fixed_large"}, None, 5),
+    "ddpm-thresholding-options": (DDPMScheduler, DDPMScheduler, THRESHOLDING_OPTIONS, None, 4),
+    "ddpm-old-options": (DDPMScheduler, DDPMScheduler, OLD_OPTIONS, None, 4),
+    "ddpm-sigmoid": (DDPMScheduler, DDPMScheduler, {"beta_schedule": "sigmoid"}, None, 10),
+    "ddpm-scaled-linear": (
+        DDPMScheduler, DDPMScheduler, {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}, None, 5,
+    ),
+    "ddpm-trained-betas": (DDPMScheduler, DDPMScheduler, {"trained_betas": TRAINED_BETAS, "num_train_timesteps": 200}, None, 5),
+}  # fmt: skip
+
 
 def inputs(seed, steps):
     """One independent state, model output and noise for each step, the states wide enough to clip."""
@@ -99,7 +125,14 @@ def ddpm_step(scheduler):
     return step, sigma
 
 
-def golden(name, kind, scheduler, eta, steps, seed):
+def file_of(scheduler, settings):
+    """The `scheduler_config.json` of a scheduler, with those settings that it ignores."""
+    config = {k: v for k, v in scheduler.config.items() if k != "_use_default_values"}
+    ignored = {k: v for k, v in settings.items() if k not in config}
+    return config | ignored | {"_class_name": type(scheduler).__name__}
+
+
+def golden(name, kind, scheduler, config, eta, steps, seed):
     scheduler.set_timesteps(steps)
     assert len(scheduler.timesteps) == steps, name
     step, sigma = ddim_step(scheduler, eta) if kind == "ddim" else ddpm_step(scheduler)
@@ -120,8 +153,6 @@ def golden(name, kind, scheduler, eta, steps, seed):
         "output.prev_sample": torch.stack(previous),
     }
     assert all(torch.isfinite(t.double()).all() for t in tensors.values()), name
-    config = {k: v for k, v in scheduler.config.items() if k != "_use_default_values"}
-    config["_class_name"] = type(scheduler).__name__
     metadata = {"kind": kind, "config": config, "num_inference_steps": steps}
     if kind == "ddim":
         metadata["eta"] = eta
@@ -132,7 +163,13 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     clear(OUT)
     for number, (name, (settings, eta, steps)) in enumerate(DDIM.items()):
-        golden(name, "ddim", DDIMScheduler(**settings), eta, steps, 200 + number)
+        scheduler = DDIMScheduler(**settings)
+        golden(name, "ddim", scheduler, file_of(scheduler, settings), eta, steps, 200 + number)
     for number, (name, (settings, steps)) in enumerate(DDPM.items()):
-        golden(name, "ddpm", DDPMScheduler(**settings), None, steps, 300 + number)
+        scheduler = DDPMScheduler(**settings)
+        golden(name, "ddpm", scheduler, file_of(scheduler, settings), None, steps, 300 + number)
+    for number, (name, (reader, writer, settings, eta, steps)) in enumerate(FILES.items()):
+        kind, _, rest = name.partition("-")
+        file = file_of(writer.from_config(settings), settings)
+        golden(rest, kind, reader.from_config(file), file, eta, steps, 400 + number)
     report(OUT)

@@ -88,6 +88,9 @@ def write_leaf_blocks():
                                "time_embedding_norm": "scale_shift"},
         "resnet-output-scale": {"in_channels": 8, "out_channels": 8, "groups": 8, "eps": 1e-5,
                                 "output_scale_factor": 2.0**0.5},
+        "resnet-gelu": {"in_channels": 8, "out_channels": 8, "groups": 4, "eps": 1e-5, "non_linearity": "gelu"},
+        "resnet-mish-scale-shift": {"in_channels": 8, "out_channels": 8, "groups": 4, "eps": 1e-5,
+                                    "non_linearity": "mish", "time_embedding_norm": "scale_shift"},
     }.items():
         shape = (2, kwargs["in_channels"], 8, 8)
         block(name, 10, resnet(**kwargs), kwargs | {"temb_channels": TEMB}, shape, temb=True)
@@ -158,7 +161,17 @@ BASE = {
 
 NARROW = {"block_out_channels": [8, 8]}
 
-# Each model changes what its name says; together they reach every field that is supported.
+# One level.
+TINY = {
+    "sample_size": 8,
+    "block_out_channels": [8],
+    "down_block_types": ["AttnDownBlock2D"],
+    "up_block_types": ["AttnUpBlock2D"],
+    "norm_num_groups": 4,
+}
+
+# Each model changes what its name says; together they have every value that is accepted, which
+# crates/diffusion/tests/accepted.rs checks.
 MODELS = {
     "base": {},
     "google-layout": {
@@ -195,6 +208,16 @@ MODELS = {
     "grey": NARROW | {"in_channels": 1, "out_channels": 1},
     "grey-to-colour": NARROW | {"in_channels": 1, "out_channels": 3, "sample_size": [8, 16]},
     "time-embedding-dim": NARROW | {"time_embedding_dim": 24, "flip_sin_to_cos": False, "freq_shift": 0},
+    "swish": TINY | {"act_fn": "swish"},
+    "mish": TINY | {"act_fn": "mish"},
+    "gelu": TINY | {"act_fn": "gelu"},
+    "relu": TINY | {"act_fn": "relu"},
+    "gelu-scale-shift": TINY | {"act_fn": "gelu", "resnet_time_scale_shift": "scale_shift"},
+    "no-middle-no-size": TINY | {"mid_block_type": None, "sample_size": None},
+    "attn-groups": TINY | {"attn_norm_num_groups": 2},
+    "head-dim-no-divisor": TINY | {"attention_head_dim": 5},
+    # diffusers ignores these fields: dropout in evaluation, the other one with positional embeddings.
+    "ignored": TINY | {"dropout": 0.3, "num_train_timesteps": 500},
 }
 
 
@@ -204,7 +227,7 @@ def write_models():
         g = generator(100 + number)
         model = UNet2DModel(**config).eval()
         randomize(model, g)
-        size = config["sample_size"]
+        size = config["sample_size"] or 8
         height, width = size if isinstance(size, list) else (size, size)
         sample = torch.randn((2, config["in_channels"], height, width), generator=g)
         timesteps = torch.tensor([3, 871])

@@ -8,6 +8,7 @@ mod golden;
 use ddpo_checkpoint::modern_attention_name;
 use ddpo_diffusion::parameters::{Layout, Parameters};
 use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::unet::activation::Activation;
 use ddpo_diffusion::unet::attention::{Attention, AttentionShape};
 use ddpo_diffusion::unet::blocks::{DownBlock, MidBlock, UpBlock};
 use ddpo_diffusion::unet::config::UNetConfig;
@@ -143,9 +144,11 @@ impl Block<'_> {
             "norm_num_groups": self.config["groups"],
             "norm_eps": self.config["eps"],
             "resnet_time_scale_shift": scale_shift.unwrap_or(json!("default")),
+            "act_fn": self.config["non_linearity"].as_str().unwrap_or("silu"),
         }));
         let (block, x) = self.build(|p| ResnetBlock::new(p.root(), shape, &config));
-        vec![block.forward(&x, &self.time())]
+        let time = Activation::of(&config).forward(&self.golden.tensor("input.temb"));
+        vec![block.forward(&x, &time)]
     }
 
     fn attention(&self) -> Vec<Tensor> {
@@ -260,7 +263,7 @@ impl Block<'_> {
         (block, self.layout.apply(&self.golden.tensor("input.sample")))
     }
 
-    /// Returns the activated time embedding; the model applies the activation once for all blocks.
+    /// Returns the time embedding after SiLU; the model applies the activation once for all blocks.
     fn time(&self) -> Tensor {
         self.golden.tensor("input.temb").silu()
     }

@@ -51,13 +51,13 @@ fn cosine_betas(steps: usize) -> Vec<f32> {
 ///
 /// ```text
 /// leading:   floor(N / K) i + steps_offset
-/// trailing:  round(N - i N / K) - 1
+/// trailing:  round(N - i N / K) - 1       (in numpy's arithmetic)
 /// linspace:  round(i (N - 1) / (K - 1))
 /// ```
 ///
 /// # Errors
-/// [`SchedulerError::Steps`] if K is outside 1 to N, [`SchedulerError::Timestep`] if a timestep is
-/// outside the schedule.
+/// [`SchedulerError::Steps`] if K is outside 1 to N, [`SchedulerError::Trailing`] if diffusers visits
+/// another number of timesteps, [`SchedulerError::Timestep`] if a timestep is outside the schedule.
 pub fn timesteps(config: &SchedulerConfig, steps: usize) -> Result<Vec<i64>, SchedulerError> {
     let train = config.num_train_timesteps;
     if steps == 0 || steps > train {
@@ -71,16 +71,21 @@ pub fn timesteps(config: &SchedulerConfig, steps: usize) -> Result<Vec<i64>, Sch
             (0..steps).rev().map(place).collect()
         }
         "trailing" => {
-            let stride = train as f64 / steps as f64;
-            (0..steps)
-                .map(|index| (train as f64 - index as f64 * stride).round_ties_even() as i64 - 1)
-                .collect()
+            // As numpy's arange(N, 0, -N / K): its values are multiples of the difference of the first
+            // two, and their number is rounded up.
+            let (start, stride) = (train as f64, train as f64 / steps as f64);
+            let difference = (start - stride) - start;
+            let place = |index: usize| (start + index as f64 * difference).round_ties_even() as i64;
+            (0..(start / stride).ceil() as usize).map(|index| place(index) - 1).collect()
         }
         _ => {
             let stride = (train / steps) as i64;
             (0..steps as i64).rev().map(|index| index * stride + config.steps_offset).collect()
         }
     };
+    if timesteps.len() != steps {
+        return Err(SchedulerError::Trailing { found: steps, timesteps: timesteps.len() });
+    }
     match timesteps.iter().find(|&&t| t < 0 || t >= train as i64) {
         Some(&timestep) => Err(SchedulerError::Timestep { timestep, train }),
         None => Ok(timesteps),

@@ -1,4 +1,5 @@
-//! The activations of `act_fn` (diffusers `models/activations.py`).
+//! The activations of `act_fn` (diffusers `models/activations.py`). In `UNet2DModel` they apply to residual
+//! blocks; the time embedding and the output always use SiLU.
 
 use crate::layers::GroupNorm;
 use crate::unet::config::UNetConfig;

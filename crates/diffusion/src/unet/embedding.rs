@@ -3,17 +3,15 @@
 
 use crate::layers::Linear;
 use crate::parameters::Path;
-use crate::unet::activation::Activation;
 use crate::unet::config::UNetConfig;
 use tch::{Kind, Tensor};
 
 /// Maps timesteps `[B]` to embeddings `[B, time_channels]`:
-/// `linear_2(activation(linear_1(sinusoids(t))))`.
+/// `linear_2(silu(linear_1(sinusoids(t))))`, with SiLU for every `act_fn`.
 #[derive(Debug)]
 pub struct TimeEmbedding {
     linear_1: Linear,
     linear_2: Linear,
-    activation: Activation,
     channels: i64,
     freq_shift: f64,
     flip_sin_to_cos: bool,
@@ -27,7 +25,6 @@ impl TimeEmbedding {
         Self {
             linear_1: Linear::new(path.at("linear_1"), channels, width),
             linear_2: Linear::new(path.at("linear_2"), width, width),
-            activation: Activation::of(config),
             channels,
             freq_shift: config.freq_shift,
             flip_sin_to_cos: config.flip_sin_to_cos,
@@ -41,8 +38,7 @@ impl TimeEmbedding {
 
     /// Applies the two linear layers: `[B, channels]` to `[B, time_channels]`.
     pub fn project(&self, sinusoids: &Tensor) -> Tensor {
-        let hidden = self.activation.forward(&self.linear_1.forward(sinusoids));
-        self.linear_2.forward(&hidden)
+        self.linear_2.forward(&self.linear_1.forward(sinusoids).silu())
     }
 
     /// Returns the sinusoids of `timesteps` i64 `[B]` as f32 `[B, channels]`, with

@@ -1,6 +1,7 @@
 //! `UNet2DModel` (diffusers `models/unets/unet_2d.py`): predicts noise, image or velocity from a batch of
 //! noisy images and their timesteps.
 
+pub mod accepted;
 pub mod activation;
 pub mod attention;
 pub mod blocks;
@@ -109,6 +110,7 @@ struct Network {
     up_blocks: Vec<UpBlock>,
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
+    /// The activation of the residual blocks.
     activation: Activation,
 }
 
@@ -136,7 +138,7 @@ impl Network {
     }
 
     fn forward(&self, sample: &Tensor, timesteps: &Tensor, kind: Kind) -> Tensor {
-        // 1. time: every residual block applies the activation first, so apply it once here
+        // 1. time: every residual block applies its activation first, so apply it once here
         let time = self.activation.forward(&self.time_embedding.forward(timesteps, kind));
         // 2. down
         let mut hidden = self.conv_in.forward(sample);
@@ -152,8 +154,8 @@ impl Network {
         for block in &self.up_blocks {
             hidden = block.forward(hidden, &time, &mut skips);
         }
-        // 5. out
-        let hidden = self.activation.after_norm(&self.conv_norm_out, &hidden, None);
+        // 5. out: SiLU for every `act_fn`
+        let hidden = self.conv_norm_out.forward_silu(&hidden, None);
         self.conv_out.forward(&hidden).to_kind(Kind::Float).contiguous()
     }
 }
