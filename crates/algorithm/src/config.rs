@@ -214,9 +214,9 @@ pub struct LearnerConfig {
     /// Weight of KL(policy || pretrained) in the loss; 0 leaves it out. For [`Objective::Forward`] the
     /// weight of the squared difference of predictions.
     pub kl_coef: f64,
-    /// `kl_coef` adapts towards this mean KL of an epoch, nats a transition.
+    /// `kl_coef` adapts towards this mean KL during an epoch's updates, nats a transition.
     pub kl_target: Option<f64>,
-    /// The run stops when the mean KL of an epoch, nats a transition, exceeds this.
+    /// The run stops when the mean KL during an epoch's updates, nats a transition, exceeds this.
     pub kl_stop: Option<f64>,
     /// Share of a trajectory's random steps that are trained, in (0, 1].
     pub timestep_fraction: f64,
