@@ -4,6 +4,7 @@
 //! (`DDPO_BATCH_SIZE`). Defaults are those of alcazar90/ddpo-celebahq (upstream) where it has the setting.
 
 use crate::batch_size::BatchSize;
+use crate::start::Start;
 use ddpo_algorithm::config::{
     AdvantageScope, ForwardWeighting, LevelSource, LevelWeight, Objective, OldLogProbs, OldPolicy,
     RewardScale, TrustRegion,
@@ -175,15 +176,15 @@ ddpo_settings::settings! {
         window: Window = Window { width: 4, schedule: WindowSchedule::Drawn };
         /// With advantage fixed: divide by this standard deviation rather than the first epoch's
         advantage_std: f64 = 1.0;
-        /// kl_coef adapts so that an epoch's mean divergence from the pretrained model comes near this
-        /// (nats a transition)
+        /// kl_coef adapts so that the mean divergence from the pretrained model during an epoch's updates
+        /// comes near this (nats a transition)
         kl_target: f64 = 1.0;
         /// With objective forward: levels are at most this timestep
         forward_max_timestep: i64 = 500;
         /// Epochs between evaluations; no evaluations by default
         eval_every_each_epoch: u32 = 1;
-        /// The run stops when an epoch's mean divergence from the pretrained model passes this
-        /// (nats a transition)
+        /// The run stops after an epoch during whose updates the mean divergence from the pretrained model
+        /// passed this (nats a transition)
         kl_stop: f64 = 1.0;
         /// Keep averaged weights (EMA) with this decay, and evaluate with them
         ema_decay: f64 = 0.99;
@@ -245,6 +246,9 @@ impl Settings {
     }
 }
 
+/// The tables of `run.toml` that record facts of the run and are no settings.
+pub const RECORDS: [&str; 2] = [RewardSpec::TABLE, Start::TABLE];
+
 /// The flags of all settings.
 pub type SettingFlags = Flags<Settings>;
 
@@ -288,7 +292,7 @@ pub fn resolve(
 ) -> Result<Resolved, SettingsError> {
     // One file can serve `ddpo train` and the services.
     let mut layers =
-        layers()?.leave(&["service", "sampler", "rewarder", "learner", RewardSpec::TABLE]);
+        layers()?.leave(&["service", "sampler", "rewarder", "learner"]).leave(&RECORDS);
     if let Some(path) = file {
         layers.file(path)?;
         layers.finish::<Settings>()?;
