@@ -195,8 +195,8 @@ pub struct ScoreCommand {
 /// Flags of `ddpo evaluate`. Missing flags default to the settings of the first run folder.
 #[derive(Debug, Default, Args)]
 pub struct EvaluateCommand {
-    /// Checkpoints: a run folder (its base model and all its checkpoints), a checkpoint folder, a
-    /// Hub name, or toy-faces-32; the first is the baseline for comparisons
+    /// Checkpoints: a run folder (what it started from and all its checkpoints), a checkpoint folder,
+    /// a Hub name, or toy-faces-32; the first is the baseline for comparisons
     #[arg(required = true, value_name = "CHECKPOINT")]
     pub checkpoints: Vec<String>,
     /// Folder for images and tables; repeat the same command to continue an interrupted evaluation
@@ -205,8 +205,8 @@ pub struct EvaluateCommand {
     /// Reward to score with, as in ddpo train; repeat the flag for several rewards
     #[arg(long, value_name = "REWARD", allow_hyphen_values = true)]
     pub reward: Vec<String>,
-    /// Values of DDIM's eta to sample with, separated by commas
-    #[arg(long, value_delimiter = ',', default_values_t = [1.0, 0.0])]
+    /// Values of DDIM's eta to sample with, separated by commas (default: the run's, or 1, and 0)
+    #[arg(long, value_delimiter = ',')]
     pub eta: Vec<f64>,
     /// Seeds of the noise, separated by commas
     #[arg(long, value_delimiter = ',', conflicts_with = "seeds_csv")]
@@ -248,10 +248,14 @@ pub struct EvaluateCommand {
     /// Type that reward networks run in: f32 or bf16
     #[arg(long)]
     pub reward_dtype: Option<String>,
+    /// Range of the images that is mapped to 8 bits before they are scored (default: the run's, or
+    /// signed)
+    #[arg(long, value_enum)]
+    pub pixel_map: Option<PixelRange>,
     /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Use the trained weights even if a checkpoint has averaged weights
+    /// Use the trained weights (unet/) even if a checkpoint has averaged weights (unet_ema/)
     #[arg(long)]
     pub no_ema: bool,
     /// Seed of the bootstrap intervals
@@ -377,6 +381,15 @@ pub struct WandbCommand {
     /// Upload the last and the best checkpoint as artifacts
     #[arg(long)]
     pub save_model: bool,
+}
+
+/// The range of an image that becomes 8-bit levels.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PixelRange {
+    /// From -1 to 1, the range of the images
+    Signed,
+    /// From 0 to 1, as with reward_compat = "seed" and upstream_compat
+    Unit,
 }
 
 /// What a model predicts, named as in scheduler configs.

@@ -7,6 +7,7 @@ use crate::interrupt;
 use crate::output::say;
 use anyhow::Result;
 use ddpo_report::gallery::Gallery;
+use ddpo_report::judgement::Judgement;
 use ddpo_report::run::Run;
 use ddpo_report::write::{Written, write};
 use std::path::Path;
@@ -49,6 +50,19 @@ fn sampled(command: &ReportCommand, run: &Run, out: &Path) -> Result<Option<Gall
     Ok(folder.map(|folder| Gallery::of_evaluation(&folder, eta)).transpose()?)
 }
 
+/// Returns the verdict on the diversity, or the reason why it is withheld.
+fn diversity(judgement: &Judgement) -> String {
+    let Some(verdict) = judgement.verdict else {
+        return judgement.withheld.clone().unwrap_or_default();
+    };
+    let (word, left, by) = (verdict.word(), judgement.left * 100.0, judgement.features.words());
+    let network = match judgement.network_left_out {
+        true => "; the features of the reward's network were not computed",
+        false => "",
+    };
+    format!("{word}, {left:.0} % of the diversity before training is left, by {by}{network}")
+}
+
 fn tell(written: &Written) {
     let analysis = &written.analysis;
     if let Some((line, difference)) =
@@ -57,9 +71,8 @@ fn tell(written: &Written) {
         let (mean, low, high) = (difference.mean, difference.low, difference.high);
         say(&format!("{}: {mean:+.4} (95 % interval {low:+.4} to {high:+.4})", line.name));
     }
-    if let Some(line) = analysis.verdict() {
-        let (word, left) = (line.verdict.word(), line.left * 100.0);
-        say(&format!("diversity: {word}, {left:.0} % of the pretrained model's is left"));
+    if let Some(judgement) = &analysis.judgement {
+        say(&format!("diversity: {}", diversity(judgement)));
     }
     say(&format!("page  {}", written.page.display()));
 }

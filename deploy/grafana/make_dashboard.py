@@ -49,7 +49,7 @@ TABLE = {
         ("Clip fraction", "percentunit", {"clipped": "ddpo_clip_fraction"},
          "Share of the ratios that the objective has clipped."),
         ("KL", "short", {"nats per transition": "ddpo_kl_nats"},
-         "Divergence from the pretrained model. Empty without kl_coef and kl_stop."),
+         "Mean KL from the pretrained model during the last epoch's updates. Empty without kl_coef and kl_stop."),
         ("Loss", "short", {"loss": "ddpo_loss"}, "Of the last epoch."),
         ("Gradient norm", "short", {"norm": "ddpo_gradient_norm"}, "Before clipping."),
         ("Learning rate", "sci", {"rate": "ddpo_learning_rate"}, "Of the last optimizer step."),

@@ -30,21 +30,21 @@ def check(browser, page, size, theme, screenshots):
     faults = layout_faults(browser, size, theme)
     shot(browser, screenshots / f"{wide}-{theme}.png")
 
-    if browser.run("Boolean(document.getElementById('film-slider'))"):
-        before = browser.run("document.getElementById('film-picture').src")
-        place = at_centre(browser, "document.getElementById('film-slider')")
+    if browser.run("Boolean(document.getElementById('strip-slider'))"):
+        before = browser.run("document.getElementById('strip-picture').src")
+        place = at_centre(browser, "document.getElementById('strip-slider')")
         browser.mouse("mousePressed", *place, button="left", clickCount=1)
         browser.mouse("mouseReleased", *place, button="left", clickCount=1)
         browser.call("Input.dispatchKeyEvent", type="keyDown", key="End", code="End", windowsVirtualKeyCode=35)
         browser.run(DRAWN)
-        after = browser.run("document.getElementById('film-picture').src")
-        last = browser.run("Number(document.getElementById('film-slider').max)")
-        if browser.run("Number(document.getElementById('film-slider').value)") != last:
+        after = browser.run("document.getElementById('strip-picture').src")
+        last = browser.run("Number(document.getElementById('strip-slider').max)")
+        if browser.run("Number(document.getElementById('strip-slider').value)") != last:
             faults.append("the slider does not go to its end")
         if last > 0 and before == after:
             faults.append("the slider does not change the picture")
         browser.run("document.querySelectorAll('.seeds button')[1]?.click()")
-        if browser.run("document.querySelectorAll('.seeds button').length") > 1 and browser.run("document.getElementById('film-picture').src") == after:
+        if browser.run("document.querySelectorAll('.seeds button').length") > 1 and browser.run("document.getElementById('strip-picture').src") == after:
             faults.append("another sample has the same picture")
     else:
         faults.append("expected a slider, found none")

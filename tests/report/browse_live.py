@@ -15,7 +15,7 @@ import time
 from browser import PATIENCE, SIZES, THEMES, event_faults, layout_faults, opened, shot, show
 
 POINTS = "document.querySelectorAll('#figure-reward svg.wide .hint').length"
-FILM = "document.querySelector('.film-place img')?.src ?? ''"
+PLAYBACK = "document.querySelector('.slot img')?.src ?? ''"
 
 
 def becomes(browser, script, met):
@@ -40,13 +40,13 @@ def check(browser, address, size, theme, screenshots):
         "expected a sample, found none": ("document.querySelectorAll('#samples img').length", lambda count: count > 0),
         "the fleet is empty": ("document.querySelectorAll('#members tr').length", lambda count: count > 0),
         "the stage is not told": ("document.getElementById('count').textContent", lambda text: " of " in text),
-        "no trajectory is shown": (FILM, lambda source: source.startswith("data:image/png")),
+        "no trajectory is shown": (PLAYBACK, lambda source: source.startswith("data:image/png")),
     }
     for fault, (script, met) in wanted.items():
         if becomes(browser, script, met) is None:
             faults.append(fault)
-    film, points = browser.run(FILM), browser.run(POINTS)
-    if becomes(browser, FILM, lambda source: source != film) is None:
+    first, points = browser.run(PLAYBACK), browser.run(POINTS)
+    if becomes(browser, PLAYBACK, lambda source: source != first) is None:
         faults.append("the trajectory does not move")
     if becomes(browser, POINTS, lambda count: count > points) is None:
         faults.append(f"the curve does not grow: {points} points")

@@ -14,6 +14,7 @@ import sys
 
 import numpy
 from PIL import Image
+from scipy.ndimage import uniform_filter
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import rbf_kernel
@@ -104,14 +105,26 @@ def check_summary(folder):
     return groups
 
 
+def normalised(image):
+    """Grey levels without local mean and contrast: windows of 7x7 pixels, edges repeated."""
+    local = lambda levels: uniform_filter(levels, 7, mode="nearest")
+    grey = image @ [0.299, 0.587, 0.114]
+    mean = local(grey)
+    variance = numpy.maximum(local(grey**2) - mean**2, 0)
+    return (grey - mean) / numpy.sqrt(variance + 0.03**2)
+
+
 def features_of(folder, checkpoint, eta, noise):
-    """Pixels as rows, and the network's view where it was kept."""
+    """Pixels as rows, raw and normalised, and the network's features where they were kept."""
     name = lambda pair: folder / "images" / checkpoint / f"eta-{eta:g}" / f"{pair[0]}-{pair[1]:06}.png"
     images = [numpy.asarray(Image.open(name(pair)).convert("RGB"), dtype=numpy.float64) for pair in noise]
     side = max(images[0].shape[:2])
     if side > 32:
         sys.exit("this check takes images of at most 32 pixels, which are not averaged")
-    sets = {"pixels": numpy.stack([image.reshape(-1) / 255 for image in images])}
+    sets = {
+        "pixels": numpy.stack([image.reshape(-1) / 255 for image in images]),
+        "normalised_pixels": numpy.stack([normalised(image / 255).reshape(-1) for image in images]),
+    }
     kept = folder / "features" / checkpoint / f"eta-{eta:g}.npy"
     if kept.exists():
         sets["network"] = numpy.load(kept).astype(numpy.float64)
@@ -134,12 +147,13 @@ def check_report(folder, report, groups):
         low, high = interval(groups[names[-1], eta][1][:, at] - groups[names[0], eta][1][:, at], 0, 10_000, 0.95)
         near("report's intervals", line["difference"]["low"], low)
         near("report's intervals", line["difference"]["high"], high)
+    judged = []
     for line in found["diversity"]:
         kind, first = line["features"], sets[names[0]][line["features"]]
         few = pairwise_distances(first[:64])
         numpy.fill_diagonal(few, numpy.inf)
         alike = numpy.median(few.min(axis=1))
-        near("look-alike distance", line["look_alike_distance"], alike)
+        near(f"{kind}: look-alike distance", line["look_alike_distance"], alike)
         scores, typical = [], []
         for point in line["checkpoints"]:
             own = sets[point["checkpoint"]][kind]
@@ -148,16 +162,26 @@ def check_report(folder, report, groups):
             values = numpy.linalg.eigvalsh(kernel / len(own))
             values = values[values > 1e-15]
             scores.append(numpy.exp(-(values * numpy.log(values)).sum()))
-            near("Vendi score", point["vendi"], scores[-1], 1e-7)
-            near("similarity", point["similarity"], kernel[above].mean(), 1e-8)
+            near(f"{kind}: Vendi score", point["vendi"], scores[-1], 1e-7)
+            near(f"{kind}: similarity", point["similarity"], kernel[above].mean(), 1e-8)
             distances = pairwise_distances(own)[above]
             typical.append(numpy.median(distances))
-            near("distance", point["distance"], typical[-1], 1e-8)
+            near(f"{kind}: distance", point["distance"], typical[-1], 1e-8)
         left = (scores[-1] - 1) / (scores[0] - 1)
-        near("diversity left", line["left"], left, 1e-6)
+        near(f"{kind}: diversity left", line["left"], left, 1e-6)
         verdict = "collapsed" if typical[-1] < alike else "narrowed" if left < 0.5 else "kept"
+        if len(first) < 32:
+            verdict = None
         if line["verdict"] != verdict:
             failures.append(f"{kind}: it is called {line['verdict']}, and is {verdict}")
+        judged.append((["collapsed", "narrowed", "kept", None].index(verdict), left, kind, verdict))
+    if [line["features"] for line in found["diversity"]] != list(sets[names[0]]):
+        failures.append(f"diversity: expected a line for each of {list(sets[names[0]])}")
+    _, left, kind, verdict = min(judged)
+    judgement = found["judgement"]
+    near("judgement", judgement["left"], left, 1e-6)
+    if (judgement["verdict"], judgement["features"], judgement["samples"]) != (verdict, kind, len(first)):
+        failures.append(f"judgement: expected {verdict} by {kind}, found {judgement}")
     check_map(found["map"], sets, names)
     for line in found["classes"]:
         lead = line["reward"] + "/"

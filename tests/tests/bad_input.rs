@@ -270,7 +270,7 @@ fn rejects_malformed_reward_expressions() {
         refuses(&workshop, &run::short(&[flag]), &[part]);
     }
     let both = ["--reward=over50 + aesthetic", "--reward-model=model"];
-    refuses(&workshop, &run::short(&both), &["reward_model = model: expected rewards that take"]);
+    refuses(&workshop, &run::short(&both), &["reward_model = model: expected rewards that use"]);
 }
 
 /// Checks an error of `clap`: the first line names the error, the rest shows the usage.

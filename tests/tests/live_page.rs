@@ -98,7 +98,7 @@ fn fifty_viewers_see_three_samplers_beside_a_viewer_that_never_reads() {
                 while let Some(Event { topic, data }) = viewer.event() {
                     match topic.as_str() {
                         "fleet" => samplers = samplers.max(count(&data, "sampler")),
-                        "film-0" if data["done"].as_u64() > Some(0) => {
+                        "playback-0" if data["done"].as_u64() > Some(0) => {
                             mover = data["worker"].as_str().map(str::to_owned);
                         }
                         "now" if data["ended"] == "is finished" => return (samplers, mover),
@@ -331,7 +331,7 @@ fn the_page_shows_trajectories_of_watched_services() {
         shown.iter().any(|(role, name)| *role == "rewarder" && *name == "rewarder"),
         "{shown:?}"
     );
-    let shot = viewer.until("film-1", |shot| shot["done"].as_u64() > Some(0));
+    let shot = viewer.until("playback-1", |shot| shot["done"].as_u64() > Some(0));
     assert_eq!(shot["worker"], "sampler");
     viewer.until("run", |run| epochs(run) > 0);
 }

@@ -128,12 +128,12 @@ fn services_end_with_the_same_bytes_when_the_reward_server_restarts() {
     assert_eq!(fleet.inspector("rewarder").counter("trajectories_refused"), Some(0));
 }
 
-/// Writes a TorchScript module that returns the mean level of an image.
-fn write_script(path: &Path) {
+/// Writes a TorchScript module that returns the mean level of an image, times `factor`.
+fn write_script(path: &Path, factor: f64) {
     let pixels = Tensor::ones([1, 3, 8, 8], (Kind::Uint8, Device::Cpu));
     let mut mean = |inputs: &[Tensor]| {
         let levels = inputs[0].to_kind(Kind::Float);
-        vec![levels.mean_dim([1, 2, 3].as_slice(), false, Kind::Float)]
+        vec![levels.mean_dim([1, 2, 3].as_slice(), false, Kind::Float) * factor]
     };
     let module = CModule::create_by_tracing("Mean", "forward", &[pixels], &mut mean).unwrap();
     module.save(path).unwrap();
@@ -142,7 +142,7 @@ fn write_script(path: &Path) {
 #[test]
 fn a_run_with_a_torchscript_reward_is_reproducible_to_the_byte() {
     let workshop = Workshop::new();
-    write_script(&workshop.path("reward.pt"));
+    write_script(&workshop.path("reward.pt"), 1.0);
     for run in ["run", "again"] {
         let output = format!("--output-dir={run}");
         let more = ["--reward=torchscript:reward.pt", "--num-epochs=4", "--threads=2", &output];
@@ -156,6 +156,28 @@ fn a_run_with_a_torchscript_reward_is_reproducible_to_the_byte() {
         let mean = line["reward_mean"].as_f64().unwrap();
         assert!((1.0..254.0).contains(&mean), "{mean}");
     }
+}
+
+/// `run.toml` records the digest of the file, so an evaluation cannot score with another reward by mistake.
+#[test]
+fn evaluations_use_the_files_that_the_run_used() {
+    let workshop = Workshop::new();
+    write_script(&workshop.path("reward.pt"), 1.0);
+    let flags = run::short(&["--reward=torchscript:reward.pt"]);
+    let flags: Vec<&str> = flags.into_iter().filter(|flag| !flag.starts_with("--task=")).collect();
+    workshop.ddpo(&flags).succeeded();
+    // From another folder, where the relative path leads nowhere.
+    let mut command = process::command(&workshop.path("run"), &["evaluate", ".", "--out=out"]);
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    write_script(&workshop.path("reward.pt"), 2.0);
+    for command in [vec!["evaluate", "run", "--out=out"], vec!["report", "run"]] {
+        let ended = workshop.ddpo(&command);
+        let message = ended.refused();
+        assert!(message.contains("reward.pt`: expected "), "{message}");
+    }
+    let other = ["evaluate", "run", "--out=out", "--reward=torchscript:reward.pt"];
+    workshop.ddpo(&other).succeeded();
 }
 
 /// Checks that a run with this reward fails with a line that contains `part`, and writes nothing.

@@ -30,7 +30,7 @@ const AGES: [&str; 21] = [
     "--kl-coef=0.15",
     "--run-seed=7",
     "--eval-every-each-epoch=1",
-    "--num-eval-samples=24",
+    "--num-eval-samples=32",
     "--eval-rnd-seed=650",
     "--sample-batch-size=12",
     "--device=cpu",
@@ -52,12 +52,15 @@ fn numbers_agree_with_numpy_and_scikit_learn_and_the_page_works() {
     let (code, printed) = report::script("check_numbers.py", &[&evaluation, &folder]);
     assert_eq!(code, Some(0), "{printed}");
     for kind in [
+        "pixels: Vendi score",
+        "normalised_pixels: Vendi score",
+        "network: Vendi score",
+        "judgement",
         "interval",
         "class share",
-        "Vendi score",
         "PCA coordinates",
-        "similarity",
-        "diversity left",
+        "pixels: similarity",
+        "pixels: diversity left",
     ] {
         assert!(printed.contains(kind), "{kind} was not checked: {printed}");
     }
@@ -72,6 +75,11 @@ fn numbers_agree_with_numpy_and_scikit_learn_and_the_page_works() {
         assert!(folder.join(name).is_file(), "{name}");
     }
     assert_eq!(fs::read(folder.join("seed.gif")).unwrap()[..6], *b"GIF89a");
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("per transition: mean during the updates of epoch 2"));
+    let judgement = &numbers(&folder)["judgement"];
+    let complete = (&judgement["samples"], &judgement["network_left_out"]);
+    assert_eq!(complete, (&32.into(), &false.into()), "{judgement}");
 
     let (code, printed) =
         report::script("browse.py", &[&folder.join("report.html"), &workshop.path("shots")]);
@@ -97,10 +105,18 @@ fn numbers_agree_with_numpy_and_scikit_learn_and_the_page_works() {
     assert_eq!(means(&drawn, 1), means(&cut, 1));
     assert_eq!(means(&drawn, 1).len(), 3);
     // The pictures of the grids are exact, so measurements on pixels are too.
-    assert_eq!(
-        drawn["diversity"][0]["checkpoints"][2]["vendi"],
-        cut["diversity"][0]["checkpoints"][2]["vendi"]
-    );
+    for line in [0, 1] {
+        assert_eq!(
+            drawn["diversity"][line]["checkpoints"][2]["vendi"],
+            cut["diversity"][line]["checkpoints"][2]["vendi"]
+        );
+    }
+    // The reward's network is not run for the grids, and the report says so.
+    assert_eq!(drawn["diversity"].as_array().unwrap().len(), 3);
+    assert_eq!(cut["diversity"].as_array().unwrap().len(), 2);
+    assert_eq!(cut["judgement"]["network_left_out"], true);
+    let page = fs::read_to_string(workshop.path("grids/report.html")).unwrap();
+    assert!(page.contains("The features of the reward's network were not computed"));
 }
 
 #[test]
@@ -138,7 +154,7 @@ fn reports_a_run_whose_samples_become_one_image_as_collapsed() {
     for (name, expected) in [("hard", "collapsed"), ("brisk", "narrowed"), ("healthy", "kept")] {
         let said = workshop.ddpo(&["report", name, "--no-sampling"]).succeeded().stdout;
         let found = numbers(&workshop.path(name).join("report"));
-        assert_eq!(found["diversity"][0]["verdict"], expected, "{said} {found}");
+        assert_eq!(found["judgement"]["verdict"], expected, "{said} {found}");
         let page = fs::read_to_string(workshop.path(name).join("report/report.html")).unwrap();
         let sentence = match expected {
             "collapsed" => "The samples have collapsed: ",
@@ -175,8 +191,18 @@ fn reports_a_run_without_evaluations_and_images() {
     let page = fs::read_to_string(workshop.path("run/report/report.html")).unwrap();
     assert!(page.contains("There are no images of two checkpoints to compare"));
     // Images of 8x8 pixels, and a reward without a network.
-    workshop.ddpo(&["report", "run", "--num-samples=3", "--out=sampled"]).succeeded();
+    let ended = workshop.ddpo(&["report", "run", "--num-samples=3", "--out=sampled"]).succeeded();
+    let reason = "needs at least 32 images of each checkpoint, found 3; hint: ddpo report RUN \
+                  --num-samples 32 --out FOLDER";
+    assert!(ended.stdout.contains(reason), "{ended}");
     let page = fs::read_to_string(workshop.path("sampled/report.html")).unwrap();
-    assert!(page.contains("id=\"film-slider\""));
+    assert!(page.contains("data-verdict=\"withheld\"") && page.contains(reason));
+    assert!(!page.contains("the samples have collapsed"), "a plot gives a verdict");
+    assert_eq!(numbers(&workshop.path("sampled"))["judgement"]["verdict"], Value::Null);
+    // The command of the hint, in a new folder, gives a verdict.
+    let hint = ["report", "run", "--num-samples=32", "--out=enough"];
+    assert!(!workshop.ddpo(&hint).succeeded().stdout.contains("hint"));
+    assert!(numbers(&workshop.path("enough"))["judgement"]["verdict"].is_string());
+    assert!(page.contains("id=\"strip-slider\""));
     assert!(!page.contains("http://") && !page.contains("https://"), "the page contains a URL");
 }

@@ -1,19 +1,20 @@
 //! Draws the missing batches of one checkpoint.
 
-use crate::evaluate::checkpoints::Checkpoint;
+use crate::evaluate::checkpoints::{Checkpoint, RunStart, Weights};
 use crate::evaluate::parts::{Part, Parts};
 use crate::evaluate::scorer::Scorer;
 use crate::evaluate::settings::Settings;
 use crate::interrupt;
 use crate::output::make_folder_of;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use ddpo_diffusion::dtype::TorchKind;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_picture::write_png;
 use ddpo_report::evaluation::{CheckpointRecord, EvaluationFolder};
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::noise::Purpose;
-use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, StateDtype, StateShape};
+use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateShape};
 use ddpo_run::model::{Model, ModelError};
 use ddpo_run::pictures::image;
 use ddpo_sampler::engine::{Prediction, Provenance, Sampler};
@@ -31,17 +32,22 @@ pub struct Drawer<'a> {
 
 /// Images of a batch, and the predicted images of its first samples.
 struct Drawn {
-    images: Vec<RgbImage>,
+    /// Images to look at, from [-1, 1].
+    shown: Vec<RgbImage>,
+    /// The same images as the reward receives them.
+    scored: Vec<RgbImage>,
+    /// Predicted images as the reward receives them.
     paths: Vec<Vec<RgbImage>>,
 }
 
 impl<'a> Drawer<'a> {
     /// Loads a checkpoint.
     pub fn open(settings: &'a Settings, checkpoint: &Checkpoint) -> Result<Self> {
-        let Checkpoint { name, source, epoch } = checkpoint.clone();
+        let Checkpoint { name, source, epoch, weights: wanted, start } = checkpoint.clone();
         let model = Model::open(&source, &mut crate::output::aside)?;
-        let (kind, device) = (settings.kind, settings.device);
-        let average = match settings.averaged {
+        let (kind, device) = (settings.dtype.kind(), settings.device);
+        let may_be_averaged = settings.averaged && wanted == Weights::AveragedIfKept;
+        let average = match may_be_averaged {
             true => match model.load_averaged(kind, device) {
                 Err(ModelError::NoAverage(_)) => None,
                 average => Some(average?),
@@ -51,6 +57,13 @@ impl<'a> Drawer<'a> {
         let averaged = average.is_some();
         let unet = average.map_or_else(|| model.load(kind, device), Ok)?;
         let digest = unet.parameters().digest();
+        // Other types and `--no-ema` load other numbers than the run did.
+        let comparable = |start: &RunStart| {
+            start.dtype == settings.dtype && may_be_averaged == (wanted == Weights::AveragedIfKept)
+        };
+        if let Some(start) = start.filter(comparable) {
+            check_start(&start, &source, digest)?;
+        }
         let provenance =
             Provenance { policy_version: PolicyVersion::default(), weights_digest: digest };
         let weights = digest.to_string();
@@ -70,7 +83,8 @@ impl<'a> Drawer<'a> {
         let (scheduler, device) = (self.settings.scheduler, self.settings.device);
         let transitions = Transitions::new(scheduler, &self.model.scheduler, steps, eta)?;
         let lanes = self.unet.parameters().layout().lanes(self.settings.threads);
-        let sampler = Sampler::new(transitions.on(device), self.model.shape, StateDtype::F32);
+        let sampler =
+            Sampler::new(transitions.on(device), self.model.shape, self.settings.state_dtype);
         let sampler = sampler.with_lanes(lanes);
         let mut before = 0;
         for (batch, noise) in asked.noise.chunks(asked.batch_size).enumerate() {
@@ -84,7 +98,7 @@ impl<'a> Drawer<'a> {
                 return Ok(false);
             }
             let drawn = self.draw(&sampler, noise, on_path)?;
-            self.write_images(parts.folder(), eta, noise, &drawn.images)?;
+            self.write_images(parts.folder(), eta, noise, &drawn.shown)?;
             parts.put(key, self.part(&sampler, noise, &drawn, scorer)?)?;
         }
         Ok(true)
@@ -98,7 +112,8 @@ impl<'a> Drawer<'a> {
         let steps = sampler.transitions().timesteps().len();
         let predicted = Mutex::new(vec![vec![None; steps]; on_path]);
         let shape = self.model.shape;
-        let see = |prediction: Prediction<'_>| keep(&prediction, shape, &predicted);
+        let map = self.settings.pixel_map;
+        let see = |prediction: Prediction<'_>| keep(&prediction, (shape, map), &predicted);
         let trajectories = sampler.generate_with_predictions(
             &self.unet,
             &coordinates,
@@ -107,15 +122,19 @@ impl<'a> Drawer<'a> {
             &see,
         )?;
         let of_name = || format!("checkpoint {}", self.record.name);
-        let images = trajectories.iter().map(|one| image(one, shape, PixelMap::Signed));
-        let images = images.collect::<Result<_, _>>().with_context(of_name)?;
+        let mapped = |by: PixelMap| {
+            let images = trajectories.iter().map(|one| image(one, shape, by));
+            images.collect::<Result<Vec<_>, _>>().with_context(of_name)
+        };
+        let shown = mapped(PixelMap::Signed)?;
+        let scored = if map == PixelMap::Signed { shown.clone() } else { mapped(map)? };
         let predicted = predicted.into_inner().unwrap_or_else(PoisonError::into_inner);
         let paths = predicted.into_iter().map(|path| {
             path.into_iter().collect::<Option<Vec<RgbImage>>>().ok_or_else(|| {
                 anyhow!("checkpoint {}: a predicted image is not finite", self.record.name)
             })
         });
-        Ok(Drawn { images, paths: paths.collect::<Result<_>>()? })
+        Ok(Drawn { shown, scored, paths: paths.collect::<Result<_>>()? })
     }
 
     fn part(
@@ -125,7 +144,7 @@ impl<'a> Drawer<'a> {
         drawn: &Drawn,
         scorer: &mut Scorer,
     ) -> Result<Part> {
-        let values = scorer.values(&drawn.images)?;
+        let values = scorer.values(&drawn.scored)?;
         let paths = drawn.paths.iter().map(|path| scorer.rewards(path)).collect::<Result<_>>()?;
         Ok(Part {
             weights: self.record.weights.clone(),
@@ -134,7 +153,7 @@ impl<'a> Drawer<'a> {
             values: values.rows,
             timesteps: sampler.transitions().timesteps().to_vec(),
             paths,
-            features: scorer.features(&drawn.images)?.unwrap_or_default(),
+            features: scorer.features(&drawn.shown)?.unwrap_or_default(),
         })
     }
 
@@ -154,14 +173,30 @@ impl<'a> Drawer<'a> {
     }
 }
 
+/// Checks that the weights behind a name are those that the run started from.
+fn check_start(start: &RunStart, source: &str, found: Digest) -> Result<()> {
+    let RunStart { run, weights, .. } = start;
+    if *weights != found {
+        bail!(
+            "checkpoint `{source}`: expected the weights {weights} that the run in {run} started from, \
+             found {found}; hint: restore the checkpoint, or name the checkpoints to compare"
+        );
+    }
+    Ok(())
+}
+
 /// Keeps the predicted images of the first samples of the batch, whose paths are scored.
-fn keep(prediction: &Prediction<'_>, shape: StateShape, kept: &Mutex<Vec<Vec<Option<RgbImage>>>>) {
+fn keep(
+    prediction: &Prediction<'_>,
+    (shape, map): (StateShape, PixelMap),
+    kept: &Mutex<Vec<Vec<Option<RgbImage>>>>,
+) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     let rows = prediction.images.size()[0] as usize;
     let sides = (shape.channels, shape.height, shape.width);
     for (row, path) in kept.iter_mut().skip(prediction.first).take(rows).enumerate() {
         let state = values(&prediction.images.get(row as i64));
-        path[prediction.step] = RgbImage::from_state(&state, sides, PixelMap::Signed).ok();
+        path[prediction.step] = RgbImage::from_state(&state, sides, map).ok();
     }
 }
 

@@ -49,7 +49,7 @@ pub fn evaluate(command: &EvaluateCommand) -> Result<Option<EvaluationFolder>> {
             if !drawer.all_parts(eta, &mut scorer, &mut parts)? {
                 return Ok(None);
             }
-            say(&parts.line(&drawer.record().name, eta));
+            say(&parts.line(drawer.record(), eta));
         }
     }
     let record = Record { asked: settings.asked, checkpoints: records };

@@ -3,7 +3,7 @@
 use crate::output::make_folder_of;
 use anyhow::{Context, Result, bail};
 use ddpo_files::write_file;
-use ddpo_report::evaluation::{Asked, EvaluationFolder};
+use ddpo_report::evaluation::{Asked, CheckpointRecord, EvaluationFolder};
 use ddpo_report::statistics::{deviation, mean};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -104,14 +104,16 @@ impl Parts {
     }
 
     /// Formats a summary line of a group.
-    pub fn line(&self, name: &str, eta: f64) -> String {
+    pub fn line(&self, record: &CheckpointRecord, eta: f64) -> String {
+        let name = &record.name;
         let values: Vec<f64> = self
             .group(name, eta)
             .flat_map(|part| &part.values)
             .map(|row| f64::from(row[0]))
             .collect();
         let (mean, deviation, count) = (mean(&values), deviation(&values), values.len());
-        format!("{name}  eta {eta}  {count} samples  reward {mean:.4} ± {deviation:.4}")
+        let weights = if record.averaged { "  averaged weights" } else { "" };
+        format!("{name}  eta {eta}  {count} samples  reward {mean:.4} ± {deviation:.4}{weights}")
     }
 }
 

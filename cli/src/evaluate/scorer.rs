@@ -6,6 +6,7 @@ use ddpo_rewards::learned::Features;
 use ddpo_rewards::part::Part;
 use ddpo_rewards::{open_expression, resolve};
 use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::reward::{Pinned, RewardSpec};
 
 /// The models.
 pub struct Scorer {
@@ -22,15 +23,34 @@ pub struct Values {
     pub rows: Vec<Vec<f32>>,
 }
 
+/// Pins models and files to the content that the run recorded. Names stay those of the settings, which
+/// are absolute paths.
+fn take_pins(spec: &mut RewardSpec, recorded: &RewardSpec) {
+    let pin = |(mine, theirs): (&mut Pinned, &Pinned)| mine.pin.clone_from(&theirs.pin);
+    spec.scripts.iter_mut().zip(&recorded.scripts).for_each(pin);
+    if let Some((mine, theirs)) = spec.age.as_mut().zip(recorded.age.as_ref()) {
+        pin((&mut mine.model, &theirs.model));
+    }
+    if let Some((mine, theirs)) = spec.aesthetic.as_mut().zip(recorded.aesthetic.as_ref()) {
+        pin((&mut mine.model, &theirs.model));
+        pin((&mut mine.head, &theirs.head));
+    }
+}
+
 impl Scorer {
     /// Opens all models before anything is drawn.
     pub fn open(settings: &Settings) -> Result<Self> {
         let aside = &mut crate::output::aside;
-        let spec = resolve(&settings.rewards, aside)?;
+        let mut spec = resolve(&settings.rewards, aside)?;
+        if let Some(recorded) = &settings.recorded {
+            take_pins(&mut spec, recorded);
+        }
         let runtime = &settings.runtime;
         let first = &spec.reward;
         let mut rewards = Vec::new();
-        for reward in std::iter::once(first).chain(&spec.held_out) {
+        // A run may name its reward among the held-out ones; one column is enough.
+        let held_out = spec.held_out.iter().filter(|held| held.label() != first.label());
+        for reward in std::iter::once(first).chain(held_out) {
             let model = open_expression(&spec, reward, runtime, aside)?;
             rewards.push(Part::new(reward.label(), model));
         }

@@ -1,6 +1,6 @@
 //! Resolves an evaluation's settings from flags and from the run.
 
-use crate::arguments::EvaluateCommand;
+use crate::arguments::{EvaluateCommand, PixelRange};
 use crate::evaluate::checkpoints::{self, Checkpoint};
 use crate::evaluate::seeds;
 use crate::named::named;
@@ -11,10 +11,13 @@ use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_report::evaluation::Asked;
 use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::learned::Features;
-use ddpo_rollout::reward::{RewardExpression, RewardSettings};
+use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::reward::{RewardExpression, RewardSettings, RewardSpec};
+use ddpo_rollout::trajectory::StateDtype;
 use ddpo_run::plan::Plan;
+use ddpo_run::resume::recorded_reward;
 use ddpo_run::settings as run_settings;
-use tch::{Device, Kind};
+use tch::Device;
 
 /// Defaults for samples and steps without a flag or a run.
 const SAMPLES: u32 = 16;
@@ -26,19 +29,25 @@ pub struct Settings {
     pub asked: Asked,
     /// The rewards: the first as the reward, the others as held out.
     pub rewards: RewardSettings,
+    /// The specification that the run recorded, if the command changes nothing about the rewards.
+    pub recorded: Option<RewardSpec>,
     /// Where the rewards run.
     pub runtime: RewardRuntime,
     /// The checkpoints, in order.
     pub checkpoints: Vec<Checkpoint>,
     /// The scheduler.
     pub scheduler: SchedulerKind,
+    /// Type that states are rounded to.
+    pub state_dtype: StateDtype,
+    /// How images are mapped to 8 bits before they are scored.
+    pub pixel_map: PixelMap,
     /// Where the UNet runs.
     pub device: Device,
     /// The type that the UNet runs in.
-    pub kind: Kind,
+    pub dtype: Dtype,
     /// CPU threads.
     pub threads: usize,
-    /// Whether to use averaged weights where a checkpoint has them.
+    /// Whether averaged weights may be used.
     pub averaged: bool,
 }
 
@@ -56,7 +65,11 @@ impl Settings {
         let numerics = plan.as_ref().map(Plan::numerics).unwrap_or_default();
         let device = device::open(&flag(&command.device, &of_run.device), numerics)?;
         let threads = device::set_threads(command.threads.or(of_run.threads))?;
-        let dtype = kind("--dtype", command.dtype.as_deref(), plan.as_ref().map(Plan::kind))?;
+        let dtype = match &command.dtype {
+            Some(text) => named("--dtype", text)?,
+            None => of_run.dtype,
+        };
+        device::choose_norm_kernel(of_run.norm_kernel, device, dtype.kind())?;
         let reward_dtype = match &command.reward_dtype {
             Some(text) => named("--reward-dtype", text)?,
             None => of_run.reward_dtype,
@@ -69,16 +82,28 @@ impl Settings {
             Some(text) => named("--scheduler", text)?,
             None => of_run.scheduler,
         };
+        let pixel_map = match command.pixel_map {
+            Some(PixelRange::Signed) => PixelMap::Signed,
+            Some(PixelRange::Unit) => PixelMap::Unit,
+            None => plan.as_ref().map(|plan| plan.rewards.pixel_map).unwrap_or_default(),
+        };
         let runtime = RewardRuntime { device, threads, waiting: crate::reward::waiting() };
         let (first, others) = rewards.split_first().context("expected --reward, found none")?;
-        let reward_settings = RewardSettings {
+        let recorded = recorded(command)?;
+        let of_command = RewardSettings {
             held_out: others.to_vec(),
             model: command.reward_model.clone().or_else(|| of_run.reward_model.clone()),
             aesthetic_head: command.aesthetic_head.clone().or(of_run.aesthetic_head.clone()),
             age_reward,
             dtype: reward_dtype,
+            pixel_map,
             numerics,
             ..RewardSettings::new(first.clone())
+        };
+        // The run's own settings have the sources that its record has pins for.
+        let reward_settings = match (&plan, &recorded) {
+            (Some(plan), Some(_)) => plan.rewards.clone(),
+            _ => of_command,
         };
         let with_run = run.is_some();
         let samples = command.num_samples.unwrap_or(match with_run {
@@ -91,13 +116,14 @@ impl Settings {
         let asked = Asked {
             num_inference_steps: command.num_inference_steps.unwrap_or(steps),
             scheduler: scheduler.name().into(),
-            eta: etas(&command.eta)?,
+            eta: etas(&command.eta, of_run.eta)?,
             rewards: rewards.iter().map(RewardExpression::label).collect(),
             reward_settings: described(&rewards, &reward_settings),
             noise: seeds::noise(command, seed, samples)?,
             path_samples: command.path_samples,
             batch_size: command.batch_size.unwrap_or(batch),
-            dtype: format!("{dtype:?}").to_lowercase(),
+            dtype: format!("{:?}", dtype.kind()).to_lowercase(),
+            state_dtype: of_run.state_dtype,
             bootstrap_seed: command.bootstrap_seed,
             features: Features::exist(first),
         };
@@ -107,11 +133,14 @@ impl Settings {
         Ok(Self {
             asked,
             rewards: reward_settings,
+            recorded,
             runtime,
             checkpoints: checkpoints::expand(&command.checkpoints)?,
             scheduler,
+            state_dtype: of_run.state_dtype,
+            pixel_map,
             device,
-            kind: dtype,
+            dtype,
             threads,
             averaged: !command.no_ema,
         })
@@ -138,6 +167,21 @@ fn rewards(command: &EvaluateCommand, plan: Option<&Plan>) -> Result<Vec<RewardE
     })
 }
 
+/// Returns the reward specification of the first run, whose models and files are pinned; `None` without
+/// a run, or if a flag asks for other rewards.
+fn recorded(command: &EvaluateCommand) -> Result<Option<RewardSpec>> {
+    let is_changed = !command.reward.is_empty()
+        || command.reward_model.is_some()
+        || command.aesthetic_head.is_some()
+        || command.age_reward.is_some()
+        || command.reward_dtype.is_some()
+        || command.pixel_map.is_some();
+    match checkpoints::first_run_folder(&command.checkpoints).filter(|_| !is_changed) {
+        Some(run) => Ok(recorded_reward(run)?),
+        None => Ok(None),
+    }
+}
+
 /// Describes everything that scores depend on besides the labels of the rewards.
 fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<String> {
     let unset = || "default".to_owned();
@@ -150,12 +194,16 @@ fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<Str
             format!("age_reward = {}", settings.age_reward),
             format!("dtype = {:?}", settings.dtype.kind()).to_lowercase(),
         ])
+        // Left out by default, so that evaluations of older versions can continue.
+        .chain((settings.pixel_map == PixelMap::Unit).then(|| "pixel_map = unit".to_owned()))
         .collect()
 }
 
-fn etas(etas: &[f64]) -> Result<Vec<f64>> {
+/// Returns the values of eta without repetitions; by default the run's and 0.
+fn etas(etas: &[f64], of_run: f64) -> Result<Vec<f64>> {
+    let defaults = [of_run, 0.0];
     let mut found: Vec<f64> = Vec::new();
-    for &eta in etas {
+    for &eta in if etas.is_empty() { &defaults[..] } else { etas } {
         // -0 equals 0, but would get a separate folder.
         let eta = eta + 0.0;
         if !(0.0..=1.0).contains(&eta) {
@@ -165,15 +213,5 @@ fn etas(etas: &[f64]) -> Result<Vec<f64>> {
             found.push(eta);
         }
     }
-    match found.is_empty() {
-        true => bail!("--eta: expected at least one"),
-        false => Ok(found),
-    }
-}
-
-fn kind(flag: &str, text: Option<&str>, of_run: Option<Kind>) -> Result<Kind> {
-    match text {
-        None => Ok(of_run.unwrap_or(Kind::Float)),
-        Some(text) => named::<Dtype>(flag, text).map(Dtype::kind),
-    }
+    Ok(found)
 }

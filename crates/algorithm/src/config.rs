@@ -214,9 +214,9 @@ pub struct LearnerConfig {
     /// Weight of KL(policy || pretrained) in the loss; 0 disables it. For [`Objective::Forward`],
     /// weight of the squared difference of predictions.
     pub kl_coef: f64,
-    /// The mean KL of an epoch that `kl_coef` is adapted to, nats per transition.
+    /// `kl_coef` adapts towards this mean KL during an epoch's updates, nats per transition.
     pub kl_target: Option<f64>,
-    /// The run stops when the mean KL of an epoch, nats per transition, exceeds this.
+    /// The run stops when the mean KL during an epoch's updates, nats per transition, exceeds this.
     pub kl_stop: Option<f64>,
     /// Share of a trajectory's random steps that are trained, in (0, 1].
     pub timestep_fraction: f64,

@@ -28,7 +28,8 @@ pub struct UpdateReport {
     pub log_ratio_abs: f64,
     /// Mean |log-ratio|, nats per transition (all dimensions).
     pub log_ratio_abs_nats: f64,
-    /// Mean exact KL from the pretrained model, nats per transition; absent if not computed.
+    /// Mean exact KL from the pretrained model over the pairs that the epoch's updates trained, each
+    /// before the optimizer step that it contributes to; nats per transition, absent if not computed.
     pub kl_to_pretrained_nats: Option<f64>,
     /// Mean squared difference of predictions from the pretrained model's, mean over dimensions;
     /// forward objective only, absent if not computed.

@@ -47,10 +47,10 @@ function pixels(image) {
   return image;
 }
 
-const places = [];
+const slots = [];
 
-function place() {
-  const whole = element("figure", "film-place");
+function emptySlot() {
+  const whole = element("figure", "slot");
   const frame = element("div", "frame");
   const image = pixels(element("img"));
   image.alt = "";
@@ -64,12 +64,12 @@ function place() {
   first.append(name, reward);
   const second = element("div", "line");
   whole.append(frame, steps, first, second);
-  document.getElementById("films").append(whole);
+  document.getElementById("playback").append(whole);
   return { image, bar, name, reward, second };
 }
 
-function showFilm(at, shot) {
-  const { image, bar, name, reward, second } = places[at];
+function showTrajectory(at, shot) {
+  const { image, bar, name, reward, second } = slots[at];
   image.src = shot.picture;
   image.alt = `${shot.name}, step ${shot.done} of ${shot.steps}`;
   image.hidden = false;
@@ -135,7 +135,7 @@ function watch() {
     on("run", showRun);
     on("samples", showSamples);
     on("fleet", showFleet);
-    places.forEach((_, at) => on(`film-${at}`, (shot) => showFilm(at, shot)));
+    slots.forEach((_, at) => on(`playback-${at}`, (shot) => showTrajectory(at, shot)));
   };
   // A hidden page receives no events.
   document.addEventListener("visibilitychange", () => {
@@ -149,5 +149,5 @@ function watch() {
   start();
 }
 
-for (let at = 0; at < 4; at += 1) places.push(place());
+for (let at = 0; at < 4; at += 1) slots.push(emptySlot());
 watch();

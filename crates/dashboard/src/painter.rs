@@ -28,7 +28,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// are drawn less often.
 const SHARE: u32 = 50;
 
-const FILMS: [Topic; crate::playback::SLOTS] = ["film-0", "film-1", "film-2", "film-3"];
+const PLAYBACK: [Topic; crate::playback::SLOTS] =
+    ["playback-0", "playback-1", "playback-2", "playback-3"];
 
 /// The sources of the topics.
 pub struct Subject {
@@ -167,7 +168,7 @@ async fn show(playback: &Arc<Mutex<Playback>>, news: &News) {
         let playback = Arc::clone(playback);
         let next = move || lock(&playback).tick(Instant::now());
         for (slot, frame) in tokio::task::spawn_blocking(next).await.unwrap_or_default() {
-            news.tell(FILMS[slot], &frame);
+            news.tell(PLAYBACK[slot], &frame);
         }
     }
 }

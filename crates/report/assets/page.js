@@ -64,13 +64,13 @@ function hints() {
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 }
 
-function film() {
-  const seeds = read("film-data");
+function strip() {
+  const seeds = read("strip-data");
   if (!seeds) return;
-  const picture = document.getElementById("film-picture");
-  const slider = document.getElementById("film-slider");
-  const output = document.getElementById("film-output");
-  const play = document.getElementById("film-play");
+  const picture = document.getElementById("strip-picture");
+  const slider = document.getElementById("strip-slider");
+  const output = document.getElementById("strip-output");
+  const play = document.getElementById("strip-play");
   const buttons = [...document.querySelectorAll(".seeds button")];
   let seed = 0;
   let timer = null;
@@ -101,4 +101,4 @@ function film() {
 
 theme();
 hints();
-film();
+strip();

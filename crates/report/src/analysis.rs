@@ -1,11 +1,13 @@
 //! Computes the numbers of a report, which are also `report.json`.
 
-use crate::diversity::{Diversity, MOST, Verdict, look_alike_distance};
-use crate::features::{pixels, principal};
+use crate::diversity::{Diversity, FEWEST, MOST, Verdict, look_alike_distance};
+use crate::features::{normalised_pixels, pixels, principal};
 use crate::gallery::{Gallery, Shown};
+use crate::judgement::{Features, Judgement};
 use crate::run::Run;
 use crate::statistics::{Difference, bootstrap, deviation, mean};
 use crate::summary::{column, differences};
+use ddpo_rollout::image::RgbImage;
 use nalgebra::DMatrix;
 use serde::Serialize;
 
@@ -21,14 +23,18 @@ pub struct Analysis {
     pub reward: String,
     /// Epochs completed.
     pub epochs: u32,
-    /// KL divergence from the pretrained model in the last epoch in nats per transition, if measured.
+    /// Mean KL divergence from the pretrained model over the pairs that the last epoch's updates trained,
+    /// in nats per transition, if measured. Each pair is measured before the optimizer step that it
+    /// contributes to, so the final weights are not measured.
     pub kl: Option<f64>,
     /// Source of the images, if there are any.
     pub source: Option<String>,
     /// Every reward over the checkpoints; the first is the trained one.
     pub rewards: Vec<RewardLine>,
-    /// Diversity of each kind of features; the first one decides the verdict.
+    /// Diversity of each kind of features.
     pub diversity: Vec<DiversityLine>,
+    /// The verdict on the diversity, if there are images of two checkpoints.
+    pub judgement: Option<Judgement>,
     /// Shares by class of each classifier.
     pub classes: Vec<ClassLine>,
     /// Images of the first and the last checkpoint on two axes.
@@ -66,9 +72,9 @@ pub struct RewardPoint {
 /// Diversity over the checkpoints.
 #[derive(Clone, Debug, Serialize)]
 pub struct DiversityLine {
-    /// Kind of features: `pixels` or `network`.
-    pub features: String,
-    /// Number of images of each checkpoint.
+    /// Kind of features.
+    pub features: Features,
+    /// Number of images that are compared: of the first or the last checkpoint, whichever has fewer.
     pub samples: usize,
     /// Median distance to the nearest neighbour at the first checkpoint: the scale of the similarity.
     pub look_alike_distance: f64,
@@ -76,8 +82,8 @@ pub struct DiversityLine {
     pub checkpoints: Vec<DiversityPoint>,
     /// Share of the first checkpoint's diversity that remains at the last.
     pub left: f64,
-    /// Verdict on the last checkpoint.
-    pub verdict: Verdict,
+    /// Verdict on the last checkpoint by these features; absent for fewer than [`FEWEST`] images.
+    pub verdict: Option<Verdict>,
 }
 
 /// Diversity at one checkpoint.
@@ -104,8 +110,8 @@ pub struct ClassLine {
 /// Images on two axes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Map {
-    /// Kind of features: `pixels` or `network`.
-    pub features: String,
+    /// Kind of features: the network's if they are kept, otherwise pixels.
+    pub features: Features,
     /// Share of the variance on each axis.
     pub shares: [f64; 2],
     /// Points of the first checkpoint, then those of the last.
@@ -130,6 +136,7 @@ impl Analysis {
     pub fn of(run: &Run, gallery: Option<&Gallery>) -> Self {
         let last = run.epochs.last();
         let sets = gallery.map(feature_sets).unwrap_or_default();
+        let diversity = gallery.map(|gallery| diversity(gallery, &sets)).unwrap_or_default();
         Self {
             run: run.name(),
             reward: run.reward(),
@@ -137,26 +144,42 @@ impl Analysis {
             kl: last.and_then(|line| line.kl_to_pretrained_nats),
             source: gallery.map(|gallery| gallery.source.clone()),
             rewards: gallery.map(rewards).unwrap_or_default(),
-            diversity: gallery.map(|gallery| diversity(gallery, &sets)).unwrap_or_default(),
+            judgement: Judgement::of(&diversity, run.reward_has_network()),
+            diversity,
             classes: gallery.map(classes).unwrap_or_default(),
-            map: gallery.and_then(|gallery| map(gallery, sets.last()?)),
+            map: gallery.and_then(|gallery| map(gallery, for_map(&sets)?)),
         }
     }
 
-    /// Returns the diversity that decides the verdict.
-    pub fn verdict(&self) -> Option<&DiversityLine> {
-        self.diversity.first()
+    /// Returns the judgement and the diversity that it was made by.
+    pub fn judged(&self) -> Option<(&Judgement, &DiversityLine)> {
+        let judgement = self.judgement.as_ref()?;
+        let line = self.diversity.iter().find(|line| line.features == judgement.features)?;
+        Some((judgement, line))
     }
 }
 
-/// Returns the features of every checkpoint's images by kind: pixels, then the network's if kept.
-fn feature_sets(gallery: &Gallery) -> Vec<(String, Vec<DMatrix<f64>>)> {
-    let of_pixels = gallery.checkpoints.iter().map(|one| pixels(&one.images)).collect();
-    let mut sets = vec![("pixels".to_owned(), of_pixels)];
+/// One kind of features of every checkpoint's images.
+type FeatureSet = (Features, Vec<DMatrix<f64>>);
+
+/// Returns the features of every checkpoint's images by kind: both of pixels, then the network's if kept.
+fn feature_sets(gallery: &Gallery) -> Vec<FeatureSet> {
+    let of_images = |rows: fn(&[RgbImage]) -> DMatrix<f64>| {
+        gallery.checkpoints.iter().map(|one| rows(&one.images)).collect()
+    };
+    let mut sets = vec![
+        (Features::Pixels, of_images(pixels)),
+        (Features::NormalisedPixels, of_images(normalised_pixels)),
+    ];
     let network: Option<Vec<DMatrix<f64>>> =
         gallery.checkpoints.iter().map(|one| one.features.clone()).collect();
-    sets.extend(network.map(|features| ("network".to_owned(), features)));
+    sets.extend(network.map(|features| (Features::Network, features)));
     sets
+}
+
+/// Returns the features of the map: the network's if kept, otherwise the pixels.
+fn for_map(sets: &[FeatureSet]) -> Option<&FeatureSet> {
+    sets.iter().find(|(kind, _)| *kind == Features::Network).or(sets.first())
 }
 
 fn rewards(gallery: &Gallery) -> Vec<RewardLine> {
@@ -181,8 +204,8 @@ fn rewards(gallery: &Gallery) -> Vec<RewardLine> {
     gallery.rewards.iter().enumerate().filter_map(line).collect()
 }
 
-fn diversity(gallery: &Gallery, sets: &[(String, Vec<DMatrix<f64>>)]) -> Vec<DiversityLine> {
-    let line = |(name, features): &(String, Vec<DMatrix<f64>>)| {
+fn diversity(gallery: &Gallery, sets: &[FeatureSet]) -> Vec<DiversityLine> {
+    let line = |(kind, features): &FeatureSet| {
         let alike = look_alike_distance(features.first()?);
         let points: Vec<DiversityPoint> = gallery
             .checkpoints
@@ -195,12 +218,13 @@ fn diversity(gallery: &Gallery, sets: &[(String, Vec<DMatrix<f64>>)]) -> Vec<Div
             })
             .collect();
         let (before, after) = (points.first()?.diversity, points.last()?.diversity);
+        let samples = features.first()?.nrows().min(features.last()?.nrows()).min(MOST);
         Some(DiversityLine {
-            features: name.clone(),
-            samples: features.first()?.nrows().min(MOST),
+            features: *kind,
+            samples,
             look_alike_distance: alike,
             left: after.left_of(&before),
-            verdict: after.verdict(&before, alike),
+            verdict: (samples >= FEWEST).then(|| after.verdict(&before, alike)),
             checkpoints: points,
         })
     };
@@ -220,7 +244,7 @@ fn classes(gallery: &Gallery) -> Vec<ClassLine> {
     before.iter().zip(&after).map(line).collect()
 }
 
-fn map(gallery: &Gallery, (name, features): &(String, Vec<DMatrix<f64>>)) -> Option<Map> {
+fn map(gallery: &Gallery, (kind, features): &FeatureSet) -> Option<Map> {
     let (first, last) = gallery.ends()?;
     let [before, after] = [features.first()?, features.last()?].map(|set| set.nrows().min(ON_MAP));
     let (first_rows, last_rows) =
@@ -240,5 +264,5 @@ fn map(gallery: &Gallery, (name, features): &(String, Vec<DMatrix<f64>>)) -> Opt
         sample: image.sample,
         at,
     });
-    Some(Map { features: name.clone(), shares, points: points.collect() })
+    Some(Map { features: *kind, shares, points: points.collect() })
 }

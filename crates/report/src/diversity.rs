@@ -10,7 +10,9 @@
 //!
 //! A set is **collapsed** if its typical pair (the median) is nearer than s: two random images are
 //! then more alike than nearest neighbours were before. A set is **narrowed** if it is not collapsed,
-//! but its Vendi score has lost more than half of its excess over 1, the score of a single image.
+//! but its Vendi score has lost more than half of its excess over 1, the score of a single image. Sets of
+//! fewer than [`FEWEST`] images get no verdict. [`judgement`](crate::judgement) combines the verdicts on
+//! several kinds of features.
 
 use crate::features::centred;
 use crate::statistics::{quantile, sorted};
@@ -28,6 +30,10 @@ pub const NEIGHBOURS: usize = 64;
 /// Maximum number of images of a set that are compared.
 pub const MOST: usize = 512;
 
+/// Minimum number of images of each set for a verdict. The medians of fewer distances vary too much from
+/// one choice of noise to another.
+pub const FEWEST: usize = 32;
+
 /// Diversity of a set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diversity {
@@ -40,7 +46,9 @@ pub struct Diversity {
 }
 
 /// Change of the diversity since the first checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// The order is that of the remaining diversity: the worst verdict is the smallest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Two random images are more alike than nearest neighbours were before.

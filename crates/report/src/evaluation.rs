@@ -13,6 +13,7 @@ use crate::error::ReportError;
 use crate::files::read_text;
 use crate::summary::{ScoreSheet, ScoredImage};
 use crate::table::Table;
+use ddpo_rollout::trajectory::StateDtype;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,8 @@ pub struct Asked {
     pub eta: Vec<f64>,
     /// The rewards, in order; the first is the main one.
     pub rewards: Vec<String>,
-    /// Settings that change a reward: network, head, form of the age reward, dtype.
+    /// Settings that change a reward: network, head, form of the age reward, dtype, and the map of pixels
+    /// if it is upstream's.
     pub reward_settings: Vec<String>,
     /// Seeds and samples, in order.
     pub noise: Vec<(u64, u32)>,
@@ -40,10 +42,18 @@ pub struct Asked {
     pub batch_size: usize,
     /// Dtype of the UNet.
     pub dtype: String,
+    /// Dtype that states are rounded to. Files leave out f32, so that evaluations of older versions can
+    /// continue.
+    #[serde(default, skip_serializing_if = "is_f32")]
+    pub state_dtype: StateDtype,
     /// Seed of the bootstrap.
     pub bootstrap_seed: u64,
     /// Whether features are kept.
     pub features: bool,
+}
+
+fn is_f32(dtype: &StateDtype) -> bool {
+    *dtype == StateDtype::F32
 }
 
 /// One checkpoint of an evaluation.

@@ -1,6 +1,7 @@
-//! Turns images into rows of numbers: their pixels, or the features of a reward's network. Projects
-//! the rows on their first two principal components.
+//! Turns images into rows of numbers: their pixels, raw and contrast-normalised, or the features of a
+//! reward's network. Projects the rows on their first two principal components.
 
+use crate::contrast::normalised;
 use crate::error::ReportError;
 use crate::pictures::shrink;
 use ddpo_rollout::image::RgbImage;
@@ -13,14 +14,24 @@ pub const SIDE: usize = 32;
 /// Returns the pixels of each image as a row, levels from 0 to 1, averaged over squares to sides of at
 /// most [`SIDE`]. All images have the size of the first.
 pub fn pixels(images: &[RgbImage]) -> DMatrix<f64> {
-    let small = images.iter().map(|image| {
+    rows(images, |image| image.pixels().iter().map(|level| f64::from(*level) / 255.0).collect())
+}
+
+/// Returns the grey levels of each image without brightness and contrast ([`contrast`](crate::contrast))
+/// as a row, at the size of [`pixels`].
+pub fn normalised_pixels(images: &[RgbImage]) -> DMatrix<f64> {
+    rows(images, normalised)
+}
+
+/// Returns a row for each image, computed from the image at the size of [`pixels`].
+fn rows(images: &[RgbImage], row: impl Fn(&RgbImage) -> Vec<f64>) -> DMatrix<f64> {
+    let small = |image: &RgbImage| {
         let side = image.width().max(image.height());
         shrink(image, side.div_ceil(SIDE))
-    });
-    let small: Vec<RgbImage> = small.collect();
-    let width = small.first().map_or(0, |image| image.pixels().len());
-    let levels = small.iter().flat_map(RgbImage::pixels).map(|level| f64::from(*level) / 255.0);
-    DMatrix::from_row_iterator(images.len(), width, levels)
+    };
+    let rows: Vec<Vec<f64>> = images.iter().map(|image| row(&small(image))).collect();
+    let width = rows.first().map_or(0, Vec::len);
+    DMatrix::from_row_iterator(rows.len(), width, rows.into_iter().flatten())
 }
 
 /// Returns the rows minus their mean row.

@@ -9,6 +9,7 @@
 //! writes the files.
 
 pub mod analysis;
+pub mod contrast;
 pub mod diversity;
 pub mod error;
 pub mod evaluation;
@@ -16,6 +17,7 @@ pub mod features;
 pub mod figures;
 pub mod files;
 pub mod gallery;
+pub mod judgement;
 pub mod number;
 pub mod page;
 pub mod pictures;

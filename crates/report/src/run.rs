@@ -3,7 +3,7 @@
 use crate::error::ReportError;
 use crate::files::read_text;
 use crate::table::Table;
-use ddpo_rollout::reward::RewardSpec;
+use ddpo_rollout::reward::RewardExpression;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub struct Epoch {
     pub clip_fraction: f64,
     /// Estimate of the divergence from the sampling policy.
     pub approx_kl: f64,
-    /// KL divergence from the pretrained model in nats per transition.
+    /// Mean KL divergence from the pretrained model during the epoch's updates, in nats per transition.
     pub kl_to_pretrained_nats: Option<f64>,
     /// Mean gradient norm before clipping.
     pub grad_norm: f64,
@@ -98,8 +98,8 @@ impl Run {
         let mut settings = read_text(&path)?
             .parse::<toml::Table>()
             .map_err(|error| ReportError::file(&path, error.message()))?;
-        // Derived from the settings, which the page shows anyway.
-        settings.remove(RewardSpec::TABLE);
+        // Tables record facts of the run; settings are plain values.
+        settings.retain(|_, value| !value.is_table());
         let path = root.join(METRICS);
         let epochs = if path.is_file() { lines(&path)? } else { Vec::new() };
         let path = root.join(EVALUATIONS);
@@ -128,6 +128,12 @@ impl Run {
             empty if empty.is_empty() => self.setting("task"),
             reward => reward,
         }
+    }
+
+    /// Returns whether the reward uses a network that embeds images.
+    pub fn reward_has_network(&self) -> bool {
+        let reward = self.reward().parse::<RewardExpression>();
+        reward.is_ok_and(|reward| reward.network_task().is_some())
     }
 
     /// Returns the unit of the reward.

@@ -35,7 +35,7 @@ pub enum PinError {
     /// The content differs from the learner's.
     #[error(
         "`{name}`: expected {expected}, found {found}; \
-         hint: copy the learner's files to the same path"
+         hint: copy the run's files to the same path"
     )]
     Differs {
         /// The model or file.

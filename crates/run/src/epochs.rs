@@ -283,9 +283,10 @@ impl<'a, 'h> Epochs<'a, 'h> {
     fn used_up(&self, divergence: Option<f64>) -> Option<String> {
         let (stop, kl) = (self.run.plan.learner.kl_stop?, divergence?);
         (kl > stop).then(|| {
+            let epoch = self.run.epoch;
             format!(
-                "stopping: the divergence from the pretrained model is {kl:.4} nats per transition, \
-                 above kl_stop = {stop}"
+                "stopping: the divergence from the pretrained model, mean during the updates of epoch \
+                 {epoch}, was {kl:.4} nats per transition, above kl_stop = {stop}"
             )
         })
     }

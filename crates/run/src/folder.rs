@@ -5,6 +5,7 @@ use crate::error::FolderError;
 use crate::leftovers;
 use crate::paths::with_absolute_paths;
 use crate::settings::Settings;
+use crate::start::Start;
 use ddpo_files::{publish_folder, recover_folder, write_file};
 use ddpo_rollout::reward::RewardSpec;
 use std::path::{Path, PathBuf};
@@ -48,11 +49,16 @@ impl RunFolder {
     }
 
     /// Creates missing subfolders and a missing `run.toml`, and removes half-written files of
-    /// a killed process.
+    /// a killed process. Calls `start` only for a missing `run.toml`.
     ///
     /// # Errors
     /// [`FolderError`] names the file or folder.
-    pub fn begin(&self, settings: &Settings, reward: &RewardSpec) -> Result<(), FolderError> {
+    pub fn begin(
+        &self,
+        settings: &Settings,
+        reward: &RewardSpec,
+        start: impl FnOnce() -> Start,
+    ) -> Result<(), FolderError> {
         for name in ["samples", "eval", "checkpoints"] {
             let path = self.root.join(name);
             std::fs::create_dir_all(&path).map_err(FolderError::io("create", &path))?;
@@ -64,6 +70,7 @@ impl RunFolder {
                 "# The settings of this run; `ddpo train --resume --output-dir` reads them.\n";
             let mut table = toml::Table::try_from(with_absolute_paths(settings))?;
             table.insert(RewardSpec::TABLE.into(), toml::Value::try_from(reward)?);
+            table.insert(Start::TABLE.into(), toml::Value::try_from(start())?);
             write_file(&file, format!("{heading}{}", toml::to_string(&table)?).as_bytes())?;
         }
         Ok(())

@@ -31,6 +31,7 @@ pub mod rollouts;
 pub mod settings;
 pub mod settle;
 mod shares;
+pub mod start;
 mod summary;
 pub mod table;
 pub mod train;

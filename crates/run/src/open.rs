@@ -16,6 +16,7 @@ use crate::paths::without_paths;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::settings::Settings;
+use crate::start::Start;
 use ddpo_algorithm::learner::{Learner, Model as Trained};
 use ddpo_diffusion::device;
 use ddpo_rollout::reward::RewardSpec;
@@ -166,7 +167,7 @@ impl<'a> OpenRun<'a> {
                 return Err(FolderError::Taken(self.folder.root().into()).into());
             }
         }
-        self.folder.begin(&self.plan.settings, self.reward)?;
+        self.folder.begin(&self.plan.settings, self.reward, || Start::of(&self.learner))?;
         self.finish_best()
     }
 

@@ -5,8 +5,10 @@ use crate::folder::RunFolder;
 use crate::paths::with_absolute_paths;
 use crate::plan::Plan;
 use crate::settings::{self, Resolved, SettingFlags, Settings};
+use crate::start::Start;
 use ddpo_rollout::reward::{RewardSettings, RewardSpec};
 use ddpo_settings::{SettingsError, Source};
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::{Table, Value};
@@ -92,19 +94,36 @@ pub fn reward_spec<E: From<ResumeError>>(
     resumes: bool,
     resolve: impl FnOnce(&RewardSettings) -> Result<RewardSpec, E>,
 ) -> Result<RewardSpec, E> {
-    let recorded = if resumes { reward_of_run(&plan.folder())? } else { None };
+    let recorded = if resumes { recorded_reward(&plan.folder())? } else { None };
     recorded.map_or_else(|| resolve(&plan.rewards), Ok)
 }
 
-/// Returns the recorded specification; `None` for runs of older versions, which recorded none.
-fn reward_of_run(root: &Path) -> Result<Option<RewardSpec>, ResumeError> {
+/// Returns the reward specification that the run in `root` recorded; `None` for runs of older versions,
+/// which recorded none.
+///
+/// # Errors
+/// [`ResumeError::Settings`] and [`ResumeError::File`] if `run.toml` cannot be read.
+pub fn recorded_reward(root: &Path) -> Result<Option<RewardSpec>, ResumeError> {
+    recorded(root, RewardSpec::TABLE)
+}
+
+/// Returns what the run in `root` started from; `None` for runs of older versions, which did not record
+/// it.
+///
+/// # Errors
+/// [`ResumeError::Settings`] and [`ResumeError::File`] if `run.toml` cannot be read.
+pub fn recorded_start(root: &Path) -> Result<Option<Start>, ResumeError> {
+    recorded(root, Start::TABLE)
+}
+
+/// Returns a table of `run.toml`, if it is there.
+fn recorded<T: DeserializeOwned>(root: &Path, name: &str) -> Result<Option<T>, ResumeError> {
     let path = RunFolder::settings_file(root);
     let unreadable = |error| SettingsError::Unreadable { path: path.clone(), error };
     let text = std::fs::read_to_string(&path).map_err(unreadable)?;
     let invalid = |source| ResumeError::File { path: path.clone(), source };
     let mut table: Table = text.parse().map_err(invalid)?;
-    let spec = table.remove(RewardSpec::TABLE).map(Value::try_into).transpose();
-    spec.map_err(invalid)
+    table.remove(name).map(Value::try_into).transpose().map_err(invalid)
 }
 
 fn shown(value: Option<&Value>) -> String {

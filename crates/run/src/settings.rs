@@ -4,6 +4,7 @@
 //! (`DDPO_BATCH_SIZE`). Defaults are those of alcazar90/ddpo-celebahq (upstream) where it has the setting.
 
 use crate::batch_size::BatchSize;
+use crate::start::Start;
 use ddpo_algorithm::config::{
     AdvantageScope, ForwardWeighting, LevelSource, LevelWeight, Objective, OldLogProbs, OldPolicy,
     RewardScale, TrustRegion,
@@ -184,15 +185,15 @@ ddpo_settings::settings! {
         window: Window = Window { width: 4, schedule: WindowSchedule::Drawn };
         /// With advantage fixed: standard deviation to divide by, instead of the first epoch's
         advantage_std: f64 = 1.0;
-        /// Adapt kl_coef to keep an epoch's mean KL divergence from the pretrained model near this
-        /// value (nats per transition)
+        /// Adapt kl_coef to keep the mean KL divergence from the pretrained model during an epoch's
+        /// updates near this value (nats per transition)
         kl_target: f64 = 1.0;
         /// With objective forward: largest timestep of a noise level
         forward_max_timestep: i64 = 500;
         /// Epochs between evaluations; no evaluations by default
         eval_every_each_epoch: u32 = 1;
-        /// Stop the run when an epoch's mean KL divergence from the pretrained model exceeds this
-        /// value (nats per transition)
+        /// Stop the run after an epoch whose updates had a mean KL divergence from the pretrained
+        /// model above this value (nats per transition)
         kl_stop: f64 = 1.0;
         /// Keep averaged weights (EMA) with this decay, and evaluate with them
         ema_decay: f64 = 0.99;
@@ -254,6 +255,9 @@ impl Settings {
     }
 }
 
+/// The tables of `run.toml` that record facts of the run and are no settings.
+pub const RECORDS: [&str; 2] = [RewardSpec::TABLE, Start::TABLE];
+
 /// The flags of all settings.
 pub type SettingFlags = Flags<Settings>;
 
@@ -297,7 +301,7 @@ pub fn resolve(
 ) -> Result<Resolved, SettingsError> {
     // One file can serve `ddpo train` and the services.
     let mut layers =
-        layers()?.leave(&["service", "sampler", "rewarder", "learner", RewardSpec::TABLE]);
+        layers()?.leave(&["service", "sampler", "rewarder", "learner"]).leave(&RECORDS);
     if let Some(path) = file {
         layers.file(path)?;
         layers.finish::<Settings>()?;

@@ -46,7 +46,7 @@ pub fn map(gallery: &Gallery, analysis: &Analysis) -> Option<Figure> {
         picture: at,
     };
     let spots: Vec<Spot> = map.points.iter().zip(hints).enumerate().map(spot).collect();
-    let by = if map.features == "pixels" { "pixels" } else { "features of the reward's network" };
+    let by = map.features.words();
     let label = |axis: usize| {
         let share = map.shares[axis] * 100.0;
         format!("principal component {} ({share:.0} % of the variance)", axis + 1)

@@ -10,7 +10,9 @@ use crate::run::{Epoch, Run};
 
 /// Draws the plots that `run` and `analysis` have numbers for.
 pub fn figures(run: &Run, analysis: &Analysis) -> Vec<Figure> {
-    let line = analysis.verdict();
+    // Without a verdict the images are too few for these plots, too.
+    let judged = analysis.judged().filter(|(judgement, _)| judgement.verdict.is_some());
+    let line = judged.map(|(_, line)| line);
     let drawn = [
         reward_against_kl(run),
         line.map(distance),
@@ -40,8 +42,9 @@ pub fn reward_against_kl(run: &Run) -> Option<Figure> {
         from_zero: false,
         series: vec![dots("epochs", Ink::First, points)],
     };
-    let caption =
-        "One point per epoch. Where the curve flattens, more divergence buys little reward.";
+    let caption = "One point per epoch: the mean reward of its samples, which are drawn before its updates, \
+                   and the mean divergence during its updates. Where the curve flattens, more divergence \
+                   buys little reward.";
     Some(Figure::of_lines("reward-kl", caption, &lines, HALF))
 }
 
@@ -73,9 +76,12 @@ fn distance(line: &DiversityLine) -> Figure {
     };
     let series = vec![dots("typical pair", Ink::First, points), limit];
     let lines = over_epochs("Distance between images", "distance of features", true, series);
-    let caption = "Below the line, two random images are more alike than nearest neighbours were before \
-                   training: the samples have collapsed.";
-    Figure::of_lines("distance", caption, &lines, HALF)
+    let caption = format!(
+        "Below the line, two random images are more alike than nearest neighbours were before training: \
+         the samples have collapsed. Measured on {}.",
+        line.features.words()
+    );
+    Figure::of_lines("distance", &caption, &lines, HALF)
 }
 
 /// Draws the Vendi score over the checkpoints.
@@ -87,9 +93,12 @@ fn diversity(line: &DiversityLine) -> Figure {
     let y_label = format!("distinct images, of {}", line.samples);
     let series = vec![dots("Vendi score", Ink::First, points)];
     let lines = over_epochs("Diversity", &y_label, true, series);
-    let caption = "The Vendi score is the effective number of distinct images in a set: the size of the \
-                   set if all are distinct, 1 if all are the same.";
-    Figure::of_lines("diversity", caption, &lines, HALF)
+    let caption = format!(
+        "The Vendi score is the effective number of distinct images in a set: the size of the set if all \
+         are distinct, 1 if all are the same. Measured on {}.",
+        line.features.words()
+    );
+    Figure::of_lines("diversity", &caption, &lines, HALF)
 }
 
 /// Draws the rewards that training does not see, over the checkpoints.

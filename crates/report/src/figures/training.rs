@@ -75,7 +75,7 @@ pub fn training(run: &Run) -> Vec<Figure> {
                 "kl",
                 "Divergence from the pretrained model",
                 "nats per transition",
-                "Exact KL divergence of the policy's transitions from the pretrained model's.",
+                "Exact KL divergence of the policy's transitions from the pretrained model's: the mean over an epoch's updates, each pair being measured before the optimizer step that it contributes to.",
             ),
             &curve("divergence", |line| line.kl_to_pretrained_nats),
             true,

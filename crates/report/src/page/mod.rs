@@ -1,12 +1,12 @@
 //! The report as a page: askama templates (in `templates/`) filled with numbers, plots and pictures.
 
-mod film;
 pub mod live;
 mod over_optimisation;
 mod pairs;
 mod plots;
 pub mod report;
 mod settings;
+mod strip;
 mod table;
 mod theme;
 mod tiles;

@@ -3,8 +3,10 @@
 use crate::analysis::{Analysis, DiversityLine, RewardLine};
 use crate::diversity::{Diversity, Verdict};
 use crate::figures::Figure;
+use crate::judgement::Judgement;
 use crate::number::{number, signed};
 use crate::page::table::Table;
+use crate::page::title::capital;
 use crate::plot::svg::Inline;
 use askama::Template;
 
@@ -13,6 +15,8 @@ use askama::Template;
 #[template(path = "over_optimisation.html")]
 pub struct OverOptimisation<'a> {
     change: Option<Change>,
+    /// Why there is no verdict, as a sentence without its period.
+    withheld: Option<String>,
     rewards: Option<Table>,
     any_held_out: bool,
     one: bool,
@@ -31,6 +35,9 @@ struct Change {
     similarity: [String; 2],
     features: &'static str,
     samples: usize,
+    /// Remaining diversity and verdict by each kind of features.
+    measures: String,
+    network_left_out: bool,
     /// Epoch and remaining diversity of the last checkpoint that had not collapsed.
     last_diverse: Option<(u32, String)>,
 }
@@ -38,8 +45,10 @@ struct Change {
 impl<'a> OverOptimisation<'a> {
     /// Collects the numbers of `analysis`.
     pub fn of(analysis: &Analysis, figures: &'a [Figure]) -> Self {
+        let judged = analysis.judged();
         Self {
-            change: analysis.verdict().and_then(Change::of),
+            change: judged.and_then(|judged| Change::of(judged, &analysis.diversity)),
+            withheld: judged.and_then(|(judgement, _)| judgement.withheld.as_deref()).map(capital),
             rewards: rewards(&analysis.rewards),
             any_held_out: analysis.rewards.iter().any(|line| line.held_out),
             one: false,
@@ -51,37 +60,56 @@ impl<'a> OverOptimisation<'a> {
 }
 
 impl Change {
-    fn of(line: &DiversityLine) -> Option<Self> {
+    /// Returns the change by the features of the verdict; `None` without a verdict.
+    fn of((judgement, line): (&Judgement, &DiversityLine), all: &[DiversityLine]) -> Option<Self> {
         let ends = [line.checkpoints.first()?.diversity, line.checkpoints.last()?.diversity];
         let both =
             |value: fn(&Diversity) -> f64| [number(value(&ends[0])), number(value(&ends[1]))];
         Some(Self {
-            verdict: line.verdict,
+            verdict: judgement.verdict?,
             distance: both(|one| one.distance),
             look_alike_distance: number(line.look_alike_distance),
             vendi: both(|one| one.vendi),
             left: percent(line.left),
             similarity: both(|one| one.similarity),
-            features: features(&line.features),
+            features: line.features.words(),
             samples: line.samples,
-            last_diverse: last_diverse(line, &ends[0]),
+            measures: measures(all),
+            network_left_out: judgement.network_left_out,
+            last_diverse: last_diverse(all),
         })
     }
 }
 
-fn last_diverse(line: &DiversityLine, before: &Diversity) -> Option<(u32, String)> {
-    let diverse = line.checkpoints.iter().skip(1).rev().find(|point| {
-        point.diversity.verdict(before, line.look_alike_distance) != Verdict::Collapsed
-    })?;
-    Some((diverse.epoch?, percent(diverse.diversity.left_of(before))))
+/// Returns the epoch of the last checkpoint that no kind of features calls collapsed, and its remaining
+/// diversity, the least of all kinds.
+fn last_diverse(lines: &[DiversityLine]) -> Option<(u32, String)> {
+    let checkpoints = &lines.first()?.checkpoints;
+    (1..checkpoints.len()).rev().find_map(|at| {
+        let mut left = f64::INFINITY;
+        for line in lines {
+            let (before, now) =
+                (line.checkpoints.first()?.diversity, line.checkpoints[at].diversity);
+            if now.verdict(&before, line.look_alike_distance) == Verdict::Collapsed {
+                return None;
+            }
+            left = left.min(now.left_of(&before));
+        }
+        Some((checkpoints[at].epoch?, percent(left)))
+    })
 }
 
 fn percent(share: f64) -> String {
     format!("{:.0}", share * 100.0)
 }
 
-fn features(name: &str) -> &'static str {
-    if name == "pixels" { "the pixels" } else { "the features of the reward's network" }
+/// Returns a sentence's list of the remaining diversity by each kind of features.
+fn measures(lines: &[DiversityLine]) -> String {
+    let one = |line: &DiversityLine| {
+        let word = line.verdict.map_or("", Verdict::word);
+        format!("{} {} % ({word})", line.features.words(), percent(line.left))
+    };
+    lines.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn rewards(lines: &[RewardLine]) -> Option<Table> {
@@ -104,7 +132,7 @@ fn diversity(lines: &[DiversityLine]) -> Option<Table> {
             let Diversity { vendi, similarity, distance } = point.diversity;
             let epoch = point.epoch.map(|epoch| epoch.to_string());
             let [vendi, similarity, distance] = [vendi, similarity, distance].map(number);
-            let features = features(&line.features).to_owned();
+            let features = line.features.words().to_owned();
             vec![
                 epoch.unwrap_or_else(|| point.checkpoint.clone()),
                 features,

@@ -4,11 +4,11 @@ use crate::analysis::Analysis;
 use crate::error::ReportError;
 use crate::figures::Figures;
 use crate::gallery::Gallery;
-use crate::page::film::Film;
 use crate::page::over_optimisation::OverOptimisation;
 use crate::page::pairs::Pairs;
 use crate::page::plots::Plots;
 use crate::page::settings::Settings;
+use crate::page::strip::Strip;
 use crate::page::theme::{SCRIPT, style};
 use crate::page::tiles::Tiles;
 use crate::page::title::{capital, subtitle};
@@ -28,7 +28,7 @@ struct Report<'a> {
     tiles: Tiles,
     reward: Plots<'a>,
     pairs: Option<Pairs>,
-    film: Option<Film>,
+    strip: Option<Strip>,
     classes: Option<Plots<'a>>,
     map: Option<Plots<'a>>,
     over_optimisation: OverOptimisation<'a>,
@@ -59,7 +59,7 @@ pub fn page(
         tiles: Tiles::of(run, analysis),
         reward: Plots::wide("reward", "Reward", &figures.reward, Vec::new()),
         pairs: gallery.map(|gallery| Pairs::of(gallery, analysis)).transpose()?.flatten(),
-        film: gallery.map(Film::of).transpose()?.flatten(),
+        strip: gallery.map(Strip::of).transpose()?.flatten(),
         classes,
         map: map.transpose()?,
         over_optimisation: OverOptimisation::of(analysis, &figures.over_optimisation),

@@ -61,27 +61,36 @@ fn drift(analysis: &Analysis) -> Tile {
         Some(kl) => tile(
             "Divergence",
             format!("{} nats", number(kl)),
-            "from the pretrained model, per transition, in the last epoch",
+            format!(
+                "KL from the pretrained model, per transition: mean during the updates of epoch {}",
+                analysis.epochs
+            ),
         ),
         None => tile("Divergence", "not measured".into(), "set kl_coef or kl_stop to measure it"),
     }
 }
 
 fn diversity(analysis: &Analysis) -> Tile {
-    let line = analysis.verdict();
-    let ends =
-        line.and_then(|line| Some((line, line.checkpoints.first()?, line.checkpoints.last()?)));
-    let Some((line, before, after)) = ends else {
+    let ends = analysis.judged().and_then(|(judgement, line)| {
+        Some((judgement, line.checkpoints.first()?, line.checkpoints.last()?))
+    });
+    let Some((judgement, before, after)) = ends else {
         return tile("Diversity", "not measured".into(), "no images to compare");
     };
-    let class = match line.verdict {
+    let Some(verdict) = judgement.verdict else {
+        let (needed, found) = (judgement.samples_needed, judgement.samples);
+        let note = format!("needs at least {needed} images of each checkpoint, found {found}");
+        return tile("Diversity", "no verdict".into(), note);
+    };
+    let class = match verdict {
         Verdict::Collapsed => "bad",
         Verdict::Narrowed => "",
         Verdict::Kept => "good",
     };
     let vendi = arrow(before.diversity.vendi, after.diversity.vendi);
-    let note = format!("Vendi score {vendi}; {:.0} % of the diversity remains", line.left * 100.0);
-    Tile { class, ..tile("Diversity", line.verdict.word().into(), note) }
+    let (left, features) = (judgement.left * 100.0, judgement.features.words());
+    let note = format!("Vendi score {vendi}; {left:.0} % of the diversity remains, by {features}");
+    Tile { class, ..tile("Diversity", verdict.word().into(), note) }
 }
 
 fn time(run: &Run) -> Tile {

@@ -10,7 +10,7 @@ use crate::vision::preprocess::config::Family;
 use crate::vision::vit::VitClassifier;
 use ddpo_diffusion::dtype::TorchKind;
 use ddpo_rollout::image::RgbImage;
-use ddpo_rollout::reward::{RewardExpression, RewardSpec, Task};
+use ddpo_rollout::reward::{RewardExpression, RewardSpec};
 
 /// The network of a reward, without its last layer.
 pub struct Features {
@@ -23,16 +23,10 @@ enum Network {
     Clip(ClipVision),
 }
 
-/// Returns the first task of an expression that uses a network.
-fn network_task(reward: &RewardExpression) -> Option<Task> {
-    let tasks = reward.terms().iter().filter_map(|term| term.source.task());
-    tasks.into_iter().find(|task| task.is_age() || *task == Task::AestheticScore)
-}
-
 impl Features {
     /// Returns whether a reward has a network that can embed images.
     pub fn exist(reward: &RewardExpression) -> bool {
-        network_task(reward).is_some()
+        reward.network_task().is_some()
     }
 
     /// Opens the network of the first term that has one; `None` if no term has one. Reports downloads
@@ -47,7 +41,7 @@ impl Features {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<Self>, RewardError> {
         let kind = spec.dtype.kind();
-        let Some(task) = network_task(reward) else { return Ok(None) };
+        let Some(task) = reward.network_task() else { return Ok(None) };
         let (network, input) = if task.is_age() {
             let model = OpenModel::pinned(&age(spec)?.model, progress)?;
             let network = VitClassifier::open(&model.folder, kind, runtime.device)?;

@@ -137,6 +137,11 @@ impl RewardExpression {
         }
     }
 
+    /// Returns the first built-in reward among the terms that uses a network, if there is one.
+    pub fn network_task(&self) -> Option<Task> {
+        self.terms.iter().filter_map(|term| term.source.task()).find(|task| task.has_network())
+    }
+
     /// Returns the expression's name in scores and files: its text with [labels](Term::label) in place
     /// of sources.
     pub fn label(&self) -> String {
@@ -339,6 +344,14 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         text.parse::<RewardExpression>().map(|found| found.to_string()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn finds_the_first_term_with_a_network() {
+        let network = |text: &str| parsed(text).network_task();
+        assert_eq!(network("jpeg compressibility + over50 + aesthetic"), Some(Task::Over50));
+        assert_eq!(network("0.5*aesthetic"), Some(Task::AestheticScore));
+        assert_eq!(network("jpeg compressibility + grpc://a:1"), None);
     }
 
     #[test]

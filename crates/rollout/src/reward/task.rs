@@ -67,6 +67,12 @@ impl Task {
         matches!(self, Self::Under30 | Self::Over50)
     }
 
+    /// Returns whether the reward uses a network that embeds images: CLIP or the classifier of ages.
+    #[must_use]
+    pub fn has_network(self) -> bool {
+        self.is_age() || self == Self::AestheticScore
+    }
+
     /// Returns all names in quotes, for messages.
     pub(super) fn listing() -> String {
         Self::ALL.map(|task| format!("\"{task}\"")).join(", ")

@@ -114,7 +114,7 @@ families! {
         ratio_tolerance "ddpo_ratio_tolerance" [];
         /// Share of the ratios that were clipped in the last epoch
         clip_fraction "ddpo_clip_fraction" [];
-        /// Mean divergence from the pretrained model in the last epoch (nats per transition)
+        /// Mean KL from the pretrained model during the last epoch's updates (nats per transition)
         kl "ddpo_kl_nats" [];
         /// Norm of the gradients of the last mini-batch before clipping
         gradient_norm "ddpo_gradient_norm" [];

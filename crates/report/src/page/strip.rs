@@ -1,4 +1,4 @@
-//! One sample across checkpoints: a picture, a slider, and buttons that select another sample.
+//! The strip of one sample across checkpoints: a picture, a slider, and buttons that select another sample.
 
 use crate::error::ReportError;
 use crate::gallery::{Gallery, Shown};
@@ -16,8 +16,8 @@ const SIDE: usize = 256;
 
 /// The section.
 #[derive(Template)]
-#[template(path = "film.html")]
-pub struct Film {
+#[template(path = "strip.html")]
+pub struct Strip {
     seeds: Vec<Seed>,
     small: bool,
 }
@@ -35,7 +35,7 @@ struct Frame {
     picture: String,
 }
 
-impl Film {
+impl Strip {
     /// Collects the pictures of `gallery`; `None` without two checkpoints or without images.
     ///
     /// # Errors
