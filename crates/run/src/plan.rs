@@ -12,9 +12,8 @@ use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::chain::NeededStates;
-use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
-use ddpo_rollout::reward::{RewardExpression, RewardSettings};
+use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings};
 use std::path::PathBuf;
 use tch::Kind;
 
@@ -187,7 +186,7 @@ fn rewards(settings: &Settings) -> RewardSettings {
     RewardSettings {
         reward: settings.reward.clone().unwrap_or_else(|| settings.task.into()),
         held_out: settings.eval_reward.clone().unwrap_or_default().0,
-        pixel_map: if settings.is_upstream() { PixelMap::Unit } else { PixelMap::Signed },
+        pixel_map: if settings.is_upstream() { PixelRule::Upstream } else { PixelRule::Signed },
         age_reward: settings.age_reward,
         model: settings.reward_model.clone(),
         aesthetic_head: settings.aesthetic_head.clone(),
