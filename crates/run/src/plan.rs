@@ -4,8 +4,8 @@ use crate::batch_size::BatchSize;
 use crate::settings::Settings;
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_algorithm::config::{
-    AdvantageScope, ForwardConfig, InvalidSetting, LearnerConfig, LossOverSteps, OldLogProbs,
-    RewardScale,
+    AdvantageScope, ForwardConfig, GradientClip, InvalidSetting, LearnerConfig, LossOverSteps,
+    OldLogProbs, RewardScale,
 };
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
@@ -43,6 +43,7 @@ impl Plan {
         check_indices(&settings)?;
         check_on_policy(&settings)?;
         check_recording(&settings)?;
+        check_upstream(&settings)?;
         let rewards = rewards(&settings);
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
@@ -152,6 +153,16 @@ fn check_recording(settings: &Settings) -> Result<(), InvalidSetting> {
     Err(InvalidSetting::new("record_batches", expected, true))
 }
 
+/// `upstream_compat` standardises advantages over the batch, whatever `advantage` is.
+fn check_upstream(settings: &Settings) -> Result<(), InvalidSetting> {
+    let found = match settings.advantage {
+        AdvantageScope::Running if settings.is_upstream() => "running",
+        AdvantageScope::Fixed if settings.is_upstream() => "fixed",
+        _ => return Ok(()),
+    };
+    Err(InvalidSetting::new("advantage", "batch, or unset, with upstream_compat", found))
+}
+
 /// An objective without a correction takes one optimizer step for an epoch.
 fn check_on_policy(settings: &Settings) -> Result<(), InvalidSetting> {
     let Settings { objective, num_samples_per_epoch: samples, batch_size, .. } = *settings;
@@ -259,6 +270,11 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
         kl_stop: settings.kl_stop,
         timestep_fraction: settings.timestep_fraction,
         max_grad_norm: settings.max_grad_norm,
+        gradient_clip: if settings.is_upstream() {
+            GradientClip::AfterWarmUp
+        } else {
+            GradientClip::EveryStep
+        },
         optimizer: AdamWConfig { weight_decay: settings.weight_decay, ..AdamWConfig::default() },
         ema_decay: settings.ema_decay,
         ratio_tolerance: settings.ratio_tolerance,

@@ -9,3 +9,4 @@ mod run;
 #[path = "../../../algorithm/tests/behaviour/tiny.rs"]
 #[expect(dead_code, reason = "the algorithm's own tests use the rest")]
 mod tiny;
+mod upstream;
