@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 mod batch_file;
+mod clip_warning;
 mod pretraining;
 mod resume;
 mod run;
