@@ -163,6 +163,7 @@ goldens: python ## regenerate tests/goldens with diffusers and PyTorch
 	$(PEER) tests/goldens/make_unet.py
 	$(PEER) tests/goldens/make_scheduler.py
 	$(PEER) tests/goldens/make_learner.py
+	$(PEER) tests/goldens/make_pixels.py
 	$(PEER) tests/goldens/make_vision.py
 	$(PEER) tests/goldens/make_torchscript.py
 	$(PEER) tests/goldens/make_upstream_checkpoint.py

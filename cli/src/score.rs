@@ -4,11 +4,12 @@ use crate::arguments::ScoreCommand;
 use crate::named::named;
 use anyhow::{Result, anyhow, bail};
 use ddpo_picture::{images_under, read_image};
-use ddpo_rewards::{Rewards, resolve};
+use ddpo_rewards::{Image, Rewards, resolve};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::reward::{ExpressionError, RewardExpression, RewardSettings, Task};
 use ddpo_run::table::Columns;
+use std::path::PathBuf;
 
 /// Number of images scored together.
 const BATCH: usize = 256;
@@ -27,7 +28,8 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
     let mut out = csv::Writer::from_writer(std::io::stdout().lock());
     let mut columns = None;
     for chunk in paths.chunks(BATCH) {
-        let images = chunk.iter().map(|path| read_image(path)).collect::<Result<Vec<_>, _>>()?;
+        let read = |path: &PathBuf| read_image(path).map(Image::Levels);
+        let images = chunk.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let scores = rewards.score(&images, Purpose::Evaluation)?;
         if columns.is_none() {
             out.write_record(Columns::of(&scores).heading("image"))?;

@@ -80,7 +80,7 @@ fn the_upstream_command_resolves_to_upstream_settings() {
     for (key, value) in &expected {
         assert_eq!(found.get(key), Some(value), "{key}");
     }
-    // Settings that upstream lacks; their defaults keep upstream's behaviour.
+    // Settings that upstream lacks.
     let more: Vec<&String> = found.keys().filter(|key| !expected.contains_key(*key)).collect();
     let ours = [
         "age_reward",

@@ -7,15 +7,14 @@ use anyhow::{Context, Error, Result};
 use ddpo_diffusion::flops;
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_inspector::board::Board;
-use ddpo_rewards::{RewardError, Rewards};
-use ddpo_rollout::image::{PixelMap, RgbImage};
+use ddpo_rewards::{Image, RewardError, Rewards};
+use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::{RewardSource, Task};
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{SampleCoordinates, StateShape, Trajectory};
 use ddpo_run::error::RolloutsError;
 use ddpo_run::open::OpenRun;
-use ddpo_run::pictures::image;
 use ddpo_run::plan::Plan;
 use ddpo_run::progress::Progress as RunProgress;
 use ddpo_run::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
@@ -50,7 +49,6 @@ pub struct InProcess {
     /// image.
     has_floor: bool,
     shape: StateShape,
-    pixel_map: PixelMap,
     sample_batch: usize,
     /// The board of the live page, if it is served.
     board: Option<Board>,
@@ -72,7 +70,6 @@ impl InProcess {
             has_floor: plan.rewards.reward.plain().and_then(RewardSource::task)
                 == Some(Task::JpegCompressibility),
             shape,
-            pixel_map: plan.rewards.pixel_map,
             sample_batch: plan.sample_batch,
             board: None,
         })
@@ -101,7 +98,6 @@ impl InProcess {
             rewards: &mut self.rewards,
             purpose: request.purpose,
             shape: self.shape,
-            map: self.pixel_map,
         };
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(WAITING);
@@ -175,7 +171,7 @@ impl Rollouts for InProcess {
         }
         let (width, height) = (shape.width, shape.height);
         let grey = RgbImage::new(width, height, vec![128; width * height * 3]).ok()?;
-        let scores = self.rewards.score(&[grey], Purpose::Rollout).ok()?;
+        let scores = self.rewards.score(&[Image::Levels(grey)], Purpose::Rollout).ok()?;
         scores.first().map(|score| f64::from(score.reward))
     }
 }
@@ -186,7 +182,6 @@ struct Scorer<'a> {
     rewards: &'a mut Rewards,
     purpose: Purpose,
     shape: StateShape,
-    map: PixelMap,
 }
 
 impl Scorer<'_> {
@@ -208,9 +203,11 @@ impl Scorer<'_> {
     }
 
     fn score(&mut self, trajectories: &[Trajectory]) -> Result<Vec<Score>> {
-        let images: Vec<RgbImage> = trajectories
+        let sides = (self.shape.channels, self.shape.height, self.shape.width);
+        let maps = self.rewards.pixel_maps();
+        let images: Vec<Image> = trajectories
             .iter()
-            .map(|trajectory| image(trajectory, self.shape, self.map))
+            .map(|trajectory| Image::of_state(&trajectory.final_state(), sides, maps))
             .collect::<Result<_, _>>()?;
         let scored = self.rewards.score(&images, self.purpose);
         scored.map_err(|error| match error.device_failure(SCORING) {

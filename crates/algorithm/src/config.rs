@@ -154,6 +154,18 @@ pub enum LossOverSteps {
     Sum,
 }
 
+/// The optimizer steps at which the gradient norm is clipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientClip {
+    /// All.
+    #[default]
+    EveryStep,
+    /// Those after the one at which the warm-up of the learning rate ends; with a constant rate, all but
+    /// the first.
+    AfterWarmUp,
+}
+
 /// The source of the sampling policy's log-probabilities in the ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -222,6 +234,8 @@ pub struct LearnerConfig {
     pub timestep_fraction: f64,
     /// Upper bound of the gradient norm; larger gradients are scaled down to it.
     pub max_grad_norm: f64,
+    /// The optimizer steps at which `max_grad_norm` applies.
+    pub gradient_clip: GradientClip,
     /// Hyperparameters of AdamW.
     pub optimizer: AdamWConfig,
     /// Decay of the averaged weights; `None` keeps no average.
@@ -264,6 +278,7 @@ impl Default for LearnerConfig {
             kl_stop: None,
             timestep_fraction: 1.0,
             max_grad_norm: 1.0,
+            gradient_clip: GradientClip::default(),
             optimizer: AdamWConfig::default(),
             ema_decay: None,
             ratio_tolerance: 1e-4,

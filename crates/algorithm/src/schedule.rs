@@ -14,9 +14,18 @@ pub struct LearningRate {
 }
 
 impl LearningRate {
+    /// Returns W, the number of steps of the warm-up: max(1, floor(`warmup_pct` * `total_steps`)), or 0
+    /// for a constant rate.
+    pub fn warm_up_steps(&self) -> u64 {
+        if self.initial_lr == self.peak_lr {
+            return 0;
+        }
+        ((self.warmup_pct * self.total_steps as f64) as u64).max(1)
+    }
+
     /// Returns the rate of optimizer step `step`, from 0.
     ///
-    /// With W = max(1, floor(`warmup_pct` * `total_steps`)): linear from `initial_lr` at step 0 to
+    /// With W = [`warm_up_steps`](Self::warm_up_steps): linear from `initial_lr` at step 0 to
     /// `peak_lr` at step W, then floor + (`peak_lr` - floor) (1 + cos(pi p)) / 2 with
     /// floor = `initial_lr` / 10 and p = (step - W) / (`total_steps` - W), at most 1. Equal initial
     /// and peak rates give a constant rate.
@@ -24,7 +33,7 @@ impl LearningRate {
         if self.initial_lr == self.peak_lr {
             return self.initial_lr;
         }
-        let warmup = ((self.warmup_pct * self.total_steps as f64) as u64).max(1);
+        let warmup = self.warm_up_steps();
         if step < warmup {
             let rise = self.peak_lr - self.initial_lr;
             return self.initial_lr + step as f64 * rise / warmup as f64;

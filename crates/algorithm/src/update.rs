@@ -5,7 +5,7 @@
 //! norm, and take one AdamW step.
 
 use crate::advantages::{AdvantageConfig, advantages};
-use crate::config::{LossOverSteps, Objective, OldLogProbs, OldPolicy};
+use crate::config::{GradientClip, LossOverSteps, Objective, OldLogProbs, OldPolicy};
 use crate::diagnostics::Diagnostics;
 use crate::epoch::Epoch;
 use crate::error::LearnError;
@@ -150,7 +150,7 @@ impl Learner {
             self.check_results(epoch, pairs, &results, diagnostics)?;
         }
         let mut gradients = self.policy.gradients();
-        let norm = clip_gradient_norm(&mut gradients, self.config.max_grad_norm);
+        let norm = clip_gradient_norm(&mut gradients, self.largest_gradient_norm());
         self.check_finite("gradient norm", norm)?;
         let rate = self.schedule.at(self.schedule_step);
         let parameters = self.policy.master().parameters().entries();
@@ -163,6 +163,16 @@ impl Learner {
         self.schedule_step += 1;
         diagnostics.add_optimizer_step(norm, rate);
         Ok(())
+    }
+
+    /// Returns the limit of the gradient norm at the next optimizer step.
+    fn largest_gradient_norm(&self) -> f64 {
+        match self.config.gradient_clip {
+            GradientClip::AfterWarmUp if self.schedule_step <= self.schedule.warm_up_steps() => {
+                f64::INFINITY
+            }
+            _ => self.config.max_grad_norm,
+        }
     }
 
     /// Runs forward and backward over the pairs of a micro-batch, split over the lanes, and adds

@@ -19,6 +19,15 @@ pub enum Reduction {
 }
 
 impl Reduction {
+    /// Returns the name in settings and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+        }
+    }
+
     /// Returns the factor that converts a mean over `dimensions` to this reduction.
     #[must_use]
     pub fn factor(self, dimensions: usize) -> f64 {

@@ -4,6 +4,7 @@ use crate::external::server::error::ServerError;
 use crate::external::torchscript::error::ScriptError;
 use crate::pinned::PinError;
 use crate::vision::error::VisionError;
+use ddpo_rollout::image::PixelMap;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
 use thiserror::Error;
 
@@ -45,6 +46,14 @@ pub enum RewardError {
     /// A reward server cannot score.
     #[error(transparent)]
     Server(Box<ServerError>),
+    /// The image of a state lacks the map of a reward: an error of the program.
+    #[error("image {index}: expected the pixel map {map:?}, found none")]
+    NotMapped {
+        /// Index of the image in the batch, from 0.
+        index: usize,
+        /// The map.
+        map: PixelMap,
+    },
     /// A picture cannot be preprocessed for a network.
     #[error("image {index}: {reason}")]
     Picture {

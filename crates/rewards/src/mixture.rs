@@ -5,6 +5,7 @@ use ddpo_rollout::reward::RewardExpression;
 use ddpo_rollout::score::Score;
 
 use crate::error::RewardError;
+use crate::images::Image;
 use crate::model::{RewardDescription, RewardModel};
 use crate::part::Part;
 
@@ -26,6 +27,27 @@ impl Mixture {
             .map(|(term, model)| (f64::from(term.weight), Part::new(term.label(), model)));
         Self { name: expression.label(), parts: parts.collect() }
     }
+
+    /// Adds the scores of the parts for `count` images.
+    fn sum(
+        &mut self,
+        count: usize,
+        mut scores_of: impl FnMut(&mut Part) -> Result<Vec<Score>, RewardError>,
+    ) -> Result<Vec<Score>, RewardError> {
+        // f64 in the order of the terms, so that an image's sum does not depend on the batch.
+        let mut sums = vec![0.0_f64; count];
+        let mut components = vec![Vec::new(); count];
+        for (weight, part) in &mut self.parts {
+            let scores = scores_of(part)?;
+            for ((score, sum), components) in scores.into_iter().zip(&mut sums).zip(&mut components)
+            {
+                *sum += *weight * f64::from(score.reward);
+                components.extend(part.components(score));
+            }
+        }
+        let sums = sums.into_iter().map(|sum| sum as f32).zip(components);
+        Ok(sums.map(|(reward, components)| Score { reward, components }).collect())
+    }
 }
 
 impl RewardModel for Mixture {
@@ -39,18 +61,10 @@ impl RewardModel for Mixture {
     }
 
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
-        // f64 in the order of the terms, so that an image's sum does not depend on the batch.
-        let mut sums = vec![0.0_f64; images.len()];
-        let mut components = vec![Vec::new(); images.len()];
-        for (weight, part) in &mut self.parts {
-            let scores = part.score(images)?;
-            for ((score, sum), components) in scores.into_iter().zip(&mut sums).zip(&mut components)
-            {
-                *sum += *weight * f64::from(score.reward);
-                components.extend(part.components(score));
-            }
-        }
-        let sums = sums.into_iter().map(|sum| sum as f32).zip(components);
-        Ok(sums.map(|(reward, components)| Score { reward, components }).collect())
+        self.sum(images.len(), |part| part.score(images))
+    }
+
+    fn score_states(&mut self, images: &[Image]) -> Result<Vec<Score>, RewardError> {
+        self.sum(images.len(), |part| part.score_states(images))
     }
 }

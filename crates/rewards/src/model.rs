@@ -1,9 +1,10 @@
 //! The trait of all reward models.
 
-use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::score::Score;
 
 use crate::error::RewardError;
+use crate::images::{Image, of_map};
 
 /// The name, the unit and the components of a reward model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,13 +57,22 @@ pub trait RewardModel: Send {
     /// # Errors
     /// [`RewardError`] that names the index of the image that cannot be scored.
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError>;
+
+    /// Returns the scores of images of states: [`score`](Self::score) of those with
+    /// [`PixelMap::Signed`]. Only models that combine or map others implement it.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score), and [`RewardError::NotMapped`].
+    fn score_states(&mut self, images: &[Image]) -> Result<Vec<Score>, RewardError> {
+        self.score(&of_map(images, PixelMap::Signed)?)
+    }
 }
 
 /// Checks that every image has one score and that every number is finite.
 ///
 /// # Errors
 /// [`RewardError::Count`] or [`RewardError::NotFinite`], which names the image's index.
-pub fn check(images: &[RgbImage], scores: &[Score]) -> Result<(), RewardError> {
+pub fn check<T>(images: &[T], scores: &[Score]) -> Result<(), RewardError> {
     if images.len() != scores.len() {
         return Err(RewardError::Count { expected: images.len(), found: scores.len() });
     }

@@ -5,6 +5,7 @@ use crate::external::server;
 use crate::external::torchscript::ScriptReward;
 use crate::jpeg::JpegReward;
 use crate::learned::{AestheticReward, AgeRewardModel};
+use crate::mapped::Mapped;
 use crate::mixture::Mixture;
 use crate::model::RewardModel;
 use crate::pinned::check_file;
@@ -39,9 +40,11 @@ pub fn open_expression(
     runtime: &RewardRuntime,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Box<dyn RewardModel>, RewardError> {
-    let mut opened = Vec::with_capacity(expression.terms().len());
+    let mut opened: Vec<Box<dyn RewardModel>> = Vec::with_capacity(expression.terms().len());
     for term in expression.terms() {
-        opened.push(open_source(spec, &term.source, runtime, progress)?);
+        let model = open_source(spec, &term.source, runtime, progress)?;
+        let map = spec.pixel_map.map(&term.source);
+        opened.push(Box::new(Mapped { map, model }));
     }
     match (expression.plain(), opened.pop()) {
         (Some(_), Some(model)) => Ok(model),

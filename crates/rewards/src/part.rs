@@ -4,6 +4,7 @@ use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::score::{Component, Score};
 
 use crate::error::RewardError;
+use crate::images::Image;
 use crate::model::{RewardModel, check};
 
 /// A reward and its name, which is unique within a score.
@@ -23,7 +24,25 @@ impl Part {
     /// # Errors
     /// [`RewardError::Part`] names this reward.
     pub fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
-        let scored = self.model.score(images).and_then(|scores| {
+        let scored = self.model.score(images);
+        self.checked(images, scored)
+    }
+
+    /// Returns one score for each image of a state, every number finite.
+    ///
+    /// # Errors
+    /// [`RewardError::Part`] names this reward.
+    pub fn score_states(&mut self, images: &[Image]) -> Result<Vec<Score>, RewardError> {
+        let scored = self.model.score_states(images);
+        self.checked(images, scored)
+    }
+
+    fn checked<T>(
+        &self,
+        images: &[T],
+        scored: Result<Vec<Score>, RewardError>,
+    ) -> Result<Vec<Score>, RewardError> {
+        let scored = scored.and_then(|scores| {
             check(images, &scores)?;
             Ok(scores)
         });

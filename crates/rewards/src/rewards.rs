@@ -1,11 +1,12 @@
 //! The reward of a run, and the held-out rewards of its evaluations.
 
 use crate::error::RewardError;
+use crate::images::Image;
 use crate::model::{RewardDescription, RewardModel, check};
 use crate::open::open_expression;
 use crate::part::Part;
 use crate::runtime::RewardRuntime;
-use ddpo_rollout::image::RgbImage;
+use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::{RewardExpression, RewardSpec};
 use ddpo_rollout::score::Score;
@@ -14,6 +15,7 @@ use ddpo_rollout::score::Score;
 pub struct Rewards {
     reward: Box<dyn RewardModel>,
     held_out: Vec<Part>,
+    pixel_maps: Vec<PixelMap>,
 }
 
 impl Rewards {
@@ -32,12 +34,17 @@ impl Rewards {
             Ok::<_, RewardError>(Part::new(expression.held_out_name(), model))
         };
         let held_out = spec.held_out.iter().map(&mut open).collect::<Result<_, _>>()?;
-        Ok(Self { reward, held_out })
+        Ok(Self { reward, held_out, pixel_maps: spec.pixel_maps() })
     }
 
-    /// Uses one model, without held-out rewards.
+    /// Uses one model with [`PixelMap::Signed`], without held-out rewards.
     pub fn alone(reward: Box<dyn RewardModel>) -> Self {
-        Self { reward, held_out: Vec::new() }
+        Self { reward, held_out: Vec::new(), pixel_maps: vec![PixelMap::Signed] }
+    }
+
+    /// Returns the maps that [images of states](Image::of_state) must have.
+    pub fn pixel_maps(&self) -> &[PixelMap] {
+        &self.pixel_maps
     }
 
     /// Returns name, unit and components of the reward.
@@ -51,18 +58,14 @@ impl Rewards {
     ///
     /// # Errors
     /// [`RewardError`] that names the index of the image that cannot be scored.
-    pub fn score(
-        &mut self,
-        images: &[RgbImage],
-        purpose: Purpose,
-    ) -> Result<Vec<Score>, RewardError> {
-        let mut scores = self.reward.score(images)?;
+    pub fn score(&mut self, images: &[Image], purpose: Purpose) -> Result<Vec<Score>, RewardError> {
+        let mut scores = self.reward.score_states(images)?;
         check(images, &scores)?;
         if purpose != Purpose::Evaluation {
             return Ok(scores);
         }
         for part in &mut self.held_out {
-            let found = part.score(images)?;
+            let found = part.score_states(images)?;
             for (score, found) in scores.iter_mut().zip(found) {
                 score.components.extend(part.components(found));
             }

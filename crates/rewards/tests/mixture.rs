@@ -4,7 +4,8 @@
 
 use ddpo_rewards::mixture::Mixture;
 use ddpo_rewards::{
-    RewardDescription, RewardError, RewardModel, RewardRuntime, Rewards, open_expression, resolve,
+    Image, RewardDescription, RewardError, RewardModel, RewardRuntime, Rewards, open_expression,
+    resolve,
 };
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
@@ -101,10 +102,10 @@ fn scores_held_out_rewards_only_in_evaluations() {
     let held_out = vec![expression("2*jpeg incompressibility"), expression("jpeg compressibility")];
     let spec = RewardSpec { held_out, ..RewardSpec::plain(expression("jpeg compressibility")) };
     let mut rewards = Rewards::open(&spec, &RewardRuntime::on_threads(1), &mut |_| {}).unwrap();
-    let trained = rewards.score(&[image(200)], Purpose::Rollout).unwrap();
+    let trained = rewards.score(&[Image::Levels(image(200))], Purpose::Rollout).unwrap();
     let size = trained[0].components[0].value;
     assert_eq!(components(&trained[0]), [("jpeg_kilobytes", size)]);
-    let evaluated = rewards.score(&[image(200)], Purpose::Evaluation).unwrap();
+    let evaluated = rewards.score(&[Image::Levels(image(200))], Purpose::Evaluation).unwrap();
     assert_eq!(evaluated[0].reward, trained[0].reward);
     let doubled = "eval:2*jpeg incompressibility";
     let expected = [

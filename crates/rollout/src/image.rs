@@ -1,6 +1,5 @@
 //! The image of a trajectory: 8-bit RGB, and the map from model space.
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// An 8-bit RGB image, rows from top to bottom, pixels interleaved.
@@ -34,27 +33,29 @@ pub enum ImageError {
     NotFinite(usize),
 }
 
-/// The map from a state in model space to 8-bit levels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The map from a state in model space to 8-bit levels, in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PixelMap {
     /// `[-1, 1]` to `[0, 255]` with rounding, as in diffusers' pipelines.
     #[default]
     Signed,
-    /// `[0, 1]` to `[0, 255]`, as in alcazar90/ddpo-celebahq: negative values become black.
+    /// `[-1, 1]` to `[0, 255]` with truncation, so that only 1 gives 255.
+    Truncated,
+    /// `[0, 1]` to `[0, 255]` with rounding: negative values become black.
     Unit,
 }
 
 impl PixelMap {
-    /// Maps one value of model space to its 8-bit level.
+    /// Maps one value of model space to its 8-bit level. Values out of range are clamped.
     #[must_use]
     pub fn level(self, value: f32) -> u8 {
-        let unit = match self {
-            Self::Signed => value * 0.5 + 0.5,
-            Self::Unit => value,
-        };
         // Round half to even, like numpy's and torch's `round`.
-        (unit.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
+        let rounded = |unit: f32| (unit.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
+        match self {
+            Self::Signed => rounded(value * 0.5 + 0.5),
+            Self::Truncated => ((value.clamp(-1.0, 1.0) * 0.5 + 0.5) * 255.0) as u8,
+            Self::Unit => rounded(value),
+        }
     }
 }
 
@@ -128,6 +129,20 @@ mod tests {
         assert_eq!(PixelMap::Signed.level(0.0), 128);
         assert_eq!(PixelMap::Signed.level(7.0), 255);
         assert_eq!(PixelMap::Unit.level(-0.5), 0);
+    }
+
+    #[test]
+    fn maps_round_or_truncate_halves() {
+        let levels = |value: f32| {
+            [PixelMap::Signed, PixelMap::Truncated, PixelMap::Unit].map(|map| map.level(value))
+        };
+        assert_eq!(levels(0.0), [128, 127, 0]);
+        assert_eq!(levels(0.5), [191, 191, 128]);
+        assert_eq!(levels(-0.25), [96, 95, 0]);
+        assert_eq!(levels(0.999), [255, 254, 255]);
+        assert_eq!(levels(1.0), [255, 255, 255]);
+        assert_eq!(levels(7.0), [255, 255, 255]);
+        assert_eq!(levels(-7.0), [0, 0, 0]);
     }
 
     #[test]

@@ -233,6 +233,9 @@ impl<'a, 'h> Epochs<'a, 'h> {
         logs.log(folder, *epoch, Some(trained), eval.as_ref(), self.host.progress)?;
         self.host.progress.epoch(&metrics);
         self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
+        if let Some(line) = summary::clip_warning(&metrics, self.run.plan) {
+            self.host.progress.say(&line);
+        }
         Ok(())
     }
 

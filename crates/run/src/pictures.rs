@@ -31,8 +31,8 @@ pub fn image(
     RgbImage::from_state(&trajectory.final_state(), sides, map)
 }
 
-/// Writes a grid of the first samples with their rewards. Always maps pixels from [-1, 1], whatever
-/// `reward_compat` is.
+/// Writes a grid of the first samples with their rewards. Always maps pixels with [`PixelMap::Signed`],
+/// whatever the rewards see.
 ///
 /// # Errors
 /// [`DrawError`].

@@ -4,16 +4,15 @@ use crate::batch_size::BatchSize;
 use crate::settings::Settings;
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_algorithm::config::{
-    AdvantageScope, ForwardConfig, InvalidSetting, LearnerConfig, LossOverSteps, OldLogProbs,
-    RewardScale, TrustRegion,
+    AdvantageScope, ForwardConfig, GradientClip, InvalidSetting, LearnerConfig, LossOverSteps,
+    OldLogProbs, RewardScale, TrustRegion,
 };
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
-use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
-use ddpo_rollout::reward::{RewardExpression, RewardSettings};
+use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings};
 use ddpo_rollout::trajectory::StateDtype;
 use std::path::PathBuf;
 use tch::Kind;
@@ -44,6 +43,7 @@ impl Plan {
         check_indices(&settings)?;
         check_on_policy(&settings)?;
         check_trust_region(&settings)?;
+        check_upstream(&settings)?;
         let rewards = rewards(&settings);
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
@@ -152,6 +152,16 @@ fn check_trust_region(settings: &Settings) -> Result<(), InvalidSetting> {
     Err(InvalidSetting::new("state_dtype", expected, "another dtype"))
 }
 
+/// `upstream_compat` standardises advantages over the batch, whatever `advantage` is.
+fn check_upstream(settings: &Settings) -> Result<(), InvalidSetting> {
+    let found = match settings.advantage {
+        AdvantageScope::Running if settings.is_upstream() => "running",
+        AdvantageScope::Fixed if settings.is_upstream() => "fixed",
+        _ => return Ok(()),
+    };
+    Err(InvalidSetting::new("advantage", "batch, or unset, with upstream_compat", found))
+}
+
 /// An objective without a correction takes one optimizer step for an epoch.
 fn check_on_policy(settings: &Settings) -> Result<(), InvalidSetting> {
     let Settings { objective, num_samples_per_epoch: samples, batch_size, .. } = *settings;
@@ -186,7 +196,7 @@ fn rewards(settings: &Settings) -> RewardSettings {
     RewardSettings {
         reward: settings.reward.clone().unwrap_or_else(|| settings.task.into()),
         held_out: settings.eval_reward.clone().unwrap_or_default().0,
-        pixel_map: if settings.is_upstream() { PixelMap::Unit } else { PixelMap::Signed },
+        pixel_map: if settings.is_upstream() { PixelRule::Upstream } else { PixelRule::Signed },
         age_reward: settings.age_reward,
         model: settings.reward_model.clone(),
         aesthetic_head: settings.aesthetic_head.clone(),
@@ -259,6 +269,11 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
         kl_stop: settings.kl_stop,
         timestep_fraction: settings.timestep_fraction,
         max_grad_norm: settings.max_grad_norm,
+        gradient_clip: if settings.is_upstream() {
+            GradientClip::AfterWarmUp
+        } else {
+            GradientClip::EveryStep
+        },
         optimizer: AdamWConfig { weight_decay: settings.weight_decay, ..AdamWConfig::default() },
         ema_decay: settings.ema_decay,
         ratio_tolerance: settings.ratio_tolerance,

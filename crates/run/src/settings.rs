@@ -24,14 +24,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// How images are mapped to 8 bits before they are scored.
+/// The values of `reward_compat`, the old name of `upstream_compat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RewardCompat {
-    /// From [-1, 1], the range of the images.
+    /// As `upstream_compat` says.
     #[default]
     None,
-    /// From [0, 1], as upstream does by mistake.
+    /// As with `upstream_compat`.
     Seed,
 }
 
@@ -149,8 +149,7 @@ ddpo_settings::settings! {
         norm_kernel: NormKernel = NormKernel::Libtorch;
         /// Type that states are rounded to and kept in: f32, f16 or bf16
         state_dtype: StateDtype = StateDtype::F32;
-        /// none, or seed: map images to 8 bits as alcazar90/ddpo-celebahq does, which rewards dark
-        /// images
+        /// Old name of upstream_compat: seed sets it
         reward_compat: RewardCompat = RewardCompat::None;
         /// Reward from the age classifier: logits (sum over the wanted ages, as in
         /// alcazar90/ddpo-celebahq; unbounded, so a policy can raise it without changing the age),
@@ -227,8 +226,8 @@ ddpo_settings::settings! {
         tensorboard;
         /// Write each epoch's trajectories and rewards to batches/, for ddpo replay
         record_batches;
-        /// Train as alcazar90/ddpo-celebahq does for its JPEG tasks: its mapping of pixels,
-        /// advantages over the batch, and losses summed over steps
+        /// Train as alcazar90/ddpo-celebahq: its map of pixels for each task, advantages over the batch,
+        /// losses summed over steps, and no clip of gradients until the warm-up is over
         upstream_compat;
     }
     aliases {
@@ -238,7 +237,7 @@ ddpo_settings::settings! {
 }
 
 impl Settings {
-    /// Returns whether the run computes everything as alcazar90/ddpo-celebahq does.
+    /// Returns whether the run trains as alcazar90/ddpo-celebahq does, under either name of the setting.
     #[must_use]
     pub fn is_upstream(&self) -> bool {
         self.upstream_compat || self.reward_compat == RewardCompat::Seed
@@ -248,10 +247,15 @@ impl Settings {
     /// and PPO's value for sums.
     #[must_use]
     pub fn clip_ratio(&self) -> f64 {
-        self.clip_ratio.unwrap_or(match self.log_prob {
-            Reduction::Mean => 1e-4,
-            Reduction::Sum => 0.2,
-        })
+        self.clip_ratio.unwrap_or_else(|| default_clip_ratio(self.log_prob))
+    }
+}
+
+/// Returns the default of `clip_ratio` for a unit of log-probabilities.
+pub(crate) fn default_clip_ratio(log_prob: Reduction) -> f64 {
+    match log_prob {
+        Reduction::Mean => 1e-4,
+        Reduction::Sum => 0.2,
     }
 }
 

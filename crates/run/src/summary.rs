@@ -4,7 +4,9 @@ use crate::evaluation::{Evaluation, Evaluations};
 use crate::folder::RunFolder;
 use crate::metrics::{Components, EpochMetrics};
 use crate::plan::Plan;
+use crate::settings::default_clip_ratio;
 use crate::shares;
+use ddpo_algorithm::config::{Objective, TrustRegion};
 use ddpo_rollout::reward::{RewardExpression, Term};
 
 /// Returns the first line of a run.
@@ -44,6 +46,41 @@ pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
         seconds.seconds_sampling,
         seconds.seconds_training,
     )
+}
+
+/// The share of pairs outside the trust region after one optimizer step, above which a run warns.
+const MOST: f64 = 0.5;
+
+/// Returns the warning that most pairs of the second optimizer step were already outside the trust
+/// region, if they were. Only the first epoch can show a limit that is too narrow from the start.
+pub fn clip_warning(metrics: &EpochMetrics, plan: &Plan) -> Option<String> {
+    let share = metrics.update.first_clip_fraction.filter(|share| *share > MOST)?;
+    if metrics.epoch != 1 {
+        return None;
+    }
+    let learner = &plan.learner;
+    let unit = plan.settings.log_prob.name();
+    let (limit, hint) = match learner.trust_region {
+        TrustRegion::Kl => {
+            (format!("kl_limit = {}", learner.kl_limit), "raise kl_limit".to_owned())
+        }
+        TrustRegion::Clip if learner.objective == Objective::Forward => {
+            (format!("clip_ratio = {}", learner.clip_ratio), "raise clip_ratio".to_owned())
+        }
+        TrustRegion::Clip => (
+            format!("clip_ratio = {} with log_prob = {unit}", learner.clip_ratio),
+            format!(
+                "raise clip_ratio (its default with log_prob = {unit} is {})",
+                default_clip_ratio(plan.settings.log_prob)
+            ),
+        ),
+    };
+    Some(format!(
+        "warning: {:.0} % of pairs were outside {limit} after the first optimizer step \
+         (first_clip_fraction), so most pairs cannot move the policy further; hint: {hint}, or lower \
+         initial_lr and peak_lr",
+        share * 100.0
+    ))
 }
 
 /// Returns the held-out rewards as (component, label).

@@ -7,10 +7,9 @@ use crate::limits::Limits;
 use crate::malformed::Malformed;
 use crate::wire;
 use ddpo_rollout::dtype::Dtype;
-use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{
-    AestheticSpec, AgeReward, AgeSpec, Pin, Pinned, RewardExpression, RewardSpec,
+    AestheticSpec, AgeReward, AgeSpec, Pin, Pinned, PixelRule, RewardExpression, RewardSpec,
 };
 
 /// The description of a run for rewarders.
@@ -107,7 +106,7 @@ enumeration!(
     precision_to_wire: MatmulPrecision = MatmulPrecision { Highest, High, Medium }
 );
 
-enumeration!(pixel_map_from_wire, pixel_map_to_wire: PixelMap = PixelMap { Signed, Unit });
+enumeration!(pixel_map_from_wire, pixel_map_to_wire: PixelRule = PixelRule { Signed, Upstream });
 
 enumeration!(form_from_wire, form_to_wire: AgeReward = AgeReward { Logits, Probability, LogOdds });
 

@@ -378,8 +378,8 @@ pub struct RewardSpec {
     /// Held-out rewards, which score only images of evaluations.
     #[prost(string, repeated, tag = "2")]
     pub held_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The map from states to images.
-    #[prost(enumeration = "PixelMap", tag = "3")]
+    /// The rule that maps states to images.
+    #[prost(enumeration = "PixelRule", tag = "3")]
     pub pixel_map: i32,
     /// The type that networks run in: DTYPE_F32 or DTYPE_BF16.
     #[prost(enumeration = "Dtype", tag = "4")]
@@ -446,35 +446,35 @@ pub struct AestheticSpec {
     #[prost(message, optional, tag = "2")]
     pub head: ::core::option::Option<Pinned>,
 }
-/// The map from the values of a state to 8-bit levels.
+/// The rule that maps the values of a state to 8-bit levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum PixelMap {
+pub enum PixelRule {
     /// Never sent.
     Unspecified = 0,
     /// From \[-1, 1\], with rounding.
     Signed = 1,
-    /// From \[0, 1\], as in alcazar90/ddpo-celebahq.
-    Unit = 2,
+    /// As each task of alcazar90/ddpo-celebahq does.
+    Upstream = 2,
 }
-impl PixelMap {
+impl PixelRule {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Unspecified => "PIXEL_MAP_UNSPECIFIED",
-            Self::Signed => "PIXEL_MAP_SIGNED",
-            Self::Unit => "PIXEL_MAP_UNIT",
+            Self::Unspecified => "PIXEL_RULE_UNSPECIFIED",
+            Self::Signed => "PIXEL_RULE_SIGNED",
+            Self::Upstream => "PIXEL_RULE_UPSTREAM",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "PIXEL_MAP_UNSPECIFIED" => Some(Self::Unspecified),
-            "PIXEL_MAP_SIGNED" => Some(Self::Signed),
-            "PIXEL_MAP_UNIT" => Some(Self::Unit),
+            "PIXEL_RULE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PIXEL_RULE_SIGNED" => Some(Self::Signed),
+            "PIXEL_RULE_UPSTREAM" => Some(Self::Upstream),
             _ => None,
         }
     }

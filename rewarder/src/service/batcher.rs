@@ -1,8 +1,7 @@
 //! Dynamic batching: scores images together that arrive one by one from any sampler. The model has
 //! a dedicated thread behind a bounded queue.
 
-use ddpo_rewards::{RewardError, Rewards};
-use ddpo_rollout::image::RgbImage;
+use ddpo_rewards::{Image, RewardError, Rewards};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::Score;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
@@ -59,7 +58,7 @@ pub enum ScoringError {
 }
 
 struct Job {
-    image: RgbImage,
+    image: Image,
     purpose: Purpose,
     answer: oneshot::Sender<Result<Score, ScoringError>>,
 }
@@ -113,7 +112,7 @@ impl Batcher {
     ///
     /// # Errors
     /// [`ScoringError`].
-    pub async fn score(&self, image: RgbImage, purpose: Purpose) -> Result<Score, ScoringError> {
+    pub async fn score(&self, image: Image, purpose: Purpose) -> Result<Score, ScoringError> {
         let (answer, score) = oneshot::channel();
         // Counted before sending: the model's thread may take the job immediately.
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -197,7 +196,7 @@ fn fill(first: Job, jobs: &Receiver<Job>, config: BatcherConfig) -> Vec<Job> {
 /// The failure of the device; then no image is scored.
 fn score(
     rewards: &mut Rewards,
-    images: &[RgbImage],
+    images: &[Image],
     purpose: Purpose,
 ) -> Result<Vec<Result<Score, ScoringError>>, DeviceFailure> {
     let error = match rewards.score(images, purpose) {
@@ -223,6 +222,7 @@ mod tests {
     use super::*;
     use ddpo_rewards::external::server::error::ServerError;
     use ddpo_rewards::model::{RewardDescription, RewardModel};
+    use ddpo_rollout::image::RgbImage;
     use std::sync::Mutex;
 
     /// Scores an image by its first level; fails with a value that is not finite for 13, and with
@@ -247,8 +247,8 @@ mod tests {
         }
     }
 
-    fn image(level: u8) -> RgbImage {
-        RgbImage::new(1, 1, vec![level; 3]).unwrap()
+    fn image(level: u8) -> Image {
+        Image::Levels(RgbImage::new(1, 1, vec![level; 3]).unwrap())
     }
 
     fn batcher(max_batch: usize) -> (Batcher, Arc<Mutex<Vec<usize>>>) {

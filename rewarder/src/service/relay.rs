@@ -8,7 +8,8 @@ use ddpo_delivery::intake::{IntakeEvent, IntakeHandler, ReceiptSender, Refusal};
 use ddpo_delivery::uplink::Uplink;
 use ddpo_inspector::board::Board;
 use ddpo_proto::stream::{GivenScore, Opening, Verdict};
-use ddpo_rollout::image::{ImageError, PixelMap, RgbImage};
+use ddpo_rewards::Image;
+use ddpo_rollout::image::{ImageError, PixelMap};
 use ddpo_rollout::score::Score;
 use ddpo_rollout::trajectory::decode;
 use ddpo_service::intake::note;
@@ -112,19 +113,19 @@ impl Relay {
         scoring: &Scoring,
         trajectory: &IncomingTrajectory,
     ) -> Result<Score, RelayError> {
-        let image = image(trajectory, scoring.pixel_map)?;
+        let image = image(trajectory, &scoring.pixel_maps)?;
         let id = || trajectory.identity.trajectory_id.clone();
         let score = scoring.batcher.score(image, trajectory.header.purpose).await;
         score.map_err(|source| RelayError::Model { id: id(), source })
     }
 }
 
-fn image(trajectory: &IncomingTrajectory, map: PixelMap) -> Result<RgbImage, RelayError> {
+fn image(trajectory: &IncomingTrajectory, maps: &[PixelMap]) -> Result<Image, RelayError> {
     let id = || trajectory.identity.trajectory_id.clone();
     let shape = trajectory.header.shape;
     let last = trajectory.states.last().map_or(&[][..], |state| state);
     let state = decode(last, trajectory.header.dtype);
-    RgbImage::from_state(&state, (shape.channels, shape.height, shape.width), map)
+    Image::of_state(&state, (shape.channels, shape.height, shape.width), maps)
         .map_err(|source| RelayError::Image { id: id(), source })
 }
 

@@ -34,8 +34,8 @@ pub struct Scoring {
     pub run_id: String,
     /// The id of the reward, which each score carries.
     pub reward: RewardId,
-    /// The map from states to 8-bit images.
-    pub pixel_map: PixelMap,
+    /// The maps from states to 8-bit images.
+    pub pixel_maps: Vec<PixelMap>,
     /// The queue before the models.
     pub batcher: Batcher,
 }
@@ -149,8 +149,7 @@ async fn open(parts: &ScoringParts, run: RunDescription) -> Result<(Scoring, Mod
     let id = spec.id();
     parts.health.unmet("model", format!("opening {}", id.label));
     tracing::info!(run.id = run_id, reward = %id, "opening the run's reward");
-    let (pixel_map, opener, runtime) =
-        (spec.pixel_map, Arc::clone(&parts.open), parts.runtime.clone());
+    let (opener, runtime) = (Arc::clone(&parts.open), parts.runtime.clone());
     device::set_numerics(spec.numerics)?;
     let opened = tokio::task::spawn_blocking(move || WORK.catch(|| opener(&spec, &runtime)));
     let opened = opened.await.context("the thread that opens the reward")??;
@@ -159,7 +158,8 @@ async fn open(parts: &ScoringParts, run: RunDescription) -> Result<(Scoring, Mod
         let failure = reward.and_then(|error| error.device_failure(WORK));
         failure.map_or(error, Error::from)
     })?;
+    let pixel_maps = rewards.pixel_maps().to_vec();
     let (batcher, end) = Batcher::start(rewards, parts.batcher, parts.metrics.clone())?;
     parts.health.met("model", id.label.clone());
-    Ok((Scoring { run_id, reward: id, pixel_map, batcher }, end))
+    Ok((Scoring { run_id, reward: id, pixel_maps, batcher }, end))
 }

@@ -32,7 +32,7 @@ ddpo_settings::settings! {
     moved {
         reward_task = "set task or reward at the learner, which sends the reward to rewarders";
         eval_rewards = "set eval_reward at the learner, which sends the reward to rewarders";
-        pixels = "set reward_compat at the learner, which sends the reward to rewarders";
+        pixels = "set upstream_compat at the learner, which sends the reward to rewarders";
         age_reward = "set age_reward at the learner, which sends the reward to rewarders";
         reward_model = "set reward_model at the learner, which sends the reward to rewarders";
         aesthetic_head = "set aesthetic_head at the learner, which sends the reward to rewarders";

@@ -1,7 +1,7 @@
 //! Wrappers that raise libtorch's errors at a chosen call, to test services whose device fails. The rest of
 //! the service is real.
 
-use ddpo_rewards::{RewardDescription, RewardError, RewardModel, Rewards};
+use ddpo_rewards::{Image, RewardDescription, RewardError, RewardModel, Rewards};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WeightsId;
@@ -122,6 +122,11 @@ impl RewardModel for FaultyRewards {
     }
 
     fn score(&mut self, images: &[RgbImage]) -> Result<Vec<Score>, RewardError> {
+        let images: Vec<Image> = images.iter().cloned().map(Image::Levels).collect();
+        self.score_states(&images)
+    }
+
+    fn score_states(&mut self, images: &[Image]) -> Result<Vec<Score>, RewardError> {
         self.fault.call();
         self.inner.score(images, Purpose::Rollout)
     }

@@ -156,7 +156,7 @@ impl Way {
         let scoring = Scoring {
             run_id: RUN.to_owned(),
             reward: RewardSpec::plain(Task::JpegCompressibility.into()).id(),
-            pixel_map: PixelMap::Signed,
+            pixel_maps: vec![PixelMap::Signed],
             batcher: Batcher::start(model, batcher, Metrics::new().unwrap()).unwrap().0,
         };
         let (_, current) = watch::channel(Some(Arc::new(scoring)));

@@ -6,6 +6,7 @@ mod batches;
 mod bf16;
 mod divergence;
 mod forward;
+mod gradient_clip;
 mod gradients;
 mod lanes;
 mod objectives;

@@ -9,6 +9,7 @@
 
 mod age;
 mod expression;
+mod pixels;
 mod settings;
 mod source;
 mod spec;
@@ -17,6 +18,7 @@ mod task;
 
 pub use age::{AgeReward, UnknownAgeReward};
 pub use expression::{ExpressionError, MOST_BYTES, RewardExpression, RewardList, Term};
+pub use pixels::PixelRule;
 pub use settings::RewardSettings;
 pub use source::{RewardSource, Script, ScriptInput, ServerAddress, Servers, UnknownSource};
 pub use spec::{AestheticSpec, AgeSpec, ComponentError, Pin, Pinned, RewardId, RewardSpec};

@@ -1,10 +1,10 @@
 //! The settings of a run that determine the scores of its images.
 
 use crate::dtype::Dtype;
-use crate::image::PixelMap;
 use crate::numerics::Numerics;
 use crate::reward::age::AgeReward;
 use crate::reward::expression::RewardExpression;
+use crate::reward::pixels::PixelRule;
 use crate::reward::source::RewardSource;
 
 /// The reward in a run's settings: names of models, without their content. Resolving the names gives a
@@ -15,8 +15,8 @@ pub struct RewardSettings {
     pub reward: RewardExpression,
     /// Rewards that score only the images of evaluations.
     pub held_out: Vec<RewardExpression>,
-    /// The map from states to 8-bit images.
-    pub pixel_map: PixelMap,
+    /// The rule that maps states to 8-bit images.
+    pub pixel_map: PixelRule,
     /// The form of the age rewards.
     pub age_reward: AgeReward,
     /// The network of the age rewards or of the aesthetic score: a folder, or a repository on the Hub.
@@ -36,7 +36,7 @@ impl RewardSettings {
         Self {
             reward: reward.into(),
             held_out: Vec::new(),
-            pixel_map: PixelMap::default(),
+            pixel_map: PixelRule::default(),
             age_reward: AgeReward::default(),
             model: None,
             aesthetic_head: None,

@@ -6,6 +6,7 @@ use crate::noise::Purpose;
 use crate::numerics::Numerics;
 use crate::reward::age::AgeReward;
 use crate::reward::expression::RewardExpression;
+use crate::reward::pixels::PixelRule;
 use crate::reward::source::RewardSource;
 use crate::reward::task::Task;
 use crate::trajectory::Digest;
@@ -26,8 +27,8 @@ pub struct RewardSpec {
     /// Rewards that score only the images of evaluations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_out: Vec<RewardExpression>,
-    /// The map from states to 8-bit images.
-    pub pixel_map: PixelMap,
+    /// The rule that maps states to 8-bit images.
+    pub pixel_map: PixelRule,
     /// The type in which networks compute.
     pub dtype: Dtype,
     /// The numeric settings of networks.
@@ -183,7 +184,7 @@ impl RewardSpec {
         Self {
             reward,
             held_out: Vec::new(),
-            pixel_map: PixelMap::default(),
+            pixel_map: PixelRule::default(),
             dtype: Dtype::default(),
             numerics: Numerics::default(),
             scripts: Vec::new(),
@@ -207,6 +208,18 @@ impl RewardSpec {
     pub fn sources(&self) -> impl Iterator<Item = &RewardSource> {
         let expressions = std::iter::once(&self.reward).chain(&self.held_out);
         expressions.flat_map(RewardExpression::terms).map(|term| &term.source)
+    }
+
+    /// Returns the different pixel maps of all rewards, held-out rewards included, in the order of their
+    /// first use.
+    pub fn pixel_maps(&self) -> Vec<PixelMap> {
+        let mut maps = Vec::new();
+        for map in self.sources().map(|source| self.pixel_map.map(source)) {
+            if !maps.contains(&map) {
+                maps.push(map);
+            }
+        }
+        maps
     }
 
     /// Checks the names of a score's components against those of the reward.
@@ -337,7 +350,7 @@ mod tests {
         };
         changed(&|spec| spec.reward = "jpeg compressibility".parse().unwrap());
         changed(&|spec| spec.held_out.clear());
-        changed(&|spec| spec.pixel_map = PixelMap::Unit);
+        changed(&|spec| spec.pixel_map = PixelRule::Upstream);
         changed(&|spec| spec.dtype = Dtype::Bf16);
         changed(&|spec| spec.numerics.deterministic = false);
         changed(&|spec| spec.scripts[0].pin = Pin::Digest(Digest([8; 32])));
@@ -359,6 +372,16 @@ mod tests {
         let plain = spec("jpeg compressibility");
         let text = toml::to_string(&plain).unwrap();
         assert_eq!(toml::from_str::<RewardSpec>(&text).unwrap(), plain, "{text}");
+    }
+
+    #[test]
+    fn reads_the_old_name_of_the_upstream_pixels() {
+        let upstream =
+            RewardSpec { pixel_map: PixelRule::Upstream, ..spec("jpeg compressibility") };
+        let text = toml::to_string(&upstream).unwrap();
+        let old = text.replace("pixel_map = \"upstream\"", "pixel_map = \"unit\"");
+        assert_ne!(old, text);
+        assert_eq!(toml::from_str::<RewardSpec>(&old).unwrap(), upstream);
     }
 
     fn refusal(spec: &RewardSpec, purpose: Purpose, names: &[&str]) -> String {

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 mod batch_file;
+mod clip_warning;
 mod pretraining;
 mod resume;
 mod run;
 #[path = "../../../algorithm/tests/behaviour/tiny.rs"]
 #[expect(dead_code, reason = "the algorithm's own tests use the rest")]
 mod tiny;
+mod upstream;

@@ -36,7 +36,7 @@ impl Progress for Silence {
 
 /// When samples are drawn.
 #[derive(Clone, Copy, PartialEq)]
-enum Draws {
+pub enum Draws {
     /// As soon as they are prefetched, with the weights of that time.
     Ahead,
     /// When they are requested.
@@ -46,7 +46,7 @@ enum Draws {
 }
 
 /// Samplers that record their calls.
-struct Fake {
+pub struct Fake {
     draws: Draws,
     drawn: HashMap<(bool, u32), Vec<ScoredTrajectory>>,
     told: Vec<String>,
@@ -57,7 +57,7 @@ struct Fake {
 }
 
 impl Fake {
-    fn new(draws: Draws) -> Self {
+    pub fn new(draws: Draws) -> Self {
         Self {
             draws,
             drawn: HashMap::new(),
@@ -139,7 +139,7 @@ impl Rollouts for Fake {
 }
 
 /// Returns a folder with the checkpoint `model`, and the settings of a run on it.
-fn workshop() -> (tempfile::TempDir, Settings) {
+pub fn workshop() -> (tempfile::TempDir, Settings) {
     let folder = tempfile::tempdir().unwrap();
     let network = unet(1);
     let pipeline = PipelineToSave {
@@ -172,12 +172,21 @@ fn workshop() -> (tempfile::TempDir, Settings) {
 }
 
 fn run(settings: &Settings, rollouts: &mut Fake) -> Result<Outcome, RunError> {
+    run_reporting(settings, rollouts, &Silence)
+}
+
+/// Runs, and reports to `progress`.
+pub fn run_reporting(
+    settings: &Settings,
+    rollouts: &mut Fake,
+    progress: &dyn Progress,
+) -> Result<Outcome, RunError> {
     let plan = Plan::new(settings.clone()).unwrap();
     let folder = RunFolder::existing(&plan.folder());
     let spec = RewardSpec::plain(plan.rewards.reward.clone());
-    let open = OpenRun::open(&plan, &spec, &folder, &Silence)?;
+    let open = OpenRun::open(&plan, &spec, &folder, progress)?;
     assert_eq!(open.model().shape, SHAPE);
-    let host = Host { progress: &Silence, stop: &|| false, command: "test" };
+    let host = Host { progress, stop: &|| false, command: "test" };
     train(open, rollouts, &host)
 }
 
