@@ -248,10 +248,9 @@ pub struct EvaluateCommand {
     /// Type that reward networks run in: f32 or bf16
     #[arg(long)]
     pub reward_dtype: Option<String>,
-    /// Range of the images that is mapped to 8 bits before they are scored (default: the run's, or
-    /// signed)
+    /// Map of images to 8 bits before they are scored (default: the run's, or signed)
     #[arg(long, value_enum)]
-    pub pixel_map: Option<PixelRange>,
+    pub pixel_map: Option<PixelMaps>,
     /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
@@ -383,13 +382,14 @@ pub struct WandbCommand {
     pub save_model: bool,
 }
 
-/// The range of an image that becomes 8-bit levels.
+/// The maps of images to 8-bit levels.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PixelRange {
-    /// From -1 to 1, the range of the images
+pub enum PixelMaps {
+    /// From -1 to 1, with rounding
     Signed,
-    /// From 0 to 1, as with reward_compat = "seed" and upstream_compat
-    Unit,
+    /// The map of each task in alcazar90/ddpo-celebahq, as with upstream_compat
+    #[value(alias = "unit")]
+    Upstream,
 }
 
 /// What a model predicts, named as in scheduler configs.

@@ -12,9 +12,10 @@ use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
 use ddpo_picture::write_png;
 use ddpo_report::evaluation::{CheckpointRecord, EvaluationFolder};
+use ddpo_rewards::Image;
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::noise::Purpose;
-use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateShape};
+use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates};
 use ddpo_run::model::{Model, ModelError};
 use ddpo_run::pictures::image;
 use ddpo_sampler::engine::{Prediction, Provenance, Sampler};
@@ -35,9 +36,9 @@ struct Drawn {
     /// Images to look at, from [-1, 1].
     shown: Vec<RgbImage>,
     /// The same images as the reward receives them.
-    scored: Vec<RgbImage>,
+    scored: Vec<Image>,
     /// Predicted images as the reward receives them.
-    paths: Vec<Vec<RgbImage>>,
+    paths: Vec<Vec<Image>>,
 }
 
 impl<'a> Drawer<'a> {
@@ -97,14 +98,21 @@ impl<'a> Drawer<'a> {
             if interrupt::requested() {
                 return Ok(false);
             }
-            let drawn = self.draw(&sampler, noise, on_path)?;
+            let drawn = self.draw(&sampler, noise, on_path, scorer.pixel_maps())?;
             self.write_images(parts.folder(), eta, noise, &drawn.shown)?;
             parts.put(key, self.part(&sampler, noise, &drawn, scorer)?)?;
         }
         Ok(true)
     }
 
-    fn draw(&self, sampler: &Sampler, noise: &[(u64, u32)], on_path: usize) -> Result<Drawn> {
+    /// Draws a batch. `maps` are the pixel maps that the rewards need.
+    fn draw(
+        &self,
+        sampler: &Sampler,
+        noise: &[(u64, u32)],
+        on_path: usize,
+        maps: &[PixelMap],
+    ) -> Result<Drawn> {
         let coordinates: Vec<SampleCoordinates> = noise
             .iter()
             .map(|&(run_seed, sample)| SampleCoordinates { run_seed, epoch: 0, sample })
@@ -112,8 +120,8 @@ impl<'a> Drawer<'a> {
         let steps = sampler.transitions().timesteps().len();
         let predicted = Mutex::new(vec![vec![None; steps]; on_path]);
         let shape = self.model.shape;
-        let map = self.settings.pixel_map;
-        let see = |prediction: Prediction<'_>| keep(&prediction, (shape, map), &predicted);
+        let sides = (shape.channels, shape.height, shape.width);
+        let see = |prediction: Prediction<'_>| keep(&prediction, sides, maps, &predicted);
         let trajectories = sampler.generate_with_predictions(
             &self.unet,
             &coordinates,
@@ -122,15 +130,14 @@ impl<'a> Drawer<'a> {
             &see,
         )?;
         let of_name = || format!("checkpoint {}", self.record.name);
-        let mapped = |by: PixelMap| {
-            let images = trajectories.iter().map(|one| image(one, shape, by));
-            images.collect::<Result<Vec<_>, _>>().with_context(of_name)
-        };
-        let shown = mapped(PixelMap::Signed)?;
-        let scored = if map == PixelMap::Signed { shown.clone() } else { mapped(map)? };
+        let images = trajectories.iter().map(|one| image(one, shape, PixelMap::Signed));
+        let shown = images.collect::<Result<_, _>>().with_context(of_name)?;
+        let states =
+            trajectories.iter().map(|one| Image::of_state(&one.final_state(), sides, maps));
+        let scored = states.collect::<Result<_, _>>().with_context(of_name)?;
         let predicted = predicted.into_inner().unwrap_or_else(PoisonError::into_inner);
         let paths = predicted.into_iter().map(|path| {
-            path.into_iter().collect::<Option<Vec<RgbImage>>>().ok_or_else(|| {
+            path.into_iter().collect::<Option<Vec<Image>>>().ok_or_else(|| {
                 anyhow!("checkpoint {}: a predicted image is not finite", self.record.name)
             })
         });
@@ -188,15 +195,15 @@ fn check_start(start: &RunStart, source: &str, found: Digest) -> Result<()> {
 /// Keeps the predicted images of the first samples of the batch, whose paths are scored.
 fn keep(
     prediction: &Prediction<'_>,
-    (shape, map): (StateShape, PixelMap),
-    kept: &Mutex<Vec<Vec<Option<RgbImage>>>>,
+    sides: (usize, usize, usize),
+    maps: &[PixelMap],
+    kept: &Mutex<Vec<Vec<Option<Image>>>>,
 ) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     let rows = prediction.images.size()[0] as usize;
-    let sides = (shape.channels, shape.height, shape.width);
     for (row, path) in kept.iter_mut().skip(prediction.first).take(rows).enumerate() {
         let state = values(&prediction.images.get(row as i64));
-        path[prediction.step] = RgbImage::from_state(&state, sides, map).ok();
+        path[prediction.step] = Image::of_state(&state, sides, maps).ok();
     }
 }
 

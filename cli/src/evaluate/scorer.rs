@@ -4,13 +4,14 @@ use crate::evaluate::settings::Settings;
 use anyhow::{Result, bail};
 use ddpo_rewards::learned::Features;
 use ddpo_rewards::part::Part;
-use ddpo_rewards::{open_expression, resolve};
-use ddpo_rollout::image::RgbImage;
+use ddpo_rewards::{Image, open_expression, resolve};
+use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::reward::{Pinned, RewardSpec};
 
 /// The models.
 pub struct Scorer {
     rewards: Vec<Part>,
+    pixel_maps: Vec<PixelMap>,
     features: Option<Features>,
 }
 
@@ -58,16 +59,21 @@ impl Scorer {
             true => Features::of(first, &spec, runtime, aside)?,
             false => None,
         };
-        Ok(Self { rewards, features })
+        Ok(Self { rewards, pixel_maps: spec.pixel_maps(), features })
+    }
+
+    /// Returns the maps that [images of states](Image::of_state) must have.
+    pub fn pixel_maps(&self) -> &[PixelMap] {
+        &self.pixel_maps
     }
 
     /// Returns rewards and components of images.
-    pub fn values(&mut self, images: &[RgbImage]) -> Result<Values> {
+    pub fn values(&mut self, images: &[Image]) -> Result<Values> {
         let mut columns = Vec::new();
         let mut rows = vec![Vec::new(); images.len()];
         for reward in &mut self.rewards {
             let mut names: Option<Vec<String>> = None;
-            for (score, row) in reward.score(images)?.into_iter().zip(&mut rows) {
+            for (score, row) in reward.score_states(images)?.into_iter().zip(&mut rows) {
                 let (labels, values): (Vec<_>, Vec<_>) =
                     reward.components(score).into_iter().map(|one| (one.name, one.value)).unzip();
                 row.extend(values);
@@ -81,10 +87,10 @@ impl Scorer {
     }
 
     /// Returns the rewards without components.
-    pub fn rewards(&mut self, images: &[RgbImage]) -> Result<Vec<Vec<f32>>> {
+    pub fn rewards(&mut self, images: &[Image]) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![Vec::new(); images.len()];
         for reward in &mut self.rewards {
-            let scores = reward.score(images)?;
+            let scores = reward.score_states(images)?;
             scores.iter().zip(&mut rows).for_each(|(score, row)| row.push(score.reward));
         }
         Ok(rows)

@@ -1,6 +1,6 @@
 //! Resolves an evaluation's settings from flags and from the run.
 
-use crate::arguments::{EvaluateCommand, PixelRange};
+use crate::arguments::{EvaluateCommand, PixelMaps};
 use crate::evaluate::checkpoints::{self, Checkpoint};
 use crate::evaluate::seeds;
 use crate::named::named;
@@ -11,8 +11,7 @@ use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_report::evaluation::Asked;
 use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::learned::Features;
-use ddpo_rollout::image::PixelMap;
-use ddpo_rollout::reward::{RewardExpression, RewardSettings, RewardSpec};
+use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings, RewardSpec};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_run::plan::Plan;
 use ddpo_run::resume::recorded_reward;
@@ -39,8 +38,6 @@ pub struct Settings {
     pub scheduler: SchedulerKind,
     /// Type that states are rounded to.
     pub state_dtype: StateDtype,
-    /// How images are mapped to 8 bits before they are scored.
-    pub pixel_map: PixelMap,
     /// Where the UNet runs.
     pub device: Device,
     /// The type that the UNet runs in.
@@ -83,8 +80,8 @@ impl Settings {
             None => of_run.scheduler,
         };
         let pixel_map = match command.pixel_map {
-            Some(PixelRange::Signed) => PixelMap::Signed,
-            Some(PixelRange::Unit) => PixelMap::Unit,
+            Some(PixelMaps::Signed) => PixelRule::Signed,
+            Some(PixelMaps::Upstream) => PixelRule::Upstream,
             None => plan.as_ref().map(|plan| plan.rewards.pixel_map).unwrap_or_default(),
         };
         let runtime = RewardRuntime { device, threads, waiting: crate::reward::waiting() };
@@ -138,7 +135,6 @@ impl Settings {
             checkpoints: checkpoints::expand(&command.checkpoints)?,
             scheduler,
             state_dtype: of_run.state_dtype,
-            pixel_map,
             device,
             dtype,
             threads,
@@ -195,7 +191,9 @@ fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<Str
             format!("dtype = {:?}", settings.dtype.kind()).to_lowercase(),
         ])
         // Left out by default, so that evaluations of older versions can continue.
-        .chain((settings.pixel_map == PixelMap::Unit).then(|| "pixel_map = unit".to_owned()))
+        .chain(
+            (settings.pixel_map == PixelRule::Upstream).then(|| "pixel_map = upstream".to_owned()),
+        )
         .collect()
 }
 
