@@ -1,7 +1,7 @@
 //! Every accepted value of a config has a golden of diffusers (`tests/goldens`), which `unet.rs` and
 //! `scheduler.rs` compare with.
 
-#![allow(clippy::unwrap_used)] // Tests may panic.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Tests may panic; the shared module prints.
 
 #[expect(dead_code, reason = "the comparisons use the rest")]
 mod golden;

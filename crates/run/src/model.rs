@@ -65,24 +65,8 @@ pub enum ModelError {
         found: usize,
     },
     /// A checkpoint has another config than the model that its weights are loaded into.
-    #[error(
-        "checkpoint {name}: {config} config: `{field}` = {found}: expected {expected}, as in {base}; \
-         hint: weights of another config start a run as ddpm_ckpt"
-    )]
-    OtherConfig {
-        /// The checkpoint.
-        name: String,
-        /// `unet` or `scheduler`.
-        config: &'static str,
-        /// The first field that differs.
-        field: String,
-        /// Value of the checkpoint.
-        found: String,
-        /// Value of the model.
-        expected: String,
-        /// The model.
-        base: String,
-    },
+    #[error(transparent)]
+    OtherConfig(Box<OtherConfig>),
     /// The checkpoint has no averaged weights.
     #[error("{}: not found; the checkpoint keeps no averaged weights", .0.display())]
     NoAverage(PathBuf),
@@ -92,6 +76,27 @@ pub enum ModelError {
     /// A tensor file does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+/// The first field in which a checkpoint's config differs from the model's.
+#[derive(Debug, Error)]
+#[error(
+    "checkpoint {name}: {config} config: `{field}` = {found}: expected {expected}, as in {base}; \
+     hint: weights of another config start a run as ddpm_ckpt"
+)]
+pub struct OtherConfig {
+    /// The checkpoint.
+    name: String,
+    /// `unet` or `scheduler`.
+    config: &'static str,
+    /// The field.
+    field: String,
+    /// Value of the checkpoint.
+    found: String,
+    /// Value of the model.
+    expected: String,
+    /// The model.
+    base: String,
 }
 
 /// A pipeline whose configs have been read and whose weights can be loaded.
@@ -170,7 +175,8 @@ impl Model {
             None => Ok(()),
             Some((config, (field, found, expected))) => {
                 let base = self.name.clone();
-                Err(ModelError::OtherConfig { name, config, field, found, expected, base })
+                let other = OtherConfig { name, config, field, found, expected, base };
+                Err(ModelError::OtherConfig(Box::new(other)))
             }
         }
     }
