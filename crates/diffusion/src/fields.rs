@@ -74,14 +74,3 @@ pub fn read_known<T: Default + Serialize + DeserializeOwned>(
         None => read(fields),
     }
 }
-
-/// Checks that a field has one of the `allowed` values.
-///
-/// # Errors
-/// [`FieldError::Unsupported`] lists the allowed values.
-pub fn one_of(field: &'static str, value: &str, allowed: &[&str]) -> Result<(), FieldError> {
-    if allowed.contains(&value) {
-        return Ok(());
-    }
-    Err(FieldError::unsupported(field, allowed.join(" or "), value))
-}

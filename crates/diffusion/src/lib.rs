@@ -6,6 +6,7 @@
 //! 1 - beta up to t, and eps is the noise in x_t = sqrt(alpha_t) x_0 + sqrt(1 - alpha_t) eps.
 //! diffusers files are those of version 0.35, below `src/diffusers`.
 
+pub mod accepted;
 mod activations;
 pub mod device;
 pub mod dtype;

@@ -1,6 +1,8 @@
 //! `scheduler_config.json`: the settings of the noise schedule and of a step.
 
-use crate::fields::{FieldError, one_of, read_known};
+use crate::accepted;
+use crate::fields::{FieldError, read_known};
+use crate::scheduler::accepted::{CLASSES, FIELDS, OLD_OPTIONS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -74,6 +76,12 @@ pub enum SchedulerError {
     /// A field of the file is invalid.
     #[error("scheduler config: {0}")]
     Config(FieldError),
+    /// The class is not supported.
+    #[error("scheduler config: `_class_name` is {found}, expected {}", CLASSES.join(" or "))]
+    Class {
+        /// The class in the file.
+        found: String,
+    },
     /// The number of inference steps is outside 1 to `train`.
     #[error("{found} inference steps: expected 1 to {train}, the steps of the training schedule")]
     Steps {
@@ -133,56 +141,28 @@ impl SchedulerConfig {
     pub fn from_json(text: &str) -> Result<Self, SchedulerError> {
         let mut fields: Map<String, Value> =
             serde_json::from_str(text).map_err(FieldError::Json)?;
-        // Files from 2022 contain options of earlier diffusers versions that no scheduler has today.
-        fields.remove("tensor_format");
-        fields.remove("timestep_values");
-        fields.remove("skip_prk_steps");
+        if let Some(class) = fields.get("_class_name").and_then(Value::as_str)
+            && !CLASSES.contains(&class)
+        {
+            return Err(SchedulerError::Class { found: class.into() });
+        }
+        for option in OLD_OPTIONS {
+            fields.remove(option);
+        }
         let config: Self = read_known(fields)?;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), FieldError> {
-        let schedules = ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"];
-        one_of("beta_schedule", &self.beta_schedule, &schedules)?;
-        one_of("prediction_type", &self.prediction_type, &["epsilon", "sample", "v_prediction"])?;
-        one_of("timestep_spacing", &self.timestep_spacing, &["leading", "trailing", "linspace"])?;
-        let variances = ["fixed_small", "fixed_small_log", "fixed_large"];
-        one_of("variance_type", &self.variance_type, &variances)?;
-        if self.thresholding {
-            return Err(FieldError::unsupported("thresholding", "false", "true"));
-        }
-        if self.rescale_betas_zero_snr {
-            return Err(FieldError::unsupported("rescale_betas_zero_snr", "false", "true"));
-        }
-        self.check_numbers()
-    }
-
-    fn check_numbers(&self) -> Result<(), FieldError> {
-        if !(1..=100_000).contains(&self.num_train_timesteps) {
-            let found = self.num_train_timesteps;
-            return Err(FieldError::unsupported("num_train_timesteps", "1 to 100000", found));
-        }
-        for (field, beta) in [("beta_start", self.beta_start), ("beta_end", self.beta_end)] {
-            if !(beta > 0.0 && beta < 1.0) {
-                return Err(FieldError::unsupported(field, "a number between 0 and 1", beta));
-            }
-        }
-        if let Some(betas) = &self.trained_betas {
-            if betas.len() != self.num_train_timesteps {
+        accepted::check(FIELDS, self)?;
+        match &self.trained_betas {
+            Some(betas) if betas.len() != self.num_train_timesteps => {
                 let expected = format!("{} numbers", self.num_train_timesteps);
-                return Err(FieldError::unsupported("trained_betas", expected, betas.len()));
+                Err(FieldError::unsupported("trained_betas", expected, betas.len()))
             }
-            if let Some(beta) = betas.iter().find(|&&beta| !(beta > 0.0 && beta < 1.0)) {
-                let expected = "numbers between 0 and 1";
-                return Err(FieldError::unsupported("trained_betas", expected, beta));
-            }
+            _ => Ok(()),
         }
-        if self.clip_sample_range.is_nan() || self.clip_sample_range <= 0.0 {
-            let found = self.clip_sample_range;
-            return Err(FieldError::unsupported("clip_sample_range", "a positive number", found));
-        }
-        Ok(())
     }
 }
 

@@ -1,7 +1,21 @@
 //! DDIM's coefficients (diffusers `schedulers/scheduling_ddim.py`, `step`).
 
+use crate::fields::FieldError;
 use crate::scheduler::coefficients::{Coefficients, prediction};
 use crate::scheduler::config::SchedulerConfig;
+
+/// Checks that diffusers' `DDIMScheduler` has the beta schedule.
+///
+/// # Errors
+/// [`FieldError::Unsupported`] for `sigmoid`, which only `DDPMScheduler` has.
+pub fn check(config: &SchedulerConfig) -> Result<(), FieldError> {
+    if config.trained_betas.is_some() || config.beta_schedule != "sigmoid" {
+        return Ok(());
+    }
+    let expected = "linear or scaled_linear or squaredcos_cap_v2 with DDIM; hint: use the scheduler \
+                    ddpm";
+    Err(FieldError::unsupported("beta_schedule", expected, &config.beta_schedule))
+}
 
 /// Returns the coefficients of each DDIM step (Song et al. 2021, equation 12; sigma is `eta` times
 /// equation 16):

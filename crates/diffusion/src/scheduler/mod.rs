@@ -5,6 +5,7 @@
 //! al. 2020, equations 6 and 7) differ only in the [`Coefficients`], so both become a [`Transitions`]
 //! table. Sampling and training read the same table by step index and apply the same operations.
 
+pub mod accepted;
 mod coefficients;
 pub mod config;
 mod ddim;
@@ -89,7 +90,8 @@ impl Transitions {
     /// variance, 0 is deterministic.
     ///
     /// # Errors
-    /// [`SchedulerError`] if `steps`, `eta` or a timestep is out of range, or a coefficient is not finite.
+    /// [`SchedulerError`] if `steps`, `eta` or a timestep is out of range, a coefficient is not finite, or
+    /// diffusers' scheduler of this kind does not support the config.
     pub fn new(
         kind: SchedulerKind,
         config: &SchedulerConfig,
@@ -98,6 +100,9 @@ impl Transitions {
     ) -> Result<Self, SchedulerError> {
         if !(0.0..=1.0).contains(&eta) {
             return Err(SchedulerError::Eta(eta));
+        }
+        if kind == SchedulerKind::Ddim {
+            ddim::check(config)?;
         }
         let timesteps = noise_schedule::timesteps(config, steps)?;
         let alphas = noise_schedule::alphas_cumprod(config);

@@ -43,10 +43,10 @@ pub struct Attention {
 
 impl Attention {
     /// Declares the block's parameters under diffusers' current names. The number of heads is
-    /// `channels / head_dim`, at least 1.
+    /// `channels / head_dim`, rounded down; a validated config has at least 1.
     pub fn new(mut path: Path<'_>, shape: AttentionShape, config: &UNetConfig) -> Self {
         let AttentionShape { channels, head_dim, norm_groups, output_scale_factor } = shape;
-        let heads = (channels / head_dim).max(1);
+        let heads = channels / head_dim;
         let inner = heads * head_dim;
         let eps = config.norm_eps;
         Self {

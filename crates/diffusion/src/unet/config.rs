@@ -1,6 +1,8 @@
 //! `config.json` of a diffusers `UNet2DModel`: all fields, their defaults and their supported values.
 
-use crate::fields::{FieldError, one_of, read_known};
+use crate::accepted;
+use crate::fields::{FieldError, read_known};
+use crate::unet::accepted::FIELDS;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -47,9 +49,9 @@ pub struct UNetConfig {
     pub downsample_type: String,
     /// Only `conv` is supported.
     pub upsample_type: String,
-    /// Accepted and ignored: the policy runs without dropout in sampling and in training.
+    /// A probability, accepted and ignored: the policy runs without dropout in sampling and in training.
     pub dropout: f64,
-    /// `silu` (or `swish`), `mish`, `gelu` or `relu`.
+    /// Activation of the residual blocks: `silu` (or `swish`), `mish`, `gelu` or `relu`.
     pub act_fn: String,
     /// Channels of one attention head; null for a single head.
     pub attention_head_dim: Option<i64>,
@@ -192,39 +194,15 @@ impl UNetConfig {
     }
 
     fn check(&self) -> Result<(), FieldError> {
-        self.check_names()?;
-        self.check_numbers()
+        accepted::check(FIELDS, self)?;
+        self.check_blocks()?;
+        self.check_heads()?;
+        self.check_middle_norm()?;
+        self.check_freq_shift()?;
+        self.check_sides()
     }
 
-    fn check_names(&self) -> Result<(), FieldError> {
-        one_of("time_embedding_type", &self.time_embedding_type, &["positional"])?;
-        one_of("downsample_type", &self.downsample_type, &["conv"])?;
-        one_of("upsample_type", &self.upsample_type, &["conv"])?;
-        one_of("act_fn", &self.act_fn, &["silu", "swish", "mish", "gelu", "relu"])?;
-        one_of(
-            "resnet_time_scale_shift",
-            &self.resnet_time_scale_shift,
-            &["default", "scale_shift"],
-        )?;
-        if let Some(kind) = &self.mid_block_type {
-            one_of("mid_block_type", kind, &["UNetMidBlock2D"])?;
-        }
-        for kind in &self.down_block_types {
-            one_of("down_block_types", kind, &["DownBlock2D", "AttnDownBlock2D"])?;
-        }
-        for kind in &self.up_block_types {
-            one_of("up_block_types", kind, &["UpBlock2D", "AttnUpBlock2D"])?;
-        }
-        if let Some(kind) = &self.class_embed_type {
-            return Err(FieldError::unsupported("class_embed_type", "null", kind));
-        }
-        if let Some(count) = self.num_class_embeds {
-            return Err(FieldError::unsupported("num_class_embeds", "null", count));
-        }
-        Ok(())
-    }
-
-    fn check_numbers(&self) -> Result<(), FieldError> {
+    fn check_blocks(&self) -> Result<(), FieldError> {
         let blocks = self.block_out_channels.len();
         for (field, found) in [
             ("down_block_types", self.down_block_types.len()),
@@ -235,34 +213,33 @@ impl UNetConfig {
                 return Err(FieldError::unsupported(field, expected, format!("{found} names")));
             }
         }
-        let positive = |field, value: i64| {
-            if (1..=1 << 20).contains(&value) {
-                return Ok(());
-            }
-            Err(FieldError::unsupported(field, "a number from 1 to 1048576", value))
-        };
-        positive("in_channels", self.in_channels)?;
-        positive("out_channels", self.out_channels)?;
-        positive("layers_per_block", self.layers_per_block as i64)?;
-        positive("norm_num_groups", self.norm_num_groups)?;
-        self.attention_head_dim.map_or(Ok(()), |dim| positive("attention_head_dim", dim))?;
-        self.time_embedding_dim.map_or(Ok(()), |dim| positive("time_embedding_dim", dim))?;
         for &channels in &self.block_out_channels {
-            positive("block_out_channels", channels)?;
             self.check_divides(channels)?;
         }
-        if !(0..=1).contains(&self.downsample_padding) {
-            let found = self.downsample_padding;
-            return Err(FieldError::unsupported("downsample_padding", "0 or 1", found));
-        }
-        self.check_middle_norm()?;
-        self.check_scales()?;
-        self.check_sides()?;
         if self.block_out_channels[0] % 2 != 0 {
             let (field, found) = ("block_out_channels", self.block_out_channels[0]);
             return Err(FieldError::unsupported(field, "an even first number", found));
         }
         Ok(())
+    }
+
+    /// Checks that every attention has at least one head.
+    fn check_heads(&self) -> Result<(), FieldError> {
+        let Some(dim) = self.attention_head_dim else { return Ok(()) };
+        let channels = &self.block_out_channels;
+        let down = self.down_block_types.iter().zip(channels);
+        let up = self.up_block_types.iter().zip(channels.iter().rev());
+        let with_attention = down.chain(up).filter(|(kind, _)| kind.starts_with("Attn"));
+        let middle = (self.mid_block_type.is_some() && self.add_attention)
+            .then(|| &channels[channels.len() - 1]);
+        match with_attention.map(|(_, channels)| channels).chain(middle).min() {
+            Some(&least) if dim > least => {
+                let expected =
+                    format!("at most {least}, the fewest channels of a block with attention");
+                Err(FieldError::unsupported("attention_head_dim", expected, dim))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_middle_norm(&self) -> Result<(), FieldError> {
@@ -276,15 +253,8 @@ impl UNetConfig {
         }
     }
 
-    /// Checks numbers that the model divides by or takes the root of.
-    fn check_scales(&self) -> Result<(), FieldError> {
-        for (field, value) in
-            [("norm_eps", self.norm_eps), ("mid_block_scale_factor", self.mid_block_scale_factor)]
-        {
-            if value <= 0.0 {
-                return Err(FieldError::unsupported(field, "a positive number", value));
-            }
-        }
+    /// Checks that the exponent of the sinusoids has a positive denominator.
+    fn check_freq_shift(&self) -> Result<(), FieldError> {
         let half = self.block_out_channels[0] / 2;
         if self.freq_shift >= half as f64 {
             let expected = format!("a number below {half}, half the first block's channels");
@@ -359,6 +329,8 @@ mod tests {
             ("norm_eps", json!(-1e-5)),
             ("mid_block_scale_factor", json!(0.0)),
             ("freq_shift", json!(112)),
+            ("attention_head_dim", json!(449)),
+            ("dropout", json!(1.5)),
         ] {
             let message = refusal(field, value.clone());
             let expected = format!("unet config: `{field}` = ");

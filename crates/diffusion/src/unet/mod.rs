@@ -1,6 +1,7 @@
 //! `UNet2DModel` (diffusers `models/unets/unet_2d.py`): predicts noise, image or velocity from a batch of
 //! noisy images and their timesteps.
 
+pub mod accepted;
 pub mod activation;
 pub mod attention;
 pub mod blocks;
