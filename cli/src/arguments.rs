@@ -391,6 +391,17 @@ pub enum PredictionType {
     VPrediction,
 }
 
+impl PredictionType {
+    /// Returns the name in a scheduler config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epsilon => "epsilon",
+            Self::Sample => "sample",
+            Self::VPrediction => "v_prediction",
+        }
+    }
+}
+
 /// Flags of `ddpo pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainCommand {
@@ -403,12 +414,13 @@ pub struct PretrainCommand {
     /// Model: config.json of a UNet2DModel (default: the toy-faces-32 model)
     #[arg(long, value_name = "FILE")]
     pub unet_config: Option<PathBuf>,
-    /// Start from the weights of this checkpoint: a folder, a Hub name, or toy-faces-32
+    /// Start from the weights and the scheduler of this checkpoint: a folder, a Hub name, or
+    /// toy-faces-32
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "unet_config")]
     pub init: Option<String>,
-    /// What the model learns to predict
-    #[arg(long, value_enum, default_value = "epsilon")]
-    pub prediction_type: PredictionType,
+    /// What the model learns to predict (default: as the scheduler of --init, or epsilon)
+    #[arg(long, value_enum)]
+    pub prediction_type: Option<PredictionType>,
     /// Optimizer steps
     #[arg(long, default_value_t = 13_000)]
     pub steps: u64,

@@ -1,4 +1,4 @@
-//! `ddpo pretrain`: trains a DDPM from scratch, or from another one's weights.
+//! `ddpo pretrain`: trains a DDPM from scratch, or from another one's weights and scheduler.
 //! `models/toy-faces-32/README.md` has the two commands that reproduce the embedded model.
 
 use crate::arguments::{PredictionType, PretrainCommand};
@@ -15,10 +15,11 @@ use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::numerics::Numerics;
 use ddpo_run::model::Model;
 use ddpo_run::pretraining::{Pretraining, PretrainingConfig};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
-/// The scheduler config, whose prediction type [`scheduler_text`] replaces.
+/// The scheduler config of a model that is trained from scratch.
 const SCHEDULER: &str = r#"{
   "_class_name": "DDPMScheduler",
   "_diffusers_version": "0.35.0",
@@ -44,21 +45,10 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
     crate::output::check(&command.out, crate::output::PIPELINE)?;
     let device = device::open(&command.device, Numerics::default())?;
     device::set_threads(command.threads)?;
-    let start = match &command.init {
-        None => None,
-        Some(name) => Some(Model::open(name, &mut aside)?),
-    };
-    let config = match (&start, &command.unet_config) {
-        (Some(model), _) => UNetConfig::from_json(model.unet_text())?,
-        (None, None) => toy_faces(),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("could not read {}", path.display()))?;
-            UNetConfig::from_json(&text)?
-        }
-    };
+    let start = command.init.as_ref().map(|name| Model::open(name, &mut aside)).transpose()?;
+    let config = unet_config(command, start.as_ref())?;
     let images = data(command, &config)?.to_device(device);
-    let scheduler_text = scheduler_text(command.prediction_type);
+    let scheduler_text = scheduler_text(start.as_ref(), command.prediction_type)?;
     let scheduler = SchedulerConfig::from_json(&scheduler_text)?;
     let settings = PretrainingConfig {
         seed: command.seed,
@@ -73,14 +63,7 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
             Pretraining::from_weights(settings, model.load(Kind::Float, device)?, &scheduler)
         }
     };
-    let mut sum = 0.0;
-    for step in 1..=command.steps {
-        sum += training.step(&images);
-        if step % 100 == 0 {
-            aside(&format!("step {step} of {}: loss {:.5}", command.steps, sum / 100.0));
-            sum = 0.0;
-        }
-    }
+    train(&mut training, command.steps, &images);
     let text = config.to_json()?;
     let metadata = BTreeMap::new();
     let pipeline = PipelineToSave {
@@ -94,13 +77,60 @@ pub fn run(command: &PretrainCommand) -> Result<()> {
     Ok(())
 }
 
-fn scheduler_text(prediction_type: PredictionType) -> String {
-    let name = match prediction_type {
-        PredictionType::Epsilon => "epsilon",
-        PredictionType::Sample => "sample",
-        PredictionType::VPrediction => "v_prediction",
+fn train(training: &mut Pretraining, steps: u64, images: &Tensor) {
+    let mut sum = 0.0;
+    for step in 1..=steps {
+        sum += training.step(images);
+        if step % 100 == 0 {
+            aside(&format!("step {step} of {steps}: loss {:.5}", sum / 100.0));
+            sum = 0.0;
+        }
+    }
+}
+
+/// Returns the config of the model to train: that of `start`, the file's, or [`toy_faces`].
+fn unet_config(command: &PretrainCommand, start: Option<&Model>) -> Result<UNetConfig> {
+    let config = match (start, &command.unet_config) {
+        (Some(model), _) => model.config().clone(),
+        (None, None) => toy_faces(),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("could not read {}", path.display()))?;
+            let config = UNetConfig::from_json(&text)
+                .with_context(|| format!("could not use {}", path.display()))?;
+            let (found, expected) = (config.out_channels, config.in_channels);
+            if found != expected {
+                bail!(
+                    "{}: `out_channels` = {found}: expected {expected}, equal to `in_channels`",
+                    path.display()
+                );
+            }
+            config
+        }
     };
-    SCHEDULER.replace("epsilon", name)
+    if config.dropout > 0.0 {
+        aside(&format!("the model's `dropout` = {} is not applied", config.dropout));
+    }
+    Ok(config)
+}
+
+/// Returns the scheduler config to train with and to save: that of `start`, or [`SCHEDULER`]. A
+/// prediction type that was asked for replaces the config's.
+fn scheduler_text(start: Option<&Model>, asked: Option<PredictionType>) -> Result<String> {
+    let text = start.map_or(SCHEDULER, Model::scheduler_text);
+    let found = SchedulerConfig::from_json(text)?.prediction_type;
+    let Some(asked) = asked.map(PredictionType::name).filter(|asked| *asked != found) else {
+        return Ok(text.to_owned());
+    };
+    if let Some(model) = start {
+        aside(&format!(
+            "--prediction-type: the model learns to predict {asked}; the scheduler of {} has {found}",
+            model.name()
+        ));
+    }
+    let mut fields: Map<String, Value> = serde_json::from_str(text)?;
+    fields.insert("prediction_type".into(), asked.into());
+    Ok(serde_json::to_string_pretty(&fields)? + "\n")
 }
 
 /// Returns the model of `models/toy-faces-32`: 1.77 M parameters.
@@ -161,5 +191,18 @@ fn push(image: &RgbImage, values: &mut Vec<f32>) {
     for channel in 0..3 {
         let levels = image.pixels().iter().skip(channel).step_by(3);
         values.extend(levels.map(|&level| f32::from(level) / 127.5 - 1.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_model_has_the_scheduler_of_its_command() {
+        let text = scheduler_text(None, Some(PredictionType::Sample)).unwrap();
+        assert_eq!(text, include_str!("../../models/toy-faces-32/scheduler/scheduler_config.json"));
+        assert_eq!(scheduler_text(None, None).unwrap(), SCHEDULER);
+        assert_eq!(scheduler_text(None, Some(PredictionType::Epsilon)).unwrap(), SCHEDULER);
     }
 }
