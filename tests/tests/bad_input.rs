@@ -96,12 +96,14 @@ fn rejects_truncated_checkpoint_files() {
 fn rejects_unsupported_unet_and_scheduler_configs() {
     let workshop = Workshop::new();
     let blocks = json!(["SkipDownBlock2D", "AttnDownBlock2D"]);
-    let unet: [(&str, &str, Value, &str); 5] = [
+    let unet: [(&str, &str, Value, &str); 7] = [
         ("block", "down_block_types", blocks, "`down_block_types` = SkipDownBlock2D"),
         ("field", "down_block_typos", json!([]), "unknown field `down_block_typos`"),
         ("type", "layers_per_block", json!("two"), "`layers_per_block`"),
         ("class", "_class_name", json!("UNet2DConditionModel"), "`UNet2DConditionModel`"),
         ("size", "sample_size", json!(null), "`sample_size` = null"),
+        ("activation", "act_fn", json!("tanh"), "`act_fn` = tanh is not supported"),
+        ("heads", "attention_head_dim", json!(32), "`attention_head_dim` = 32"),
     ];
     for (name, field, value, part) in unet {
         workshop.spoilt(name, |root| change_json(&root.join("unet/config.json"), field, value));
@@ -111,12 +113,39 @@ fn rejects_unsupported_unet_and_scheduler_configs() {
         ("threshold", "thresholding", json!(true), "`thresholding` = true"),
         ("unknown", "karras", json!(true), "unknown field `karras`"),
         ("betas", "beta_schedule", json!("exponential"), "`beta_schedule` = exponential"),
+        // DDPM has this schedule; DDIM, the default, has not.
+        ("sigmoid", "beta_schedule", json!("sigmoid"), "`beta_schedule` = sigmoid"),
+        ("classy", "_class_name", json!("PNDMScheduler"), "`_class_name` is PNDMScheduler"),
     ];
     for (name, field, value, part) in scheduler {
         let file = "scheduler/scheduler_config.json";
         workshop.spoilt(name, |root| change_json(&root.join(file), field, value));
         refuses_checkpoint(&workshop, name, &[name, part]);
     }
+}
+
+/// The weights of such a checkpoint fit the model and mean nothing in it.
+#[test]
+fn rejects_weights_of_another_config_than_the_models() {
+    let workshop = Workshop::new();
+    let scheduler = "scheduler/scheduler_config.json";
+    let change = |root: &Path, to: &str| {
+        change_json(&root.join(scheduler), "prediction_type", json!(to));
+    };
+    workshop.spoilt("velocity", |root| change(root, "v_prediction"));
+    let start = run::short(&["--resume-from-ckpt=velocity"]);
+    let part = "`prediction_type` = v_prediction: expected epsilon, as in model";
+    refuses(&workshop, &start, &["velocity", part]);
+    workshop.spoilt("gelu", |root| {
+        change_json(&root.join("unet/config.json"), "act_fn", json!("gelu"));
+    });
+    let start = run::short(&["--resume-from-ckpt=gelu"]);
+    refuses(&workshop, &start, &["gelu", "unet config: `act_fn` = gelu: expected silu"]);
+    // A run whose model has changed since.
+    workshop.ddpo(&run::short(&["--num-epochs=1"])).succeeded();
+    change(&workshop.path("model"), "sample");
+    let part = "`prediction_type` = epsilon: expected sample, as in ";
+    refuses(&workshop, &["train", "--resume", "--output-dir=run"], &["epoch-000001", part]);
 }
 
 #[test]

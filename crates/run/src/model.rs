@@ -9,6 +9,8 @@ use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{ConfigError, UNetConfig};
 use ddpo_rollout::trajectory::StateShape;
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 use tempfile::TempDir;
@@ -62,6 +64,9 @@ pub enum ModelError {
         /// `in_channels`.
         found: usize,
     },
+    /// A checkpoint has another config than the model that its weights are loaded into.
+    #[error(transparent)]
+    OtherConfig(Box<OtherConfig>),
     /// The checkpoint has no averaged weights.
     #[error("{}: not found; the checkpoint keeps no averaged weights", .0.display())]
     NoAverage(PathBuf),
@@ -71,6 +76,27 @@ pub enum ModelError {
     /// A tensor file does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+/// The first field in which a checkpoint's config differs from the model's.
+#[derive(Debug, Error)]
+#[error(
+    "checkpoint {name}: {config} config: `{field}` = {found}: expected {expected}, as in {base}; \
+     hint: weights of another config start a run as ddpm_ckpt"
+)]
+pub struct OtherConfig {
+    /// The checkpoint.
+    name: String,
+    /// `unet` or `scheduler`.
+    config: &'static str,
+    /// The field.
+    field: String,
+    /// Value of the checkpoint.
+    found: String,
+    /// Value of the model.
+    expected: String,
+    /// The model.
+    base: String,
 }
 
 /// A pipeline whose configs have been read and whose weights can be loaded.
@@ -102,10 +128,8 @@ impl Model {
             None => resolve(name, progress)?,
         };
         let folder = open_pipeline(&root)?;
+        let (unet, scheduler) = configs(name, &folder)?;
         let in_unet = |source| ModelError::UNet { name: name.into(), source };
-        let unet = UNetConfig::from_json(&folder.unet_config).map_err(in_unet)?;
-        let scheduler = SchedulerConfig::from_json(&folder.scheduler_config)
-            .map_err(|source| ModelError::Scheduler { name: name.into(), source })?;
         let (height, width) = unet.image_size().map_err(in_unet)?;
         let channels = unet.in_channels as usize;
         if unet.out_channels != unet.in_channels {
@@ -133,6 +157,28 @@ impl Model {
     /// Returns the model's folder; for a name on the Hub, the folder of the commit in the cache.
     pub fn root(&self) -> &Path {
         &self.folder.root
+    }
+
+    /// Checks that the checkpoint in `folder` has the configs of this model. Its weights fit models of
+    /// other configs too, such as another `prediction_type`, but mean nothing there.
+    ///
+    /// # Errors
+    /// [`ModelError::OtherConfig`] names the first field that differs, and the errors of
+    /// [`Model::open`].
+    pub fn check_configs_of(&self, folder: &Path) -> Result<(), ModelError> {
+        let name = folder.display().to_string();
+        let (unet, scheduler) = configs(&name, &open_pipeline(folder)?)?;
+        let difference = difference(&unet, &self.unet)
+            .map(|difference| ("unet", difference))
+            .or_else(|| Some(("scheduler", difference(&scheduler, &self.scheduler)?)));
+        match difference {
+            None => Ok(()),
+            Some((config, (field, found, expected))) => {
+                let base = self.name.clone();
+                let other = OtherConfig { name, config, field, found, expected, base };
+                Err(ModelError::OtherConfig(Box::new(other)))
+            }
+        }
     }
 
     /// Loads the weights in `kind` on `device`.
@@ -170,5 +216,42 @@ impl Model {
     /// Returns the text of `unet/config.json`, to build the same network elsewhere.
     pub fn unet_text(&self) -> &str {
         &self.folder.unet_config
+    }
+}
+
+fn configs(
+    name: &str,
+    folder: &PipelineFolder,
+) -> Result<(UNetConfig, SchedulerConfig), ModelError> {
+    let unet = UNetConfig::from_json(&folder.unet_config)
+        .map_err(|source| ModelError::UNet { name: name.into(), source })?;
+    let scheduler = SchedulerConfig::from_json(&folder.scheduler_config)
+        .map_err(|source| ModelError::Scheduler { name: name.into(), source })?;
+    Ok((unet, scheduler))
+}
+
+/// Returns name and values of the first field that differs.
+fn difference(
+    found: &impl Serialize,
+    expected: &impl Serialize,
+) -> Option<(String, String, String)> {
+    let fields = |config: Result<Value, _>| match config {
+        Ok(Value::Object(fields)) => fields,
+        // Configs are structs.
+        _ => Map::new(),
+    };
+    let found = fields(serde_json::to_value(found));
+    let expected = fields(serde_json::to_value(expected));
+    let mut pairs = found.into_iter().zip(expected);
+    let ((name, found), (_, expected)) = pairs.find(|(one, other)| one != other)?;
+    Some((name, shown(&found), shown(&expected)))
+}
+
+/// Returns a value for a message; of a long list, such as betas, its length.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) if list.len() > 16 => format!("a list of {}", list.len()),
+        other => other.to_string(),
     }
 }

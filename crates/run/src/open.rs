@@ -68,9 +68,10 @@ impl<'a> OpenRun<'a> {
         let mut epoch = 0;
         if let Some((number, path)) = &resumed {
             let state = resume(path, *number, &mut learner)?;
+            model.check_configs_of(path)?;
             (epoch, best_reward) = (state.epoch, state.best_reward.or(best_reward));
         } else if let Some(path) = &plan.settings.resume_from_ckpt {
-            best_reward = best_reward.or(start_from(Path::new(path), &mut learner)?);
+            best_reward = best_reward.or(start_from(Path::new(path), &model, &mut learner)?);
         }
         // `auto` hides the choice of device, so the log states it.
         let name = plan.settings.device.as_str();
@@ -212,10 +213,12 @@ fn resume(path: &Path, expected: u32, learner: &mut Learner) -> Result<RunState,
 }
 
 /// Loads weights, optimizer and best reward from a checkpoint of another run; counters start at 0.
-fn start_from(path: &Path, learner: &mut Learner) -> Result<Option<f64>, RunError> {
+fn start_from(path: &Path, model: &Model, learner: &mut Learner) -> Result<Option<f64>, RunError> {
     if path.extension().is_some_and(|extension| extension == "pth") {
         return Err(RunError::StartFromPickle(path.into()));
     }
-    checkpoint::load_weights(path, learner)
-        .map_err(|source| RunError::StartFrom { path: path.into(), source: source.into() })
+    let best_reward = checkpoint::load_weights(path, learner)
+        .map_err(|source| RunError::StartFrom { path: path.into(), source: source.into() })?;
+    model.check_configs_of(path)?;
+    Ok(best_reward)
 }
