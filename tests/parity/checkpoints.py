@@ -18,6 +18,7 @@ from make_unet import OLD_NAMES  # noqa: E402
 class Case:
     """A checkpoint and how it is sampled.
 
+    `solver` is the scheduler that samples, "ddim" or "ddpm"; `scheduler_class` writes the checkpoint's file.
     `layout` is "folders" (unet/, scheduler/) or "root" (all files at the top, as the repositories
     google/ddpm-*); `weights` is "safetensors" or "bin" (a pickle).
     """
@@ -29,6 +30,7 @@ class Case:
     layout: str = "folders"
     weights: str = "safetensors"
     old_names: bool = False
+    solver: str = "ddim"
     steps: int = 10
     samples: int = 4
     batch: int = 2
@@ -41,6 +43,11 @@ SMALL = {
     "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
     "layers_per_block": 1,
 }
+
+TINY = SMALL | {"sample_size": 16, "block_out_channels": [16, 32], "norm_num_groups": 8}
+
+# Wide enough for the layout and the kernels of wide models.
+WIDE = TINY | {"sample_size": 8, "block_out_channels": [64, 64]}
 
 # What google/ddpm-* state in config.json, apart from sizes.
 GOOGLE = {
@@ -120,6 +127,43 @@ CASES = [
 ]
 
 
+def quick(name, unet=None, scheduler=None, **fields):
+    """A case of a tiny model, sampled in a second."""
+    settings = {"steps": 4, "samples": 2} | fields
+    return Case(name, TINY | (unet or {}), scheduler or {}, **settings)
+
+
+# Values of config fields that no case above has.
+CASES += [
+    *(quick(f"act-{name}", {"act_fn": name}) for name in ("swish", "mish", "gelu", "relu")),
+    quick("act-gelu-wide", WIDE | {"act_fn": "gelu"}),
+    quick("act-gelu-scale-shift", {"act_fn": "gelu", "resnet_time_scale_shift": "scale_shift"}),
+    quick("no-middle-block", {"mid_block_type": None}),
+    quick("rectangle", {"sample_size": [16, 32]}),
+    quick("attn-groups", {"attn_norm_num_groups": 4}),
+    quick("head-dim-no-divisor", {"attention_head_dim": 12}),
+    quick("ignored-fields", {"dropout": 0.3, "num_train_timesteps": 500}),
+    quick("trained-betas", scheduler={"trained_betas": [1e-4 * n for n in range(1, 201)], "num_train_timesteps": 200}),
+    quick("trailing-48-steps", scheduler={"timestep_spacing": "trailing"}, steps=48),
+    quick("thresholding-options", scheduler={"dynamic_thresholding_ratio": 0.9, "sample_max_value": 2.0}),
+    quick("ddpm-fixed-small", solver="ddpm"),
+    quick("ddpm-fixed-small-log", scheduler={"variance_type": "fixed_small_log"}, solver="ddpm"),
+    quick("ddpm-fixed-large", scheduler={"variance_type": "fixed_large", "steps_offset": 1}, solver="ddpm"),
+    quick("ddpm-sigmoid", scheduler={"beta_schedule": "sigmoid"}, solver="ddpm"),
+    quick(
+        "ddpm-v-prediction-linspace",
+        scheduler={"prediction_type": "v_prediction", "timestep_spacing": "linspace"},
+        solver="ddpm",
+    ),
+    quick(
+        "ddpm-of-ddim-file",
+        scheduler={"set_alpha_to_one": False, "prediction_type": "sample", "clip_sample_range": 1.5},
+        scheduler_class=DDIMScheduler,
+        solver="ddpm",
+    ),
+]
+
+
 def rename_attention(folder, weights):
     """Rewrites a checkpoint's attention tensors under the names from before 2023."""
     path = folder / f"diffusion_pytorch_model.{weights}"
@@ -165,7 +209,21 @@ def write_checkpoint(case, folder, seed):
 
 def ddim(folder):
     """diffusers' DDIM scheduler with the settings of a checkpoint's scheduler_config.json."""
+    return scheduler_of(folder, "ddim")
+
+
+def scheduler_of(folder, solver):
+    """diffusers' DDIM or DDPM scheduler with the settings of a checkpoint's scheduler_config.json."""
     path = folder / "scheduler" / "scheduler_config.json"
     if not path.exists():
         path = folder / "scheduler_config.json"
-    return DDIMScheduler.from_config(json.loads(path.read_text()))
+    kind = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[solver]
+    return kind.from_config(json.loads(path.read_text()))
+
+
+def assert_same_scheduler(pipeline, folder):
+    """Checks that a pipeline has the scheduler of the checkpoint in `folder`: class and every setting."""
+    expected = DDPMPipeline.from_pretrained(folder).scheduler
+    assert type(pipeline.scheduler) is type(expected)
+    settings = [{k: v for k, v in s.config.items() if not k.startswith("_")} for s in (pipeline.scheduler, expected)]
+    assert settings[0] == settings[1]

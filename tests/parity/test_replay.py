@@ -5,11 +5,11 @@ import json
 
 import pytest
 import torch
-from diffusers import DDPMPipeline
+from diffusers import DDIMScheduler, DDPMPipeline
 from safetensors.torch import load_file, save_file
 
 import transition
-from checkpoints import SMALL, Case, ddim, write_checkpoint
+from checkpoints import SMALL, Case, assert_same_scheduler, ddim, write_checkpoint
 from commands import ROOT
 
 COSINE_LIMIT = 0.99
@@ -29,6 +29,11 @@ REPLAY_CASES = [
         "replay-scale-shift",
         SMALL | {"sample_size": 16, "resnet_time_scale_shift": "scale_shift", "attention_head_dim": None},
         steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
+    ),  # fmt: skip
+    Case(
+        "replay-gelu", SMALL | {"sample_size": 16, "act_fn": "gelu"},
+        {"beta_schedule": "scaled_linear", "clip_sample_range": 1.5, "timestep_spacing": "linspace"},
+        DDIMScheduler, steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
     ),  # fmt: skip
 ]
 
@@ -87,10 +92,13 @@ def train(unet, scheduler, batch):
         optimizer.step()
 
 
-def saved_unet(out, original):
-    """Opens what ddpo saved with diffusers, and checks that its tensors and settings are those of the files."""
+def saved_unet(out, original, checkpoint):
+    """Opens what ddpo saved with diffusers, and checks that its tensors and settings are those of the files, and that
+    its scheduler is the checkpoint's."""
     folder = min(out.rglob("model_index.json")).parent
-    unet = DDPMPipeline.from_pretrained(folder).unet
+    pipeline = DDPMPipeline.from_pretrained(folder)
+    assert_same_scheduler(pipeline, checkpoint)
+    unet = pipeline.unet
     stored = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
     state = unet.state_dict()
     assert stored.keys() == state.keys()
@@ -129,7 +137,7 @@ def compare(ddpo, gaps, unet, checkpoint, case, folder):
         "--max-grad-norm", MAX_GRAD_NORM, "--weight-decay", 1e-4, "--device", "cpu", "--dtype", "f32",
         "--threads", 2,
     )  # fmt: skip
-    ours = saved_unet(out, unet)
+    ours = saved_unet(out, unet, checkpoint)
     before = copy.deepcopy(unet.state_dict())
     train(unet, ddim(checkpoint), batch)
     compare_updates(gaps, before, ours.state_dict(), unet.state_dict())

@@ -4,11 +4,12 @@ that diffusers fetches from the tests' own Hub."""
 import subprocess
 import sys
 
+import pytest
 import torch
-from diffusers import DDIMPipeline, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file
 
-from checkpoints import CASES, write_checkpoint
+from checkpoints import CASES, TINY, Case, assert_same_scheduler, write_checkpoint
 from commands import run
 
 TOKEN = "hf_of_parity"
@@ -86,6 +87,43 @@ def test_diffusers_opens_checkpoints_converted_from_pth(ddpo, gaps, tmp_path):
     gaps.limit("epsilon", (epsilon(fresh(pipeline.unet)) - epsilon(finetuned)).abs().max().item(), 0.0)
     gaps.at_least("moved", (epsilon_before - epsilon(finetuned)).abs().max().item(), 1e-4)
     gaps.note("images", len(pipeline(batch_size=2, num_inference_steps=4, eta=1.0).images))
+
+
+# Schedulers with another value than the default in every field that may have one.
+COMMON = {
+    "num_train_timesteps": 200, "beta_start": 2e-4, "beta_end": 0.01, "beta_schedule": "scaled_linear",
+    "trained_betas": [1e-4 * n for n in range(1, 201)], "clip_sample": False, "clip_sample_range": 2.5,
+    "prediction_type": "v_prediction", "timestep_spacing": "linspace", "steps_offset": 1,
+    "dynamic_thresholding_ratio": 0.9, "sample_max_value": 2.0,
+}  # fmt: skip
+SCHEDULERS = [
+    Case("ddim", TINY, COMMON | {"set_alpha_to_one": False}, DDIMScheduler),
+    Case("ddpm", TINY, COMMON | {"variance_type": "fixed_large"}, DDPMScheduler),
+]
+
+
+def save_by_training(ddpo, model, folder):
+    ddpo("train", "--ddpm-ckpt", model, "--output-dir", folder / "run", *TRAIN)
+    return folder / "run" / "checkpoints" / "epoch-000001"
+
+
+def save_by_pretraining(ddpo, model, folder):
+    ddpo("pretrain", "--init", model, "--faces", 2, "--steps", 1, "--batch-size", 2, "--device", "cpu", "--out", folder / "out")
+    return folder / "out"
+
+
+def save_by_converting(ddpo, model, folder):
+    torch.save({"model_state_dict": DDPMPipeline.from_pretrained(model).unet.state_dict()}, folder / "weights.pth")
+    ddpo("convert", folder / "weights.pth", "--ddpm-ckpt", model, "--out", folder / "out")
+    return folder / "out"
+
+
+@pytest.mark.parametrize("save", [save_by_training, save_by_pretraining, save_by_converting])
+@pytest.mark.parametrize("case", SCHEDULERS, ids=lambda case: case.name)
+def test_saved_pipelines_keep_the_scheduler(case, save, ddpo, gaps, tmp_path):
+    """diffusers reads from every pipeline that ddpo saves the scheduler of the model that it started from."""
+    write_checkpoint(case, tmp_path / "model", 603)
+    assert_same_scheduler(DDPMPipeline.from_pretrained(save(ddpo, tmp_path / "model", tmp_path)), tmp_path / "model")
 
 
 FETCH = """

@@ -3,16 +3,36 @@
 import math
 
 import torch
+from diffusers import DDPMScheduler
+from diffusers.schedulers import scheduling_ddpm
 
 
 def sigma(scheduler, t, eta):
-    """Returns the standard deviation of the step from `t`."""
+    """Returns the standard deviation of the step from `t`; DDPM has no `eta`."""
+    if isinstance(scheduler, DDPMScheduler):
+        return ddpm_sigma(scheduler, t)
     stride = scheduler.config.num_train_timesteps // scheduler.num_inference_steps
     return float(eta * scheduler._get_variance(t, t - stride) ** 0.5)
 
 
+def ddpm_sigma(scheduler, t):
+    """Returns DDPM's standard deviation, 0 where diffusers clamps a variance of 0 to 1e-20."""
+    if t == 0:
+        return 0.0
+    variance = scheduler._get_variance(t)
+    std = float(variance if scheduler.config.variance_type == "fixed_small_log" else variance**0.5)
+    return std if std > 1e-9 else 0.0
+
+
 def mean(scheduler, eps, t, x_t, eta):
-    """Returns the state before noise is added: `DDIMScheduler.step` with zero noise."""
+    """Returns the state before noise is added: the scheduler's `step` with zero noise."""
+    if isinstance(scheduler, DDPMScheduler):
+        original = scheduling_ddpm.randn_tensor
+        scheduling_ddpm.randn_tensor = lambda *_, **__: torch.zeros_like(x_t)
+        try:
+            return scheduler.step(eps, t, x_t).prev_sample
+        finally:
+            scheduling_ddpm.randn_tensor = original
     return scheduler.step(eps, t, x_t, eta=eta, variance_noise=torch.zeros_like(x_t)).prev_sample
 
 
