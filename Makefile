@@ -19,7 +19,7 @@ PEER = $(if $(DDPO_VENV),$(DDPO_VENV)/bin/python,"$$(scripts/setup-clients tests
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 600
 
-# DDPO_BUILT=1 uses the programs in the target folder as they are. .ci/run sets it after `make test`, which has built
+# BUILT=1 uses the programs in the target folder as they are. .ci/run sets it after `make test`, which has built
 # them: `cargo build` would compile them again, because the tests enable more features of their dependencies.
 
 # Arguments for the runner of a target. parity, test-deploy, test-manifests and structure pass them to pytest:
@@ -58,7 +58,7 @@ notebook: build ## run examples/quickstart.ipynb and save its outputs (minutes)
 .PHONY: build
 build: setup ## build the release binaries
 	@[ -e $(DDPO) ] || echo "building: about 10 minutes on two cores"
-	$(if $(DDPO_BUILT),,$(CARGO) build --release --locked)
+	$(if $(BUILT),,$(CARGO) build --release --locked)
 
 .PHONY: setup
 setup: ## download libtorch 2.11.0 into .libtorch/
@@ -98,7 +98,7 @@ test-manifests: build ## check deploy/kubernetes/ against the schemas of Kuberne
 
 .PHONY: parity
 parity: build python ## compare with diffusers, transformers, Pillow and PyTorch
-	$(if $(DDPO_BUILT),,$(CARGO) build --release --locked --workspace --example vision --example hub)
+	$(if $(BUILT),,$(CARGO) build --release --locked --workspace --example vision --example hub)
 	$(PEER) -m pytest tests/parity --ddpo $(DDPO) $(ARGS)
 
 .PHONY: lint

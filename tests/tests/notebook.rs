@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use ddpo_picture::decode_image;
+use ddpo_rollout::image::RgbImage;
 use ddpo_tests::{Workshop, binary, python};
 use serde_json::Value;
 use std::fs;
@@ -75,11 +78,18 @@ fn the_notebook_runs_and_its_committed_outputs_are_of_the_same_kinds() {
         // Each cell has the same kinds of output as the committed one, with other numbers.
         assert_eq!(kinds(expected), kinds(found), "{}", expected["source"]);
     }
-    // The samples before training have the same seeds, so they are equal.
-    let before = |cells: &[Value]| {
-        let row =
-            cells.iter().find(|cell| cell["source"].to_string().contains("def row(")).unwrap();
-        outputs(row).last().unwrap()["data"].clone()
-    };
-    assert!(before(&expected) == before(&found), "the faces before differ");
+    // The samples before training have the same seeds. Processors differ in the last bits of a state.
+    let [committed, found] = [&expected, &found].map(|cells| before(cells));
+    assert_eq!((committed.width(), committed.height()), (found.width(), found.height()));
+    let pairs = committed.pixels().iter().zip(found.pixels());
+    let largest = pairs.map(|(one, other)| one.abs_diff(*other)).max();
+    assert!(largest <= Some(2), "the faces before differ by {largest:?} levels");
+}
+
+/// Returns the faces before training.
+fn before(cells: &[Value]) -> RgbImage {
+    let row = cells.iter().find(|cell| cell["source"].to_string().contains("def row(")).unwrap();
+    let data = &outputs(row).last().unwrap()["data"]["image/png"];
+    let text: String = data.as_str().unwrap().split_whitespace().collect();
+    decode_image(&BASE64_STANDARD.decode(text).unwrap()).unwrap()
 }

@@ -232,7 +232,10 @@ fn replaying_a_recorded_batch_gives_the_weights_of_the_run() {
     assert_eq!(
         kinds,
         [
+            ("coordinates", Kind::Int64, vec![2]),
+            ("kept_states", Kind::Int64, vec![5]),
             ("log_probs", Kind::Float, vec![8, 3]),
+            ("random_steps", Kind::Int64, vec![3]),
             ("rewards", Kind::Float, vec![8]),
             ("sigmas", Kind::Float, vec![4]),
             ("states", Kind::Float, vec![8, 5, 3, 8, 8]),

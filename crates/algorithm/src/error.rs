@@ -159,7 +159,7 @@ pub enum LearnError {
     #[error(
         "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): the policy \
          that sampled, by the noise of run_seed = {run_seed}, is {nats:.3} nats from the learner's, \
-         expected at most kl_limit = {limit}; hint: trust_region = kl needs trajectories whose noise \
+         expected at most {limit}; hint: trust_region = kl needs trajectories whose noise \
          follows from the run's seed"
     )]
     Noise {

@@ -63,16 +63,17 @@ impl Learner {
         Ok(())
     }
 
-    /// Checks that no step of the present weights has moved by more than `kl_limit` from the policy that
-    /// sampled it: otherwise the sampler's noise is not the noise of the trajectory's key. `moved` is empty
-    /// without [`TrustRegion::Kl`](crate::config::TrustRegion::Kl).
+    /// Checks that no step of the current weights has moved from the policy that sampled it. A large KL
+    /// means that the sampler's noise is not the noise of the trajectory's key. `moved` is empty without
+    /// [`TrustRegion::Kl`](crate::config::TrustRegion::Kl).
     pub(crate) fn check_noise(
         &self,
         epoch: &Epoch<'_>,
         pairs: &[Pair],
         moved: &[f32],
     ) -> Result<(), LearnError> {
-        let limit = self.config.kl_limit;
+        // Rounding moves a step by less; other noise moves it by about a nat per dimension.
+        let limit = self.config.kl_limit.max(self.config.ratio_tolerance_nats);
         for (pair, &nats) in pairs.iter().zip(moved) {
             let nats = f64::from(nats);
             if epoch.lags[pair.trajectory] == 0 && exceeds(nats, limit) {

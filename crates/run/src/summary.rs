@@ -48,38 +48,34 @@ pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
     )
 }
 
-/// The share of pairs outside the trust region after one optimizer step, above which a run warns.
+/// The share of pairs outside the clip after one optimizer step, above which a run warns.
 const MOST: f64 = 0.5;
 
-/// Returns the warning that most pairs of the second optimizer step were already outside the trust
-/// region, if they were. Only the first epoch can show a limit that is too narrow from the start.
+/// Returns the warning that most pairs of the second optimizer step were already outside the clip of
+/// the ratio, if they were. Only the first epoch can show a clip that is too narrow from the start. With
+/// [`TrustRegion::Kl`] the share counts only pairs that move outwards, about half of all, so it is never
+/// most of them.
 pub fn clip_warning(metrics: &EpochMetrics, plan: &Plan) -> Option<String> {
     let share = metrics.update.first_clip_fraction.filter(|share| *share > MOST)?;
-    if metrics.epoch != 1 {
+    let learner = &plan.learner;
+    if metrics.epoch != 1 || learner.trust_region != TrustRegion::Clip {
         return None;
     }
-    let learner = &plan.learner;
-    let unit = plan.settings.log_prob.name();
-    let (limit, hint) = match learner.trust_region {
-        TrustRegion::Kl => {
-            (format!("kl_limit = {}", learner.kl_limit), "raise kl_limit".to_owned())
+    let (percent, clip) = (share * 100.0, learner.clip_ratio);
+    let (unit, hint) = match learner.objective {
+        // Its ratio is one of denoising errors.
+        Objective::Forward => (String::new(), String::new()),
+        _ => {
+            let (unit, default) =
+                (plan.settings.log_prob.name(), default_clip_ratio(plan.settings.log_prob));
+            let hint = format!(" (its default with log_prob = {unit} is {default})");
+            (format!(" with log_prob = {unit}"), hint)
         }
-        TrustRegion::Clip if learner.objective == Objective::Forward => {
-            (format!("clip_ratio = {}", learner.clip_ratio), "raise clip_ratio".to_owned())
-        }
-        TrustRegion::Clip => (
-            format!("clip_ratio = {} with log_prob = {unit}", learner.clip_ratio),
-            format!(
-                "raise clip_ratio (its default with log_prob = {unit} is {})",
-                default_clip_ratio(plan.settings.log_prob)
-            ),
-        ),
     };
     Some(format!(
-        "warning: {:.0} % of pairs were outside {limit} after the first optimizer step \
-         (first_clip_fraction), so most pairs cannot move the policy further; hint: {hint}, or lower \
-         initial_lr and peak_lr",
-        share * 100.0
+        "warning: {percent:.0} % of pairs were outside clip_ratio = {clip}{unit} after the first \
+         optimizer step (first_clip_fraction); outside, a pair cannot move the policy further away; \
+         hint: raise clip_ratio{hint}, or lower initial_lr and peak_lr"
     ))
 }
 

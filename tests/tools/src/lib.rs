@@ -12,10 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The variable that allows tests to be skipped: `1`.
-pub const SKIP: &str = "DDPO_SKIP_MISSING_TOOLS";
+pub const SKIP: &str = "SKIP_MISSING_TOOLS";
 
 /// The variable that names the file with a line for each skipped test.
-pub const SKIPPED: &str = "DDPO_SKIPPED_TESTS";
+pub const SKIPPED: &str = "SKIPPED_TESTS";
 
 /// Returns from the test when one of these programs is missing and tests may be skipped.
 ///
