@@ -1,9 +1,9 @@
 //! Computes the numbers of a report, which are also `report.json`.
 
-use crate::diversity::{Diversity, FEWEST, MOST, Verdict, look_alike_distance};
+use crate::diversity::{Diversity, FEWEST, MOST, look_alike_distance};
 use crate::features::{normalised_pixels, pixels, principal};
 use crate::gallery::{Gallery, Shown};
-use crate::judgement::{Features, Judgement};
+use crate::judgement::{DiversityLine, DiversityPoint, Features, Judgement};
 use crate::run::Run;
 use crate::statistics::{Difference, bootstrap, deviation, mean};
 use crate::summary::{column, differences};
@@ -67,35 +67,6 @@ pub struct RewardPoint {
     pub mean: f64,
     /// Unbiased standard deviation.
     pub std: f64,
-}
-
-/// Diversity over the checkpoints.
-#[derive(Clone, Debug, Serialize)]
-pub struct DiversityLine {
-    /// Kind of features.
-    pub features: Features,
-    /// Number of images that are compared: of the first or the last checkpoint, whichever has fewer.
-    pub samples: usize,
-    /// Median distance to the nearest neighbour at the first checkpoint: the scale of the similarity.
-    pub look_alike_distance: f64,
-    /// One for each checkpoint.
-    pub checkpoints: Vec<DiversityPoint>,
-    /// Share of the first checkpoint's diversity that remains at the last.
-    pub left: f64,
-    /// Verdict on the last checkpoint by these features; absent for fewer than [`FEWEST`] images.
-    pub verdict: Option<Verdict>,
-}
-
-/// Diversity at one checkpoint.
-#[derive(Clone, Debug, Serialize)]
-pub struct DiversityPoint {
-    /// The checkpoint.
-    pub checkpoint: String,
-    /// Epochs of training.
-    pub epoch: Option<u32>,
-    /// The numbers.
-    #[serde(flatten)]
-    pub diversity: Diversity,
 }
 
 /// Shares by class of one classifier, before and after.

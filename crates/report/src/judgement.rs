@@ -4,8 +4,7 @@
 //! faces become one, contrast-normalised pixels by textures, a network's features by what the network
 //! ignores. The verdict is therefore the worst one, and the remaining diversity that of the same features.
 
-use crate::analysis::DiversityLine;
-use crate::diversity::{FEWEST, Verdict};
+use crate::diversity::{Diversity, FEWEST, Verdict};
 use serde::{Serialize, Serializer};
 
 /// Kinds of features.
@@ -39,6 +38,35 @@ impl Features {
             Self::Network => "features of the reward's network",
         }
     }
+}
+
+/// Diversity over the checkpoints.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiversityLine {
+    /// Kind of features.
+    pub features: Features,
+    /// Number of images that are compared: of the first or the last checkpoint, whichever has fewer.
+    pub samples: usize,
+    /// Median distance to the nearest neighbour at the first checkpoint: the scale of the similarity.
+    pub look_alike_distance: f64,
+    /// One for each checkpoint.
+    pub checkpoints: Vec<DiversityPoint>,
+    /// Share of the first checkpoint's diversity that remains at the last.
+    pub left: f64,
+    /// Verdict on the last checkpoint by these features; absent for fewer than [`FEWEST`] images.
+    pub verdict: Option<Verdict>,
+}
+
+/// Diversity at one checkpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiversityPoint {
+    /// The checkpoint.
+    pub checkpoint: String,
+    /// Epochs of training.
+    pub epoch: Option<u32>,
+    /// The numbers.
+    #[serde(flatten)]
+    pub diversity: Diversity,
 }
 
 impl Serialize for Features {

@@ -1,5 +1,6 @@
 //! The loop over the epochs of a run.
 
+use crate::average::averaged;
 use crate::batch_file;
 use crate::error::RunError;
 use crate::host::{Host, Outcome};
@@ -163,7 +164,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
 
     /// Publishes the averaged weights, if the run has them, and returns them with their digest.
     fn publish_average(&mut self) -> Result<Option<(UNet, Digest)>, RunError> {
-        let Some(unet) = evaluation::averaged(&self.run.learner) else { return Ok(None) };
+        let Some(unet) = averaged(&self.run.learner) else { return Ok(None) };
         let host = HostWeights::of(unet.parameters());
         let averaged = (unet, host.digest);
         let weights = average(&self.run, &averaged);

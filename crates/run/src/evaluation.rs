@@ -7,8 +7,6 @@ use crate::pictures;
 use crate::plan::Plan;
 use crate::rollouts::{OnInterrupt, Request, Weights};
 use crate::table::Columns;
-use ddpo_algorithm::learner::Learner;
-use ddpo_diffusion::unet::UNet;
 use ddpo_files::write_file;
 use ddpo_report::table::Table;
 use ddpo_rollout::noise::Purpose;
@@ -117,16 +115,6 @@ fn check_held_out(plan: &Plan, scored: &[ScoredTrajectory]) -> Result<(), RunErr
         }
     }
     Ok(())
-}
-
-/// Returns a network with the averaged weights, if the learner keeps them.
-pub fn averaged(learner: &Learner) -> Option<UNet> {
-    let entries = learner.ema()?.entries();
-    let network = learner.policy().network();
-    let (kind, device) = (network.parameters().kind(), network.parameters().device());
-    let mut unet = UNet::new(network.config(), kind, device);
-    unet.parameters_mut().copy_values(entries);
-    Some(unet)
 }
 
 /// Returns the request for all evaluation samples.

@@ -4,6 +4,7 @@
 //! model run in this process (`ddpo train`) or in others (`ddpo-learner`). [`open`] loads a run and
 //! writes nothing; [`train`] trains it.
 
+mod average;
 pub mod batch_file;
 pub mod batch_size;
 pub mod card;

@@ -1,6 +1,6 @@
 //! What a run started from, as `run.toml` records it.
 
-use crate::evaluation::averaged;
+use crate::average::averaged;
 use ddpo_algorithm::learner::Learner;
 use ddpo_rollout::trajectory::Digest;
 use serde::{Deserialize, Serialize};

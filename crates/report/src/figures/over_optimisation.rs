@@ -1,8 +1,9 @@
 //! Signs of over-optimisation: reward against divergence, distances, diversity, held-out rewards.
 
-use crate::analysis::{Analysis, DiversityLine, DiversityPoint, RewardLine};
+use crate::analysis::{Analysis, RewardLine};
 use crate::diversity::Diversity;
 use crate::figures::figure::{Figure, HALF, over_epochs, point};
+use crate::judgement::{DiversityLine, DiversityPoint};
 use crate::number::number;
 use crate::plot::ink::Ink;
 use crate::plot::lines::{Lines, Mark, Point, Series};

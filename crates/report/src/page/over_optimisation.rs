@@ -1,9 +1,9 @@
 //! Signs of over-optimisation: lost diversity, distance from the pretrained model, held-out rewards.
 
-use crate::analysis::{Analysis, DiversityLine, RewardLine};
+use crate::analysis::{Analysis, RewardLine};
 use crate::diversity::{Diversity, Verdict};
 use crate::figures::Figure;
-use crate::judgement::Judgement;
+use crate::judgement::{DiversityLine, Judgement};
 use crate::number::{number, signed};
 use crate::page::table::Table;
 use crate::page::title::capital;
