@@ -239,7 +239,7 @@ def test_an_epoch_agrees_with_pytorch(setting, ddpo, gaps, tmp_path):
         "--device", "cpu", "--threads", 2, *setting.flags,
     )  # fmt: skip
     batch = load_file(run / "batches" / "epoch-000001.safetensors")
-    ours = saved_unet(run / "checkpoints", unet)
+    ours = saved_unet(run / "checkpoints", unet, checkpoint)
     before = copy.deepcopy(unet.state_dict())
     losses, norm, kl = train(unet, setting, ddim(checkpoint), batch)
     compare_updates(gaps, before, ours.state_dict(), unet.state_dict(), COSINE_LIMIT)

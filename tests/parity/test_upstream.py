@@ -98,8 +98,8 @@ def test_update_agrees_with_upstream(update, ddpo, gaps, tmp_path):
     found = replay(ddpo, checkpoint, batch, tmp_path / "compat", update.training, "--upstream-compat")
     replay(ddpo, checkpoint, batch, tmp_path / "plain", update.training)
     before = copy.deepcopy(unet.state_dict())
-    ours = change(before, saved_unet(tmp_path / "compat", unet))
-    plain = change(before, saved_unet(tmp_path / "plain", unet))
+    ours = change(before, saved_unet(tmp_path / "compat", unet, checkpoint))
+    plain = change(before, saved_unet(tmp_path / "plain", unet, checkpoint))
     norms = upstream.train(unet, scheduler, states, log_probs, rewards, update.training)
     theirs = change(before, unet)
 
@@ -124,5 +124,5 @@ def test_the_old_name_gives_the_same_update(ddpo, gaps, tmp_path):
     names = {"new": ["--upstream-compat"], "old": ["--reward_compat", "seed"]}
     for name, flags in names.items():
         replay(ddpo, checkpoint, batch, tmp_path / name, update.training, *flags)
-    new, old = (saved_unet(tmp_path / name, unet).state_dict() for name in names)
+    new, old = (saved_unet(tmp_path / name, unet, checkpoint).state_dict() for name in names)
     assert all(torch.equal(new[name], old[name]) for name in new)
