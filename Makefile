@@ -126,6 +126,10 @@ bench: build python ## time ddpo against Python; writes bench/results.json
 	$(CARGO) build --release --locked -p ddpo-bench-worker
 	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
 
+.PHONY: bench-learning
+bench-learning: build python ## train the objectives of bench/learning.toml with three seeds; writes bench/learning.json
+	$(PEER) bench/learning.py --ddpo $(DDPO) --out bench/learning.json $(ARGS)
+
 ##@ Documentation
 
 .PHONY: docs

@@ -8,7 +8,8 @@ on with the rest. For each arm and task the table has the median, smallest and l
   jpeg: mean size in bytes),
 - queries: samples that were drawn for training,
 - CPU-minutes of the whole process, evaluations included,
-- the diversity kept: the Vendi score above 1 relative to the pretrained model's, from `ddpo report`.
+- the diversity kept: the Vendi score above 1 relative to the pretrained model's, the lowest of the report's measures on
+  the images that the run keeps of its evaluations.
 """
 
 import argparse

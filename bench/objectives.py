@@ -24,7 +24,7 @@ import epochs
 import machine
 
 STEPS = 40
-SAMPLES = 64
+SAMPLES = 16
 EPOCHS = 4
 IMAGE_256 = 3 * 256 * 256 * 4
 IMAGE_TOY = 3 * 32 * 32 * 4
@@ -34,7 +34,7 @@ task = "jpeg compressibility"
 ddpm_ckpt = "toy-faces-32"
 num_epochs = {EPOCHS}
 num_samples_per_epoch = {SAMPLES}
-batch_size = 32
+batch_size = 8
 sample_batch_size = 8
 micro_batch_size = 32
 num_inference_steps = {STEPS}
@@ -122,7 +122,7 @@ def apart(target, settings, samplers):
 def bytes_received(port):
     with contextlib.suppress(OSError):
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
-        found = re.search(r'^ddpo_bytes_total\{[^}]*direction="received"[^}]*\} (\S+)', text, re.M)
+        found = re.search(r'^ddpo_bytes_total\{[^}]*direction="in"[^}]*\} (\S+)', text, re.M)
         return float(found.group(1)) if found else None
     return None
 
