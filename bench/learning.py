@@ -18,13 +18,13 @@ import json
 import os
 import pathlib
 import shutil
-import statistics
 import subprocess
 import sys
 import threading
 import tomllib
 
 import machine
+from epochs import spread
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -153,10 +153,6 @@ def is_old(label):
 
 def describe(result):
     return "  ".join(f"{name} {value:.3f}" for name, value in result.items())
-
-
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def summaries(results, table):

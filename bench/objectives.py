@@ -22,6 +22,7 @@ import urllib.request
 
 import epochs
 import machine
+from epochs import spread
 
 STEPS = 40
 SAMPLES = 16
@@ -125,10 +126,6 @@ def bytes_received(port):
         found = re.search(r'^ddpo_bytes_total\{[^}]*direction="in"[^}]*\} (\S+)', text, re.M)
         return float(found.group(1)) if found else None
     return None
-
-
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def summary(name, found, base):

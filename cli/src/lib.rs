@@ -2,6 +2,7 @@
 
 mod arguments;
 mod auth;
+mod choices;
 mod convert;
 mod doctor;
 mod evaluate;

@@ -1,7 +1,8 @@
 //! `ddpo pretrain`: trains a DDPM from scratch, or from another one's weights and scheduler.
 //! `models/toy-faces-32/README.md` has the two commands that reproduce the embedded model.
 
-use crate::arguments::{PredictionType, PretrainCommand};
+use crate::arguments::PretrainCommand;
+use crate::choices::PredictionType;
 use crate::output::aside;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{PipelineToSave, save_pipeline};

@@ -16,7 +16,7 @@ import keyed_noise
 import transition
 from checkpoints import SMALL, Case, ddim, write_checkpoint
 from keyed_noise import Purpose
-from test_replay import compare_updates, saved_unet
+from test_replay import advantages_of, compare_updates, saved_unet
 
 COSINE_LIMIT = 0.999
 SEED = 5
@@ -73,11 +73,6 @@ OBJECTIVES = [
     Objective("forward-sample", loss="forward", forward=FORWARD, scheduler={"prediction_type": "sample"},
               flags=("--objective", "forward", "--forward-levels", 3)),
 ]  # fmt: skip
-
-
-def advantages_of(rewards):
-    advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-6)
-    return advantages.clamp(-CLIP_ADVANTAGES, CLIP_ADVANTAGES)
 
 
 def mean_square(error):
@@ -209,7 +204,7 @@ class Forward:
 def train(unet, setting, scheduler, batch):
     """Trains one epoch; returns the losses, the mean gradient norm and the mean divergence."""
     scheduler.set_timesteps(len(batch["timesteps"]))
-    advantages = advantages_of(batch["rewards"])
+    advantages = advantages_of(batch["rewards"], CLIP_ADVANTAGES)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=setting.rate, weight_decay=1e-4)
     losses_of = (Forward if setting.loss == "forward" else Chain)(setting, scheduler, batch, copy.deepcopy(unet))
     losses_of.kl = []

@@ -61,9 +61,9 @@ def record(unet, scheduler, case):
     }
 
 
-def advantages_of(rewards):
+def advantages_of(rewards, clip=CLIP_ADVANTAGES):
     advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-6)
-    return advantages.clamp(-CLIP_ADVANTAGES, CLIP_ADVANTAGES)
+    return advantages.clamp(-clip, clip)
 
 
 def loss_of_step(unet, scheduler, batch, rows, step, column, advantages):

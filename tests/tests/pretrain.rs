@@ -94,7 +94,7 @@ fn a_given_prediction_type_replaces_the_checkpoints_and_is_reported() {
     let mut wanted = scheduler(&workshop.path("scaled"));
     wanted["prediction_type"] = json!("sample");
     assert_eq!(scheduler(&workshop.path("out")), wanted);
-    // The checkpoint's own type is no change.
+    // Asking for the checkpoint's own type changes nothing.
     let ended = pretrain(&workshop, "scaled", "again", &["--prediction-type=epsilon"]);
     assert!(!ended.stderr.contains("--prediction-type"), "{ended}");
     assert_eq!(scheduler(&workshop.path("again")), scheduler(&workshop.path("scaled")));

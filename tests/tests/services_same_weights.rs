@@ -93,11 +93,6 @@ fn a_killed_sampler_and_a_late_sampler_do_not_change_the_bytes() {
 fn a_killed_and_restarted_learner_does_not_change_the_bytes() {
     needs!("redis-server");
     let mut fleet = fleet();
-    fleet.one_of_each();
-    toy::saved(fleet.folder(), 1);
-    fleet.service("learner").kill();
-    assert!(!fleet.folder().join("run/checkpoints/epoch-000003").exists(), "killed too late");
-    fleet.start_again("learner");
-    fleet.finishes("learner");
+    fleet.finishes_with_a_killed_learner();
     assert_same(&fleet);
 }

@@ -180,7 +180,7 @@ impl<'a> Drawer<'a> {
     }
 }
 
-/// Checks that the weights behind a name are those that the run started from.
+/// Checks that the loaded weights are the ones that the run recorded at its start.
 fn check_start(start: &RunStart, source: &str, found: Digest) -> Result<()> {
     let RunStart { run, weights, .. } = start;
     if *weights != found {

@@ -1,6 +1,7 @@
 //! Resolves an evaluation's settings from flags and from the run.
 
-use crate::arguments::{EvaluateCommand, PixelMaps};
+use crate::arguments::EvaluateCommand;
+use crate::choices::PixelMaps;
 use crate::evaluate::checkpoints::{self, Checkpoint};
 use crate::evaluate::seeds;
 use crate::named::named;

@@ -115,7 +115,7 @@ pub enum BroadcastError {
         /// The mistake.
         reason: String,
     },
-    /// The order is no longer the caller's: another worker has claimed it, or it was removed.
+    /// The caller has lost the order: another worker has claimed it, or it was removed.
     #[error(
         "order {order_id:?}: expected a delivery to {worker:?} in attempt {attempt}, found it claimed \
          by another worker or removed"

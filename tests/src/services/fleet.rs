@@ -276,6 +276,21 @@ impl Fleet {
         assert!(dead.is_empty(), "also exited: {dead:?}");
     }
 
+    /// Runs one service of each kind, kills the learner after the first epoch, starts it again, and waits
+    /// until it has finished.
+    ///
+    /// # Panics
+    /// If the run ends before the kill, or fails.
+    pub fn finishes_with_a_killed_learner(&mut self) {
+        self.one_of_each();
+        toy::saved(self.folder(), 1);
+        self.service("learner").kill();
+        let last = format!("run/checkpoints/epoch-{:06}", toy::EPOCHS);
+        assert!(!self.folder().join(last).exists(), "killed too late");
+        self.start_again("learner");
+        self.finishes("learner");
+    }
+
     /// Removes a service that has exited, so that later services do not get its address.
     ///
     /// # Panics

@@ -45,7 +45,11 @@ pub fn checkpoint(folder: &Path) -> Tree {
     last(&tree::read(&folder.join("run")))
 }
 
-fn last(run: &Tree) -> Tree {
+/// Returns the last checkpoint among the files of a finished run.
+///
+/// # Panics
+/// If a part of it is missing.
+pub fn last(run: &Tree) -> Tree {
     let tree = tree::below(run, &format!("checkpoints/epoch-{EPOCHS:06}/"));
     for name in ["optimizer.safetensors", "state.json", crate::workshop::WEIGHTS] {
         assert!(tree.contains_key(name), "{name} is not in the checkpoint");

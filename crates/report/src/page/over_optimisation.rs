@@ -15,7 +15,7 @@ use askama::Template;
 #[template(path = "over_optimisation.html")]
 pub struct OverOptimisation<'a> {
     change: Option<Change>,
-    /// Why there is no verdict, as a sentence without its period.
+    /// The reason for withholding the verdict: a sentence without its period.
     withheld: Option<String>,
     rewards: Option<Table>,
     any_held_out: bool,
