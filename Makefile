@@ -155,6 +155,7 @@ pictures: build ## regenerate docs/images from a run of the over50 demo (minutes
 	[ -e runs/over50/checkpoints/epoch-000014 ] || $(DDPO) train --config examples/over50.toml
 	[ -e runs/over50/report/report.html ] || $(DDPO) report runs/over50
 	"$$(scripts/setup-clients tests/report/requirements.txt)" tests/report/pictures.py $(DDPO) runs/over50 docs/images
+	"$$(scripts/setup-clients tests/report/requirements.txt)" tests/report/panels.py $(dir $(DDPO)) docs/images
 
 ##@ Generated files and environments
 

@@ -1,7 +1,7 @@
 """Trains a table of settings times seeds and writes what each setting reaches: `make bench-learning`.
 
-Every run starts from an example of examples/, draws the same 512 evaluation seeds before and after, and uses one
-thread, so that several run side by side. A finished run is not trained again: after an interruption the command goes
+Every run starts from an example of examples/, draws the same evaluation seeds before and after (512, or the table's
+`evaluation_samples`), and uses one thread, so that several run side by side. A finished run is not trained again: after an interruption the command goes
 on with the rest. For each arm and task the table has the median, smallest and largest value over the seeds of
 
 - the reward of the evaluation before and after (over50: the share of samples that the classifier sees as fifty or older;
@@ -81,6 +81,7 @@ def one_run(arguments, table, task, arm, seed):
         shutil.rmtree(folder, ignore_errors=True)
         settings = table["arms"][arm]["settings"] | table["arms"][arm].get(task, {})
         config = tomllib.loads((ROOT / table["tasks"][task]["config"]).read_text()) | settings
+        config["num_eval_samples"] = table.get("evaluation_samples", EVALUATION_SAMPLES)
         seconds = train(arguments.ddpo, config, folder, seed)
         cost.write_text(json.dumps({"cpu_seconds": seconds}))
     return figures(arguments.ddpo, folder, task)
@@ -92,7 +93,6 @@ def train(ddpo, config, folder, seed):
         "output_dir": str(folder),
         "run_seed": seed,
         "threads": 1,
-        "num_eval_samples": EVALUATION_SAMPLES,
         "eval_every_each_epoch": config["num_epochs"],
         "checkpoint_every": config["num_epochs"],
     }
