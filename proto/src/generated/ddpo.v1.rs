@@ -372,7 +372,7 @@ pub struct DescribeRunResponse {
     pub trajectories: ::core::option::Option<TrajectoryForm>,
 }
 /// The form of a run's trajectories, which every header must match.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrajectoryForm {
     /// Type of the states.
     #[prost(enumeration = "Dtype", tag = "1")]
