@@ -210,9 +210,8 @@ fn lies_are_refused_before_any_state_and_change_no_byte_of_the_run() {
     plant_orders(&fleet, &hostile.delivery);
     fleet.sampler("sampler");
     // Four trajectories stay open until the end of the run.
-    let open: Vec<_> = (0..4)
-        .map(|_| hostile.learner.open(hostile.lying(foreign_and_large)).unwrap().0)
-        .collect();
+    let open: Vec<_> =
+        (0..4).map(|_| hostile.learner.open(hostile.lying(foreign_and_large)).unwrap().0).collect();
     fleet.finishes("learner");
     drop(open);
     let log = fleet.service("sampler").text();

@@ -3,9 +3,7 @@
 
 use crate::chain::Chain;
 use crate::noise::Purpose;
-use crate::trajectory::{
-    Digest, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader,
-};
+use crate::trajectory::{Digest, SampleCoordinates, StateDtype, StateShape, TrajectoryHeader};
 use std::fmt;
 use thiserror::Error;
 

@@ -61,7 +61,7 @@ ddpo_settings::settings! {
         insecure;
     }
     urls {
-        /// Redis, as redis:// or rediss:// (TLS); a password in it is not logged
+        /// Redis, as redis:// or rediss:// (TLS), or unix:// and a socket; a password in it is not logged
         redis_url = SecretUrl::local("redis", 6379);
     }
     secrets {

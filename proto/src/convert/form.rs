@@ -22,7 +22,8 @@ pub(super) fn from_wire(
     limits: &Limits,
 ) -> Result<TrajectoryForm, Malformed> {
     let dtype = dtype_from_wire("trajectories.dtype", message.dtype)?;
-    let shape = message.shape.map(|shape| shape_from_wire(Some(shape), dtype, limits)).transpose()?;
+    let shape =
+        message.shape.map(|shape| shape_from_wire(Some(shape), dtype, limits)).transpose()?;
     let digest = digest_from_wire("trajectories.scheduler_digest", &message.scheduler_digest)?;
     if message.timesteps.is_empty() {
         return Ok(TrajectoryForm { dtype, shape, chain: ChainFacts::Digest(digest) });

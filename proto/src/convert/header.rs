@@ -192,7 +192,10 @@ pub(super) fn check_timesteps(timesteps: &[i64], limits: &Limits) -> Result<(), 
     }
 }
 
-pub(super) fn random_steps_from_wire(steps: &[u32], timesteps: usize) -> Result<Vec<usize>, Malformed> {
+pub(super) fn random_steps_from_wire(
+    steps: &[u32],
+    timesteps: usize,
+) -> Result<Vec<usize>, Malformed> {
     if let Some(&found) = steps.iter().find(|&&step| step as usize >= timesteps) {
         return Err(Malformed::RandomStepOutOfRange { timesteps, found });
     }

@@ -86,7 +86,10 @@ async fn refuses_a_cluster_by_name() {
     needs!("redis-server");
     let server = RedisServer::start_cluster();
     let found = refused(server.url()).await;
-    assert!(found.contains("expected a single server, found a server of a Redis Cluster"), "{found}");
+    assert!(
+        found.contains("expected a single server, found a server of a Redis Cluster"),
+        "{found}"
+    );
 }
 
 #[tokio::test]

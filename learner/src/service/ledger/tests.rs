@@ -107,8 +107,7 @@ fn rejects_trajectories_that_do_not_match_the_order() {
     let other_reward = Offer { reward: other.id(), ..offer(0, |_| {}) };
     assert_eq!(invalid(other_reward), format!("reward: expected {expected}, found {found}"));
     let mut invented = offer(0, |_| {});
-    invented.scored.score.components =
-        vec![Component { name: "invented".into(), value: 1.0 }; 200];
+    invented.scored.score.components = vec![Component { name: "invented".into(), value: 1.0 }; 200];
     assert!(invalid(invented).contains("expected 0, found 200; \"invented\""));
     let shifted = offer(0, |header| header.timesteps = [8].into());
     assert_eq!(invalid(shifted), "timesteps: expected [9], found [8]");
