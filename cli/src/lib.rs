@@ -26,8 +26,10 @@ mod train_command;
 
 use arguments::{Cli, Command};
 use clap::Parser;
-use ddpo_service::device::{DeviceFailure, DeviceWork};
-use ddpo_service::launch::one_line;
+use anyhow::Context;
+use ddpo_service::device::DeviceWork;
+use ddpo_service::launch::fail;
+use ddpo_service::output::written;
 use std::panic;
 use std::process::ExitCode;
 use train::ProgressLayer;
@@ -41,7 +43,13 @@ pub fn main(layer: ProgressLayer) -> ExitCode {
     ddpo_service::memory::keep_freed_memory();
     let cli = Cli::parse_from(arguments::kebab_case(std::env::args_os()));
     panic::set_hook(Box::new(|_| {}));
-    COMMAND.run(|| run(cli.command, layer)).unwrap_or_else(|error| fail(&error))
+    let ended = COMMAND.run(|| run(cli.command, layer));
+    // A reader that closes its pipe has enough; a full disk does not have all.
+    let ended = ended.and_then(|status| {
+        written().context("could not write standard output")?;
+        Ok(status)
+    });
+    ended.unwrap_or_else(|error| fail(error.as_ref()))
 }
 
 fn run(command: Command, layer: ProgressLayer) -> anyhow::Result<ExitCode> {
@@ -62,10 +70,4 @@ fn run(command: Command, layer: ProgressLayer) -> anyhow::Result<ExitCode> {
         Command::GpuCheck(command) => gpu_check::run(&command),
         Command::Health(command) => health::run(&command).map(|()| ExitCode::SUCCESS),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", one_line(error.as_ref()));
-    DeviceFailure::status_of(error.as_ref()).into()
 }

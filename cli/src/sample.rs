@@ -16,6 +16,7 @@ use ddpo_rollout::trajectory::{
 use ddpo_run::batch_file;
 use ddpo_run::model::Model;
 use ddpo_run::pictures::image;
+use ddpo_run::plan::check_eta;
 use ddpo_sampler::engine::{Provenance, Sampler};
 use std::path::Path;
 
@@ -32,6 +33,7 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     }
     let kind = named::<Dtype>("--dtype", &command.dtype)?.kind();
     let scheduler: SchedulerKind = named("--scheduler", &command.scheduler)?;
+    check_eta(scheduler, command.eta)?;
     let device = device::open(&command.device, Numerics::default())?;
     let threads = device::set_threads(command.threads)?;
     let model = Model::open(&command.ddpm_ckpt, &mut crate::output::aside)?;

@@ -1,5 +1,6 @@
 //! One table of settings: its keys, their types, and their current values.
 
+use crate::range::Range;
 use crate::secret::{HIDDEN, SecretUrl};
 use crate::source::{SettingsError, Source, hint};
 use crate::table::SettingsTable;
@@ -15,14 +16,15 @@ pub(super) struct Part {
     merged: Table,
     hidden: BTreeSet<&'static str>,
     moved: &'static [(&'static str, &'static str)],
+    ranges: &'static [(&'static str, Range)],
 }
 
 impl Part {
     pub(super) fn new<T: SettingsTable>(name: &str, defaults: &T) -> Result<Self, SettingsError> {
         let (schema, merged) = (Table::try_from(T::example())?, Table::try_from(defaults)?);
         let hidden = T::TABLE.iter().filter(|setting| setting.hides()).map(|setting| setting.name);
-        let moved = T::MOVED;
-        Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect(), moved })
+        let (moved, ranges) = (T::MOVED, T::RANGES);
+        Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect(), moved, ranges })
     }
 
     /// Returns the values with secrets masked.
@@ -65,6 +67,11 @@ impl Part {
     ) -> Result<(), SettingsError> {
         let schema = self.known(key, from)?;
         let Some(value) = parse(schema, text) else {
+            // A whole number that TOML cannot hold is outside every range.
+            let is_whole = matches!(schema, Value::Integer(_)) && text.parse::<i128>().is_ok();
+            if let Some(range) = self.range(key).filter(|_| is_whole) {
+                return Err(self.outside(key, text.into(), range, from));
+            }
             return Err(self.mistyped(key, text.into(), from));
         };
         self.set(key, value, from)
@@ -87,6 +94,9 @@ impl Part {
         };
         if !schema.same_type(&value) {
             return Err(self.mistyped(key, self.found(key, &value), from));
+        }
+        if let Some(range) = self.range(key).filter(|range| !range.contains(&value)) {
+            return Err(self.outside(key, self.found(key, &value), range, from));
         }
         self.merged.insert(key.into(), value);
         Ok(())
@@ -122,6 +132,15 @@ impl Part {
         let expected = self.schema.get(key).map_or("another type", type_name);
         let (from, key) = (from.clone(), self.qualified(key));
         SettingsError::Type { from, key, expected, found }
+    }
+
+    fn range(&self, key: &str) -> Option<Range> {
+        self.ranges.iter().find(|(name, _)| *name == key).map(|(_, range)| *range)
+    }
+
+    fn outside(&self, key: &str, found: String, range: Range, from: &Source) -> SettingsError {
+        let (key, reason) = (self.qualified(key), format!("expected {range}"));
+        SettingsError::Value { from: from.clone(), key, found, reason }
     }
 
     /// Returns the value for a message.
