@@ -29,8 +29,8 @@ const MAX_CHARACTERS: usize = 200;
 /// The licence and the base model that a card states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrontMatter {
-    /// `license`: the Hub's identifier, such as `apache-2.0`.
-    pub license: Option<String>,
+    /// `license`: the Hub's identifiers, such as `apache-2.0`; several if the card lists several.
+    pub license: Vec<String>,
     /// `license_name`, set if `license` is `other`.
     pub license_name: Option<String>,
     /// `license_link`, set if `license` is `other`.
@@ -70,9 +70,8 @@ impl FrontMatter {
         let yaml: String = lines.take_while(|line| line.trim_end() != "---").collect();
         let fields: Fields =
             serde_saphyr::from_str_with_options(&yaml, limits()).unwrap_or_default();
-        let identifier = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte);
         Self {
-            license: first(&fields.license).filter(|text| text.bytes().all(identifier)),
+            license: identifiers(&fields.license).unwrap_or_default(),
             license_name: first(&fields.license_name),
             license_link: first(&fields.license_link),
             base_model: first(&fields.base_model).filter(|name| is_repository_name(name)),
@@ -84,6 +83,27 @@ impl FrontMatter {
 /// expand to gigabytes.
 fn limits() -> Options {
     options! { budget: budget! { max_aliases: 0, max_depth: MAX_DEPTH } }
+}
+
+/// Returns the identifiers of a string or a list without repetitions, if all are usable: a part of the
+/// licences would promise too much.
+fn identifiers(value: &Value) -> Option<Vec<String>> {
+    let items = match value {
+        Value::Array(items) => items.as_slice(),
+        value => std::slice::from_ref(value),
+    };
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte);
+    let mut found: Vec<String> = Vec::new();
+    for item in items {
+        let text = item.as_str()?.trim();
+        if !is_usable(text) || !text.bytes().all(letter) {
+            return None;
+        }
+        if !found.iter().any(|other| other == text) {
+            found.push(text.to_owned());
+        }
+    }
+    Some(found)
 }
 
 /// Returns the string, or the first string of a list, if it is usable.
@@ -107,6 +127,7 @@ mod tests {
     fn said(text: &str) -> [Option<String>; 4] {
         let FrontMatter { license, license_name, license_link, base_model } =
             FrontMatter::of_text(text);
+        let license = (!license.is_empty()).then(|| license.join(" "));
         [license, license_name, license_link, base_model]
     }
 
@@ -127,6 +148,21 @@ mod tests {
                      license_link: \"https://example.org/a\"\n---\n";
         let link = some("https://example.org/a");
         assert_eq!(said(other), [some("other"), some("own terms"), link, None]);
+    }
+
+    #[test]
+    fn keeps_every_licence_of_a_list() {
+        for (list, expected) in [
+            ("[mit]", some("mit")),
+            ("[ \"mit\" ]", some("mit")),
+            ("[mit, apache-2.0]", some("mit apache-2.0")),
+            ("\n- mit\n- cc-by-4.0\n- mit", some("mit cc-by-4.0")),
+            ("[mit, 'a b']", None),
+            ("[mit, 7]", None),
+            ("[]", None),
+        ] {
+            assert_eq!(said(&format!("---\nlicense: {list}\n---\n"))[0], expected, "{list}");
+        }
     }
 
     #[test]
@@ -174,7 +210,7 @@ mod tests {
             std::fs::write(folder.path().join(MODEL_CARD), text).unwrap();
             FrontMatter::of_folder(folder.path()).license
         };
-        assert_eq!(card(60_000), some("mit"));
-        assert_eq!(card(70_000), None);
+        assert_eq!(card(60_000), ["mit"]);
+        assert_eq!(card(70_000), Vec::<String>::new());
     }
 }

@@ -45,12 +45,10 @@ impl Variables {
                  %XX, found {found:?}"
             )),
         }
-        let (names, attributes) =
-            read.attributes.into_iter().partition(|(key, _): &(String, _)| key == SERVICE_NAME);
-        read.attributes = attributes;
-        let last: Option<(String, String)> = Vec::into_iter(names).next_back();
-        read.service_name = read.service_name.or(last.map(|(_, name)| name));
-        read
+        let all = std::mem::take(&mut read.attributes).into_iter();
+        let (names, attributes): (Vec<_>, Vec<_>) = all.partition(|(key, _)| key == SERVICE_NAME);
+        let attribute = names.into_iter().next_back().map(|(_, name)| name);
+        Self { service_name: read.service_name.or(attribute), attributes, ..read }
     }
 }
 
