@@ -6,6 +6,7 @@ use crate::memory::keep_freed_memory;
 use crate::output::{self, Stream};
 use crate::settings::ServiceSettings;
 use clap::Args;
+use ddpo_rollout::causes::one_line;
 use ddpo_settings::environment::variables;
 use ddpo_settings::table::{Flags, SettingsTable};
 use ddpo_settings::{Layers, SettingsError, TABLES};
@@ -68,20 +69,6 @@ pub fn main<E: AsRef<dyn Error>>(start: impl FnOnce() -> Result<(), E>) -> ExitC
 pub fn fail(error: &(dyn Error + 'static)) -> ExitCode {
     output::write(Stream::Error, &format!("error: {}\n", one_line(error)));
     DeviceFailure::status_of(error).into()
-}
-
-/// Returns the error and its causes in one line, without repeating a cause that a message already
-/// quotes.
-#[must_use]
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    for cause in causes.map(ToString::to_string) {
-        if !line.ends_with(&cause) {
-            line += &format!(": {cause}");
-        }
-    }
-    line
 }
 
 impl LaunchFlags {
