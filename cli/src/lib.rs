@@ -16,6 +16,7 @@ mod output;
 mod pretrain;
 mod pretrain_ages;
 mod push;
+mod ranges;
 mod replay;
 mod report;
 mod reward;
@@ -25,7 +26,7 @@ mod train;
 mod train_command;
 
 use arguments::{Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use anyhow::Context;
 use ddpo_service::device::DeviceWork;
 use ddpo_service::launch::fail;
@@ -41,9 +42,11 @@ const COMMAND: DeviceWork =
 /// Runs the command that the process was started with. `layer` sees the progress of `ddpo train`.
 pub fn main(layer: ProgressLayer) -> ExitCode {
     ddpo_service::memory::keep_freed_memory();
-    let cli = Cli::parse_from(arguments::kebab_case(std::env::args_os()));
+    let arguments = arguments::kebab_case(std::env::args_os());
+    let matches = ranges::shown(Cli::command()).get_matches_from(arguments);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     panic::set_hook(Box::new(|_| {}));
-    let ended = COMMAND.run(|| run(cli.command, layer));
+    let ended = COMMAND.run(|| ranges::check(&matches).and_then(|()| run(cli.command, layer)));
     // A reader that closes its pipe has enough; a full disk does not have all.
     let ended = ended.and_then(|status| {
         written().context("could not write standard output")?;

@@ -210,7 +210,7 @@ fn rejects_invalid_values_of_flags() {
     for (flag, part) in [
         ("--num-samples=0", "--num-samples = 0"),
         ("--batch-size=0", "--batch-size = 0"),
-        ("--num-inference-steps=0", "0 inference steps"),
+        ("--num-inference-steps=0", "--num-inference-steps = 0: expected 1 to 2^32 - 1"),
         ("--num-inference-steps=1001", "1001 inference steps: expected 1 to 1000"),
         ("--eta=2", "eta = 2"),
         ("--device=cuda:99", "device = cuda:99: not found"),

@@ -45,6 +45,16 @@ impl Range {
         }
     }
 
+    /// Returns whether the number that `text` states lies in the range; true for text without a number.
+    #[must_use]
+    pub fn contains_text(&self, text: &str) -> bool {
+        match (text.parse(), text.parse()) {
+            (Ok(whole), _) => self.has_whole(whole),
+            (_, Ok(number)) => self.has_number(number),
+            _ => true,
+        }
+    }
+
     fn has_whole(&self, whole: i128) -> bool {
         match *self {
             Self::Whole(low, high) => (i128::from(low)..=i128::from(high)).contains(&whole),
@@ -156,5 +166,8 @@ mod tests {
         assert!(!Range::SEED.contains(&text("9223372036854775808")));
         assert!(Range::COUNT.contains(&text("auto")) && Range::COUNT.contains(&text("8")));
         assert!(!Range::COUNT.contains(&text("0")));
+        for (text, is_inside) in [("0", false), ("1.5", true), ("nan", false), ("many", true)] {
+            assert_eq!(Range::POSITIVE.contains_text(text), is_inside, "{text}");
+        }
     }
 }
