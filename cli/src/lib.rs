@@ -25,9 +25,9 @@ mod score;
 mod train;
 mod train_command;
 
+use anyhow::Context;
 use arguments::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
-use anyhow::Context;
 use ddpo_service::device::DeviceWork;
 use ddpo_service::launch::fail;
 use ddpo_service::output::written;

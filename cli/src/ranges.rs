@@ -103,9 +103,9 @@ mod tests {
                 ];
                 let is_number = numbers.iter().any(|number| parsed == *number);
                 let id = argument.get_id().as_str();
-                let has_range = TABLE.iter().any(|(name, argument, _)| {
-                    *name == command.get_name() && *argument == id
-                });
+                let has_range = TABLE
+                    .iter()
+                    .any(|(name, argument, _)| *name == command.get_name() && *argument == id);
                 let expected = is_number && !UNBOUNDED.contains(&id);
                 assert_eq!(has_range, expected, "{} {id}", command.get_name());
             }

@@ -168,7 +168,9 @@ pub enum Malformed {
         found: u32,
     },
     /// A chunk arrived after the last state.
-    #[error("chunk: expected the footer after {expected} states, found another chunk, of state {found}")]
+    #[error(
+        "chunk: expected the footer after {expected} states, found another chunk, of state {found}"
+    )]
     StateBeyondLast {
         /// T + 1.
         expected: usize,

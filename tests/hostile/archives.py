@@ -10,12 +10,21 @@ CONVERT = ["convert", "bad.pth", "--ddpm-ckpt=model", "--out=out"]
 PROTOCOL = b"\x80\x02"
 
 
-def archive(pickle, more=(), compression=zipfile.ZIP_STORED, name="a/data.pkl"):
+def archive(pickle, more=(), name="a/data.pkl"):
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", compression) as file:
+    with zipfile.ZipFile(content, "w") as file:
         file.writestr(name, pickle)
         for other, data in more:
             file.writestr(other, data)
+    return content.getvalue()
+
+
+def bomb():
+    """Returns an archive whose pickle has 300 MiB of zeros."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a/data.pkl", "w") as data:
+        for _ in range(300):
+            data.write(b"\0" * (1 << 20))
     return content.getvalue()
 
 
@@ -73,7 +82,7 @@ CASES = [
     file("without entries", archive(b"")[-22:]),
     file("legacy torch", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."),
     file("without a pickle", archive(b"", name="a/other")),
-    file("bomb", archive(b"\0" * (300 << 20), compression=zipfile.ZIP_DEFLATED)),
+    file("bomb", bomb()),
     file("with parents", archive(b"\x80\x02}.", [("../../escape", b"x")])),
     file("with two pickles", archive(b"\x80\x02}.", [("b/data.pkl", b"\x80\x02}.")])),
     file("of 50,000 entries", archive(b"\x80\x02}.", [(f"a/data/{n}", b"") for n in range(50_000)])),

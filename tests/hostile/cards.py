@@ -36,7 +36,7 @@ CASES = [
     card("of deep lists", "license: mit\nx: " + "[" * 30_000),
     card("of deep blocks", "license: mit\nx:\n  " + "- " * 30_000 + "x"),
     card("with one key twice", "license: mit\nlicense: apache-2.0"),
-    card("of a megabyte", "license: mit\nx: " + "x" * 1_000_000),
+    card("of a megabyte", "license: mit\nx: " + "x" * 1_000_000, " mit"),
     card("with a base model of parents", "license: mit\nbase_model: ../../etc", " mit"),
     Case("card of bytes", CONVERT, writes("model/README.md", bytes(range(256)) * 1000), True, after=states(" unknown")),
     Case("card an endless device", CONVERT, links("model/README.md", "/dev/zero"), True, after=states(" unknown")),

@@ -4,7 +4,7 @@ import os
 import struct
 import zlib
 
-from case import Case, links, pipes, writes
+from case import Case, links, writes
 
 SCORE = ["score", "--task=jpeg compressibility", "--device=cpu", "--threads=1"]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -15,9 +15,15 @@ def chunk(kind, data, checksum=None):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", found)
 
 
-def png(width, height, data=b"", depth=8, colour=2, interlace=0, extra=b""):
+def zeros():
+    """Returns 300 MiB of zeros, compressed."""
+    packer = zlib.compressobj()
+    return b"".join(packer.compress(b"\0" * (1 << 20)) for _ in range(300)) + packer.flush()
+
+
+def png(width, height, data=b"", depth=8, colour=2, interlace=0, extra=b"", packed=None):
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
-    return SIGNATURE + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return SIGNATURE + chunk(b"IHDR", header) + extra + chunk(b"IDAT", packed or zlib.compress(data)) + chunk(b"IEND", b"")
 
 
 def jpeg(width, height, components=3):
@@ -70,10 +76,10 @@ CASES = [
     image("of colour 5", png(8, 8, ROWS * 8, colour=5)),
     image("of a palette without a palette", png(8, 8, (b"\0" + b"\1" * 8) * 8, colour=3)),
     image("of an unknown filter", png(8, 8, (b"\x09" + b"\0" * 24) * 8)),
-    image("bomb", png(8, 8, b"\0" * (300 << 20)), None),
+    image("bomb", png(8, 8, packed=zeros()), None),
     image("interlaced without data", png(8, 8, b"", interlace=1)),
-    image("with a text bomb", png(8, 8, ROWS * 8, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * (300 << 20)))), None),
-    image("with a profile bomb", png(8, 8, ROWS * 8, extra=chunk(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * (300 << 20)))), None),
+    image("with a text bomb", png(8, 8, ROWS * 8, extra=chunk(b"zTXt", b"a\0\0" + zeros())), None),
+    image("with a profile bomb", png(8, 8, ROWS * 8, extra=chunk(b"iCCP", b"a\0\0" + zeros())), None),
     image("with a chunk of 2^31 bytes", SIGNATURE + struct.pack(">I", 2**31) + b"IHDR"),
     image("with 100,000 chunks", png(8, 8, ROWS * 8, extra=chunk(b"tEXt", b"a\0b") * 100_000), None),
     image("with an animation", png(8, 8, ROWS * 8, extra=chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))), None),
@@ -87,7 +93,6 @@ CASES = [
     image("jpeg of 255 components", jpeg(8, 8, 255), ending="jpg"),
     image("jpeg of markers", b"\xff\xd8" + b"\xff\xe1\xff\xff" * 1000, ending="jpg"),
     image("jpeg of zeros", b"\xff\xd8\xff" + b"\0" * 100_000, ending="jpg"),
-    Case("image a pipe", [*SCORE, "bad.png"], pipes("bad.png")),
     Case("image an endless device", [*SCORE, "bad.png"], links("bad.png", "/dev/zero")),
     Case("image a link to itself", [*SCORE, "bad.png"], links("bad.png", "bad.png")),
     Case("image an odd name", [*SCORE, "."], odd_name, None),

@@ -88,8 +88,9 @@ CASES = [
     scheduler("a million betas", trained_betas=[0.01] * 1_000_000),
     scheduler("an unknown schedule", beta_schedule="none"),
     scheduler("an unknown class", _class_name="EulerDiscreteScheduler"),
-    scheduler("a huge offset", steps_offset=2**62),
-    scheduler("a negative offset", steps_offset=-5),
+    # Only `leading` uses the offset.
+    scheduler("a huge offset", steps_offset=2**62, timestep_spacing="leading"),
+    scheduler("a negative offset", steps_offset=-5, timestep_spacing="leading"),
     scheduler("an unknown spacing", timestep_spacing="wide"),
     scheduler("a clip range of zero", clip_sample_range=0.0, is_accepted=None),
     scheduler("a negative clip range", clip_sample_range=-1.0),

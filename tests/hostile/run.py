@@ -26,6 +26,7 @@ KIBIBYTES = 1 << 20
 USAGE_STATUS = 2
 STATUSES = (0, 1, USAGE_STATUS)
 PANICS = ("panicked", "inside the program", "RUST_BACKTRACE", "terminate called", "core dumped", "memory allocation")
+CHARACTERS = 5000
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -92,6 +93,8 @@ def faults(case, ended):
         yield "printed more after the error"
     if any(CONTROL.search(line) for line in errors):
         yield "printed a control character"
+    if any(len(line) > CHARACTERS for line in errors):
+        yield f"printed more than {CHARACTERS} characters"
     for line in errors:
         if repeated(line):
             yield f"said twice: {repeated(line)!r}"

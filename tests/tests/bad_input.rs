@@ -464,7 +464,9 @@ fn help_shows_the_range_of_a_number() {
     let workshop = Workshop::new();
     let help = workshop.ddpo(&["train", "--help"]).succeeded().stdout;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    for text in ["[range: 0 to 2^63 - 1]", "[range: above 0, at most 1]", "[range: a finite number]"] {
+    for text in
+        ["[range: 0 to 2^63 - 1]", "[range: above 0, at most 1]", "[range: a finite number]"]
+    {
         assert!(help.contains(text), "{text} in {help}");
     }
 }

@@ -175,10 +175,12 @@ fn checkpoints_of_the_embedded_model_and_of_replay_have_cards() {
 #[test]
 fn the_card_keeps_a_list_of_licences() {
     let workshop = Workshop::new();
-    for (number, (list, expected)) in
-        [("[mit]", "license: mit\nlibrary_name"), ("[mit, cc0-1.0]", "license:\n- mit\n- cc0-1.0\n")]
-            .into_iter()
-            .enumerate()
+    for (number, (list, expected)) in [
+        ("[mit]", "license: mit\nlibrary_name"),
+        ("[mit, cc0-1.0]", "license:\n- mit\n- cc0-1.0\n"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         workshop.write("model/README.md", format!("---\nlicense: {list}\n---\n# Base\n"));
         let folder = format!("--output-dir=run-{number}");

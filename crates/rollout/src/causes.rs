@@ -21,7 +21,21 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
         }
         line += &text;
     }
-    line
+    cut(line)
+}
+
+/// Largest number of characters of a line. A message may quote a value, which may have any length.
+const MOST: usize = 4000;
+
+/// Returns a line of at most [`MOST`] characters: the start and the end of a longer one.
+fn cut(line: String) -> String {
+    let count = line.chars().count();
+    if count <= MOST {
+        return line;
+    }
+    let start: String = line.chars().take(MOST / 2).collect();
+    let end: String = line.chars().skip(count - MOST / 2).collect();
+    format!("{start} ... {end}")
 }
 
 /// Returns whether `line` contains `text`, and not only as a part of a longer word or number.
@@ -128,6 +142,14 @@ mod tests {
         };
         assert_eq!(whole("partition"), "partition: part");
         assert_eq!(whole("a part; hint: wait"), "a part; hint: wait");
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_start_and_its_end() {
+        let name = format!("task = {}: expected a name", "é".repeat(10_000));
+        let line = one_line(&Link { name, quote: Quote::None, cause: None });
+        assert!(line.starts_with("task = é") && line.ends_with(": expected a name"), "{line}");
+        assert!(line.chars().count() <= MOST + 5 && line.contains("é ... é"), "{line}");
     }
 
     #[test]

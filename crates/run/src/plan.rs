@@ -9,8 +9,8 @@ use ddpo_algorithm::config::{
 };
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
-use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
+use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings};
 use ddpo_rollout::trajectory::StateDtype;

@@ -276,10 +276,7 @@ async fn resource_attributes_of_the_environment_come_after_the_settings() {
     let collector = Collector::default();
     let variables = Variables {
         service_name: Some("lab".into()),
-        attributes: vec![
-            ("team".into(), "faces".into()),
-            ("ddpo.run_id".into(), "another".into()),
-        ],
+        attributes: vec![("team".into(), "faces".into()), ("ddpo.run_id".into(), "another".into())],
         ..Variables::default()
     };
     let settings = settings(Some(collector.serve().await));
@@ -301,8 +298,7 @@ async fn resource_attributes_of_the_environment_come_after_the_settings() {
 #[tokio::test]
 async fn a_disabled_sdk_exports_nothing() {
     let collector = Collector::default();
-    let variables =
-        Variables { disabled: true, ignored: vec!["x".into()], ..Variables::default() };
+    let variables = Variables { disabled: true, ignored: vec!["x".into()], ..Variables::default() };
     let settings = settings(Some(collector.serve().await));
     let started = start(&TelemetrySettings { variables, ..settings });
     started.metrics.trajectories.add(["receive", "accepted"], 3);

@@ -66,9 +66,13 @@ impl Part {
         from: &Source,
     ) -> Result<(), SettingsError> {
         let schema = self.known(key, from)?;
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            let (found, key) = (self.found(key, &Value::String(text.into())), self.qualified(key));
+            return Err(SettingsError::Type { from: from.clone(), key, expected: UNICODE, found });
+        }
         let Some(value) = parse(schema, text) else {
             // A whole number that TOML cannot hold is outside every range.
-            let is_whole = matches!(schema, Value::Integer(_)) && text.parse::<i128>().is_ok();
+            let is_whole = matches!(schema, Value::Integer(_)) && is_whole(text);
             if let Some(range) = self.range(key).filter(|_| is_whole) {
                 return Err(self.outside(key, text.into(), range, from));
             }
@@ -163,6 +167,14 @@ impl Part {
             }
         })
     }
+}
+
+/// The expected text where the environment has other bytes.
+const UNICODE: &str = "UTF-8 text";
+
+fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The example value of a setting that accepts a number or this word.
