@@ -87,6 +87,10 @@ test-slow: setup ## run the slow tests: five hundred faults over all services (m
 	$(CARGO) test --release --workspace --locked --no-run
 	$(CARGO) test --release --workspace --locked --test nothing_lost -- --nocapture
 
+.PHONY: test-hostile
+test-hostile: build ## give the program three hundred hostile inputs; ARGS="pickle" selects by name (minutes)
+	PYTHONDONTWRITEBYTECODE=1 python3 tests/hostile/run.py $(DDPO) $(ARGS)
+
 .PHONY: test-deploy
 test-deploy: build ## run the tests of image, Compose and two hosts; some need a Docker engine or root
 	"$$(scripts/setup-clients tests/deploy/requirements.txt)" -m pytest tests/deploy -raP $(ARGS)

@@ -128,7 +128,7 @@ pub struct SampleCommand {
     /// Denoising steps
     #[arg(long, default_value_t = 40)]
     pub num_inference_steps: usize,
-    /// Stochasticity of DDIM, from 0 to 1
+    /// Stochasticity of DDIM
     #[arg(long, default_value_t = 1.0)]
     pub eta: f64,
     /// ddim or ddpm

@@ -9,6 +9,7 @@ use ddpo_proto::wire::{
     ListTrajectoriesRequest, Stage, TrajectoryEvent, TrajectorySummary, WatchTrajectoriesRequest,
 };
 use ddpo_service::auth::AuthChannel;
+use ddpo_service::output::is_closed;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -75,6 +76,9 @@ async fn watch(client: &mut Client, command: &InspectCommand) -> Result<()> {
                 Ok(Some(event)) => changed(command, &event)?,
                 Ok(None) => return Ok(()),
                 Err(status) => break status,
+            }
+            if is_closed() && command.images.is_none() {
+                return Ok(());
             }
         };
         if ended.code() != Code::ResourceExhausted {

@@ -16,6 +16,7 @@ mod output;
 mod pretrain;
 mod pretrain_ages;
 mod push;
+mod ranges;
 mod replay;
 mod report;
 mod reward;
@@ -24,10 +25,12 @@ mod score;
 mod train;
 mod train_command;
 
+use anyhow::Context;
 use arguments::{Cli, Command};
-use clap::Parser;
-use ddpo_service::device::{DeviceFailure, DeviceWork};
-use ddpo_service::launch::one_line;
+use clap::{CommandFactory, FromArgMatches};
+use ddpo_service::device::DeviceWork;
+use ddpo_service::launch::fail;
+use ddpo_service::output::written;
 use std::panic;
 use std::process::ExitCode;
 use train::ProgressLayer;
@@ -40,9 +43,17 @@ const COMMAND: DeviceWork =
 pub fn main(layer: ProgressLayer) -> ExitCode {
     ddpo_service::memory::keep_freed_memory();
     ddpo_service::descriptors::raise_limit();
-    let cli = Cli::parse_from(arguments::kebab_case(std::env::args_os()));
+    let arguments = arguments::kebab_case(std::env::args_os());
+    let matches = ranges::shown(Cli::command()).get_matches_from(arguments);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     panic::set_hook(Box::new(|_| {}));
-    COMMAND.run(|| run(cli.command, layer)).unwrap_or_else(|error| fail(&error))
+    let ended = COMMAND.run(|| ranges::check(&matches).and_then(|()| run(cli.command, layer)));
+    // A reader that closes its pipe has enough; a full disk does not have all.
+    let ended = ended.and_then(|status| {
+        written().context("could not write standard output")?;
+        Ok(status)
+    });
+    ended.unwrap_or_else(|error| fail(error.as_ref()))
 }
 
 fn run(command: Command, layer: ProgressLayer) -> anyhow::Result<ExitCode> {
@@ -63,10 +74,4 @@ fn run(command: Command, layer: ProgressLayer) -> anyhow::Result<ExitCode> {
         Command::GpuCheck(command) => gpu_check::run(&command),
         Command::Health(command) => health::run(&command).map(|()| ExitCode::SUCCESS),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", one_line(error.as_ref()));
-    DeviceFailure::status_of(error.as_ref()).into()
 }

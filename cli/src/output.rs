@@ -1,6 +1,7 @@
 //! Output shared by commands: the folder for a checkpoint, and lines on the terminal.
 
 use anyhow::{Context, Result, bail};
+use ddpo_service::output::{Stream, write};
 use std::path::Path;
 
 /// The file that identifies a pipeline.
@@ -25,21 +26,18 @@ pub fn check(folder: &Path, marker: &str) -> Result<()> {
 }
 
 /// Prints a line on standard error, such as the progress of a download.
-#[expect(clippy::print_stderr, reason = "progress goes to standard error")]
 pub fn aside(line: &str) {
-    eprintln!("{line}");
+    write(Stream::Error, &format!("{line}\n"));
 }
 
 /// Prints a line of the command's result on standard output.
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 pub fn say(line: &str) {
-    println!("{line}");
+    write(Stream::Output, &format!("{line}\n"));
 }
 
 /// Prints text of the command's result on standard output, without a line break.
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 pub fn show(text: &str) {
-    print!("{text}");
+    write(Stream::Output, text);
 }
 
 /// Returns the last component of the canonical path; `checkpoint` for the root.

@@ -40,9 +40,6 @@ const FACES_SEED: u64 = 1;
 
 /// Runs the command.
 pub fn run(command: &PretrainCommand) -> Result<()> {
-    if command.batch_size == 0 || command.steps == 0 {
-        bail!("--batch-size and --steps: expected at least 1 each");
-    }
     crate::output::check(&command.out, crate::output::PIPELINE)?;
     let device = device::open(&command.device, Numerics::default())?;
     device::set_threads(command.threads)?;

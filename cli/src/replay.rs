@@ -1,6 +1,7 @@
 //! `ddpo replay`: runs one epoch of updates on a recorded batch, without sampling.
 
 use crate::arguments::ReplayCommand;
+use crate::output::say;
 use anyhow::{Result, bail};
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::device;
@@ -51,7 +52,8 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     checkpoint::save(&command.out, &learner, model.scheduler_text(), &state, &card)?;
     let text = serde_json::to_string_pretty(&report)? + "\n";
     write_file(&command.out.join("metrics.json"), text.as_bytes())?;
-    print_report(&report, &command.out.display().to_string())
+    print_report(&report, &command.out.display().to_string());
+    Ok(())
 }
 
 fn card(plan: &Plan, model: &Model) -> ModelCard {
@@ -72,9 +74,8 @@ fn sides(shape: ddpo_rollout::trajectory::StateShape) -> String {
     format!("{}x{}x{}", shape.channels, shape.height, shape.width)
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn print_report(report: &UpdateReport, folder: &str) -> Result<()> {
-    println!(
+fn print_report(report: &UpdateReport, folder: &str) {
+    say(&format!(
         "{} optimizer steps on {} pairs: loss {:.6}, ratio gap {:.2e}, clipped {:.1} %, grad norm {:.4}",
         report.optimizer_steps,
         report.pairs,
@@ -82,7 +83,6 @@ fn print_report(report: &UpdateReport, folder: &str) -> Result<()> {
         report.ratio_gap_max,
         report.clip_fraction * 100.0,
         report.grad_norm
-    );
-    println!("updated checkpoint and metrics.json in {folder}");
-    Ok(())
+    ));
+    say(&format!("updated checkpoint and metrics.json in {folder}"));
 }

@@ -2,7 +2,7 @@
 
 use crate::arguments::SampleCommand;
 use crate::named::named;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
@@ -16,22 +16,15 @@ use ddpo_rollout::trajectory::{
 use ddpo_run::batch_file;
 use ddpo_run::model::Model;
 use ddpo_run::pictures::image;
+use ddpo_run::plan::check_eta;
 use ddpo_sampler::engine::{Provenance, Sampler};
 use std::path::Path;
 
 /// Runs the command.
 pub fn run(command: &SampleCommand) -> Result<()> {
-    for (name, value) in [("num-samples", command.num_samples), ("batch-size", command.batch_size)]
-    {
-        if value == 0 {
-            bail!("--{name} = 0: expected at least 1");
-        }
-    }
-    if u32::try_from(command.num_samples).is_err() {
-        bail!("--num-samples = {}: expected fewer than 2^32", command.num_samples);
-    }
     let kind = named::<Dtype>("--dtype", &command.dtype)?.kind();
     let scheduler: SchedulerKind = named("--scheduler", &command.scheduler)?;
+    check_eta(scheduler, command.eta)?;
     let device = device::open(&command.device, Numerics::default())?;
     let threads = device::set_threads(command.threads)?;
     let model = Model::open(&command.ddpm_ckpt, &mut crate::output::aside)?;

@@ -2,6 +2,7 @@
 
 use crate::arguments::ScoreCommand;
 use crate::named::named;
+use crate::output::show;
 use anyhow::{Result, anyhow, bail};
 use ddpo_picture::{images_under, read_image};
 use ddpo_rewards::{Image, Rewards, resolve};
@@ -9,6 +10,7 @@ use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::reward::{ExpressionError, RewardExpression, RewardSettings, Task};
 use ddpo_run::table::Columns;
+use ddpo_service::output::is_closed;
 use std::path::PathBuf;
 
 /// Number of images scored together.
@@ -25,20 +27,23 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
         bail!("no images to score");
     }
     let mut rewards = open(command, reward)?;
-    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
     let mut columns = None;
     for chunk in paths.chunks(BATCH) {
+        let mut lines = csv::Writer::from_writer(Vec::new());
         let read = |path: &PathBuf| read_image(path).map(Image::Levels);
         let images = chunk.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let scores = rewards.score(&images, Purpose::Evaluation)?;
         if columns.is_none() {
-            out.write_record(Columns::of(&scores).heading("image"))?;
+            lines.write_record(Columns::of(&scores).heading("image"))?;
         }
         let columns = columns.get_or_insert_with(|| Columns::of(&scores));
         for (path, score) in chunk.iter().zip(&scores) {
-            out.write_record(columns.row(&path.display().to_string(), score))?;
+            lines.write_record(columns.row(&path.display().to_string(), score))?;
         }
-        out.flush()?;
+        show(&String::from_utf8(lines.into_inner()?)?);
+        if is_closed() {
+            break;
+        }
     }
     Ok(())
 }

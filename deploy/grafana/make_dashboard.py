@@ -52,6 +52,10 @@ TABLE = {
          "Mean KL from the pretrained model during the last epoch's updates. Empty without kl_coef and kl_stop."),
         ("Loss", "short", {"loss": "ddpo_loss"}, "Of the last epoch."),
         ("Gradient norm", "short", {"norm": "ddpo_gradient_norm"}, "Before clipping."),
+        ("Epochs that teach nothing", "short", {
+            "{{cause}}": "ddpo_no_signal",
+            "saturated levels": "ddpo_saturated_fraction",
+        }, "1 if the last epoch had a constant reward, a zero gradient, or equal or saturated samples."),
         ("Learning rate", "sci", {"rate": "ddpo_learning_rate"}, "Of the last optimizer step."),
     ],
     "Throughput": [

@@ -170,6 +170,16 @@ pub enum Malformed {
         /// CRC-32 of the received payload.
         found: u32,
     },
+    /// A chunk arrived after the last state.
+    #[error(
+        "chunk: expected the footer after {expected} states, found another chunk, of state {found}"
+    )]
+    StateBeyondLast {
+        /// T + 1.
+        expected: usize,
+        /// State of the chunk.
+        found: u32,
+    },
     /// The footer arrived before all states.
     #[error("footer: expected {expected} states before it, found {found}")]
     StatesMissing {

@@ -16,6 +16,7 @@ LINE = ("crates/run/src/metrics.rs", "EpochMetrics")
 FLAT = {
     "RewardSummary": "crates/run/src/metrics.rs",
     "UpdateReport": "crates/algorithm/src/report.rs",
+    "SampleSpread": "crates/run/src/signal.rs",
     "Seconds": "crates/run/src/metrics.rs",
 }
 

@@ -14,6 +14,7 @@ SERVICES = ["sampler", "rewarder", "learner"]
 OPTION = re.compile(r"^ {2,6}(?:-\w, )?--([a-z0-9-]+)(?:[ \[=].*?)?(?: {2,}(\S.*))?$")
 # Options of a command that are not settings.
 COMMAND_OPTIONS = {"config", "dry-run", "resume", "dashboard", "help", "version"}
+RANGE = re.compile(r"^(.*?) ?\[range: (.*)\]$")
 SECRETS = re.compile(r"^ {4}secrets \{\n(.*?)^ {4}\}", re.MULTILINE | re.DOTALL)
 SECRET = re.compile(r"((?: *///[^\n]*\n)+) *(\w+);")
 
@@ -116,12 +117,14 @@ def shown(value):
 
 
 def row(key, default, meaning):
-    return f"| `{key}` | {default} | {meaning.replace('|', chr(92) + '|')} |"
+    found = RANGE.match(meaning)
+    meaning, limits = found.groups() if found else (meaning, "")
+    return f"| `{key}` | {default} | {limits} | {meaning.replace('|', chr(92) + '|')} |"
 
 
 def table(helps, defaults):
     """Returns the rows of one table of settings."""
-    lines = ["", "| key | default | meaning |", "|---|---|---|"]
+    lines = ["", "| key | default | range | meaning |", "|---|---|---|---|"]
     for option, text in helps.items():
         key = option.replace("-", "_")
         lines.append(row(key, shown(defaults.get(key)), text))

@@ -73,7 +73,7 @@ pub fn prepare(command: &mut Command, folder: &Path) {
     command.current_dir(folder).env_remove("LD_LIBRARY_PATH");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["DDPO_", "HF_"].iter().any(|prefix| text.starts_with(prefix)) {
+        if ["DDPO_", "HF_", "OTEL_"].iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }

@@ -173,11 +173,18 @@ fn rejects_invalid_values_of_flags() {
         ("--batch-size=3", "num_samples_per_epoch = 8: expected a multiple of batch_size = 3"),
         ("--batch-size=0", "batch_size = 0"),
         ("--num-epochs=0", "num_epochs = 0"),
-        ("--num-inference-steps=0", "0 inference steps"),
+        ("--num-inference-steps=0", "num_inference_steps = 0: expected 1 to 2^32 - 1"),
+        ("--num-inference-steps=1", "hint: use num_inference_steps of 2 or more"),
         ("--num-inference-steps=1001", "1001 inference steps: expected 1 to 1000"),
-        ("--eta=2", "eta = 2"),
+        ("--eta=2", "--eta: eta = 2.0: expected 0 to 1"),
         ("--eta=0", "eta > 0"),
-        ("--eta=nan", "eta = NaN"),
+        ("--eta=nan", "eta = nan"),
+        ("--run-seed=9223372036854775808", "9223372036854775808: expected 0 to 2^63 - 1"),
+        ("--eval-rnd-seed=-1", "eval_rnd_seed = -1: expected 0 to 2^63 - 1"),
+        ("--manual-best-reward=nan", "manual_best_reward = nan: expected a finite number"),
+        ("--manual-best-reward=inf", "manual_best_reward = inf: expected a finite number"),
+        ("--micro-batch-size=0", "micro_batch_size = \"0\": expected 1 to 2^32 - 1"),
+        ("--output-dir=", "output_dir = \"\": expected the name of a folder"),
         ("--dtype=f64", "--dtype: dtype = \"f64\""),
         ("--objective=ppo", "--objective: objective = \"ppo\""),
         ("--clip-ratio=-1", "clip_ratio = -1"),
@@ -203,7 +210,7 @@ fn rejects_invalid_values_of_flags() {
     for (flag, part) in [
         ("--num-samples=0", "--num-samples = 0"),
         ("--batch-size=0", "--batch-size = 0"),
-        ("--num-inference-steps=0", "0 inference steps"),
+        ("--num-inference-steps=0", "--num-inference-steps = 0: expected 1 to 2^32 - 1"),
         ("--num-inference-steps=1001", "1001 inference steps: expected 1 to 1000"),
         ("--eta=2", "eta = 2"),
         ("--device=cuda:99", "device = cuda:99: not found"),
@@ -438,4 +445,28 @@ fn rejects_files_that_are_not_images() {
     refuses(&workshop, &["score", task, "note.png"], &["note.png"]);
     refuses(&workshop, &["score", task, "nowhere.png"], &["nowhere.png"]);
     refuses(&workshop, &["score", task, "model"], &["model"]);
+}
+
+#[test]
+fn rejects_an_eta_that_has_no_effect() {
+    let workshop = Workshop::new();
+    let expected = ["eta = 0.5: expected 1 with scheduler = ddpm", "hint: leave eta out"];
+    let flags = ["--scheduler=ddpm", "--eta=0.5"];
+    refuses(&workshop, &run::short(&flags), &expected);
+    let sample = ["sample", "--ddpm-ckpt=model", "--out=out"];
+    refuses(&workshop, &[&sample[..], &flags].concat(), &expected);
+    let evaluate = ["evaluate", "model", "--out=out", "--reward=jpeg compressibility"];
+    refuses(&workshop, &[&evaluate[..], &flags].concat(), &expected);
+}
+
+#[test]
+fn help_shows_the_range_of_a_number() {
+    let workshop = Workshop::new();
+    let help = workshop.ddpo(&["train", "--help"]).succeeded().stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in
+        ["[range: 0 to 2^63 - 1]", "[range: above 0, at most 1]", "[range: a finite number]"]
+    {
+        assert!(help.contains(text), "{text} in {help}");
+    }
 }

@@ -236,7 +236,7 @@ fn rejects_invalid_arguments_in_one_line() {
                 "--reward=jpeg compressibility",
                 "--num-samples=0",
             ],
-            "at least one seed",
+            "--num-samples = 0: expected 1 to 2^32 - 1",
         ),
         (vec!["report", "model"], "expected a run's folder"),
     ] {

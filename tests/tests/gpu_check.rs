@@ -61,5 +61,5 @@ fn refuses_a_time_that_is_not_positive() {
     let mut command = command(folder.path(), &["gpu-check", "--minutes", "0", "--out", "check"]);
     let ended = command.output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(said, "error: --minutes = 0: expected more than 0\n");
+    assert_eq!(said, "error: --minutes = 0: expected above 0\n");
 }

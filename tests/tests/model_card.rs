@@ -171,3 +171,21 @@ fn checkpoints_of_the_embedded_model_and_of_replay_have_cards() {
     assert!(front_matter(&text).contains(&"license: apache-2.0"), "{text}");
     assert!(text.contains("the small model of drawn faces that is part of ddpo"), "{text}");
 }
+
+#[test]
+fn the_card_keeps_a_list_of_licences() {
+    let workshop = Workshop::new();
+    for (number, (list, expected)) in [
+        ("[mit]", "license: mit\nlibrary_name"),
+        ("[mit, cc0-1.0]", "license:\n- mit\n- cc0-1.0\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        workshop.write("model/README.md", format!("---\nlicense: {list}\n---\n# Base\n"));
+        let folder = format!("--output-dir=run-{number}");
+        workshop.ddpo(&run::short(&[&folder, "--num-epochs=1"])).succeeded();
+        let text = card(&workshop.path(&format!("run-{number}/checkpoints/epoch-000001")));
+        assert!(text.starts_with(&format!("---\n{expected}")), "{text}");
+    }
+}

@@ -14,7 +14,7 @@ use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::learned::Features;
 use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings, RewardSpec};
 use ddpo_rollout::trajectory::StateDtype;
-use ddpo_run::plan::Plan;
+use ddpo_run::plan::{Plan, check_eta};
 use ddpo_run::resume::recorded_reward;
 use ddpo_run::settings as run_settings;
 use tch::Device;
@@ -114,7 +114,7 @@ impl Settings {
         let asked = Asked {
             num_inference_steps: command.num_inference_steps.unwrap_or(steps),
             scheduler: scheduler.name().into(),
-            eta: etas(&command.eta, of_run.eta)?,
+            eta: etas(&command.eta, of_run.eta, scheduler)?,
             rewards: rewards.iter().map(RewardExpression::label).collect(),
             reward_settings: described(&rewards, &reward_settings),
             noise: seeds::noise(command, seed, samples)?,
@@ -125,9 +125,6 @@ impl Settings {
             bootstrap_seed: command.bootstrap_seed,
             features: Features::exist(first),
         };
-        if asked.batch_size == 0 {
-            bail!("--batch-size = 0: expected at least 1");
-        }
         Ok(Self {
             asked,
             rewards: reward_settings,
@@ -198,16 +195,17 @@ fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<Str
         .collect()
 }
 
-/// Returns the values of eta without repetitions; by default the run's and 0.
-fn etas(etas: &[f64], of_run: f64) -> Result<Vec<f64>> {
-    let defaults = [of_run, 0.0];
+/// Returns the values of eta without repetitions; by default the run's and 0, for DDPM only 1.
+fn etas(etas: &[f64], of_run: f64, scheduler: SchedulerKind) -> Result<Vec<f64>> {
+    let defaults = match scheduler {
+        SchedulerKind::Ddim => vec![of_run, 0.0],
+        SchedulerKind::Ddpm => vec![1.0],
+    };
     let mut found: Vec<f64> = Vec::new();
     for &eta in if etas.is_empty() { &defaults[..] } else { etas } {
         // -0 equals 0, but would get a separate folder.
         let eta = eta + 0.0;
-        if !(0.0..=1.0).contains(&eta) {
-            bail!("--eta = {eta}: expected 0 to 1");
-        }
+        check_eta(scheduler, eta)?;
         if !found.contains(&eta) {
             found.push(eta);
         }

@@ -7,7 +7,7 @@ mod held_out;
 
 use crate::arguments::PretrainAgesCommand;
 use crate::output::aside;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use augment::Augmentation;
 use data::{Faces, SIDE};
 use ddpo_checkpoint::{WriteError, write_tensors};
@@ -32,9 +32,6 @@ const LABEL_SMOOTHING: f64 = 0.02;
 
 /// Runs the command.
 pub fn run(command: &PretrainAgesCommand) -> Result<()> {
-    if command.batch_size == 0 || command.steps == 0 || command.faces == 0 {
-        bail!("--batch-size, --steps and --faces: expected at least 1 each");
-    }
     crate::output::check(&command.out, CONFIG)?;
     device::set_threads(command.threads)?;
     let faces = Faces::draw(command.faces, command.seed)?;

@@ -40,11 +40,10 @@ impl Progress for Terminal {
         }
     }
 
-    #[expect(clippy::print_stdout, reason = "the command's answer")]
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| println!("{line}")),
-            None => println!("{line}"),
+            Some(bar) => bar.suspend(|| crate::output::say(line)),
+            None => crate::output::say(line),
         }
     }
 

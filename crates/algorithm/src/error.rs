@@ -109,8 +109,14 @@ pub enum LearnError {
         found: String,
     },
     /// No step of the schedule is random.
-    #[error("learner: no step has sigma > 0, so there is nothing to train; hint: use eta > 0")]
-    Deterministic,
+    #[error(
+        "learner: no step has sigma > 0, so there is nothing to train; hint: {}",
+        random_hint(*steps)
+    )]
+    Deterministic {
+        /// Number of denoising steps.
+        steps: usize,
+    },
     /// The sampler's log-probabilities differ from the learner's.
     #[error(
         "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): \
@@ -230,4 +236,12 @@ pub enum LearnError {
         /// Its value.
         value: f64,
     },
+}
+
+/// Returns what gives a schedule random steps: the last step, often the only one, has none.
+fn random_hint(steps: usize) -> &'static str {
+    match steps {
+        0 | 1 => "use num_inference_steps of 2 or more; the last step is not random",
+        _ => "use eta > 0",
+    }
 }

@@ -91,7 +91,8 @@ impl Learner {
         config.check()?;
         let contract = config.objective.contract();
         if contract.log_probs && transitions.random_steps().is_empty() {
-            return Err(LearnError::Deterministic);
+            let steps = transitions.timesteps().len();
+            return Err(LearnError::Deterministic { steps });
         }
         let levels = level_candidates(
             &config.forward,

@@ -29,8 +29,8 @@ const MAX_CHARACTERS: usize = 200;
 /// The licence and the base model that a card states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrontMatter {
-    /// `license`: the Hub's identifier, such as `apache-2.0`.
-    pub license: Option<String>,
+    /// `license`: the Hub's identifiers, such as `apache-2.0`; several if the card lists several.
+    pub license: Vec<String>,
     /// `license_name`, set if `license` is `other`.
     pub license_name: Option<String>,
     /// `license_link`, set if `license` is `other`.
@@ -52,8 +52,12 @@ struct Fields {
 impl FrontMatter {
     /// Reads the card in `folder`. A missing or unreadable card gives an empty front matter.
     pub fn of_folder(folder: &Path) -> Self {
-        let mut bytes = Vec::new();
-        let file = File::open(folder.join(MODEL_CARD));
+        let (path, mut bytes) = (folder.join(MODEL_CARD), Vec::new());
+        // Opening a named pipe would wait for a writer.
+        if !path.is_file() {
+            return Self::default();
+        }
+        let file = File::open(path);
         let read = file.and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
         match read {
             Ok(_) => Self::of_text(&String::from_utf8_lossy(&bytes)),
@@ -70,9 +74,8 @@ impl FrontMatter {
         let yaml: String = lines.take_while(|line| line.trim_end() != "---").collect();
         let fields: Fields =
             serde_saphyr::from_str_with_options(&yaml, limits()).unwrap_or_default();
-        let identifier = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte);
         Self {
-            license: first(&fields.license).filter(|text| text.bytes().all(identifier)),
+            license: identifiers(&fields.license).unwrap_or_default(),
             license_name: first(&fields.license_name),
             license_link: first(&fields.license_link),
             base_model: first(&fields.base_model).filter(|name| is_repository_name(name)),
@@ -84,6 +87,27 @@ impl FrontMatter {
 /// expand to gigabytes.
 fn limits() -> Options {
     options! { budget: budget! { max_aliases: 0, max_depth: MAX_DEPTH } }
+}
+
+/// Returns the identifiers of a string or a list without repetitions, if all are usable: a part of the
+/// licences would promise too much.
+fn identifiers(value: &Value) -> Option<Vec<String>> {
+    let items = match value {
+        Value::Array(items) => items.as_slice(),
+        value => std::slice::from_ref(value),
+    };
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte);
+    let mut found: Vec<String> = Vec::new();
+    for item in items {
+        let text = item.as_str()?.trim();
+        if !is_usable(text) || !text.bytes().all(letter) {
+            return None;
+        }
+        if !found.iter().any(|other| other == text) {
+            found.push(text.to_owned());
+        }
+    }
+    Some(found)
 }
 
 /// Returns the string, or the first string of a list, if it is usable.
@@ -107,6 +131,7 @@ mod tests {
     fn said(text: &str) -> [Option<String>; 4] {
         let FrontMatter { license, license_name, license_link, base_model } =
             FrontMatter::of_text(text);
+        let license = (!license.is_empty()).then(|| license.join(" "));
         [license, license_name, license_link, base_model]
     }
 
@@ -130,6 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn keeps_every_licence_of_a_list() {
+        for (list, expected) in [
+            ("[mit]", some("mit")),
+            ("[ \"mit\" ]", some("mit")),
+            ("[mit, apache-2.0]", some("mit apache-2.0")),
+            ("\n- mit\n- cc-by-4.0\n- mit", some("mit cc-by-4.0")),
+            ("[mit, 'a b']", None),
+            ("[mit, 7]", None),
+            ("[]", None),
+        ] {
+            assert_eq!(said(&format!("---\nlicense: {list}\n---\n"))[0], expected, "{list}");
+        }
+    }
+
+    #[test]
     fn ignores_missing_and_unusable_values() {
         for text in [
             "license: mit\n",
@@ -144,7 +184,9 @@ mod tests {
         ] {
             assert_eq!(said(text), [None, None, None, None], "{text}");
         }
-        assert_eq!(FrontMatter::of_folder("/no/such/folder".as_ref()), FrontMatter::default());
+        for folder in ["/no/such/folder", "/dev"] {
+            assert_eq!(FrontMatter::of_folder(folder.as_ref()), FrontMatter::default());
+        }
     }
 
     /// Without limits, each text would take gigabytes or overflow the stack.
@@ -174,7 +216,7 @@ mod tests {
             std::fs::write(folder.path().join(MODEL_CARD), text).unwrap();
             FrontMatter::of_folder(folder.path()).license
         };
-        assert_eq!(card(60_000), some("mit"));
-        assert_eq!(card(70_000), None);
+        assert_eq!(card(60_000), ["mit"]);
+        assert_eq!(card(70_000), Vec::<String>::new());
     }
 }

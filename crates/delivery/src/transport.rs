@@ -113,5 +113,5 @@ pub fn causes<'a>(
 
 /// Returns the messages of an error and its causes.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    ddpo_rollout::causes::one_line(error)
 }

@@ -219,3 +219,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_state_too_many_is_named() {
+    let more = |f: &mut Vec<_>| f.insert(7, chunk(0, 3, 0, Bytes::from(vec![0; 92])));
+    let error = rejection(Destination::Rewarder, more);
+    assert_eq!(error, Malformed::StateBeyondLast { expected: 3, found: 3 });
+    let text = "chunk: expected the footer after 3 states, found another chunk, of state 3";
+    assert_eq!(error.to_string(), text);
+}

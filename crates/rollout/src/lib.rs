@@ -1,6 +1,7 @@
 //! The domain types: trajectories, scores, policy versions, and noise keyed by
 //! (run seed, purpose, epoch, sample, step). Independent of libtorch and of the network.
 
+pub mod causes;
 pub mod chain;
 pub mod dtype;
 pub mod facts;

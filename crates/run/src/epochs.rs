@@ -7,10 +7,12 @@ use crate::host::{Host, Outcome};
 use crate::logging::{Evaluated, Trained};
 use crate::metrics::{EpochMetrics, RewardSummary, Seconds, components};
 use crate::open::OpenRun;
+use crate::pictures::DrawError;
 use crate::plan::Plan;
 use crate::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::settings::Settings;
-use crate::{evaluation, pictures, summary};
+use crate::signal::{NoSignal, SampleSpread};
+use crate::{evaluation, pictures, signal, summary};
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::unet::UNet;
@@ -214,15 +216,21 @@ impl<'a, 'h> Epochs<'a, 'h> {
         seconds: Seconds,
     ) -> Result<(), RunError> {
         let rewards = rewards(scored);
+        let summary = RewardSummary::of(&rewards);
+        let spread = SampleSpread::of(scored, self.run.model.shape).map_err(DrawError::from)?;
+        let no_signal = NoSignal::of(&summary, &update, &spread);
+        let previous = self.run.metrics.last();
         let evaluation = eval.as_ref().map(|eval| &eval.evaluation);
         let metrics = EpochMetrics {
             epoch: self.run.epoch,
             policy_version: self.run.learner.version().0,
-            rewards: RewardSummary::of(&rewards),
+            rewards: summary,
             components: components(scored),
             update,
             eval_reward_mean: evaluation.map(|eval| eval.rewards.reward_mean),
             eval_components: evaluation.map(|eval| eval.components.clone()).unwrap_or_default(),
+            spread,
+            no_signal,
             seconds,
             peak_memory_bytes: peak_bytes().unwrap_or(0),
             peak_device_memory_bytes: device::peak_memory(self.run.device()),
@@ -234,9 +242,11 @@ impl<'a, 'h> Epochs<'a, 'h> {
         logs.log(folder, *epoch, Some(trained), eval.as_ref(), self.host.progress)?;
         self.host.progress.epoch(&metrics);
         self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
-        if let Some(line) = summary::clip_warning(&metrics, self.run.plan) {
-            self.host.progress.say(&line);
-        }
+        let warnings = [
+            summary::clip_warning(&metrics, self.run.plan),
+            signal::warning(&metrics, previous.as_ref()),
+        ];
+        warnings.iter().flatten().for_each(|line| self.host.progress.say(line));
         Ok(())
     }
 

@@ -32,6 +32,7 @@ pub mod rollouts;
 pub mod settings;
 pub mod settle;
 mod shares;
+pub mod signal;
 pub mod start;
 mod summary;
 pub mod table;

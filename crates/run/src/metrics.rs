@@ -1,6 +1,7 @@
 //! `metrics.jsonl`: one line per epoch.
 
 use crate::error::{FolderError, RunError};
+use crate::signal::{NoSignal, SampleSpread};
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_files::write_file;
 use ddpo_rollout::score::ScoredTrajectory;
@@ -102,6 +103,13 @@ pub struct EpochMetrics {
     /// Mean and standard deviation of each component of the evaluation scores, including held-out rewards.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub eval_components: Components,
+    /// How the images of the samples differ.
+    #[serde(flatten)]
+    pub spread: SampleSpread,
+    /// Why the epoch taught little or nothing: constant_reward, zero_gradient, equal_samples (all samples are
+    /// one image) or saturated_samples (99 % of the pixel levels are 0 or 255); absent if it taught something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_signal: Vec<NoSignal>,
     /// The wall time and rates of the stages.
     #[serde(flatten)]
     pub seconds: Seconds,

@@ -9,11 +9,12 @@ use ddpo_algorithm::config::{
 };
 use ddpo_algorithm::schedule::LearningRate;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
-use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
+use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings};
 use ddpo_rollout::trajectory::StateDtype;
+use ddpo_settings::range::{self, OutOfRange};
 use std::path::PathBuf;
 use tch::Kind;
 
@@ -36,11 +37,10 @@ impl Plan {
     /// # Errors
     /// The first invalid setting.
     pub fn new(settings: Settings) -> Result<Self, InvalidSetting> {
-        check_counts(&settings)?;
+        range::check(&settings).map_err(out_of_range)?;
+        check_folder(&settings)?;
         check_samples(&settings)?;
-        check_seeds(&settings)?;
-        check_rates(&settings)?;
-        check_indices(&settings)?;
+        check_eta(settings.scheduler, settings.eta)?;
         check_on_policy(&settings)?;
         check_trust_region(&settings)?;
         check_upstream(&settings)?;
@@ -48,7 +48,6 @@ impl Plan {
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
         let sample_batch = number(settings.sample_batch_size, &settings);
-        at_least_one("sample_batch_size", sample_batch)?;
         Ok(Self { settings, rewards, learner, sample_batch })
     }
 
@@ -97,18 +96,30 @@ impl Plan {
     }
 }
 
-fn at_least_one(name: &'static str, count: usize) -> Result<(), InvalidSetting> {
-    match count {
-        0 => Err(InvalidSetting::new(name, "at least 1", 0)),
-        _ => Ok(()),
-    }
+fn out_of_range(error: OutOfRange) -> InvalidSetting {
+    InvalidSetting::new(error.name, error.range.to_string(), error.found)
 }
 
-fn check_counts(settings: &Settings) -> Result<(), InvalidSetting> {
-    at_least_one("num_epochs", settings.num_epochs as usize)?;
-    at_least_one("checkpoint_every", settings.checkpoint_every as usize)?;
-    at_least_one("eval_every_each_epoch", settings.eval_every_each_epoch.unwrap_or(1) as usize)?;
-    at_least_one("num_eval_samples", settings.num_eval_samples)
+/// An empty path would write into the current folder.
+fn check_folder(settings: &Settings) -> Result<(), InvalidSetting> {
+    if settings.output_dir.is_empty() {
+        let expected = "the name of a folder; hint: \".\" is the current folder";
+        return Err(InvalidSetting::new("output_dir", expected, "\"\""));
+    }
+    Ok(())
+}
+
+/// Checks that `eta` has an effect: DDPM's variance does not depend on it.
+///
+/// # Errors
+/// DDPM with an eta other than 1.
+pub fn check_eta(scheduler: SchedulerKind, eta: f64) -> Result<(), InvalidSetting> {
+    if scheduler == SchedulerKind::Ddim || eta == 1.0 {
+        return Ok(());
+    }
+    let expected = "1 with scheduler = ddpm, which has a fixed variance; hint: leave eta out, or use \
+                    scheduler = ddim";
+    Err(InvalidSetting::new("eta", expected, eta))
 }
 
 fn check_samples(settings: &Settings) -> Result<(), InvalidSetting> {
@@ -118,26 +129,6 @@ fn check_samples(settings: &Settings) -> Result<(), InvalidSetting> {
         let expected =
             format!("a multiple of batch_size = {batch}, at least 2; hint: try {better}");
         return Err(InvalidSetting::new("num_samples_per_epoch", expected, samples));
-    }
-    Ok(())
-}
-
-fn check_seeds(settings: &Settings) -> Result<(), InvalidSetting> {
-    let seeds = [("run_seed", settings.run_seed), ("eval_rnd_seed", settings.eval_rnd_seed)];
-    match seeds.into_iter().find(|(_, seed)| i64::try_from(*seed).is_err()) {
-        Some((name, seed)) => Err(InvalidSetting::new(name, "a number below 2^63", seed)),
-        None => Ok(()),
-    }
-}
-
-fn check_rates(settings: &Settings) -> Result<(), InvalidSetting> {
-    for (name, rate) in [("initial_lr", settings.initial_lr), ("peak_lr", settings.peak_lr)] {
-        if !(rate.is_finite() && rate >= 0.0) {
-            return Err(InvalidSetting::new(name, "0 or more", rate));
-        }
-    }
-    if !(0.0..=1.0).contains(&settings.warmup_pct) {
-        return Err(InvalidSetting::new("warmup_pct", "0 to 1", settings.warmup_pct));
     }
     Ok(())
 }
@@ -172,18 +163,6 @@ fn check_on_policy(settings: &Settings) -> Result<(), InvalidSetting> {
         "num_samples_per_epoch = {samples} with objective = score-function, which is on-policy only"
     );
     Err(InvalidSetting::new("batch_size", expected, batch_size))
-}
-
-/// Checks that sample indices fit into 32 bits.
-fn check_indices(settings: &Settings) -> Result<(), InvalidSetting> {
-    let counts = [
-        ("num_samples_per_epoch", settings.num_samples_per_epoch),
-        ("num_eval_samples", settings.num_eval_samples),
-    ];
-    match counts.into_iter().find(|(_, count)| u32::try_from(*count).is_err()) {
-        Some((name, count)) => Err(InvalidSetting::new(name, "fewer than 2^32", count)),
-        None => Ok(()),
-    }
 }
 
 fn numerics(settings: &Settings) -> Numerics {

@@ -19,7 +19,7 @@ use ddpo_rollout::trajectory::StateDtype;
 use ddpo_rollout::window::{Window, WindowSchedule};
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
 use ddpo_settings::table::Flags;
-use ddpo_settings::{Layers, SettingsError, Source};
+use ddpo_settings::{Layers, Range, SettingsError, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,7 +58,7 @@ ddpo_settings::settings! {
         num_inner_epochs: usize = 1;
         /// Denoising steps
         num_inference_steps: usize = 40;
-        /// Stochasticity of DDIM, above 0 and at most 1; 1 gives DDPM's variance
+        /// Stochasticity of DDIM; 1 gives DDPM's variance. Only objective forward trains with 0
         eta: f64 = 1.0;
         /// ddim or ddpm
         scheduler: SchedulerKind = SchedulerKind::Ddim;
@@ -97,8 +97,8 @@ ddpo_settings::settings! {
         /// prediction type), or adaptive (squared error divided by the sample's mean absolute
         /// error)
         forward_level_weight: LevelWeight = LevelWeight::Uniform;
-        /// With objective forward and weighting nft: beta, above 0 and at most 1; a smaller value
-        /// learns faster and is less stable
+        /// With objective forward and weighting nft: beta; a smaller value learns faster and is less
+        /// stable
         forward_beta: f64 = 1.0;
         /// With objective forward: old policy, sampler (weights before the epoch's first optimizer
         /// step) or average (averaged weights; needs ema_decay)
@@ -234,6 +234,45 @@ ddpo_settings::settings! {
         // Upstream has used both spellings.
         weight_decay = "policy-weight-decay";
     }
+    ranges {
+        run_seed = Range::SEED;
+        num_epochs = Range::COUNT;
+        num_samples_per_epoch = Range::Whole(2, u32::MAX as i64);
+        batch_size = Range::COUNT;
+        num_inner_epochs = Range::COUNT;
+        num_inference_steps = Range::COUNT;
+        eta = Range::Between(0.0, 1.0);
+        initial_lr = Range::AtLeast(0.0);
+        peak_lr = Range::AtLeast(0.0);
+        warmup_pct = Range::Between(0.0, 1.0);
+        weight_decay = Range::AtLeast(0.0);
+        clip_advantages = Range::POSITIVE;
+        max_grad_norm = Range::POSITIVE;
+        kl_limit = Range::POSITIVE;
+        forward_levels = Range::Whole(1, 1000);
+        forward_beta = Range::AboveTo(0.0, 1.0);
+        max_staleness = Range::Whole(0, u32::MAX as i64);
+        importance_cap = Range::AtLeast(1.0);
+        min_advantage_std = Range::AtLeast(0.0);
+        kl_coef = Range::AtLeast(0.0);
+        timestep_fraction = Range::AboveTo(0.0, 1.0);
+        ratio_tolerance = Range::POSITIVE;
+        ratio_tolerance_nats = Range::POSITIVE;
+        num_eval_samples = Range::COUNT;
+        eval_rnd_seed = Range::SEED;
+        checkpoint_every = Range::COUNT;
+        micro_batch_size = Range::COUNT;
+        sample_batch_size = Range::COUNT;
+        clip_ratio = Range::POSITIVE;
+        advantage_std = Range::POSITIVE;
+        kl_target = Range::POSITIVE;
+        forward_max_timestep = Range::Whole(0, i64::MAX);
+        eval_every_each_epoch = Range::COUNT;
+        kl_stop = Range::POSITIVE;
+        ema_decay = Range::FromBelow(0.0, 1.0);
+        manual_best_reward = Range::Finite;
+        threads = Range::Whole(1, 1024);
+    }
 }
 
 impl Settings {
@@ -314,4 +353,15 @@ pub fn resolve(
     layers.finish::<Settings>()?;
     layers.flags(flags.given())?;
     Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpo_settings::range::incomplete;
+
+    #[test]
+    fn every_number_has_a_range() {
+        assert_eq!(incomplete::<Settings>(), Vec::<String>::new());
+    }
 }

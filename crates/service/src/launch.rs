@@ -4,8 +4,10 @@ use crate::descriptors::raise_limit;
 use crate::device::{DeviceFailure, quiet_faults};
 use crate::host::{Host, HostError};
 use crate::memory::keep_freed_memory;
+use crate::output::{self, Stream};
 use crate::settings::ServiceSettings;
 use clap::Args;
+use ddpo_rollout::causes::one_line;
 use ddpo_settings::environment::variables;
 use ddpo_settings::table::{Flags, SettingsTable};
 use ddpo_settings::{Layers, SettingsError, TABLES};
@@ -55,33 +57,20 @@ pub struct Launch {
 
 /// The `main` of a service: tunes the allocator, raises the limit of open files, runs `start`, and prints an error in one line. The
 /// exit status is that of a [`DeviceFailure`] among the causes, otherwise 1.
-#[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
 pub fn main<E: AsRef<dyn Error>>(start: impl FnOnce() -> Result<(), E>) -> ExitCode {
     keep_freed_memory();
     raise_limit();
     quiet_faults();
     match start() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let error = error.as_ref();
-            eprintln!("error: {}", one_line(error));
-            DeviceFailure::status_of(error).into()
-        }
+        Err(error) => fail(error.as_ref()),
     }
 }
 
-/// Returns the error and its causes in one line, without repeating a cause that a message already
-/// quotes.
-#[must_use]
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    for cause in causes.map(ToString::to_string) {
-        if !line.ends_with(&cause) {
-            line += &format!(": {cause}");
-        }
-    }
-    line
+/// Prints an error in one line, and returns the exit status of a program that it ends.
+pub fn fail(error: &(dyn Error + 'static)) -> ExitCode {
+    output::write(Stream::Error, &format!("error: {}\n", one_line(error)));
+    DeviceFailure::status_of(error).into()
 }
 
 impl LaunchFlags {
@@ -108,7 +97,7 @@ impl LaunchFlags {
             .leave(&TABLES)
             .lay(self.config.as_deref(), variables(), self.service.given().chain(service_flags))?;
         if self.dry_run {
-            print(&layers.to_toml()?);
+            output::write(Stream::Output, &layers.to_toml()?);
             return Ok(None);
         }
         let service = layers.finish_table("service")?;
@@ -133,9 +122,4 @@ impl Launch {
             work(host).await
         })
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn print(settings: &str) {
-    print!("{settings}");
 }

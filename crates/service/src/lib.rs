@@ -79,6 +79,7 @@ pub mod launch;
 pub mod link;
 pub mod memory;
 pub mod metrics;
+pub mod output;
 mod reflection;
 pub mod serve;
 pub mod settings;

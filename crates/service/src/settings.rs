@@ -1,6 +1,6 @@
 //! The table `[service]`, which the three services share.
 
-use ddpo_settings::SecretUrl;
+use ddpo_settings::{Range, SecretUrl};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,11 +68,25 @@ ddpo_settings::settings! {
         /// Token that callers must present; also presented to the other services
         token;
     }
+    ranges {
+        grace_period_seconds = Range::Whole(0, 86_400);
+    }
 }
 
 impl ServiceSettings {
     /// Returns the longest duration of the drain.
     pub fn grace_period(&self) -> Duration {
         Duration::from_secs(self.grace_period_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpo_settings::range::incomplete;
+
+    #[test]
+    fn every_number_has_a_range() {
+        assert_eq!(incomplete::<ServiceSettings>(), Vec::<String>::new());
     }
 }

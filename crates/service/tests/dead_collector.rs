@@ -6,7 +6,7 @@ mod capture;
 
 use capture::Capture;
 use ddpo_service::settings::LogFormat;
-use ddpo_service::telemetry::{Telemetry, TelemetrySettings};
+use ddpo_service::telemetry::{Telemetry, TelemetrySettings, Variables};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -30,6 +30,7 @@ async fn unreachable_collector_is_reported_once_and_does_not_delay_work() {
         log_filter: "info".into(),
         otlp_endpoint: Some(nowhere().await),
         tls_ca: None,
+        variables: Variables::default(),
     };
     let logs = Capture::default();
     let (dispatch, telemetry) = Telemetry::build(&settings, logs.writer()).unwrap();

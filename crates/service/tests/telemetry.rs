@@ -9,7 +9,7 @@ use ddpo_service::health::Health;
 use ddpo_service::metrics::Metrics;
 use ddpo_service::settings::LogFormat;
 use ddpo_service::telemetry::context::{continue_from, traceparent};
-use ddpo_service::telemetry::{Telemetry, TelemetrySettings};
+use ddpo_service::telemetry::{Telemetry, TelemetrySettings, Variables};
 use ddpo_settings::Secret;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
@@ -42,6 +42,7 @@ fn settings(otlp_endpoint: Option<String>) -> TelemetrySettings {
         log_filter: "info".into(),
         otlp_endpoint,
         tls_ca: None,
+        variables: Variables::default(),
     }
 }
 
@@ -268,4 +269,44 @@ async fn trace_logs_do_not_contain_the_token() {
     let text = started.logs.text();
     assert!(text.contains("h2") && text.contains("[hidden]"), "{text}");
     assert_eq!(text.lines().find(|line| line.contains("hush")), None);
+}
+
+#[tokio::test]
+async fn resource_attributes_of_the_environment_come_after_the_settings() {
+    let collector = Collector::default();
+    let variables = Variables {
+        service_name: Some("lab".into()),
+        attributes: vec![("team".into(), "faces".into()), ("ddpo.run_id".into(), "another".into())],
+        ..Variables::default()
+    };
+    let settings = settings(Some(collector.serve().await));
+    let started = start(&TelemetrySettings { variables, ..settings });
+    work();
+    started.telemetry.shutdown(serving::LONG).await;
+    let (traces, metrics) = (collector.traces.lock().unwrap(), collector.metrics.lock().unwrap());
+    let spans = traces.last().unwrap().resource_spans[0].resource.clone();
+    let metrics = metrics.last().unwrap().resource_metrics[0].resource.clone();
+    for resource in [spans, metrics] {
+        let shown = format!("{resource:?}");
+        let count = |text: &str| shown.matches(&format!("StringValue(\"{text}\")")).count();
+        let values = ["lab", "faces", "test-1", "0.0.0"];
+        assert_eq!(values.map(count), [1, 2, 1, 1], "{shown}");
+        assert_eq!(count("another") + count("ddpo-test"), 0, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_sdk_exports_nothing() {
+    let collector = Collector::default();
+    let variables = Variables { disabled: true, ignored: vec!["x".into()], ..Variables::default() };
+    let settings = settings(Some(collector.serve().await));
+    let started = start(&TelemetrySettings { variables, ..settings });
+    started.metrics.trajectories.add(["receive", "accepted"], 3);
+    work();
+    started.telemetry.shutdown(serving::LONG).await;
+    assert_eq!(collector.spans().len(), 0);
+    assert_eq!(collector.metrics.lock().unwrap().len(), 0);
+    assert!(started.metrics.text().unwrap().contains("ddpo_trajectories_total"));
+    let warning = "ignored a variable of OpenTelemetry: x";
+    assert_eq!(started.logs.text().matches(warning).count(), 1);
 }

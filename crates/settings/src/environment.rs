@@ -18,10 +18,12 @@ pub const REWARD_CA: &str = "DDPO_REWARD_CA";
 pub const NO_SETTINGS: [&str; 6] =
     ["DDPO_TORCH", "DDPO_CACHE", "DDPO_VENV", "DDPO_PYTHON", REWARD_TOKEN, REWARD_CA];
 
-/// Returns all variables of the process whose name and value are Unicode.
+/// Returns all variables of the process whose name is Unicode. A value that is not Unicode has replacement
+/// characters, which no setting accepts.
 pub fn variables() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    })
 }
 
 /// Returns whether Kubernetes set this variable. Kubernetes gives each pod the addresses of all services

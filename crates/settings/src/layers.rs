@@ -6,8 +6,13 @@ use crate::source::{SettingsError, Source, hint, nearest, not_toml};
 use crate::table::SettingsTable;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use toml::{Table, Value};
+
+/// Largest size of a settings file: 1 MiB.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Maximum edit distance at which an unknown variable counts as a misspelt variable of this binary.
 const MISSPELT: usize = 2;
@@ -78,8 +83,8 @@ impl Layers {
     /// # Errors
     /// If the file is missing or not TOML, a key or table is unknown, or a value has the wrong type.
     pub fn file(&mut self, path: &Path) -> Result<(), SettingsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| SettingsError::Unreadable { path: path.into(), error })?;
+        let text =
+            read(path).map_err(|error| SettingsError::Unreadable { path: path.into(), error })?;
         let table: Table =
             text.parse().map_err(|error: toml::de::Error| not_toml(path, &text, &error))?;
         let from = Source::File(path.into());
@@ -302,6 +307,16 @@ impl Layers {
         };
         self.parts.iter().flat_map(names).collect()
     }
+}
+
+/// Reads a settings file of at most [`MOST_BYTES`]. A pipe is accepted: `--config <(command)`.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected at most 1 MiB"));
+    }
+    Ok(text)
 }
 
 /// Returns the part of a variable's name after `table_`; the whole name for the flat table.

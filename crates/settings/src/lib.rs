@@ -10,11 +10,13 @@
 pub mod environment;
 pub mod layers;
 mod part;
+pub mod range;
 pub mod secret;
 pub mod source;
 pub mod table;
 
 pub use layers::Layers;
+pub use range::Range;
 pub use secret::{Secret, SecretUrl};
 pub use source::{SettingsError, Source};
 

@@ -1,5 +1,6 @@
 //! One table of settings: its keys, their types, and their current values.
 
+use crate::range::Range;
 use crate::secret::{HIDDEN, SecretUrl};
 use crate::source::{SettingsError, Source, hint};
 use crate::table::SettingsTable;
@@ -15,14 +16,15 @@ pub(super) struct Part {
     merged: Table,
     hidden: BTreeSet<&'static str>,
     moved: &'static [(&'static str, &'static str)],
+    ranges: &'static [(&'static str, Range)],
 }
 
 impl Part {
     pub(super) fn new<T: SettingsTable>(name: &str, defaults: &T) -> Result<Self, SettingsError> {
         let (schema, merged) = (Table::try_from(T::example())?, Table::try_from(defaults)?);
         let hidden = T::TABLE.iter().filter(|setting| setting.hides()).map(|setting| setting.name);
-        let moved = T::MOVED;
-        Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect(), moved })
+        let (moved, ranges) = (T::MOVED, T::RANGES);
+        Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect(), moved, ranges })
     }
 
     /// Returns the values with secrets masked.
@@ -64,7 +66,16 @@ impl Part {
         from: &Source,
     ) -> Result<(), SettingsError> {
         let schema = self.known(key, from)?;
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            let (found, key) = (self.found(key, &Value::String(text.into())), self.qualified(key));
+            return Err(SettingsError::Type { from: from.clone(), key, expected: UNICODE, found });
+        }
         let Some(value) = parse(schema, text) else {
+            // A whole number that TOML cannot hold is outside every range.
+            let is_whole = matches!(schema, Value::Integer(_)) && is_whole(text);
+            if let Some(range) = self.range(key).filter(|_| is_whole) {
+                return Err(self.outside(key, text.into(), range, from));
+            }
             return Err(self.mistyped(key, text.into(), from));
         };
         self.set(key, value, from)
@@ -87,6 +98,9 @@ impl Part {
         };
         if !schema.same_type(&value) {
             return Err(self.mistyped(key, self.found(key, &value), from));
+        }
+        if let Some(range) = self.range(key).filter(|range| !range.contains(&value)) {
+            return Err(self.outside(key, self.found(key, &value), range, from));
         }
         self.merged.insert(key.into(), value);
         Ok(())
@@ -124,6 +138,15 @@ impl Part {
         SettingsError::Type { from, key, expected, found }
     }
 
+    fn range(&self, key: &str) -> Option<Range> {
+        self.ranges.iter().find(|(name, _)| *name == key).map(|(_, range)| *range)
+    }
+
+    fn outside(&self, key: &str, found: String, range: Range, from: &Source) -> SettingsError {
+        let (key, reason) = (self.qualified(key), format!("expected {range}"));
+        SettingsError::Value { from: from.clone(), key, found, reason }
+    }
+
     /// Returns the value for a message.
     fn found(&self, key: &str, value: &Value) -> String {
         match (self.hidden.contains(key), value) {
@@ -144,6 +167,14 @@ impl Part {
             }
         })
     }
+}
+
+/// The expected text where the environment has other bytes.
+const UNICODE: &str = "UTF-8 text";
+
+fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The example value of a setting that accepts a number or this word.

@@ -116,6 +116,9 @@ pub(super) fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Sett
     let before = error.span().map_or(0, |span| span.start);
     let line = text.bytes().take(before).filter(|byte| *byte == b'\n').count() + 1;
     let reason = error.message().replace('\n', ", ");
+    // The parser's words are about its own types.
+    let is_beyond = reason.contains("value was too large") || reason.contains("overflowed");
+    let reason = if is_beyond { "expected whole numbers up to 2^63 - 1".into() } else { reason };
     SettingsError::NotToml { path: path.into(), line, reason }
 }
 

@@ -1,5 +1,6 @@
 //! A table of settings, declared once: struct, defaults, flags and help texts.
 
+use crate::range::Range;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,6 +50,9 @@ pub trait SettingsTable: Serialize + DeserializeOwned + Default {
     /// Settings that have moved, as (key, new location).
     const MOVED: &'static [(&'static str, &'static str)];
 
+    /// The ranges of numbers, as (key, range).
+    const RANGES: &'static [(&'static str, Range)];
+
     /// Returns the defaults, with an example value of the right type for each optional setting.
     fn example() -> Self;
 }
@@ -81,9 +85,18 @@ fn off(name: &str) -> String {
     format!("no-{}", flag(name))
 }
 
-fn argument(setting: &Described, aliases: &[(&'static str, &'static str)]) -> Arg {
-    let argument = Arg::new(setting.name).long(flag(setting.name)).help(setting.help.trim());
-    let ours = aliases.iter().filter(|(name, _)| *name == setting.name);
+/// Returns the help text of a setting, with the range of a number.
+fn help<T: SettingsTable>(setting: &Described) -> String {
+    let text = setting.help.trim();
+    match T::RANGES.iter().find(|(name, _)| *name == setting.name) {
+        Some((_, range)) => format!("{text} [range: {range}]"),
+        None => text.to_owned(),
+    }
+}
+
+fn argument<T: SettingsTable>(setting: &Described) -> Arg {
+    let argument = Arg::new(setting.name).long(flag(setting.name)).help(help::<T>(setting));
+    let ours = T::ALIASES.iter().filter(|(name, _)| *name == setting.name);
     let argument = argument.aliases(ours.map(|(_, alias)| *alias));
     match setting.kind {
         Kind::Switch => argument
@@ -107,7 +120,7 @@ impl<T: SettingsTable> Args for Flags<T> {
         let moved = T::MOVED.iter().map(|(name, _)| {
             Arg::new(*name).long(flag(name)).hide(true).num_args(0..=1).allow_hyphen_values(true)
         });
-        command.args(shown.map(|setting| argument(setting, T::ALIASES))).args(offs).args(moved)
+        command.args(shown.map(argument::<T>)).args(offs).args(moved)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -151,6 +164,8 @@ pub mod private {
 /// [`SettingsTable`](crate::table::SettingsTable) for its flags.
 ///
 /// ```
+/// use ddpo_settings::Range;
+///
 /// ddpo_settings::settings! {
 ///     /// The settings of the sampler.
 ///     pub struct SamplerSettings;
@@ -166,6 +181,10 @@ pub mod private {
 ///         /// Keep the last trajectories in memory
 ///         keep_last;
 ///     }
+///     ranges {
+///         batch_size = Range::COUNT;
+///         threads = Range::COUNT;
+///     }
 /// }
 /// assert_eq!(SamplerSettings::default().batch_size, 8);
 /// ```
@@ -173,8 +192,8 @@ pub mod private {
 /// The value of an optional setting is an example that determines the type in files. Further sections, all
 /// optional and in this order: `urls { name = default; }` for [`SecretUrl`](crate::SecretUrl) fields,
 /// `secrets { name; }` for `Option<Secret>` fields without flags, `aliases { name = "other-flag"; }` for
-/// additional names of flags, and `moved { name = "new location"; }` for settings that are rejected with a
-/// hint.
+/// additional names of flags, `moved { name = "new location"; }` for settings that are rejected with a
+/// hint, and `ranges { name = Range; }` for the [`Range`](crate::Range) of each number.
 #[macro_export]
 macro_rules! settings {
     (
@@ -189,6 +208,7 @@ macro_rules! settings {
         $( secrets { $( $(#[doc = $xhelp:literal])+ $xname:ident; )* } )?
         $( aliases { $( $aname:ident = $alias:literal; )* } )?
         $( moved { $( $mname:ident = $now:literal; )* } )?
+        $( ranges { $( $rname:ident = $range:expr; )* } )?
     ) => {
         $(#[$attribute])*
         #[derive(
@@ -259,6 +279,9 @@ macro_rules! settings {
 
             const MOVED: &'static [(&'static str, &'static str)] =
                 &[ $( $( (stringify!($mname), $now), )* )? ];
+
+            const RANGES: &'static [(&'static str, $crate::range::Range)] =
+                &[ $( $( (stringify!($rname), $range), )* )? ];
 
             #[allow(clippy::needless_update)]
             fn example() -> Self {

@@ -271,3 +271,55 @@ fn rejects_two_tables_with_the_same_key() {
     let error = whole().table("learner", &Run::default()).unwrap_err().to_string();
     assert_eq!(error, "settings: learner.batch_size and batch_size would be one flag");
 }
+
+ddpo_settings::settings! {
+    /// Settings with ranges.
+    pub struct Ranged;
+    values {
+        /// Seed of the run
+        seed: u64 = 1;
+        /// Best reward so far
+        best: f64 = 0.0;
+        /// Number of samples, or a word
+        size: String = "auto".into();
+    }
+    ranges {
+        seed = ddpo_settings::Range::SEED;
+        best = ddpo_settings::Range::Finite;
+        size = ddpo_settings::Range::COUNT;
+    }
+}
+
+#[test]
+fn every_source_is_checked_against_the_range() {
+    let layers = || Layers::flat(&Ranged::default()).unwrap();
+    for (text, variable, expected) in [
+        ("seed = -1", "", "seed = -1: expected 0 to 2^63 - 1"),
+        ("", "9223372036854775808", "seed = 9223372036854775808: expected 0 to 2^63 - 1"),
+        ("", &"9".repeat(80), "expected 0 to 2^63 - 1"),
+        ("seed = 9223372036854775808", "", "line 1: expected whole numbers up to 2^63 - 1"),
+        ("best = nan", "", "best = nan: expected a finite number"),
+        ("best = -inf", "", "best = -inf: expected a finite number"),
+        ("size = \"0\"", "", "size = \"0\": expected 1 to 2^32 - 1"),
+        ("", "\u{FFFD}", "expected UTF-8 text"),
+    ] {
+        let variables: &[(&str, &str)] =
+            if variable.is_empty() { &[] } else { &[("DDPO_SEED", variable)] };
+        let file = file(text);
+        let owned = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let message = layers().lay(Some(&file.path), owned, []).unwrap_err().to_string();
+        assert!(message.ends_with(expected), "{message}");
+    }
+    let text = format!("seed = {}\nsize = \"auto\"", i64::MAX);
+    let file = file(&text);
+    let layers = layers().lay(Some(&file.path), std::iter::empty(), []).unwrap();
+    assert_eq!(layers.finish::<Ranged>().unwrap().seed, i64::MAX as u64);
+    assert_eq!(ddpo_settings::range::incomplete::<Ranged>(), Vec::<String>::new());
+    assert_eq!(ddpo_settings::range::incomplete::<Sampler>(), ["together"]);
+}
+
+#[test]
+fn a_settings_file_has_at_most_a_mebibyte() {
+    let error = lay(whole(), &"#".repeat(1 << 21), &[], &[]).unwrap_err().to_string();
+    assert!(error.ends_with("ddpo.toml: expected at most 1 MiB"), "{error}");
+}

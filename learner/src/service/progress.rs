@@ -2,6 +2,7 @@
 
 use ddpo_run::metrics::EpochMetrics;
 use ddpo_run::progress::Progress;
+use ddpo_run::signal::NoSignal;
 use ddpo_service::metrics::Metrics;
 
 /// Writes the run's events to the log and its numbers to the metrics.
@@ -31,6 +32,13 @@ impl Progress for LogProgress {
         metrics.clip_fraction.set([], update.clip_fraction);
         metrics.gradient_norm.set([], update.grad_norm);
         metrics.learning_rate.set([], update.lr);
+        for cause in NoSignal::ALL {
+            let applies = epoch.no_signal.contains(&cause);
+            metrics.no_signal.set([cause.name()], f64::from(u8::from(applies)));
+        }
+        if let Some(share) = epoch.spread.saturated_fraction {
+            metrics.saturated_fraction.set([], share);
+        }
         let lag = update.staleness.iter().map(|one| one.lag).max().unwrap_or(0);
         metrics.staleness.set([], lag as f64);
         if let Some(mean) = epoch.eval_reward_mean {

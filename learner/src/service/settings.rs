@@ -2,6 +2,7 @@
 
 use ddpo_broadcast::manifest::WireDtype;
 use ddpo_dashboard::PORT;
+use ddpo_settings::Range;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -35,12 +36,19 @@ ddpo_settings::settings! {
         /// restart a finished process
         stay;
     }
+    ranges {
+        lease_seconds = Range::Between(0.1, 3600.0);
+        stall_seconds = Range::Between(1.0, 1e9);
+        redis_patience_seconds = Range::Between(1.0, 1e9);
+        credits_per_rewarder = Range::Whole(1, 1024);
+        max_rewarders = Range::Whole(1, 1024);
+    }
 }
 
 impl LearnerSettings {
     /// Returns how long the lease lasts without renewal.
     pub fn lease(&self) -> Duration {
-        Duration::from_secs_f64(self.lease_seconds.clamp(0.1, 3600.0))
+        Duration::from_secs_f64(self.lease_seconds)
     }
 
     /// Returns how long a learner without `standby` waits for the lease: long enough for the lease
@@ -51,11 +59,22 @@ impl LearnerSettings {
 
     /// Returns the longest time without any trajectory.
     pub fn stall(&self) -> Duration {
-        Duration::from_secs_f64(self.stall_seconds.clamp(1.0, 1e9))
+        Duration::from_secs_f64(self.stall_seconds)
     }
 
     /// Returns how long to retry while Redis is unreachable.
     pub fn redis_patience(&self) -> Duration {
-        Duration::from_secs_f64(self.redis_patience_seconds.clamp(1.0, 1e9))
+        Duration::from_secs_f64(self.redis_patience_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpo_settings::range::incomplete;
+
+    #[test]
+    fn every_number_has_a_range() {
+        assert_eq!(incomplete::<LearnerSettings>(), Vec::<String>::new());
     }
 }

@@ -8,6 +8,7 @@ use ddpo_diffusion::device;
 use ddpo_proto::convert::run::RunDescription;
 use ddpo_rewards::external::waiting::{Reach, Waiting};
 use ddpo_rewards::{RewardError, RewardRuntime, Rewards};
+use ddpo_rollout::causes::one_line;
 use ddpo_rollout::facts::TrajectoryFacts;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::reward::{RewardId, RewardSpec};
@@ -134,7 +135,7 @@ async fn ended(model: &mut Option<ModelEnd>) -> Error {
 }
 
 fn failed(parts: &ScoringParts, error: Error) -> Result<()> {
-    parts.health.unmet("model", format!("{error:#}"));
+    parts.health.unmet("model", one_line(error.as_ref()));
     Err(error)
 }
 

@@ -6,6 +6,7 @@ use ddpo_diffusion::device;
 use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::external::waiting::Waiting;
 use ddpo_rollout::numerics::Numerics;
+use ddpo_settings::Range;
 use std::time::Duration;
 
 ddpo_settings::settings! {
@@ -38,6 +39,13 @@ ddpo_settings::settings! {
         aesthetic_head = "set aesthetic_head at the learner, which sends the reward to rewarders";
         reward_dtype = "set reward_dtype at the learner, which sends the reward to rewarders";
     }
+    ranges {
+        max_batch = Range::Whole(1, 65_536);
+        max_wait_ms = Range::Whole(0, 60_000);
+        credits_per_sampler = Range::Whole(1, 1024);
+        max_samplers = Range::Whole(1, 1024);
+        reward_threads = Range::Whole(1, 1024);
+    }
 }
 
 impl RewarderSettings {
@@ -64,5 +72,16 @@ impl RewarderSettings {
             threads: device::set_threads(self.reward_threads).context("rewarder.reward_threads")?,
             waiting,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpo_settings::range::incomplete;
+
+    #[test]
+    fn every_number_has_a_range() {
+        assert_eq!(incomplete::<RewarderSettings>(), Vec::<String>::new());
     }
 }

@@ -5,7 +5,7 @@ use crate::model::ModelBackend;
 use crate::service::device::Device;
 use crate::service::settings::SamplerSettings;
 use crate::service::worker::{Ended, Tools, WorkerConfig, WorkerCounters, work};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
@@ -168,10 +168,6 @@ async fn work_until_drained(
 }
 
 async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<RedisBroadcast>> {
-    if !(0.1..=3600.0).contains(&settings.claim_after_seconds) {
-        let found = settings.claim_after_seconds;
-        bail!("sampler.claim_after_seconds = {found}: expected 0.1 to 3600");
-    }
     let url = host.settings.redis_url.expose();
     let password = redis_password(&host.settings)?;
     let config = RedisConfig {

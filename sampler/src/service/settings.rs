@@ -1,5 +1,7 @@
 //! The table `[sampler]`.
 
+use ddpo_settings::Range;
+
 ddpo_settings::settings! {
     /// Settings of the sampler.
     pub struct SamplerSettings;
@@ -16,5 +18,21 @@ ddpo_settings::settings! {
     optional {
         /// CPU threads to draw on (default: all)
         sampler_threads: usize = 1;
+    }
+    ranges {
+        batches_in_flight = Range::Whole(1, 1024);
+        claim_after_seconds = Range::Between(0.1, 3600.0);
+        sampler_threads = Range::Whole(1, 1024);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpo_settings::range::incomplete;
+
+    #[test]
+    fn every_number_has_a_range() {
+        assert_eq!(incomplete::<SamplerSettings>(), Vec::<String>::new());
     }
 }

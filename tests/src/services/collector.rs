@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
+use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
@@ -31,7 +32,19 @@ use tonic::{Request, Response, Status};
 pub struct Collector {
     address: SocketAddr,
     kept: Arc<Mutex<Vec<Span>>>,
+    exports: Arc<Mutex<Vec<Export>>>,
     held: Held,
+}
+
+/// A received export.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// `traces` or `metrics`.
+    pub signal: &'static str,
+    /// The headers of the call that are text.
+    pub headers: BTreeMap<String, String>,
+    /// The attributes of the process that sent it.
+    pub resource: BTreeMap<String, String>,
 }
 
 /// The exports that wait for an answer, with the services that sent them.
@@ -61,6 +74,7 @@ pub struct Span {
 #[derive(Clone)]
 struct Intake {
     kept: Arc<Mutex<Vec<Span>>>,
+    exports: Arc<Mutex<Vec<Export>>>,
     held: Held,
     answers: bool,
 }
@@ -78,6 +92,18 @@ impl Drop for Hanging {
 }
 
 impl Intake {
+    fn note(&self, signal: &'static str, metadata: &MetadataMap, resource: Option<&Resource>) {
+        let header = |pair| match pair {
+            KeyAndValueRef::Ascii(key, value) => {
+                Some((key.to_string(), value.to_str().ok()?.to_owned()))
+            }
+            KeyAndValueRef::Binary(..) => None,
+        };
+        let headers = metadata.iter().filter_map(header).collect();
+        let resource = attributes(resource.map(|all| all.attributes.clone()).unwrap_or_default());
+        lock(&self.exports).push(Export { signal, headers, resource });
+    }
+
     /// Returns immediately, or never if the collector does not answer.
     async fn answer(&self, resource: Option<&Resource>) {
         if self.answers {
@@ -103,7 +129,10 @@ impl TraceService for Intake {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let metadata = request.metadata().clone();
         let resources = request.into_inner().resource_spans;
+        let process = resources.first().and_then(|first| first.resource.as_ref());
+        self.note("traces", &metadata, process);
         self.answer(resources.first().and_then(|first| first.resource.as_ref())).await;
         let mut kept = lock(&self.kept);
         for resource in resources {
@@ -123,7 +152,10 @@ impl MetricsService for Intake {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let metadata = request.metadata().clone();
         let resources = request.into_inner().resource_metrics;
+        let process = resources.first().and_then(|first| first.resource.as_ref());
+        self.note("metrics", &metadata, process);
         self.answer(resources.first().and_then(|first| first.resource.as_ref())).await;
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
@@ -180,7 +212,13 @@ impl Collector {
 
     fn new(answers: bool) -> Self {
         let (kept, held) = (Arc::<Mutex<Vec<Span>>>::default(), Held::default());
-        let intake = Intake { kept: Arc::clone(&kept), held: Arc::clone(&held), answers };
+        let exports = Arc::<Mutex<Vec<Export>>>::default();
+        let intake = Intake {
+            kept: Arc::clone(&kept),
+            exports: Arc::clone(&exports),
+            held: Arc::clone(&held),
+            answers,
+        };
         let address = block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
             let address = listener.local_addr().expect("a bound port");
@@ -190,7 +228,7 @@ impl Collector {
             tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
             address
         });
-        Self { address, kept, held }
+        Self { address, kept, exports, held }
     }
 
     /// Returns the value for `otlp_endpoint`.
@@ -201,6 +239,11 @@ impl Collector {
     /// Returns the spans received so far.
     pub fn spans(&self) -> Vec<Span> {
         lock(&self.kept).clone()
+    }
+
+    /// Returns the exports received so far.
+    pub fn exports(&self) -> Vec<Export> {
+        lock(&self.exports).clone()
     }
 
     /// Returns the exports that wait for an answer: unique numbers and the services that sent them.

@@ -155,7 +155,7 @@ fn trajectories_of_another_scheduler_are_refused() {
 #[test]
 fn a_schedule_without_chance_cannot_be_trained() {
     let made = Learner::new(settings(), tiny::constant(1e-4), transitions(0.0), float(unet(1)));
-    assert!(matches!(made, Err(LearnError::Deterministic)));
+    assert!(matches!(made, Err(LearnError::Deterministic { .. })));
 }
 
 fn float(unet: UNet) -> Model<'static> {

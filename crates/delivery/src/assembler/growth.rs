@@ -73,9 +73,11 @@ impl Growth {
             return Err(Malformed::ChunkTooLarge { limit: limits.max_chunk_bytes, found });
         }
         let (state, offset) = (self.states.len(), self.partial.len());
-        let next = state < self.opening.state_count()
-            && chunk.state as usize == state
-            && chunk.offset_bytes == offset as u64;
+        let expected = self.opening.state_count();
+        if state == expected {
+            return Err(Malformed::StateBeyondLast { expected, found: chunk.state });
+        }
+        let next = chunk.state as usize == state && chunk.offset_bytes == offset as u64;
         if !next {
             return Err(Malformed::ChunkOutOfOrder {
                 expected_state: state,

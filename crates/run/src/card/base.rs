@@ -19,8 +19,8 @@ pub struct BaseModel {
 /// A licence in the front matter of a model card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Licence {
-    /// The Hub's identifier.
-    pub id: String,
+    /// The Hub's identifiers, at least one.
+    pub ids: Vec<String>,
     /// The licence's name, if the identifier is `other`.
     pub name: Option<String>,
     /// A link to the licence, if the identifier is `other`.
@@ -39,7 +39,7 @@ impl BaseModel {
         Self {
             name: last(path).filter(|_| local).unwrap_or_else(|| model.name().to_owned()),
             repository: own.or(base_model),
-            licence: license.map(|id| Licence { id, name, link }),
+            licence: (!license.is_empty()).then(|| Licence { ids: license, name, link }),
         }
     }
 }

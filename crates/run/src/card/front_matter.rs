@@ -6,8 +6,14 @@ use crate::card::base::{BaseModel, Licence};
 pub fn front_matter(base: &BaseModel, tags: &[&str]) -> String {
     let mut lines = vec!["---".to_owned()];
     match &base.licence {
-        Some(Licence { id, name, link }) => {
-            lines.push(format!("license: {id}"));
+        Some(Licence { ids, name, link }) => {
+            match ids.as_slice() {
+                [id] => lines.push(format!("license: {id}")),
+                ids => {
+                    lines.push("license:".into());
+                    lines.extend(ids.iter().map(|id| format!("- {id}")));
+                }
+            }
             lines.extend(name.as_ref().map(|name| format!("license_name: {}", quoted(name))));
             lines.extend(link.as_ref().map(|link| format!("license_link: {}", quoted(link))));
         }
@@ -36,7 +42,7 @@ mod tests {
     #[test]
     fn copies_the_licence_or_writes_unknown() {
         let licence = |id: &str, name: Option<&str>, link: Option<&str>| Licence {
-            id: id.into(),
+            ids: id.split(' ').map(Into::into).collect(),
             name: name.map(Into::into),
             link: link.map(Into::into),
         };
@@ -57,6 +63,9 @@ mod tests {
         assert!(
             text.contains("license: other\nlicense_name: \"own: terms\"\nlicense_link: \"https")
         );
+        let two = Some(licence("mit apache-2.0", None, None));
+        let text = front_matter(&BaseModel { licence: two, ..base.clone() }, &[]);
+        assert!(text.contains("---\nlicense:\n- mit\n- apache-2.0\nlibrary_name"), "{text}");
         let text = front_matter(&BaseModel { licence: None, repository: None, ..base }, &[]);
         assert!(text.contains("license: unknown\n") && !text.contains("base_model"), "{text}");
     }

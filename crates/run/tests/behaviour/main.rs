@@ -4,6 +4,7 @@
 
 mod batch_file;
 mod clip_warning;
+mod no_signal;
 mod pretraining;
 mod resume;
 mod run;

@@ -178,7 +178,7 @@ fn run(settings: &Settings, rollouts: &mut Fake) -> Result<Outcome, RunError> {
 /// Runs, and reports to `progress`.
 pub fn run_reporting(
     settings: &Settings,
-    rollouts: &mut Fake,
+    rollouts: &mut dyn Rollouts,
     progress: &dyn Progress,
 ) -> Result<Outcome, RunError> {
     let plan = Plan::new(settings.clone()).unwrap();

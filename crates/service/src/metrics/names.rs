@@ -118,6 +118,11 @@ families! {
         kl "ddpo_kl_nats" [];
         /// Norm of the gradients of the last mini-batch before clipping
         gradient_norm "ddpo_gradient_norm" [];
+        /// 1 if the last epoch taught little or nothing, by cause: constant_reward, zero_gradient,
+        /// equal_samples or saturated_samples
+        no_signal "ddpo_no_signal" ["cause"];
+        /// Share of the pixel levels of the last epoch's samples at 0 or 255
+        saturated_fraction "ddpo_saturated_fraction" [];
         /// Learning rate of the last optimizer step
         learning_rate "ddpo_learning_rate" [];
         /// Floating-point operations per second of the last batch or update, by stage (draw or train)

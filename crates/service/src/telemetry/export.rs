@@ -15,16 +15,21 @@ use tracing::dispatcher::{self, WeakDispatch};
 /// Longest time of one export.
 pub(super) const EXPORT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Returns the process attributes that all traces and metrics carry.
+/// Returns the process attributes that all traces and metrics carry. Those of the settings take precedence
+/// over `OTEL_RESOURCE_ATTRIBUTES`; the program's name is only a default.
 pub(super) fn resource(settings: &TelemetrySettings) -> Resource {
+    let variables = &settings.variables;
+    let name = variables.service_name.clone().unwrap_or_else(|| settings.service.to_owned());
+    let given = variables.attributes.iter().map(|(key, value)| (key.clone(), value.clone()));
+    let given = given.map(|(key, value)| KeyValue::new(key, value));
     let attributes = [
-        ("service.name", settings.service.to_owned()),
+        ("service.name", name),
         ("service.version", settings.version.to_owned()),
         ("service.instance.id", settings.worker_id.clone()),
         ("ddpo.run_id", settings.run_id.clone()),
     ];
     let attributes = attributes.map(|(key, value)| KeyValue::new(key, value));
-    Resource::builder_empty().with_attributes(attributes).build()
+    Resource::builder_empty().with_attributes(given).with_attributes(attributes).build()
 }
 
 /// Logs the first failed export and counts all.

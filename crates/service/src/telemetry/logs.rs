@@ -26,7 +26,8 @@ pub(super) fn dispatch(
     writer: BoxMakeWriter,
     traces: Option<TraceLayer>,
 ) -> Dispatch {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    // The layer would report a failed write with `eprintln!`, which panics when standard error is closed.
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),

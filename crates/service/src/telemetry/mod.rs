@@ -9,8 +9,10 @@ mod logs;
 mod metrics;
 mod settings;
 mod traces;
+mod variables;
 
 pub use settings::{TelemetryError, TelemetrySettings};
+pub use variables::Variables;
 
 use crate::auth::{AuthError, ClientAuthSettings};
 use crate::metrics::Metrics;
@@ -61,7 +63,8 @@ impl Telemetry {
     ) -> Result<(Dispatch, Self), TelemetryError> {
         let log_filter = logs::filter(&settings.log_filter)?;
         let format = settings.log_format;
-        let (dispatch, telemetry) = if let Some(endpoint) = &settings.otlp_endpoint {
+        let collector = settings.otlp_endpoint.as_ref().filter(|_| !settings.variables.disabled);
+        let (dispatch, telemetry) = if let Some(endpoint) = collector {
             let runtime = Handle::try_current()?;
             let channel = channel(endpoint, settings.tls_ca.clone())?;
             let reporter = Arc::new(Reporter::new(endpoint));
@@ -78,6 +81,11 @@ impl Telemetry {
             (dispatch, Self { metrics: Metrics::new()?, exports: None, traces: None })
         };
         telemetry.metrics.build.set([settings.service, settings.version], 1.0);
+        tracing::dispatcher::with_default(&dispatch, || {
+            for reason in &settings.variables.ignored {
+                tracing::warn!("ignored a variable of OpenTelemetry: {reason}");
+            }
+        });
         Ok((dispatch, telemetry))
     }
 

@@ -3,6 +3,7 @@
 use crate::auth::AuthError;
 use crate::identity::Worker;
 use crate::settings::{LogFormat, ServiceSettings};
+use crate::telemetry::variables::Variables;
 use opentelemetry_sdk::error::OTelSdkError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -27,10 +28,12 @@ pub struct TelemetrySettings {
     pub otlp_endpoint: Option<String>,
     /// CA certificates of a collector at `https://`.
     pub tls_ca: Option<PathBuf>,
+    /// OpenTelemetry's environment variables.
+    pub variables: Variables,
 }
 
 impl TelemetrySettings {
-    /// Takes the settings from the table `[service]`.
+    /// Takes the settings from the table `[service]` and OpenTelemetry's variables.
     pub fn new(
         service: &'static str,
         version: &'static str,
@@ -46,6 +49,7 @@ impl TelemetrySettings {
             log_filter: settings.log_filter.clone(),
             otlp_endpoint: settings.otlp_endpoint.clone(),
             tls_ca: settings.tls_ca.clone(),
+            variables: Variables::of_process(),
         }
     }
 }
