@@ -5,6 +5,7 @@ use crate::choices::{PixelMaps, PredictionType};
 use crate::doctor::arguments::DoctorCommand;
 use crate::gpu_check::arguments::GpuCheckCommand;
 use clap::{Args, Parser, Subcommand};
+use ddpo_rollout::reward::AgeClasses;
 use ddpo_run::settings::SettingFlags;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -179,6 +180,9 @@ pub struct ScoreCommand {
     /// How ages become a reward: logits, probability or log-odds
     #[arg(long, default_value = "logits")]
     pub age_reward: String,
+    /// Ages of the classifier's labels that do not state them, such as "young=0-29, old=30+"
+    #[arg(long, value_name = "LABEL=AGES,..")]
+    pub age_classes: Option<AgeClasses>,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -240,6 +244,9 @@ pub struct EvaluateCommand {
     /// How ages become a reward: logits, probability or log-odds
     #[arg(long)]
     pub age_reward: Option<String>,
+    /// Ages of the classifier's labels that do not state them, such as "young=0-29, old=30+"
+    #[arg(long, value_name = "LABEL=AGES,..")]
+    pub age_classes: Option<AgeClasses>,
     /// auto, cpu, cuda or cuda:N
     #[arg(long)]
     pub device: Option<String>,

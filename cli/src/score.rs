@@ -59,6 +59,7 @@ fn open(command: &ScoreCommand, reward: RewardExpression) -> Result<Rewards> {
         model: command.reward_model.clone(),
         aesthetic_head: command.aesthetic_head.clone(),
         age_reward: named("--age-reward", &command.age_reward)?,
+        age_classes: command.age_classes.clone().unwrap_or_default(),
         dtype: named("--dtype", &command.dtype)?,
         ..RewardSettings::new(reward)
     };

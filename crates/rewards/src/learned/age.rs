@@ -13,7 +13,7 @@ use crate::vision::preprocess::config::Family;
 use crate::vision::vit::VitClassifier;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_rollout::image::RgbImage;
-use ddpo_rollout::reward::{AgeReward, AgeSpec, Task};
+use ddpo_rollout::reward::{AgeClasses, AgeReward, AgeSpec, Task};
 use ddpo_rollout::score::{Component, Score};
 
 /// Rewards the wanted ages. Components: the probability of every class, the index of the predicted
@@ -43,13 +43,15 @@ impl AgeRewardModel {
         let model = OpenModel::pinned(&spec.model, progress)?;
         let network = VitClassifier::open(&model.folder, dtype.kind(), runtime.device)?;
         let labels = &network.config().labels;
-        if *labels != spec.classes {
-            let expected = format!("expected the labels {}", spec.classes.join(", "));
+        let described = spec.classes.iter().map(|class| AgeClasses::parts(class).0);
+        if !described.clone().eq(labels) {
+            let described: Vec<&str> = described.collect();
+            let expected = format!("expected the labels {}", described.join(", "));
             return Err(VisionError::Labels(expected, labels.join(", ")).into());
         }
         let wanted = match task {
-            Task::Under30 => split_at(labels, 30)?.1,
-            _ => split_at(labels, 50)?.0,
+            Task::Under30 => split_at(&spec.classes, 30)?.1,
+            _ => split_at(&spec.classes, 50)?.0,
         };
         let components = spec.components(task);
         let input = ImageInput::open(&model.folder, Family::Vit, &network.config().tower, runtime)?;
