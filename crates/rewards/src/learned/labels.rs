@@ -13,7 +13,7 @@ pub struct AgeClass {
 }
 
 /// Words before and after the ages in a label; they do not change the meaning.
-const BEFORE: [&str; 5] = ["age group", "ages", "aged", "age", "class"];
+const BEFORE: [&str; 4] = ["age group", "ages", "aged", "age"];
 const AFTER: [&str; 7] = ["years old", "years", "year", "yrs", "y.o.", "yo", "y"];
 
 /// Words of a class without an upper end.
@@ -37,20 +37,16 @@ pub fn parse_age(label: &str) -> Option<AgeClass> {
     let text = text.as_str();
     let open = |from| Some(AgeClass { from, to: None });
     let up_to = |to| Some(AgeClass { from: 0, to: Some(to) });
-    if let Some(rest) = without(text, &OPEN_BEFORE, str::strip_prefix) {
+    if let Some(rest) = after(text, &OPEN_BEFORE) {
         return open(number(rest)?);
     }
-    if let Some(rest) = without(text, &OPEN_AFTER, str::strip_suffix) {
+    if let Some(rest) = before(text, &OPEN_AFTER) {
         return open(number(rest)?);
     }
-    if let Some(rest) = without(text, &UP_TO_BEFORE, str::strip_prefix)
-        .or_else(|| without(text, &UP_TO_AFTER, str::strip_suffix))
-    {
+    if let Some(rest) = after(text, &UP_TO_BEFORE).or_else(|| before(text, &UP_TO_AFTER)) {
         return up_to(number(rest)?);
     }
-    if let Some(rest) =
-        without(text, &BELOW_BEFORE, str::strip_prefix).or_else(|| text.strip_prefix('<'))
-    {
+    if let Some(rest) = after(text, &BELOW_BEFORE).or_else(|| text.strip_prefix('<')) {
         return up_to(number(rest)?.checked_sub(1)?);
     }
     if let Some(age) = number(text) {
@@ -65,22 +61,23 @@ pub fn parse_age(label: &str) -> Option<AgeClass> {
 fn plain(label: &str) -> String {
     let lower = label.to_lowercase().replace(['\u{2013}', '\u{2014}'], "-").replace('_', " ");
     let mut text = lower.trim().trim_matches(['(', ')', '[', ']']).trim();
-    if let Some(rest) = without(text, &BEFORE, str::strip_prefix) {
+    if let Some(rest) = after(text, &BEFORE) {
         text = rest.trim_start_matches([':', ' ', '-']);
     }
-    if let Some(rest) = without(text, &AFTER, str::strip_suffix) {
+    if let Some(rest) = before(text, &AFTER) {
         text = rest.trim_end();
     }
     text.trim_matches(['(', ')', '[', ']']).trim().to_owned()
 }
 
-/// Removes the first of `words` that the text has.
-fn without<'a>(
-    text: &'a str,
-    words: &[&str],
-    strip: impl Fn(&'a str, &str) -> Option<&'a str>,
-) -> Option<&'a str> {
-    words.iter().find_map(|word| strip(text, word))
+/// Removes the first of `words` that the text begins with.
+fn after<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
+    words.iter().find_map(|word| text.strip_prefix(word))
+}
+
+/// Removes the first of `words` that the text ends with.
+fn before<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
+    words.iter().find_map(|word| text.strip_suffix(word))
 }
 
 fn number(text: &str) -> Option<u32> {
