@@ -1,9 +1,9 @@
 //! `ddpo score`: prints rewards of image files and their components as CSV.
 
 use crate::arguments::ScoreCommand;
+use crate::images::Reader;
 use crate::named::named;
 use anyhow::{Result, anyhow, bail};
-use ddpo_picture::{images_under, read_image};
 use ddpo_rewards::{Image, Rewards, resolve};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::numerics::Numerics;
@@ -17,9 +17,10 @@ const BATCH: usize = 256;
 /// Runs the command.
 pub fn run(command: &ScoreCommand) -> Result<()> {
     let reward = reward(command)?;
+    let mut reader = Reader::new(&command.images);
     let mut paths = Vec::new();
     for path in &command.paths {
-        paths.extend(images_under(path)?);
+        paths.extend(reader.files(path)?);
     }
     if paths.is_empty() {
         bail!("no images to score");
@@ -28,19 +29,36 @@ pub fn run(command: &ScoreCommand) -> Result<()> {
     let mut out = csv::Writer::from_writer(std::io::stdout().lock());
     let mut columns = None;
     for chunk in paths.chunks(BATCH) {
-        let read = |path: &PathBuf| read_image(path).map(Image::Levels);
-        let images = chunk.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let (read, images) = read(&mut reader, chunk)?;
+        if images.is_empty() {
+            continue;
+        }
         let scores = rewards.score(&images, Purpose::Evaluation)?;
         if columns.is_none() {
             out.write_record(Columns::of(&scores).heading("image"))?;
         }
         let columns = columns.get_or_insert_with(|| Columns::of(&scores));
-        for (path, score) in chunk.iter().zip(&scores) {
+        for (path, score) in read.iter().zip(&scores) {
             out.write_record(columns.row(&path.display().to_string(), score))?;
         }
         out.flush()?;
     }
-    Ok(())
+    reader.finish()
+}
+
+/// Returns the files that can be read, and their images.
+fn read<'a>(
+    reader: &mut Reader<'_>,
+    paths: &'a [PathBuf],
+) -> Result<(Vec<&'a PathBuf>, Vec<Image>)> {
+    let (mut read, mut images) = (Vec::new(), Vec::new());
+    for path in paths {
+        if let Some(image) = reader.read(path)? {
+            read.push(path);
+            images.push(Image::Levels(image));
+        }
+    }
+    Ok((read, images))
 }
 
 fn reward(command: &ScoreCommand) -> Result<RewardExpression> {
@@ -63,7 +81,9 @@ fn open(command: &ScoreCommand, reward: RewardExpression) -> Result<Rewards> {
         dtype: named("--dtype", &command.dtype)?,
         ..RewardSettings::new(reward)
     };
-    let runtime = crate::reward::runtime(&command.device, command.threads, Numerics::default())?;
+    let (device, threads) = (&command.device, command.threads);
+    let runtime =
+        crate::reward::runtime(device, threads, Numerics::default(), &command.servers)?;
     let spec = resolve(&settings, &mut crate::output::aside)?;
     Ok(Rewards::open(&spec, &runtime, &mut crate::output::aside)?)
 }

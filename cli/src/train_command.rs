@@ -47,7 +47,8 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
     let spec = reward_spec(&plan, command.resume, |settings| {
         anyhow::Ok(resolve(settings, &mut crate::output::aside)?)
     })?;
-    let runtime = reward::runtime(&plan.settings.device, plan.settings.threads, plan.numerics())?;
+    let Settings { device, threads, .. } = &plan.settings;
+    let runtime = reward::runtime(device, *threads, plan.numerics(), &command.servers)?;
     let rewards = Rewards::open(&spec, &runtime, &mut crate::output::aside)?;
     interrupt::install()?;
     let folder = match command.resume {

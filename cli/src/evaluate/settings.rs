@@ -87,7 +87,8 @@ impl Settings {
             Some(PixelMaps::Upstream) => PixelRule::Upstream,
             None => plan.as_ref().map(|plan| plan.rewards.pixel_map).unwrap_or_default(),
         };
-        let runtime = RewardRuntime { device, threads, waiting: crate::reward::waiting() };
+        let waiting = crate::reward::waiting(&command.servers);
+        let runtime = RewardRuntime { device, threads, waiting };
         let (first, others) = rewards.split_first().context("expected --reward, found none")?;
         let recorded = recorded(command)?;
         let of_command = RewardSettings {

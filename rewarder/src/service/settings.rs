@@ -20,6 +20,8 @@ ddpo_settings::settings! {
         max_batch: usize = 32;
         /// Longest time that the first image of a batch waits for others (milliseconds)
         max_wait_ms: u64 = 10;
+        /// Longest time for a reward server to score one batch (seconds)
+        reward_deadline_seconds: f64 = 30.0;
         /// Trajectories that one sampler may have open or unanswered
         credits_per_sampler: u32 = 16;
         /// Largest number of connected samplers; memory is bounded by this times the credits
@@ -48,6 +50,21 @@ impl RewarderSettings {
             max_wait: Duration::from_millis(self.max_wait_ms),
             queue: self.max_samplers.saturating_mul(self.credits_per_sampler as usize),
         }
+    }
+
+    /// Returns the longest time for a reward server to score one batch.
+    ///
+    /// # Errors
+    /// `reward_deadline_seconds` is not a positive number of seconds.
+    pub fn reward_deadline(&self) -> Result<Duration> {
+        let seconds = self.reward_deadline_seconds;
+        Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).with_context(
+            || {
+                format!(
+                    "rewarder.reward_deadline_seconds = {seconds}: expected seconds, more than 0"
+                )
+            },
+        )
     }
 
     /// Returns where reward models run, and sets libtorch's thread count.

@@ -99,7 +99,7 @@ fn defaults(family: Family) -> Value {
         Family::Vit => json!({
             "do_resize": true, "size": {"height": 224, "width": 224}, "resample": 2,
             "do_rescale": true, "rescale_factor": 1.0 / 255.0,
-            "do_normalize": true, "image_mean": [0.5; 3], "image_std": [0.5; 3],
+            "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
             "default_to_square": true,
         }),
         Family::Clip => json!({
