@@ -61,16 +61,19 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If no file could be read.
-    pub fn finish(self) -> Result<()> {
-        let (left, all) = (self.unreadable.len(), self.read + self.unreadable.len());
-        if left == 0 {
-            return Ok(());
+    pub fn finish(mut self) -> Result<()> {
+        let left = self.unreadable.len();
+        if self.read == 0 && left == 1 {
+            return Err(self.unreadable.remove(0).into());
         }
-        aside(&format!("left out {left} of {all} files, which could not be read:"));
+        if left > 0 {
+            let all = self.read + left;
+            aside(&format!("left out {left} of {all} files, which could not be read:"));
+        }
         for error in &self.unreadable {
             aside(&format!("  {error}"));
         }
-        if self.read == 0 {
+        if self.read == 0 && left > 0 {
             bail!("expected images, found none that can be read");
         }
         Ok(())

@@ -82,8 +82,7 @@ fn open(command: &ScoreCommand, reward: RewardExpression) -> Result<Rewards> {
         ..RewardSettings::new(reward)
     };
     let (device, threads) = (&command.device, command.threads);
-    let runtime =
-        crate::reward::runtime(device, threads, Numerics::default(), &command.servers)?;
+    let runtime = crate::reward::runtime(device, threads, Numerics::default(), &command.servers)?;
     let spec = resolve(&settings, &mut crate::output::aside)?;
     Ok(Rewards::open(&spec, &runtime, &mut crate::output::aside)?)
 }

@@ -12,9 +12,7 @@ use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_report::evaluation::Asked;
 use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::learned::Features;
-use ddpo_rollout::reward::{
-    AgeClasses, PixelRule, RewardExpression, RewardSettings, RewardSpec,
-};
+use ddpo_rollout::reward::{AgeClasses, PixelRule, RewardExpression, RewardSettings, RewardSpec};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_run::plan::Plan;
 use ddpo_run::resume::recorded_reward;

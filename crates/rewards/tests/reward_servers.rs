@@ -246,7 +246,10 @@ fn abandons_a_call_after_its_time_limit() {
     let error = reward.score(&images(2)).unwrap_err();
     assert!(error.is_passing());
     let text = error.to_string();
-    assert!(text.contains(&server.url()) && text.contains("no answer within 0.2 s; hint: --reward-"), "{text}");
+    assert!(
+        text.contains(&server.url()) && text.contains("no answer within 0.2 s; hint: --reward-"),
+        "{text}"
+    );
     assert!(server.state().batches.len() >= 2, "it was not asked again");
     server.state().mood = Mood::Well;
     assert_eq!(reward.score(&images(2)).unwrap(), scores_of(&images(2)));
@@ -494,9 +497,8 @@ fn work_that_has_to_be_finished_is_not_cancelled() {
     let server = RewardServer::start();
     let finish = Arc::new(AtomicBool::new(true));
     let finishing = Arc::clone(&finish);
-    let (stop, scores) = unanswered(&server, |waiting| {
-        waiting.finishing(move || finishing.load(Ordering::Relaxed))
-    });
+    let (stop, scores) =
+        unanswered(&server, |waiting| waiting.finishing(move || finishing.load(Ordering::Relaxed)));
     stop.now();
     // It is looked for every tenth of a second; without the work the call would end after one second.
     until("the stop to be ignored", || stop.seen.load(Ordering::Relaxed) > 20);

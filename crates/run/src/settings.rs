@@ -14,9 +14,7 @@ use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::numerics::{MatmulPrecision, NormKernel};
-use ddpo_rollout::reward::{
-    AgeClasses, AgeReward, RewardExpression, RewardList, RewardSpec, Task,
-};
+use ddpo_rollout::reward::{AgeClasses, AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_rollout::window::{Window, WindowSchedule};
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};

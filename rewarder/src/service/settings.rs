@@ -83,3 +83,22 @@ impl RewarderSettings {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_positive_number_of_seconds() {
+        let limit = |reward_deadline_seconds| {
+            RewarderSettings { reward_deadline_seconds, ..RewarderSettings::default() }
+                .reward_deadline()
+        };
+        assert_eq!(limit(90.5).unwrap(), Duration::from_millis(90_500));
+        assert_eq!(RewarderSettings::default().reward_deadline().unwrap(), Duration::from_secs(30));
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let found = limit(wrong).unwrap_err().to_string();
+            assert!(found.ends_with("expected seconds, more than 0"), "{found}");
+        }
+    }
+}

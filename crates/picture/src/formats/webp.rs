@@ -27,7 +27,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
 
 /// Returns the EXIF data.
 pub(crate) fn exif(bytes: &[u8]) -> Option<&[u8]> {
-    let data = chunks(bytes.get(12..)?).find(|(name, _)| name == b"EXIF")?.1;
+    let data = chunks(bytes.get(12..)?).find(|(name, _)| *name == b"EXIF")?.1;
     Some(data.strip_prefix(b"Exif\0\0").unwrap_or(data))
 }
 
@@ -55,15 +55,14 @@ fn first_frame(bytes: &[u8], width: usize, height: usize) -> Result<RgbImage, Pi
         reason: "expected a frame within its canvas".to_owned(),
     };
     let body = bytes.get(12..).unwrap_or_default();
-    let (_, frame) = chunks(body).find(|(name, _)| name == b"ANMF").ok_or_else(malformed)?;
+    let (_, frame) = chunks(body).find(|(name, _)| *name == b"ANMF").ok_or_else(malformed)?;
     let number = |at: usize| Endian::Little.u32(frame, at).map(|word| (word & 0xff_ffff) as usize);
     let (left, top) = number(0).zip(number(3)).ok_or_else(malformed)?;
     let (left, top) = (2 * left, 2 * top);
     let parts = frame.get(FRAME_HEADER..).unwrap_or_default();
     // The alpha of lossy frames is in a chunk of its own, and not needed.
-    let (name, data) = chunks(parts)
-        .find(|(name, _)| matches!(name, b"VP8 " | b"VP8L"))
-        .ok_or_else(malformed)?;
+    let (name, data) =
+        chunks(parts).find(|(name, _)| matches!(*name, b"VP8 " | b"VP8L")).ok_or_else(malformed)?;
     let file = alone(name, data);
     let decoder = WebPDecoder::new(Cursor::new(file.as_slice()))?;
     pixel_count(sides(&decoder).0, sides(&decoder).1)?;

@@ -190,14 +190,34 @@ mod tests {
     fn parses_the_spellings_of_published_classifiers() {
         let class = |from, to| Some(AgeClass { from, to });
         for text in [
-            "more than 70", "70+", "over 70", "70 +", "70 and over", "70 or older", ">70", ">= 70",
-            "above 70", "age 70+", "AGE_70+", "70+ years",
+            "more than 70",
+            "70+",
+            "over 70",
+            "70 +",
+            "70 and over",
+            "70 or older",
+            ">70",
+            ">= 70",
+            "above 70",
+            "age 70+",
+            "AGE_70+",
+            "70+ years",
         ] {
             assert_eq!(parse_age(text), class(70, None), "{text}");
         }
         for text in [
-            " (25-32) ", "(25, 32)", "25 - 32", "25\u{2013}32", "25 to 32", "age 25-32", "Age: 25-32",
-            "age_25-32", "ages 25-32", "25-32 years old", "age group 25-32", "25-32 yo",
+            " (25-32) ",
+            "(25, 32)",
+            "25 - 32",
+            "25\u{2013}32",
+            "25 to 32",
+            "age 25-32",
+            "Age: 25-32",
+            "age_25-32",
+            "ages 25-32",
+            "25-32 years old",
+            "age group 25-32",
+            "25-32 yo",
         ] {
             assert_eq!(parse_age(text), class(25, Some(32)), "{text}");
         }
@@ -206,7 +226,9 @@ mod tests {
         for text in ["under 3", "less than 3", "<3", "0-2", "up to 2", "<= 2", "2 and under"] {
             assert_eq!(parse_age(text), class(0, Some(2)), "{text}");
         }
-        for text in ["", "young", "age", "70++", "+70", "2O-29", "20-29-39", "under 0", "3.5", "201"] {
+        for text in
+            ["", "young", "age", "70++", "+70", "2O-29", "20-29-39", "under 0", "3.5", "201"]
+        {
             assert_eq!(parse_age(text), None, "{text}");
         }
     }

@@ -14,7 +14,6 @@ const FLAGS: &[Accepted] = &[Accepted::Flag(false), Accepted::Flag(true)];
 /// A step of an image processor: transformers skips it if it is false or null.
 const STEP: &[Accepted] = &[Accepted::Null, Accepted::Flag(false), Accepted::Flag(true)];
 const COUNT: Accepted = Accepted::Whole(1, LARGEST);
-const SIDES: &[Accepted] = &[COUNT, Accepted::List(&COUNT)];
 const SIDE: Accepted = Accepted::Whole(1, LONGEST as i64);
 const LENGTH: &[Accepted] = &[Accepted::Null, SIDE];
 /// Converted to f32, the deviation must not be zero or infinite.
@@ -38,15 +37,13 @@ const ACTIVATIONS: &[Accepted] = &[
 ];
 
 /// The fields that ViT and CLIP share.
-const TOWER: [Field; 9] = [
+const TOWER: [Field; 7] = [
     Field::one("hidden_size", &[COUNT]),
     Field::one("num_hidden_layers", &[COUNT]),
     Field::one("num_attention_heads", &[COUNT]),
     Field::one("intermediate_size", &[COUNT]),
     Field::one("hidden_act", ACTIVATIONS),
     Field::one("layer_norm_eps", &[NOT_NEGATIVE]),
-    Field::one("image_size", SIDES),
-    Field::one("patch_size", SIDES),
     Field::one("num_channels", &[Accepted::Whole(3, 3)]),
 ];
 
@@ -59,8 +56,8 @@ pub const VIT: [Field; 13] = [
     TOWER[4],
     TOWER[5],
     TOWER[6],
-    TOWER[7],
-    TOWER[8],
+    Field::one("image_size", &[COUNT, Accepted::List(&COUNT)]),
+    Field::one("patch_size", &[COUNT, Accepted::List(&COUNT)]),
     Field::one("model_type", &[Accepted::Name("vit")]),
     Field::one("qkv_bias", FLAGS),
     Field::one("num_labels", &[Accepted::Null, COUNT]),
@@ -83,8 +80,8 @@ pub const CLIP: [Field; 10] = [
     TOWER[4],
     TOWER[5],
     TOWER[6],
-    TOWER[7],
-    TOWER[8],
+    Field::one("image_size", &[COUNT]),
+    Field::one("patch_size", &[COUNT]),
     Field::one("projection_dim", &[COUNT]),
 ];
 

@@ -88,9 +88,7 @@ impl Kind {
             Self::Cmyk { bits } => {
                 rgb_of_cmyk([0, 1, 2, 3].map(|index| (sample(index) >> (bits - 8)) as u8))
             }
-            Self::Palette(colours) => {
-                colours.get(sample(0) as usize).copied().unwrap_or_default()
-            }
+            Self::Palette(colours) => colours.get(sample(0) as usize).copied().unwrap_or_default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::malformed;
 use crate::error::{MAX_PIXELS, PictureError};
 use crate::formats::bytes::{Endian, packed, pixel_count};
 use std::io::Read;
-use weezl::BitOrder;
+use weezl::{BitOrder, LzwStatus};
 
 /// How the samples of the image are stored.
 pub(super) struct Layout {
@@ -74,8 +74,7 @@ impl Layout {
 
     /// Decodes all parts.
     pub(super) fn decode(&self, bytes: &[u8], endian: Endian) -> Result<Rows, PictureError> {
-        let (across, down) =
-            (self.width.div_ceil(self.part.0), self.height.div_ceil(self.part.1));
+        let (across, down) = (self.width.div_ceil(self.part.0), self.height.div_ceil(self.part.1));
         let stride = self.row_bytes(self.width);
         let size = self.planes.checked_mul(self.height).and_then(|rows| rows.checked_mul(stride));
         let size = size.filter(|size| *size <= MAX_PIXELS * 8);
@@ -154,7 +153,8 @@ fn unpacked(compression: u32, stored: Vec<u8>, size: usize) -> Result<Vec<u8>, P
                 read += step.consumed_in;
                 written += step.consumed_out;
                 let status = step.status.map_err(|error| malformed(format!("lzw: {error}")))?;
-                if status != weezl::LzwStatus::Ok || step.consumed_in + step.consumed_out == 0 {
+                let is_done = matches!(status, LzwStatus::Done | LzwStatus::NoProgress);
+                if is_done || step.consumed_in + step.consumed_out == 0 {
                     break;
                 }
             }
@@ -207,12 +207,7 @@ fn packed_bits(stored: &[u8], size: usize) -> Vec<u8> {
 }
 
 /// Replaces the differences from the pixel before by their sums.
-fn add_up(
-    row: &mut [u8],
-    bits: usize,
-    samples: usize,
-    endian: Endian,
-) -> Result<(), PictureError> {
+fn add_up(row: &mut [u8], bits: usize, samples: usize, endian: Endian) -> Result<(), PictureError> {
     match bits {
         8 => {
             for at in samples..row.len() {

@@ -52,8 +52,7 @@ pub fn open(
     runtime: &RewardRuntime,
 ) -> Result<Box<dyn RewardModel>, RewardError> {
     let waiting = runtime.waiting.clone();
-    let options =
-        ServerOptions { scoring: waiting.answer, ..ServerOptions::from_environment() };
+    let options = ServerOptions { scoring: waiting.answer, ..ServerOptions::from_environment() };
     Ok(Box::new(ServerReward::open(servers, options, waiting)?))
 }
 

@@ -205,7 +205,9 @@ impl Fields {
     fn filter(&self) -> Result<Filter, FieldError> {
         match self.0.get("resample").and_then(Value::as_i64) {
             Some(code) => Filter::of_code(code),
-            None => Err(FieldError::unsupported("resample", "a filter, as `do_resize` is true", "null")),
+            None => {
+                Err(FieldError::unsupported("resample", "a filter, as `do_resize` is true", "null"))
+            }
         }
     }
 

@@ -231,9 +231,7 @@ impl ImageProcessor {
         if sides.iter().any(|side| side.resized > LONGEST || side.resized == 0) {
             let reason = format!(
                 "{width}x{height} would be resized to {}x{}, expected sides of 1 to {}",
-                sides[1].resized,
-                sides[0].resized,
-                LONGEST
+                sides[1].resized, sides[0].resized, LONGEST
             );
             return Err(RewardError::Picture { index, reason });
         }
