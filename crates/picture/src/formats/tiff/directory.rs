@@ -1,10 +1,16 @@
 //! The first directory of a TIFF file: tags with numbers.
 
+use crate::error::PictureError;
 use crate::formats::bytes::Endian;
 use std::collections::BTreeMap;
 
 /// Largest number of values of a tag.
 const MOST_VALUES: usize = 1 << 22;
+
+/// Returns the error of a file that is damaged or not supported.
+pub(super) fn malformed(reason: impl Into<String>) -> PictureError {
+    PictureError::Malformed { format: "tiff", reason: reason.into() }
+}
 
 /// Tags with whole numbers.
 pub(super) struct Directory {

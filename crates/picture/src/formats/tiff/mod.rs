@@ -11,7 +11,7 @@ use ddpo_rollout::image::RgbImage;
 
 use crate::error::PictureError;
 use crate::orientation::oriented;
-use directory::Directory;
+use directory::{Directory, malformed};
 use pixels::Kind;
 use segments::Layout;
 
@@ -41,8 +41,4 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
 /// Returns the orientation in EXIF data.
 pub(crate) fn orientation(exif: &[u8]) -> Option<u32> {
     Directory::first(exif)?.number(ORIENTATION)
-}
-
-fn malformed(reason: impl Into<String>) -> PictureError {
-    PictureError::Malformed { format: "tiff", reason: reason.into() }
 }

@@ -1,7 +1,6 @@
 //! The meaning of a TIFF file's samples: Pillow's table `OPEN_INFO`, and its conversions to RGB.
 
-use super::directory::Directory;
-use super::malformed;
+use super::directory::{Directory, malformed};
 use super::segments::Layout;
 use crate::error::PictureError;
 use crate::formats::bytes::rgb_of_cmyk;

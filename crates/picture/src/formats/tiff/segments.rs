@@ -1,7 +1,6 @@
 //! The strips and tiles of a TIFF file, joined to rows.
 
-use super::directory::Directory;
-use super::malformed;
+use super::directory::{Directory, malformed};
 use crate::error::{MAX_PIXELS, PictureError};
 use crate::formats::bytes::{Endian, packed, pixel_count};
 use std::io::Read;
