@@ -187,10 +187,7 @@ fn a_vision_config_dict_replaces_the_vision_config() {
     assert_eq!(read(empty).unwrap(), read(json!({"model_type": "clip_vision_model"})).unwrap());
     let wrong = json!({"model_type": "clip", "vision_config": {}, "vision_config_dict": 3});
     let found = read(wrong).unwrap_err().to_string();
-    assert_eq!(
-        found,
-        "`vision_config_dict` = 3 is not supported, expected an object or null"
-    );
+    assert_eq!(found, "`vision_config_dict` = 3 is not supported, expected an object or null");
 }
 
 #[test]

@@ -16,6 +16,11 @@ pub(crate) fn is_webp(bytes: &[u8]) -> bool {
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
+    // The decoder accepts files without their end.
+    let size = Endian::Little.u32(bytes, 4).map_or(usize::MAX, |size| size as usize);
+    if bytes.len() - 8 < size {
+        return Err(malformed("the file is truncated"));
+    }
     let decoder = WebPDecoder::new(Cursor::new(bytes))?;
     let (width, height) = sides(&decoder);
     pixel_count(width, height)?;
@@ -23,6 +28,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
         false => still(decoder),
         true => first_frame(bytes, width, height),
     }
+}
+
+fn malformed(reason: &str) -> PictureError {
+    PictureError::Malformed { format: "webp", reason: reason.to_owned() }
 }
 
 /// Returns the EXIF data.
@@ -50,25 +59,22 @@ fn still(mut decoder: WebPDecoder<Cursor<&[u8]>>) -> Result<RgbImage, PictureErr
 }
 
 fn first_frame(bytes: &[u8], width: usize, height: usize) -> Result<RgbImage, PictureError> {
-    let malformed = || PictureError::Malformed {
-        format: "webp",
-        reason: "expected a frame within its canvas".to_owned(),
-    };
+    let outside = || malformed("expected a frame within its canvas");
     let body = bytes.get(12..).unwrap_or_default();
-    let (_, frame) = chunks(body).find(|(name, _)| *name == b"ANMF").ok_or_else(malformed)?;
+    let (_, frame) = chunks(body).find(|(name, _)| *name == b"ANMF").ok_or_else(outside)?;
     let number = |at: usize| Endian::Little.u32(frame, at).map(|word| (word & 0xff_ffff) as usize);
-    let (left, top) = number(0).zip(number(3)).ok_or_else(malformed)?;
+    let (left, top) = number(0).zip(number(3)).ok_or_else(outside)?;
     let (left, top) = (2 * left, 2 * top);
     let parts = frame.get(FRAME_HEADER..).unwrap_or_default();
     // The alpha of lossy frames is in a chunk of its own, and not needed.
     let (name, data) =
-        chunks(parts).find(|(name, _)| matches!(*name, b"VP8 " | b"VP8L")).ok_or_else(malformed)?;
+        chunks(parts).find(|(name, _)| matches!(*name, b"VP8 " | b"VP8L")).ok_or_else(outside)?;
     let file = alone(name, data);
     let decoder = WebPDecoder::new(Cursor::new(file.as_slice()))?;
     pixel_count(sides(&decoder).0, sides(&decoder).1)?;
     let image = still(decoder)?;
     if left + image.width() > width || top + image.height() > height {
-        return Err(malformed());
+        return Err(outside());
     }
     let mut pixels = vec![0; 3 * pixel_count(width, height)?];
     let length = 3 * image.width();

@@ -66,7 +66,8 @@ impl Waiting {
         Self { answer, ..self }
     }
 
-    /// While `finish` returns true, waits for servers that answer even if stopped.
+    /// While `finish` returns true, goes on even if stopped, as long as batches are answered within
+    /// seconds.
     #[must_use]
     pub fn finishing(self, finish: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { finish: Arc::new(finish), ..self }

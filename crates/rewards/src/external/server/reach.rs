@@ -13,6 +13,9 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How long a server that answers may take to finish its batch after the cancellation.
 const FINISH: Duration = Duration::from_secs(1);
 
+/// The same for work that has to be finished, from the last answer.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// Reachability of all servers together. Used only on the client's thread.
 pub(super) struct Reachability {
     addresses: Vec<String>,
@@ -30,13 +33,21 @@ struct State {
     said: bool,
     /// When the cancellation was noticed.
     called_off: Option<Instant>,
+    /// The last answer.
+    answered: Option<Instant>,
 }
 
 impl Reachability {
     pub(super) fn new(addresses: Vec<String>, waiting: Waiting) -> Self {
         let failing = vec![false; addresses.len()];
         let patience = waiting.at_start;
-        let state = RefCell::new(State { failing, since: None, said: false, called_off: None });
+        let state = RefCell::new(State {
+            failing,
+            since: None,
+            said: false,
+            called_off: None,
+            answered: None,
+        });
         Self { addresses, waiting, patience, state }
     }
 
@@ -55,14 +66,18 @@ impl Reachability {
         self.state.borrow().said
     }
 
-    /// Fails if the wait was cancelled: at once if no server answers, otherwise after [`FINISH`].
+    /// Fails if the wait was cancelled: at once if no server answers, otherwise after [`FINISH`]. Work that
+    /// has to be finished goes on while answers come within [`QUIET`].
     pub(super) fn check_called_off(&self) -> Result<(), ServerError> {
         if !self.waiting.is_called_off() {
             return Ok(());
         }
         let mut state = self.state.borrow_mut();
         let since = *state.called_off.get_or_insert_with(Instant::now);
-        let is_over = since.elapsed() >= FINISH && !self.waiting.is_to_finish();
+        let is_over = match self.waiting.is_to_finish() {
+            true => state.answered.map_or(since, |last| last.max(since)).elapsed() >= QUIET,
+            false => since.elapsed() >= FINISH,
+        };
         if state.said || is_over {
             return Err(ServerError::CalledOff(self.servers()));
         }
@@ -91,6 +106,7 @@ impl Reachability {
         let mut state = self.state.borrow_mut();
         state.failing[index] = false;
         state.since = None;
+        state.answered = Some(Instant::now());
         if std::mem::take(&mut state.said) {
             drop(state);
             let line = format!("reward server {}: answers again", self.addresses[index]);
