@@ -191,3 +191,22 @@ fn turns_images_upright_only_if_asked() {
         assert_eq!(read_oriented(&path, Orientation::Upright).unwrap(), stored);
     }
 }
+
+#[test]
+fn lengths_that_lie_cost_no_memory() {
+    // Many tags with the whole file as their values, and a delta over 255 rows of four million pixels.
+    let tags: Vec<(u16, u32)> = (1000..30_000).map(|tag| (tag, 0)).collect();
+    let mut file = tiff(&tags, &vec![7; 1 << 22]);
+    for entry in 0..tags.len() {
+        file[10 + 12 * entry + 4..][..4].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+    }
+    assert!(decode_image(&file).is_err());
+    let mut bmp = fs::read(goldens().join("palette.bmp")).unwrap();
+    for (at, value) in [(18, 1_u32 << 22), (22, 1), (30, 1)] {
+        bmp[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    let start = u32::from_le_bytes(bmp[10..14].try_into().unwrap()) as usize;
+    bmp.truncate(start);
+    bmp.extend([0, 2, 0, 0, 0, 255]);
+    assert_eq!(decode_image(&bmp).unwrap().pixels().len(), 3 << 22);
+}

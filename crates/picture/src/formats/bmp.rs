@@ -250,7 +250,7 @@ fn run_lengths(bytes: &[u8], header: &Header, pixels: usize) -> Result<Vec<u8>, 
                 };
                 at += 4;
                 let skipped = usize::from(right) + usize::from(up) * header.width;
-                data.resize(data.len() + skipped, 0);
+                data.resize((data.len() + skipped).min(pixels), 0);
                 column = data.len() % header.width;
             }
             (0, count) => {

@@ -4,6 +4,11 @@ use crate::error::PictureError;
 use crate::formats::bytes::Endian;
 use std::collections::BTreeMap;
 
+/// The tags that are read.
+const KNOWN: [u16; 20] = [
+    256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339,
+];
+
 /// Largest number of values of a tag.
 const MOST_VALUES: usize = 1 << 22;
 
@@ -32,8 +37,11 @@ impl Directory {
         let mut tags = BTreeMap::new();
         for entry in (0..count).map(|index| start + 2 + 12 * index) {
             let tag = endian.u16(bytes, entry)?;
-            if let Some(values) = values(bytes, endian, entry) {
-                tags.entry(tag).or_insert(values);
+            if KNOWN.contains(&tag)
+                && !tags.contains_key(&tag)
+                && let Some(values) = values(bytes, endian, entry)
+            {
+                tags.insert(tag, values);
             }
         }
         Some(Self { endian, tags })

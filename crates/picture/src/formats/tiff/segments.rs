@@ -6,6 +6,9 @@ use crate::formats::bytes::{Endian, packed, pixel_count};
 use std::io::Read;
 use weezl::{BitOrder, LzwStatus};
 
+/// Bytes that a compressed part may have besides twice its pixels.
+const SLACK: usize = 256;
+
 /// How the samples of the image are stored.
 pub(super) struct Layout {
     pub(super) width: usize,
@@ -117,8 +120,9 @@ impl Layout {
         let missing = || malformed("the file is truncated");
         let &(start, length) = self.parts.get(index).ok_or_else(missing)?;
         let stored = bytes.get(start..).ok_or_else(missing)?;
-        let length = length.unwrap_or(stored.len()).min(stored.len());
         let size = rows * self.row_bytes(self.part.0);
+        // No compression needs more; a length that lies costs nothing.
+        let length = length.unwrap_or(usize::MAX).min(stored.len()).min(2 * size + SLACK);
         let mut stored = stored[..length].to_vec();
         if self.reversed {
             stored.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
