@@ -121,6 +121,9 @@ impl Layout {
         let &(start, length) = self.parts.get(index).ok_or_else(missing)?;
         let stored = bytes.get(start..).ok_or_else(missing)?;
         let size = rows * self.row_bytes(self.part.0);
+        if self.compression != 1 && length.is_some_and(|length| length > stored.len()) {
+            return Err(missing());
+        }
         // No compression needs more; a length that lies costs nothing.
         let length = length.unwrap_or(usize::MAX).min(stored.len()).min(2 * size + SLACK);
         let mut stored = stored[..length].to_vec();
