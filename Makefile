@@ -102,7 +102,7 @@ test-manifests: build ## check deploy/kubernetes/ against the schemas of Kuberne
 
 .PHONY: parity
 parity: build python ## compare with diffusers, transformers, Pillow and PyTorch
-	$(if $(BUILT),,$(CARGO) build --release --locked --workspace --example vision --example hub)
+	$(if $(BUILT),,$(CARGO) build --release --locked --workspace --example vision --example hub --example pixels)
 	$(PEER) -m pytest tests/parity --ddpo $(DDPO) $(ARGS)
 
 .PHONY: lint

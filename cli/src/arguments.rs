@@ -4,7 +4,10 @@ use crate::auth::AuthFlags;
 use crate::choices::{PixelMaps, PredictionType};
 use crate::doctor::arguments::DoctorCommand;
 use crate::gpu_check::arguments::GpuCheckCommand;
+use crate::images::ImageFlags;
+use crate::reward::ServerFlags;
 use clap::{Args, Parser, Subcommand};
+use ddpo_rollout::reward::AgeClasses;
 use ddpo_run::settings::SettingFlags;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -73,6 +76,9 @@ pub struct TrainCommand {
     /// Serve a live page during the run, on loopback unless an address is given
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DASHBOARD)]
     pub dashboard: Option<SocketAddr>,
+    /// Reward servers.
+    #[command(flatten)]
+    pub servers: ServerFlags,
     /// Settings of the run.
     #[command(flatten)]
     pub settings: SettingFlags,
@@ -179,6 +185,9 @@ pub struct ScoreCommand {
     /// How ages become a reward: logits, probability or log-odds
     #[arg(long, default_value = "logits")]
     pub age_reward: String,
+    /// Ages of the classifier's labels that do not state them, such as "young=0-29, old=30+"
+    #[arg(long, value_name = "LABEL=AGES,..")]
+    pub age_classes: Option<AgeClasses>,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -188,7 +197,13 @@ pub struct ScoreCommand {
     /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Images, or folders of images
+    /// Reward servers.
+    #[command(flatten)]
+    pub servers: ServerFlags,
+    /// How files are read.
+    #[command(flatten)]
+    pub images: ImageFlags,
+    /// Images (PNG, JPEG, WebP, GIF, BMP, TIFF), or folders of images
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 }
@@ -240,6 +255,9 @@ pub struct EvaluateCommand {
     /// How ages become a reward: logits, probability or log-odds
     #[arg(long)]
     pub age_reward: Option<String>,
+    /// Ages of the classifier's labels that do not state them, such as "young=0-29, old=30+"
+    #[arg(long, value_name = "LABEL=AGES,..")]
+    pub age_classes: Option<AgeClasses>,
     /// auto, cpu, cuda or cuda:N
     #[arg(long)]
     pub device: Option<String>,
@@ -258,6 +276,9 @@ pub struct EvaluateCommand {
     /// Use the trained weights (unet/) even if a checkpoint has averaged weights (unet_ema/)
     #[arg(long)]
     pub no_ema: bool,
+    /// Reward servers.
+    #[command(flatten)]
+    pub servers: ServerFlags,
     /// Seed of the bootstrap intervals
     #[arg(long, default_value_t = 0)]
     pub bootstrap_seed: u64,
@@ -386,9 +407,12 @@ pub struct WandbCommand {
 /// Flags of `ddpo pretrain`.
 #[derive(Debug, Args)]
 pub struct PretrainCommand {
-    /// Folder of images (default: drawn faces)
+    /// Folder of images: PNG, JPEG, WebP, GIF, BMP, TIFF (default: drawn faces)
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+    /// How files are read.
+    #[command(flatten)]
+    pub files: ImageFlags,
     /// Number of drawn faces
     #[arg(long, default_value_t = 20_000)]
     pub faces: usize,

@@ -8,6 +8,7 @@ mod doctor;
 mod evaluate;
 mod gpu_check;
 mod health;
+mod images;
 mod inspect;
 mod interrupt;
 mod log;

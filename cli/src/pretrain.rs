@@ -3,6 +3,7 @@
 
 use crate::arguments::PretrainCommand;
 use crate::choices::PredictionType;
+use crate::images::Reader;
 use crate::output::aside;
 use anyhow::{Context, Result, bail};
 use ddpo_checkpoint::{PipelineToSave, save_pipeline};
@@ -11,7 +12,6 @@ use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{SampleSize, UNetConfig};
 use ddpo_files::publish_folder;
-use ddpo_picture::{images_under, read_image};
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::numerics::Numerics;
 use ddpo_run::model::Model;
@@ -167,8 +167,9 @@ fn data(command: &PretrainCommand, config: &UNetConfig) -> Result<Tensor> {
             }
         }
         Some(folder) => {
-            for path in images_under(folder)? {
-                let image = read_image(&path)?;
+            let mut reader = Reader::new(&command.files);
+            for path in reader.files(folder)? {
+                let Some(image) = reader.read(&path)? else { continue };
                 if (image.height(), image.width()) != (height, width) || config.in_channels != 3 {
                     let found = format!("{}x{}", image.width(), image.height());
                     let path = path.display();
@@ -179,6 +180,7 @@ fn data(command: &PretrainCommand, config: &UNetConfig) -> Result<Tensor> {
                 push(&image, &mut values);
                 count += 1;
             }
+            reader.finish()?;
         }
     }
     let size = [count, 3, height as i64, width as i64];

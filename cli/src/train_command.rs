@@ -6,7 +6,7 @@ use crate::train::{InProcess, Page, ProgressLayer, Terminal};
 use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
-use ddpo_rewards::{Rewards, resolve};
+use ddpo_rewards::{RewardError, Rewards, resolve};
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host, Outcome};
@@ -47,7 +47,8 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
     let spec = reward_spec(&plan, command.resume, |settings| {
         anyhow::Ok(resolve(settings, &mut crate::output::aside)?)
     })?;
-    let runtime = reward::runtime(&plan.settings.device, plan.settings.threads, plan.numerics())?;
+    let Settings { device, threads, .. } = &plan.settings;
+    let runtime = reward::runtime(device, *threads, plan.numerics(), &command.servers)?;
     let rewards = Rewards::open(&spec, &runtime, &mut crate::output::aside)?;
     interrupt::install()?;
     let folder = match command.resume {
@@ -57,10 +58,24 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
     let page =
         command.dashboard.map(|listen| Page::serve(listen, folder.root().into())).transpose()?;
     let told = layer(Box::new(Terminal::new()));
-    match TRAINING.run(|| train(&plan, (&spec, rewards), &folder, page.as_ref(), &*told))? {
-        Outcome::Finished => Ok(ExitCode::SUCCESS),
-        Outcome::Interrupted => Ok(ExitCode::from(interrupt::STATUS)),
+    let trained = TRAINING.run(|| train(&plan, (&spec, rewards), &folder, page.as_ref(), &*told));
+    match trained {
+        Ok(Outcome::Finished) => Ok(ExitCode::SUCCESS),
+        Ok(Outcome::Interrupted) => Ok(ExitCode::from(interrupt::STATUS)),
+        Err(error) if is_interrupted(&error) => {
+            crate::output::aside(&format!("{error:#}; --resume repeats the epoch"));
+            Ok(ExitCode::from(interrupt::STATUS))
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Returns whether an interrupt ended an evaluation that waited for a reward server.
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    let called_off = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref().is_some_and(RewardError::is_called_off)
+    };
+    interrupt::requested() && error.chain().any(called_off)
 }
 
 /// Checks that max_staleness is 0: in one process, sampling and training alternate.

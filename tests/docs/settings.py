@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ["sampler", "rewarder", "learner"]
 OPTION = re.compile(r"^ {2,6}(?:-\w, )?--([a-z0-9-]+)(?:[ \[=].*?)?(?: {2,}(\S.*))?$")
 # Options of a command that are not settings.
-COMMAND_OPTIONS = {"config", "dry-run", "resume", "dashboard", "help", "version"}
+COMMAND_OPTIONS = {"config", "dry-run", "resume", "dashboard", "reward-deadline", "help", "version"}
 RANGE = re.compile(r"^(.*?) ?\[range: (.*)\]$")
 SECRETS = re.compile(r"^ {4}secrets \{\n(.*?)^ {4}\}", re.MULTILINE | re.DOTALL)
 SECRET = re.compile(r"((?: *///[^\n]*\n)+) *(\w+);")

@@ -55,9 +55,11 @@ def draw(folder, sizes):
             image.convert("RGB").save(folder / f"{number:02}.jpg")
 
 
-def processor(case):
-    kind = ViTImageProcessorPil if case.kind == "vit" else CLIPImageProcessorPil
-    return kind.from_dict(case.processor)
+def processor(case, root):
+    named = case.processor.get("image_processor_type") or case.processor.get("feature_extractor_type")
+    is_vit = named.startswith("ViT") if named else case.kind == "vit"
+    kind = ViTImageProcessorPil if is_vit else CLIPImageProcessorPil
+    return kind.from_pretrained(root) if case.files else kind.from_dict(case.processor)
 
 
 def process(processor, image, **changes):
@@ -89,7 +91,7 @@ def compare(vision, gaps, case, model, root, folder):
     kind = "vit" if case.kind == "vit" else "clip"
     vision(kind, root, folder / "pictures", folder / "ours.safetensors")
     ours = load_file(folder / "ours.safetensors")
-    process_image, inputs = processor(case), []
+    process_image, inputs = processor(case, root), []
     paths = sorted((folder / "pictures").iterdir())
     for path in paths:
         image = Image.open(path)
@@ -109,6 +111,10 @@ def compare(vision, gaps, case, model, root, folder):
 def test_random_networks_agree_with_transformers(case, vision, gaps, tmp_path):
     model = build(case)
     save(case, model, tmp_path / "model")
+    if case.raw:
+        model, report = type(model).from_pretrained(tmp_path / "model", output_loading_info=True)
+        assert not any(report.values()), report
+        model = model.eval()
     compare(vision, gaps, case, model, tmp_path / "model", tmp_path)
 
 

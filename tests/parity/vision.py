@@ -35,7 +35,14 @@ class VisionCase:
     processor: dict
     weights: str = "safetensors"
     sizes: list = dataclasses.field(default_factory=lambda: SIZES)
+    # Changes of config.json after the network was saved; REMOVED removes a field. The peer is read from the folder too.
+    raw: dict = dataclasses.field(default_factory=dict)
+    # Files with an image processor, in place of preprocessor_config.json.
+    files: dict = dataclasses.field(default_factory=dict)
 
+
+# In `VisionCase.raw`: the field is removed.
+REMOVED = object()
 
 # Width and height: smaller and larger than the network's, odd, long, and a single pixel.
 SIZES = [(32, 32), (31, 17), (64, 65), (45, 101), (1, 1), (3, 90), (224, 224), (257, 255), (300, 224)]
@@ -79,6 +86,62 @@ CASES = [
                CLIP_OLD | {"size": 224, "crop_size": 224}, sizes=[(256, 256), (181, 240)]),
 ]  # fmt: skip
 
+FEW = [(31, 17), (45, 101), (64, 64)]
+SQUARE = [(32, 32)]
+ACTIVATIONS = ["gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "quick_gelu", "relu",
+               "silu", "swish"]  # fmt: skip
+VIT_NEW = {"size": {"height": 32, "width": 32}}
+CLIP_NEW = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+CLIP_TINY = TINY | {"projection_dim": 24}
+NO_LABELS = {"id2label": REMOVED, "label2id": REMOVED, "num_labels": len(AGES)}
+
+# Every other value that the code accepts; test_vision_fields.py requires a case for each.
+CASES += [VisionCase(f"vit-{act}", "vit", TINY | {"hidden_act": act}, VIT_NEW, sizes=FEW) for act in ACTIVATIONS]
+CASES += [VisionCase(f"clip-{act}", "clip", CLIP_TINY | {"hidden_act": act}, CLIP_NEW, sizes=FEW) for act in ACTIVATIONS]
+CASES += [VisionCase(f"vit-{name}", "vit", TINY, VIT_NEW | {"image_processor_type": name}, sizes=FEW)
+          for name in ["ViTImageProcessor", "ViTImageProcessorFast", "ViTImageProcessorPil"]]
+CASES += [VisionCase(f"vit-{name}", "vit", TINY, CLIP_NEW | {"image_processor_type": name}, sizes=FEW)
+          for name in ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"]]
+CASES += [
+    VisionCase("vit-skips-all", "vit", TINY, {"do_resize": None, "do_rescale": None, "do_normalize": None, "do_center_crop": None,
+                                              "size": None, "resample": None, "rescale_factor": None, "image_mean": None,
+                                              "image_std": None, "crop_size": None}, sizes=SQUARE),
+    VisionCase("clip-skips-all", "clip", CLIP_TINY, {"do_resize": None, "do_rescale": None, "do_normalize": None,
+                                                     "do_center_crop": None, "do_convert_rgb": None, "do_pad": None,
+                                                     "use_square_size": None}, sizes=SQUARE),
+    VisionCase("vit-false", "vit", TINY, {"do_resize": False, "do_rescale": True, "do_normalize": False, "do_center_crop": False,
+                                          "do_convert_rgb": False, "do_pad": False, "pad_size": None}, sizes=SQUARE),
+    VisionCase("vit-no-rescale", "vit", TINY, VIT_NEW | {"do_rescale": False, "image_mean": 127.5, "image_std": 127.5}, sizes=FEW),
+    VisionCase("vit-rescale-null", "vit", TINY, VIT_NEW | {"do_rescale": None, "image_mean": [120.0, 127.5, 130.0],
+                                                           "image_std": [127.5, 100.0, 127.5]}, sizes=FEW),
+    VisionCase("vit-no-normalize", "vit", TINY, VIT_NEW | {"do_normalize": None, "do_convert_rgb": True, "do_resize": True,
+                                                           "default_to_square": True}, sizes=FEW),
+    VisionCase("vit-crop", "vit", TINY, {"size": {"shortest_edge": 36}, "do_center_crop": True, "crop_size": 32,
+                                         "do_normalize": True}, sizes=FEW),
+    VisionCase("vit-size-list", "vit", TINY, {"size": [32, 32], "resample": 3}, sizes=FEW),
+    VisionCase("clip-resize-null", "clip", CLIP_TINY, CLIP_NEW | {"do_resize": None, "resample": None, "size": None},
+               sizes=[(32, 32), (45, 101), (20, 33)]),
+    VisionCase("clip-no-crop", "clip", CLIP_TINY, CLIP_NEW | {"do_center_crop": False, "use_square_size": False,
+                                                              "default_to_square": False}, sizes=[(32, 32), (64, 64)]),
+    VisionCase("clip-crop-list", "clip", CLIP_TINY | {"layer_norm_eps": 1e-3}, {"size": [40, 36], "crop_size": [32, 32]}, sizes=FEW),
+    VisionCase("vit-multi-label", "vit", TINY, VIT_NEW, raw={"problem_type": "multi_label_classification"}, sizes=FEW),
+    VisionCase("vit-single-label", "vit", TINY, VIT_NEW, raw={"problem_type": "single_label_classification"}, sizes=FEW),
+    VisionCase("vit-num-labels", "vit", TINY, VIT_NEW, raw=NO_LABELS, sizes=FEW),
+    VisionCase("clip-vision-config-dict", "whole-clip", CLIP_TINY, CLIP_NEW, sizes=FEW,
+               raw={"vision_config": {"hidden_size": 7, "image_size": 999, "hidden_act": "relu", "layer_norm_eps": 0.5},
+                    "vision_config_dict": CLIP_TINY}),
+    VisionCase("clip-vision-config-null", "whole-clip", CLIP_TINY, CLIP_NEW, sizes=FEW,
+               raw={"vision_config": None, "vision_config_dict": CLIP_TINY}),
+    VisionCase("clip-processor-config", "whole-clip", CLIP_TINY, CLIP_NEW, sizes=FEW,
+               files={"processor_config.json": {"image_processor": CLIP_NEW, "processor_class": "CLIPProcessor"}}),
+    VisionCase("clip-both-processors", "whole-clip", CLIP_TINY, CLIP_NEW | {"do_normalize": False}, sizes=FEW,
+               files={"processor_config.json": {"image_processor": CLIP_NEW | {"do_normalize": False}},
+                      "preprocessor_config.json": CLIP_OLD | {"size": 77, "crop_size": 77}}),
+    VisionCase("clip-bare-processor-config", "whole-clip", CLIP_TINY, CLIP_NEW | {"do_rescale": False}, sizes=FEW,
+               files={"processor_config.json": {"processor_class": "CLIPProcessor"},
+                      "preprocessor_config.json": CLIP_NEW | {"do_rescale": False}}),
+]  # fmt: skip
+
 
 def build(case):
     """The network of a case with random weights."""
@@ -108,7 +171,11 @@ def save(case, model, folder):
             tensors["vision_model.embeddings.position_ids"] = torch.arange(count)[None]
             tensors["text_model.embeddings.position_ids"] = torch.arange(77)[None]
         torch.save(tensors, folder / "pytorch_model.bin")
-    (folder / "preprocessor_config.json").write_text(json.dumps(case.processor))
+    for name, fields in (case.files or {"preprocessor_config.json": case.processor}).items():
+        (folder / name).write_text(json.dumps(fields))
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | case.raw
+    path.write_text(json.dumps({name: value for name, value in config.items() if value is not REMOVED}))
 
 
 class Head(torch.nn.Module):

@@ -52,6 +52,30 @@ impl RewardServer {
     }
 }
 
+impl RewardServer {
+    /// Stops the server's process; its connections stay open, and calls get no answer.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets the process go on.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &script]).status();
+        assert!(status.expect("a shell").success(), "the server has ended");
+    }
+}
+
 impl Drop for RewardServer {
     fn drop(&mut self) {
         // Fails if the server has already exited.

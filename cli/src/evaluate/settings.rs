@@ -12,7 +12,7 @@ use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_report::evaluation::Asked;
 use ddpo_rewards::RewardRuntime;
 use ddpo_rewards::learned::Features;
-use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings, RewardSpec};
+use ddpo_rollout::reward::{AgeClasses, PixelRule, RewardExpression, RewardSettings, RewardSpec};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_run::plan::{Plan, check_eta};
 use ddpo_run::resume::recorded_reward;
@@ -85,7 +85,8 @@ impl Settings {
             Some(PixelMaps::Upstream) => PixelRule::Upstream,
             None => plan.as_ref().map(|plan| plan.rewards.pixel_map).unwrap_or_default(),
         };
-        let runtime = RewardRuntime { device, threads, waiting: crate::reward::waiting() };
+        let waiting = crate::reward::waiting(&command.servers);
+        let runtime = RewardRuntime { device, threads, waiting };
         let (first, others) = rewards.split_first().context("expected --reward, found none")?;
         let recorded = recorded(command)?;
         let of_command = RewardSettings {
@@ -93,6 +94,11 @@ impl Settings {
             model: command.reward_model.clone().or_else(|| of_run.reward_model.clone()),
             aesthetic_head: command.aesthetic_head.clone().or(of_run.aesthetic_head.clone()),
             age_reward,
+            age_classes: command
+                .age_classes
+                .clone()
+                .or_else(|| of_run.age_classes.clone())
+                .unwrap_or_default(),
             dtype: reward_dtype,
             pixel_map,
             numerics,
@@ -168,6 +174,7 @@ fn recorded(command: &EvaluateCommand) -> Result<Option<RewardSpec>> {
         || command.reward_model.is_some()
         || command.aesthetic_head.is_some()
         || command.age_reward.is_some()
+        || command.age_classes.is_some()
         || command.reward_dtype.is_some()
         || command.pixel_map.is_some();
     match checkpoints::first_run_folder(&command.checkpoints).filter(|_| !is_changed) {
@@ -189,6 +196,10 @@ fn described(rewards: &[RewardExpression], settings: &RewardSettings) -> Vec<Str
             format!("dtype = {:?}", settings.dtype.kind()).to_lowercase(),
         ])
         // Left out by default, so that evaluations of older versions can continue.
+        .chain(
+            (settings.age_classes != AgeClasses::default())
+                .then(|| format!("age_classes = {}", settings.age_classes)),
+        )
         .chain(
             (settings.pixel_map == PixelRule::Upstream).then(|| "pixel_map = upstream".to_owned()),
         )

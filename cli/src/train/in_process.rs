@@ -86,6 +86,8 @@ impl InProcess {
         request: &Request<'_>,
         progress: &dyn RunProgress,
     ) -> Result<Option<Rollout>> {
+        let _finishing =
+            (request.on_interrupt == OnInterrupt::Finish).then(interrupt::Finishing::begin);
         let samples: Vec<SampleCoordinates> = request.coordinates().collect();
         let provenance = Provenance {
             policy_version: request.weights.id.version,

@@ -95,3 +95,32 @@ fn prefers_existing_folders_and_files_and_rejects_invalid_names() {
         assert!(found.contains("expected a file, or one on the hub"), "{name}: {found}");
     }
 }
+
+#[test]
+fn reads_the_image_processor_of_a_processor_config_before_a_preprocessor_config() {
+    let nested = r#"{"image_processor": {"size": 32}, "processor_class": "CLIPProcessor"}"#;
+    let bare = r#"{"processor_class": "CLIPProcessor"}"#;
+    let [config, preprocessor, weights, _] = FILES;
+    let (nested, bare) = (("processor_config.json", nested), ("processor_config.json", bare));
+    for (files, expected) in [
+        (vec![config, nested, weights], nested),
+        (vec![config, nested, preprocessor, weights], nested),
+        (vec![config, bare, preprocessor, weights], preprocessor),
+    ] {
+        let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&files));
+        let folder =
+            client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
+        let opened = open_model(&folder).unwrap();
+        assert_eq!((opened.preprocessor_file, opened.preprocessor.as_str()), expected);
+    }
+    let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&[config, bare, weights]));
+    let found = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {});
+    assert!(found.unwrap_err().to_string().contains("preprocessor_config.json"));
+    fs::write(cache.path().join(config.0), config.1).unwrap();
+    fs::write(cache.path().join(bare.0), bare.1).unwrap();
+    let found = open_model(cache.path()).unwrap_err().to_string();
+    assert!(
+        found.contains("expected `preprocessor_config.json` or `processor_config.json`"),
+        "{found}"
+    );
+}

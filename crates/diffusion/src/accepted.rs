@@ -101,12 +101,12 @@ impl fmt::Display for Accepted {
 
 impl Field {
     /// A field that holds one of `values`.
-    pub(crate) const fn one(name: &'static str, values: &'static [Accepted]) -> Self {
+    pub const fn one(name: &'static str, values: &'static [Accepted]) -> Self {
         Self { name, values, holds: Holds::OneValue }
     }
 
     /// A field that holds a list, each element one of `values`.
-    pub(crate) const fn list(name: &'static str, values: &'static [Accepted]) -> Self {
+    pub const fn list(name: &'static str, values: &'static [Accepted]) -> Self {
         Self { name, values, holds: Holds::List }
     }
 
@@ -151,7 +151,7 @@ fn shown(value: &Value) -> String {
 ///
 /// # Errors
 /// [`FieldError::Unsupported`] names the first field with another value, and its accepted values.
-pub(crate) fn check(table: &[Field], config: &impl Serialize) -> Result<(), FieldError> {
+pub fn check(table: &[Field], config: &impl Serialize) -> Result<(), FieldError> {
     let config = serde_json::to_value(config)?;
     table.iter().try_for_each(|field| field.check(&config[field.name]))
 }

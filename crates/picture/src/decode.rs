@@ -1,94 +1,75 @@
 //! Decodes images like Pillow's `Image.open(...).convert("RGB")` (12.1.0): drops alpha without
-//! blending, copies grey to three channels, ignores orientation tags.
+//! blending, copies grey to three channels, takes the first frame, ignores colour profiles.
 //!
-//! JPEG is decoded by libjpeg-turbo, as in Pillow, so the pixels are bit-identical. Other decoders
-//! differ by single levels, which would change rewards.
+//! The pixels are equal to Pillow's: other decoders and conversions differ by single levels, which would
+//! change rewards. Orientation tags are ignored as in Pillow, except in TIFF files, whose orientation
+//! Pillow applies.
 
 use std::fs;
 use std::path::Path;
 
 use ddpo_rollout::image::RgbImage;
-use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
-use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
 
-use crate::error::{MAX_PIXELS, PictureError};
+use crate::error::PictureError;
+use crate::formats::{bmp, gif, jpeg, png, tiff, webp};
+use crate::orientation::oriented;
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
-const JPEG: &[u8] = b"\xff\xd8\xff";
+/// What to do with the orientation that EXIF data gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orientation {
+    /// Leave the pixels as they are stored, as Pillow's `convert` does.
+    #[default]
+    Stored,
+    /// Turn the image upright, as Pillow's `ImageOps.exif_transpose` does.
+    Upright,
+}
 
-/// Reads a PNG or JPEG file. The contents determine the format, not the name.
+/// Reads an image file. The contents determine the format, not the name.
 ///
 /// # Errors
 /// [`PictureError`] with the file's name, if it cannot be read or decoded.
 pub fn read_image(path: &Path) -> Result<RgbImage, PictureError> {
+    read_oriented(path, Orientation::Stored)
+}
+
+/// As [`read_image`], with a choice of the orientation.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn read_oriented(path: &Path, orientation: Orientation) -> Result<RgbImage, PictureError> {
     let bytes =
         fs::read(path).map_err(|source| PictureError::Io { path: path.to_path_buf(), source })?;
-    decode_image(&bytes)
+    decode_oriented(&bytes, orientation)
         .map_err(|source| PictureError::File { path: path.to_path_buf(), source: Box::new(source) })
 }
 
-/// Decodes a PNG or a JPEG.
+/// Decodes a PNG, JPEG, WebP, GIF, BMP or TIFF.
 ///
 /// # Errors
-/// [`PictureError`] for another format, a damaged file, an image over [`MAX_PIXELS`], or a CMYK
-/// JPEG.
+/// [`PictureError`] for another format, a damaged file, a kind of file that is not supported, or an image
+/// over [`MAX_PIXELS`](crate::MAX_PIXELS).
 pub fn decode_image(bytes: &[u8]) -> Result<RgbImage, PictureError> {
-    if bytes.starts_with(PNG) {
-        decode_png(bytes)
-    } else if bytes.starts_with(JPEG) {
-        decode_jpeg(bytes)
-    } else {
-        Err(PictureError::Format(bytes.iter().take(8).copied().collect()))
-    }
+    decode_oriented(bytes, Orientation::Stored)
 }
 
-fn pixel_count(width: usize, height: usize) -> Result<usize, PictureError> {
-    width
-        .checked_mul(height)
-        .filter(|pixels| *pixels <= MAX_PIXELS)
-        .ok_or(PictureError::TooLarge { width, height })
-}
-
-fn decode_png(bytes: &[u8]) -> Result<RgbImage, PictureError> {
-    let limits = Limits { bytes: MAX_PIXELS * 8 };
-    let mut decoder = Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
-    decoder.set_transformations(Transformations::EXPAND);
-    let mut reader = decoder.read_info()?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let pixels = pixel_count(width, height)?;
-    let (colour, depth) = reader.output_color_type();
-    let length = reader.output_buffer_size().ok_or(PictureError::TooLarge { width, height })?;
-    let mut data = vec![0; length];
-    reader.next_frame(&mut data)?;
-
-    let channels = colour.samples();
-    let grey = matches!(colour, ColorType::Grayscale | ColorType::GrayscaleAlpha);
-    let level = |position: usize, channel: usize| {
-        let at = position * channels + if grey { 0 } else { channel };
-        match (depth, colour) {
-            // Pillow clips 16-bit grey to 255, and takes the high byte of other 16-bit
-            // samples.
-            (BitDepth::Sixteen, ColorType::Grayscale) if data[2 * at] > 0 => 255,
-            (BitDepth::Sixteen, ColorType::Grayscale) => data[2 * at + 1],
-            (BitDepth::Sixteen, _) => data[2 * at],
-            _ => data[at],
-        }
+fn decode_oriented(bytes: &[u8], orientation: Orientation) -> Result<RgbImage, PictureError> {
+    let (decode, exif): (Decode, Exif) = match bytes {
+        bytes if png::is_png(bytes) => (png::decode, png::exif),
+        bytes if jpeg::is_jpeg(bytes) => (jpeg::decode, jpeg::exif),
+        bytes if webp::is_webp(bytes) => (webp::decode, webp::exif),
+        bytes if gif::is_gif(bytes) => (gif::decode, |_| None),
+        bytes if bmp::is_bmp(bytes) => (bmp::decode, |_| None),
+        bytes if tiff::is_tiff(bytes) => (tiff::decode, |_| None),
+        _ => return Err(PictureError::Format(bytes.iter().take(8).copied().collect())),
     };
-    let levels = (0..pixels).flat_map(|position| (0..3).map(move |channel| (position, channel)));
-    let levels = levels.map(|(position, channel)| level(position, channel)).collect();
-    Ok(RgbImage::new(width, height, levels)?)
+    let image = decode(bytes)?;
+    match exif(bytes).filter(|_| orientation == Orientation::Upright) {
+        Some(exif) => oriented(image, tiff::orientation(exif)),
+        None => Ok(image),
+    }
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, PictureError> {
-    let mut decompressor = Decompressor::new()?;
-    let header = decompressor.read_header(bytes)?;
-    let (width, height) = (header.width, header.height);
-    if matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK) {
-        return Err(PictureError::ColourSpace(format!("{:?}", header.colorspace)));
-    }
-    let mut pixels = vec![0; pixel_count(width, height)? * 3];
-    let format = PixelFormat::RGB;
-    let output = Image { pixels: &mut pixels[..], width, pitch: width * 3, height, format };
-    decompressor.decompress(bytes, output)?;
-    Ok(RgbImage::new(width, height, pixels)?)
-}
+type Decode = fn(&[u8]) -> Result<RgbImage, PictureError>;
+
+/// Returns the EXIF data of a file, which begin as a TIFF file.
+type Exif = fn(&[u8]) -> Option<&[u8]>;

@@ -29,10 +29,12 @@ pub enum PictureError {
         source: Box<PictureError>,
     },
     /// A folder contains no pictures.
-    #[error("{}: expected .png, .jpg or .jpeg files, found none", .0.display())]
+    #[error("{}: expected image files (.png, .jpg, .webp, .gif, .bmp, .tif), found none", .0.display())]
     NoImages(PathBuf),
     /// The first bytes match no supported format.
-    #[error("image format: expected png or jpeg, found bytes that begin {0:02x?}")]
+    #[error(
+        "image format: expected png, jpeg, webp, gif, bmp or tiff, found bytes that begin {0:02x?}"
+    )]
     Format(Vec<u8>),
     /// The header states a size over [`MAX_PIXELS`].
     #[error("image of {width}x{height} pixels: expected at most {} pixels", MAX_PIXELS)]
@@ -50,9 +52,20 @@ pub enum PictureError {
         /// Height in pixels.
         height: usize,
     },
-    /// The colour space of a JPEG has no standard conversion to RGB.
-    #[error("jpeg colour space: expected grey, YCbCr or RGB, found {0}")]
-    ColourSpace(String),
+    /// A file is damaged, or of a kind that is not supported.
+    #[error("{format}: {reason}")]
+    Malformed {
+        /// Name of the format.
+        format: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The GIF decoder failed.
+    #[error("gif: {0}")]
+    Gif(#[from] gif::DecodingError),
+    /// The WebP decoder failed.
+    #[error("webp: {0}")]
+    WebP(#[from] image_webp::DecodingError),
     /// The PNG decoder failed.
     #[error("png: {0}")]
     PngDecoding(#[from] png::DecodingError),

@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use ddpo_picture::{PictureError, decode_image, encode_png, images_under, read_image, write_png};
+use ddpo_picture::{
+    Folders, PictureError, decode_image, encode_png, images_in, images_under, read_image, write_png,
+};
 use ddpo_rollout::image::RgbImage;
 
 fn picture() -> RgbImage {
@@ -62,4 +64,36 @@ fn names_a_folder_without_pictures_and_a_missing_path() {
     assert!(matches!(images_under(folder.path()), Err(PictureError::NoImages(_))));
     let found = images_under(Path::new("/no/such/path")).unwrap_err().to_string();
     assert!(found.starts_with("/no/such/path: "), "{found}");
+}
+
+#[test]
+fn follows_links_once_and_survives_loops() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let outside = folder.path().join("outside");
+    for made in [root.join("a/b"), outside.join("c")] {
+        fs::create_dir_all(made).unwrap();
+    }
+    for name in
+        ["root/1.webp", "root/a/2.GIF", "root/a/b/3.tif", "outside/4.bmp", "outside/c/5.png"]
+    {
+        fs::write(folder.path().join(name), b"").unwrap();
+    }
+    // Back to the top, to a sibling, to itself, to the outside twice, and from there back.
+    symlink(&root, root.join("a/b/up")).unwrap();
+    symlink(root.join("a"), root.join("z")).unwrap();
+    symlink(root.join("self"), root.join("self")).unwrap();
+    symlink(&outside, root.join("more")).unwrap();
+    symlink(outside.join("c"), root.join("again")).unwrap();
+    symlink(&root, outside.join("back")).unwrap();
+    let names = |folders| {
+        let found = images_in(&root, folders).unwrap();
+        let shown =
+            found.iter().map(|path| path.strip_prefix(&root).unwrap().display().to_string());
+        shown.collect::<Vec<_>>()
+    };
+    assert_eq!(names(Folders::Sub), ["1.webp", "a/2.GIF", "a/b/3.tif"]);
+    let linked = ["1.webp", "a/2.GIF", "a/b/3.tif", "again/5.png", "more/4.bmp"];
+    assert_eq!(names(Folders::Linked), linked);
 }

@@ -3,8 +3,9 @@
 //!
 //!     vision KIND MODEL PICTURES OUT [--head FILE] [--dtype bf16]
 //!
-//! KIND is `vit`, `clip`, `aesthetic` or `head`. Writes safetensors: `levels.NAME` (u8, `[H, W, 3]`)
+//! KIND is `vit`, `clip`, `aesthetic`, `head` or `fields`. Writes safetensors: `levels.NAME` (u8, `[H, W, 3]`)
 //! and `values.NAME` (`[3, H, W]`) for each picture, `outputs` `[pictures, N]` in the order of names.
+//! For `fields` it writes the accepted values of all config fields as JSON; MODEL and PICTURES are ignored.
 //! With `--rounds N` it writes `seconds` `[N, 2]` instead: the time to preprocess all pictures and the
 //! time of the network.
 //! For `head`, PICTURES is a safetensors file with `embeddings` `[B, 768]`, and MODEL is ignored.
@@ -15,7 +16,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use ddpo_checkpoint::{TensorFile, open_model, write_tensors};
+use ddpo_diffusion::accepted::{Accepted, Field};
 use ddpo_picture::{images_under, read_image};
+use ddpo_rewards::vision::accepted;
 use ddpo_rewards::vision::clip::{ClipVision, unit_length};
 use ddpo_rewards::vision::head::AestheticHead;
 use ddpo_rewards::vision::passes::in_passes;
@@ -23,6 +26,7 @@ use ddpo_rewards::vision::preprocess::ImageProcessor;
 use ddpo_rewards::vision::preprocess::config::{Family, PreprocessorConfig};
 use ddpo_rewards::vision::vit::VitClassifier;
 use ddpo_rollout::image::RgbImage;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 #[derive(Parser)]
@@ -44,6 +48,9 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ddpo_diffusion::device::set_threads(Some(arguments.threads))?;
+    if arguments.kind == "fields" {
+        return Ok(std::fs::write(&arguments.out, fields().to_string())?);
+    }
     let mut tensors = Vec::new();
     if arguments.kind == "head" {
         let file = TensorFile::open(&arguments.pictures)?;
@@ -53,6 +60,33 @@ fn main() -> Result<()> {
         look(&arguments, &mut tensors)?;
     }
     Ok(write_tensors(&arguments.out, &tensors, &Default::default())?)
+}
+
+/// Returns the tables of accepted values.
+fn fields() -> Value {
+    let table = |fields: &[Field]| -> Vec<Value> {
+        let field = |field: &Field| {
+            let values: Vec<Value> = field.values.iter().map(described).collect();
+            json!({"name": field.name, "values": values})
+        };
+        fields.iter().map(field).collect()
+    };
+    json!({
+        "vit": table(&accepted::VIT),
+        "clip": table(&accepted::CLIP),
+        "processor": table(&accepted::PROCESSOR),
+    })
+}
+
+fn described(accepted: &Accepted) -> Value {
+    match accepted {
+        Accepted::Null => json!({"value": null}),
+        Accepted::Flag(flag) => json!({"value": flag}),
+        Accepted::Name(name) => json!({"value": name}),
+        Accepted::Whole(least, most) => json!({"whole": [least, most]}),
+        Accepted::Number { expected, .. } => json!({"number": expected}),
+        Accepted::List(element) => json!({"list": described(element)}),
+    }
 }
 
 fn head(arguments: &Arguments) -> Result<AestheticHead> {

@@ -5,6 +5,7 @@ use crate::external::torchscript::error::ScriptError;
 use crate::pinned::PinError;
 use crate::vision::error::VisionError;
 use ddpo_rollout::image::PixelMap;
+use ddpo_rollout::reward::AgeClassesError;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
 use thiserror::Error;
 
@@ -20,6 +21,9 @@ pub enum RewardError {
         /// The network.
         model: String,
     },
+    /// `age_classes` names a label that the classifier does not have.
+    #[error(transparent)]
+    AgeClasses(#[from] AgeClassesError),
     /// The specification lacks a part that the reward needs.
     #[error("reward specification: expected the part \"{missing}\" for its reward, found none")]
     Incomplete {

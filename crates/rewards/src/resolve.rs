@@ -64,7 +64,8 @@ fn age(settings: &RewardSettings, progress: &mut dyn FnMut(&str)) -> Result<AgeS
         file: "config.json",
         source,
     })?;
-    Ok(AgeSpec { reward: settings.age_reward, classes: config.labels, model })
+    let classes = settings.age_classes.of(&config.labels)?;
+    Ok(AgeSpec { reward: settings.age_reward, classes, model })
 }
 
 fn aesthetic(

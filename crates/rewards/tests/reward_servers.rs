@@ -16,7 +16,7 @@ use ddpo_settings::Secret;
 use reward_server::{Mood, RewardServer, expected, free_address, redness};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -246,7 +246,10 @@ fn abandons_a_call_after_its_time_limit() {
     let error = reward.score(&images(2)).unwrap_err();
     assert!(error.is_passing());
     let text = error.to_string();
-    assert!(text.contains(&server.url()) && text.ends_with("no answer within 0.2 s"), "{text}");
+    assert!(
+        text.contains(&server.url()) && text.contains("no answer within 0.2 s; hint: --reward-"),
+        "{text}"
+    );
     assert!(server.state().batches.len() >= 2, "it was not asked again");
     server.state().mood = Mood::Well;
     assert_eq!(reward.score(&images(2)).unwrap(), scores_of(&images(2)));
@@ -436,4 +439,79 @@ fn waiting_can_be_cancelled() {
     let error = open(&["127.0.0.1:1".into()], waiting).map(|_| ()).unwrap_err();
     assert!(matches!(error, ServerError::CalledOff(_)), "{error}");
     assert!(called_off.elapsed() < Duration::from_secs(10));
+}
+
+/// A request to stop, which counts how often it was seen.
+#[derive(Clone, Default)]
+struct Stop {
+    wanted: Arc<AtomicBool>,
+    seen: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    fn now(&self) -> Instant {
+        self.wanted.store(true, Ordering::Relaxed);
+        Instant::now()
+    }
+
+    fn is_asked(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        self.seen.fetch_add(usize::from(wanted), Ordering::Relaxed);
+        wanted
+    }
+}
+
+/// Opens a server's reward that is cancelled by the returned stop, and starts a call that the server
+/// does not answer.
+fn unanswered(
+    server: &RewardServer,
+    waiting: impl FnOnce(Waiting) -> Waiting,
+) -> (Stop, thread::JoinHandle<(ServerReward, Result<Vec<Score>, RewardError>)>) {
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let stopped = Waiting::new(|_| (), move || asked.is_asked());
+    let reward = open(&[server.url()], waiting(stopped)).unwrap();
+    server.state().mood = Mood::Silent;
+    let scores = scoring(reward, images(3));
+    until("a batch", || !server.state().batches.is_empty());
+    (stop, scores)
+}
+
+#[test]
+fn a_call_in_progress_is_cancelled_promptly() {
+    let server = RewardServer::start();
+    let (stop, scores) = unanswered(&server, |waiting| waiting);
+    let called_off = stop.now();
+    let (mut reward, scores) = scores.join().unwrap();
+    let error = scores.unwrap_err();
+    assert!(error.is_called_off() && error.is_passing(), "{error}");
+    // The server's time limit is 20 seconds.
+    assert!(called_off.elapsed() < Duration::from_secs(5), "{:?}", called_off.elapsed());
+    // Batches that still wait fail at once.
+    assert!(reward.score(&images(1)).unwrap_err().is_called_off());
+    assert!(called_off.elapsed() < Duration::from_secs(6), "{:?}", called_off.elapsed());
+}
+
+#[test]
+fn work_that_has_to_be_finished_goes_on_for_a_while() {
+    let server = RewardServer::start();
+    let (stop, scores) = unanswered(&server, |waiting| waiting.finishing(|| true));
+    let called_off = stop.now();
+    // It is looked for every tenth of a second; other work ends after one second.
+    until("the stop to be ignored", || stop.seen.load(Ordering::Relaxed) > 20);
+    assert!(!scores.is_finished());
+    assert!(scores.join().unwrap().1.unwrap_err().is_called_off());
+    assert!(called_off.elapsed() < Duration::from_secs(10), "{:?}", called_off.elapsed());
+}
+
+#[test]
+fn opening_is_cancelled_before_its_time_limit() {
+    // A listener that accepts connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("grpc://{}", silent.local_addr().unwrap());
+    let waiting = Waiting::new(|_| (), || true);
+    let begun = Instant::now();
+    let error = open(&[address], waiting).map(|_| ()).unwrap_err();
+    assert!(matches!(error, ServerError::CalledOff(_)), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }

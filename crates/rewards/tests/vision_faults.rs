@@ -6,7 +6,7 @@ mod small_model;
 
 use std::path::Path;
 
-use ddpo_rewards::vision::config::{ClipConfig, VitConfig};
+use ddpo_rewards::vision::config::{ClipConfig, Probabilities, VitConfig};
 use ddpo_rewards::vision::head::AestheticHead;
 use ddpo_rewards::vision::preprocess::config::{Family, PreprocessorConfig};
 use ddpo_rewards::{RewardError, RewardModel, RewardRuntime};
@@ -169,4 +169,83 @@ fn names_unsupported_processor_fields() {
         let found = found.unwrap_err().to_string();
         assert!(found.starts_with(&format!("`{field}`")), "{field} = {value}: {found}");
     }
+}
+
+#[test]
+fn a_vision_config_dict_replaces_the_vision_config() {
+    let read = |config: serde_json::Value| ClipConfig::from_json(&config.to_string());
+    let both = json!({
+        "model_type": "clip",
+        "projection_dim": 24,
+        "vision_config": {"hidden_size": 7, "hidden_act": "relu", "image_size": 999},
+        "vision_config_dict": {"hidden_size": 48, "num_attention_heads": 4},
+    });
+    let alone = json!({"model_type": "clip_vision_model", "hidden_size": 48,
+                       "num_attention_heads": 4, "projection_dim": 24});
+    assert_eq!(read(both).unwrap(), read(alone).unwrap());
+    let empty = json!({"model_type": "clip", "vision_config": null});
+    assert_eq!(read(empty).unwrap(), read(json!({"model_type": "clip_vision_model"})).unwrap());
+    let wrong = json!({"model_type": "clip", "vision_config": {}, "vision_config_dict": 3});
+    let found = read(wrong).unwrap_err().to_string();
+    assert_eq!(found, "`vision_config_dict` = 3 is not supported, expected an object or null");
+}
+
+#[test]
+fn problem_types_choose_the_probabilities() {
+    let read = |problem: serde_json::Value| {
+        VitConfig::from_json(&json!({"model_type": "vit", "problem_type": problem}).to_string())
+    };
+    let probabilities = |problem| read(problem).unwrap().probabilities;
+    assert_eq!(probabilities(json!(null)), Probabilities::Softmax);
+    assert_eq!(probabilities(json!("single_label_classification")), Probabilities::Softmax);
+    assert_eq!(probabilities(json!("multi_label_classification")), Probabilities::Sigmoid);
+    let found = read(json!("regression")).unwrap_err().to_string();
+    assert!(found.starts_with("`problem_type` = regression is not supported"), "{found}");
+}
+
+#[test]
+fn steps_that_are_null_or_false_are_skipped_with_their_fields() {
+    for skipped in [json!(null), json!(false)] {
+        let text = json!({
+            "do_resize": skipped, "size": "anything", "resample": 9,
+            "do_rescale": skipped, "rescale_factor": null,
+            "do_normalize": skipped, "image_mean": null, "image_std": [],
+            "do_center_crop": skipped, "crop_size": {"depth": 3},
+        });
+        let nested = json!({"image_processor": text, "processor_class": "CLIPProcessor"});
+        for text in [text.to_string(), nested.to_string()] {
+            let config = PreprocessorConfig::from_json(&text, Family::Clip).unwrap();
+            assert_eq!((config.size, config.crop), (None, None));
+            assert_eq!((config.rescale_factor, config.normalize), (None, None));
+        }
+    }
+    // A step that is done needs its fields.
+    for field in ["size", "resample", "crop_size", "rescale_factor", "image_mean", "image_std"] {
+        let text = json!({field: null}).to_string();
+        let found = PreprocessorConfig::from_json(&text, Family::Clip).unwrap_err().to_string();
+        assert!(found.starts_with(&format!("`{field}` = null is not supported")), "{found}");
+    }
+}
+
+#[test]
+fn ages_of_words_come_from_the_settings() {
+    let model = SmallModel::write_changed("vit", |config, _| {
+        config["id2label"]["6"] = "middle-aged".into();
+        config["id2label"]["8"] = "old".into();
+    });
+    let settings = |classes: &str| RewardSettings {
+        model: Some(model.path()),
+        age_classes: classes.parse().unwrap(),
+        ..RewardSettings::new(Task::Over50)
+    };
+    let open = |classes: &str| {
+        ddpo_rewards::open(&settings(classes), &RewardRuntime::on_threads(1), &mut |_| {})
+    };
+    let components = open("middle-aged=50-59, old=70+").unwrap().describe().components;
+    assert_eq!(components[6], "probability_middle-aged");
+    let refusal = |classes: &str| open(classes).map(|_| ()).unwrap_err().to_string();
+    let found = refusal("middle-aged=50-59");
+    assert!(found.contains("found \"old\"; found the labels \"0-2\", "), "{found}");
+    let found = refusal("middle-aged=50-59, senior=70+");
+    assert!(found.contains("found \"senior\"; its labels: \"0-2\", "), "{found}");
 }

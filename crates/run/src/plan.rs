@@ -177,6 +177,7 @@ fn rewards(settings: &Settings) -> RewardSettings {
         held_out: settings.eval_reward.clone().unwrap_or_default().0,
         pixel_map: if settings.is_upstream() { PixelRule::Upstream } else { PixelRule::Signed },
         age_reward: settings.age_reward,
+        age_classes: settings.age_classes.clone().unwrap_or_default(),
         model: settings.reward_model.clone(),
         aesthetic_head: settings.aesthetic_head.clone(),
         dtype: settings.reward_dtype,

@@ -14,7 +14,7 @@ use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
 use ddpo_rollout::numerics::{MatmulPrecision, NormKernel};
-use ddpo_rollout::reward::{AgeReward, RewardExpression, RewardList, RewardSpec, Task};
+use ddpo_rollout::reward::{AgeClasses, AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
 use ddpo_rollout::window::{Window, WindowSchedule};
 use ddpo_settings::environment::{NO_SETTINGS, PREFIX};
@@ -208,6 +208,9 @@ ddpo_settings::settings! {
         /// LAION's aesthetic head: a file such as sac+logos+ava1-l14-linearMSE.pth, or one on the Hub as
         /// owner/name/file
         aesthetic_head: String = String::new();
+        /// Ages of the classifier's labels that do not state them, such as
+        /// "young=0-29, middle=30-49, old=50+"
+        age_classes: AgeClasses = AgeClasses::default();
         /// User or team in Weights & Biases that owns the run; by default the user of wandb login
         wandb_entity: String = String::new();
         /// Name of the run in Weights & Biases; by default the name of its folder

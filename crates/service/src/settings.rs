@@ -70,6 +70,7 @@ ddpo_settings::settings! {
     }
     ranges {
         grace_period_seconds = Range::Whole(0, 86_400);
+        max_connections = Range::Whole(1, 65_536);
     }
 }
 

@@ -34,7 +34,8 @@ pub async fn run(host: Host, settings: RewarderSettings, open: Arc<OpenRewards>)
     let to_learner = uplink_settings(&host, &settings)?;
     let client = RunClient::new(&to_learner).context("rewarder.learners")?;
     let uplink = Uplink::start(to_learner, &Handle::current()).context("rewarder.learners")?;
-    let runtime = settings.runtime(scoring::waiting(&host.health, &host.shutdown))?;
+    let waiting = scoring::waiting(&host.health, &host.shutdown, settings.reward_deadline()?);
+    let runtime = settings.runtime(waiting)?;
     let (opened, current) = watch::channel(None);
     let board = Board::new(BoardLimits::default());
     let relay = Arc::new(Relay::new(current.clone(), uplink.clone(), board.clone()));

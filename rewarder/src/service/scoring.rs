@@ -66,15 +66,16 @@ pub struct ScoringParts {
     pub shutdown: Shutdown,
 }
 
-/// Returns how to wait for a reward server: while it does not answer, the condition `model` is not
+/// Returns how to wait for a reward server, which may take `answer` for a batch: while it does not answer, the condition `model` is not
 /// met, and samplers are asked to send again later.
-pub fn waiting(health: &Health, shutdown: &Shutdown) -> Waiting {
+pub fn waiting(health: &Health, shutdown: &Shutdown, answer: Duration) -> Waiting {
     let (health, shutdown) = (health.clone(), shutdown.clone());
     let tell = move |reach: &Reach| match reach {
         Reach::Lost(line) => health.unmet("model", line.clone()),
         Reach::Found(line) => health.met("model", line.clone()),
     };
-    Waiting::new(tell, move || shutdown.requested()).patient_for(PATIENCE)
+    let waiting = Waiting::new(tell, move || shutdown.requested());
+    waiting.patient_for(PATIENCE).answer_within(answer)
 }
 
 /// Keeps `current` equal to the learner's description, until shutdown or a failure of the device.

@@ -21,6 +21,8 @@ ddpo_settings::settings! {
         max_batch: usize = 32;
         /// Longest time that the first image of a batch waits for others (milliseconds)
         max_wait_ms: u64 = 10;
+        /// Longest time for a reward server to score one batch (seconds)
+        reward_deadline_seconds: f64 = 30.0;
         /// Trajectories that one sampler may have open or unanswered
         credits_per_sampler: u32 = 16;
         /// Largest number of connected samplers; memory is bounded by this times the credits
@@ -45,6 +47,7 @@ ddpo_settings::settings! {
         credits_per_sampler = Range::Whole(1, 1024);
         max_samplers = Range::Whole(1, 1024);
         reward_threads = Range::Whole(1, 1024);
+        reward_deadline_seconds = Range::AboveTo(0.0, 86_400.0);
     }
 }
 
@@ -56,6 +59,21 @@ impl RewarderSettings {
             max_wait: Duration::from_millis(self.max_wait_ms),
             queue: self.max_samplers.saturating_mul(self.credits_per_sampler as usize),
         }
+    }
+
+    /// Returns the longest time for a reward server to score one batch.
+    ///
+    /// # Errors
+    /// `reward_deadline_seconds` is not a positive number of seconds.
+    pub fn reward_deadline(&self) -> Result<Duration> {
+        let seconds = self.reward_deadline_seconds;
+        Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).with_context(
+            || {
+                format!(
+                    "rewarder.reward_deadline_seconds = {seconds}: expected seconds, more than 0"
+                )
+            },
+        )
     }
 
     /// Returns where reward models run, and sets libtorch's thread count.
@@ -83,5 +101,19 @@ mod tests {
     #[test]
     fn every_number_has_a_range() {
         assert_eq!(incomplete::<RewarderSettings>(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_deadline_is_a_positive_number_of_seconds() {
+        let limit = |reward_deadline_seconds| {
+            RewarderSettings { reward_deadline_seconds, ..RewarderSettings::default() }
+                .reward_deadline()
+        };
+        assert_eq!(limit(90.5).unwrap(), Duration::from_millis(90_500));
+        assert_eq!(RewarderSettings::default().reward_deadline().unwrap(), Duration::from_secs(30));
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let found = limit(wrong).unwrap_err().to_string();
+            assert!(found.ends_with("expected seconds, more than 0"), "{found}");
+        }
     }
 }

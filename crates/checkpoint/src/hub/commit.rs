@@ -10,7 +10,7 @@ use crate::hub::error::{Failure, HubError};
 use crate::hub::settings::HubSettings;
 use crate::hub::wanted::Wanted;
 use crate::layout::{CONFIG, MODEL_INDEX};
-use crate::model_folder::{MODEL_WEIGHTS, PREPROCESSOR};
+use crate::model_folder::{MODEL_WEIGHTS, PREPROCESSOR, PROCESSOR, nested_processor};
 
 /// Averaged weights in a checkpoint that ddpo wrote.
 const AVERAGED_WEIGHTS: &str = "unet_ema/diffusion_pytorch_model.safetensors";
@@ -50,7 +50,7 @@ impl<'a> Commit<'a> {
             Wanted::Pipeline => self.fetch_pipeline(progress)?,
             Wanted::Model => {
                 self.fetch_first(&[CONFIG], progress)?;
-                self.fetch_first(&[PREPROCESSOR], progress)?;
+                self.fetch_image_processor(progress)?;
                 self.fetch_first(&MODEL_WEIGHTS, progress)?;
             }
             Wanted::File(name) => {
@@ -61,6 +61,20 @@ impl<'a> Commit<'a> {
         self.wanted.check(&snapshot).map_err(|error| HubError::Layout(Box::new(error)))?;
         self.cache.remember(self.asked, &self.revision)?;
         Ok(snapshot)
+    }
+
+    /// Fetches the file that [`open_model`](crate::open_model) reads the image processor from.
+    fn fetch_image_processor(&mut self, progress: &mut dyn FnMut(&str)) -> Result<(), HubError> {
+        if self.ask(PROCESSOR)?.is_some() {
+            self.fetch_first(&[PROCESSOR], progress)?;
+            let snapshot = self.cache.snapshot(&self.revision);
+            let nested = nested_processor(&snapshot);
+            if nested.map_err(|error| HubError::Layout(Box::new(error)))?.is_some() {
+                return Ok(());
+            }
+        }
+        self.fetch_first(&[PREPROCESSOR], progress)?;
+        Ok(())
     }
 
     fn fetch_pipeline(&mut self, progress: &mut dyn FnMut(&str)) -> Result<(), HubError> {

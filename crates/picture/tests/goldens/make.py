@@ -38,6 +38,36 @@ def raw_png(path, depth, colour, rows, extra=b""):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
+def other_formats(rgb, big, eight):
+    """WebP, GIF, BMP and TIFF; `tests/parity/test_pictures.py` compares more kinds."""
+    alpha = Image.fromarray(eight(4), "RGBA")
+    big.save(HERE / "lossy.webp", quality=60)
+    alpha.save(HERE / "lossless.webp", lossless=True, exact=True)
+    frames = [alpha, alpha.transpose(Image.Transpose.ROTATE_180)]
+    frames[0].save(HERE / "animated.webp", save_all=True, append_images=frames[1:], lossless=True)
+    palette = rgb.quantize(5)
+    palette.save(HERE / "frame.gif", transparency=1, interlace=True)
+    small = palette.crop((1, 1, 5, 4))
+    small.save(HERE / "offset.gif")
+    # The first frame covers a part of the screen.
+    data = bytearray((HERE / "offset.gif").read_bytes())
+    data[6:10] = struct.pack("<HH", WIDTH, HEIGHT)
+    at = data.index(b",\0\0\0\0")
+    data[at + 1 : at + 5] = struct.pack("<HH", 2, 1)
+    (HERE / "offset.gif").write_bytes(data)
+    rgb.save(HERE / "rgb.bmp")
+    alpha.save(HERE / "alpha.bmp")
+    palette.save(HERE / "palette.bmp")
+    rgb.convert("1").save(HERE / "bits.bmp")
+    runs = palette.convert("P")
+    rgb.save(HERE / "lzw.tif", compression="tiff_lzw", tiffinfo={317: 2})
+    alpha.save(HERE / "deflate.tiff", compression="tiff_adobe_deflate")
+    runs.save(HERE / "packbits.tif", compression="packbits")
+    Image.fromarray(levels(1, 400)[:, :, 0].astype(numpy.uint16)).save(HERE / "grey-16.tif")
+    rgb.convert("CMYK").save(HERE / "cmyk.tif")
+    rgb.save(HERE / "turned.tif", tiffinfo={274: 6})
+
+
 def main():
     assert PIL.__version__ == "12.1.0", PIL.__version__
     eight = lambda channels: levels(channels, 255).astype(numpy.uint8)
@@ -60,11 +90,12 @@ def main():
     big.save(HERE / "full-chroma.jpeg", quality=80, subsampling=0)
     big.save(HERE / "half-chroma.jpg", quality=80, subsampling=1)
     big.convert("L").save(HERE / "grey.jpg")
-    big.convert("CMYK").save(HERE / "refused-cmyk.jpg")
+    big.convert("CMYK").save(HERE / "cmyk.jpg")
+    other_formats(rgb, big, eight)
 
     expected = {}
     for path in sorted(HERE.iterdir()):
-        if path.suffix in {".png", ".jpg", ".jpeg"} and not path.name.startswith("refused"):
+        if path.suffix not in {".py", ".json"}:
             read = Image.open(path).convert("RGB")
             pixels = numpy.asarray(read).flatten().tolist()
             expected[path.name] = {"width": read.width, "height": read.height, "pixels": pixels}

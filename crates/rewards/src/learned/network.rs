@@ -37,12 +37,13 @@ impl ImageInput {
         runtime: &RewardRuntime,
     ) -> Result<Self, VisionError> {
         let config = PreprocessorConfig::from_json(&folder.preprocessor, family)
-            .map_err(|source| in_config(folder, "preprocessor_config.json", source))?;
+            .map_err(|source| in_config(folder, folder.preprocessor_file, source))?;
         let processor = ImageProcessor::new(config);
         let [height, width] = tower.image_size.map(|side| side as usize);
         match processor.fixed_size() {
             Some(found) if found != (width, height) => Err(VisionError::ImageSize {
                 root: folder.root.clone(),
+                file: folder.preprocessor_file,
                 expected: format!("{width}x{height}"),
                 found: format!("{}x{}", found.0, found.1),
             }),

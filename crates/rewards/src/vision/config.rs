@@ -1,19 +1,18 @@
 //! `config.json` of transformers' `ViTForImageClassification` and of CLIP: parses and checks the
-//! fields that shape the network.
+//! fields that shape the network ([`accepted`]).
 //!
 //! Like transformers, ignores fields that only training, generation or bookkeeping uses.
 
 use std::collections::BTreeMap;
 
+use ddpo_diffusion::accepted::check;
 use ddpo_diffusion::fields::{FieldError, read};
 use ddpo_diffusion::layers::Bias;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::vision::accepted;
 use crate::vision::activation::Activation;
-
-/// Upper limit for every size: sides, widths, heads.
-const LARGEST: i64 = 1 << 16;
 
 /// A Transformer over the patches of an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +67,17 @@ pub struct VitConfig {
     pub tower: TowerConfig,
     /// Name of every class, in the order of the logits.
     pub labels: Vec<String>,
+    /// How the logits become probabilities.
+    pub probabilities: Probabilities,
+}
+
+/// How a classifier's logits become the probabilities of its classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probabilities {
+    /// Softmax over the classes: exactly one applies.
+    Softmax,
+    /// A sigmoid for each class: any number of them may apply (`multi_label_classification`).
+    Sigmoid,
 }
 
 /// `CLIPVisionModelWithProjection`.
@@ -80,7 +90,7 @@ pub struct ClipConfig {
 }
 
 /// A size in JSON: one number for both sides, or height and width.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 enum Sides {
     Square(i64),
@@ -96,7 +106,7 @@ impl Sides {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(default)]
 struct Fields {
     model_type: String,
@@ -113,6 +123,7 @@ struct Fields {
     projection_dim: i64,
     id2label: Option<BTreeMap<String, String>>,
     num_labels: Option<usize>,
+    problem_type: Option<String>,
 }
 
 impl Default for Fields {
@@ -133,6 +144,7 @@ impl Default for Fields {
             projection_dim: 512,
             id2label: None,
             num_labels: None,
+            problem_type: None,
         }
     }
 }
@@ -144,10 +156,12 @@ impl VitConfig {
     /// [`FieldError`] names the field that is not supported.
     pub fn from_json(text: &str) -> Result<Self, FieldError> {
         let fields: Fields = read(serde_json::from_str(text)?)?;
-        if fields.model_type != "vit" {
-            return Err(FieldError::unsupported("model_type", "vit", &fields.model_type));
-        }
-        Ok(Self { tower: fields.tower()?, labels: fields.labels()? })
+        check(&accepted::VIT, &fields)?;
+        let probabilities = match fields.problem_type.as_deref() {
+            Some("multi_label_classification") => Probabilities::Sigmoid,
+            _ => Probabilities::Softmax,
+        };
+        Ok(Self { tower: fields.tower()?, labels: fields.labels()?, probabilities })
     }
 }
 
@@ -160,20 +174,10 @@ impl ClipConfig {
     pub fn from_json(text: &str) -> Result<Self, FieldError> {
         let mut outer: Map<String, Value> = serde_json::from_str(text)?;
         let kind = outer.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut fields = match (kind.as_str(), outer.remove("vision_config")) {
-            ("clip", Some(Value::Object(vision))) => {
-                // The projection width comes from the whole model; `vision_config` repeats a default.
-                let width = outer.remove("projection_dim").unwrap_or(Value::from(512));
-                let mut vision = vision;
-                vision.insert("projection_dim".to_owned(), width);
-                vision
-            }
-            ("clip", other) => {
-                let found = other.unwrap_or_default();
-                return Err(FieldError::unsupported("vision_config", "an object", found));
-            }
-            ("clip_vision_model", _) => outer,
-            (other, _) => {
+        let mut fields = match kind.as_str() {
+            "clip" => of_vision(&mut outer)?,
+            "clip_vision_model" => outer,
+            other => {
                 let expected = "clip or clip_vision_model";
                 return Err(FieldError::unsupported("model_type", expected, other));
             }
@@ -187,42 +191,49 @@ impl ClipConfig {
             fields.entry(name).or_insert(value);
         }
         let fields: Fields = read(fields)?;
-        positive("projection_dim", fields.projection_dim)?;
+        check(&accepted::CLIP, &fields)?;
         let tower = TowerConfig { qkv_bias: Bias::With, ..fields.tower()? };
         Ok(Self { tower, projection_dim: fields.projection_dim })
+    }
+}
+
+/// Returns the fields of the vision tower in the config of a whole CLIP.
+fn of_vision(whole: &mut Map<String, Value>) -> Result<Map<String, Value>, FieldError> {
+    let mut vision = object(whole, "vision_config")?.unwrap_or_default();
+    // transformers updates `vision_config` with a complete config made from `vision_config_dict`: fields
+    // that only `vision_config` has are replaced by defaults.
+    if let Some(replaced) = object(whole, "vision_config_dict")? {
+        vision = replaced;
+    }
+    // The projection width comes from the whole model; `vision_config` repeats a default.
+    let width = whole.remove("projection_dim").unwrap_or(Value::from(512));
+    vision.insert("projection_dim".to_owned(), width);
+    Ok(vision)
+}
+
+/// Removes an object from `fields`; `None` if it is null or missing.
+fn object(
+    fields: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<Map<String, Value>>, FieldError> {
+    match fields.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(found) => Err(FieldError::unsupported(name, "an object or null", found)),
     }
 }
 
 impl Fields {
     fn tower(&self) -> Result<TowerConfig, FieldError> {
         let [image_size, patch_size] = [self.image_size.pair(), self.patch_size.pair()];
-        for (field, value) in [
-            ("hidden_size", self.hidden_size),
-            ("num_hidden_layers", i64::try_from(self.num_hidden_layers).unwrap_or(i64::MAX)),
-            ("num_attention_heads", self.num_attention_heads),
-            ("intermediate_size", self.intermediate_size),
-            ("image_size", image_size[0]),
-            ("image_size", image_size[1]),
-            ("patch_size", patch_size[0]),
-            ("patch_size", patch_size[1]),
-        ] {
-            positive(field, value)?;
-        }
         if self.hidden_size % self.num_attention_heads != 0 {
             let expected = format!("a divisor of `hidden_size` = {}", self.hidden_size);
             let found = self.num_attention_heads;
             return Err(FieldError::unsupported("num_attention_heads", expected, found));
         }
-        if self.num_channels != 3 {
-            return Err(FieldError::unsupported("num_channels", "3, for RGB", self.num_channels));
-        }
         if patch_size[0] > image_size[0] || patch_size[1] > image_size[1] {
             let expected = format!("at most `image_size`, {} by {}", image_size[0], image_size[1]);
             return Err(FieldError::unsupported("patch_size", expected, patch_size[0]));
-        }
-        if !(self.layer_norm_eps >= 0.0 && self.layer_norm_eps.is_finite()) {
-            let found = self.layer_norm_eps;
-            return Err(FieldError::unsupported("layer_norm_eps", "0 or more", found));
         }
         Ok(TowerConfig {
             hidden_size: self.hidden_size,
@@ -241,7 +252,6 @@ impl Fields {
     fn labels(&self) -> Result<Vec<String>, FieldError> {
         let Some(named) = &self.id2label else {
             let count = self.num_labels.unwrap_or(2);
-            positive("num_labels", i64::try_from(count).unwrap_or(i64::MAX))?;
             return Ok((0..count).map(|index| format!("LABEL_{index}")).collect());
         };
         let label = |index: usize| {
@@ -250,14 +260,9 @@ impl Fields {
                 FieldError::unsupported("id2label", expected, format!("none for {index}"))
             })
         };
-        positive("id2label", i64::try_from(named.len()).unwrap_or(i64::MAX))?;
+        if named.is_empty() {
+            return Err(FieldError::unsupported("id2label", "at least one label", "{}"));
+        }
         (0..named.len()).map(label).collect()
     }
-}
-
-fn positive(field: &'static str, value: i64) -> Result<(), FieldError> {
-    if (1..=LARGEST).contains(&value) {
-        return Ok(());
-    }
-    Err(FieldError::unsupported(field, format!("a number from 1 to {LARGEST}"), value))
 }

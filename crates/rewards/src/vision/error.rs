@@ -13,7 +13,7 @@ pub enum VisionError {
     Config {
         /// The model's folder.
         root: PathBuf,
-        /// `config.json` or `preprocessor_config.json`.
+        /// `config.json`, `preprocessor_config.json` or `processor_config.json`.
         file: &'static str,
         /// What is wrong with it.
         source: FieldError,
@@ -39,12 +39,14 @@ pub enum VisionError {
     },
     /// The output of the image processor has another size than the network's input.
     #[error(
-        "reward model `{}`: preprocessor_config.json gives images of {found}, config.json expects {expected}",
+        "reward model `{}`: {file} gives images of {found}, config.json expects {expected}",
         root.display()
     )]
     ImageSize {
         /// The model's folder.
         root: PathBuf,
+        /// The image processor's file.
+        file: &'static str,
         /// Width and height of the network's input.
         expected: String,
         /// Width and height of the processor's output.

@@ -8,6 +8,7 @@
 //! batch sizes vary. Every pass through a network therefore has the same number of images, so that a
 //! score depends on its image alone: see [`passes`].
 
+pub mod accepted;
 pub mod activation;
 pub mod clip;
 pub mod config;

@@ -15,8 +15,10 @@ pub enum AgeReward {
     Logits,
     /// The sum p of the target probabilities (softmax of the logits), from 0 to 1. A policy cannot raise
     /// it without changing the prediction, but its gradient vanishes where the classifier is certain.
+    /// Probabilities of a classifier with several labels for an image are sigmoids, whose sum may be
+    /// above 1.
     Probability,
-    /// ln(p / (1 - p)) of the sum p, in nats. Invariant to a constant added to all logits, and its gradient
+    /// ln(p / q) of the sum p and the sum q of the other probabilities, in nats; q is 1 - p with softmax. Invariant to a constant added to all logits, and its gradient
     /// vanishes nowhere. Recommended.
     LogOdds,
 }

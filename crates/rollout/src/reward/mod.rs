@@ -8,6 +8,7 @@
 //! Text is parsed only here; all other code uses the types.
 
 mod age;
+mod age_classes;
 mod expression;
 mod pixels;
 mod settings;
@@ -17,6 +18,7 @@ mod syntax;
 mod task;
 
 pub use age::{AgeReward, UnknownAgeReward};
+pub use age_classes::{AgeClasses, AgeClassesError};
 pub use expression::{ExpressionError, MOST_BYTES, RewardExpression, RewardList, Term};
 pub use pixels::PixelRule;
 pub use settings::RewardSettings;

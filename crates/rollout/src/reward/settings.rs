@@ -3,6 +3,7 @@
 use crate::dtype::Dtype;
 use crate::numerics::Numerics;
 use crate::reward::age::AgeReward;
+use crate::reward::age_classes::AgeClasses;
 use crate::reward::expression::RewardExpression;
 use crate::reward::pixels::PixelRule;
 use crate::reward::source::RewardSource;
@@ -19,6 +20,8 @@ pub struct RewardSettings {
     pub pixel_map: PixelRule,
     /// The form of the age rewards.
     pub age_reward: AgeReward,
+    /// The ages of the classifier's labels that do not state them.
+    pub age_classes: AgeClasses,
     /// The network of the age rewards or of the aesthetic score: a folder, or a repository on the Hub.
     /// Each reward has a default.
     pub model: Option<String>,
@@ -38,6 +41,7 @@ impl RewardSettings {
             held_out: Vec::new(),
             pixel_map: PixelRule::default(),
             age_reward: AgeReward::default(),
+            age_classes: AgeClasses::default(),
             model: None,
             aesthetic_head: None,
             dtype: Dtype::default(),

@@ -5,6 +5,7 @@ use crate::image::PixelMap;
 use crate::noise::Purpose;
 use crate::numerics::Numerics;
 use crate::reward::age::AgeReward;
+use crate::reward::age_classes::AgeClasses;
 use crate::reward::expression::RewardExpression;
 use crate::reward::pixels::PixelRule;
 use crate::reward::source::RewardSource;
@@ -159,7 +160,9 @@ impl AgeSpec {
     /// Returns the names of a score's components: the probability of every class, the index of the
     /// predicted class, and whether that class is a target class.
     pub fn components(&self, task: Task) -> Vec<String> {
-        let named = |label: &String| format!("probability_{}", label.replace(' ', "_"));
+        let named = |class: &String| {
+            format!("probability_{}", AgeClasses::parts(class).0.replace(' ', "_"))
+        };
         let wanted = match task {
             Task::Under30 => "classified_under_30",
             _ => "classified_50_or_older",

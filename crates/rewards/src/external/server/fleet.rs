@@ -4,7 +4,7 @@
 use super::error::ServerError;
 use super::options::ServerOptions;
 use super::peer::Peer;
-use super::reach::Reachability;
+use super::reach::{LOOK, Reachability};
 use super::work::Work;
 use crate::external::waiting::Waiting;
 use ddpo_delivery::reward::{EncodedImage, RewardCallError};
@@ -14,11 +14,7 @@ use ddpo_rollout::reward::Servers;
 use ddpo_rollout::score::Score;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
-use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
-
-/// Interval between checks for cancellation.
-const LOOK: Duration = Duration::from_millis(100);
+use tokio::time::{sleep, sleep_until};
 
 /// The servers, after at least one has described its reward.
 pub(super) struct Fleet {
@@ -43,7 +39,8 @@ impl Fleet {
         let names = peers.iter().map(|peer| peer.address.clone()).collect();
         let mut reach = Reachability::new(names, waiting);
         loop {
-            let met = join_all(peers.iter_mut().map(Peer::meet)).await;
+            let meeting = join_all(peers.iter_mut().map(Peer::meet));
+            let met = reach.unless_called_off(meeting).await?;
             if let Some(description) = first_of(&mut peers, met, &reach)? {
                 reach.opened();
                 return Ok(Self { peers, description, reach, limits: Limits::default() });
@@ -70,16 +67,16 @@ impl Fleet {
         let call = Call { work: &work, description, reach, limits };
         let mut workers: FuturesUnordered<_> =
             peers.iter_mut().enumerate().map(|(index, peer)| call.work_at(index, peer)).collect();
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = work.finished() => break,
-                Some(ended) = workers.next() => ended?,
-                _ = look.tick() => reach.check_called_off()?,
+        let scoring = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = work.finished() => return Ok::<(), ServerError>(()),
+                    Some(ended) = workers.next() => ended?,
+                }
             }
-        }
+        };
+        reach.unless_called_off(scoring).await??;
         drop(workers);
         Ok(work.into_scores())
     }
@@ -92,7 +89,9 @@ impl Fleet {
     /// Checks between calls whether lost servers answer again.
     pub(super) async fn probe(&mut self) {
         let Self { peers, description, reach, .. } = self;
-        let met = join_all(peers.iter_mut().map(Peer::meet)).await;
+        let meeting = join_all(peers.iter_mut().map(Peer::meet));
+        // The next call reports a cancellation.
+        let Ok(met) = reach.unless_called_off(meeting).await else { return };
         for (index, (peer, met)) in peers.iter_mut().zip(met).enumerate() {
             if met.is_ok_and(|found| found.is_same_reward(description)) {
                 peer.answered();

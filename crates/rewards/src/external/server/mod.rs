@@ -51,8 +51,9 @@ pub fn open(
     servers: &Servers,
     runtime: &RewardRuntime,
 ) -> Result<Box<dyn RewardModel>, RewardError> {
-    let (reach, waiting) = (ServerOptions::from_environment(), runtime.waiting.clone());
-    Ok(Box::new(ServerReward::open(servers, reach, waiting)?))
+    let waiting = runtime.waiting.clone();
+    let options = ServerOptions { scoring: waiting.answer, ..ServerOptions::from_environment() };
+    Ok(Box::new(ServerReward::open(servers, options, waiting)?))
 }
 
 /// A reward from servers.

@@ -27,7 +27,7 @@ pub struct ServerOptions {
     pub connecting: Duration,
     /// Time limit for a description.
     pub describing: Duration,
-    /// Time limit for scoring one batch.
+    /// Time limit for scoring one batch ([`Waiting::answer`](crate::external::waiting::Waiting)).
     pub scoring: Duration,
     /// Pauses between attempts at a server that does not answer.
     pub backoff: Backoff,

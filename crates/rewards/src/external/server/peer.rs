@@ -17,6 +17,9 @@ use tonic_health::pb::health_client::HealthClient;
 /// The service whose health counts.
 const SERVICE: &str = "ddpo.v1.RewardModel";
 
+/// The settings of the time limit for scores.
+const DEADLINE: &str = "--reward-deadline of ddpo, reward_deadline_seconds of ddpo-rewarder";
+
 /// One server.
 pub(super) struct Peer {
     pub(super) address: String,
@@ -102,7 +105,14 @@ impl Peer {
         images: Vec<EncodedImage>,
         description: &Description,
     ) -> Result<Vec<Score>, RewardCallError> {
-        self.client.score(images, description, self.options.scoring).await
+        let limit = self.options.scoring;
+        let scored = self.client.score(images, description, limit).await;
+        scored.map_err(|error| {
+            if error == RewardCallError::overdue(limit) {
+                return RewardCallError::NoAnswer(format!("{error}; hint: {DEADLINE}"));
+            }
+            error
+        })
     }
 
     /// Records an answer.

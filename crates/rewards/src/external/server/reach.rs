@@ -3,8 +3,18 @@
 use super::error::ServerError;
 use crate::external::waiting::{Reach, Waiting};
 use std::cell::RefCell;
+use std::future::Future;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// Interval between checks for cancellation.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a server that answers may take to finish its batch after the cancellation.
+const FINISH: Duration = Duration::from_secs(1);
+
+/// The same for work that has to be finished, from the last answer.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Reachability of all servers together. Used only on the client's thread.
 pub(super) struct Reachability {
@@ -21,13 +31,23 @@ struct State {
     since: Option<Instant>,
     /// Whether the loss was reported.
     said: bool,
+    /// When the cancellation was noticed.
+    called_off: Option<Instant>,
+    /// The last answer.
+    answered: Option<Instant>,
 }
 
 impl Reachability {
     pub(super) fn new(addresses: Vec<String>, waiting: Waiting) -> Self {
         let failing = vec![false; addresses.len()];
         let patience = waiting.at_start;
-        let state = RefCell::new(State { failing, since: None, said: false });
+        let state = RefCell::new(State {
+            failing,
+            since: None,
+            said: false,
+            called_off: None,
+            answered: None,
+        });
         Self { addresses, waiting, patience, state }
     }
 
@@ -46,11 +66,38 @@ impl Reachability {
         self.state.borrow().said
     }
 
-    /// Fails if no server answers and the wait was cancelled.
+    /// Fails if the wait was cancelled: at once if no server answers, otherwise after [`FINISH`]. Work that
+    /// has to be finished goes on while answers come within [`QUIET`].
     pub(super) fn check_called_off(&self) -> Result<(), ServerError> {
-        match self.is_lost() && self.waiting.is_called_off() {
-            true => Err(ServerError::CalledOff(self.servers())),
-            false => Ok(()),
+        if !self.waiting.is_called_off() {
+            return Ok(());
+        }
+        let mut state = self.state.borrow_mut();
+        let since = *state.called_off.get_or_insert_with(Instant::now);
+        let is_over = match self.waiting.is_to_finish() {
+            true => state.answered.map_or(since, |last| last.max(since)).elapsed() >= QUIET,
+            false => since.elapsed() >= FINISH,
+        };
+        if state.said || is_over {
+            return Err(ServerError::CalledOff(self.servers()));
+        }
+        Ok(())
+    }
+
+    /// Returns the result of `work`, unless the wait is cancelled first.
+    pub(super) async fn unless_called_off<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, ServerError> {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                _ = look.tick() => self.check_called_off()?,
+            }
         }
     }
 
@@ -59,6 +106,7 @@ impl Reachability {
         let mut state = self.state.borrow_mut();
         state.failing[index] = false;
         state.since = None;
+        state.answered = Some(Instant::now());
         if std::mem::take(&mut state.said) {
             drop(state);
             let line = format!("reward server {}: answers again", self.addresses[index]);

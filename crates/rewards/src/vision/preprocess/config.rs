@@ -1,13 +1,12 @@
-//! `preprocessor_config.json`: parses and checks the fields that shape an image processor.
+//! The config of an image processor: parses and checks the fields that shape it
+//! ([`accepted`](crate::vision::accepted)).
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::vision::accepted::PROCESSOR;
 use crate::vision::preprocess::filter::Filter;
-use ddpo_diffusion::fields::{FieldError, read};
-
-/// Longest side of a resized picture, in pixels.
-pub const LONGEST: usize = 1 << 14;
+use ddpo_diffusion::accepted::check;
+use ddpo_diffusion::fields::FieldError;
 
 /// The processor whose defaults replace missing fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,157 +55,207 @@ pub struct PreprocessorConfig {
     pub normalize: Option<Normalize>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PerChannel {
-    Same(f64),
-    Each([f64; 3]),
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Fields {
-    image_processor_type: Option<String>,
-    feature_extractor_type: Option<String>,
-    do_resize: Option<bool>,
-    size: Option<Value>,
-    resample: Option<i64>,
-    do_center_crop: Option<bool>,
-    crop_size: Option<Value>,
-    do_rescale: Option<bool>,
-    rescale_factor: Option<f64>,
-    do_normalize: Option<bool>,
-    image_mean: Option<PerChannel>,
-    image_std: Option<PerChannel>,
-    do_pad: Option<bool>,
-}
-
 impl PreprocessorConfig {
-    /// Parses and checks the text of a `preprocessor_config.json`. The type in the file takes
-    /// precedence over `family`, the network's. Ignores `do_convert_rgb`, because pictures are already RGB.
+    /// Parses and checks the text of a `preprocessor_config.json`, or of a `processor_config.json` with
+    /// the field `image_processor`. The type in the file takes precedence over `family`, the network's.
+    ///
+    /// As in transformers, a step whose `do_` field is false or null is skipped, and its fields are not
+    /// read. A missing field has the class's default.
     ///
     /// # Errors
     /// [`FieldError`] names the field that is not supported.
     pub fn from_json(text: &str, family: Family) -> Result<Self, FieldError> {
-        let fields: Fields = read(serde_json::from_str::<Map<String, Value>>(text)?)?;
-        let clip = fields.family(family)? == Family::Clip;
-        if fields.do_pad == Some(true) {
-            return Err(FieldError::unsupported("do_pad", "false", "true"));
+        let mut given: Map<String, Value> = serde_json::from_str(text)?;
+        if let Some(Value::Object(nested)) = given.remove("image_processor") {
+            given = nested;
         }
-        let crops = fields.do_center_crop.unwrap_or(clip);
-        let (mean, std) = if clip { (CLIP_MEAN, CLIP_STD) } else { ([0.5; 3], [0.5; 3]) };
+        let family = family_of(&given).unwrap_or(family);
+        let fields = Fields::new(given, family)?;
+        check(&PROCESSOR, &fields.0)?;
+        fields.check_square(family)?;
         Ok(Self {
-            size: (fields.do_resize != Some(false)).then(|| fields.size(clip)).transpose()?,
-            filter: Filter::of_code(fields.resample.unwrap_or(if clip { 3 } else { 2 }))?,
-            crop: crops.then(|| fields.crop()).transpose()?,
-            rescale_factor: fields.rescale()?,
-            normalize: (fields.do_normalize != Some(false))
-                .then(|| fields.normalize(mean, std))
-                .transpose()?,
+            size: fields.step("do_resize", Fields::size)?,
+            filter: fields.step("do_resize", Fields::filter)?.unwrap_or(Filter::Bilinear),
+            crop: fields.step("do_center_crop", Fields::crop)?,
+            rescale_factor: fields.step("do_rescale", |fields| fields.number("rescale_factor"))?,
+            normalize: fields.step("do_normalize", Fields::normalize)?,
         })
     }
 }
 
-/// Channel means of CLIP's training data.
-const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+/// Each step with its fields, and the fields that are objects.
+const STEPS: [(&str, &[&str]); 4] = [
+    ("do_resize", &["size", "resample"]),
+    ("do_center_crop", &["crop_size"]),
+    ("do_rescale", &["rescale_factor"]),
+    ("do_normalize", &["image_mean", "image_std"]),
+];
+const SIZES: &str = "a number, {\"height\", \"width\"} or {\"shortest_edge\"}";
+const CROPS: &str = "a number or {\"height\", \"width\"}";
+
+/// Returns the class's defaults in transformers.
+fn defaults(family: Family) -> Value {
+    match family {
+        Family::Vit => json!({
+            "do_resize": true, "size": {"height": 224, "width": 224}, "resample": 2,
+            "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+            "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+            "default_to_square": true,
+        }),
+        Family::Clip => json!({
+            "do_resize": true, "size": {"shortest_edge": 224}, "resample": 3,
+            "do_center_crop": true, "crop_size": {"height": 224, "width": 224},
+            "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+            "do_normalize": true,
+            "image_mean": [0.481_454_66, 0.457_827_5, 0.408_210_73],
+            "image_std": [0.268_629_54, 0.261_302_58, 0.275_777_11],
+            "default_to_square": false,
+        }),
+    }
+}
+
+/// Returns the family of the class that the file names, `None` if it names none.
+fn family_of(given: &Map<String, Value>) -> Option<Family> {
+    let named = ["image_processor_type", "feature_extractor_type"];
+    let name = named.iter().find_map(|field| given.get(*field)?.as_str())?;
+    // The check of the fields refuses other names.
+    let vit = name.starts_with("ViT").then_some(Family::Vit);
+    vit.or_else(|| name.starts_with("CLIP").then_some(Family::Clip))
+}
+
+/// The fields of an image processor, complete. A dot separates the name of an object from that of a field
+/// in it.
+struct Fields(Map<String, Value>);
 
 impl Fields {
-    fn family(&self, network: Family) -> Result<Family, FieldError> {
-        let named = [
-            ("image_processor_type", &self.image_processor_type),
-            ("feature_extractor_type", &self.feature_extractor_type),
-        ];
-        for (field, name) in named {
-            let Some(name) = name else { continue };
-            let plain = name.trim_end_matches("Fast").trim_end_matches("Pil");
-            return match plain {
-                "ViTImageProcessor" | "ViTFeatureExtractor" => Ok(Family::Vit),
-                "CLIPImageProcessor" | "CLIPFeatureExtractor" => Ok(Family::Clip),
-                _ => {
-                    let expected = "ViTImageProcessor, ViTFeatureExtractor, CLIPImageProcessor \
-                                    or CLIPFeatureExtractor";
-                    Err(FieldError::unsupported(field, expected, name))
+    fn new(given: Map<String, Value>, family: Family) -> Result<Self, FieldError> {
+        let mut fields = match defaults(family) {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        fields.extend(given);
+        let mut fields = Self(fields);
+        for (step, read) in STEPS {
+            if !fields.does(step) {
+                for name in read {
+                    fields.0.remove(*name);
                 }
-            };
+            }
         }
-        Ok(network)
+        fields.flatten("size", &[&["height", "width"], &["shortest_edge"]], SIZES)?;
+        fields.flatten("crop_size", &[&["height", "width"]], CROPS)?;
+        Ok(fields)
     }
 
-    fn size(&self, clip: bool) -> Result<Size, FieldError> {
-        let expected = "a number, {\"height\", \"width\"} or {\"shortest_edge\"}";
-        let refused = |found: &Value| FieldError::unsupported("size", expected, found);
-        let Some(size) = &self.size else {
-            return Ok(match clip {
-                true => Size::ShortestEdge(224),
-                false => Size::Exact { height: 224, width: 224 },
-            });
+    /// Replaces an object by its fields. They must be one of `forms`.
+    fn flatten(
+        &mut self,
+        name: &'static str,
+        forms: &[&[&str]],
+        expected: &str,
+    ) -> Result<(), FieldError> {
+        let Some(Value::Object(object)) = self.0.get(name).cloned() else { return Ok(()) };
+        let is_form = |form: &&[&str]| {
+            form.len() == object.len() && form.iter().all(|part| object.contains_key(*part))
         };
-        let side = |value: &Value| side(value).ok_or_else(|| refused(size));
-        match size {
-            Value::Number(_) if clip => Ok(Size::ShortestEdge(side(size)?)),
-            Value::Number(_) => Ok(Size::Exact { height: side(size)?, width: side(size)? }),
-            Value::Array(sides) if sides.len() == 2 => {
-                Ok(Size::Exact { height: side(&sides[0])?, width: side(&sides[1])? })
+        if !forms.iter().any(|form| is_form(form)) {
+            return Err(FieldError::unsupported(name, expected, Value::Object(object)));
+        }
+        self.0.remove(name);
+        self.0.extend(object.into_iter().map(|(part, value)| (format!("{name}.{part}"), value)));
+        Ok(())
+    }
+
+    fn does(&self, step: &str) -> bool {
+        self.0.get(step) == Some(&Value::Bool(true))
+    }
+
+    /// Returns what `read` finds for a step; `None` if the step is skipped.
+    fn step<T>(
+        &self,
+        step: &str,
+        read: impl FnOnce(&Self) -> Result<T, FieldError>,
+    ) -> Result<Option<T>, FieldError> {
+        self.does(step).then(|| read(self)).transpose()
+    }
+
+    /// Refuses a value that changes the meaning of a size: transformers 4 ignores it, 5 follows it.
+    fn check_square(&self, family: Family) -> Result<(), FieldError> {
+        let expected = family == Family::Vit;
+        match self.0.get("default_to_square") {
+            Some(Value::Bool(found)) if *found != expected => {
+                Err(FieldError::unsupported("default_to_square", expected.to_string(), found))
             }
-            Value::Object(named) => match (named.len(), exact(named), named.get("shortest_edge")) {
-                (2, Some([height, width]), _) => {
-                    Ok(Size::Exact { height: side(height)?, width: side(width)? })
-                }
-                (1, _, Some(edge)) => Ok(Size::ShortestEdge(side(edge)?)),
-                _ => Err(refused(size)),
-            },
-            other => Err(refused(other)),
+            _ => Ok(()),
+        }
+    }
+
+    fn size(&self) -> Result<Size, FieldError> {
+        if let Some(edge) = self.whole("size.shortest_edge") {
+            return Ok(Size::ShortestEdge(edge));
+        }
+        // `default_to_square` is true for ViT.
+        let square = self.0.get("default_to_square") == Some(&Value::Bool(true));
+        match self.whole("size") {
+            Some(edge) if !square => Ok(Size::ShortestEdge(edge)),
+            _ => self.sides("size", SIZES).map(|[height, width]| Size::Exact { height, width }),
+        }
+    }
+
+    fn filter(&self) -> Result<Filter, FieldError> {
+        match self.0.get("resample").and_then(Value::as_i64) {
+            Some(code) => Filter::of_code(code),
+            None => {
+                Err(FieldError::unsupported("resample", "a filter, as `do_resize` is true", "null"))
+            }
         }
     }
 
     fn crop(&self) -> Result<[usize; 2], FieldError> {
-        let expected = "a number or {\"height\", \"width\"}";
-        let Some(size) = &self.crop_size else { return Ok([224, 224]) };
-        let sides = match size {
-            Value::Number(_) => [side(size), side(size)],
-            Value::Array(sides) if sides.len() == 2 => [side(&sides[0]), side(&sides[1])],
-            Value::Object(named) if named.len() == 2 => {
-                exact(named).map_or([None, None], |sides| sides.map(side))
+        self.sides("crop_size", CROPS)
+    }
+
+    /// Returns height and width.
+    fn sides(&self, name: &'static str, expected: &str) -> Result<[usize; 2], FieldError> {
+        let part = |part: &str| self.whole(&format!("{name}.{part}"));
+        let list = self.0.get(name).and_then(Value::as_array);
+        let listed = list.map(|list| list.iter().filter_map(whole).collect::<Vec<_>>());
+        match (self.whole(name), listed.as_deref(), part("height"), part("width")) {
+            (Some(side), ..) => Ok([side, side]),
+            (_, Some(&[height, width]), ..) => Ok([height, width]),
+            (_, _, Some(height), Some(width)) => Ok([height, width]),
+            _ => {
+                let found = self.0.get(name).cloned().unwrap_or_default();
+                Err(FieldError::unsupported(name, expected, found))
             }
-            _ => [None, None],
-        };
-        match sides {
-            [Some(height), Some(width)] => Ok([height, width]),
-            _ => Err(FieldError::unsupported("crop_size", expected, size)),
         }
     }
 
-    fn rescale(&self) -> Result<Option<f64>, FieldError> {
-        let factor = self.rescale_factor.unwrap_or(1.0 / 255.0);
-        if !factor.is_finite() {
-            return Err(FieldError::unsupported("rescale_factor", "a finite number", factor));
-        }
-        Ok((self.do_rescale != Some(false)).then_some(factor))
+    fn whole(&self, name: &str) -> Option<usize> {
+        self.0.get(name).and_then(whole)
     }
 
-    fn normalize(&self, mean: [f64; 3], std: [f64; 3]) -> Result<Normalize, FieldError> {
-        let each = |given: &Option<PerChannel>, default: [f64; 3]| match given {
-            None => default,
-            Some(PerChannel::Same(value)) => [*value; 3],
-            Some(PerChannel::Each(values)) => *values,
+    fn number(&self, name: &'static str) -> Result<f64, FieldError> {
+        let found = self.0.get(name).cloned().unwrap_or_default();
+        found.as_f64().ok_or_else(|| FieldError::unsupported(name, "a number", found))
+    }
+
+    fn normalize(&self) -> Result<Normalize, FieldError> {
+        Ok(Normalize { mean: self.channels("image_mean")?, std: self.channels("image_std")? })
+    }
+
+    /// Returns one number for each channel.
+    fn channels(&self, name: &'static str) -> Result<[f32; 3], FieldError> {
+        let Some(Value::Array(list)) = self.0.get(name) else {
+            return self.number(name).map(|number| [number as f32; 3]);
         };
-        let (mean, std) = (each(&self.image_mean, mean), each(&self.image_std, std));
-        if let Some(bad) = std.iter().find(|value| **value as f32 <= 0.0 || !value.is_finite()) {
-            return Err(FieldError::unsupported("image_std", "positive numbers", bad));
-        }
-        if let Some(bad) = mean.iter().find(|value| !value.is_finite()) {
-            return Err(FieldError::unsupported("image_mean", "finite numbers", bad));
-        }
-        Ok(Normalize { mean: mean.map(|value| value as f32), std: std.map(|value| value as f32) })
+        let numbers: Vec<f32> =
+            list.iter().filter_map(|number| Some(number.as_f64()? as f32)).collect();
+        let found = || Value::Array(list.clone());
+        numbers.try_into().map_err(|_| FieldError::unsupported(name, "three numbers", found()))
     }
 }
 
-fn exact(named: &Map<String, Value>) -> Option<[&Value; 2]> {
-    Some([named.get("height")?, named.get("width")?])
-}
-
-fn side(value: &Value) -> Option<usize> {
-    let side = usize::try_from(value.as_u64()?).ok()?;
-    (1..=LONGEST).contains(&side).then_some(side)
+fn whole(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64()?).ok()
 }

@@ -1,5 +1,5 @@
 //! Image processors equivalent to transformers' `ViTImageProcessor` and `CLIPImageProcessor` (and
-//! the older feature extractors), configured by `preprocessor_config.json`.
+//! the older feature extractors), configured by `preprocessor_config.json` or `processor_config.json`.
 //!
 //! Source: transformers 5.8, `image_processing_backends.py` (`PilBackend`) and
 //! `image_transforms.py`. Levels stay 8-bit until the last step, as in Pillow, so rescaling and
@@ -14,6 +14,7 @@ use std::thread;
 use ddpo_rollout::image::RgbImage;
 
 use crate::error::RewardError;
+use crate::vision::accepted::LONGEST;
 use config::{PreprocessorConfig, Size};
 use resample::{Span, Window, resize};
 
@@ -110,7 +111,7 @@ impl ImageProcessor {
     ///
     /// # Errors
     /// [`RewardError::Picture`] for a picture without pixels, or with a resized side longer than
-    /// [`config::LONGEST`].
+    /// [`LONGEST`].
     pub fn levels(&self, index: usize, image: &RgbImage) -> Result<RgbImage, RewardError> {
         let [rows, columns] = self.checked(index, image)?;
         let mut levels = vec![0; rows.kept * columns.kept * 3];
@@ -227,12 +228,10 @@ impl ImageProcessor {
             return Err(RewardError::Picture { index, reason });
         }
         let sides = self.sides(width, height);
-        if sides.iter().any(|side| side.resized > config::LONGEST || side.resized == 0) {
+        if sides.iter().any(|side| side.resized > LONGEST || side.resized == 0) {
             let reason = format!(
                 "{width}x{height} would be resized to {}x{}, expected sides of 1 to {}",
-                sides[1].resized,
-                sides[0].resized,
-                config::LONGEST
+                sides[1].resized, sides[0].resized, LONGEST
             );
             return Err(RewardError::Picture { index, reason });
         }
