@@ -46,6 +46,6 @@ fn part(root: &Path, names: &[&str]) -> Result<PathBuf, LayoutError> {
         };
         let expected = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
         let expected = expected.join(" or ");
-        LayoutError::Missing { what: MODEL, root: root.into(), expected, hint }
+        LayoutError::Missing { what: MODEL, root: root.into(), expected, hint: hint.to_owned() }
     })
 }
