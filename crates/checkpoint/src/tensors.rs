@@ -98,6 +98,14 @@ impl TensorFile {
         &self.infos
     }
 
+    /// Returns the number of values in all tensors.
+    #[must_use]
+    pub fn values(&self) -> i64 {
+        let product =
+            |shape: &[i64]| shape.iter().fold(1_i64, |all, side| all.saturating_mul(*side));
+        self.infos.iter().fold(0, |all, info| all.saturating_add(product(&info.shape)))
+    }
+
     /// Returns the tensors' names in the order of a pickle's dictionaries. For a state dict this is the
     /// order of the model's parameters. Empty for safetensors, whose order has no meaning.
     pub fn order(&self) -> &[String] {

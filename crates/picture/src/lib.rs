@@ -12,7 +12,7 @@ mod grid;
 mod text;
 
 pub use decode::{decode_image, read_image};
-pub use encode::{encode_png, write_png};
+pub use encode::{PngColour, encode_png, encode_png_as, write_png, write_png_as};
 pub use error::{MAX_PIXELS, PictureError};
 pub use find::images_under;
 pub use grid::{Cell, MOST_SHOWN, cells_of, grid, square_layout};

@@ -6,6 +6,7 @@ pub mod activation;
 pub mod attention;
 pub mod blocks;
 pub mod config;
+mod count;
 pub mod embedding;
 pub mod resample;
 pub mod resnet;

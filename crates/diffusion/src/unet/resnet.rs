@@ -4,6 +4,7 @@ use crate::layers::{Conv2d, ConvConfig, GroupNorm, Linear};
 use crate::parameters::Path;
 use crate::unet::activation::Activation;
 use crate::unet::config::UNetConfig;
+use crate::unet::resample::Resample;
 use tch::Tensor;
 
 /// Channels and output scale of a [`ResnetBlock`].
@@ -26,13 +27,14 @@ enum TimeInjection {
 /// The residual block (`act` is the config's activation, `time` the activated time embedding):
 ///
 /// ```text
-/// h = conv1(act(norm1(x)))
+/// x, h = r(x), conv1(r(act(norm1(x))))
 /// h = conv2(act(norm2(h + time_emb_proj(time))))                                     (default)
 /// h = conv2(act(norm2(h) (1 + scale) + shift)),  scale, shift = time_emb_proj(time)  (scale_shift)
 /// y = (shortcut(x) + h) / output_scale_factor
 /// ```
 ///
-/// `shortcut` is a 1x1 convolution if input and output channels differ, otherwise the identity.
+/// `shortcut` is a 1x1 convolution if input and output channels differ, otherwise the identity. `r` is a
+/// [`Resample`], by default the identity.
 #[derive(Debug)]
 pub struct ResnetBlock {
     norm1: GroupNorm,
@@ -44,6 +46,7 @@ pub struct ResnetBlock {
     activation: Activation,
     time_injection: TimeInjection,
     output_scale_factor: f64,
+    resample: Resample,
 }
 
 impl ResnetBlock {
@@ -71,13 +74,27 @@ impl ResnetBlock {
             activation: Activation::of(config),
             time_injection,
             output_scale_factor,
+            resample: Resample::Keep,
         }
     }
 
+    /// Declares the parameters of a block that halves or doubles the sides of `channels` channels.
+    pub fn resampling(
+        path: Path<'_>,
+        channels: i64,
+        resample: Resample,
+        config: &UNetConfig,
+    ) -> Self {
+        let shape = ResnetShape { input: channels, output: channels, output_scale_factor: 1.0 };
+        Self { resample, ..Self::new(path, shape, config) }
+    }
+
     /// Maps `x` `[B, input, H, W]` and the activated time embedding `time` `[B, time_channels]` to
-    /// `[B, output, H, W]`.
+    /// `[B, output, H', W']`.
     pub fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
-        let hidden = self.conv1.forward(&self.activation.after_norm(&self.norm1, x, None));
+        let hidden = self.activation.after_norm(&self.norm1, x, None);
+        let (x, hidden) = (&self.resample.apply(x), self.resample.apply(&hidden));
+        let hidden = self.conv1.forward(&hidden);
         let time = self.time_emb_proj.forward(time);
         let hidden = match self.time_injection {
             TimeInjection::Add => self.activation.after_norm(&self.norm2, &hidden, Some(&time)),
