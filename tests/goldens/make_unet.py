@@ -228,10 +228,14 @@ MODELS = {
         "down_block_types": ["ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"],
         "up_block_types": ["ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"],
     },
-    "resnet-blocks-scale-shift-gelu": NARROW | {
+    "resnet-blocks-scale-shift": NARROW | {
+        "down_block_types": ["ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"],
+        "up_block_types": ["ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"],
+        "resnet_time_scale_shift": "scale_shift",
+    },
+    "resnet-mixed-gelu": NARROW | {
         "down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D"],
         "up_block_types": ["AttnUpBlock2D", "ResnetUpsampleBlock2D"],
-        "resnet_time_scale_shift": "scale_shift",
         "act_fn": "gelu",
         "upsample_type": "resnet",
     },
