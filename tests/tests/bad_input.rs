@@ -105,14 +105,19 @@ fn rejects_unsupported_unet_and_scheduler_configs() {
         ("activation", "act_fn", json!("tanh"), "`act_fn` = tanh is not supported"),
         ("heads", "attention_head_dim", json!(32), "`attention_head_dim` = 32"),
         ("deep", "layers_per_block", json!(1_000_000), "expected a whole number from 1 to 64"),
-        ("classes", "num_class_embeds", json!(10), "`num_class_embeds` = 10"),
+        ("classes", "num_class_embeds", json!(10), "reason: class-conditional models"),
     ];
     for (name, field, value, part) in unet {
         workshop.spoilt(name, |root| change_json(&root.join("unet/config.json"), field, value));
         refuses_checkpoint(&workshop, name, &[name, part]);
     }
     let scheduler = [
-        ("learned", "variance_type", json!("learned_range"), "reason: the model predicts the variance"),
+        (
+            "learned",
+            "variance_type",
+            json!("learned_range"),
+            "reason: the model predicts the variance",
+        ),
         ("unknown", "karras", json!(true), "unknown field `karras`"),
         ("betas", "beta_schedule", json!("exponential"), "`beta_schedule` = exponential"),
         // DDPM has this schedule; DDIM, the default, has not.

@@ -132,8 +132,10 @@ fn open_around(file: &Path) -> Result<PipelineFolder, LayoutError> {
         return Err(missing(folder, &expected, hint));
     }
     let above = fs::canonicalize(folder).ok().and_then(|path| path.parent().map(Path::to_owned));
+    let has_scheduler = |path: &Path| first_file(path, &SCHEDULER_CONFIGS).is_some();
+    let is_root = |path: &Path| has_scheduler(path) || pipeline_around(path).is_some();
     let root = match above {
-        Some(above) if first_file(folder, &SCHEDULER_CONFIGS).is_none() => above,
+        Some(above) if !has_scheduler(folder) && is_root(&above) => above,
         _ => folder.to_owned(),
     };
     open_folder(&root, Some((&folder.join(CONFIG), file)))

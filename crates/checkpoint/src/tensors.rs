@@ -69,15 +69,15 @@ impl TensorFile {
         let paths = index.as_ref().map_or_else(|| vec![path.to_owned()], Index::files);
         let (mut parts, mut found) = (Vec::new(), Vec::new());
         let (mut order, mut metadata, mut scalars) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        for path in paths {
-            let (file, contents) = open_one(&path)?;
+        for part_path in paths {
+            let (file, contents) = open_one(&part_path)?;
             let part = parts.len();
             let tensors = contents.tensors.into_iter();
             found.extend(tensors.map(|(info, span)| (info, Place { part, span })));
             order.extend(contents.order);
             metadata.extend(contents.metadata);
             scalars.extend(contents.scalars);
-            parts.push(Part { path, file });
+            parts.push(Part { path: part_path, file });
         }
         found.sort_by(|(left, _), (right, _)| left.name.cmp(&right.name));
         if let Some(index) = index {

@@ -98,6 +98,7 @@ fn a_file_of_weights_stands_for_the_pipeline_around_it() {
     for (config, scheduler, weights) in [
         ("unet/config.json", "scheduler/scheduler_config.json", "unet/any-name.pth"),
         ("config.json", "scheduler_config.json", "any-name.safetensors"),
+        ("config.json", "scheduler/scheduler_config.json", "any-name.bin"),
     ] {
         let full = weights.replace("any-name", "diffusion_pytorch_model");
         let root = folder(&[(config, UNET), (scheduler, "{}"), (weights, ""), (&full, "")]);
@@ -106,6 +107,15 @@ fn a_file_of_weights_stands_for_the_pipeline_around_it() {
         assert_eq!((&found.weights, found.unet_config.as_str()), (&path, UNET));
         assert_eq!(found.root.canonicalize().unwrap(), root.path().canonicalize().unwrap());
     }
+    let root = folder(&[
+        ("model_index.json", "{}"),
+        ("scheduler/scheduler_config.json", "{}"),
+        ("checkpoint-7/unet/config.json", UNET),
+        ("checkpoint-7/unet/diffusion_pytorch_model.bin", ""),
+    ]);
+    let weights = "checkpoint-7/unet/diffusion_pytorch_model.bin";
+    let found = open_pipeline(&root.path().join(weights)).unwrap();
+    assert!(found.root.ends_with("checkpoint-7") && found.weights.ends_with(weights));
     let root = folder(&[("lonely.pth", "")]);
     let message = open_pipeline(&root.path().join("lonely.pth")).unwrap_err().to_string();
     assert!(message.contains("expected `config.json` beside `lonely.pth`"), "{message}");

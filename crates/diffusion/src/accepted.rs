@@ -13,7 +13,7 @@ pub struct Field {
     pub name: &'static str,
     /// Accepted values.
     pub values: &'static [Accepted],
-    /// Values of diffusers that are not accepted, and the reasons.
+    /// Values of diffusers that are not accepted, and the reasons. The value `*` stands for all others.
     pub refused: &'static [(&'static str, &'static str)],
     holds: Holds,
 }
@@ -133,7 +133,8 @@ impl Field {
             Some(part) => {
                 let expected: Vec<String> = self.values.iter().map(Accepted::to_string).collect();
                 let found = shown(self.culprit(part));
-                let reason = self.refused.iter().find(|(value, _)| *value == found);
+                let reason =
+                    self.refused.iter().find(|(value, _)| *value == found || *value == "*");
                 let reason = reason.map_or_else(String::new, |(_, why)| format!("; reason: {why}"));
                 let expected = expected.join(" or ") + &reason;
                 Err(FieldError::unsupported(self.name, expected, found))

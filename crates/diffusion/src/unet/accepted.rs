@@ -79,8 +79,7 @@ pub const FIELDS: &[Field] = &[
         &[Accepted::Name("default"), Accepted::Name("scale_shift")],
     ),
     Field::one("add_attention", FLAGS),
-    Field::one("class_embed_type", &[Accepted::Null])
-        .refusing(&[("timestep", CONDITIONAL), ("identity", CONDITIONAL)]),
-    Field::one("num_class_embeds", &[Accepted::Null]),
+    Field::one("class_embed_type", &[Accepted::Null]).refusing(&[("*", CONDITIONAL)]),
+    Field::one("num_class_embeds", &[Accepted::Null]).refusing(&[("*", CONDITIONAL)]),
     Field::one("num_train_timesteps", &[Accepted::Null, Accepted::ANY_WHOLE]),
 ];
