@@ -239,6 +239,21 @@ MODELS = {
         "act_fn": "gelu",
         "upsample_type": "resnet",
     },
+    # The blocks of NCSN++, which pass an image on.
+    "skip-blocks": {
+        "down_block_types": ["SkipDownBlock2D", "SkipDownBlock2D"],
+        "up_block_types": ["SkipUpBlock2D", "SkipUpBlock2D"],
+    },
+    "skip-blocks-outside": NARROW | {
+        "down_block_types": ["SkipDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "SkipUpBlock2D"],
+        "center_input_sample": True,
+    },
+    "attn-skip-blocks": TINY | {
+        "block_out_channels": [32],
+        "down_block_types": ["AttnSkipDownBlock2D"],
+        "up_block_types": ["AttnSkipUpBlock2D"],
+    },
 }
 
 

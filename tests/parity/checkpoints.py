@@ -183,6 +183,11 @@ RESNET_BLOCKS = {
     "down_block_types": ["ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"],
     "up_block_types": ["ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"],
 }
+SKIP_BLOCKS = {
+    "block_out_channels": [32, 64],
+    "down_block_types": ["SkipDownBlock2D", "AttnSkipDownBlock2D"],
+    "up_block_types": ["AttnSkipUpBlock2D", "SkipUpBlock2D"],
+}
 ZERO_SNR = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
 THRESHOLDING = {"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 2.5}
 SOLVER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -192,6 +197,8 @@ CASES += [
     quick("resnet-blocks", RESNET_BLOCKS),
     quick("resnet-blocks-scale-shift", RESNET_BLOCKS | {"resnet_time_scale_shift": "scale_shift"}),
     quick("resnet-blocks-wide", WIDE | RESNET_BLOCKS),
+    quick("skip-blocks", SKIP_BLOCKS),
+    quick("skip-blocks-wide", SKIP_BLOCKS | {"block_out_channels": [64, 64]}),
     quick("zero-snr", scheduler=ZERO_SNR),
     quick("ddpm-zero-snr", scheduler=ZERO_SNR, solver="ddpm"),
     quick("ddpm-laplace", scheduler={"beta_schedule": "laplace"}, solver="ddpm"),

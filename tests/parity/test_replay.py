@@ -12,6 +12,7 @@ import transition
 from checkpoints import (
     RESNET_BLOCKS,
     RESNET_RESAMPLING,
+    SKIP_BLOCKS,
     SMALL,
     THRESHOLDING,
     ZERO_SNR,
@@ -47,6 +48,10 @@ REPLAY_CASES = [
     ),  # fmt: skip
     Case(
         "replay-resnet-blocks-thresholding", SMALL | {"sample_size": 16} | RESNET_BLOCKS, THRESHOLDING,
+        steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
+    ),  # fmt: skip
+    Case(
+        "replay-skip-blocks", SMALL | {"sample_size": 16} | SKIP_BLOCKS,
         steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
     ),  # fmt: skip
     Case(

@@ -95,9 +95,9 @@ fn rejects_truncated_checkpoint_files() {
 #[test]
 fn rejects_unsupported_unet_and_scheduler_configs() {
     let workshop = Workshop::new();
-    let blocks = json!(["SkipDownBlock2D", "AttnDownBlock2D"]);
+    let blocks = json!(["DownEncoderBlock2D", "AttnDownBlock2D"]);
     let unet: [(&str, &str, Value, &str); 9] = [
-        ("block", "down_block_types", blocks, "`down_block_types` = SkipDownBlock2D"),
+        ("block", "down_block_types", blocks, "`down_block_types` = DownEncoderBlock2D"),
         ("field", "down_block_typos", json!([]), "unknown field `down_block_typos`"),
         ("type", "layers_per_block", json!("two"), "`layers_per_block`"),
         ("class", "_class_name", json!("UNet2DConditionModel"), "`UNet2DConditionModel`"),

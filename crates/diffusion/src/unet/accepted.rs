@@ -16,7 +16,6 @@ pub const MAX_BLOCKS: usize = 14;
 /// The most parameters, 16 GiB of f32 values.
 pub const MAX_PARAMETERS: i64 = 1 << 32;
 
-const SKIP_BLOCKS: &str = "only models of score-SDE pipelines have this block";
 const CONDITIONAL: &str = "class-conditional models are not supported";
 
 /// The accepted values of every field of [`super::config::UNetConfig`]. `UNetConfig::from_json` checks
@@ -40,9 +39,10 @@ pub const FIELDS: &[Field] = &[
             Accepted::Name("DownBlock2D"),
             Accepted::Name("AttnDownBlock2D"),
             Accepted::Name("ResnetDownsampleBlock2D"),
+            Accepted::Name("SkipDownBlock2D"),
+            Accepted::Name("AttnSkipDownBlock2D"),
         ],
-    )
-    .refusing(&[("SkipDownBlock2D", SKIP_BLOCKS), ("AttnSkipDownBlock2D", SKIP_BLOCKS)]),
+    ),
     Field::one("mid_block_type", &[Accepted::Name("UNetMidBlock2D"), Accepted::Null]),
     Field::list(
         "up_block_types",
@@ -50,9 +50,10 @@ pub const FIELDS: &[Field] = &[
             Accepted::Name("UpBlock2D"),
             Accepted::Name("AttnUpBlock2D"),
             Accepted::Name("ResnetUpsampleBlock2D"),
+            Accepted::Name("SkipUpBlock2D"),
+            Accepted::Name("AttnSkipUpBlock2D"),
         ],
-    )
-    .refusing(&[("SkipUpBlock2D", SKIP_BLOCKS), ("AttnSkipUpBlock2D", SKIP_BLOCKS)]),
+    ),
     Field::list("block_out_channels", &[COUNT]),
     Field::one("layers_per_block", &[Accepted::Whole(1, MAX_LAYERS as i64)]),
     Field::one("mid_block_scale_factor", &[Accepted::POSITIVE]),

@@ -176,14 +176,10 @@ impl Upsampler {
 impl UpBlock {
     /// Declares the parameters of up block `index`, counted from the lowest resolution.
     pub fn new(mut path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
-        let reversed: Vec<i64> = config.block_out_channels.iter().rev().copied().collect();
-        let output = reversed[index];
-        let previous = reversed[index.saturating_sub(1)];
-        let lowest_skip = reversed[(index + 1).min(reversed.len() - 1)];
+        let blocks = config.block_out_channels.len();
+        let output = config.block_out_channels[blocks - 1 - index];
         let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), upsampler: None };
-        for layer in 0..=config.layers_per_block {
-            let hidden = if layer == 0 { previous } else { output };
-            let skip = if layer == config.layers_per_block { lowest_skip } else { output };
+        for (layer, (hidden, skip)) in config.up_layers(index).into_iter().enumerate() {
             let shape = residual(hidden + skip, output);
             let resnet = ResnetBlock::new(path.at("resnets").at(layer), shape, config);
             block.resnets.push(resnet);
@@ -192,7 +188,7 @@ impl UpBlock {
                 block.attentions.push(block_attention(path, output, config));
             }
         }
-        block.upsampler = (index + 1 < reversed.len())
+        block.upsampler = (index + 1 < blocks)
             .then(|| Upsampler::new(path.at("upsamplers.0"), output, index, config));
         block
     }

@@ -3,7 +3,6 @@
 use crate::accepted;
 use crate::fields::{FieldError, read_known};
 use crate::unet::accepted::{FIELDS, MAX_BLOCKS, MAX_PARAMETERS};
-use crate::unet::count;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -212,81 +211,6 @@ impl UNetConfig {
         }
     }
 
-    /// Returns the number of parameters of the model, without building it. The config must be valid
-    /// except for this number.
-    #[must_use]
-    pub fn parameter_count(&self) -> i64 {
-        let blocks = self.block_out_channels.len();
-        let (first, time) = (self.block_out_channels[0], self.time_channels());
-        let ends = count::convolution(self.in_channels, first, 3)
-            + count::norm(first)
-            + count::convolution(first, self.out_channels, 3);
-        let embedding = count::linear(first, time) + count::linear(time, time);
-        let down: i64 = (0..blocks).map(|index| self.down_block_count(index)).sum();
-        let up: i64 = (0..blocks).map(|index| self.up_block_count(index)).sum();
-        let middle = if self.mid_block_type.is_some() { self.mid_block_count() } else { 0 };
-        ends + embedding + down + middle + up
-    }
-
-    fn down_block_count(&self, index: usize) -> i64 {
-        let channels = &self.block_out_channels;
-        let (input, output) = (channels[index.saturating_sub(1)], channels[index]);
-        let layers = self.layers_per_block as i64;
-        let attention = self.attention_count(&self.down_block_types[index], output);
-        let resampler = match (index + 1 < channels.len(), self.halves_by_residual_block(index)) {
-            (false, _) => 0,
-            (true, true) => self.resnet_count(output, output),
-            (true, false) => count::convolution(output, output, 3),
-        };
-        self.resnet_count(input, output)
-            + (layers - 1) * self.resnet_count(output, output)
-            + layers * attention
-            + resampler
-    }
-
-    fn mid_block_count(&self) -> i64 {
-        let channels = self.block_out_channels[self.block_out_channels.len() - 1];
-        let has_norm =
-            self.attn_norm_num_groups.is_some() || self.resnet_time_scale_shift == "default";
-        let norm = if has_norm { count::norm(channels) } else { 0 };
-        let attention = if self.add_attention {
-            count::attention(channels, self.head_dim(channels))
-        } else {
-            0
-        };
-        let norm = if self.add_attention { norm } else { 0 };
-        2 * self.resnet_count(channels, channels) + attention + norm
-    }
-
-    fn up_block_count(&self, index: usize) -> i64 {
-        let reversed: Vec<i64> = self.block_out_channels.iter().rev().copied().collect();
-        let output = reversed[index];
-        let previous = reversed[index.saturating_sub(1)];
-        let lowest_skip = reversed[(index + 1).min(reversed.len() - 1)];
-        let layers = self.layers_per_block as i64;
-        let attention = self.attention_count(&self.up_block_types[index], output);
-        let resampler = match (index + 1 < reversed.len(), self.doubles_by_residual_block(index)) {
-            (false, _) => 0,
-            (true, true) => self.resnet_count(output, output),
-            (true, false) => count::convolution(output, output, 3),
-        };
-        self.resnet_count(previous + output, output)
-            + (layers - 1) * self.resnet_count(output + output, output)
-            + self.resnet_count(output + lowest_skip, output)
-            + (layers + 1) * attention
-            + resampler
-    }
-
-    fn resnet_count(&self, input: i64, output: i64) -> i64 {
-        let factor = if self.resnet_time_scale_shift == "scale_shift" { 2 } else { 1 };
-        count::resnet(input, output) + count::linear(self.time_channels(), factor * output)
-    }
-
-    fn attention_count(&self, kind: &str, channels: i64) -> i64 {
-        let attention = count::attention(channels, self.head_dim(channels)) + count::norm(channels);
-        if kind.starts_with("Attn") { attention } else { 0 }
-    }
-
     /// Returns the channels of one attention head in a block of `channels`.
     pub(crate) fn head_dim(&self, channels: i64) -> i64 {
         self.attention_head_dim.unwrap_or(channels)
@@ -299,6 +223,7 @@ impl UNetConfig {
         self.check_middle_norm()?;
         self.check_freq_shift()?;
         self.check_sides()?;
+        self.check_skip_blocks()?;
         self.check_size()
     }
 
@@ -427,6 +352,10 @@ mod tests {
             (
                 "down_block_types",
                 json!(["DownBlock2D", "SkipDownBlock2D", "DownBlock2D", "DownBlock2D"]),
+            ),
+            (
+                "down_block_types",
+                json!(["DownEncoderBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"]),
             ),
             ("down_block_types", json!(["DownBlock2D"])),
             ("up_block_types", json!(["SkipUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"])),

@@ -3,6 +3,7 @@
 
 use crate::layers::{Conv2d, ConvConfig};
 use crate::parameters::Path;
+use crate::unet::fir;
 use tch::Tensor;
 
 /// `Downsample2D`: a 3x3 convolution with stride 2.
@@ -58,6 +59,10 @@ pub enum Resample {
     Halve,
     /// Nearest-neighbour interpolation.
     Double,
+    /// Halves with the filter (1, 3, 3, 1).
+    FilterHalve,
+    /// Doubles with the filter (1, 3, 3, 1).
+    FilterDouble,
 }
 
 impl Resample {
@@ -70,6 +75,8 @@ impl Resample {
                 x.upsample_nearest2d([2 * height, 2 * width], None, None)
             }
             (Self::Double, _) => unreachable!("the UNet passes four dimensions"),
+            (Self::FilterHalve, _) => fir::halve(x),
+            (Self::FilterDouble, _) => fir::double(x),
         }
     }
 }
