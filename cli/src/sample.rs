@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use ddpo_diffusion::device;
 use ddpo_diffusion::dtype::{Dtype, TorchKind};
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
-use ddpo_picture::write_png;
+use ddpo_picture::{PngColour, write_png_as};
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::numerics::Numerics;
@@ -65,7 +65,7 @@ fn write_images(folder: &Path, trajectories: &[Trajectory], shape: StateShape) -
     for trajectory in trajectories {
         let image = image(trajectory, shape, PixelMap::Signed)?;
         let name = format!("{:06}.png", trajectory.header().coordinates.sample);
-        write_png(&folder.join(name), &image)?;
+        write_png_as(&folder.join(name), &image, PngColour::of_channels(shape.channels))?;
     }
     Ok(())
 }

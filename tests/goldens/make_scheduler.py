@@ -3,6 +3,7 @@
 The format is described in README.md beside this file. Run by `make goldens`.
 """
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
@@ -17,6 +18,10 @@ TRAINED_BETAS = [float(b) for b in np.linspace(1e-4, 0.03, 200).astype(np.float3
 
 # Options of `thresholding`, which is off.
 THRESHOLDING_OPTIONS = {"dynamic_thresholding_ratio": 0.9, "sample_max_value": 2.0}
+
+THRESHOLDING = {"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 2.5}
+
+ZERO_SNR = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
 
 # Options of diffusers before 2023.
 OLD_OPTIONS = {"tensor_format": "pt", "timestep_values": [1, 2], "skip_prk_steps": True}
@@ -83,7 +88,48 @@ FILES = {
         DDPMScheduler, DDPMScheduler, {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}, None, 5,
     ),
     "ddpm-trained-betas": (DDPMScheduler, DDPMScheduler, {"trained_betas": TRAINED_BETAS, "num_train_timesteps": 200}, None, 5),
+    # The first step starts where the cumulative alpha is 0. With eta 1, the weight of the noise in its mean is 0, and
+    # diffusers' rounding to f32 leaves 2e-4.
+    "ddim-zero-snr": (DDIMScheduler, DDIMScheduler, ZERO_SNR, 0.5, 6),
+    "ddim-zero-snr-leading": (DDIMScheduler, DDIMScheduler, {"rescale_betas_zero_snr": True}, 0.5, 6),
+    "ddpm-zero-snr": (DDPMScheduler, DDPMScheduler, ZERO_SNR, None, 6),
+    "ddpm-laplace": (DDPMScheduler, DDPMScheduler, {"beta_schedule": "laplace"}, None, 10),
+    "ddim-thresholding": (DDIMScheduler, DDIMScheduler, THRESHOLDING, 1.0, 5),
+    "ddpm-thresholding": (DDPMScheduler, DDPMScheduler, THRESHOLDING | {"prediction_type": "sample"}, None, 5),
+    "ddim-thresholding-default": (DDIMScheduler, DDIMScheduler, {"thresholding": True, "clip_sample_range": 3.0}, 1.0, 4),
 }  # fmt: skip
+
+# Files of 2022, without the fields that diffusers has added since. Name: (class that reads, the file, eta, steps).
+OLD_FILES = {
+    "ddpm-old-file": (DDPMScheduler, {
+        "_class_name": "DDPMScheduler", "_diffusers_version": "0.1.1", "beta_end": 0.02, "beta_schedule": "linear",
+        "beta_start": 0.0001, "clip_sample": True, "num_train_timesteps": 1000, "trained_betas": None,
+        "variance_type": "fixed_small",
+    }, None, 5),
+    "ddim-old-file": (DDIMScheduler, {
+        "_class_name": "DDIMScheduler", "_diffusers_version": "0.2.0", "beta_end": 0.02, "beta_schedule": "linear",
+        "beta_start": 0.0001, "clip_sample": False, "num_train_timesteps": 1000,
+    }, 1.0, 5),
+    "ddpm-predicts-epsilon": (DDPMScheduler, {"_class_name": "DDPMScheduler", "predict_epsilon": True}, None, 4),
+}  # fmt: skip
+
+# Classes of solvers, whose files DDIM and DDPM read in turn.
+SOLVERS = [
+    "PNDMScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "DDIMParallelScheduler",
+    "DDPMParallelScheduler",
+]
+SOLVER_SETTINGS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
 def inputs(seed, steps):
@@ -132,6 +178,27 @@ def file_of(scheduler, settings):
     return config | ignored | {"_class_name": type(scheduler).__name__}
 
 
+def file_of_solver(name):
+    """The `scheduler_config.json` of a solver. LMSDiscreteScheduler requires scipy; its file is that of 0.38."""
+    if name == "LMSDiscreteScheduler":
+        own = {"num_train_timesteps": 1000, "prediction_type": "epsilon", "steps_offset": 0, "timestep_spacing": "linspace",
+               "trained_betas": None, "use_beta_sigmas": False, "use_exponential_sigmas": False, "use_karras_sigmas": False}  # fmt: skip
+        return own | SOLVER_SETTINGS | {"_class_name": name}
+    file = file_of(getattr(diffusers, name)(**SOLVER_SETTINGS), SOLVER_SETTINGS)
+    # Python writes -Infinity, which JSON does not have; ddpo reads it as this number.
+    return {k: -1e308 if v == float("-inf") else v for k, v in file.items()}
+
+
+def gradients(step, timesteps, sample, model_output, noise):
+    """The gradients of sum(noise * mean) with respect to the model's output."""
+    found = []
+    for i, t in enumerate(timesteps):
+        output = model_output[i].clone().requires_grad_()
+        (noise[i] * step(output, t, sample[i], torch.zeros_like(noise[i]))).sum().backward()
+        found.append(output.grad)
+    return torch.stack(found)
+
+
 def golden(name, kind, scheduler, config, eta, steps, seed):
     scheduler.set_timesteps(steps)
     assert len(scheduler.timesteps) == steps, name
@@ -152,6 +219,8 @@ def golden(name, kind, scheduler, config, eta, steps, seed):
         "output.sigma": torch.stack(sigmas).float(),
         "output.prev_sample": torch.stack(previous),
     }
+    if scheduler.config.thresholding:
+        tensors["output.gradient"] = gradients(step, scheduler.timesteps.tolist(), sample, model_output, noise)
     assert all(torch.isfinite(t.double()).all() for t in tensors.values()), name
     metadata = {"kind": kind, "config": config, "num_inference_steps": steps}
     if kind == "ddim":
@@ -172,4 +241,11 @@ if __name__ == "__main__":
         kind, _, rest = name.partition("-")
         file = file_of(writer.from_config(settings), settings)
         golden(rest, kind, reader.from_config(file), file, eta, steps, 400 + number)
+    for number, (name, (reader, file, eta, steps)) in enumerate(OLD_FILES.items()):
+        kind, _, rest = name.partition("-")
+        golden(rest, kind, reader.from_config(file), file, eta, steps, 500 + number)
+    for number, name in enumerate(SOLVERS):
+        kind, reader, eta = [("ddim", DDIMScheduler, 1.0), ("ddpm", DDPMScheduler, None)][number % 2]
+        file = file_of_solver(name)
+        golden(f"of-{name}", kind, reader.from_config(file), file, eta, 4, 600 + number)
     report(OUT)

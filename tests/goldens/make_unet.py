@@ -218,6 +218,42 @@ MODELS = {
     "head-dim-no-divisor": TINY | {"attention_head_dim": 5},
     # diffusers ignores these fields: dropout in evaluation, the other one with positional embeddings.
     "ignored": TINY | {"dropout": 0.3, "num_train_timesteps": 500},
+    # Residual blocks that halve and double the sides.
+    "resnet-resampling": NARROW | {
+        "down_block_types": ["AttnDownBlock2D", "DownBlock2D"],
+        "downsample_type": "resnet",
+        "upsample_type": "resnet",
+    },
+    "resnet-blocks": NARROW | {
+        "down_block_types": ["ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"],
+        "up_block_types": ["ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"],
+    },
+    "resnet-blocks-scale-shift": NARROW | {
+        "down_block_types": ["ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"],
+        "up_block_types": ["ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"],
+        "resnet_time_scale_shift": "scale_shift",
+    },
+    "resnet-mixed-gelu": NARROW | {
+        "down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D"],
+        "up_block_types": ["AttnUpBlock2D", "ResnetUpsampleBlock2D"],
+        "act_fn": "gelu",
+        "upsample_type": "resnet",
+    },
+    # The blocks of NCSN++, which pass an image on.
+    "skip-blocks": {
+        "down_block_types": ["SkipDownBlock2D", "SkipDownBlock2D"],
+        "up_block_types": ["SkipUpBlock2D", "SkipUpBlock2D"],
+    },
+    "skip-blocks-outside": NARROW | {
+        "down_block_types": ["SkipDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "SkipUpBlock2D"],
+        "center_input_sample": True,
+    },
+    "attn-skip-blocks": TINY | {
+        "block_out_channels": [32],
+        "down_block_types": ["AttnSkipDownBlock2D"],
+        "up_block_types": ["AttnSkipUpBlock2D"],
+    },
 }
 
 

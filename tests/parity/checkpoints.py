@@ -7,7 +7,15 @@ import shutil
 import sys
 
 import torch
-from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    UNet2DModel,
+)
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "goldens"))
 from common import generator, randomize  # noqa: E402
@@ -19,8 +27,9 @@ class Case:
     """A checkpoint and how it is sampled.
 
     `solver` is the scheduler that samples, "ddim" or "ddpm"; `scheduler_class` writes the checkpoint's file.
-    `layout` is "folders" (unet/, scheduler/) or "root" (all files at the top, as the repositories
-    google/ddpm-*); `weights` is "safetensors" or "bin" (a pickle).
+    `layout` is "folders" (unet/, scheduler/), "root" (all files at the top, as the repositories google/ddpm-*)
+    or "accelerate" (checkpoint-500/unet/); `weights` is "safetensors", "bin" (a pickle) or a name of FORMS.
+    `inside` is the path in the checkpoint that ddpo gets.
     """
 
     name: str
@@ -30,6 +39,7 @@ class Case:
     layout: str = "folders"
     weights: str = "safetensors"
     old_names: bool = False
+    inside: str = ""
     solver: str = "ddim"
     steps: int = 10
     samples: int = 4
@@ -164,6 +174,93 @@ CASES += [
 ]
 
 
+RESNET_RESAMPLING = {
+    "down_block_types": ["AttnDownBlock2D", "DownBlock2D"],
+    "downsample_type": "resnet",
+    "upsample_type": "resnet",
+}
+RESNET_BLOCKS = {
+    "down_block_types": ["ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"],
+    "up_block_types": ["ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"],
+}
+SKIP_BLOCKS = {
+    "block_out_channels": [32, 64],
+    "down_block_types": ["SkipDownBlock2D", "AttnSkipDownBlock2D"],
+    "up_block_types": ["AttnSkipUpBlock2D", "SkipUpBlock2D"],
+}
+ZERO_SNR = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+THRESHOLDING = {"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 2.5}
+SOLVER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+CASES += [
+    quick("resnet-resampling", RESNET_RESAMPLING),
+    quick("resnet-blocks", RESNET_BLOCKS),
+    quick("resnet-blocks-scale-shift", RESNET_BLOCKS | {"resnet_time_scale_shift": "scale_shift"}),
+    quick("resnet-blocks-wide", WIDE | RESNET_BLOCKS),
+    quick("skip-blocks", SKIP_BLOCKS),
+    quick("skip-blocks-wide", SKIP_BLOCKS | {"block_out_channels": [64, 64]}),
+    quick("zero-snr", scheduler=ZERO_SNR),
+    quick("ddpm-zero-snr", scheduler=ZERO_SNR, solver="ddpm"),
+    quick("ddpm-laplace", scheduler={"beta_schedule": "laplace"}, solver="ddpm"),
+    quick("thresholding", scheduler=THRESHOLDING),
+    quick("ddpm-thresholding", scheduler=THRESHOLDING, solver="ddpm"),
+    quick("of-pndm-file", scheduler=SOLVER, scheduler_class=PNDMScheduler),
+    quick("of-dpm-solver-file", scheduler=SOLVER, scheduler_class=DPMSolverMultistepScheduler),
+    quick("ddpm-of-euler-file", scheduler=SOLVER, scheduler_class=EulerDiscreteScheduler, solver="ddpm"),
+    *(quick(f"weights-{form}", weights=form) for form in ("fp16", "f64", "shards", "bin-shards", "legacy", "pytorch-model")),
+    quick("weights-one-file", inside="unet/diffusion_pytorch_model.safetensors"),
+    quick("weights-accelerate", layout="accelerate", inside="checkpoint-500"),
+]
+
+
+def legacy(pipeline, folder):
+    """The format of torch.save before PyTorch 1.6."""
+    pipeline.save_pretrained(folder, safe_serialization=False)
+    path = folder / "unet" / "diffusion_pytorch_model.bin"
+    torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
+
+
+def pytorch_model(pipeline, folder):
+    """The name that PyTorch users and accelerate give a pickle."""
+    pipeline.save_pretrained(folder, safe_serialization=False)
+    path = folder / "unet" / "diffusion_pytorch_model.bin"
+    path.rename(path.with_name("pytorch_model.bin"))
+
+
+def shards(pipeline, folder, safe=True):
+    """Several files and an index."""
+    pipeline.save_pretrained(folder, safe_serialization=safe)
+    size = sum(p.numel() * 4 for p in pipeline.unet.parameters())
+    for path in (folder / "unet").glob("diffusion_pytorch_model.*"):
+        path.unlink()
+    pipeline.unet.save_pretrained(folder / "unet", safe_serialization=safe, max_shard_size=size // 3)
+    assert len(list((folder / "unet").glob("*-of-*"))) > 1
+
+
+def of_type(dtype, **fields):
+    """Tensors of another type. The random values are bfloat16's, which lose nothing."""
+
+    def write(pipeline, folder):
+        pipeline.unet.to(dtype)
+        pipeline.save_pretrained(folder, **fields)
+        pipeline.unet.to(torch.float32)
+
+    return write
+
+
+FORMS = {
+    "safetensors": lambda pipeline, folder: pipeline.save_pretrained(folder),
+    "bin": lambda pipeline, folder: pipeline.save_pretrained(folder, safe_serialization=False),
+    "fp16": of_type(torch.float16, variant="fp16"),
+    "f64": of_type(torch.float64),
+    "shards": shards,
+    # diffusers writes these and does not read them from a local folder.
+    "bin-shards": lambda pipeline, folder: shards(pipeline, folder, safe=False),
+    "legacy": legacy,
+    "pytorch-model": pytorch_model,
+}
+
+
 def rename_attention(folder, weights):
     """Rewrites a checkpoint's attention tensors under the names from before 2023."""
     path = folder / f"diffusion_pytorch_model.{weights}"
@@ -195,12 +292,18 @@ def write_checkpoint(case, folder, seed):
     unet = UNet2DModel(**case.unet).eval()
     randomize(unet, generator(seed))
     pipeline = DDPMPipeline(unet, case.scheduler_class(**case.scheduler))
-    pipeline.save_pretrained(folder, safe_serialization=case.weights == "safetensors")
+    FORMS[case.weights](pipeline, folder)
     if case.old_names:
         rename_attention(folder / "unet", case.weights)
     if case.layout == "root":
         to_root(folder)
-    read = DDPMPipeline.from_pretrained(folder).unet.eval()
+    if case.layout == "accelerate":
+        (folder / "checkpoint-500").mkdir()
+        shutil.move(folder / "unet", folder / "checkpoint-500" / "unet")
+    if case.layout == "accelerate" or case.weights in ("pytorch-model", "bin-shards"):
+        return unet
+    variant = {"variant": "fp16"} if case.weights == "fp16" else {}
+    read = DDPMPipeline.from_pretrained(folder, **variant).unet.eval().to(torch.float32)
     written = unet.state_dict()
     for name, tensor in read.state_dict().items():
         assert torch.equal(tensor, written[name]), f"{case.name}: diffusers reads back another {name}"

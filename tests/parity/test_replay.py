@@ -9,7 +9,18 @@ from diffusers import DDIMScheduler, DDPMPipeline
 from safetensors.torch import load_file, save_file
 
 import transition
-from checkpoints import SMALL, Case, assert_same_scheduler, ddim, write_checkpoint
+from checkpoints import (
+    RESNET_BLOCKS,
+    RESNET_RESAMPLING,
+    SKIP_BLOCKS,
+    SMALL,
+    THRESHOLDING,
+    ZERO_SNR,
+    Case,
+    assert_same_scheduler,
+    ddim,
+    write_checkpoint,
+)
 from commands import ROOT
 
 COSINE_LIMIT = 0.99
@@ -34,6 +45,18 @@ REPLAY_CASES = [
         "replay-gelu", SMALL | {"sample_size": 16, "act_fn": "gelu"},
         {"beta_schedule": "scaled_linear", "clip_sample_range": 1.5, "timestep_spacing": "linspace"},
         DDIMScheduler, steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
+    ),  # fmt: skip
+    Case(
+        "replay-resnet-blocks-thresholding", SMALL | {"sample_size": 16} | RESNET_BLOCKS, THRESHOLDING,
+        steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
+    ),  # fmt: skip
+    Case(
+        "replay-skip-blocks", SMALL | {"sample_size": 16} | SKIP_BLOCKS,
+        steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
+    ),  # fmt: skip
+    Case(
+        "replay-resnet-resampling-zero-snr", SMALL | {"sample_size": 16} | RESNET_RESAMPLING, ZERO_SNR,
+        steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
     ),  # fmt: skip
 ]
 

@@ -95,27 +95,34 @@ fn rejects_truncated_checkpoint_files() {
 #[test]
 fn rejects_unsupported_unet_and_scheduler_configs() {
     let workshop = Workshop::new();
-    let blocks = json!(["SkipDownBlock2D", "AttnDownBlock2D"]);
-    let unet: [(&str, &str, Value, &str); 7] = [
-        ("block", "down_block_types", blocks, "`down_block_types` = SkipDownBlock2D"),
+    let blocks = json!(["DownEncoderBlock2D", "AttnDownBlock2D"]);
+    let unet: [(&str, &str, Value, &str); 9] = [
+        ("block", "down_block_types", blocks, "`down_block_types` = DownEncoderBlock2D"),
         ("field", "down_block_typos", json!([]), "unknown field `down_block_typos`"),
         ("type", "layers_per_block", json!("two"), "`layers_per_block`"),
         ("class", "_class_name", json!("UNet2DConditionModel"), "`UNet2DConditionModel`"),
         ("size", "sample_size", json!(null), "`sample_size` = null"),
         ("activation", "act_fn", json!("tanh"), "`act_fn` = tanh is not supported"),
         ("heads", "attention_head_dim", json!(32), "`attention_head_dim` = 32"),
+        ("deep", "layers_per_block", json!(1_000_000), "expected a whole number from 1 to 64"),
+        ("classes", "num_class_embeds", json!(10), "reason: class-conditional models"),
     ];
     for (name, field, value, part) in unet {
         workshop.spoilt(name, |root| change_json(&root.join("unet/config.json"), field, value));
         refuses_checkpoint(&workshop, name, &[name, part]);
     }
     let scheduler = [
-        ("threshold", "thresholding", json!(true), "`thresholding` = true"),
+        (
+            "learned",
+            "variance_type",
+            json!("learned_range"),
+            "reason: the model predicts the variance",
+        ),
         ("unknown", "karras", json!(true), "unknown field `karras`"),
         ("betas", "beta_schedule", json!("exponential"), "`beta_schedule` = exponential"),
         // DDPM has this schedule; DDIM, the default, has not.
         ("sigmoid", "beta_schedule", json!("sigmoid"), "`beta_schedule` = sigmoid"),
-        ("classy", "_class_name", json!("PNDMScheduler"), "`_class_name` is PNDMScheduler"),
+        ("classy", "_class_name", json!("ScoreSdeVeScheduler"), "is ScoreSdeVeScheduler, expected"),
     ];
     for (name, field, value, part) in scheduler {
         let file = "scheduler/scheduler_config.json";

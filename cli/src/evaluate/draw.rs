@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use ddpo_diffusion::dtype::TorchKind;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::unet::UNet;
-use ddpo_picture::write_png;
+use ddpo_picture::{PngColour, write_png_as};
 use ddpo_report::evaluation::{CheckpointRecord, EvaluationFolder};
 use ddpo_rewards::Image;
 use ddpo_rollout::image::{PixelMap, RgbImage};
@@ -174,7 +174,7 @@ impl<'a> Drawer<'a> {
         for (pair, image) in noise.iter().zip(images) {
             let path = folder.image(&self.record.name, eta, *pair);
             make_folder_of(&path)?;
-            write_png(&path, image)?;
+            write_png_as(&path, image, PngColour::of_channels(self.model.shape.channels))?;
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
-//! The two layouts of an unconditional diffusers pipeline.
+//! The layouts of an unconditional diffusers pipeline.
 //!
 //! Newer pipelines have a folder for each part (`unet/config.json`,
-//! `scheduler/scheduler_config.json`); the google/ddpm-* repositories have all files at the root.
-//! Weights are `diffusion_pytorch_model.safetensors`, or `.bin` if that file is missing.
+//! `scheduler/scheduler_config.json`); the google/ddpm-* repositories have all files at the root. A folder
+//! of accelerate (`checkpoint-500/`) has no scheduler, and without diffusers' hooks no config: they are
+//! those of the pipeline around it. A file stands for the pipeline around it with these weights.
 //!
-//! Source: diffusers 0.35, `pipelines/pipeline_utils.py` and `utils/constants.py`.
+//! Source: diffusers 0.38, `pipelines/pipeline_utils.py` and
+//! `examples/unconditional_image_generation/train_unconditional.py`.
 
 use std::fs;
 use std::io;
@@ -12,12 +14,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::python_json::finite;
+use crate::weights::{FULL, Found, Weights, find_weights};
+
 const PIPELINE: &str = "diffusers pipeline";
 pub(crate) const MODEL_INDEX: &str = "model_index.json";
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const SCHEDULER_CONFIG: &str = "scheduler_config.json";
-pub(crate) const WEIGHTS_SAFETENSORS: &str = "diffusion_pytorch_model.safetensors";
-pub(crate) const WEIGHTS_BIN: &str = "diffusion_pytorch_model.bin";
+const UNET_CONFIGS: [&str; 2] = ["unet/config.json", CONFIG];
+const SCHEDULER_CONFIGS: [&str; 2] = ["scheduler/scheduler_config.json", SCHEDULER_CONFIG];
+
+/// The folder of averaged weights.
+const AVERAGED: &str = "unet_ema";
 
 /// The parts of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,10 +34,12 @@ pub struct PipelineFolder {
     pub unet_config: String,
     /// JSON of the scheduler's config.
     pub scheduler_config: String,
-    /// Path of the UNet's weights.
+    /// Path of the UNet's weights, or of their index.
     pub weights: PathBuf,
     /// Folder of the pipeline.
     pub root: PathBuf,
+    /// Lines for the user about parts that were not found in their usual form.
+    pub notes: Vec<String>,
 }
 
 /// Errors from opening a pipeline or a model.
@@ -55,7 +65,7 @@ pub enum LayoutError {
         /// The names that were tried.
         expected: String,
         /// A hint, or an empty string.
-        hint: &'static str,
+        hint: String,
     },
     /// A file could not be read.
     #[error("could not read `{}`: {source}", path.display())]
@@ -89,15 +99,58 @@ pub enum LayoutError {
     },
 }
 
-/// Finds the configs and the weights of a pipeline in either layout.
+/// Finds the configs and the weights of a pipeline. `path` is its folder in any layout, or a file of
+/// weights beside a `config.json`.
 ///
 /// # Errors
 /// If a part is missing or unreadable, or the class of the pipeline or of its UNet is not supported.
-pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
-    check_folder(root, PIPELINE)?;
+pub fn open_pipeline(path: &Path) -> Result<PipelineFolder, LayoutError> {
+    if path.is_file() {
+        return open_around(path);
+    }
+    check_folder(path, PIPELINE)?;
+    open_folder(path, None)
+}
+
+/// Returns the averaged weights of a pipeline's folder (`unet_ema/`), which ddpo and
+/// `train_unconditional.py` write, in any form of [`open_pipeline`].
+#[must_use]
+pub fn averaged_weights(root: &Path) -> Option<PathBuf> {
+    match find_weights(&root.join(AVERAGED)) {
+        Weights::Of(found) => Some(found.path),
+        Weights::Several(_) | Weights::None => None,
+    }
+}
+
+/// Opens the pipeline that a file of weights belongs to: the folder of the file, or the one above it if
+/// the scheduler lies there.
+fn open_around(file: &Path) -> Result<PipelineFolder, LayoutError> {
+    let folder = ddpo_files::parent(file);
+    if !folder.join(CONFIG).is_file() {
+        let hint = "; hint: give the folder of a pipeline; `ddpo convert` makes one of a .pth file";
+        let expected = format!("`{CONFIG}` beside `{}`", shown(file));
+        return Err(missing(folder, &expected, hint));
+    }
+    let above = fs::canonicalize(folder).ok().and_then(|path| path.parent().map(Path::to_owned));
+    let has_scheduler = |path: &Path| first_file(path, &SCHEDULER_CONFIGS).is_some();
+    let is_root = |path: &Path| has_scheduler(path) || pipeline_around(path).is_some();
+    let root = match above {
+        Some(above) if !has_scheduler(folder) && is_root(&above) => above,
+        _ => folder.to_owned(),
+    };
+    open_folder(&root, Some((&folder.join(CONFIG), file)))
+}
+
+/// Opens the pipeline in `root`; `own` replaces its config and weights.
+fn open_folder(root: &Path, own: Option<(&Path, &Path)>) -> Result<PipelineFolder, LayoutError> {
+    let mut notes = Vec::new();
+    let outer = pipeline_around(root);
     // Check the class before the parts, so that the error for a text-to-image pipeline names its class
     // instead of missing files.
-    let unet_path = first_file(root, &["unet/config.json", CONFIG]);
+    let found =
+        own.map(|(config, _)| config.to_owned()).or_else(|| first_file(root, &UNET_CONFIGS));
+    let borrowed = found.is_none().then(|| config_of_weights(root, outer.as_deref())).flatten();
+    let unet_path = found.or_else(|| borrowed.clone());
     let unet = unet_path.as_deref().map(read_config).transpose()?;
     check_pipeline_class(root, unet.as_ref().and_then(|(_, config)| class_of(config)))?;
     let (Some(unet_path), Some((unet_config, unet))) = (unet_path, unet) else {
@@ -106,13 +159,48 @@ pub fn open_pipeline(root: &Path) -> Result<PipelineFolder, LayoutError> {
     if let Some(class) = class_of(&unet).filter(|class| *class != "UNet2DModel") {
         return Err(wrong_class(unet_path, "a `UNet2DModel`", class));
     }
-    let scheduler = first_file(root, &["scheduler/scheduler_config.json", SCHEDULER_CONFIG]);
-    let scheduler = scheduler.ok_or_else(|| {
+    let scheduler = scheduler_path(root, outer.as_deref(), &mut notes)?;
+    let (scheduler_config, _) = read_config(&scheduler)?;
+    let weights = match (own, &borrowed) {
+        (Some((_, weights)), _) => weights.to_owned(),
+        (None, Some(config)) => {
+            notes.push(format!("{}: config of {}", root.display(), config.display()));
+            weights_in(root, root, &mut notes)?
+        }
+        (None, None) => weights_in(root, ddpo_files::parent(&unet_path), &mut notes)?,
+    };
+    Ok(PipelineFolder { unet_config, scheduler_config, weights, root: root.into(), notes })
+}
+
+/// Returns the pipeline that contains the folder `root` of accelerate, such as
+/// `ddpm-model-64/checkpoint-500`.
+fn pipeline_around(root: &Path) -> Option<PathBuf> {
+    if root.join(MODEL_INDEX).is_file() {
+        return None;
+    }
+    let above = fs::canonicalize(root).ok()?.parent()?.to_owned();
+    above.join(MODEL_INDEX).is_file().then_some(above)
+}
+
+/// Returns the config in the pipeline around a folder that has weights and no config.
+fn config_of_weights(root: &Path, outer: Option<&Path>) -> Option<PathBuf> {
+    let has_weights = matches!(find_weights(root), Weights::Of(_));
+    first_file(outer.filter(|_| has_weights)?, &UNET_CONFIGS)
+}
+
+fn scheduler_path(
+    root: &Path,
+    outer: Option<&Path>,
+    notes: &mut Vec<String>,
+) -> Result<PathBuf, LayoutError> {
+    if let Some(path) = first_file(root, &SCHEDULER_CONFIGS) {
+        return Ok(path);
+    }
+    let path = outer.and_then(|outer| first_file(outer, &SCHEDULER_CONFIGS)).ok_or_else(|| {
         missing(root, "`scheduler/scheduler_config.json` or `scheduler_config.json`", "")
     })?;
-    let (scheduler_config, _) = read_config(&scheduler)?;
-    let weights = find_weights(root, ddpo_files::parent(&unet_path))?;
-    Ok(PipelineFolder { unet_config, scheduler_config, weights, root: root.into() })
+    notes.push(format!("{}: scheduler of {}", root.display(), path.display()));
+    Ok(path)
 }
 
 pub(crate) fn check_folder(root: &Path, what: &'static str) -> Result<(), LayoutError> {
@@ -130,6 +218,7 @@ pub(crate) fn first_file(root: &Path, names: &[&str]) -> Option<PathBuf> {
 pub(crate) fn read_config(path: &Path) -> Result<(String, Map<String, Value>), LayoutError> {
     let text =
         fs::read_to_string(path).map_err(|source| LayoutError::Io { path: path.into(), source })?;
+    let text = finite(text);
     let config = serde_json::from_str(&text)
         .map_err(|source| LayoutError::Json { path: path.into(), source })?;
     Ok((text, config))
@@ -153,27 +242,32 @@ fn check_pipeline_class(root: &Path, unet_class: Option<&str>) -> Result<(), Lay
     }
 }
 
-fn find_weights(root: &Path, folder: &Path) -> Result<PathBuf, LayoutError> {
-    if let Some(path) = first_file(folder, &[WEIGHTS_SAFETENSORS, WEIGHTS_BIN]) {
-        return Ok(path);
-    }
-    let index = format!("{WEIGHTS_SAFETENSORS}.index.json");
-    let hint = if folder.join(index).is_file() {
-        "; hint: weights split over several files are not supported, save them as one file"
-    } else if folder.join("diffusion_pytorch_model.fp16.safetensors").is_file() {
-        "; hint: rename the fp16 file to the expected name"
-    } else {
-        ""
+fn weights_in(root: &Path, folder: &Path, notes: &mut Vec<String>) -> Result<PathBuf, LayoutError> {
+    let expected = format!("`{}` or `{}` beside the config", FULL[0], FULL[2]);
+    let hint = match find_weights(folder) {
+        Weights::Of(Found { path, variant }) => {
+            if let Some(variant) = variant {
+                let name = shown(&path);
+                notes.push(format!("weights: {name}, variant {variant}, the only one there"));
+            }
+            return Ok(path);
+        }
+        Weights::Several(names) => {
+            let names = names.join(", ");
+            format!("; hint: there are {names}: give the path of one of these files")
+        }
+        Weights::None => String::new(),
     };
-    Err(missing(
-        root,
-        &format!("`{WEIGHTS_SAFETENSORS}` or `{WEIGHTS_BIN}` beside the config"),
-        hint,
-    ))
+    Err(missing(root, &expected, &hint))
 }
 
-fn missing(root: &Path, expected: &str, hint: &'static str) -> LayoutError {
-    LayoutError::Missing { what: PIPELINE, root: root.into(), expected: expected.to_owned(), hint }
+fn shown(file: &Path) -> String {
+    file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn missing(root: &Path, expected: &str, hint: &str) -> LayoutError {
+    let (root, expected, hint) = (root.into(), expected.to_owned(), hint.to_owned());
+    LayoutError::Missing { what: PIPELINE, root, expected, hint }
 }
 
 fn wrong_class(path: PathBuf, expected: &'static str, found: &str) -> LayoutError {

@@ -8,13 +8,15 @@
 //! The crate does not depend on any network: it handles JSON texts and tensors. Pickles are never
 //! executed: the parser supports the few opcodes that describe tensors and rejects everything else.
 //!
-//! Sources: diffusers 0.35 (`pipelines/pipeline_utils.py`, `models/modeling_utils.py`), the
+//! Sources: diffusers 0.38 (`pipelines/pipeline_utils.py`, `models/modeling_utils.py`), the
 //! safetensors format, PyTorch 2.11 (`torch/serialization.py`, `torch/_utils.py`) and
 //! huggingface_hub 1.x (`file_download.py`) for the layout of the cache.
 
 mod archive_writer;
 mod dtype;
 mod names;
+mod python_json;
+mod weights;
 mod write_error;
 
 mod front_matter;
@@ -32,7 +34,7 @@ mod writer;
 pub use archive_writer::write_archive;
 pub use front_matter::{FrontMatter, MODEL_CARD};
 pub use hub::{Hub, HubError, HubSettings};
-pub use layout::{LayoutError, PipelineFolder, open_pipeline};
+pub use layout::{LayoutError, PipelineFolder, averaged_weights, open_pipeline};
 pub use model_folder::{ModelFolder, open_model};
 pub use pickle::emit::PickleItem;
 pub use pickle::{PickleError, PickleScalar};

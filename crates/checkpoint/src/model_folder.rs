@@ -76,5 +76,5 @@ fn missing(root: &Path, names: &[&str]) -> LayoutError {
     };
     let expected = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
     let expected = expected.join(" or ");
-    LayoutError::Missing { what: MODEL, root: root.into(), expected, hint }
+    LayoutError::Missing { what: MODEL, root: root.into(), expected, hint: hint.to_owned() }
 }

@@ -38,7 +38,8 @@ pub enum ResolveError {
     },
 }
 
-/// Returns the folder of a pipeline. An existing folder takes precedence; otherwise `owner/name` is
+/// Returns the folder of a pipeline, or a file of weights beside a `config.json`, for
+/// [`crate::open_pipeline`]. An existing folder or file takes precedence; otherwise `owner/name` is
 /// fetched from the Hub (see [`Hub::from_env`]), with a line to `progress` for each file.
 ///
 /// # Errors
@@ -47,6 +48,10 @@ pub fn resolve(
     name_or_path: &str,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, ResolveError> {
+    let path = Path::new(name_or_path);
+    if path.is_file() && ddpo_files::parent(path).join(CONFIG).is_file() {
+        return Ok(path.into());
+    }
     resolve_by(name_or_path, &mut |hub| hub.fetch_pipeline(name_or_path, None, progress))
 }
 
@@ -139,7 +144,8 @@ fn resolve_by(
     }
     let name = name_or_path.to_owned();
     if path.exists() || !is_repository_name(name_or_path) {
-        let found = if path.exists() { "a file" } else { "nothing of that name" };
+        let found =
+            if path.exists() { "a file without a config.json" } else { "nothing of that name" };
         return Err(ResolveError::NoFolder { name, found });
     }
     of_hub(name_or_path, fetch)

@@ -10,7 +10,8 @@ use ddpo_files::{WriteFileError, write_file};
 use serde_json::{Value, json};
 use tch::Tensor;
 
-use crate::layout::{CONFIG, MODEL_INDEX, SCHEDULER_CONFIG, WEIGHTS_SAFETENSORS};
+use crate::layout::{CONFIG, MODEL_INDEX, SCHEDULER_CONFIG};
+use crate::weights::WEIGHTS_SAFETENSORS;
 use crate::write_error::WriteError;
 use crate::writer::write_tensors;
 

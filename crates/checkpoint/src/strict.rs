@@ -43,7 +43,7 @@ pub struct LoadMismatch {
     pub misshapen: Vec<String>,
     /// Tensors with the wrong type, with both types.
     pub mistyped: Vec<String>,
-    /// Tensors with an infinite or NaN value.
+    /// Tensors with a value that is infinite or NaN in the type of the target.
     pub non_finite: Vec<String>,
 }
 
@@ -138,7 +138,7 @@ fn compare<'a>(
         match wanted.get(name.as_str()) {
             Some(target) if !sources.contains_key(&name) => {
                 compare_one(&name, info, target, &mut mismatch)?;
-                if !file.is_finite(&info.name)? {
+                if !file.is_finite(&info.name)? || overflows(file, info, target)? {
                     mismatch.non_finite.push(name.clone());
                 }
                 sources.insert(name, info);
@@ -149,6 +149,23 @@ fn compare<'a>(
     let missing = wanted.keys().filter(|name| !sources.contains_key(**name));
     mismatch.missing = missing.map(|name| (*name).to_owned()).collect();
     Ok((sources, mismatch))
+}
+
+/// Returns whether a finite value is too large for the type of the target, such as 1e300 for f32.
+fn overflows(file: &TensorFile, info: &TensorInfo, target: &Tensor) -> Result<bool, LoadError> {
+    let wider = matches!(
+        (info.kind, target.kind()),
+        (Kind::Double, Kind::Float | Kind::Half | Kind::BFloat16)
+            | (Kind::Float | Kind::BFloat16, Kind::Half)
+    );
+    if !wider {
+        return Ok(false);
+    }
+    let values = file.read(&info.name)?;
+    let finite = values.f_to_kind(target.kind()).and_then(|values| values.f_isfinite()?.f_all());
+    let finite = finite.and_then(|finite| finite.f_int64_value(&[]));
+    let finite = finite.map_err(|source| LoadError::Copy { tensor: info.name.clone(), source })?;
+    Ok(finite != 1)
 }
 
 fn compare_one(

@@ -1,14 +1,20 @@
 //! Reads files of named tensors, one tensor at a time.
 //!
-//! The format is detected from the content: safetensors, or the zip archive of `torch.save`. Opening
-//! reads names, shapes and offsets and checks them against the length of the file. The values stay on
-//! disk until [`TensorFile::read`], so loading a model does not need a second copy of the whole file.
+//! The format is detected from the content: safetensors, the zip archive of `torch.save`, or the format
+//! that `torch.save` wrote before PyTorch 1.6. An index (`*.index.json`) stands for the files that it
+//! names. Opening reads names, shapes and offsets and checks them against the length of the file. The
+//! values stay on disk until [`TensorFile::read`], so loading a model does not need a second copy of the
+//! whole file.
 
 mod archive;
 mod contents;
 mod error;
 mod header;
+pub(crate) mod index;
+mod legacy;
 mod span;
+mod stored;
+mod unique;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,44 +26,66 @@ use tch::Tensor;
 use crate::pickle::PickleScalar;
 use contents::Contents;
 pub use error::TensorFileError;
+use index::Index;
 pub use span::TensorInfo;
 use span::{Span, SpanError};
 
-/// The first bytes of a pickle that `torch.save` wrote before PyTorch 1.6: protocol 2 and the ten-byte
-/// magic number 0x1950a86a20f9469cfc6c.
-const LEGACY_MAGIC: [u8; 14] =
-    [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-
-/// An open file of tensors. Reading takes `&self`, so threads can share it.
+/// An open file of tensors, or the open files of an index. Reading takes `&self`, so threads can share it.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    file: File,
+    parts: Vec<Part>,
     infos: Vec<TensorInfo>,
-    spans: Vec<Span>,
+    places: Vec<Place>,
     order: Vec<String>,
     metadata: BTreeMap<String, String>,
     scalars: BTreeMap<String, PickleScalar>,
 }
 
+/// One of the files.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    file: File,
+}
+
+/// The place of a tensor: a file by index, and a range in it.
+#[derive(Debug)]
+struct Place {
+    part: usize,
+    span: Span,
+}
+
 impl TensorFile {
-    /// Opens a safetensors file or a torch zip archive (`.bin`, `.pt`, `.pth`), detected by content.
+    /// Opens a safetensors file or a file of `torch.save` (`.bin`, `.pt`, `.pth`), detected by content, or
+    /// the files of an index (`.json`).
     ///
     /// # Errors
-    /// If the file cannot be read, has another format, does not have the length that its header states,
-    /// has tensors outside its bounds or of an unsupported type, or is a pickle that calls code.
+    /// If a file cannot be read, has another format, does not have the length that its header states,
+    /// has tensors outside its bounds or of an unsupported type, or is a pickle that calls code; or if an
+    /// index and its files disagree.
     pub fn open(path: &Path) -> Result<Self, TensorFileError> {
-        let io = |source| TensorFileError::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
-        let about = file.metadata().map_err(io)?;
-        if !about.is_file() {
-            return Err(unknown_format(path, "a folder or a device".to_owned()));
+        let index = index::is_index(path).then(|| Index::read(path)).transpose()?;
+        let paths = index.as_ref().map_or_else(|| vec![path.to_owned()], Index::files);
+        let (mut parts, mut found) = (Vec::new(), Vec::new());
+        let (mut order, mut metadata, mut scalars) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        for part_path in paths {
+            let (file, contents) = open_one(&part_path)?;
+            let part = parts.len();
+            let tensors = contents.tensors.into_iter();
+            found.extend(tensors.map(|(info, span)| (info, Place { part, span })));
+            order.extend(contents.order);
+            metadata.extend(contents.metadata);
+            scalars.extend(contents.scalars);
+            parts.push(Part { path: part_path, file });
         }
-        let mut contents = parse(path, &file, about.len())?;
-        contents.tensors.sort_by(|(left, _), (right, _)| left.name.cmp(&right.name));
-        let (infos, spans) = contents.tensors.into_iter().unzip();
-        let Contents { order, metadata, scalars, .. } = contents;
-        Ok(Self { path: path.into(), file, infos, spans, order, metadata, scalars })
+        found.sort_by(|(left, _), (right, _)| left.name.cmp(&right.name));
+        if let Some(index) = index {
+            let names = found.iter().map(|(info, place)| (info.name.as_str(), place.part));
+            index.check(&names.collect::<Vec<_>>())?;
+        }
+        let (infos, places) = found.into_iter().unzip();
+        Ok(Self { path: path.into(), parts, infos, places, order, metadata, scalars })
     }
 
     /// Returns the path that the file was opened with.
@@ -68,6 +96,14 @@ impl TensorFile {
     /// Returns every tensor in the file, sorted by name.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.infos
+    }
+
+    /// Returns the number of values in all tensors.
+    #[must_use]
+    pub fn values(&self) -> i64 {
+        let product =
+            |shape: &[i64]| shape.iter().fold(1_i64, |all, side| all.saturating_mul(*side));
+        self.infos.iter().fold(0, |all, info| all.saturating_add(product(&info.shape)))
     }
 
     /// Returns the tensors' names in the order of a pickle's dictionaries. For a state dict this is the
@@ -92,8 +128,9 @@ impl TensorFile {
     /// If the tensor does not exist, or the file can no longer be read.
     pub fn read(&self, name: &str) -> Result<Tensor, TensorFileError> {
         let at = self.position(name)?;
-        let tensor = self.spans[at].read(&self.file, &self.infos[at]);
-        tensor.map_err(|error| self.span_error(name, error))
+        let Place { part, span } = &self.places[at];
+        let tensor = span.read(&self.parts[*part].file, &self.infos[at]);
+        tensor.map_err(|error| self.span_error(at, error))
     }
 
     /// Returns whether every value of a tensor is finite, without creating the tensor.
@@ -102,8 +139,9 @@ impl TensorFile {
     /// If the tensor does not exist, or the file can no longer be read.
     pub fn is_finite(&self, name: &str) -> Result<bool, TensorFileError> {
         let at = self.position(name)?;
-        let finite = self.spans[at].is_finite(&self.file, &self.infos[at]);
-        finite.map_err(|error| self.span_error(name, error))
+        let Place { part, span } = &self.places[at];
+        let finite = span.is_finite(&self.parts[*part].file, &self.infos[at]);
+        finite.map_err(|error| self.span_error(at, error))
     }
 
     fn position(&self, name: &str) -> Result<usize, TensorFileError> {
@@ -112,26 +150,37 @@ impl TensorFile {
         })
     }
 
-    fn span_error(&self, name: &str, error: SpanError) -> TensorFileError {
-        let path = self.path.clone();
+    fn span_error(&self, at: usize, error: SpanError) -> TensorFileError {
+        let path = self.parts[self.places[at].part].path.clone();
         match error {
             SpanError::Io(source) => TensorFileError::Io { path, source },
             SpanError::Torch(source) => {
-                TensorFileError::Torch { path, tensor: name.to_owned(), source }
+                TensorFileError::Torch { path, tensor: self.infos[at].name.clone(), source }
             }
         }
     }
 }
 
+fn open_one(path: &Path) -> Result<(File, Contents), TensorFileError> {
+    let io = |source| TensorFileError::Io { path: path.into(), source };
+    let file = File::open(path).map_err(io)?;
+    let about = file.metadata().map_err(io)?;
+    if !about.is_file() {
+        return Err(unknown_format(path, "a folder or a device".to_owned()));
+    }
+    let contents = parse(path, &file, about.len())?;
+    Ok((file, contents))
+}
+
 fn parse(path: &Path, file: &File, length: u64) -> Result<Contents, TensorFileError> {
     let io = |source| TensorFileError::Io { path: path.into(), source };
-    let mut start = vec![0_u8; length.min(LEGACY_MAGIC.len() as u64) as usize];
+    let mut start = vec![0_u8; length.min(legacy::MAGIC.len() as u64) as usize];
     file.read_exact_at(&mut start, 0).map_err(io)?;
     if start.starts_with(b"PK\x03\x04") {
         return archive::read_archive(path, file, length);
     }
-    if start == LEGACY_MAGIC {
-        return Err(TensorFileError::LegacyPickle { path: path.into() });
+    if start == legacy::MAGIC {
+        return legacy::read_legacy(path, file, length);
     }
     if start.get(8) == Some(&b'{') {
         return header::read_header(path, file, length);

@@ -112,12 +112,18 @@ proptest! {
 
     #[test]
     fn changed_files_never_panic(
-        which in 0..5_usize,
+        which in 0..6_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
-        let names =
-            ["state.bin", "state-protocol-5.bin", "nested.pth", "malicious.pth", "state.safetensors"];
+        let names = [
+            "state.bin",
+            "state-protocol-5.bin",
+            "nested.pth",
+            "malicious.pth",
+            "state.safetensors",
+            "state-legacy.bin",
+        ];
         let mut bytes = golden(names[which]);
         for (at, value) in changes {
             let at = at.index(bytes.len());

@@ -242,3 +242,31 @@ fn rejects_names_that_are_neither_folder_nor_repository() {
     let found = resolve(folder.path().to_str().unwrap(), &mut |_| {}).unwrap();
     assert_eq!(found, folder.path());
 }
+
+#[test]
+fn fetches_every_file_of_an_index_and_a_variant() {
+    let index = "diffusion_pytorch_model.safetensors.index.json";
+    let shard =
+        |number: u8| format!("unet/diffusion_pytorch_model-0000{number}-of-00002.safetensors");
+    let map = format!(
+        r#"{{"weight_map": {{"a": "{}", "b": "{}"}}}}"#,
+        shard(1).replace("unet/", ""),
+        shard(2).replace("unet/", "")
+    );
+    let mut split = folders();
+    split.retain(|name, _| !name.contains("diffusion"));
+    let mut variant = split.clone();
+    split.insert(format!("unet/{index}"), map.into_bytes());
+    split.extend([1, 2].map(|number| (shard(number), vec![number; 9])));
+    let (cache, hub) = (tempfile::tempdir().unwrap(), serve(split));
+    let folder = fetch(settings(&hub, cache.path())).unwrap();
+    assert!(open_pipeline(&folder).unwrap().weights.ends_with(index));
+    for number in [1, 2] {
+        assert_eq!(fs::read(folder.join(shard(number))).unwrap(), vec![number; 9]);
+    }
+    let half = "unet/diffusion_pytorch_model.fp16.safetensors";
+    variant.insert(half.to_owned(), weights());
+    let (cache, hub) = (tempfile::tempdir().unwrap(), serve(variant));
+    let opened = open_pipeline(&fetch(settings(&hub, cache.path())).unwrap()).unwrap();
+    assert!(opened.weights.ends_with(half) && opened.notes[0].contains("variant fp16"));
+}

@@ -109,3 +109,18 @@ fn rejects_two_tensors_for_one_target() {
     let error = load_into(&source, &targets, &modern_attention_name).unwrap_err();
     assert!(error.to_string().contains("1 extra (attentions.0.to_q.bias)"), "{error}");
 }
+
+#[test]
+fn rejects_values_that_the_type_of_the_target_cannot_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let double = |value: f64| Tensor::from_slice(&[1.0, value]);
+    let target = || vec![("w".to_owned(), Tensor::zeros([2], (Kind::Float, Device::Cpu)))];
+    let targets = target();
+    load_into(&file(&folder, &[("w", double(1e38))]), &targets, &str::to_owned).unwrap();
+    assert_eq!(targets[0].1.double_value(&[1]), f64::from(1e38_f32));
+    let targets = target();
+    let source = file(&folder, &[("w", double(1e39))]);
+    let message = load_into(&source, &targets, &str::to_owned).unwrap_err().to_string();
+    assert!(message.contains("1 non-finite (w)"), "{message}");
+    assert_eq!(targets[0].1.double_value(&[0]), 0.0);
+}

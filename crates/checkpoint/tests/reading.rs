@@ -20,9 +20,15 @@ fn same(left: &Tensor, right: &Tensor) -> bool {
 fn reads_every_type_and_stride_of_a_pickle() {
     let expected = TensorFile::open(&golden("state.safetensors")).unwrap();
     assert_eq!(expected.metadata().get("format").map(String::as_str), Some("pt"));
-    for name in
-        ["state.bin", "state-protocol-3.bin", "state-protocol-4.bin", "state-protocol-5.bin"]
-    {
+    for name in [
+        "state.bin",
+        "state-protocol-3.bin",
+        "state-protocol-4.bin",
+        "state-protocol-5.bin",
+        "state-legacy.bin",
+        "state.safetensors.index.json",
+        "state.bin.index.json",
+    ] {
         let file = TensorFile::open(&golden(name)).unwrap();
         assert_eq!(file.tensors(), expected.tensors(), "{name}");
         assert_eq!(file.tensors().len(), 19);
@@ -57,22 +63,24 @@ fn flattens_nested_dictionaries_and_reads_scalars() {
 
 #[test]
 fn rejects_pickles_that_call_code_without_running_them() {
-    let error = TensorFile::open(&golden("malicious.pth")).unwrap_err();
-    let TensorFileError::Pickle { source: PickleError::RefusedGlobal { name }, .. } = &error else {
-        panic!("{error}");
-    };
-    assert_eq!(name, "posix.system");
-    assert!(error.to_string().contains("refused to run `posix.system`"), "{error}");
+    for file in ["malicious.pth", "malicious-legacy.pth"] {
+        let error = TensorFile::open(&golden(file)).unwrap_err();
+        let TensorFileError::Pickle { source: PickleError::RefusedGlobal { name }, .. } = &error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(name, "posix.system");
+        assert!(error.to_string().contains("refused to run `posix.system`"), "{error}");
+    }
     assert!(!Path::new("/tmp/ddpo-pickle-was-run").exists());
 }
 
 #[test]
 fn rejects_other_formats_and_names_them() {
     let said = |name: &str| TensorFile::open(&golden(name)).unwrap_err().to_string();
-    assert!(said("legacy.bin").contains("found a legacy torch pickle; hint:"));
     assert!(said("bare-tensor.pth").contains("expected a dictionary of tensors"));
     assert!(said("deflated.pth").contains("compressed"));
-    assert!(said("make.py").contains("expected a safetensors file or a torch zip archive"));
+    assert!(said("make.py").contains("expected a safetensors file or a file of torch.save"));
     assert!(said("no-such-file").contains("could not read"));
     let folder = TensorFile::open(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_err();
     assert!(folder.to_string().contains("a folder"), "{folder}");
@@ -81,7 +89,7 @@ fn rejects_other_formats_and_names_them() {
 #[test]
 fn rejects_truncated_files() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["state.bin", "state.safetensors", "nested.pth"] {
+    for name in ["state.bin", "state.safetensors", "nested.pth", "state-legacy.bin"] {
         let whole = std::fs::read(golden(name)).unwrap();
         for cut in (0..whole.len()).step_by(7) {
             let path = folder.path().join("cut");
@@ -153,4 +161,75 @@ fn detects_non_finite_values_of_every_floating_point_type() {
 fn error_names_a_missing_tensor() {
     let file = TensorFile::open(&golden("state.safetensors")).unwrap();
     assert!(file.read("nothing").unwrap_err().to_string().contains("has no tensor `nothing`"));
+}
+
+#[test]
+fn reads_nested_dictionaries_of_the_legacy_format() {
+    let legacy = TensorFile::open(&golden("nested-legacy.pth")).unwrap();
+    let expected = TensorFile::open(&golden("nested.pth")).unwrap();
+    assert_eq!(legacy.tensors(), expected.tensors());
+    assert_eq!(legacy.order(), expected.order());
+    assert_eq!(legacy.scalars(), expected.scalars());
+    for info in expected.tensors() {
+        let (found, wanted) =
+            (legacy.read(&info.name).unwrap(), expected.read(&info.name).unwrap());
+        assert!(same(&found, &wanted), "{}", info.name);
+    }
+}
+
+#[test]
+fn rejects_an_index_that_disagrees_with_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, tensor: &str| {
+        let tensors = [(tensor.to_owned(), Tensor::from_slice(&[1.0_f32]))];
+        write_tensors(&folder.path().join(name), &tensors, &BTreeMap::new()).unwrap();
+    };
+    write("a.safetensors", "x");
+    write("b.safetensors", "y");
+    write("again.safetensors", "x");
+    let path = folder.path().join("model.safetensors.index.json");
+    let open = |map: &str| {
+        std::fs::write(&path, format!("{{\"weight_map\": {{{map}}}}}")).unwrap();
+        TensorFile::open(&path)
+    };
+    let file = open(r#""x": "a.safetensors", "y": "b.safetensors""#).unwrap();
+    assert_eq!(file.tensors().len(), 2);
+    assert!(file.read("y").is_ok() && file.path() == path);
+    for (map, expected) in [
+        (r#""x": "b.safetensors", "y": "b.safetensors""#, "expected tensor `x` in `b.safetensors`"),
+        (r#""x": "a.safetensors", "z": "b.safetensors""#, "expected tensor `z` in `b.safetensors`"),
+        (
+            r#""x": "a.safetensors", "y": "again.safetensors""#,
+            "tensor `x` is in `a.safetensors` and",
+        ),
+        (r#""x": "../a.safetensors""#, "found `../a.safetensors`"),
+        (r#""x": "/etc/passwd""#, "found `/etc/passwd`"),
+        (r#""x": "c.safetensors""#, "could not read"),
+        ("", "expected 1 to 1024 files, found 0"),
+    ] {
+        let message = open(map).unwrap_err().to_string();
+        assert!(message.contains(expected), "{map}: {message}");
+    }
+    std::fs::write(&path, "[]").unwrap();
+    let message = TensorFile::open(&path).unwrap_err().to_string();
+    assert!(message.contains("expected an object with `weight_map`"), "{message}");
+}
+
+#[test]
+fn rejects_a_safetensors_header_with_one_key_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twice.safetensors");
+    let one = r#""w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    let metadata = r#""__metadata__":{"format":"pt","format":"tf"}"#;
+    for (json, key) in
+        [(format!("{{{one},{one}}}"), "`w`"), (format!("{{{metadata},{one}}}"), "`format`")]
+    {
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(json.as_bytes());
+        bytes.extend([0; 4]);
+        std::fs::write(&path, bytes).unwrap();
+        let message = TensorFile::open(&path).unwrap_err().to_string();
+        let expected = format!("bad safetensors header: the key {key} occurs twice");
+        assert!(message.contains(&expected), "{message}");
+    }
 }

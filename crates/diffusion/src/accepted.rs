@@ -13,6 +13,8 @@ pub struct Field {
     pub name: &'static str,
     /// Accepted values.
     pub values: &'static [Accepted],
+    /// Values of diffusers that are not accepted, and the reasons. The value `*` stands for all others.
+    pub refused: &'static [(&'static str, &'static str)],
     holds: Holds,
 }
 
@@ -102,12 +104,17 @@ impl fmt::Display for Accepted {
 impl Field {
     /// A field that holds one of `values`.
     pub const fn one(name: &'static str, values: &'static [Accepted]) -> Self {
-        Self { name, values, holds: Holds::OneValue }
+        Self { name, values, refused: &[], holds: Holds::OneValue }
     }
 
     /// A field that holds a list, each element one of `values`.
     pub const fn list(name: &'static str, values: &'static [Accepted]) -> Self {
-        Self { name, values, holds: Holds::List }
+        Self { name, values, refused: &[], holds: Holds::List }
+    }
+
+    /// Returns the field with the reasons for which values of diffusers are not accepted.
+    pub const fn refusing(self, refused: &'static [(&'static str, &'static str)]) -> Self {
+        Self { refused, ..self }
     }
 
     /// Returns the parts of the field's value that [`Field::values`] applies to: the elements of a list
@@ -125,8 +132,12 @@ impl Field {
             None => Ok(()),
             Some(part) => {
                 let expected: Vec<String> = self.values.iter().map(Accepted::to_string).collect();
-                let found = self.culprit(part);
-                Err(FieldError::unsupported(self.name, expected.join(" or "), shown(found)))
+                let found = shown(self.culprit(part));
+                let reason =
+                    self.refused.iter().find(|(value, _)| *value == found || *value == "*");
+                let reason = reason.map_or_else(String::new, |(_, why)| format!("; reason: {why}"));
+                let expected = expected.join(" or ") + &reason;
+                Err(FieldError::unsupported(self.name, expected, found))
             }
         }
     }
@@ -165,7 +176,7 @@ mod tests {
         Field::one("name", &[Accepted::Name("a"), Accepted::Name("b")]),
         Field::one("padding", &[Accepted::Whole(0, 0), Accepted::Whole(2, 4)]),
         Field::one("betas", &[Accepted::Null, Accepted::List(&Accepted::BETWEEN_0_AND_1)]),
-        Field::list("blocks", &[Accepted::Name("Down")]),
+        Field::list("blocks", &[Accepted::Name("Down")]).refusing(&[("Skip", "it skips")]),
     ];
 
     fn refusal(field: &str, value: Value) -> String {
@@ -190,6 +201,11 @@ mod tests {
             ),
             ("betas", json!([]), "`betas` = [] is not supported, expected null or a list"),
             ("blocks", json!(["Down", "Up"]), "`blocks` = Up is not supported, expected Down"),
+            (
+                "blocks",
+                json!(["Skip"]),
+                "`blocks` = Skip is not supported, expected Down; reason: it skips",
+            ),
         ] {
             let message = refusal(field, value);
             assert!(message.starts_with(expected), "{message}");

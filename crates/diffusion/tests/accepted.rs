@@ -7,7 +7,9 @@
 mod golden;
 
 use ddpo_diffusion::accepted::{Accepted, Field};
-use ddpo_diffusion::scheduler::accepted::{CLASSES, FIELDS as SCHEDULER_FIELDS, OLD_OPTIONS};
+use ddpo_diffusion::scheduler::accepted::{
+    CLASSES, FIELDS as SCHEDULER_FIELDS, OLD_OPTIONS, SOLVERS,
+};
 use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::accepted::FIELDS as UNET_FIELDS;
@@ -60,8 +62,8 @@ fn every_accepted_value_of_a_scheduler_config_has_a_golden_of_each_scheduler_or_
 fn every_accepted_class_and_old_option_has_a_golden() {
     let goldens = Golden::all("scheduler", "dd");
     let files: Vec<Value> = goldens.iter().map(|golden| golden.json("config")).collect();
-    for class in CLASSES {
-        assert!(files.iter().any(|file| file["_class_name"] == class), "no golden has {class}");
+    for class in CLASSES.iter().chain(&SOLVERS) {
+        assert!(files.iter().any(|file| file["_class_name"] == *class), "no golden has {class}");
     }
     for option in OLD_OPTIONS {
         assert!(files.iter().any(|file| !file[option].is_null()), "no golden has {option}");
@@ -69,14 +71,29 @@ fn every_accepted_class_and_old_option_has_a_golden() {
 }
 
 #[test]
-fn ddim_rejects_the_schedule_that_diffusers_has_for_ddpm_only() {
-    let text = r#"{"beta_schedule": "sigmoid"}"#;
+fn ddim_rejects_the_schedules_that_diffusers_has_for_ddpm_only() {
+    for name in ["sigmoid", "laplace"] {
+        let text = json!({ "beta_schedule": name }).to_string();
+        let config = SchedulerConfig::from_json(&text).unwrap();
+        let of = |kind| Transitions::new(kind, &config, 10, 1.0);
+        let message = of(SchedulerKind::Ddim).unwrap_err().to_string();
+        let expected = format!(
+            "scheduler config: `beta_schedule` = {name} is not supported, expected linear or"
+        );
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(of(SchedulerKind::Ddpm).is_ok());
+    }
+}
+
+#[test]
+fn a_model_of_noise_cannot_start_where_no_signal_is_left() {
+    let text = r#"{"rescale_betas_zero_snr": true, "timestep_spacing": "trailing"}"#;
     let config = SchedulerConfig::from_json(text).unwrap();
-    let message = Transitions::new(SchedulerKind::Ddim, &config, 10, 1.0).unwrap_err().to_string();
-    let expected =
-        "scheduler config: `beta_schedule` = sigmoid is not supported, expected linear or";
-    assert!(message.starts_with(expected), "{message}");
-    assert!(Transitions::new(SchedulerKind::Ddpm, &config, 10, 1.0).is_ok());
+    for kind in [SchedulerKind::Ddim, SchedulerKind::Ddpm] {
+        let message = Transitions::new(kind, &config, 10, 1.0).unwrap_err().to_string();
+        let expected = "timestep 999: the cumulative alpha is 0, too small for a step; hint:";
+        assert!(message.starts_with(expected), "{message}");
+    }
 }
 
 fn unet_config(golden: &Golden) -> Value {

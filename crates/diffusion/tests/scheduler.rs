@@ -104,3 +104,29 @@ fn random_steps_exclude_steps_with_clamped_variance() {
         assert_eq!(transitions(&golden).random_steps(), expected, "{}", golden.name);
     }
 }
+
+/// The gradient of `thresholding` includes that of the quantile, as autograd has it in diffusers.
+#[test]
+fn thresholding_has_the_gradient_of_diffusers() {
+    let mut gaps = Gaps::within(STATES);
+    let goldens = Golden::all("scheduler", "dd");
+    let with = goldens.iter().filter(|golden| config(golden).thresholding);
+    let mut compared = 0;
+    for golden in with {
+        let transitions = transitions(golden);
+        for step in 0..transitions.timesteps().len() {
+            let at = |name: &str| golden.tensor(name).get(step as i64);
+            let output = at("input.model_output").set_requires_grad(true);
+            let rows = vec![step; output.size()[0] as usize];
+            let (mean, _) = transitions.mean_and_sigma(&at("input.sample"), &output, &rows);
+            (mean * at("input.noise")).sum(Kind::Float).backward();
+            let what = format!("{} step {step}", golden.name);
+            let expected = at("output.gradient");
+            let scale = expected.abs().max().double_value(&[]).max(1.0);
+            gaps.add(&what, gap(&output.grad(), &expected) / scale);
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 3);
+    gaps.finish("gradients");
+}

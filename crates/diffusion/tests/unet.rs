@@ -86,6 +86,16 @@ fn written_config_reads_back_equal() {
     }
 }
 
+#[test]
+fn parameters_are_counted_without_building_the_model() {
+    for golden in Golden::all("unet", "model-") {
+        let config = UNetConfig::from_json(golden.text("config")).unwrap();
+        let model = UNet::new(&config, Kind::Float, Device::Cpu);
+        let built = model.parameters().count() as i64;
+        assert_eq!(config.parameter_count(), built, "{}", golden.name);
+    }
+}
+
 fn model(golden: &Golden) -> UNet {
     assert_eq!(golden.text("kind"), "UNet2DModel");
     let config = UNetConfig::from_json(golden.text("config")).unwrap();

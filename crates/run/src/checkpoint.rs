@@ -8,8 +8,9 @@ use ddpo_algorithm::ema::Ema;
 use ddpo_algorithm::learner::{Learner, Position};
 use ddpo_algorithm::reward_terms::TermMoments;
 use ddpo_checkpoint::{
-    LayoutError, LoadError, PipelineToSave, TensorFile, TensorFileError, WriteError, load_into,
-    modern_attention_name, open_pipeline, save_pipeline, write_tensors,
+    LayoutError, LoadError, PipelineToSave, TensorFile, TensorFileError, WriteError,
+    averaged_weights, load_into, modern_attention_name, open_pipeline, save_pipeline,
+    write_tensors,
 };
 use ddpo_diffusion::unet::config::ConfigError;
 use ddpo_files::{PublishError, WriteFileError, publish_folder, write_file};
@@ -278,8 +279,7 @@ pub fn load_weights(folder: &Path, learner: &mut Learner) -> Result<Option<f64>,
     load_into(&TensorFile::open(&pipeline.weights)?, entries, &modern_attention_name)?;
     if let Some(ema) = learner.ema() {
         // Without an average in the checkpoint, the average starts at the weights.
-        let averaged = folder.join(EMA).join(WEIGHTS);
-        let source = if averaged.is_file() { averaged } else { pipeline.weights };
+        let source = averaged_weights(folder).unwrap_or(pipeline.weights);
         load_into(&TensorFile::open(&source)?, ema.entries(), &modern_attention_name)?;
     }
     let (mut best, mut position) = (None, learner.position());

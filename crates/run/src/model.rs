@@ -3,8 +3,9 @@
 use crate::embedded;
 use ddpo_checkpoint::{
     LayoutError, LoadError, PipelineFolder, ResolveError, TensorFile, TensorFileError, UnpackError,
-    load_into, modern_attention_name, open_pipeline, resolve,
+    averaged_weights, load_into, modern_attention_name, open_pipeline, resolve,
 };
+use ddpo_diffusion::scheduler::MAX_THRESHOLDED_VALUES;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::{ConfigError, UNetConfig};
@@ -64,6 +65,31 @@ pub enum ModelError {
         /// `in_channels`.
         found: usize,
     },
+    /// The scheduler has `thresholding`, and the images are too large for it.
+    #[error(
+        "checkpoint {name}: `thresholding` = true: expected images of at most \
+         {MAX_THRESHOLDED_VALUES} values, found {found}"
+    )]
+    Thresholding {
+        /// The checkpoint.
+        name: String,
+        /// Values of one image.
+        found: usize,
+    },
+    /// The file of weights is much smaller than the model of the config.
+    #[error(
+        "`{}`: expected {expected} values, as the config states, found {found}; \
+         hint: the weights are those of another config",
+        path.display()
+    )]
+    TooFewValues {
+        /// The file.
+        path: PathBuf,
+        /// Parameters of the model.
+        expected: i64,
+        /// Values in the file.
+        found: i64,
+    },
     /// A checkpoint has another config than the model that its weights are loaded into.
     #[error(transparent)]
     OtherConfig(Box<OtherConfig>),
@@ -77,6 +103,9 @@ pub enum ModelError {
     #[error(transparent)]
     Load(#[from] LoadError),
 }
+
+/// Models with more parameters are built only if their file has at least half as many values.
+const MAX_UNSEEN_PARAMETERS: i64 = 1 << 26;
 
 /// The first field in which a checkpoint's config differs from the model's.
 #[derive(Debug, Error)]
@@ -114,8 +143,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Finds `name` (a folder, a repository on the Hub, or the embedded model) and reads its configs.
-    /// Reports downloads to `progress`, line by line.
+    /// Finds `name` (a folder, a file of weights, a repository on the Hub, or the embedded model) and
+    /// reads its configs. Reports downloads, and parts in an unusual form, to `progress`, line by line.
     ///
     /// # Errors
     /// [`ModelError`] names the checkpoint and the unsupported value.
@@ -129,6 +158,9 @@ impl Model {
         };
         let folder = open_pipeline(&root)?;
         let (unet, scheduler) = configs(name, &folder)?;
+        let notes = folder.notes.iter().cloned();
+        let notes = notes.chain(SchedulerConfig::note(&folder.scheduler_config));
+        notes.for_each(|note| progress(&note));
         let in_unet = |source| ModelError::UNet { name: name.into(), source };
         let (height, width) = unet.image_size().map_err(in_unet)?;
         let channels = unet.in_channels as usize;
@@ -140,6 +172,10 @@ impl Model {
             return Err(ModelError::Channels { name: name.into(), found: channels });
         }
         let shape = StateShape { channels, height, width };
+        let values = channels * height * width;
+        if scheduler.thresholding && values > MAX_THRESHOLDED_VALUES {
+            return Err(ModelError::Thresholding { name: name.into(), found: values });
+        }
         Ok(Self { name: name.into(), folder, _embedded: embedded, unet, scheduler, shape })
     }
 
@@ -194,16 +230,20 @@ impl Model {
     /// # Errors
     /// [`ModelError::NoAverage`], [`ModelError::Tensors`] and [`ModelError::Load`].
     pub fn load_averaged(&self, kind: Kind, device: Device) -> Result<UNet, ModelError> {
-        let path = self.folder.root.join("unet_ema/diffusion_pytorch_model.safetensors");
-        if !path.is_file() {
-            return Err(ModelError::NoAverage(path));
-        }
+        let path = averaged_weights(&self.folder.root).ok_or_else(|| {
+            let usual = "unet_ema/diffusion_pytorch_model.safetensors";
+            ModelError::NoAverage(self.folder.root.join(usual))
+        })?;
         self.load_from(&path, kind, device)
     }
 
     fn load_from(&self, path: &Path, kind: Kind, device: Device) -> Result<UNet, ModelError> {
-        let unet = UNet::new(&self.unet, kind, device);
         let file = TensorFile::open(path)?;
+        let (expected, found) = (self.unet.parameter_count(), file.values());
+        if expected > MAX_UNSEEN_PARAMETERS && found < expected / 2 {
+            return Err(ModelError::TooFewValues { path: path.into(), expected, found });
+        }
+        let unet = UNet::new(&self.unet, kind, device);
         load_into(&file, unet.parameters().entries(), &modern_attention_name)?;
         Ok(unet)
     }

@@ -11,9 +11,14 @@ use crate::hub::settings::HubSettings;
 use crate::hub::wanted::Wanted;
 use crate::layout::{CONFIG, MODEL_INDEX};
 use crate::model_folder::{MODEL_WEIGHTS, PREPROCESSOR, PROCESSOR, nested_processor};
+use crate::tensors::index::{Index, is_index};
+use crate::weights::names_on_the_hub;
 
 /// Averaged weights in a checkpoint that ddpo wrote.
 const AVERAGED_WEIGHTS: &str = "unet_ema/diffusion_pytorch_model.safetensors";
+
+/// Maximum of listed names in a message.
+const MOST_NAMES: usize = 4;
 
 /// The commit to fetch a pipeline, a model or a file from.
 pub(crate) struct Commit<'a> {
@@ -87,10 +92,28 @@ impl<'a> Commit<'a> {
             }
         }
         let schedulers = ["scheduler/scheduler_config.json", "scheduler_config.json"];
-        let weights = ["safetensors", "bin"]
-            .map(|ending| format!("{prefix}diffusion_pytorch_model.{ending}"));
         self.fetch_first(&schedulers, progress)?;
-        self.fetch_first(&[weights[0].as_str(), weights[1].as_str()], progress)?;
+        self.fetch_weights(prefix, progress)
+    }
+
+    /// Fetches the weights in the folder `prefix`, with all files of an index.
+    fn fetch_weights(
+        &mut self,
+        prefix: &str,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), HubError> {
+        let names: Vec<String> =
+            names_on_the_hub().iter().map(|name| format!("{prefix}{name}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let name = self.fetch_first(&names, progress)?;
+        let path = self.cache.snapshot(&self.revision).join(name);
+        if !is_index(&path) {
+            return Ok(());
+        }
+        let index = Index::read(&path).map_err(|error| HubError::Index(Box::new(error)))?;
+        for file in index.names() {
+            self.fetch_first(&[&format!("{prefix}{file}")], progress)?;
+        }
         Ok(())
     }
 
@@ -113,11 +136,13 @@ impl<'a> Commit<'a> {
                 return Ok((name, remote));
             }
         }
-        Err(HubError::NoFile {
-            what: self.wanted.describe(),
-            repository: self.repository.to_owned(),
-            expected: names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
-        })
+        let shown = names.iter().take(MOST_NAMES).map(|name| format!("`{name}`"));
+        let mut expected = shown.collect::<Vec<_>>().join(" or ");
+        if names.len() > MOST_NAMES {
+            expected += &format!(" or one of {} other names", names.len() - MOST_NAMES);
+        }
+        let (what, repository) = (self.wanted.describe(), self.repository.to_owned());
+        Err(HubError::NoFile { what, repository, expected })
     }
 
     fn ask(&self, file: &str) -> Result<Option<Remote>, HubError> {

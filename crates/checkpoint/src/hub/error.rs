@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ddpo_files::WriteFileError;
 
 use crate::layout::LayoutError;
+use crate::tensors::TensorFileError;
 
 /// Errors from fetching a repository.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,9 @@ pub enum HubError {
     /// The fetched files cannot be opened as a pipeline or model.
     #[error(transparent)]
     Layout(Box<LayoutError>),
+    /// The fetched index of weights cannot be read.
+    #[error(transparent)]
+    Index(Box<TensorFileError>),
 }
 
 /// The failure of one request.

@@ -9,13 +9,17 @@ const MAX_KEY_BYTES: usize = 64;
 
 impl Machine<'_> {
     /// Returns the storage of a persistent id:
-    /// `("storage", torch.FloatStorage, key, location, elements)`.
+    /// `("storage", torch.FloatStorage, key, location, elements)`. Files from before PyTorch 1.6 have a
+    /// sixth item, the view of another storage, which has been `None` since PyTorch 0.4.
     pub(super) fn storage(&self, id: Id) -> Result<Value, PickleError> {
         let malformed = || self.malformed("a persistent id does not name a storage");
         let Value::Tuple(parts) = self.values.get(id) else { return Err(malformed()) };
-        let [tag, kind, key, _location, elements, ..] = parts.as_slice() else {
+        let [tag, kind, key, _location, elements, view @ ..] = parts.as_slice() else {
             return Err(malformed());
         };
+        if view.iter().any(|view| !matches!(self.values.get(*view), Value::None)) {
+            return Err(self.malformed("a storage is a view of another storage"));
+        }
         match (
             self.values.get(*tag),
             self.values.get(*kind),

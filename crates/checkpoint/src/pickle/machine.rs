@@ -78,15 +78,15 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Runs to the end and returns the values and the root.
-    pub(crate) fn run(mut self) -> Result<(Values, Id), PickleError> {
+    /// Runs to the end and returns the values, the root and the length of the pickle in bytes.
+    pub(crate) fn run(mut self) -> Result<(Values, Id, usize), PickleError> {
         loop {
             let offset = self.at;
             let opcode = self.byte()?;
             match opcode {
                 op::STOP => {
                     let root = self.pop()?;
-                    return Ok((self.values, root));
+                    return Ok((self.values, root, self.at));
                 }
                 op::PROTO => drop(self.take(1)?),
                 op::FRAME => drop(self.take(8)?),

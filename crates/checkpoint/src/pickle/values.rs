@@ -21,7 +21,7 @@ pub(crate) type Id = u32;
 pub(crate) enum Global {
     /// `collections.OrderedDict`.
     OrderedDict,
-    /// `torch._utils._rebuild_tensor_v2`.
+    /// `torch._utils._rebuild_tensor_v2`, or `_rebuild_tensor` of PyTorch before 0.4.
     RebuildTensor,
     /// `torch._utils._rebuild_parameter`.
     RebuildParameter,
@@ -40,7 +40,7 @@ impl Global {
     pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
         match (module, name) {
             ("collections", "OrderedDict") => Some(Self::OrderedDict),
-            ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
+            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Some(Self::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
             ("torch.storage", "UntypedStorage" | "_UntypedStorage") => {
                 Some(Self::Storage(Kind::Uint8))
@@ -187,6 +187,16 @@ impl Value {
     }
 }
 
+/// A storage that a pickle refers to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct StorageKind<'a> {
+    pub(crate) key: &'a str,
+    /// Type of the elements.
+    pub(crate) kind: Kind,
+    /// Number of elements.
+    pub(crate) elements: u64,
+}
+
 /// The arena of a pickle's values.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
@@ -211,5 +221,16 @@ impl Values {
     /// Returns the value at an index from [`Self::add`], for modification.
     pub(crate) fn get_mut(&mut self, id: Id) -> &mut Value {
         &mut self.all[id as usize]
+    }
+
+    /// Returns the storages among the values.
+    pub(crate) fn storages(&self) -> impl Iterator<Item = StorageKind<'_>> {
+        self.all.iter().filter_map(|value| match value {
+            Value::Storage { kind, key, elements } => match self.get(*key) {
+                Value::Text(key) => Some(StorageKind { key, kind: *kind, elements: *elements }),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 }

@@ -11,17 +11,14 @@ use std::path::Path;
 
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::pickle::{self, Parsed, PickleError, StoredTensor};
+use crate::pickle::{self, Parsed, StoredTensor};
 use crate::tensors::contents::Contents;
 use crate::tensors::error::TensorFileError;
 use crate::tensors::span::{Span, TensorInfo};
+use crate::tensors::stored::{StorageBytes, span_in};
 
 /// Maximum length of `data.pkl`. 450 tensors take about 50 kB.
-const MAX_PICKLE_BYTES: u64 = 32 << 20;
-
-/// Maximum size of a tensor that is larger than the file because it repeats its storage
-/// (`Tensor.expand`).
-const MAX_EXPANDED_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_PICKLE_BYTES: u64 = 32 << 20;
 
 /// Reads the names, shapes and offsets in the archive `file`, which is `length` bytes long.
 pub(crate) fn read_archive(
@@ -118,32 +115,6 @@ impl<'a> Archive<'a> {
     /// Returns the byte range of a tensor in the file, checked against its storage.
     fn locate(&mut self, name: &str, stored: &StoredTensor) -> Result<Span, TensorFileError> {
         let (start, size) = self.entry(&format!("data/{}", stored.key))?;
-        let element = stored.kind.elt_size_in_bytes() as u64;
-        let reason = |reason| TensorFileError::Pickle {
-            path: self.path.into(),
-            source: PickleError::BadTensor { tensor: name.to_owned(), reason },
-        };
-        let extent = stored.extent().ok_or_else(|| reason("the size overflows".to_owned()))?;
-        if stored.offset.checked_add(extent.span).is_none_or(|end| end > size / element) {
-            return Err(reason(format!(
-                "expected elements {} to {} in storage `{}`, which has {}",
-                stored.offset,
-                stored.offset.saturating_add(extent.span),
-                stored.key,
-                size / element
-            )));
-        }
-        let most = self.length.max(MAX_EXPANDED_BYTES);
-        if extent.elements.checked_mul(element).is_none_or(|bytes| bytes > most) {
-            return Err(reason(format!(
-                "{} elements are more than the file can hold",
-                extent.elements
-            )));
-        }
-        Ok(Span {
-            start: start + stored.offset * element,
-            elements: extent.span as usize,
-            strides: (!extent.contiguous).then(|| stored.strides.clone()),
-        })
+        span_in((self.path, self.length), name, stored, StorageBytes { start, size })
     }
 }

@@ -20,7 +20,7 @@ pub enum TensorFileError {
     },
     /// The format is unknown.
     #[error(
-        "`{}`: expected a safetensors file or a torch zip archive, found {found}",
+        "`{}`: expected a safetensors file or a file of torch.save, found {found}",
         path.display()
     )]
     UnknownFormat {
@@ -29,15 +29,13 @@ pub enum TensorFileError {
         /// What was found instead.
         found: String,
     },
-    /// The file has the format that PyTorch wrote before version 1.6.
-    #[error(
-        "`{}`: expected a torch zip archive, found a legacy torch pickle; \
-         hint: load it in PyTorch and save it again, or convert it to safetensors",
-        path.display()
-    )]
-    LegacyPickle {
-        /// The file.
+    /// An index and its files disagree.
+    #[error("`{}`: bad index of weights: {reason}", path.display())]
+    Index {
+        /// The index.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The file is shorter or longer than its header states.
     #[error(
@@ -60,7 +58,7 @@ pub enum TensorFileError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The zip archive is not an archive of `torch.save`.
+    /// The file is not one of `torch.save`.
     #[error("`{}`: bad torch archive: {reason}", path.display())]
     Archive {
         /// The file.

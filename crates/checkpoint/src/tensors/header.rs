@@ -1,7 +1,7 @@
 //! Reads the header of a safetensors file: eight bytes of length, then JSON, then the data.
 //!
 //! Source: the safetensors format. The `safetensors` crate validates offsets, shapes and gaps; this
-//! module checks the length of the file.
+//! module checks the length of the file and that no key occurs twice.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +14,7 @@ use crate::dtype::kind_of;
 use crate::tensors::contents::Contents;
 use crate::tensors::error::TensorFileError;
 use crate::tensors::span::{Span, TensorInfo};
+use crate::tensors::unique::UniqueKeys;
 
 /// Maximum length of a header in the format.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -25,9 +26,12 @@ pub(crate) fn read_header(
     length: u64,
 ) -> Result<Contents, TensorFileError> {
     let json = header_json(path, file, length)?;
-    let header: Metadata = serde_json::from_slice(&json).map_err(|error| {
-        TensorFileError::Header { path: path.into(), reason: error.to_string() }
-    })?;
+    let bad = |error: serde_json::Error| TensorFileError::Header {
+        path: path.into(),
+        reason: error.to_string(),
+    };
+    serde_json::from_slice::<UniqueKeys>(&json).map_err(bad)?;
+    let header: Metadata = serde_json::from_slice(&json).map_err(bad)?;
     let data_start = 8 + json.len() as u64;
     let expected = data_start.saturating_add(header.data_len() as u64);
     if expected != length {

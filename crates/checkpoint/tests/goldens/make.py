@@ -6,6 +6,7 @@ The pickles cover every type, stride and nesting of a checkpoint. `state.safeten
 values: the same tensors, contiguous.
 """
 
+import json
 import os
 import pathlib
 import zipfile
@@ -46,6 +47,20 @@ def tensors():
     }
 
 
+def write_shards(tensors):
+    """Writes `tensors` as two safetensors files and as two pickles, with the index that diffusers writes."""
+    names = sorted(tensors)
+    halves = {1: names[::2], 2: names[1::2]}
+    for ending in ("safetensors", "bin"):
+        files = {half: f"state-0000{half}-of-00002.{ending}" for half in halves}
+        for half, file in files.items():
+            part = {name: tensors[name] for name in halves[half]}
+            save_file(part, HERE / file, metadata={"format": "pt"}) if ending == "safetensors" else torch.save(part, HERE / file)
+        weight_map = {name: files[half] for half in halves for name in halves[half]}
+        index = {"metadata": {"total_size": sum(t.numel() * t.element_size() for t in tensors.values())}, "weight_map": weight_map}
+        (HERE / f"state.{ending}.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
 class Malicious:
     """Runs a command when Python unpickles it."""
 
@@ -58,8 +73,10 @@ def main():
     torch.save(state, HERE / "state.bin")
     for protocol in (3, 4, 5):
         torch.save(state, HERE / f"state-protocol-{protocol}.bin", pickle_protocol=protocol)
+    torch.save(state, HERE / "state-legacy.bin", _use_new_zipfile_serialization=False)
     contiguous = {name: value.detach().contiguous().clone() for name, value in state.items()}
     save_file(contiguous, HERE / "state.safetensors", metadata={"format": "pt"})
+    write_shards(contiguous)
 
     layers = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     with torch.no_grad():
@@ -76,9 +93,11 @@ def main():
         "huge": 2**100,
     }
     torch.save(nested, HERE / "nested.pth")
-    torch.save({"weight": torch.zeros(2), "evil": Malicious()}, HERE / "malicious.pth")
+    torch.save(nested, HERE / "nested-legacy.pth", _use_new_zipfile_serialization=False)
+    evil = {"weight": torch.zeros(2), "evil": Malicious()}
+    torch.save(evil, HERE / "malicious.pth")
+    torch.save(evil, HERE / "malicious-legacy.pth", _use_new_zipfile_serialization=False)
     torch.save(torch.zeros(3), HERE / "bare-tensor.pth")
-    torch.save({"w": torch.ones(2)}, HERE / "legacy.bin", _use_new_zipfile_serialization=False)
 
     with (
         zipfile.ZipFile(HERE / "nested.pth") as plain,

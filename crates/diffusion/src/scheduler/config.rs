@@ -2,14 +2,15 @@
 
 use crate::accepted;
 use crate::fields::{FieldError, read_known};
-use crate::scheduler::accepted::{CLASSES, FIELDS, OLD_OPTIONS};
+use crate::scheduler::accepted::{CLASSES, FIELDS, OLD_OPTIONS, SOLVER_MEANINGS, SOLVERS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The union of the fields of diffusers' `DDIMScheduler` and `DDPMScheduler` (diffusers 0.35,
-/// `schedulers/scheduling_ddim.py` and `scheduling_ddpm.py`), with the same defaults. Either scheduler
-/// accepts the other's file, as in diffusers' `from_pretrained`.
+/// The union of the fields of diffusers' `DDIMScheduler` and `DDPMScheduler` (diffusers 0.38,
+/// `schedulers/scheduling_ddim.py` and `scheduling_ddpm.py`), with the same defaults for absent fields, so
+/// that files of older versions are read too. Either scheduler accepts the other's file, and those of
+/// [`SOLVERS`], as diffusers' `from_config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SchedulerConfig {
@@ -19,7 +20,7 @@ pub struct SchedulerConfig {
     pub beta_start: f64,
     /// Beta at the last timestep.
     pub beta_end: f64,
-    /// `linear`, `scaled_linear`, `squaredcos_cap_v2` or `sigmoid`.
+    /// `linear`, `scaled_linear`, `squaredcos_cap_v2`, or with DDPM `sigmoid` or `laplace`.
     pub beta_schedule: String,
     /// Explicit betas, one per timestep; they override the three fields above.
     pub trained_betas: Option<Vec<f32>>,
@@ -37,13 +38,13 @@ pub struct SchedulerConfig {
     pub timestep_spacing: String,
     /// DDPM: `fixed_small`, `fixed_small_log` or `fixed_large`.
     pub variance_type: String,
-    /// Only `false` is supported.
+    /// Clip the predicted image of each sample by its own quantile, instead of `clip_sample`.
     pub thresholding: bool,
-    /// Only `false` is supported.
+    /// Rescale the betas so that the cumulative alpha of the last timestep is 0.
     pub rescale_betas_zero_snr: bool,
-    /// Unused: an option of `thresholding`.
+    /// The quantile of `thresholding`.
     pub dynamic_thresholding_ratio: f64,
-    /// Unused: an option of `thresholding`.
+    /// The largest bound of `thresholding`.
     pub sample_max_value: f64,
 }
 
@@ -77,10 +78,38 @@ pub enum SchedulerError {
     #[error("scheduler config: {0}")]
     Config(FieldError),
     /// The class is not supported.
-    #[error("scheduler config: `_class_name` is {found}, expected {}", CLASSES.join(" or "))]
+    #[error(
+        "scheduler config: `_class_name` is {found}, expected {}, or a solver with the same betas: {}",
+        CLASSES.join(" or "),
+        SOLVERS.join(", ")
+    )]
     Class {
         /// The class in the file.
         found: String,
+    },
+    /// A field of another class has a value that changes the meaning of the model.
+    #[error(
+        "scheduler config: `{field}` = {found} of {class} is not supported, expected {expected}"
+    )]
+    Solver {
+        /// The class in the file.
+        class: String,
+        /// Name of the field.
+        field: &'static str,
+        /// Supported value.
+        expected: &'static str,
+        /// Value in the file.
+        found: String,
+    },
+    /// The file of another class does not state its betas, whose defaults differ between classes.
+    #[error(
+        "scheduler config: `{field}` is missing, expected a number, as {class} has other defaults"
+    )]
+    NoBetas {
+        /// The class in the file.
+        class: String,
+        /// Name of the field.
+        field: &'static str,
     },
     /// The number of inference steps is outside 1 to `train`.
     #[error("{found} inference steps: expected 1 to {train}, the steps of the training schedule")]
@@ -96,7 +125,7 @@ pub enum SchedulerError {
     /// The cumulative alpha at a timestep is so close to 0 that a coefficient is not finite.
     #[error(
         "timestep {timestep}: the cumulative alpha is {alpha}, too small for a step; \
-         hint: use smaller betas"
+         hint: use smaller betas, or `rescale_betas_zero_snr` = false"
     )]
     NoSignal {
         /// First such timestep.
@@ -141,17 +170,34 @@ impl SchedulerConfig {
     pub fn from_json(text: &str) -> Result<Self, SchedulerError> {
         let mut fields: Map<String, Value> =
             serde_json::from_str(text).map_err(FieldError::Json)?;
-        if let Some(class) = fields.get("_class_name").and_then(Value::as_str)
-            && !CLASSES.contains(&class)
-        {
-            return Err(SchedulerError::Class { found: class.into() });
+        match class_of(&fields).map(str::to_owned) {
+            None => {}
+            Some(class) if CLASSES.contains(&class.as_str()) => {}
+            Some(class) if SOLVERS.contains(&class.as_str()) => keep_shared(&class, &mut fields)?,
+            Some(found) => return Err(SchedulerError::Class { found }),
         }
         for option in OLD_OPTIONS {
             fields.remove(option);
         }
+        check_old_prediction(&mut fields)?;
         let config: Self = read_known(fields)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Returns a line for the user if the file has the class of a solver: only a part of it is used.
+    #[must_use]
+    pub fn note(text: &str) -> Option<String> {
+        let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
+        let class = class_of(&fields).filter(|class| SOLVERS.contains(class))?;
+        let ignored: Vec<&str> = fields.keys().map(String::as_str).filter(is_solvers).collect();
+        let ignored = match ignored[..] {
+            [] => String::new(),
+            _ => format!("; not used: {}", ignored.join(", ")),
+        };
+        Some(format!(
+            "scheduler: the betas, timesteps and prediction type of {class} are used with ddim or ddpm{ignored}"
+        ))
     }
 
     fn check(&self) -> Result<(), FieldError> {
@@ -162,6 +208,51 @@ impl SchedulerConfig {
                 Err(FieldError::unsupported("trained_betas", expected, betas.len()))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+fn class_of(fields: &Map<String, Value>) -> Option<&str> {
+    fields.get("_class_name").and_then(Value::as_str)
+}
+
+/// Returns whether a field belongs to a solver only.
+fn is_solvers(name: &&str) -> bool {
+    !name.starts_with('_') && FIELDS.iter().all(|field| field.name != *name)
+}
+
+/// Removes the fields of the solver `class` that DDIM and DDPM do not have.
+fn keep_shared(class: &str, fields: &mut Map<String, Value>) -> Result<(), SchedulerError> {
+    for (field, expected) in SOLVER_MEANINGS {
+        let found = fields
+            .get(field)
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        if let Some(found) = found.filter(|found| found != expected) {
+            return Err(SchedulerError::Solver { class: class.into(), field, expected, found });
+        }
+    }
+    let has = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+    if !has("trained_betas")
+        && let Some(field) = ["beta_start", "beta_end"].into_iter().find(|field| !has(field))
+    {
+        return Err(SchedulerError::NoBetas { class: class.into(), field });
+    }
+    fields.retain(|name, _| !is_solvers(&name.as_str()));
+    // diffusers treats null, the default of some solvers, as fixed_small.
+    if fields.get("variance_type").is_some_and(Value::is_null) {
+        fields.remove("variance_type");
+    }
+    Ok(())
+}
+
+/// Removes `predict_epsilon` of diffusers before 0.10, if it has its default. diffusers ignores the field
+/// today, although false means another model.
+fn check_old_prediction(fields: &mut Map<String, Value>) -> Result<(), FieldError> {
+    match fields.remove("predict_epsilon") {
+        None | Some(Value::Bool(true)) => Ok(()),
+        Some(found) => {
+            let expected = "true; hint: write `prediction_type` = sample instead of false";
+            Err(FieldError::unsupported("predict_epsilon", expected, found))
         }
     }
 }
@@ -184,8 +275,11 @@ mod tests {
             ("prediction_type", json!("flow")),
             ("timestep_spacing", json!("custom")),
             ("variance_type", json!("learned_range")),
-            ("thresholding", json!(true)),
-            ("rescale_betas_zero_snr", json!(true)),
+            ("variance_type", json!("learned")),
+            ("variance_type", json!("fixed_large_log")),
+            ("dynamic_thresholding_ratio", json!(1.5)),
+            ("sample_max_value", json!(0.0)),
+            ("predict_epsilon", json!(false)),
             ("num_train_timesteps", json!(0)),
             ("num_train_timesteps", json!(10_000_000)),
             ("beta_start", json!(0.0)),
@@ -221,5 +315,45 @@ mod tests {
         let old =
             r#"{"_class_name": "DDPMScheduler", "tensor_format": "pt", "timestep_values": null}"#;
         assert_eq!(SchedulerConfig::from_json(old).unwrap(), SchedulerConfig::default());
+    }
+
+    #[test]
+    fn a_refusal_of_learned_variance_names_the_reason() {
+        let message = refusal("variance_type", json!("learned_range"));
+        assert!(message.contains("; reason: the model predicts the variance"), "{message}");
+    }
+
+    #[test]
+    fn reads_the_betas_of_other_classes_and_notes_what_is_not_used() {
+        let text = r#"{"_class_name": "PNDMScheduler", "_diffusers_version": "0.38.0",
+            "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+            "set_alpha_to_one": false, "skip_prk_steps": true, "variance_type": null}"#;
+        let config = SchedulerConfig::from_json(text).unwrap();
+        assert_eq!((config.beta_start, config.beta_end), (0.00085, 0.012));
+        assert_eq!(
+            (config.beta_schedule.as_str(), config.set_alpha_to_one),
+            ("scaled_linear", false)
+        );
+        let note = SchedulerConfig::note(text).unwrap();
+        assert!(note.contains("of PNDMScheduler are used"), "{note}");
+        assert!(note.ends_with("; not used: skip_prk_steps"), "{note}");
+        assert_eq!(SchedulerConfig::note(r#"{"_class_name": "DDPMScheduler"}"#), None);
+    }
+
+    #[test]
+    fn rejects_classes_without_betas_and_solvers_of_other_models() {
+        let euler = |fields: &str| {
+            let text = format!(r#"{{"_class_name": "EulerDiscreteScheduler", {fields}}}"#);
+            SchedulerConfig::from_json(&text).unwrap_err().to_string()
+        };
+        let betas = r#""beta_start": 0.1, "beta_end": 0.2"#;
+        let message = euler(&format!(r#"{betas}, "timestep_type": "continuous""#));
+        assert!(message.contains("`timestep_type` = continuous of EulerDiscrete"), "{message}");
+        let message = euler(&format!(r#"{betas}, "use_flow_sigmas": true"#));
+        assert!(message.contains("`use_flow_sigmas` = true"), "{message}");
+        let message = euler(r#""beta_start": 0.1"#);
+        assert!(message.contains("`beta_end` is missing"), "{message}");
+        let message = refusal("_class_name", json!("ScoreSdeVeScheduler"));
+        assert!(message.contains("`_class_name` is ScoreSdeVeScheduler, expected"), "{message}");
     }
 }

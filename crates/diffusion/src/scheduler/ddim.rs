@@ -7,9 +7,10 @@ use crate::scheduler::config::SchedulerConfig;
 /// Checks that diffusers' `DDIMScheduler` has the beta schedule.
 ///
 /// # Errors
-/// [`FieldError::Unsupported`] for `sigmoid`, which only `DDPMScheduler` has.
+/// [`FieldError::Unsupported`] for `sigmoid` and `laplace`, which only `DDPMScheduler` has.
 pub fn check(config: &SchedulerConfig) -> Result<(), FieldError> {
-    if config.trained_betas.is_some() || config.beta_schedule != "sigmoid" {
+    let is_of_ddpm = ["sigmoid", "laplace"].contains(&config.beta_schedule.as_str());
+    if config.trained_betas.is_some() || !is_of_ddpm {
         return Ok(());
     }
     let expected = "linear or scaled_linear or squaredcos_cap_v2 with DDIM; hint: use the scheduler \

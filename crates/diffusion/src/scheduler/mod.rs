@@ -6,6 +6,7 @@
 //! table. Sampling and training read the same table by step index and apply the same operations.
 
 pub mod accepted;
+mod bound;
 mod coefficients;
 pub mod config;
 mod ddim;
@@ -13,9 +14,11 @@ mod ddpm;
 pub mod forward;
 pub mod noise_schedule;
 
+pub use bound::MAX_THRESHOLDED_VALUES;
 pub use coefficients::Coefficients;
 
 use crate::transfer::upload;
+use bound::Bound;
 use config::{SchedulerConfig, SchedulerError};
 use ddpo_rollout::chain::{Chain, EpochChain, NeededStates, windowed_digest};
 use ddpo_rollout::trajectory::Digest;
@@ -67,7 +70,7 @@ pub struct Transitions {
     coefficients: Vec<Coefficients>,
     /// The same steps by DDIM with eta = 0.
     deterministic: Vec<Coefficients>,
-    clip: Option<f64>,
+    bound: Bound,
     table: Tensor,
     digest: Digest,
 }
@@ -110,7 +113,7 @@ impl Transitions {
             SchedulerKind::Ddim => ddim::coefficients(config, &alphas, &timesteps, eta),
             SchedulerKind::Ddpm => ddpm::coefficients(config, &alphas, &timesteps),
         };
-        let clip = config.clip_sample.then_some(config.clip_sample_range);
+        let bound = Bound::of(config);
         for (coefficients, &timestep) in coefficients.iter().zip(&timesteps) {
             if !row(coefficients).iter().all(|value| value.is_finite()) {
                 let alpha = alphas[timestep as usize];
@@ -119,9 +122,9 @@ impl Transitions {
         }
         let rows: Vec<f32> = coefficients.iter().flat_map(row).collect();
         let table = table(&rows);
-        let digest = digest(&timesteps, &rows, clip);
+        let digest = digest(&timesteps, &rows, bound);
         let deterministic = ddim::coefficients(config, &alphas, &timesteps, 0.0);
-        Ok(Self { timesteps, coefficients, deterministic, clip, table, digest })
+        Ok(Self { timesteps, coefficients, deterministic, bound, table, digest })
     }
 
     /// Returns the same chain with `random_steps` as the only random steps: every other step becomes
@@ -163,7 +166,7 @@ impl Transitions {
             timesteps: self.timesteps.clone(),
             coefficients: self.coefficients.clone(),
             deterministic: self.deterministic.clone(),
-            clip: self.clip,
+            bound: self.bound,
             table: self.table.shallow_clone(),
             digest: self.digest,
         }
@@ -193,7 +196,7 @@ impl Transitions {
         steps.filter(|(_, c)| c.sigma > 0.0).map(|(index, _)| index).collect()
     }
 
-    /// Returns a digest of timesteps, coefficients and clip range: everything that a step depends on.
+    /// Returns a digest of timesteps, coefficients and bound: everything that a step depends on.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -240,17 +243,13 @@ impl Transitions {
     }
 
     /// Returns the image f32 `[B, C, H, W]` (x_0) that the model's `output` predicts from `state`,
-    /// clipped if the scheduler has `clip_sample`.
+    /// clipped if the scheduler has `clip_sample` or `thresholding`.
     pub fn predicted_image(&self, state: &Tensor, output: &Tensor, steps: &[usize]) -> Tensor {
         self.image(state, output, &self.columns(steps))
     }
 
     fn image(&self, state: &Tensor, output: &Tensor, columns: &[Tensor]) -> Tensor {
-        let image = state * &columns[0] + output * &columns[1];
-        match self.clip {
-            Some(range) => image.clamp(-range, range),
-            None => image,
-        }
+        self.bound.apply(state * &columns[0] + output * &columns[1])
     }
 
     /// Returns the columns of the table, each `[B, 1, 1, 1]`, for the rows `steps`.
@@ -289,11 +288,11 @@ fn table(rows: &[f32]) -> Tensor {
     Tensor::from_slice(rows).view([-1, COLUMNS, 1, 1, 1])
 }
 
-fn digest(timesteps: &[i64], rows: &[f32], clip: Option<f64>) -> Digest {
+fn digest(timesteps: &[i64], rows: &[f32], bound: Bound) -> Digest {
     let mut bytes = Vec::new();
     timesteps.iter().for_each(|t| bytes.extend(t.to_le_bytes()));
     rows.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
-    bytes.extend(clip.unwrap_or(f64::INFINITY).to_le_bytes());
+    bound.numbers().iter().for_each(|value| bytes.extend(value.to_le_bytes()));
     Digest::of(&bytes)
 }
 
@@ -346,11 +345,13 @@ mod tests {
         let unclipped = SchedulerConfig { clip_sample: false, ..config.clone() };
         let predicts_v =
             SchedulerConfig { prediction_type: "v_prediction".into(), ..config.clone() };
+        let thresholds = SchedulerConfig { thresholding: true, ..config.clone() };
         for other in [
             digest(&config, 11, 1.0),
             digest(&config, 10, 0.9),
             digest(&unclipped, 10, 1.0),
             digest(&predicts_v, 10, 1.0),
+            digest(&thresholds, 10, 1.0),
         ] {
             assert_ne!(base, other);
         }

@@ -14,12 +14,35 @@ use tch::{Kind, Tensor};
 /// sigmoid:            sigmoid(linspace(-6, 6, N)) (e - s) + s          (Xu et al. 2022, GeoDiff)
 /// squaredcos_cap_v2:  min(1 - f((i + 1) / N) / f(i / N), 0.999),       (Nichol and Dhariwal 2021, eq. 17)
 ///                     f(u) = cos(pi / 2 (u + 0.008) / 1.008)^2
+/// laplace:            as squaredcos_cap_v2, with r = e^l and             (Hang and Gu 2024)
+///                     f(u) = sqrt(r / (1 + r)),
+///                     l = -sign(1 / 2 - u) log(1 - 2 |1 / 2 - u| + 1e-6) / 2
 /// ```
+///
+/// With `rescale_betas_zero_snr` the last alpha becomes 0 and the first one stays (Lin et al. 2024,
+/// algorithm 1).
 pub fn alphas_cumprod(config: &SchedulerConfig) -> Vec<f64> {
-    let alphas = betas(config).neg() + 1.0;
-    let products = alphas.cumprod(0, Kind::Float);
+    let betas = betas(config);
+    let betas = if config.rescale_betas_zero_snr { rescaled(&betas) } else { betas };
+    let products = cumulative(&betas);
     // The conversion of an f32 CPU tensor cannot fail.
     Vec::<f32>::try_from(products).unwrap_or_default().into_iter().map(f64::from).collect()
+}
+
+fn cumulative(betas: &Tensor) -> Tensor {
+    (betas.neg() + 1.0).cumprod(0, Kind::Float)
+}
+
+/// Returns the betas with a cumulative alpha of 0 at the last timestep, by the operations of diffusers'
+/// `rescale_zero_terminal_snr`.
+fn rescaled(betas: &Tensor) -> Tensor {
+    let roots = cumulative(betas).sqrt();
+    let (first, last) = (roots.get(0), roots.get(-1));
+    let roots = (roots - &last) * (&first / (&first - &last));
+    let products = roots.square();
+    let steps = products.size()[0];
+    let alphas = products.narrow(0, 1, steps - 1) / products.narrow(0, 0, steps - 1);
+    1.0 - Tensor::cat(&[products.narrow(0, 0, 1), alphas], 0)
 }
 
 fn betas(config: &SchedulerConfig) -> Tensor {
@@ -34,16 +57,30 @@ fn betas(config: &SchedulerConfig) -> Tensor {
     match config.beta_schedule.as_str() {
         "scaled_linear" => linspace(start.sqrt(), end.sqrt()).square(),
         "sigmoid" => linspace(-6.0, 6.0).sigmoid() * (end - start) + start,
-        "squaredcos_cap_v2" => Tensor::from_slice(&cosine_betas(config.num_train_timesteps)),
+        "squaredcos_cap_v2" => betas_of(cosine, config.num_train_timesteps),
+        "laplace" => betas_of(laplace, config.num_train_timesteps),
         _ => linspace(start, end),
     }
 }
 
-/// Returns the betas of `squaredcos_cap_v2` (diffusers `betas_for_alpha_bar`).
-fn cosine_betas(steps: usize) -> Vec<f32> {
-    let alpha_bar = |t: f64| ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
+/// Returns the betas of a cumulative alpha (diffusers `betas_for_alpha_bar`).
+fn betas_of(alpha_bar: fn(f64) -> f64, steps: usize) -> Tensor {
     let at = |index: usize| alpha_bar(index as f64 / steps as f64);
-    (0..steps).map(|index| (1.0 - at(index + 1) / at(index)).min(0.999) as f32).collect()
+    let beta = |index: usize| (1.0 - at(index + 1) / at(index)).min(0.999) as f32;
+    Tensor::from_slice(&(0..steps).map(beta).collect::<Vec<f32>>())
+}
+
+/// The cumulative alpha of `squaredcos_cap_v2`.
+fn cosine(t: f64) -> f64 {
+    ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2)
+}
+
+/// The cumulative alpha of `laplace`.
+fn laplace(t: f64) -> f64 {
+    let centred = 0.5 - t;
+    let log_snr = -0.5 * 1.0_f64.copysign(centred) * (1.0 - 2.0 * centred.abs() + 1e-6).ln();
+    let snr = log_snr.exp();
+    (snr / (1.0 + snr)).sqrt()
 }
 
 /// Returns the timesteps of an inference run in descending order, by `timestep_spacing` (Lin et al. 2024,

@@ -4,7 +4,7 @@ use crate::activations;
 use crate::parameters::Path;
 use crate::unet::attention::{Attention, AttentionShape};
 use crate::unet::config::UNetConfig;
-use crate::unet::resample::{Downsample, Upsample};
+use crate::unet::resample::{Downsample, Resample, Upsample};
 use crate::unet::resnet::{ResnetBlock, ResnetShape};
 use tch::Tensor;
 
@@ -22,13 +22,38 @@ fn residual(input: i64, output: i64) -> ResnetShape {
     ResnetShape { input, output, output_scale_factor: 1.0 }
 }
 
-/// `DownBlock2D` and `AttnDownBlock2D`: `layers_per_block` residual blocks, each followed by attention in
-/// `AttnDownBlock2D`, then a [`Downsample`] in every block except the last.
+/// `DownBlock2D`, `AttnDownBlock2D` and `ResnetDownsampleBlock2D`: `layers_per_block` residual blocks, each
+/// followed by attention in `AttnDownBlock2D`, then a downsampler in every block except the last. It is a
+/// residual block in `ResnetDownsampleBlock2D`, and with `downsample_type` = `resnet` in
+/// `AttnDownBlock2D`; otherwise a [`Downsample`].
 #[derive(Debug)]
 pub struct DownBlock {
     resnets: Vec<ResnetBlock>,
     attentions: Vec<Attention>,
-    downsampler: Option<Downsample>,
+    downsampler: Option<Downsampler>,
+}
+
+#[derive(Debug)]
+enum Downsampler {
+    Convolution(Downsample),
+    Residual(Box<ResnetBlock>),
+}
+
+impl Downsampler {
+    fn new(path: Path<'_>, channels: i64, index: usize, config: &UNetConfig) -> Self {
+        if config.halves_by_residual_block(index) {
+            let block = ResnetBlock::resampling(path, channels, Resample::Halve, config);
+            return Self::Residual(Box::new(block));
+        }
+        Self::Convolution(Downsample::new(path, channels, config.downsample_padding))
+    }
+
+    fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
+        match self {
+            Self::Convolution(layer) => layer.forward(x),
+            Self::Residual(block) => block.forward(x, time),
+        }
+    }
 }
 
 impl DownBlock {
@@ -47,7 +72,7 @@ impl DownBlock {
             }
         }
         block.downsampler = (index + 1 < channels.len())
-            .then(|| Downsample::new(path.at("downsamplers.0"), output, config.downsample_padding));
+            .then(|| Downsampler::new(path.at("downsamplers.0"), output, index, config));
         block
     }
 
@@ -64,7 +89,7 @@ impl DownBlock {
             skips.push(hidden.shallow_clone());
         }
         if let Some(downsampler) = &self.downsampler {
-            hidden = downsampler.forward(&hidden);
+            hidden = downsampler.forward(&hidden, time);
             activations::skip(&hidden);
             skips.push(hidden.shallow_clone());
         }
@@ -114,27 +139,47 @@ impl MidBlock {
     }
 }
 
-/// `UpBlock2D` and `AttnUpBlock2D`: `layers_per_block + 1` residual blocks, each on the concatenation of
-/// its input and a skip connection and followed by attention in `AttnUpBlock2D`, then an [`Upsample`] in
-/// every block except the last.
+/// `UpBlock2D`, `AttnUpBlock2D` and `ResnetUpsampleBlock2D`: `layers_per_block + 1` residual blocks, each
+/// on the concatenation of its input and a skip connection and followed by attention in `AttnUpBlock2D`,
+/// then an upsampler in every block except the last. It is a residual block in `ResnetUpsampleBlock2D`,
+/// and with `upsample_type` = `resnet` in `AttnUpBlock2D`; otherwise an [`Upsample`].
 #[derive(Debug)]
 pub struct UpBlock {
     resnets: Vec<ResnetBlock>,
     attentions: Vec<Attention>,
-    upsampler: Option<Upsample>,
+    upsampler: Option<Upsampler>,
+}
+
+#[derive(Debug)]
+enum Upsampler {
+    Convolution(Upsample),
+    Residual(Box<ResnetBlock>),
+}
+
+impl Upsampler {
+    fn new(path: Path<'_>, channels: i64, index: usize, config: &UNetConfig) -> Self {
+        if config.doubles_by_residual_block(index) {
+            let block = ResnetBlock::resampling(path, channels, Resample::Double, config);
+            return Self::Residual(Box::new(block));
+        }
+        Self::Convolution(Upsample::new(path, channels))
+    }
+
+    fn forward(&self, x: &Tensor, time: &Tensor) -> Tensor {
+        match self {
+            Self::Convolution(layer) => layer.forward(x),
+            Self::Residual(block) => block.forward(x, time),
+        }
+    }
 }
 
 impl UpBlock {
     /// Declares the parameters of up block `index`, counted from the lowest resolution.
     pub fn new(mut path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
-        let reversed: Vec<i64> = config.block_out_channels.iter().rev().copied().collect();
-        let output = reversed[index];
-        let previous = reversed[index.saturating_sub(1)];
-        let lowest_skip = reversed[(index + 1).min(reversed.len() - 1)];
+        let blocks = config.block_out_channels.len();
+        let output = config.block_out_channels[blocks - 1 - index];
         let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), upsampler: None };
-        for layer in 0..=config.layers_per_block {
-            let hidden = if layer == 0 { previous } else { output };
-            let skip = if layer == config.layers_per_block { lowest_skip } else { output };
+        for (layer, (hidden, skip)) in config.up_layers(index).into_iter().enumerate() {
             let shape = residual(hidden + skip, output);
             let resnet = ResnetBlock::new(path.at("resnets").at(layer), shape, config);
             block.resnets.push(resnet);
@@ -143,8 +188,8 @@ impl UpBlock {
                 block.attentions.push(block_attention(path, output, config));
             }
         }
-        block.upsampler =
-            (index + 1 < reversed.len()).then(|| Upsample::new(path.at("upsamplers.0"), output));
+        block.upsampler = (index + 1 < blocks)
+            .then(|| Upsampler::new(path.at("upsamplers.0"), output, index, config));
         block
     }
 
@@ -163,7 +208,7 @@ impl UpBlock {
             }
         }
         match &self.upsampler {
-            Some(upsampler) => upsampler.forward(&hidden),
+            Some(upsampler) => upsampler.forward(&hidden, time),
             None => hidden,
         }
     }

@@ -2,12 +2,12 @@
 
 use crate::accepted;
 use crate::fields::{FieldError, read_known};
-use crate::unet::accepted::FIELDS;
+use crate::unet::accepted::{FIELDS, MAX_BLOCKS, MAX_PARAMETERS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The arguments of `UNet2DModel.__init__` (diffusers 0.35, `models/unets/unet_2d.py`), with the same
+/// The arguments of `UNet2DModel.__init__` (diffusers 0.38, `models/unets/unet_2d.py`), with the same
 /// defaults for absent fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,9 +45,9 @@ pub struct UNetConfig {
     /// Padding of the strided convolution: 1, or 0 for one zero row below and one zero column on the
     /// right.
     pub downsample_padding: i64,
-    /// Only `conv` is supported.
+    /// Downsampling of `AttnDownBlock2D`: `conv`, or `resnet` for a residual block.
     pub downsample_type: String,
-    /// Only `conv` is supported.
+    /// Upsampling of `AttnUpBlock2D`: `conv`, or `resnet` for a residual block.
     pub upsample_type: String,
     /// A probability, accepted and ignored: the policy runs without dropout in sampling and in training.
     pub dropout: f64,
@@ -193,22 +193,52 @@ impl UNetConfig {
         }
     }
 
+    /// Returns whether down block `index` ends with a residual block that halves the sides.
+    pub(crate) fn halves_by_residual_block(&self, index: usize) -> bool {
+        match self.down_block_types[index].as_str() {
+            "ResnetDownsampleBlock2D" => true,
+            "AttnDownBlock2D" => self.downsample_type == "resnet",
+            _ => false,
+        }
+    }
+
+    /// Returns whether up block `index` ends with a residual block that doubles the sides.
+    pub(crate) fn doubles_by_residual_block(&self, index: usize) -> bool {
+        match self.up_block_types[index].as_str() {
+            "ResnetUpsampleBlock2D" => true,
+            "AttnUpBlock2D" => self.upsample_type == "resnet",
+            _ => false,
+        }
+    }
+
+    /// Returns the channels of one attention head in a block of `channels`.
+    pub(crate) fn head_dim(&self, channels: i64) -> i64 {
+        self.attention_head_dim.unwrap_or(channels)
+    }
+
     fn check(&self) -> Result<(), FieldError> {
         accepted::check(FIELDS, self)?;
         self.check_blocks()?;
         self.check_heads()?;
         self.check_middle_norm()?;
         self.check_freq_shift()?;
-        self.check_sides()
+        self.check_sides()?;
+        self.check_skip_blocks()?;
+        self.check_size()
     }
 
     fn check_blocks(&self) -> Result<(), FieldError> {
         let blocks = self.block_out_channels.len();
+        if blocks == 0 || blocks > MAX_BLOCKS {
+            let expected = format!("1 to {MAX_BLOCKS} numbers, one for each block");
+            let found = format!("{blocks} numbers");
+            return Err(FieldError::unsupported("block_out_channels", expected, found));
+        }
         for (field, found) in [
             ("down_block_types", self.down_block_types.len()),
             ("up_block_types", self.up_block_types.len()),
         ] {
-            if found != blocks || blocks == 0 {
+            if found != blocks {
                 let expected = format!("{blocks} names, one for each of `block_out_channels`");
                 return Err(FieldError::unsupported(field, expected, format!("{found} names")));
             }
@@ -275,6 +305,20 @@ impl UNetConfig {
         Err(FieldError::unsupported("sample_size", expected, format!("{height}x{width}")))
     }
 
+    /// Checks the number of parameters before any of them is allocated.
+    fn check_size(&self) -> Result<(), FieldError> {
+        let found = self.parameter_count();
+        if found <= MAX_PARAMETERS {
+            return Ok(());
+        }
+        let expected = format!(
+            "a model of at most {MAX_PARAMETERS} parameters, {} GiB as f32",
+            MAX_PARAMETERS >> 28
+        );
+        let found = format!("{:?}, a model of {found} parameters,", self.block_out_channels);
+        Err(FieldError::unsupported("block_out_channels", expected, found))
+    }
+
     fn check_divides(&self, channels: i64) -> Result<(), FieldError> {
         if channels % self.norm_num_groups != 0 {
             let expected = format!("multiples of `norm_num_groups` = {}", self.norm_num_groups);
@@ -300,14 +344,18 @@ mod tests {
         for (field, value) in [
             ("time_embedding_type", json!("fourier")),
             ("time_embedding_type", json!("learned")),
-            ("downsample_type", json!("resnet")),
-            ("upsample_type", json!("resnet")),
+            ("downsample_type", json!("pool")),
+            ("upsample_type", json!("nearest")),
             ("act_fn", json!("tanh")),
             ("resnet_time_scale_shift", json!("spatial")),
             ("mid_block_type", json!("UNetMidBlock2DCrossAttn")),
             (
                 "down_block_types",
-                json!(["DownBlock2D", "ResnetDownsampleBlock2D", "DownBlock2D", "DownBlock2D"]),
+                json!(["DownBlock2D", "SkipDownBlock2D", "DownBlock2D", "DownBlock2D"]),
+            ),
+            (
+                "down_block_types",
+                json!(["DownEncoderBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"]),
             ),
             ("down_block_types", json!(["DownBlock2D"])),
             ("up_block_types", json!(["SkipUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"])),
@@ -317,6 +365,10 @@ mod tests {
             ("in_channels", json!(0)),
             ("out_channels", json!(-3)),
             ("layers_per_block", json!(0)),
+            ("layers_per_block", json!(1_000_000)),
+            ("block_out_channels", json!([])),
+            ("block_out_channels", json!(vec![32; 15])),
+            ("block_out_channels", json!([32_768, 32_768, 32_768, 32_768])),
             ("norm_num_groups", json!(0)),
             ("attn_norm_num_groups", json!(0)),
             ("attn_norm_num_groups", json!(5)),
@@ -373,5 +425,25 @@ mod tests {
         let sample_size = Some(SampleSize::Rectangle([8, 16]));
         assert_eq!(config, UNetConfig { sample_size, ..UNetConfig::default() });
         assert_eq!(config.time_channels(), 4 * 224);
+    }
+
+    #[test]
+    fn names_the_missing_blocks_and_the_reasons_of_refusals() {
+        let empty = json!([]).to_string();
+        let text = format!(
+            r#"{{"block_out_channels": {empty}, "down_block_types": {empty}, "up_block_types": {empty}}}"#
+        );
+        let message = UNetConfig::from_json(&text).unwrap_err().to_string();
+        let expected =
+            "`block_out_channels` = 0 numbers is not supported, expected 1 to 14 numbers";
+        assert!(message.contains(expected), "{message}");
+        let message = refusal("down_block_types", json!([]));
+        assert!(message.contains("= 0 names is not supported, expected 4 names"), "{message}");
+        let message = refusal("time_embedding_type", json!("fourier"));
+        assert!(message.contains("; reason: fourier embeddings take the logarithm"), "{message}");
+        let message = refusal("layers_per_block", json!(1_000_000));
+        assert!(message.ends_with("expected a whole number from 1 to 64"), "{message}");
+        let message = refusal("block_out_channels", json!([32_768, 32_768, 32_768, 32_768]));
+        assert!(message.contains("expected a model of at most 4294967296 parameters"), "{message}");
     }
 }

@@ -6,9 +6,13 @@ pub mod activation;
 pub mod attention;
 pub mod blocks;
 pub mod config;
+mod count;
 pub mod embedding;
+mod fir;
 pub mod resample;
 pub mod resnet;
+pub mod skip;
+mod skip_config;
 
 use crate::layers::{Conv2d, ConvConfig, GroupNorm};
 use crate::parameters::{Layout, Parameters, Path};
@@ -16,6 +20,8 @@ use activation::Activation;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use config::UNetConfig;
 use embedding::TimeEmbedding;
+use skip::{SkipDownBlock, SkipUpBlock};
+use skip_config::is_skip_block;
 use tch::{Device, Kind, Tensor};
 
 /// The model and its parameters. The blocks share the parameters' storage, so writes to
@@ -102,12 +108,42 @@ pub fn layout(config: &UNetConfig, device: Device) -> Layout {
 }
 
 #[derive(Debug)]
+enum Down {
+    Plain(DownBlock),
+    Skip(SkipDownBlock),
+}
+
+impl Down {
+    fn new(path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
+        if is_skip_block(&config.down_block_types[index]) {
+            return Self::Skip(SkipDownBlock::new(path, index, config));
+        }
+        Self::Plain(DownBlock::new(path, index, config))
+    }
+}
+
+#[derive(Debug)]
+enum Up {
+    Plain(UpBlock),
+    Skip(SkipUpBlock),
+}
+
+impl Up {
+    fn new(path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
+        if is_skip_block(&config.up_block_types[index]) {
+            return Self::Skip(SkipUpBlock::new(path, index, config));
+        }
+        Self::Plain(UpBlock::new(path, index, config))
+    }
+}
+
+#[derive(Debug)]
 struct Network {
     conv_in: Conv2d,
     time_embedding: TimeEmbedding,
-    down_blocks: Vec<DownBlock>,
+    down_blocks: Vec<Down>,
     mid_block: Option<MidBlock>,
-    up_blocks: Vec<UpBlock>,
+    up_blocks: Vec<Up>,
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
     /// The activation of the residual blocks.
@@ -124,12 +160,12 @@ impl Network {
             conv_in: Conv2d::new(path.at("conv_in"), config.in_channels, first, same),
             time_embedding: TimeEmbedding::new(path.at("time_embedding"), config),
             down_blocks: (0..blocks)
-                .map(|index| DownBlock::new(path.at("down_blocks").at(index), index, config))
+                .map(|index| Down::new(path.at("down_blocks").at(index), index, config))
                 .collect(),
             mid_block: (config.mid_block_type.is_some())
                 .then(|| MidBlock::new(path.at("mid_block"), config)),
             up_blocks: (0..blocks)
-                .map(|index| UpBlock::new(path.at("up_blocks").at(index), index, config))
+                .map(|index| Up::new(path.at("up_blocks").at(index), index, config))
                 .collect(),
             conv_norm_out: GroupNorm::new(path.at("conv_norm_out"), groups, first, config.norm_eps),
             conv_out: Conv2d::new(path.at("conv_out"), first, config.out_channels, same),
@@ -143,19 +179,32 @@ impl Network {
         // 2. down
         let mut hidden = self.conv_in.forward(sample);
         let mut skips = vec![hidden.shallow_clone()];
+        let mut input = sample.shallow_clone();
         for block in &self.down_blocks {
-            hidden = block.forward(hidden, &time, &mut skips);
+            hidden = match block {
+                Down::Plain(block) => block.forward(hidden, &time, &mut skips),
+                Down::Skip(block) => block.forward(hidden, &time, &mut skips, &mut input),
+            };
         }
         // 3. middle
         if let Some(block) = &self.mid_block {
             hidden = block.forward(&hidden, &time);
         }
         // 4. up
+        let mut image = None;
         for block in &self.up_blocks {
-            hidden = block.forward(hidden, &time, &mut skips);
+            hidden = match block {
+                Up::Plain(block) => block.forward(hidden, &time, &mut skips),
+                Up::Skip(block) => block.forward(hidden, &time, &mut skips, &mut image),
+            };
         }
         // 5. out: SiLU for every `act_fn`
         let hidden = self.conv_norm_out.forward_silu(&hidden, None);
-        self.conv_out.forward(&hidden).to_kind(Kind::Float).contiguous()
+        let output = self.conv_out.forward(&hidden);
+        let output = match image {
+            Some(image) => output + image,
+            None => output,
+        };
+        output.to_kind(Kind::Float).contiguous()
     }
 }

@@ -1,8 +1,9 @@
 //! Downsampling and upsampling by a factor of 2 (diffusers `models/downsampling.py` and
-//! `models/upsampling.py`, with `use_conv=True`).
+//! `models/upsampling.py`): with a convolution (`use_conv=True`), or without as a residual block does it.
 
 use crate::layers::{Conv2d, ConvConfig};
 use crate::parameters::Path;
+use crate::unet::fir;
 use tch::Tensor;
 
 /// `Downsample2D`: a 3x3 convolution with stride 2.
@@ -44,10 +45,38 @@ impl Upsample {
 
     /// Maps `[B, C, H, W]` to `[B, C, 2 H, 2 W]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let (height, width) = match x.size()[..] {
-            [_, _, height, width] => (height, width),
-            _ => unreachable!("the UNet passes four dimensions"),
-        };
-        self.conv.forward(&x.upsample_nearest2d([2 * height, 2 * width], None, None))
+        self.conv.forward(&Resample::Double.apply(x))
+    }
+}
+
+/// Resampling without parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resample {
+    /// Keeps the size.
+    #[default]
+    Keep,
+    /// The mean of each 2x2 square.
+    Halve,
+    /// Nearest-neighbour interpolation.
+    Double,
+    /// Halves with the filter (1, 3, 3, 1).
+    FilterHalve,
+    /// Doubles with the filter (1, 3, 3, 1).
+    FilterDouble,
+}
+
+impl Resample {
+    /// Maps `[B, C, H, W]` to `[B, C, H', W']`, with H' and W' the same, half or twice as large.
+    pub fn apply(self, x: &Tensor) -> Tensor {
+        match (self, &x.size()[..]) {
+            (Self::Keep, _) => x.shallow_clone(),
+            (Self::Halve, _) => x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None),
+            (Self::Double, [_, _, height, width]) => {
+                x.upsample_nearest2d([2 * height, 2 * width], None, None)
+            }
+            (Self::Double, _) => unreachable!("the UNet passes four dimensions"),
+            (Self::FilterHalve, _) => fir::halve(x),
+            (Self::FilterDouble, _) => fir::double(x),
+        }
     }
 }

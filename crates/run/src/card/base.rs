@@ -8,7 +8,7 @@ use std::path::Path;
 /// The base model of a finetuned checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BaseModel {
-    /// The name: a repository, the embedded model, or the last component of a folder's path.
+    /// The name: a repository, the embedded model, or the last component of the path of its folder.
     pub name: String,
     /// The repository on the Hub, or the `base_model` that a local checkpoint's card names.
     pub repository: Option<String>,
@@ -33,6 +33,8 @@ impl BaseModel {
         let FrontMatter { license, license_name: name, license_link: link, base_model } =
             FrontMatter::of_folder(model.root());
         let path = Path::new(model.name());
+        // A file of weights is named after its pipeline.
+        let path = if path.is_file() { model.root() } else { path };
         let last = |path: &Path| path.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
         let local = path.exists();
         let own = (!local && model.name() != embedded::NAME).then(|| model.name().to_owned());
