@@ -36,6 +36,9 @@ pub enum Malformed {
         /// The error of the parser, from after "expected".
         reason: String,
     },
+    /// A text is not a window of random steps.
+    #[error("trajectories.window: {0}")]
+    Window(String),
     /// A revision is not a commit of the Hub.
     #[error("{0}: expected a revision of 40 hexadecimal digits")]
     Revision(&'static str),

@@ -1,6 +1,7 @@
 //! Draws trajectories for the service: with the model, or with a test double.
 
 use crate::engine::{Observer, Provenance, SampleError};
+use ddpo_rollout::facts::{Misfit, TrajectoryFacts};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WeightsId;
 use ddpo_rollout::trajectory::{Digest, SampleCoordinates, Trajectory, TrajectoryHeader};
@@ -27,6 +28,11 @@ pub trait Backend: Send {
 
     /// Returns the id and the digest of the loaded weights.
     fn loaded(&self) -> Option<(WeightsId, Digest)>;
+
+    /// Returns the facts that each trajectory must match; `None` if the backend has no model.
+    fn facts(&self) -> Option<&TrajectoryFacts> {
+        None
+    }
 
     /// Returns the header of one sample's trajectory.
     fn header(
@@ -76,6 +82,9 @@ pub enum BackendError {
         /// The tensors that do not fit.
         reason: String,
     },
+    /// An order asks for a trajectory that does not fit the run.
+    #[error("sampler: order: {0}")]
+    Order(#[from] Misfit),
     /// No weights are loaded yet.
     #[error("sampler: no weights are loaded")]
     NoWeights,

@@ -9,6 +9,7 @@ use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::unet::config::UNetConfig;
 use ddpo_diffusion::unet::{UNet, layout};
+use ddpo_rollout::facts::{ChainFacts, TrajectoryFacts, TrajectoryForm};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{RunSpec, WeightsId};
 use ddpo_rollout::trajectory::{
@@ -20,6 +21,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(Debug)]
 pub struct ModelBackend {
     sampler: Sampler,
+    facts: TrajectoryFacts,
     config: UNetConfig,
     kind: Kind,
     device: Device,
@@ -59,11 +61,14 @@ impl ModelBackend {
         }
         let (height, width) = config.image_size().map_err(|error| refused(error.to_string()))?;
         let shape = StateShape { channels: config.in_channels as usize, height, width };
+        let chain = ChainFacts::Known(transitions.chain(spec.window, spec.needed_states));
+        let form = TrajectoryForm { dtype: spec.state_dtype, shape: Some(shape), chain };
+        let facts = TrajectoryFacts { run_id: spec.run_id.clone(), form: Some(form) };
         let lanes = layout(&config, device).lanes(threads);
         let sampler = Sampler::new(transitions, shape, spec.state_dtype)
             .with_chain(spec.window, spec.needed_states)
             .with_lanes(lanes);
-        Ok(Self { sampler, config, kind, device, loaded: None })
+        Ok(Self { sampler, facts, config, kind, device, loaded: None })
     }
 
     fn unet_of(&self, weights: &ReceivedWeights) -> Result<UNet, BackendError> {
@@ -109,6 +114,10 @@ impl Backend for ModelBackend {
 
     fn loaded(&self) -> Option<(WeightsId, Digest)> {
         self.loaded.as_ref().map(|(id, digest, _)| (*id, *digest))
+    }
+
+    fn facts(&self) -> Option<&TrajectoryFacts> {
+        Some(&self.facts)
     }
 
     fn header(

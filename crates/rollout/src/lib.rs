@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod dtype;
+pub mod facts;
 pub mod image;
 pub mod noise;
 pub mod numerics;

@@ -51,15 +51,7 @@ impl Arrivals {
         let Some(ledger) = self.ledger.get() else {
             return (Verdict::RetryLater, NOT_READY.to_owned());
         };
-        match decide(ledger, trajectory) {
-            Decision::Accepted => (Verdict::Accepted, String::new()),
-            Decision::Duplicate => (Verdict::Duplicate, "the learner has it".to_owned()),
-            Decision::Stale(reason) => (Verdict::Stale, reason),
-            Decision::Invalid(reason) => {
-                tracing::warn!(trajectory.id = id, %reason, "a trajectory does not match its order");
-                (Verdict::Invalid, reason)
-            }
-        }
+        verdict_of(id, decide(ledger, trajectory))
     }
 
     /// Returns the number of decisions of each kind.
@@ -73,17 +65,17 @@ impl IntakeHandler for Arrivals {
         let Some(ledger) = self.ledger.get() else {
             return Err(Refusal { verdict: Verdict::RetryLater, reason: NOT_READY.to_owned() });
         };
-        ledger.run().check_header(&opening.identity.run_id, &opening.header).map_err(|reason| {
-            let id = &opening.identity.trajectory_id;
-            tracing::warn!(trajectory.id = id, %reason, "a trajectory does not match the run");
-            ledger.refuse();
-            Refusal { verdict: Verdict::Invalid, reason }
+        let identity = &opening.identity;
+        let admitted = ledger.admit(&identity.run_id, opening.weights(), &opening.header);
+        admitted.map_err(|decision| {
+            let (verdict, reason) = verdict_of(&identity.trajectory_id, decision);
+            Refusal { verdict, reason }
         })
     }
 
     fn describe(&self) -> Option<RunDescription> {
-        let run = self.ledger.get()?.run();
-        Some(RunDescription { run_id: run.run_id.clone(), reward: run.reward.clone() })
+        let run = self.ledger.get()?.run().clone();
+        Some(RunDescription { trajectories: run.trajectories, reward: run.reward })
     }
 
     fn on_event(&self, event: IntakeEvent<'_>) {
@@ -113,6 +105,19 @@ impl IntakeHandler for Arrivals {
         }
         receipt.answer(verdict, reason);
         std::future::ready(())
+    }
+}
+
+/// Returns the verdict on a trajectory and its reason.
+fn verdict_of(id: &str, decision: Decision) -> (Verdict, String) {
+    match decision {
+        Decision::Accepted => (Verdict::Accepted, String::new()),
+        Decision::Duplicate => (Verdict::Duplicate, "the learner has it".to_owned()),
+        Decision::Stale(reason) => (Verdict::Stale, reason),
+        Decision::Invalid(reason) => {
+            tracing::warn!(trajectory.id = id, %reason, "a trajectory does not match its order");
+            (Verdict::Invalid, reason)
+        }
     }
 }
 

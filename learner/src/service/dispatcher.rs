@@ -99,9 +99,10 @@ impl Dispatcher {
 
     fn work_order(&self, awaited: &Awaited, index: usize, samples: &[u32]) -> WorkOrder {
         let weights = awaited.weights;
-        let (purpose, name, epoch) = match awaited.key {
-            BatchKey::Epoch(epoch) => (Purpose::Rollout, "rollout", epoch),
-            BatchKey::Evaluation(_) => (Purpose::Evaluation, "evaluation", 0),
+        let epoch = awaited.key.epoch();
+        let (purpose, name) = match awaited.key {
+            BatchKey::Epoch(_) => (Purpose::Rollout, "rollout"),
+            BatchKey::Evaluation(_) => (Purpose::Evaluation, "evaluation"),
         };
         WorkOrder {
             run_id: self.config.run_id.clone(),

@@ -1,7 +1,8 @@
 //! Records which samples are awaited and which have arrived, and decides on every trajectory. Each
 //! sample of an awaited batch is accepted once, regardless of its sender.
 
-use crate::service::facts::{RunFacts, same};
+use crate::service::facts::RunFacts;
+use ddpo_rollout::facts::same;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WeightsId;
 use ddpo_rollout::reward::RewardId;
@@ -18,6 +19,16 @@ pub enum BatchKey {
     Epoch(u32),
     /// The evaluation of some weights.
     Evaluation(WeightsId),
+}
+
+impl BatchKey {
+    /// Returns the epoch of the coordinates of the batch's samples: 0 for an evaluation.
+    pub fn epoch(self) -> u32 {
+        match self {
+            Self::Epoch(epoch) => epoch,
+            Self::Evaluation(_) => 0,
+        }
+    }
 }
 
 /// A batch that the learner waits for.
@@ -133,16 +144,29 @@ impl Ledger {
         self.lock().batches.contains_key(&key)
     }
 
-    /// Decides on a trajectory, and keeps it if its sample is awaited.
+    /// Decides on a trajectory by its header, before any of its states has arrived: its run and its
+    /// form, and whether its sample is awaited with these weights.
+    ///
+    /// # Errors
+    /// The decision on a trajectory that [`Ledger::offer`] would not accept.
+    pub fn admit(
+        &self,
+        run_id: &str,
+        weights: WeightsId,
+        header: &TrajectoryHeader,
+    ) -> Result<(), Decision> {
+        let mut state = self.lock();
+        let fits = self.run.trajectories.check(run_id, header);
+        let fits = fits.map_err(|misfit| Decision::Invalid(misfit.to_string()));
+        let admitted = fits.and_then(|()| state.place(weights, header).map(|_| ()));
+        admitted.inspect_err(|decision| state.counts.note(decision))
+    }
+
+    /// Decides on a complete trajectory, and keeps it if its sample is awaited.
     pub fn offer(&self, offer: Offer) -> Decision {
         let mut state = self.lock();
         let decision = self.decide(&mut state, offer);
-        match &decision {
-            Decision::Accepted => state.counts.accepted += 1,
-            Decision::Duplicate => state.counts.duplicate += 1,
-            Decision::Stale(_) => state.counts.stale += 1,
-            Decision::Invalid(_) => state.counts.invalid += 1,
-        }
+        state.counts.note(&decision);
         drop(state);
         if decision == Decision::Accepted {
             self.complete.notify_all();
@@ -150,53 +174,28 @@ impl Ledger {
         decision
     }
 
-    /// Counts a trajectory that was rejected by its header.
-    pub fn refuse(&self) {
-        self.lock().counts.invalid += 1;
-    }
-
     fn decide(&self, state: &mut State, offer: Offer) -> Decision {
         let header = offer.scored.trajectory.header();
         if let Err(reason) = self.fits_run(&offer, header) {
             return Decision::Invalid(reason);
         }
-        let sample = header.coordinates.sample;
-        let key = match header.purpose {
-            Purpose::Rollout => BatchKey::Epoch(header.coordinates.epoch),
-            Purpose::Evaluation => BatchKey::Evaluation(offer.weights),
-            other => return Decision::Invalid(format!("expected a rollout, found {other:?}")),
+        let (key, sample) = match state.place(offer.weights, header) {
+            Ok(place) => place,
+            Err(decision) => return decision,
         };
+        if let Err(reason) = state.fits_first_score(header.purpose, &offer) {
+            return Decision::Invalid(reason);
+        }
         let Some(batch) = state.batches.get_mut(&key) else { return state.past(key) };
-        let awaited = batch.awaited;
-        if let Err(decision) = fits_batch(&offer, header, &awaited) {
-            return decision;
-        }
-        let Some(slot) = batch.received.get_mut(sample as usize) else {
-            let samples = awaited.samples;
-            return Decision::Invalid(format!("expected a sample below {samples}, found {sample}"));
-        };
-        if slot.is_some() {
-            return Decision::Duplicate;
-        }
-        let names: Vec<String> =
-            offer.scored.score.components.iter().map(|component| component.name.clone()).collect();
-        match state.components.iter().find(|(purpose, _)| *purpose == header.purpose) {
-            Some((_, expected)) if *expected != names => {
-                let reason =
-                    format!("components of a score: expected {expected:?}, found {names:?}");
-                return Decision::Invalid(reason);
-            }
-            Some(_) => {}
-            None => state.components.push((header.purpose, names)),
-        }
-        *slot = Some(offer.scored);
+        batch.received[sample] = Some(offer.scored);
         batch.missing -= 1;
         Decision::Accepted
     }
 
     fn fits_run(&self, offer: &Offer, header: &TrajectoryHeader) -> Result<(), String> {
-        self.run.check_header(&offer.run_id, header)?;
-        same("reward", &self.reward, &offer.reward)?;
+        let fits = self.run.trajectories.check(&offer.run_id, header);
+        fits.and_then(|()| same("reward", &self.reward, &offer.reward))
+            .map_err(|misfit| misfit.to_string())?;
         self.run.check_score(header.purpose, &offer.scored.score)
     }
 
@@ -262,7 +261,62 @@ impl Ledger {
     }
 }
 
+impl Counts {
+    fn note(&mut self, decision: &Decision) {
+        match decision {
+            Decision::Accepted => self.accepted += 1,
+            Decision::Duplicate => self.duplicate += 1,
+            Decision::Stale(_) => self.stale += 1,
+            Decision::Invalid(_) => self.invalid += 1,
+        }
+    }
+}
+
 impl State {
+    /// Returns the batch that awaits a trajectory, and the index of its sample.
+    ///
+    /// # Errors
+    /// The decision on a trajectory that no batch awaits.
+    fn place(
+        &self,
+        weights: WeightsId,
+        header: &TrajectoryHeader,
+    ) -> Result<(BatchKey, usize), Decision> {
+        let key = match header.purpose {
+            Purpose::Evaluation => BatchKey::Evaluation(weights),
+            _ => BatchKey::Epoch(header.coordinates.epoch),
+        };
+        let Some(batch) = self.batches.get(&key) else { return Err(self.past(key)) };
+        fits_batch(weights, header, &batch.awaited)?;
+        let sample = header.coordinates.sample;
+        match batch.received.get(sample as usize) {
+            Some(None) => Ok((key, sample as usize)),
+            Some(Some(_)) => Err(Decision::Duplicate),
+            None => {
+                let samples = batch.awaited.samples;
+                let reason = format!("expected a sample below {samples}, found {sample}");
+                Err(Decision::Invalid(reason))
+            }
+        }
+    }
+
+    /// Checks that a score has the components of the first accepted one of its purpose, or takes it as
+    /// the first.
+    fn fits_first_score(&mut self, purpose: Purpose, offer: &Offer) -> Result<(), String> {
+        let components = offer.scored.score.components.iter();
+        let names: Vec<String> = components.map(|component| component.name.clone()).collect();
+        match self.components.iter().find(|(of, _)| *of == purpose) {
+            Some((_, expected)) if *expected != names => {
+                Err(format!("components of a score: expected {expected:?}, found {names:?}"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.components.push((purpose, names));
+                Ok(())
+            }
+        }
+    }
+
     /// Decides on a trajectory whose batch is not awaited.
     fn past(&self, key: BatchKey) -> Decision {
         let had = match key {
@@ -276,175 +330,25 @@ impl State {
     }
 }
 
-fn fits_batch(offer: &Offer, header: &TrajectoryHeader, awaited: &Awaited) -> Result<(), Decision> {
-    let (expected, found) = (awaited.weights, offer.weights);
-    same("weights", &expected, &found).map_err(|reason| {
+fn fits_batch(
+    found: WeightsId,
+    header: &TrajectoryHeader,
+    awaited: &Awaited,
+) -> Result<(), Decision> {
+    let expected = awaited.weights;
+    same("weights", &expected, &found).map_err(|misfit| {
         if found.version < expected.version {
-            Decision::Stale(reason)
+            Decision::Stale(misfit.to_string())
         } else {
-            Decision::Invalid(reason)
+            Decision::Invalid(misfit.to_string())
         }
     })?;
     same("policy version", &expected.version, &header.policy_version)
         .and_then(|()| same("weights digest", &awaited.weights_digest, &header.weights_digest))
         .and_then(|()| same("run seed", &awaited.run_seed, &header.coordinates.run_seed))
-        .map_err(Decision::Invalid)
+        .and_then(|()| same("epoch", &awaited.key.epoch(), &header.coordinates.epoch))
+        .map_err(|misfit| Decision::Invalid(misfit.to_string()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::service::facts::ChainFacts;
-    use bytes::Bytes;
-    use ddpo_rollout::chain::{Chain, NeededStates};
-    use ddpo_rollout::dtype::Dtype;
-    use ddpo_rollout::order::Track;
-    use ddpo_rollout::reward::RewardSpec;
-    use ddpo_rollout::score::{Component, Score};
-    use ddpo_rollout::trajectory::{PolicyVersion, SampleCoordinates, Trajectory};
-    use ddpo_rollout::trajectory::{StateDtype, StateShape};
-
-    const SHAPE: StateShape = StateShape { channels: 1, height: 1, width: 1 };
-
-    fn reward() -> RewardSpec {
-        RewardSpec::plain("torchscript:smile.pt".parse().unwrap())
-    }
-
-    fn ledger() -> Ledger {
-        let chain = Chain {
-            timesteps: [9].into(),
-            random_steps: [].into(),
-            digest: Digest([1; 32]),
-            window: None,
-            needed: NeededStates::Image,
-        };
-        let run = RunFacts {
-            run_id: "run".into(),
-            reward: reward(),
-            dtype: StateDtype::F32,
-            shape: Some(SHAPE),
-            chain: ChainFacts::Known(chain),
-        };
-        Ledger::new(run, 3)
-    }
-
-    fn version(number: u64) -> WeightsId {
-        WeightsId { version: PolicyVersion(number), track: Track::Policy }
-    }
-
-    fn awaited(samples: u32) -> Awaited {
-        Awaited {
-            key: BatchKey::Epoch(3),
-            run_seed: 7,
-            samples,
-            weights: version(3),
-            weights_digest: Digest([2; 32]),
-        }
-    }
-
-    fn offer(sample: u32, change: impl FnOnce(&mut TrajectoryHeader)) -> Offer {
-        let mut header = TrajectoryHeader {
-            coordinates: SampleCoordinates { run_seed: 7, epoch: 3, sample },
-            purpose: Purpose::Rollout,
-            policy_version: PolicyVersion(3),
-            weights_digest: Digest([2; 32]),
-            scheduler_digest: Digest([1; 32]),
-            dtype: StateDtype::F32,
-            shape: SHAPE,
-            timesteps: [9].into(),
-            random_steps: [].into(),
-            kept_states: [1].into(),
-        };
-        change(&mut header);
-        let weights = version(header.policy_version.0);
-        let states = vec![Bytes::from_static(&[0; 4]); header.kept_states.len()];
-        let log_probs = vec![0.0; header.random_steps.len()];
-        let trajectory = Trajectory::new(header, states, log_probs).unwrap();
-        let scored = ScoredTrajectory { trajectory, score: Score::plain(sample as f32) };
-        Offer { run_id: "run".into(), weights, reward: reward().id(), scored }
-    }
-
-    #[test]
-    fn accepts_each_sample_once_and_returns_samples_in_order() {
-        let ledger = ledger();
-        ledger.expect(awaited(3));
-        for sample in [2, 0] {
-            assert_eq!(ledger.offer(offer(sample, |_| {})), Decision::Accepted);
-        }
-        assert_eq!(ledger.offer(offer(2, |_| {})), Decision::Duplicate);
-        assert_eq!(ledger.missing(BatchKey::Epoch(3)), [1]);
-        assert_eq!((ledger.awaited(), ledger.held()), (1, 2));
-        assert!(ledger.take(BatchKey::Epoch(3)).is_none());
-        assert!(!ledger.wait(BatchKey::Epoch(3), Duration::ZERO));
-        assert_eq!(ledger.offer(offer(1, |_| {})), Decision::Accepted);
-        assert!(ledger.wait(BatchKey::Epoch(3), Duration::ZERO));
-        let batch = ledger.take(BatchKey::Epoch(3)).unwrap();
-        let rewards: Vec<f32> = batch.iter().map(|one| one.score.reward).collect();
-        assert_eq!(rewards, [0.0, 1.0, 2.0]);
-        assert_eq!(ledger.offer(offer(1, |_| {})), Decision::Duplicate);
-        let counts = ledger.counts();
-        assert_eq!((counts.accepted, counts.duplicate), (3, 2));
-    }
-
-    #[test]
-    fn rejects_trajectories_that_do_not_match_the_order() {
-        let ledger = ledger();
-        ledger.expect(awaited(2));
-        let invalid = |offer: Offer| match ledger.offer(offer) {
-            Decision::Invalid(reason) => reason,
-            other => panic!("{other:?}"),
-        };
-        let other_run = Offer { run_id: "walk".into(), ..offer(0, |_| {}) };
-        assert_eq!(invalid(other_run), "run: expected run, found walk");
-        let other = RewardSpec { dtype: Dtype::Bf16, ..reward() };
-        let (expected, found) = (reward().id(), other.id());
-        let other_reward = Offer { reward: other.id(), ..offer(0, |_| {}) };
-        assert_eq!(invalid(other_reward), format!("reward: expected {expected}, found {found}"));
-        let mut invented = offer(0, |_| {});
-        invented.scored.score.components =
-            vec![Component { name: "invented".into(), value: 1.0 }; 200];
-        assert!(invalid(invented).contains("expected 0, found 200; \"invented\""));
-        let shifted = offer(0, |header| header.timesteps = [8].into());
-        assert_eq!(invalid(shifted), "timesteps: expected [9], found [8]");
-        let random = offer(0, |header| header.random_steps = [0].into());
-        assert_eq!(invalid(random), "random steps: expected [], found [0]");
-        let kept = offer(0, |header| header.kept_states = [0, 1].into());
-        assert_eq!(invalid(kept), "kept states: expected [1], found [0, 1]");
-        let digest = offer(0, |header| header.weights_digest = Digest([3; 32]));
-        assert!(invalid(digest).starts_with("weights digest: expected 0202"));
-        let scheduler = offer(0, |header| header.scheduler_digest = Digest([3; 32]));
-        assert!(invalid(scheduler).starts_with("scheduler digest: expected 0101"));
-        let seed = offer(0, |header| header.coordinates.run_seed = 8);
-        assert_eq!(invalid(seed), "run seed: expected 7, found 8");
-        assert_eq!(invalid(offer(2, |_| {})), "expected a sample below 2, found 2");
-        assert_eq!(
-            invalid(offer(0, |header| header.policy_version = PolicyVersion(4))),
-            "weights: expected v3, found v4"
-        );
-        assert_eq!(ledger.counts().accepted, 0);
-        assert_eq!(ledger.held(), 0);
-    }
-
-    #[test]
-    fn early_and_late_samples_are_stale_and_trained_ones_are_duplicates() {
-        let ledger = ledger();
-        ledger.expect(awaited(2));
-        let old = offer(0, |header| header.policy_version = PolicyVersion(2));
-        assert!(matches!(ledger.offer(old), Decision::Stale(_)));
-        let early = offer(0, |header| header.coordinates.epoch = 4);
-        assert!(matches!(ledger.offer(early), Decision::Stale(_)));
-        let trained = offer(0, |header| header.coordinates.epoch = 2);
-        assert_eq!(ledger.offer(trained), Decision::Duplicate);
-    }
-
-    #[test]
-    fn wait_returns_when_another_thread_completes_the_batch() {
-        let ledger = ledger();
-        ledger.expect(awaited(1));
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| ledger.wait(BatchKey::Epoch(3), Duration::from_secs(20)));
-            assert_eq!(ledger.offer(offer(0, |_| {})), Decision::Accepted);
-            assert!(waiting.join().unwrap());
-        });
-    }
-}
+mod tests;

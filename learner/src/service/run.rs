@@ -3,7 +3,7 @@
 
 use crate::service::arrivals::{Arrivals, NOT_READY};
 use crate::service::dispatcher::{Dispatcher, DispatcherConfig};
-use crate::service::facts::{ChainFacts, RunFacts};
+use crate::service::facts::RunFacts;
 use crate::service::ledger::Ledger;
 use crate::service::page;
 use crate::service::progress::LogProgress;
@@ -22,6 +22,7 @@ use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::scheduler::Transitions;
 use ddpo_inspector::board::{Board, BoardLimits};
 use ddpo_rewards::resolve;
+use ddpo_rollout::facts::{ChainFacts, TrajectoryFacts, TrajectoryForm};
 use ddpo_rollout::order::RunSpec;
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_run::error::{FolderError, RunError};
@@ -349,12 +350,14 @@ impl TrainingThread {
         let transitions =
             plan.transitions(&open.model().scheduler, plan.settings.num_inference_steps)?;
         let spec = self.spec(&open, &transitions)?;
-        let facts = RunFacts {
-            run_id: self.run_id.clone(),
-            reward: reward.clone(),
+        let form = TrajectoryForm {
             dtype: spec.state_dtype,
             shape: Some(open.model().shape),
             chain: ChainFacts::Known(transitions.chain(spec.window, spec.needed_states)),
+        };
+        let facts = RunFacts {
+            trajectories: TrajectoryFacts { run_id: self.run_id.clone(), form: Some(form) },
+            reward: reward.clone(),
         };
         let dispatcher = self.dispatcher(spec, facts, open.epoch(), plan.sample_batch)?;
         let store_task = dispatcher.store_task().clone();

@@ -110,11 +110,11 @@ pub fn to_wire(
 }
 
 /// Saturates at a number that the following check rejects.
-fn narrow(value: usize) -> u32 {
+pub(super) fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-enumeration!(dtype_from_wire, dtype_to_wire: StateDtype = Dtype { F32, F16, Bf16 });
+enumeration!(pub(super) dtype_from_wire, dtype_to_wire: StateDtype = Dtype { F32, F16, Bf16 });
 
 enumeration!(track_from_wire, track_to_wire: Track = Track { Policy, Average });
 
@@ -140,7 +140,7 @@ fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> 
     }
 }
 
-fn shape_from_wire(
+pub(super) fn shape_from_wire(
     message: Option<wire::Shape>,
     dtype: StateDtype,
     limits: &Limits,
@@ -178,7 +178,7 @@ fn check_size(
     Ok(())
 }
 
-fn check_timesteps(timesteps: &[i64], limits: &Limits) -> Result<(), Malformed> {
+pub(super) fn check_timesteps(timesteps: &[i64], limits: &Limits) -> Result<(), Malformed> {
     let (limit, found) = (limits.max_timesteps, timesteps.len());
     if found == 0 {
         return Err(Malformed::NoTimesteps);
@@ -192,7 +192,10 @@ fn check_timesteps(timesteps: &[i64], limits: &Limits) -> Result<(), Malformed> 
     }
 }
 
-fn random_steps_from_wire(steps: &[u32], timesteps: usize) -> Result<Vec<usize>, Malformed> {
+pub(super) fn random_steps_from_wire(
+    steps: &[u32],
+    timesteps: usize,
+) -> Result<Vec<usize>, Malformed> {
     if let Some(&found) = steps.iter().find(|&&step| step as usize >= timesteps) {
         return Err(Malformed::RandomStepOutOfRange { timesteps, found });
     }

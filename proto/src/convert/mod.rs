@@ -4,6 +4,7 @@
 
 mod digest;
 mod enumeration;
+mod form;
 pub mod header;
 pub mod reply;
 pub mod reward;

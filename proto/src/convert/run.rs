@@ -2,11 +2,13 @@
 
 use super::digest::{digest_from_wire, digest_to_wire};
 use super::enumeration::enumeration;
+use super::form;
 use super::text::required;
 use crate::limits::Limits;
 use crate::malformed::Malformed;
 use crate::wire;
 use ddpo_rollout::dtype::Dtype;
+use ddpo_rollout::facts::TrajectoryFacts;
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{
     AestheticSpec, AgeReward, AgeSpec, Pin, Pinned, PixelRule, RewardExpression, RewardSpec,
@@ -15,8 +17,8 @@ use ddpo_rollout::reward::{
 /// The description of a run for rewarders.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunDescription {
-    /// Id of the run.
-    pub run_id: String,
+    /// The run, and the form of its trajectories.
+    pub trajectories: TrajectoryFacts,
     /// The reward that its images are scored with.
     pub reward: RewardSpec,
 }
@@ -31,14 +33,18 @@ pub fn from_wire(
 ) -> Result<RunDescription, Malformed> {
     let run_id = required("run_id", message.run_id, limits)?;
     let reward = message.reward.ok_or(Malformed::Missing("reward"))?;
-    Ok(RunDescription { run_id, reward: spec_from_wire(reward, limits)? })
+    // Learners of before this field send none.
+    let form = message.trajectories.map(|form| form::from_wire(form, limits)).transpose()?;
+    let trajectories = TrajectoryFacts { run_id, form };
+    Ok(RunDescription { trajectories, reward: spec_from_wire(reward, limits)? })
 }
 
 /// Converts a description to the wire.
 pub fn to_wire(run: &RunDescription) -> wire::DescribeRunResponse {
     wire::DescribeRunResponse {
-        run_id: run.run_id.clone(),
+        run_id: run.trajectories.run_id.clone(),
         reward: Some(spec_to_wire(&run.reward)),
+        trajectories: run.trajectories.form.as_ref().map(form::to_wire),
     }
 }
 

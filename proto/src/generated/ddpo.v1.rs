@@ -367,6 +367,34 @@ pub struct DescribeRunResponse {
     /// The specification of its reward.
     #[prost(message, optional, tag = "2")]
     pub reward: ::core::option::Option<RewardSpec>,
+    /// The form of its trajectories.
+    #[prost(message, optional, tag = "3")]
+    pub trajectories: ::core::option::Option<TrajectoryForm>,
+}
+/// The form of a run's trajectories, which every header must match.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrajectoryForm {
+    /// Type of the states.
+    #[prost(enumeration = "Dtype", tag = "1")]
+    pub dtype: i32,
+    /// Shape of the states; absent accepts any.
+    #[prost(message, optional, tag = "2")]
+    pub shape: ::core::option::Option<Shape>,
+    /// Digest of the table of steps, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub scheduler_digest: ::prost::bytes::Bytes,
+    /// The visited timesteps, in falling order; empty if only the digest is known.
+    #[prost(int64, repeated, tag = "4")]
+    pub timesteps: ::prost::alloc::vec::Vec<i64>,
+    /// Positions in `timesteps` whose transition is random without a window, in rising order.
+    #[prost(uint32, repeated, tag = "5")]
+    pub random_steps: ::prost::alloc::vec::Vec<u32>,
+    /// The window of random steps, such as "4:moving"; empty without one.
+    #[prost(string, tag = "6")]
+    pub window: ::prost::alloc::string::String,
+    /// Whether training samples carry x_0 alone.
+    #[prost(bool, tag = "7")]
+    pub image_only: bool,
 }
 /// Everything that the score of an image depends on.
 #[derive(Clone, PartialEq, ::prost::Message)]

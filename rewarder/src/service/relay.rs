@@ -89,10 +89,11 @@ impl Relay {
     /// Returns the models for trajectories of a run.
     fn scoring(&self, run_id: &str) -> Result<Arc<Scoring>, RelayError> {
         let current = self.current.borrow().clone().ok_or(RelayError::NoReward)?;
-        if current.run_id == run_id {
+        let expected = &current.trajectories.run_id;
+        if expected == run_id {
             Ok(current)
         } else {
-            let (expected, found) = (current.run_id.clone(), run_id.to_owned());
+            let (expected, found) = (expected.clone(), run_id.to_owned());
             Err(RelayError::OtherRun { expected, found })
         }
     }
@@ -134,16 +135,23 @@ pub struct RelayHandler(pub Arc<Relay>);
 
 impl IntakeHandler for RelayHandler {
     fn admit(&self, opening: &Opening) -> Result<(), Refusal> {
-        if let Err(error) = self.0.scoring(&opening.identity.run_id) {
+        let run_id = &opening.identity.run_id;
+        let scoring = self.0.scoring(run_id).map_err(|error| {
             let reason = error.to_string();
-            return Err(Refusal { verdict: Verdict::RetryLater, reason });
-        }
+            Refusal { verdict: Verdict::RetryLater, reason }
+        })?;
+        let invalid = |reason| Refusal { verdict: Verdict::Invalid, reason };
+        let fits = scoring.trajectories.check(run_id, &opening.header);
+        fits.map_err(|misfit| {
+            let id = &opening.identity.trajectory_id;
+            tracing::warn!(trajectory.id = id, %misfit, "a trajectory does not match the run");
+            invalid(misfit.to_string())
+        })?;
         match opening.header.shape.channels {
             1 | 3 => Ok(()),
             found => {
-                let reason =
-                    format!("shape: expected 1 or 3 channels, for an image, found {found}");
-                Err(Refusal { verdict: Verdict::Invalid, reason })
+                let expected = "shape: expected 1 or 3 channels, for an image";
+                Err(invalid(format!("{expected}, found {found}")))
             }
         }
     }

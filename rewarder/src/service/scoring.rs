@@ -8,6 +8,7 @@ use ddpo_diffusion::device;
 use ddpo_proto::convert::run::RunDescription;
 use ddpo_rewards::external::waiting::{Reach, Waiting};
 use ddpo_rewards::{RewardError, RewardRuntime, Rewards};
+use ddpo_rollout::facts::TrajectoryFacts;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::reward::{RewardId, RewardSpec};
 use ddpo_service::health::Health;
@@ -30,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The models of one run's reward.
 pub struct Scoring {
-    /// Id of the run.
-    pub run_id: String,
+    /// The run, and the form of its trajectories.
+    pub trajectories: TrajectoryFacts,
     /// The id of the reward, which each score carries.
     pub reward: RewardId,
     /// The maps from states to 8-bit images.
@@ -139,16 +140,16 @@ fn failed(parts: &ScoringParts, error: Error) -> Result<()> {
 
 fn is_same(current: &watch::Sender<Option<Arc<Scoring>>>, run: &RunDescription) -> bool {
     let current = current.borrow();
-    current
-        .as_ref()
-        .is_some_and(|scoring| scoring.run_id == run.run_id && scoring.reward == run.reward.id())
+    current.as_ref().is_some_and(|scoring| {
+        scoring.trajectories == run.trajectories && scoring.reward == run.reward.id()
+    })
 }
 
 async fn open(parts: &ScoringParts, run: RunDescription) -> Result<(Scoring, ModelEnd)> {
-    let RunDescription { run_id, reward: spec } = run;
+    let RunDescription { trajectories, reward: spec } = run;
     let id = spec.id();
     parts.health.unmet("model", format!("opening {}", id.label));
-    tracing::info!(run.id = run_id, reward = %id, "opening the run's reward");
+    tracing::info!(run.id = trajectories.run_id, reward = %id, "opening the run's reward");
     let (opener, runtime) = (Arc::clone(&parts.open), parts.runtime.clone());
     device::set_numerics(spec.numerics)?;
     let opened = tokio::task::spawn_blocking(move || WORK.catch(|| opener(&spec, &runtime)));
@@ -161,5 +162,5 @@ async fn open(parts: &ScoringParts, run: RunDescription) -> Result<(Scoring, Mod
     let pixel_maps = rewards.pixel_maps().to_vec();
     let (batcher, end) = Batcher::start(rewards, parts.batcher, parts.metrics.clone())?;
     parts.health.met("model", id.label.clone());
-    Ok((Scoring { run_id, reward: id, pixel_maps, batcher }, end))
+    Ok((Scoring { trajectories, reward: id, pixel_maps, batcher }, end))
 }

@@ -169,7 +169,11 @@ fn draw(
     let provenance = Provenance { policy_version: id.version, weights_digest: digest };
     let samples = order.coordinates();
     for (index, &sample) in samples.iter().enumerate() {
-        sink.opened(index, backend.header(sample, order.purpose, provenance));
+        let header = backend.header(sample, order.purpose, provenance);
+        if let Some(facts) = backend.facts() {
+            facts.check(&order.run_id, &header)?;
+        }
+        sink.opened(index, header);
     }
     let observe = |progress: Progress<'_>| {
         for (offset, state) in progress.states.iter().enumerate() {

@@ -7,10 +7,11 @@ use ddpo_broadcast::manifest::WireDtype;
 use ddpo_broadcast::source::{Exposure, HostTensor, PublishRequest};
 use ddpo_files::{WriteFileError, write_file};
 use ddpo_learner::service::dispatcher::{Dispatcher, DispatcherError};
-use ddpo_learner::service::facts::{ChainFacts, RunFacts};
+use ddpo_learner::service::facts::RunFacts;
 use ddpo_learner::service::ledger::{Awaited, BatchKey};
 use ddpo_learner::service::remote::Reached;
 use ddpo_learner::service::run::TrainingThread;
+use ddpo_rollout::facts::{ChainFacts, TrajectoryFacts, TrajectoryForm};
 use ddpo_rollout::order::{RunSpec, Track, WeightsId};
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_rollout::score::ScoredTrajectory;
@@ -99,12 +100,14 @@ fn dispatcher(thread: &TrainingThread, epoch: u32) -> Result<Dispatcher> {
         needed_states: Default::default(),
         task: plan.rewards.reward.label(),
     };
-    let facts = RunFacts {
-        run_id,
-        reward: RewardSpec::plain(plan.rewards.reward.clone()),
+    let form = TrajectoryForm {
         dtype: StateDtype::F32,
         shape: None,
         chain: ChainFacts::Digest(scheduler_digest),
+    };
+    let facts = RunFacts {
+        trajectories: TrajectoryFacts { run_id, form: Some(form) },
+        reward: RewardSpec::plain(plan.rewards.reward.clone()),
     };
     thread.dispatcher(spec, facts, epoch, plan.sample_batch)
 }

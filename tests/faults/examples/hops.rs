@@ -22,6 +22,7 @@ use ddpo_rewarder::service::batcher::{Batcher, BatcherConfig};
 use ddpo_rewarder::service::relay::{Relay, RelayHandler};
 use ddpo_rewarder::service::scoring::Scoring;
 use ddpo_rewards::Rewards;
+use ddpo_rollout::facts::TrajectoryFacts;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
@@ -154,7 +155,7 @@ impl Way {
         let batcher = BatcherConfig { max_wait: Duration::from_millis(1), ..Default::default() };
         let model = Rewards::alone(Box::new(MeanLevel));
         let scoring = Scoring {
-            run_id: RUN.to_owned(),
+            trajectories: TrajectoryFacts { run_id: RUN.to_owned(), form: None },
             reward: RewardSpec::plain(Task::JpegCompressibility.into()).id(),
             pixel_maps: vec![PixelMap::Signed],
             batcher: Batcher::start(model, batcher, Metrics::new().unwrap()).unwrap().0,
