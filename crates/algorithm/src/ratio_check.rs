@@ -1,5 +1,10 @@
-//! The self-test before the first optimizer step of an epoch: the weights have not changed since
-//! the log-probabilities were recorded, so every ratio is one up to rounding.
+//! Checks of the recorded log-probabilities.
+//!
+//! Before the first optimizer step of an epoch the weights have not changed since they were recorded,
+//! so every ratio is one up to rounding. That is checked for the pairs of the first mini-batch, and for
+//! all pairs of the epoch where the learner evaluates them before the first step
+//! ([`OldLogProbs::Learner`], and the decoupled objective). In later mini-batches the policy has
+//! moved, so a pair is refused only if its distance is beyond what an update can do: [`FARTHEST`].
 
 use crate::config::OldLogProbs;
 use crate::diagnostics::Diagnostics;
@@ -14,6 +19,11 @@ use ddpo_rollout::trajectory::SampleCoordinates;
 /// another scheduler would make them differ far more.
 const ACROSS_SHAPES: f64 = 100.0;
 
+/// Largest |log p - recorded log p| of a pair of any mini-batch, in nats per dimension. 8 nats mean that
+/// an update has moved the mean of a step by four standard deviations in every dimension, or that
+/// trajectory and log-probability do not belong together.
+const FARTHEST: f64 = 8.0;
+
 /// Returns whether a gap is above its limit, or is not a number.
 fn exceeds(gap: f64, limit: f64) -> bool {
     gap.is_nan() || gap > limit
@@ -21,6 +31,11 @@ fn exceeds(gap: f64, limit: f64) -> bool {
 
 fn across_shapes(is_taken_anew: bool) -> f64 {
     if is_taken_anew { ACROSS_SHAPES } else { 1.0 }
+}
+
+/// Returns the number of values of a state of the pair's trajectory.
+fn dimensions(epoch: &Epoch<'_>, pair: &Pair) -> f64 {
+    epoch.trajectories[pair.trajectory].header().shape.elements() as f64
 }
 
 impl Learner {
@@ -43,12 +58,12 @@ impl Learner {
             if !fresh && epoch.proximal_log_probs.is_none() {
                 continue;
             }
-            let dimensions = epoch.trajectories[pair.trajectory].header().shape.elements();
+            let dimensions = dimensions(epoch, pair);
             let taken_anew = self.config.old_log_probs == OldLogProbs::Learner;
             let recorded = if fresh { log_ratio + epoch.drift(pair) } else { *log_ratio };
             let compared = if taken_anew { *log_ratio } else { recorded };
             let gap = |log_ratio: f32| f64::from(log_ratio).exp_m1().abs();
-            let nats = |log_ratio: f32| f64::from(log_ratio).abs() * dimensions as f64;
+            let nats = |log_ratio: f32| f64::from(log_ratio).abs() * dimensions;
             diagnostics.add_ratio_gap(pair, gap(compared));
             for (log_ratio, factor) in [(compared, 1.0), (recorded, across_shapes(taken_anew))] {
                 let (gap, nats) = (gap(log_ratio), nats(log_ratio));
@@ -58,6 +73,58 @@ impl Learner {
                 if exceeds(nats, factor * self.config.ratio_tolerance_nats) {
                     return Err(self.gap_in_nats(epoch, pair, nats));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the sampler's log-probabilities of all pairs of the epoch, where the learner has evaluated
+    /// them before the first optimizer step. The limits are those of [`check_ratio`](Self::check_ratio).
+    pub(crate) fn check_recorded(
+        &self,
+        epoch: &Epoch<'_>,
+        mini_batches: &[Vec<Pair>],
+    ) -> Result<(), LearnError> {
+        if epoch.proximal_log_probs.is_none() {
+            return Ok(());
+        }
+        let factor = across_shapes(self.config.old_log_probs == OldLogProbs::Learner);
+        for pair in mini_batches.iter().flatten() {
+            if epoch.lags[pair.trajectory] > 0 {
+                continue;
+            }
+            let drift = f64::from(epoch.drift(pair));
+            let (gap, nats) = (drift.exp_m1().abs(), drift.abs() * dimensions(epoch, pair));
+            if exceeds(gap, factor * self.config.ratio_tolerance) {
+                return Err(self.ratio_gap(epoch, pair, gap));
+            }
+            if exceeds(nats, factor * self.config.ratio_tolerance_nats) {
+                return Err(self.gap_in_nats(epoch, pair, nats));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no pair is further from the log-probability that its ratio is taken from than
+    /// [`FARTHEST`], or than `ratio_tolerance_nats` if that is larger. Trajectories of the current weights
+    /// are compared with the sampler's; the importance weight of older ones is capped instead.
+    pub(crate) fn check_distance(
+        &self,
+        epoch: &Epoch<'_>,
+        pairs: &[Pair],
+        log_ratios: &[f32],
+    ) -> Result<(), LearnError> {
+        for (pair, &log_ratio) in pairs.iter().zip(log_ratios) {
+            let dimensions = dimensions(epoch, pair);
+            let limit = (FARTHEST * dimensions).max(self.config.ratio_tolerance_nats);
+            let is_fresh = epoch.lags[pair.trajectory] == 0;
+            let moved = if is_fresh { log_ratio + epoch.drift(pair) } else { log_ratio };
+            let nats = f64::from(moved).abs() * dimensions;
+            if exceeds(nats, limit) {
+                let header = epoch.trajectories[pair.trajectory].header();
+                let SampleCoordinates { epoch, sample, .. } = header.coordinates;
+                let (step, timestep) = (pair.step, header.timesteps[pair.step]);
+                return Err(LearnError::TooFar { epoch, sample, step, timestep, nats, limit });
             }
         }
         Ok(())

@@ -48,6 +48,7 @@ impl Learner {
         let mini_batches = choice.mini_batches(&trajectories);
         let mut epoch = Epoch::new(trajectories, advantages, self.version, self.kl_coef);
         self.add_proximal_log_probs(&mut epoch, &mini_batches)?;
+        self.check_recorded(&epoch, &mini_batches)?;
         let mut diagnostics = Diagnostics::new(&epoch, self.slots());
         for pairs in &mini_batches {
             self.train_mini_batch(&epoch, pairs, &mut diagnostics)?;
@@ -210,6 +211,9 @@ impl Learner {
             self.check_noise(epoch, pairs, &output.moved)?;
         }
         self.check_finite("loss", output.loss)?;
+        if has_ratio {
+            self.check_distance(epoch, pairs, &output.log_ratios)?;
+        }
         let transitions = &self.lanes[0].transitions;
         let (config, weights) = (&self.config, &self.step_weights);
         let norms = output_gradients(config, transitions, weights, epoch, pairs, &output);

@@ -1,7 +1,7 @@
 //! The self-test before the first update of an epoch.
 
 use crate::tiny::{self, RANDOM, disturb, learner, rollouts, settings, unet, weights};
-use ddpo_algorithm::config::{LearnerConfig, OldLogProbs};
+use ddpo_algorithm::config::{LearnerConfig, Objective, OldLogProbs};
 use ddpo_algorithm::error::LearnError;
 use ddpo_algorithm::learner::Position;
 use ddpo_diffusion::transfer::blocking_reads;
@@ -108,4 +108,50 @@ fn waits_for_the_device_once_a_micro_batch_and_once_an_optimizer_step() {
         assert_eq!((report.pairs, report.optimizer_steps), (32, 2));
         assert_eq!(blocking_reads() - before, 4 * passes + 2);
     }
+}
+
+/// The batch with log-probabilities of one sample that are off by `gap` nats per dimension.
+fn with_a_lie(batch: &[ScoredTrajectory], sample: usize, gap: f32) -> Vec<ScoredTrajectory> {
+    let mut batch = batch.to_vec();
+    batch[sample] = shifted(&batch[sample..=sample], gap).remove(0);
+    batch
+}
+
+#[test]
+fn checks_all_pairs_of_the_epoch_where_the_learner_evaluates_them_before_the_first_step() {
+    let batch = with_a_lie(&rollouts(&unet(1), 0, 8), 6, 0.5);
+    for config in [
+        LearnerConfig { old_log_probs: OldLogProbs::Learner, ..settings() },
+        LearnerConfig { objective: Objective::Decoupled, ..settings() },
+    ] {
+        let mut learner = learner(config);
+        let before = weights(&learner);
+        // The sample is in the second mini-batch.
+        let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
+        assert!(matches!(error, LearnError::RatioGap { step: 0, .. }), "{error}");
+        assert_eq!(tiny::largest_gap(&weights(&learner), &before), 0.0);
+    }
+}
+
+#[test]
+fn refuses_pairs_of_later_mini_batches_that_are_impossibly_far_by_name() {
+    let batch = rollouts(&unet(1), 0, 8);
+    for gap in [-8.5, 8.5] {
+        let lies = with_a_lie(&batch, 6, gap);
+        let error = learner(settings()).update(&lies, &mut |_, _| {}).unwrap_err();
+        let LearnError::TooFar { epoch: 0, sample: 6, step: 0, timestep: 800, nats, limit } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(limit, 8.0 * 192.0);
+        assert!((1600.0..1700.0).contains(&nats), "{nats}");
+        let message = error.to_string();
+        assert!(message.contains("sample 6 of epoch 0, step 0 (t = 800)"), "{message}");
+    }
+}
+
+#[test]
+fn distances_that_an_update_can_reach_pass() {
+    let batch = with_a_lie(&rollouts(&unet(1), 0, 8), 6, 7.5);
+    learner(settings()).update(&batch, &mut |_, _| {}).unwrap();
 }
