@@ -39,6 +39,7 @@ const COMMAND: DeviceWork =
 /// Runs the command that the process was started with. `layer` sees the progress of `ddpo train`.
 pub fn main(layer: ProgressLayer) -> ExitCode {
     ddpo_service::memory::keep_freed_memory();
+    ddpo_service::descriptors::raise_limit();
     let cli = Cli::parse_from(arguments::kebab_case(std::env::args_os()));
     panic::set_hook(Box::new(|_| {}));
     COMMAND.run(|| run(cli.command, layer)).unwrap_or_else(|error| fail(&error))

@@ -31,7 +31,6 @@ mod stream;
 use crate::fleet::Fleet;
 use crate::news::News;
 use crate::now::Live;
-use crate::page::Page;
 use crate::painter::{Subject, paint};
 use crate::peers::Peers;
 use crate::routes::Answers;
@@ -70,8 +69,7 @@ impl Dashboard {
         let news = News::default();
         let live = Live::new(news.clone());
         let secure = self.auth.tls().is_some();
-        let answers =
-            Answers { auth: self.auth, page: Page::new(), news: news.clone(), stop: stop.clone() };
+        let answers = Answers::new(self.auth, news.clone(), stop.clone());
         let server = Server::bind(answers).await?;
         let socket = server.address().unwrap_or_else(|_| SocketAddr::from(([0; 4], 0)));
         let server = tokio::spawn(server.serve(stop.clone()));

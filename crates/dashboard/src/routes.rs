@@ -4,8 +4,8 @@ use crate::idle::IdleTimer;
 use crate::news::{MOST_VIEWERS, News};
 use crate::page::Page;
 use crate::stream::events;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
     SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -19,10 +19,18 @@ use ddpo_service::auth::WebAuth;
 use futures::StreamExt;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Largest request body (bytes): a form with a token.
 const FORM: usize = 4 << 10;
+/// Longest time for a request body.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+/// Forms that may arrive at the same time. Others are refused at once, so that slow bodies do not hold all
+/// connections.
+const FORMS: usize = 8;
 
 /// The state of the routes.
 pub struct Answers {
@@ -34,6 +42,8 @@ pub struct Answers {
     pub news: News,
     /// Ends the streams when cancelled.
     pub stop: CancellationToken,
+    /// A permit for each form that arrives.
+    forms: Semaphore,
 }
 
 /// Builds the routes. The server adds the extension [`IdleTimer`] to each connection.
@@ -46,7 +56,6 @@ pub fn router(answers: Answers) -> Router {
         .route("/events", get(stream))
         .fallback((StatusCode::NOT_FOUND, "expected / or /events\n"))
         .method_not_allowed_fallback(not_allowed)
-        .layer(DefaultBodyLimit::max(FORM))
         .layer(from_fn_with_state(Arc::clone(&state), admit))
         .layer(from_fn_with_state(Arc::clone(&state), protect))
         .with_state(state)
@@ -93,8 +102,24 @@ async fn page(State(answers): State<Arc<Answers>>) -> impl IntoResponse {
 }
 
 /// Handles the token form.
-async fn sign_in(State(answers): State<Arc<Answers>>, form: String) -> Response {
-    answers.pass(&token_in(&form).unwrap_or_default())
+async fn sign_in(State(answers): State<Arc<Answers>>, request: Request) -> Response {
+    let Ok(_permit) = answers.forms.try_acquire() else {
+        let line = "too many forms at one time; hint: try again\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], line).into_response();
+    };
+    match timeout(BODY_DEADLINE, to_bytes(request.into_body(), FORM)).await {
+        Ok(Ok(form)) => {
+            answers.pass(&token_in(&String::from_utf8_lossy(&form)).unwrap_or_default())
+        }
+        Ok(Err(_)) => {
+            let line = format!("expected a form of at most {FORM} bytes\n");
+            (StatusCode::PAYLOAD_TOO_LARGE, line).into_response()
+        }
+        Err(_) => {
+            let line = format!("expected the form within {BODY_DEADLINE:?}\n");
+            (StatusCode::REQUEST_TIMEOUT, line).into_response()
+        }
+    }
 }
 
 async fn stream(
@@ -117,6 +142,11 @@ async fn not_allowed() -> impl IntoResponse {
 }
 
 impl Answers {
+    /// Makes the state of the routes.
+    pub fn new(auth: WebAuth, news: News, stop: CancellationToken) -> Self {
+        Self { auth, page: Page::new(), news, stop, forms: Semaphore::new(FORMS) }
+    }
+
     /// Sets the cookie for `token` and redirects to the page, whose address does not contain the token.
     fn pass(&self, token: &str) -> Response {
         let redirect = (StatusCode::SEE_OTHER, [(LOCATION, "/")], "the page is at /\n");

@@ -93,3 +93,80 @@ async fn connection(router: Router, stream: impl AsyncRead + AsyncWrite + Send +
         () = idle.expired() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::news::News;
+    use ddpo_service::auth::ServerAuthSettings;
+    use std::time::Instant;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const TOKEN: &str = "0123456789abcdef-hush";
+
+    async fn start() -> SocketAddr {
+        let settings = ServerAuthSettings {
+            setting: "dashboard_listen",
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            token: serde_json::from_value(TOKEN.into()).ok(),
+            token_file: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            insecure: false,
+        };
+        let auth = settings.open_web().unwrap();
+        let stop = CancellationToken::new();
+        let answers = Answers::new(auth, News::default(), stop.clone());
+        let server = Server::bind(answers).await.unwrap();
+        let address = server.address().unwrap();
+        tokio::spawn(server.serve(stop));
+        address
+    }
+
+    async fn begin(address: SocketAddr, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// Returns the first bytes of the answer.
+    async fn answer(mut stream: TcpStream) -> String {
+        let mut bytes = vec![0; 4096];
+        let reading = timeout(Duration::from_secs(20), stream.read(&mut bytes));
+        let count = reading.await.unwrap().unwrap_or_default();
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn stalled_bodies_do_not_make_the_page_unreachable() {
+        let address = start().await;
+        let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\ntoken=";
+        let mut stalled = Vec::new();
+        for _ in 0..120 {
+            stalled.push(begin(address, head).await);
+        }
+        let began = Instant::now();
+        let get = "GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let found = answer(begin(address, get).await).await;
+        assert!(found.starts_with("HTTP/1.1 401 "), "{found}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        let first = answer(stalled.remove(0)).await;
+        assert!(first.starts_with("HTTP/1.1 408 "), "{first}");
+        let last = answer(stalled.remove(118)).await;
+        assert!(last.starts_with("HTTP/1.1 503 "), "{last}");
+    }
+
+    #[tokio::test]
+    async fn signs_in_by_a_form_and_refuses_a_large_one() {
+        let address = start().await;
+        let post = |form: &str| {
+            let length = form.len();
+            format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{form}")
+        };
+        let found = answer(begin(address, &post(&format!("token={TOKEN}"))).await).await;
+        assert!(found.starts_with("HTTP/1.1 303 ") && found.contains("set-cookie"), "{found}");
+        let found = answer(begin(address, &post(&"x".repeat(5000))).await).await;
+        assert!(found.starts_with("HTTP/1.1 413 "), "{found}");
+    }
+}

@@ -3,6 +3,7 @@
 //! The bytes go to a temporary file in the same folder, which is synced and then renamed. On any
 //! error the temporary file is removed and the target keeps its content.
 
+use crate::descriptors::with_a_descriptor;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -46,12 +47,14 @@ pub fn write_beside<E: From<WriteFileError>>(
 ) -> Result<(), E> {
     let io = WriteFileError::at(path);
     let folder = parent(path);
-    let temporary = tempfile::Builder::new()
-        .prefix(".tmp-")
-        // By default only the owner can read a temporary file; 0o666 applies the user's umask.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(&io)?;
+    let temporary = with_a_descriptor(|| {
+        tempfile::Builder::new()
+            .prefix(".tmp-")
+            // By default only the owner can read a temporary file; 0o666 applies the user's umask.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+    })
+    .map_err(&io)?;
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, temporary.as_file());
     fill(&mut writer)?;
     writer.flush().map_err(&io)?;
@@ -71,5 +74,5 @@ pub fn parent(path: &Path) -> &Path {
 
 /// Syncs `folder`, so that renames in it survive a power failure.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    with_a_descriptor(|| File::open(folder))?.sync_all()
 }

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::descriptors::with_a_descriptor;
 use crate::file::{parent, sync_folder};
 
 /// Errors from [`publish_folder`] and [`recover_folder`].
@@ -124,13 +125,13 @@ pub fn recover_folder(target: &Path) -> Result<(), PublishError<std::convert::In
 
 /// Syncs `folder` and all files and folders under it.
 fn sync_tree(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+    for entry in with_a_descriptor(|| fs::read_dir(folder))? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
             sync_tree(&entry.path())?;
         } else if kind.is_file() {
-            File::open(entry.path())?.sync_all()?;
+            with_a_descriptor(|| File::open(entry.path()))?.sync_all()?;
         }
     }
     sync_folder(folder)

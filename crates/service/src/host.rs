@@ -4,6 +4,7 @@ use crate::auth::{
     AuthError, ClientAuth, ClientAuthSettings, ServerAuth, ServerAuthSettings,
     install_crypto_provider,
 };
+use crate::connections::{ConnectionLimits, Connections};
 use crate::health::Health;
 use crate::identity::{Worker, WorkerIdError};
 use crate::inspector::ServiceInfo;
@@ -15,7 +16,6 @@ use crate::telemetry::{Telemetry, TelemetryError, TelemetrySettings};
 use std::time::Duration;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 /// Longest time for the last export of spans and metrics.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -101,9 +101,11 @@ impl Host {
     ///
     /// # Errors
     /// A port cannot be opened.
-    pub async fn open(&self) -> Result<TcpIncoming, HostError> {
-        let incoming = self.server_auth.bind().await?;
-        let address = incoming.local_addr()?;
+    pub async fn open(&self) -> Result<Connections, HostError> {
+        let connections = self.settings.max_connections;
+        let limits = ConnectionLimits { connections, ..ConnectionLimits::default() };
+        let incoming = self.server_auth.bind(limits).await?;
+        let address = incoming.local_addr();
         let metrics = self.settings.metrics_listen;
         let status = StatusServer::bind(metrics, self.metrics.clone(), self.health.clone()).await?;
         let metrics = status.address()?;

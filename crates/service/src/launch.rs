@@ -1,5 +1,6 @@
 //! Starts a service from its command line, up to the running [`Host`].
 
+use crate::descriptors::raise_limit;
 use crate::device::{DeviceFailure, quiet_faults};
 use crate::host::{Host, HostError};
 use crate::memory::keep_freed_memory;
@@ -52,11 +53,12 @@ pub struct Launch {
     pub layers: Layers,
 }
 
-/// The `main` of a service: tunes the allocator, runs `start`, and prints an error in one line. The
+/// The `main` of a service: tunes the allocator, raises the limit of open files, runs `start`, and prints an error in one line. The
 /// exit status is that of a [`DeviceFailure`] among the causes, otherwise 1.
 #[expect(clippy::print_stderr, reason = "the one place where errors reach the user")]
 pub fn main<E: AsRef<dyn Error>>(start: impl FnOnce() -> Result<(), E>) -> ExitCode {
     keep_freed_memory();
+    raise_limit();
     quiet_faults();
     match start() {
         Ok(()) => ExitCode::SUCCESS,

@@ -64,7 +64,9 @@
 //! ```
 
 pub mod auth;
+pub mod connections;
 pub mod counts;
+pub mod descriptors;
 pub mod device;
 mod export;
 pub mod health;

@@ -33,6 +33,8 @@ ddpo_settings::settings! {
         log_filter: String = "info".into();
         /// Longest time to finish after SIGTERM (seconds)
         grace_period_seconds: u32 = 25;
+        /// Largest number of connections of the gRPC port, at most half of the limit of open files
+        max_connections: usize = 1024;
     }
     optional {
         /// File with the token, instead of the variable DDPO_SERVICE_TOKEN
@@ -59,7 +61,7 @@ ddpo_settings::settings! {
         insecure;
     }
     urls {
-        /// Redis, as redis:// or rediss:// (TLS); a password in it is not logged
+        /// Redis, as redis:// or rediss:// (TLS), or unix:// and a socket; a password in it is not logged
         redis_url = SecretUrl::local("redis", 6379);
     }
     secrets {

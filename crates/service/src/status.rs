@@ -3,13 +3,15 @@
 //! Needs no token or TLS, for scrapers and probes; requests cannot change anything. Connections are
 //! bounded, have a deadline, and serve one request each.
 
+use crate::auth::{is_loopback, names_this_machine};
 use crate::health::{Health, Report};
 use crate::http::{accept, one_request};
 use crate::metrics::{Metrics, TEXT_FORMAT};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::net::SocketAddr;
@@ -60,7 +62,9 @@ impl StatusServer {
     ) -> Result<Self, StatusError> {
         let failed = |error| StatusError { listen, error };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        Ok(Self { listener, router: router(Sources { metrics, health }) })
+        let router = router(Sources { metrics, health });
+        let router = if is_loopback(listen) { router.layer(from_fn(meant)) } else { router };
+        Ok(Self { listener, router })
     }
 
     /// Returns the address, including the port that the system chose for port 0.
@@ -101,6 +105,15 @@ fn router(sources: Sources) -> Router {
         .fallback((StatusCode::NOT_FOUND, "expected /metrics, /healthz or /readyz\n"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "GET only\n"))
         .with_state(sources)
+}
+
+/// Forwards requests for this machine: without a token, a web page could read a loopback port.
+async fn meant(request: Request, next: Next) -> Response {
+    if names_this_machine(request.headers()) {
+        return next.run(request).await;
+    }
+    let line = "expected the host localhost or an address\n";
+    (StatusCode::MISDIRECTED_REQUEST, line).into_response()
 }
 
 async fn metrics(State(from): State<Sources>) -> Response {

@@ -44,7 +44,7 @@ async fn send(address: SocketAddr, request: &[u8]) -> String {
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
-    send(address, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await
+    send(address, format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn readyz_reports_conditions_and_drain() {
 async fn rejects_other_requests() {
     let running = start().await;
     assert!(get(running.address, "/").await.starts_with("HTTP/1.1 404 "));
-    let posted = send(running.address, b"POST /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let posted = send(running.address, b"POST /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(posted.starts_with("HTTP/1.1 405 "), "{posted}");
     let garbage = send(running.address, b"\x16\x03\x01 what is this\r\n\r\n").await;
     assert!(garbage.is_empty() || garbage.starts_with("HTTP/1.1 400 "), "{garbage}");
@@ -132,4 +132,19 @@ async fn error_names_a_port_in_use() {
     let expected = format!("metrics_listen = {}: ", running.address);
     assert!(error.to_string().starts_with(&expected), "{error}");
     running.shutdown.request();
+}
+
+#[tokio::test]
+async fn refuses_requests_for_another_host_on_loopback() {
+    let running = start().await;
+    for host in ["127.0.0.1:9464", "localhost", "[::1]:9464"] {
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let answer = send(running.address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+    }
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: rebound.example:9464\r\n\r\n");
+        let answer = send(running.address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 421 ") && !answer.contains("ddpo_"), "{answer}");
+    }
 }

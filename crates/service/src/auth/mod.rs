@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod client;
 pub mod error;
+mod host_header;
 mod http2;
 pub mod password;
 pub mod server;
@@ -16,6 +17,8 @@ pub mod web;
 pub use certificates::install_crypto_provider;
 pub use client::{AuthChannel, ClientAuth, ClientAuthSettings, is_local_host};
 pub use error::AuthError;
+pub use host_header::names_this_machine;
 pub use password::redis_password;
+pub(crate) use server::is_loopback;
 pub use server::{ServerAuth, ServerAuthSettings};
 pub use web::WebAuth;

@@ -5,6 +5,7 @@ use crate::auth::certificates::{self, Pair};
 use crate::auth::error::AuthError;
 use crate::auth::http2::{HANDSHAKE, HEADERS, KEEP_ALIVE};
 use crate::auth::token::{self, TokenCheck};
+use crate::connections::{ConnectionLimits, Connections};
 use crate::metrics::Metrics;
 use crate::settings::ServiceSettings;
 use ddpo_delivery::transport;
@@ -13,7 +14,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tonic::service::InterceptorLayer;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tower_layer::{Identity, Stack};
 
@@ -117,7 +117,7 @@ impl ServerAuthSettings {
 }
 
 /// Returns whether the address is loopback, including `::ffff:127.0.0.1`.
-pub(super) fn is_loopback(address: SocketAddr) -> bool {
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
@@ -156,13 +156,15 @@ impl ServerAuth {
         Ok(server.layer(InterceptorLayer::new(self.check.clone())))
     }
 
-    /// Opens the port before it returns.
+    /// Opens the port before it returns. Its connections are bounded by `limits`.
     ///
     /// # Errors
     /// [`AuthError::Listen`].
-    pub async fn bind(&self) -> Result<TcpIncoming, AuthError> {
-        let listener = bind(self.setting, self.listen).await?;
-        Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
+    pub async fn bind(&self, limits: ConnectionLimits) -> Result<Connections, AuthError> {
+        let (setting, listen) = (self.setting, self.listen);
+        let listener = bind(setting, listen).await?;
+        let failed = |error| AuthError::Listen { setting, listen, error };
+        Connections::new(listener, limits).map_err(failed)
     }
 }
 

@@ -5,16 +5,17 @@
 //! differs from the token, because a browser sends a cookie to every port of a host.
 
 use crate::auth::error::AuthError;
+use crate::auth::host_header::names_this_machine;
 use crate::auth::server::{ServerAuthSettings, bind, is_loopback};
 use crate::auth::{certificates, token};
 use cookie::{Cookie, SameSite};
 use ddpo_settings::Secret;
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, COOKIE, HOST};
+use hyper::header::{AUTHORIZATION, COOKIE};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::server::WebPkiClientVerifier;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -113,21 +114,13 @@ impl WebAuth {
         token::same(token.as_bytes(), expected).then(|| cookie.to_string())
     }
 
-    /// Returns whether the request is for this host. Without a token, any web page whose name
-    /// resolves to this address could use a loopback port (DNS rebinding), so only addresses and
-    /// `localhost` are accepted there.
+    /// Returns whether the request is for this host: without a token, a loopback port accepts only
+    /// addresses and `localhost`.
     pub fn is_meant(&self, headers: &HeaderMap) -> bool {
         if self.asks() || !is_loopback(self.listen) {
             return true;
         }
-        let Some(Ok(host)) = headers.get(HOST).map(|value| value.to_str()) else { return true };
-        let is_port = |port: &str| port.chars().all(|digit| digit.is_ascii_digit());
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if is_port(port) => name,
-            _ => host,
-        };
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+        names_this_machine(headers)
     }
 }
 
@@ -141,6 +134,7 @@ fn passes(headers: &HeaderMap) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HOST;
 
     const TOKEN: &str = "0123456789abcdef-hush";
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use ddpo_service::auth::{ClientAuth, ServerAuthSettings};
+use ddpo_service::connections::ConnectionLimits;
 use ddpo_service::health::Health;
 use ddpo_service::metrics::Metrics;
 use ddpo_service::shutdown::Shutdown;
@@ -45,12 +46,17 @@ pub fn settings() -> ServerAuthSettings {
 
 /// Serves health and reflection.
 pub async fn serve(settings: &ServerAuthSettings) -> Running {
+    serve_within(settings, ConnectionLimits::default()).await
+}
+
+/// Does the same with these limits of connections.
+pub async fn serve_within(settings: &ServerAuthSettings, limits: ConnectionLimits) -> Running {
     ddpo_service::auth::install_crypto_provider();
     let (metrics, shutdown) = (Metrics::new().unwrap(), Shutdown::new());
     let health = Health::new(&["weights"]);
     let auth = settings.open().unwrap().counted(&metrics);
-    let incoming = auth.bind().await.unwrap();
-    let address = incoming.local_addr().unwrap();
+    let incoming = auth.bind(limits).await.unwrap();
+    let address = incoming.local_addr();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
