@@ -37,8 +37,40 @@ pub enum BroadcastError {
         /// The server's message, without credentials.
         reason: String,
     },
+    /// Redis answers, but cannot do this at the moment.
+    #[error("{action}: waiting for redis, which {state}: {reason}")]
+    Waiting {
+        /// The operation.
+        action: &'static str,
+        /// The state that has to end, such as "is loading its data".
+        state: &'static str,
+        /// The server's message, without credentials.
+        reason: String,
+    },
+    /// A key of the run holds a value of another type.
+    #[error(
+        "{action}: a key of the run holds a value of another type: {reason}; \
+         hint: the learner removes it; another program uses the prefix ddpo:"
+    )]
+    WrongType {
+        /// The operation.
+        action: &'static str,
+        /// The server's message, without credentials.
+        reason: String,
+    },
+    /// The answer, or a stored value, cannot be read.
+    #[error("{action}: the answer of redis cannot be read: {reason}")]
+    Unreadable {
+        /// The operation.
+        action: &'static str,
+        /// The mistake, without credentials.
+        reason: String,
+    },
     /// Redis has no memory left for the write.
-    #[error("{action}: redis is out of memory; hint: raise maxmemory, or keep fewer versions")]
+    #[error(
+        "{action}: waiting for redis, which is out of memory; \
+         hint: raise maxmemory, or keep fewer versions"
+    )]
     OutOfMemory {
         /// The operation.
         action: &'static str,
@@ -143,7 +175,26 @@ pub enum BroadcastError {
 impl BroadcastError {
     /// Returns whether repeating the call may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Timeout { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. }
+                | Self::Timeout { .. }
+                | Self::Waiting { .. }
+                | Self::WrongType { .. }
+                | Self::Unreadable { .. }
+                | Self::OutOfMemory { .. }
+        )
+    }
+
+    /// Returns whether the stored weights are damaged or missing, so that publishing them again helps.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Gone { .. }
+                | Self::Corrupt { .. }
+                | Self::Manifest { .. }
+                | Self::WrongType { .. }
+        )
     }
 
     /// Returns whether the caller has lost the lease.

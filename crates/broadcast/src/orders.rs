@@ -4,6 +4,7 @@
 
 use crate::error::BroadcastError;
 use crate::lease::Lease;
+use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;
 use std::time::Duration;
 
@@ -69,6 +70,27 @@ pub(crate) fn check_orders(
         }
     }
     Ok(())
+}
+
+/// Largest number of samples of an order. Any client of Redis may have written it.
+const MOST_SAMPLES: usize = 1 << 16;
+
+/// Checks an order from the queue before a worker uses its numbers.
+///
+/// # Errors
+/// The first mistake: another run, a purpose that is never drawn, or a number of samples.
+pub(crate) fn check_order(run_id: &str, order: WorkOrder) -> Result<WorkOrder, String> {
+    let samples = order.samples.len();
+    if order.run_id != run_id {
+        return Err(format!("expected the run {run_id:?}, found {:?}", order.run_id));
+    }
+    if !matches!(order.purpose, Purpose::Rollout | Purpose::Evaluation) {
+        return Err(format!("expected a rollout or an evaluation, found {:?}", order.purpose));
+    }
+    if !(1..=MOST_SAMPLES).contains(&samples) {
+        return Err(format!("expected 1 to {MOST_SAMPLES} samples, found {samples}"));
+    }
+    Ok(order)
 }
 
 /// The consumer name of orders that were handed back; no worker may have it.

@@ -10,6 +10,7 @@ mod config;
 mod keys;
 mod lease;
 mod link;
+mod mend;
 mod orders;
 mod publish;
 mod reply;

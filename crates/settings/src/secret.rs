@@ -74,16 +74,14 @@ impl SecretUrl {
     /// Returns the URL with its password hidden.
     fn shown(&self) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or((&self.0, ""));
-        let (place, query) = match rest.split_once('?') {
-            Some((place, query)) => (place, format!("?{}", shown_query(query))),
-            None => (rest, String::new()),
-        };
-        // A password may contain `/` and `@`, so the last `@` ends it.
-        let place = match place.rsplit_once('@') {
-            Some((user, host)) => format!("{}@{host}", shown_user(user)),
-            None => place.to_owned(),
-        };
-        format!("{scheme}://{place}{query}")
+        if scheme.contains("unix") {
+            return format!("{scheme}://{}", shown_tail(rest));
+        }
+        // A password may contain `/`, `?`, `#` and `@`, so the last `@` ends it.
+        match rest.rsplit_once('@') {
+            Some((user, host)) => format!("{scheme}://{}@{}", shown_user(user), shown_tail(host)),
+            None => format!("{scheme}://{}", shown_tail(rest)),
+        }
     }
 }
 
@@ -91,6 +89,14 @@ fn shown_user(user: &str) -> String {
     match user.split_once(':') {
         Some((name, _)) => format!("{name}:{HIDDEN}"),
         None => user.to_owned(),
+    }
+}
+
+/// Hides passwords in the query of a host or of a path.
+fn shown_tail(tail: &str) -> String {
+    match tail.split_once('?') {
+        Some((place, query)) => format!("{place}?{}", shown_query(query)),
+        None => tail.to_owned(),
     }
 }
 
@@ -147,6 +153,10 @@ mod tests {
         assert_eq!(shown("rediss://u:p@host:1/0"), "rediss://u:[hidden]@host:1/0");
         assert_eq!(shown("redis://:p:q@host"), "redis://:[hidden]@host");
         assert_eq!(shown("redis://:p/q@r@host"), "redis://:[hidden]@host");
+        assert_eq!(shown("redis://:a?b@host"), "redis://:[hidden]@host");
+        assert_eq!(shown("redis://u:a?b#c@host:1/2"), "redis://u:[hidden]@host:1/2");
+        assert_eq!(shown("redis://host:1/2?protocol=resp3"), "redis://host:1/2?protocol=resp3");
+        assert_eq!(shown("unix:///s?user=u&pass=p@q"), "unix:///s?user=u&pass=[hidden]");
         assert_eq!(shown("redis+unix:///s?db=1&pass=p"), "redis+unix:///s?db=1&pass=[hidden]");
     }
 

@@ -19,6 +19,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 /// Pause between two attempts to reach Redis.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Shortest time between two verifications of weights that a sampler could not load: each reads all of
+/// them.
+const VERIFIED_FOR: Duration = Duration::from_secs(2);
+
 /// Settings of the store task.
 #[derive(Clone, Debug)]
 pub struct StoreTaskConfig {
@@ -156,6 +160,12 @@ impl StoreTaskHandle {
     }
 }
 
+/// Returns whether an error may pass: Redis is away, is full or starts, or an administrator changes the
+/// password while the run goes on.
+fn may_heal(error: &BroadcastError) -> bool {
+    error.is_transient() || matches!(error, BroadcastError::Refused { .. })
+}
+
 /// The task that owns the lease and all writes to Redis.
 pub struct StoreTask {
     config: StoreTaskConfig,
@@ -169,6 +179,10 @@ pub struct StoreTask {
     state: watch::Sender<StoreState>,
     token: watch::Sender<u64>,
     metrics: Metrics,
+    /// When weights were last verified.
+    verified: Option<Instant>,
+    /// Errors of Redis one after the other.
+    failures: u32,
 }
 
 impl StoreTask {
@@ -204,6 +218,8 @@ impl StoreTask {
             state,
             token,
             metrics,
+            verified: None,
+            failures: 0,
         };
         tokio::spawn(task.run(inbox));
         Ok(StoreTaskHandle { commands, state: state_of, token: token_of })
@@ -258,7 +274,10 @@ impl StoreTask {
         loop {
             let Some(request) = self.published.get(&id) else { return Ok(()) };
             match self.store.publish(&self.lease, request).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.failures = 0;
+                    return Ok(());
+                }
                 Err(error) => self.recover(error, deadline).await?,
             }
         }
@@ -299,6 +318,7 @@ impl StoreTask {
             };
             match looked {
                 Ok(()) => {
+                    self.failures = 0;
                     self.set_state(StoreState::Holding);
                     return Ok(());
                 }
@@ -307,10 +327,38 @@ impl StoreTask {
         }
     }
 
+    /// Verifies the weights that samplers could not load, and publishes damaged ones again.
+    async fn replace_what_is_broken(&mut self) -> Result<(), BroadcastError> {
+        if self.verified.is_some_and(|at| at.elapsed() < VERIFIED_FOR) {
+            return Ok(());
+        }
+        for (id, request) in &self.published {
+            if !self.store.is_reported(*id).await? {
+                continue;
+            }
+            self.verified = Some(Instant::now());
+            match self.store.verify(request).await {
+                Ok(()) => tracing::warn!(weights = %id, "a sampler cannot load intact weights"),
+                Err(error) if error.is_damage() => {
+                    tracing::warn!(weights = %id, %error, "publishing damaged weights again");
+                    self.metrics.errors.inc(["store"]);
+                    self.store.publish_again(&self.lease, request).await?;
+                }
+                Err(error) => return Err(error),
+            }
+            self.store.forget_report(*id).await?;
+        }
+        Ok(())
+    }
+
     async fn replace_what_is_lost(&mut self) -> Result<(), BroadcastError> {
         if !self.store.exists(&self.nonce).await? {
             tracing::warn!("Redis has lost the run; publishing and issuing again");
             return self.restore().await;
+        }
+        if !self.store.is_run_spec(&self.spec).await? {
+            tracing::warn!("the run's specification in Redis was changed; storing it again");
+            self.store.put_run_spec(&self.lease, &self.spec).await?;
         }
         for (id, request) in &self.published {
             if !self.store.is_present(*id).await? {
@@ -318,6 +366,7 @@ impl StoreTask {
                 self.store.publish(&self.lease, request).await?;
             }
         }
+        self.replace_what_is_broken().await?;
         self.issue_lost_orders().await
     }
 
@@ -374,12 +423,29 @@ impl StoreTask {
         match &error {
             BroadcastError::LostLease { found: None, .. } => self.take_lease_again().await,
             BroadcastError::LostLease { .. } => Err(StoreTaskError::Deposed(error)),
-            _ if error.is_transient() && Instant::now() < deadline => {
+            _ if may_heal(&error) && Instant::now() < deadline => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures.is_power_of_two() {
+                    let (failures, patience) = (self.failures, self.config.patience);
+                    tracing::warn!(%error, failures, ?patience, "waiting for redis");
+                }
                 self.set_state(StoreState::Unreachable(error.to_string()));
+                if matches!(error, BroadcastError::WrongType { .. }) {
+                    self.remove_foreign_keys().await;
+                }
                 sleep(PAUSE).await;
                 Ok(())
             }
             _ => Err(StoreTaskError::Store(error)),
+        }
+    }
+
+    /// Removes keys of another type; the next check restores what they replaced.
+    async fn remove_foreign_keys(&self) {
+        match self.store.remove_foreign_keys().await {
+            Ok(keys) if keys.is_empty() => {}
+            Ok(keys) => tracing::warn!(?keys, "removed keys with a value of another type"),
+            Err(error) => tracing::debug!(%error, "could not remove keys of another type"),
         }
     }
 

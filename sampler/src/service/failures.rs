@@ -8,7 +8,19 @@ const FIRST: Duration = Duration::from_millis(300);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Draws that have failed one after the other.
+/// The longest pause where the learner is expected to help, which publishes weights again.
+const LONGEST_FOR_WEIGHTS: Duration = Duration::from_secs(5);
+
+/// Whether a failure that repeats is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logged {
+    /// It is logged.
+    Yes,
+    /// It is like those before it.
+    No,
+}
+
+/// Failures one after the other.
 #[derive(Debug, Default)]
 pub struct Failures {
     in_a_row: u32,
@@ -21,6 +33,17 @@ impl Failures {
         let pause = FIRST.saturating_mul(2_u32.saturating_pow(self.in_a_row)).min(LONGEST);
         self.in_a_row = self.in_a_row.saturating_add(1);
         pause
+    }
+
+    /// Counts a load of weights that failed, and returns the pause before the next order, at most 5 s.
+    pub fn failed_to_load(&mut self) -> Duration {
+        self.failed().min(LONGEST_FOR_WEIGHTS)
+    }
+
+    /// Returns whether the next failure is logged: the first, the second, the fourth and so on.
+    pub fn next_is(&self) -> Logged {
+        let is_logged = self.in_a_row.saturating_add(1).is_power_of_two();
+        if is_logged { Logged::Yes } else { Logged::No }
     }
 
     /// Forgets the failures after a draw that succeeded.
@@ -42,5 +65,18 @@ mod tests {
         assert_eq!(failures.failed(), LONGEST);
         failures.succeeded();
         assert_eq!(failures.failed(), FIRST);
+    }
+
+    #[test]
+    fn failures_that_repeat_are_logged_less_and_less_often() {
+        let mut failures = Failures::default();
+        let logged: Vec<u32> = (1..=20)
+            .filter(|_| {
+                let next = failures.next_is();
+                assert!(failures.failed_to_load() <= LONGEST_FOR_WEIGHTS);
+                next == Logged::Yes
+            })
+            .collect();
+        assert_eq!(logged, [1, 2, 4, 8, 16]);
     }
 }

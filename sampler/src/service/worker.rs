@@ -1,10 +1,10 @@
 //! Takes orders, has the device draw them, and acknowledges each when the learner has answered for
 //! all of its trajectories. The next batch is drawn while the previous one is sent.
 
-use crate::backend::ReceivedWeights;
+use crate::backend::{BackendError, ReceivedWeights};
 use crate::service::batch::{OutgoingBatch, Sent, trajectory_id};
 use crate::service::device::{BatchSink, Device, DeviceError};
-use crate::service::failures::Failures;
+use crate::service::failures::{Failures, Logged};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::orders::Delivery;
 use ddpo_broadcast::remote::RedisBroadcast;
@@ -130,7 +130,7 @@ async fn take_orders(
     settling: &TaskTracker,
 ) -> Result<Ended, WorkerError> {
     let room = Arc::new(Semaphore::new(config.batches_in_flight));
-    let mut failures = Failures::default();
+    let mut trouble = Trouble::default();
     loop {
         let permit = tokio::select! {
             permit = Arc::clone(&room).acquire_owned() => permit,
@@ -139,7 +139,7 @@ async fn take_orders(
         // The semaphore is never closed.
         let Ok(permit) = permit else { return Ok(Ended::Drained) };
         let delivery = tokio::select! {
-            delivery = next(config, tools) => delivery?,
+            delivery = next(config, tools, &mut trouble.store) => delivery?,
             () = drain.cancelled() => return Ok(Ended::Drained),
         };
         let Some(delivery) = delivery else {
@@ -149,8 +149,9 @@ async fn take_orders(
             continue;
         };
         let span = span_of(&delivery);
-        let drawn = draw(config, tools, delivery, permit, settling).instrument(span).await?;
-        let Some(pause) = pause_after(drawn, &mut failures) else { continue };
+        let (delivery, logged) = ((delivery, permit), trouble.weights.next_is());
+        let drawn = draw(config, tools, delivery, settling, logged).instrument(span).await?;
+        let Some(pause) = trouble.pause_after(drawn) else { continue };
         tokio::select! {
             () = sleep(pause) => {}
             () = drain.cancelled() => return Ok(Ended::Drained),
@@ -158,17 +159,31 @@ async fn take_orders(
     }
 }
 
-/// Returns the pause before the next order.
-fn pause_after(drawn: Drawn, failures: &mut Failures) -> Option<Duration> {
-    /// Pause before the next attempt if the weights were not available.
-    const MISSING: Duration = Duration::from_millis(300);
-    match drawn {
-        Drawn::Whole => {
-            failures.succeeded();
-            None
+/// Failures that repeat.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Orders that could not be taken.
+    store: Failures,
+    /// Weights that could not be loaded.
+    weights: Failures,
+    /// Draws that failed.
+    draws: Failures,
+}
+
+impl Trouble {
+    /// Returns the pause before the next order.
+    fn pause_after(&mut self, drawn: Drawn) -> Option<Duration> {
+        if drawn != Drawn::NotStarted {
+            self.weights.succeeded();
         }
-        Drawn::NotStarted => Some(MISSING),
-        Drawn::Failed => Some(failures.failed()),
+        match drawn {
+            Drawn::Whole => {
+                self.draws.succeeded();
+                None
+            }
+            Drawn::NotStarted => Some(self.weights.failed_to_load()),
+            Drawn::Failed => Some(self.draws.failed()),
+        }
     }
 }
 
@@ -195,23 +210,34 @@ fn span_of(delivery: &Delivery) -> tracing::Span {
 }
 
 /// Returns the next order, if one arrives soon.
-async fn next(config: &WorkerConfig, tools: &Tools) -> Result<Option<Delivery>, WorkerError> {
+async fn next(
+    config: &WorkerConfig,
+    tools: &Tools,
+    failures: &mut Failures,
+) -> Result<Option<Delivery>, WorkerError> {
     const PAUSE: Duration = Duration::from_millis(250);
     match tools.store.next(&config.worker.id, Instant::now() + config.block).await {
         Ok(Some(delivery)) => {
+            failures.succeeded();
             tools.counters.orders_taken.fetch_add(1, Ordering::Relaxed);
             if delivery.attempt > 1 {
                 tools.counters.orders_claimed.fetch_add(1, Ordering::Relaxed);
             }
             Ok(Some(delivery))
         }
-        Ok(None) => Ok(None),
+        Ok(None) => {
+            failures.succeeded();
+            Ok(None)
+        }
         Err(error @ BroadcastError::MalformedOrder { .. }) => {
             tracing::error!(%error, "could not read an order");
             Ok(None)
         }
         Err(error) if error.is_transient() => {
-            tracing::warn!(%error, "could not take an order; retrying");
+            if failures.next_is() == Logged::Yes {
+                tracing::warn!(%error, "could not take an order; retrying");
+            }
+            failures.failed();
             tools.metrics.errors.inc(["store"]);
             sleep(PAUSE).await;
             Ok(None)
@@ -231,9 +257,9 @@ async fn changed(tools: &Tools, spec: &RunSpec) -> bool {
 async fn draw(
     config: &WorkerConfig,
     tools: &Tools,
-    delivery: Delivery,
-    permit: OwnedSemaphorePermit,
+    (delivery, permit): (Delivery, OwnedSemaphorePermit),
     settling: &TaskTracker,
+    logged: Logged,
 ) -> Result<Drawn, WorkerError> {
     let order = Arc::new(delivery.order.clone());
     let alive = keep_alive(config, tools, &delivery);
@@ -276,7 +302,7 @@ async fn draw(
         }
         Err(failure) => {
             alive.cancel();
-            give_up(tools, &delivery, &batch, failure).await
+            give_up(tools, &delivery, &batch, failure, logged).await
         }
     }
 }
@@ -311,15 +337,23 @@ impl From<DeviceError> for Failure {
     }
 }
 
-/// Hands an order back at once, so that another worker may draw it.
+/// Hands an order back at once, so that another worker may draw it. Reports weights that cannot be loaded
+/// to the learner, which publishes them again if they are damaged; `logged` applies to these.
 async fn give_up(
     tools: &Tools,
     delivery: &Delivery,
     batch: &OutgoingBatch,
     failure: Failure,
+    logged: Logged,
 ) -> Result<Drawn, WorkerError> {
     let reason = match &failure {
-        Failure::Store(reason) => reason.clone(),
+        Failure::Store(reason) => {
+            tools.health.unmet("weights", reason.clone());
+            if let Err(error) = tools.store.report_broken(delivery.order.weights, reason).await {
+                tracing::debug!(%error, "could not report weights that cannot be loaded");
+            }
+            reason.clone()
+        }
         Failure::Draw(reason) => {
             tools.health.unmet("device", format!("drawing fails: {reason}"));
             reason.clone()
@@ -330,12 +364,18 @@ async fn give_up(
         }
     };
     tools.counters.batches_failed.fetch_add(1, Ordering::Relaxed);
-    tracing::error!(order = delivery.order.order_id, attempt = delivery.attempt, %reason, "batch failed");
+    let is_logged = logged == Logged::Yes || !matches!(failure, Failure::Store(_));
+    if is_logged {
+        let (order, attempt) = (&delivery.order.order_id, delivery.attempt);
+        tracing::error!(order, attempt, %reason, "batch failed");
+    }
     batch.abandon(&reason);
     match tools.store.hand_back(delivery).await {
         Ok(()) => {
             tools.counters.orders_handed_back.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(order = delivery.order.order_id, "order handed back");
+            if is_logged {
+                tracing::info!(order = delivery.order.order_id, "order handed back");
+            }
         }
         // Another worker has the order, or will claim it.
         Err(error) => tracing::warn!(%error, "could not return the order to the queue"),
@@ -350,38 +390,42 @@ async fn give_up(
 /// Loads the order's weights on the device.
 async fn load(tools: &Tools, order: &WorkOrder) -> Result<(), Failure> {
     let wanted = (order.weights, order.weights_digest);
-    if *tools.loaded.borrow() == Some(wanted) {
-        return Ok(());
+    if *tools.loaded.borrow() != Some(wanted) {
+        let start = Instant::now();
+        tools.device.load(fetch(tools, order).await?).await.map_err(|error| match error {
+            DeviceError::Backend(error @ BackendError::Weights { .. }) => {
+                Failure::Store(error.to_string())
+            }
+            error => error.into(),
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        tracing::info!(policy.version = order.weights.version.0, seconds, "weights loaded");
+        tools.metrics.weights.inc(["loaded"]);
+        tools.metrics.weights_fetch_seconds.observe([], seconds);
+        tools.loaded.send_replace(Some(wanted));
     }
-    let passing = |error: BroadcastError| Failure::Store(error.to_string());
-    let manifest = tools.store.manifest(order.weights).await.map_err(passing)?;
-    let missing = || Failure::Store(format!("weights {} are not published", order.weights));
-    let manifest = manifest.ok_or_else(missing)?;
+    tools.health.met("weights", order.weights.to_string());
+    Ok(())
+}
+
+/// Fetches the order's weights from Redis.
+async fn fetch(tools: &Tools, order: &WorkOrder) -> Result<ReceivedWeights, Failure> {
+    let id = order.weights;
+    let failed = |error: BroadcastError| Failure::Store(error.to_string());
+    let manifest = tools.store.manifest(id).await.map_err(failed)?;
+    let manifest =
+        manifest.ok_or_else(|| Failure::Store(format!("weights {id} are not published")))?;
     if manifest.weights_digest != order.weights_digest {
         let (expected, found) = (order.weights_digest, manifest.weights_digest);
-        let id = order.weights;
         let reason = format!("weights {id}: expected digest {expected}, found {found}");
         return Err(Failure::Store(reason));
     }
-    let start = Instant::now();
-    let weights = tools.store.fetch(&manifest).await.map_err(passing)?;
+    let weights = tools.store.fetch(&manifest).await.map_err(failed)?;
     let tensors = manifest.tensors.iter().enumerate().map(|(index, tensor)| {
         let values = weights.values(index).unwrap_or_default();
         (tensor.name.clone(), tensor.shape.clone(), values)
     });
-    let received = ReceivedWeights {
-        id: order.weights,
-        digest: order.weights_digest,
-        tensors: tensors.collect(),
-    };
-    tools.device.load(received).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    tracing::info!(policy.version = order.weights.version.0, seconds, "weights loaded");
-    tools.metrics.weights.inc(["loaded"]);
-    tools.metrics.weights_fetch_seconds.observe([], seconds);
-    tools.loaded.send_replace(Some(wanted));
-    tools.health.met("weights", order.weights.to_string());
-    Ok(())
+    Ok(ReceivedWeights { id, digest: order.weights_digest, tensors: tensors.collect() })
 }
 
 /// Keeps an order alive until the token is cancelled.

@@ -317,6 +317,15 @@ impl Fleet {
         until("metrics", || http_get(address, "/metrics").ok())
     }
 
+    /// Waits for the answer of a service's readiness probe and returns it.
+    ///
+    /// # Panics
+    /// If it does not answer in time.
+    pub fn readiness(&mut self, name: &str) -> String {
+        let address = self.service(name).addresses.metrics;
+        until("readiness", || http_get(address, "/readyz").ok())
+    }
+
     /// Returns the logs of all processes that ran in the folder, with their paths.
     ///
     /// # Panics

@@ -8,7 +8,8 @@ use std::time::Duration;
 /// The address of Redis, credentials and timeouts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// `redis://` or `rediss://` (TLS), with or without user and password.
+    /// `redis://` or `rediss://` (TLS), with or without user and password, or `unix://` with the path of a
+    /// socket. Valkey's schemes work too.
     pub url: String,
     /// Password; overrides the URL's.
     pub password: Option<String>,
@@ -58,15 +59,16 @@ impl RedisConfig {
     /// Returns the client, and the secrets that messages must not show.
     pub(super) fn connection(&self) -> Result<(redis::Client, Secrets), BroadcastError> {
         check_run_id(&self.run_id)?;
-        let shown = "redis://[user:password@]host[:port][/db], or rediss:// for TLS";
-        let url = redis::parse_redis_url(&self.url)
-            .filter(|url| matches!(url.scheme(), "redis" | "rediss"))
-            .ok_or_else(|| BroadcastError::invalid("redis url", shown, "something else"))?;
+        let url = redis::parse_redis_url(&self.url).ok_or_else(|| not_an_url(&self.url))?;
+        if url.host_str().is_some_and(|host| host.contains(',')) {
+            return Err(BroadcastError::invalid("redis url", SHOWN, "several hosts"));
+        }
         let encoded = url.password().map(str::to_owned);
-        let secure = url.scheme() == "rediss";
-        let info = url
-            .into_connection_info()
-            .map_err(|_| BroadcastError::invalid("redis url", shown, "something else"))?;
+        let secure = matches!(url.scheme(), "rediss" | "valkeys");
+        let info = url.into_connection_info().map_err(|error| {
+            // These messages name a part of the URL and quote none.
+            BroadcastError::invalid("redis url", SHOWN, error.to_string())
+        })?;
         let info = self.with_credentials(info);
         let decoded = info.redis_settings().password().map(str::to_owned);
         let secrets = Secrets(encoded.into_iter().chain(decoded).collect());
@@ -127,6 +129,23 @@ impl Secrets {
         let secrets = self.0.iter().filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
+}
+
+/// The form of a URL, for messages.
+const SHOWN: &str = "redis://[user:password@]host[:port][/db], rediss:// for TLS, or \
+                     unix:///socket[?db=&user=&pass=], with ?, #, / and @ of a password written as \
+                     %3F, %23, %2F and %40";
+
+/// Returns the error for a text that is not the URL of one server. Does not quote it, because it may
+/// contain a password.
+fn not_an_url(text: &str) -> BroadcastError {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    let found = match scheme {
+        scheme if scheme.contains("sentinel") => "a Redis Sentinel, which is not supported",
+        scheme if scheme.contains("cluster") => "a Redis Cluster, which is not supported",
+        _ => "something else",
+    };
+    BroadcastError::invalid("redis url", SHOWN, found)
 }
 
 fn check_run_id(run_id: &str) -> Result<(), BroadcastError> {

@@ -11,6 +11,7 @@
 //! | `ddpo:{run}:manifest:ID` | string | their manifest, JSON |
 //! | `ddpo:{run}:chunk:UPLOAD:N` | string | 4 MiB of them; expires unless a manifest names it |
 //! | `ddpo:{run}:workers` | hash worker -> `version ms` | what workers draw with, and since when |
+//! | `ddpo:{run}:broken` | hash id -> reason | weights that a worker could not load; expires |
 //! | `ddpo:{run}:orders` | stream `id`, `order` | work orders, JSON; group `samplers` |
 //! | `ddpo:{run}:orders:index` | hash order id -> entry | which orders are on the stream |
 //! | `ddpo:{run}:orders:nonce` | string | which queue this is |
@@ -73,6 +74,29 @@ impl Keys {
 
     pub(super) fn workers(&self) -> String {
         self.key("workers")
+    }
+
+    pub(super) fn broken(&self) -> String {
+        self.key("broken")
+    }
+
+    /// Returns the keys that are not strings, with their types.
+    pub(super) fn types(&self) -> [(String, &'static str); 8] {
+        [
+            (self.lease(), "hash"),
+            (self.current(), "hash"),
+            (self.weights(), "hash"),
+            (self.workers(), "hash"),
+            (self.broken(), "hash"),
+            (self.orders_index(), "hash"),
+            (self.orders(), "stream"),
+            (self.orders_wake(), "stream"),
+        ]
+    }
+
+    /// Returns the keys of strings, except those of weights.
+    pub(super) fn strings(&self) -> [String; 3] {
+        [self.fence(), self.spec(), self.orders_nonce()]
     }
 
     pub(super) fn orders(&self) -> String {

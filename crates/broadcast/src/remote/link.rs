@@ -95,7 +95,8 @@ impl Link {
         let send = || async {
             let Numbered { number, mut manager } = self.numbered();
             ask.send(&mut manager).await.inspect_err(|error| {
-                if !error.is_connection_dropped() && !is_answer(error) {
+                let unanswered = !error.is_connection_dropped() && !is_answer(error);
+                if unanswered || is_of_a_replica(error) {
                     self.replace(number);
                 }
             })
@@ -137,15 +138,29 @@ fn is_answer(error: &RedisError) -> bool {
     )
 }
 
+/// Returns whether the server is a replica. After a failover its name may have another address.
+fn is_of_a_replica(error: &RedisError) -> bool {
+    use ServerErrorKind::{MasterDown, ReadOnly};
+    matches!(error.kind(), ErrorKind::Server(MasterDown | ReadOnly))
+}
+
+/// Returns the state of a server that cannot do its work at the moment, by the code of its answer.
+fn state_of(error: &RedisError) -> Option<&'static str> {
+    Some(match error.code()? {
+        "LOADING" => "is loading its data",
+        "READONLY" => "is a read-only replica",
+        "MASTERDOWN" => "is a replica without its primary",
+        "CLUSTERDOWN" => "is in a cluster that is down",
+        "TRYAGAIN" => "asks to try again",
+        "BUSY" => "is busy with a script",
+        "MISCONF" => "cannot save its data to disk",
+        "NOREPLICAS" => "has too few replicas",
+        _ => return None,
+    })
+}
+
 fn is_transient(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
-    match error.kind() {
-        ErrorKind::Io | ErrorKind::Parse => true,
-        ErrorKind::Server(kind) => {
-            matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain)
-        }
-        _ => false,
-    }
+    error.kind() == ErrorKind::Io || error.code() == Some("OOM") || state_of(error).is_some()
 }
 
 fn describe(
@@ -160,7 +175,15 @@ fn describe(
         (ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm), _)
         | (_, Some("NOAUTH" | "WRONGPASS")) => BroadcastError::Refused { action, reason },
         (_, Some("OOM")) => BroadcastError::OutOfMemory { action },
-        _ if is_transient(error) => BroadcastError::Unavailable { action, reason },
-        _ => BroadcastError::Server { action, reason },
+        // A script's error quotes the code of the command that failed.
+        _ if reason.contains("WRONGTYPE") => BroadcastError::WrongType { action, reason },
+        (ErrorKind::Parse | ErrorKind::UnexpectedReturnType, _) => {
+            BroadcastError::Unreadable { action, reason }
+        }
+        _ => match state_of(error) {
+            Some(state) => BroadcastError::Waiting { action, state, reason },
+            None if error.kind() == ErrorKind::Io => BroadcastError::Unavailable { action, reason },
+            None => BroadcastError::Server { action, reason },
+        },
     }
 }

@@ -11,7 +11,7 @@ use super::store::{LONGEST_WAIT, RedisBroadcast};
 use crate::error::BroadcastError;
 use crate::lease::Lease;
 use crate::orders::{
-    Delivery, InFlight, NOBODY, OrdersNonce, PendingOrder, check_orders, check_worker,
+    Delivery, InFlight, NOBODY, OrdersNonce, PendingOrder, check_order, check_orders, check_worker,
 };
 use ddpo_rollout::order::WorkOrder;
 use redis::Cmd;
@@ -210,13 +210,7 @@ impl RedisBroadcast {
         order: &str,
     ) -> Result<Option<Delivery>, BroadcastError> {
         let parsed = serde_json::from_str::<WorkOrder>(order).map_err(|error| error.to_string());
-        let checked = parsed.and_then(|order| {
-            if order.run_id == self.run_id {
-                Ok(order)
-            } else {
-                Err(format!("expected the run {:?}, found {:?}", self.run_id, order.run_id))
-            }
-        });
+        let checked = parsed.and_then(|order| check_order(&self.run_id, order));
         match checked {
             Ok(order) => {
                 let worker = worker.to_owned();

@@ -40,8 +40,7 @@ impl RedisBroadcast {
         lease: &Lease,
         request: &PublishRequest,
     ) -> Result<Manifest, BroadcastError> {
-        let refused = |source| BroadcastError::Source { id: request.id, source };
-        let plan = Plan::new(request.tensors.as_ref(), request.dtype).map_err(refused)?;
+        let plan = plan_of(request)?;
         // Checks the lease before sending; the last step checks it again.
         self.check_lease(lease).await?;
         let manifest = match self.already_stored(request, &plan).await? {
@@ -59,6 +58,20 @@ impl RedisBroadcast {
             }
             pruned => pruned.map(|()| manifest),
         }
+    }
+
+    /// Stores weights again, also if they seem to be stored already.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub async fn publish_again(
+        &self,
+        lease: &Lease,
+        request: &PublishRequest,
+    ) -> Result<Manifest, BroadcastError> {
+        let plan = plan_of(request)?;
+        self.check_lease(lease).await?;
+        self.store_anew(lease, request, plan).await
     }
 
     async fn store_anew(
@@ -90,7 +103,7 @@ impl RedisBroadcast {
         let same = match self.manifest(request.id).await {
             Ok(found) => found.filter(|manifest| plan.is_stored_as(manifest, request)),
             // An unreadable manifest is replaced.
-            Err(BroadcastError::Manifest { .. }) => None,
+            Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
         };
         match same {
@@ -176,11 +189,12 @@ impl RedisBroadcast {
     /// Deletes expendable weights.
     async fn prune(&self, lease: &Lease, request: &PublishRequest) -> Result<(), BroadcastError> {
         let Some(current) = self.stored_current().await? else { return Ok(()) };
-        let workers = self.workers().await?;
+        let reports = self.reports().await?;
         let stored = self.stored().await?;
         let keep = request.spared();
-        let ids = expendable(&stored, current, &workers, &keep);
-        for worker in &workers {
+        let ids = expendable(&stored, current, &reports.workers, &keep);
+        self.forget_foreign(&reports.foreign).await?;
+        for worker in &reports.workers {
             if worker.silent_for > FORGOTTEN_AFTER {
                 self.forget_worker(&worker.worker).await?;
             }
@@ -222,22 +236,24 @@ impl RedisBroadcast {
 
     async fn stored_current(&self) -> Result<Option<Stored>, BroadcastError> {
         let command = Cmd::hmget(self.keys.current(), &["id", "token"]);
-        let found: (Option<String>, Option<String>) =
+        let found: (Option<Vec<u8>>, Option<Vec<u8>>) =
             self.link.ask("read which weights are current", Ask::Command(&command)).await?;
         let (Some(id), Some(token)) = found else { return Ok(None) };
+        let (id, token) = (String::from_utf8_lossy(&id), String::from_utf8_lossy(&token));
         Ok(Some(Stored { id: parse_id(&id)?, fence: parse_token(&token)? }))
     }
 
     async fn stored(&self) -> Result<Vec<Stored>, BroadcastError> {
         let command = Cmd::hgetall(self.keys.weights());
-        let entries: HashMap<String, String> =
+        let entries: HashMap<Vec<u8>, Vec<u8>> =
             self.link.ask("list the weights", Ask::Command(&command)).await?;
-        let stored = |(id, entry): (String, String)| {
-            let id: WeightsId = parse_id(&id)?;
+        // An entry of another program names no weights.
+        let stored = |(id, entry): (Vec<u8>, Vec<u8>)| {
+            let (id, entry) = (String::from_utf8(id).ok()?, String::from_utf8(entry).ok()?);
             let token = entry.split(' ').next().unwrap_or_default();
-            Ok(Stored { id, fence: parse_token(token)? })
+            Some(Stored { id: parse_id(&id).ok()?, fence: parse_token(token).ok()? })
         };
-        entries.into_iter().map(stored).collect()
+        Ok(entries.into_iter().filter_map(stored).collect())
     }
 
     /// Deletes the chunks of a failed upload. Tries once, because they expire.
@@ -254,6 +270,11 @@ impl RedisBroadcast {
             }
         }
     }
+}
+
+fn plan_of(request: &PublishRequest) -> Result<Plan, BroadcastError> {
+    let refused = |source| BroadcastError::Source { id: request.id, source };
+    Plan::new(request.tensors.as_ref(), request.dtype).map_err(refused)
 }
 
 /// Returns a unique name for a copy in the store: tokens are unique among learners, the counter

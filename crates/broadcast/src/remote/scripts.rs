@@ -20,6 +20,7 @@ pub(super) struct Scripts {
     pub(super) take: Script,
     pub(super) hold: Script,
     pub(super) done: Script,
+    pub(super) mend: Script,
 }
 
 impl Scripts {
@@ -40,6 +41,7 @@ impl Scripts {
             take: Script::new(include_str!("lua/take.lua")),
             hold: Script::new(include_str!("lua/hold.lua")),
             done: Script::new(include_str!("lua/done.lua")),
+            mend: Script::new(include_str!("lua/mend.lua")),
         }
     }
 }

@@ -34,7 +34,7 @@ impl RedisBroadcast {
     /// Connects, and retries for the configured patience.
     ///
     /// # Errors
-    /// [`BroadcastError::Invalid`] for invalid settings, [`BroadcastError::Refused`] for a wrong
+    /// [`BroadcastError::Invalid`] for invalid settings, a Sentinel or a Cluster, [`BroadcastError::Refused`] for a wrong
     /// user or password, [`BroadcastError::Unavailable`] or [`BroadcastError::Timeout`] if the
     /// server is unreachable.
     pub async fn connect(config: &RedisConfig) -> Result<Self, BroadcastError> {
@@ -43,6 +43,7 @@ impl RedisBroadcast {
         let link = Link::new(&client, &secrets, config, answer_in)?;
         let waiting = Link::new(&client, &secrets, config, answer_in + LONGEST_WAIT)?;
         let _: String = link.ask("connect", Ask::Command(&redis::cmd("PING"))).await?;
+        check_mode(&link).await?;
         let keys = Keys::new(&config.run_id);
         Ok(Self {
             run_id: config.run_id.clone(),
@@ -76,6 +77,24 @@ impl RedisBroadcast {
             })
             .await
     }
+}
+
+/// Refuses a Sentinel, which stores nothing, and a Cluster, whose servers send clients to each other. A
+/// user without the permission to ask is not refused.
+async fn check_mode(link: &Link) -> Result<(), BroadcastError> {
+    let mut command = redis::cmd("INFO");
+    command.arg("server");
+    let Ok(found) = link.ask::<Vec<u8>>("connect", Ask::Command(&command)).await else {
+        return Ok(());
+    };
+    let text = String::from_utf8_lossy(&found);
+    let mode = text.lines().find_map(|line| line.strip_prefix("redis_mode:"));
+    let found = match mode.map(str::trim) {
+        Some("sentinel") => "a Sentinel; hint: give the address of the server that it watches",
+        Some("cluster") => "a server of a Redis Cluster; hint: use a server outside of a cluster",
+        _ => return Ok(()),
+    };
+    Err(BroadcastError::invalid("redis", "a single server", found))
 }
 
 impl fmt::Debug for RedisBroadcast {

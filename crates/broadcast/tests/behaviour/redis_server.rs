@@ -33,6 +33,27 @@ impl RedisServer {
         Self::start_with("rediss", folder, &[files, demand].concat())
     }
 
+    /// Starts a server of a Cluster.
+    pub fn start_cluster() -> Self {
+        Self::start_with("redis", TempDir::new().unwrap(), &["--cluster-enabled", "yes"])
+    }
+
+    /// Starts a server that also listens on the socket `redis.sock` in its folder.
+    pub fn start_with_socket() -> Self {
+        let options = ["--unixsocket", "redis.sock", "--requirepass", "word"];
+        Self::start_with("redis", TempDir::new().unwrap(), &options)
+    }
+
+    /// Returns the path of a file in the server's folder.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Returns the port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     fn start_with(scheme: &'static str, folder: TempDir, options: &[&str]) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut server = Self { port: 0, scheme, options, folder, process: None };
