@@ -55,12 +55,14 @@ fn keys_of_another_type_are_replaced_while_the_run_goes_on() {
     for name in ["orders", "orders:wake", "workers", "weights"] {
         fleet.redis.command(&["SET", &key(name), "planted"]);
     }
+    fleet.redis.command(&["SET", &key("spec"), "{planted"]);
     fleet.redis.command(&["HSET", &key("workers-of-others"), "x", "1"]);
     fleet.sampler("sampler");
     fleet.finishes("learner");
     let log = fleet.service("learner").text();
     assert!(log.contains("removed keys with a value of another type"), "{log}");
     assert!(log.contains("holds a value of another type"), "{log}");
+    assert!(log.contains("the run's specification in Redis was changed"), "{log}");
     assert!(!log.contains("redis cannot be reached"), "{log}");
     assert_eq!(fleet.redis.command(&["EXISTS", &key("workers-of-others")]), "1");
     tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));

@@ -105,8 +105,9 @@ impl Learner {
         Ok(())
     }
 
-    /// Checks that no pair is further from its recorded log-probability than [`FARTHEST`], or than
-    /// `ratio_tolerance_nats` if that is larger.
+    /// Checks that no pair is further from the log-probability that its ratio is taken from than
+    /// [`FARTHEST`], or than `ratio_tolerance_nats` if that is larger. Trajectories of the current weights
+    /// are compared with the sampler's; the importance weight of older ones is capped instead.
     pub(crate) fn check_distance(
         &self,
         epoch: &Epoch<'_>,
@@ -116,7 +117,9 @@ impl Learner {
         for (pair, &log_ratio) in pairs.iter().zip(log_ratios) {
             let dimensions = dimensions(epoch, pair);
             let limit = (FARTHEST * dimensions).max(self.config.ratio_tolerance_nats);
-            let nats = f64::from(log_ratio + epoch.drift(pair)).abs() * dimensions;
+            let is_fresh = epoch.lags[pair.trajectory] == 0;
+            let moved = if is_fresh { log_ratio + epoch.drift(pair) } else { log_ratio };
+            let nats = f64::from(moved).abs() * dimensions;
             if exceeds(nats, limit) {
                 let header = epoch.trajectories[pair.trajectory].header();
                 let SampleCoordinates { epoch, sample, .. } = header.coordinates;

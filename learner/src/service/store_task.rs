@@ -356,6 +356,10 @@ impl StoreTask {
             tracing::warn!("Redis has lost the run; publishing and issuing again");
             return self.restore().await;
         }
+        if !self.store.is_run_spec(&self.spec).await? {
+            tracing::warn!("the run's specification in Redis was changed; storing it again");
+            self.store.put_run_spec(&self.lease, &self.spec).await?;
+        }
         for (id, request) in &self.published {
             if !self.store.is_present(*id).await? {
                 tracing::warn!(weights = %id, "Redis has lost weights; publishing again");

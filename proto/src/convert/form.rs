@@ -37,10 +37,7 @@ pub(super) fn from_wire(
         random_steps: random_steps.into(),
         digest,
         window: window.map_err(|error: NotAWindow| Malformed::Window(error.to_string()))?,
-        needed: match message.image_only {
-            true => NeededStates::Image,
-            false => NeededStates::Steps,
-        },
+        needed: if message.image_only { NeededStates::Image } else { NeededStates::Steps },
     };
     Ok(TrajectoryForm { dtype, shape, chain: ChainFacts::Known(chain) })
 }

@@ -42,10 +42,8 @@ impl Failures {
 
     /// Returns whether the next failure is logged: the first, the second, the fourth and so on.
     pub fn next_is(&self) -> Logged {
-        match self.in_a_row.saturating_add(1).is_power_of_two() {
-            true => Logged::Yes,
-            false => Logged::No,
-        }
+        let is_logged = self.in_a_row.saturating_add(1).is_power_of_two();
+        if is_logged { Logged::Yes } else { Logged::No }
     }
 
     /// Forgets the failures after a draw that succeeded.

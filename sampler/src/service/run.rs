@@ -3,9 +3,11 @@
 use crate::backend::{Backend, BackendError};
 use crate::model::ModelBackend;
 use crate::service::device::Device;
+use crate::service::failures::{Failures, Logged};
 use crate::service::settings::SamplerSettings;
 use crate::service::worker::{Ended, Tools, WorkerConfig, WorkerCounters, work};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_delivery::destination::Destination;
 use ddpo_delivery::uplink::{Uplink, UplinkSettings};
@@ -184,12 +186,19 @@ async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<RedisBro
 async fn wait_for_run(host: &Host, store: &Arc<RedisBroadcast>) -> Result<Option<RunSpec>> {
     const LOOK: Duration = Duration::from_millis(300);
     let mut told = false;
+    let mut failures = Failures::default();
     loop {
         match store.run_spec().await {
             Ok(Some(spec)) => return Ok(Some(spec)),
-            Ok(None) => {}
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "could not read the run; retrying")
+            Ok(None) => failures.succeeded(),
+            // A learner stores a specification again that another program has changed.
+            Err(error)
+                if error.is_transient() || matches!(error, BroadcastError::Invalid { .. }) =>
+            {
+                if failures.next_is() == Logged::Yes {
+                    tracing::warn!(%error, "could not read the run; retrying");
+                }
+                failures.failed();
             }
             Err(error) => return Err(error.into()),
         }

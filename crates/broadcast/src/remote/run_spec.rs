@@ -16,17 +16,25 @@ impl RedisBroadcast {
     /// if the specification is of another run; otherwise errors of Redis.
     pub async fn put_run_spec(&self, lease: &Lease, spec: &RunSpec) -> Result<(), BroadcastError> {
         check_run(&self.run_id, spec)?;
-        let text = serde_json::to_string(spec).map_err(|error| {
-            BroadcastError::invalid(
-                "specification",
-                "a value that JSON can represent",
-                error.to_string(),
-            )
-        })?;
+        let text = text_of(spec)?;
         let mut script = self.scripts.put.key(self.keys.lease());
         script.key(self.keys.spec()).arg(lease.token.0).arg(text);
         let reply = self.link.ask("store the specification", Ask::Script(&script)).await?;
         settled(lease, reply).map(|_| ())
+    }
+
+    /// Returns whether exactly this specification is stored.
+    ///
+    /// # Errors
+    /// Errors of Redis.
+    pub async fn is_run_spec(&self, spec: &RunSpec) -> Result<bool, BroadcastError> {
+        let text = text_of(spec)?;
+        // One byte more than expected shows a longer text.
+        let last = isize::try_from(text.len()).unwrap_or(isize::MAX);
+        let command = Cmd::getrange(self.keys.spec(), 0, last);
+        let found: Vec<u8> =
+            self.link.ask("compare the specification", Ask::Command(&command)).await?;
+        Ok(found == text.as_bytes())
     }
 
     /// Returns the stored specification.
@@ -35,10 +43,11 @@ impl RedisBroadcast {
     /// [`BroadcastError::Invalid`] if it cannot be parsed; otherwise errors of Redis.
     pub async fn run_spec(&self) -> Result<Option<RunSpec>, BroadcastError> {
         let command = Cmd::get(self.keys.spec());
-        let text: Option<String> =
+        // Any client may have written it, so it may not be text.
+        let text: Option<Vec<u8>> =
             self.link.ask("read the specification", Ask::Command(&command)).await?;
         let Some(text) = text else { return Ok(None) };
-        let spec: RunSpec = serde_json::from_str(&text).map_err(|error| {
+        let spec: RunSpec = serde_json::from_slice(&text).map_err(|error| {
             BroadcastError::invalid(
                 "stored specification",
                 "the JSON of a specification",
@@ -48,6 +57,13 @@ impl RedisBroadcast {
         check_run(&self.run_id, &spec)?;
         Ok(Some(spec))
     }
+}
+
+fn text_of(spec: &RunSpec) -> Result<String, BroadcastError> {
+    serde_json::to_string(spec).map_err(|error| {
+        let expected = "a value that JSON can represent";
+        BroadcastError::invalid("specification", expected, error.to_string())
+    })
 }
 
 fn check_run(run_id: &str, spec: &RunSpec) -> Result<(), BroadcastError> {

@@ -131,3 +131,21 @@ async fn keys_of_another_type_are_named_and_removed() {
     let other = connect(&server, RUN).await;
     assert!(other.remove_foreign_keys().await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_specification_is_noticed() {
+    needs!("redis-server");
+    let (server, store, held) = start().await;
+    store.put_run_spec(&held, &spec(RUN)).await.unwrap();
+    assert!(store.is_run_spec(&spec(RUN)).await.unwrap());
+    let longer = format!("{} ", serde_json::to_string(&spec(RUN)).unwrap());
+    for planted in [&b"{}"[..], b"\xff", longer.as_bytes()] {
+        run(&server, &[b"SET", key("spec").as_bytes(), planted]).await;
+        assert!(!store.is_run_spec(&spec(RUN)).await.unwrap());
+    }
+    run(&server, &[b"SET", key("spec").as_bytes(), b"\xff"]).await;
+    let error = store.run_spec().await.unwrap_err();
+    assert!(matches!(error, BroadcastError::Invalid { .. }), "{error}");
+    store.put_run_spec(&held, &spec(RUN)).await.unwrap();
+    assert!(store.is_run_spec(&spec(RUN)).await.unwrap());
+}
