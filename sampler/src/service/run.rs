@@ -6,7 +6,7 @@ use crate::service::device::Device;
 use crate::service::failures::{Failures, Logged};
 use crate::service::settings::SamplerSettings;
 use crate::service::worker::{Ended, Tools, WorkerConfig, WorkerCounters, work};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::remote::{RedisBroadcast, RedisConfig};
 use ddpo_delivery::destination::Destination;
