@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::settings::Settings;
 use crate::signal::{NoSignal, SampleSpread};
-use crate::{evaluation, pictures, signal, summary};
+use crate::{evaluation, pictures, summary};
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::unet::UNet;
@@ -216,15 +216,14 @@ impl<'a, 'h> Epochs<'a, 'h> {
         seconds: Seconds,
     ) -> Result<(), RunError> {
         let rewards = rewards(scored);
-        let summary = RewardSummary::of(&rewards);
         let spread = SampleSpread::of(scored, self.run.model.shape).map_err(DrawError::from)?;
-        let no_signal = NoSignal::of(&summary, &update, &spread);
+        let no_signal = NoSignal::of(&rewards, &update, &spread);
         let previous = self.run.metrics.last();
         let evaluation = eval.as_ref().map(|eval| &eval.evaluation);
         let metrics = EpochMetrics {
             epoch: self.run.epoch,
             policy_version: self.run.learner.version().0,
-            rewards: summary,
+            rewards: RewardSummary::of(&rewards),
             components: components(scored),
             update,
             eval_reward_mean: evaluation.map(|eval| eval.rewards.reward_mean),
@@ -244,7 +243,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
         self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
         let warnings = [
             summary::clip_warning(&metrics, self.run.plan),
-            signal::warning(&metrics, previous.as_ref()),
+            summary::signal_warning(&metrics, previous.as_ref()),
         ];
         warnings.iter().flatten().for_each(|line| self.host.progress.say(line));
         Ok(())

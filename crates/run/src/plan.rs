@@ -14,7 +14,7 @@ use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_rollout::numerics::{MatmulPrecision, Numerics};
 use ddpo_rollout::reward::{PixelRule, RewardExpression, RewardSettings};
 use ddpo_rollout::trajectory::StateDtype;
-use ddpo_settings::range::{self, OutOfRange};
+use ddpo_settings::numbers::{self, OutOfRange};
 use std::path::PathBuf;
 use tch::Kind;
 
@@ -37,7 +37,7 @@ impl Plan {
     /// # Errors
     /// The first invalid setting.
     pub fn new(settings: Settings) -> Result<Self, InvalidSetting> {
-        range::check(&settings).map_err(out_of_range)?;
+        numbers::check(&settings).map_err(out_of_range)?;
         check_folder(&settings)?;
         check_samples(&settings)?;
         check_eta(settings.scheduler, settings.eta)?;

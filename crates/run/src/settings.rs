@@ -361,7 +361,7 @@ pub fn resolve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ddpo_settings::range::incomplete;
+    use ddpo_settings::numbers::incomplete;
 
     #[test]
     fn every_number_has_a_range() {

@@ -2,7 +2,6 @@
 //!
 //! Nothing fails in such an epoch, and its numbers look quiet, so the run names it once when it begins.
 
-use crate::metrics::{EpochMetrics, RewardSummary};
 use crate::pictures::image;
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_rollout::image::{ImageError, PixelMap};
@@ -82,9 +81,9 @@ impl NoSignal {
 
     /// Returns the causes that apply to an epoch.
     #[must_use]
-    pub fn of(rewards: &RewardSummary, update: &UpdateReport, spread: &SampleSpread) -> Vec<Self> {
+    pub fn of(rewards: &[f32], update: &UpdateReport, spread: &SampleSpread) -> Vec<Self> {
         let applies = |cause: &Self| match cause {
-            Self::ConstantReward => rewards.reward_min == rewards.reward_max,
+            Self::ConstantReward => rewards.windows(2).all(|pair| pair[0] == pair[1]),
             Self::ZeroGradient => update.grad_norm == 0.0,
             Self::EqualSamples => spread.distinct_samples == Some(1),
             Self::SaturatedSamples => {
@@ -92,36 +91,5 @@ impl NoSignal {
             }
         };
         Self::ALL.into_iter().filter(applies).collect()
-    }
-}
-
-/// Returns the warning about the causes that apply to `metrics` and did not apply to `previous`, if any.
-pub fn warning(metrics: &EpochMetrics, previous: Option<&EpochMetrics>) -> Option<String> {
-    let known = previous.map_or(&[][..], |previous| &previous.no_signal);
-    let new = metrics.no_signal.iter().filter(|cause| !known.contains(cause));
-    let said: Vec<String> = new.map(|cause| said(*cause, metrics)).collect();
-    let epoch = metrics.epoch;
-    (!said.is_empty()).then(|| {
-        format!("warning: epoch {epoch} taught little or nothing (no_signal): {}", said.join("; "))
-    })
-}
-
-fn said(cause: NoSignal, metrics: &EpochMetrics) -> String {
-    match cause {
-        NoSignal::ConstantReward => format!(
-            "the reward of every sample is {}; hint: check the reward, or draw more samples",
-            metrics.rewards.reward_min
-        ),
-        NoSignal::ZeroGradient => {
-            "the gradient is zero; hint: check clip_ratio and the learning rates".into()
-        }
-        NoSignal::EqualSamples => {
-            "all samples are the same image; hint: use eta > 0, or an earlier checkpoint".into()
-        }
-        NoSignal::SaturatedSamples => format!(
-            "{:.0} % of the pixel levels are 0 or 255; hint: lower the learning rates, or start from \
-             an earlier checkpoint",
-            metrics.spread.saturated_fraction.unwrap_or_default() * 100.0
-        ),
     }
 }

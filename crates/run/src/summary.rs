@@ -6,6 +6,7 @@ use crate::metrics::{Components, EpochMetrics};
 use crate::plan::Plan;
 use crate::settings::default_clip_ratio;
 use crate::shares;
+use crate::signal::NoSignal;
 use ddpo_algorithm::config::{Objective, TrustRegion};
 use ddpo_rollout::reward::{RewardExpression, Term};
 
@@ -77,6 +78,37 @@ pub fn clip_warning(metrics: &EpochMetrics, plan: &Plan) -> Option<String> {
          optimizer step (first_clip_fraction); outside, a pair cannot move the policy further away; \
          hint: raise clip_ratio{hint}, or lower initial_lr and peak_lr"
     ))
+}
+
+/// Returns the warning about the causes that apply to `metrics` and did not apply to `previous`, if any.
+pub fn signal_warning(metrics: &EpochMetrics, previous: Option<&EpochMetrics>) -> Option<String> {
+    let known = previous.map_or(&[][..], |previous| &previous.no_signal);
+    let new = metrics.no_signal.iter().filter(|cause| !known.contains(cause));
+    let said: Vec<String> = new.map(|cause| said(*cause, metrics)).collect();
+    let epoch = metrics.epoch;
+    (!said.is_empty()).then(|| {
+        format!("warning: epoch {epoch} taught little or nothing (no_signal): {}", said.join("; "))
+    })
+}
+
+fn said(cause: NoSignal, metrics: &EpochMetrics) -> String {
+    match cause {
+        NoSignal::ConstantReward => format!(
+            "the reward of every sample is {}; hint: check the reward, or draw more samples",
+            metrics.rewards.reward_min
+        ),
+        NoSignal::ZeroGradient => {
+            "the gradient is zero; hint: check clip_ratio and the learning rates".into()
+        }
+        NoSignal::EqualSamples => {
+            "all samples are the same image; hint: use eta > 0, or an earlier checkpoint".into()
+        }
+        NoSignal::SaturatedSamples => format!(
+            "{:.0} % of the pixel levels are 0 or 255; hint: lower the learning rates, or start from \
+             an earlier checkpoint",
+            metrics.spread.saturated_fraction.unwrap_or_default() * 100.0
+        ),
+    }
 }
 
 /// Returns the held-out rewards as (component, label).

@@ -84,7 +84,7 @@ impl ServiceSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ddpo_settings::range::incomplete;
+    use ddpo_settings::numbers::incomplete;
 
     #[test]
     fn every_number_has_a_range() {

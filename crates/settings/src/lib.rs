@@ -9,6 +9,7 @@
 
 pub mod environment;
 pub mod layers;
+pub mod numbers;
 mod part;
 pub mod range;
 pub mod secret;

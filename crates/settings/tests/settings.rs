@@ -314,8 +314,8 @@ fn every_source_is_checked_against_the_range() {
     let file = file(&text);
     let layers = layers().lay(Some(&file.path), std::iter::empty(), []).unwrap();
     assert_eq!(layers.finish::<Ranged>().unwrap().seed, i64::MAX as u64);
-    assert_eq!(ddpo_settings::range::incomplete::<Ranged>(), Vec::<String>::new());
-    assert_eq!(ddpo_settings::range::incomplete::<Sampler>(), ["together"]);
+    assert_eq!(ddpo_settings::numbers::incomplete::<Ranged>(), Vec::<String>::new());
+    assert_eq!(ddpo_settings::numbers::incomplete::<Sampler>(), ["together"]);
 }
 
 #[test]

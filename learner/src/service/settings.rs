@@ -71,7 +71,7 @@ impl LearnerSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ddpo_settings::range::incomplete;
+    use ddpo_settings::numbers::incomplete;
 
     #[test]
     fn every_number_has_a_range() {

@@ -29,7 +29,7 @@ ddpo_settings::settings! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ddpo_settings::range::incomplete;
+    use ddpo_settings::numbers::incomplete;
 
     #[test]
     fn every_number_has_a_range() {
