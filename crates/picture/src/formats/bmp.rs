@@ -256,9 +256,10 @@ fn run_lengths(bytes: &[u8], header: &Header, pixels: usize) -> Result<Vec<u8>, 
             (0, count) => {
                 let length = usize::from(if nibbles { count / 2 } else { count });
                 let literal = bytes.get(at..at + length).ok_or_else(truncated)?;
-                match nibbles {
-                    true => data.extend(literal.iter().flat_map(|byte| [byte >> 4, byte & 15])),
-                    false => data.extend_from_slice(literal),
+                if nibbles {
+                    data.extend(literal.iter().flat_map(|byte| [byte >> 4, byte & 15]));
+                } else {
+                    data.extend_from_slice(literal);
                 }
                 column += usize::from(count);
                 at = (at + length).next_multiple_of(2);
@@ -272,8 +273,8 @@ fn run_lengths(bytes: &[u8], header: &Header, pixels: usize) -> Result<Vec<u8>, 
         }
     }
     data.truncate(pixels);
-    match data.len() == pixels {
-        true => Ok(data),
-        false => Err(truncated()),
+    if data.len() < pixels {
+        return Err(truncated());
     }
+    Ok(data)
 }

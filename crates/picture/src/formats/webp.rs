@@ -24,10 +24,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     let decoder = WebPDecoder::new(Cursor::new(bytes))?;
     let (width, height) = sides(&decoder);
     pixel_count(width, height)?;
-    match decoder.is_animated() {
-        false => still(decoder),
-        true => first_frame(bytes, width, height),
+    if decoder.is_animated() {
+        return first_frame(bytes, width, height);
     }
+    still(decoder)
 }
 
 fn malformed(reason: &str) -> PictureError {

@@ -72,10 +72,8 @@ fn values(bytes: &[u8], endian: Endian, entry: usize) -> Option<Vec<u32>> {
     if count > MOST_VALUES {
         return None;
     }
-    let start = match size * count <= 4 {
-        true => entry + 8,
-        false => endian.u32(bytes, entry + 8)? as usize,
-    };
+    let is_inline = size * count <= 4;
+    let start = if is_inline { entry + 8 } else { endian.u32(bytes, entry + 8)? as usize };
     let value = |index: usize| {
         let at = start.checked_add(index * size)?;
         match size {

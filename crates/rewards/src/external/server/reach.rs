@@ -74,9 +74,10 @@ impl Reachability {
         }
         let mut state = self.state.borrow_mut();
         let since = *state.called_off.get_or_insert_with(Instant::now);
-        let is_over = match self.waiting.is_to_finish() {
-            true => state.answered.map_or(since, |last| last.max(since)).elapsed() >= QUIET,
-            false => since.elapsed() >= FINISH,
+        let is_over = if self.waiting.is_to_finish() {
+            state.answered.map_or(since, |last| last.max(since)).elapsed() >= QUIET
+        } else {
+            since.elapsed() >= FINISH
         };
         if state.said || is_over {
             return Err(ServerError::CalledOff(self.servers()));
