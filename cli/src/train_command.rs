@@ -7,6 +7,7 @@ use crate::{interrupt, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
 use ddpo_rewards::{RewardError, Rewards, resolve};
+use ddpo_rollout::causes::one_line;
 use ddpo_rollout::reward::RewardSpec;
 use ddpo_run::folder::RunFolder;
 use ddpo_run::host::{Host, Outcome};
@@ -63,7 +64,8 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
         Ok(Outcome::Finished) => Ok(ExitCode::SUCCESS),
         Ok(Outcome::Interrupted) => Ok(ExitCode::from(interrupt::STATUS)),
         Err(error) if is_interrupted(&error) => {
-            crate::output::aside(&format!("{error:#}; --resume repeats the epoch"));
+            let told = one_line(error.as_ref());
+            crate::output::aside(&format!("{told}; --resume repeats the epoch"));
             Ok(ExitCode::from(interrupt::STATUS))
         }
         Err(error) => Err(error),

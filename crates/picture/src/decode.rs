@@ -5,12 +5,13 @@
 //! change rewards. Orientation tags are ignored as in Pillow, except in TIFF files, whose orientation
 //! Pillow applies.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use ddpo_rollout::image::RgbImage;
 
-use crate::error::PictureError;
+use crate::error::{MAX_BYTES, PictureError};
 use crate::formats::{bmp, gif, jpeg, png, tiff, webp};
 use crate::orientation::oriented;
 
@@ -38,9 +39,20 @@ pub fn read_image(path: &Path) -> Result<RgbImage, PictureError> {
 /// As [`read_image`].
 pub fn read_oriented(path: &Path, orientation: Orientation) -> Result<RgbImage, PictureError> {
     let bytes =
-        fs::read(path).map_err(|source| PictureError::Io { path: path.to_path_buf(), source })?;
+        read_file(path).map_err(|source| PictureError::Io { path: path.to_path_buf(), source })?;
     decode_oriented(&bytes, orientation)
         .map_err(|source| PictureError::File { path: path.to_path_buf(), source: Box::new(source) })
+}
+
+/// Reads at most [`MAX_BYTES`]; a link may lead to a device without an end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let text = format!("expected at most {MAX_BYTES} bytes, found more");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
 }
 
 /// Decodes a PNG, JPEG, WebP, GIF, BMP or TIFF.

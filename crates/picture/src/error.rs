@@ -9,6 +9,9 @@ use thiserror::Error;
 /// Largest image, in pixels. An image whose header states more is rejected before decoding.
 pub const MAX_PIXELS: usize = 1 << 27;
 
+/// Largest file of an image, in bytes.
+pub const MAX_BYTES: u64 = 1 << 29;
+
 /// Errors from reading and writing pictures.
 #[derive(Debug, Error)]
 pub enum PictureError {

@@ -15,7 +15,7 @@ mod text;
 
 pub use decode::{Orientation, decode_image, read_image, read_oriented};
 pub use encode::{PngColour, encode_png, encode_png_as, write_png, write_png_as};
-pub use error::{MAX_PIXELS, PictureError};
+pub use error::{MAX_BYTES, MAX_PIXELS, PictureError};
 pub use find::{Folders, images_in, images_under};
 pub use grid::{Cell, MOST_SHOWN, cells_of, grid, square_layout};
 pub use text::{AXIS, Type};

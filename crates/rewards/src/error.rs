@@ -6,6 +6,7 @@ use crate::pinned::PinError;
 use crate::vision::error::VisionError;
 use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::reward::AgeClassesError;
+use ddpo_rollout::score::OutOfRange;
 use ddpo_service::device::{DeviceFailure, DeviceWork};
 use thiserror::Error;
 
@@ -110,6 +111,14 @@ pub enum RewardError {
         name: String,
         /// The value: infinite or NaN.
         value: f32,
+    },
+    /// A model returned a score that is too large to train on.
+    #[error("image {index}: {found}")]
+    OutOfRange {
+        /// Index of the image in the batch, from 0.
+        index: usize,
+        /// The number.
+        found: OutOfRange,
     },
 }
 

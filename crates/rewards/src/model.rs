@@ -1,7 +1,7 @@
 //! The trait of all reward models.
 
 use ddpo_rollout::image::{PixelMap, RgbImage};
-use ddpo_rollout::score::Score;
+use ddpo_rollout::score::{OutOfRange, Score};
 
 use crate::error::RewardError;
 use crate::images::{Image, of_map};
@@ -68,21 +68,22 @@ pub trait RewardModel: Send {
     }
 }
 
-/// Checks that every image has one score and that every number is finite.
+/// Checks that every image has one score and that every number is finite and in range.
 ///
 /// # Errors
-/// [`RewardError::Count`] or [`RewardError::NotFinite`], which names the image's index.
+/// [`RewardError::Count`], or [`RewardError::NotFinite`] or [`RewardError::OutOfRange`], which name the
+/// image's index.
 pub fn check<T>(images: &[T], scores: &[Score]) -> Result<(), RewardError> {
     if images.len() != scores.len() {
         return Err(RewardError::Count { expected: images.len(), found: scores.len() });
     }
     for (index, score) in scores.iter().enumerate() {
-        let components = score.components.iter().map(|part| (part.name.as_str(), part.value));
-        for (name, value) in std::iter::once(("reward", score.reward)).chain(components) {
-            if !value.is_finite() {
-                return Err(RewardError::NotFinite { index, name: name.to_owned(), value });
+        score.check_range().map_err(|found| match found {
+            OutOfRange { name, value } if !value.is_finite() => {
+                RewardError::NotFinite { index, name, value }
             }
-        }
+            found => RewardError::OutOfRange { index, found },
+        })?;
     }
     Ok(())
 }
@@ -109,5 +110,8 @@ mod tests {
         let found = check(&images(1), &[Score { reward: 1.0, components: vec![part] }]);
         let text = found.map_err(|error| error.to_string());
         assert_eq!(text, Err("image 0: expected a finite part, found inf".to_owned()));
+        let found = check(&images(1), &[Score::plain(-3e12)]).map_err(|error| error.to_string());
+        let expected = "image 0: reward: expected a finite number between -1e12 and 1e12, found -3000000000000.0";
+        assert_eq!(found, Err(expected.to_owned()));
     }
 }
