@@ -87,7 +87,7 @@ CASES = [
     scheduler("betas of texts", trained_betas=["a"] * 1000),
     scheduler("a million betas", trained_betas=[0.01] * 1_000_000),
     scheduler("an unknown schedule", beta_schedule="none"),
-    scheduler("an unknown class", _class_name="EulerDiscreteScheduler"),
+    scheduler("an unknown class", _class_name="NoSuchScheduler"),
     # Only `leading` uses the offset.
     scheduler("a huge offset", steps_offset=2**62, timestep_spacing="leading"),
     scheduler("a negative offset", steps_offset=-5, timestep_spacing="leading"),

@@ -161,27 +161,6 @@ pub enum LearnError {
         /// The learner's version.
         learned: PolicyVersion,
     },
-    /// A pair is further from its recorded log-probability than an update can move it.
-    #[error(
-        "learner: sample {sample} of epoch {epoch}, step {step} (t = {timestep}): the recorded \
-         log-probability is {nats:.3} nats from the learner's, expected at most {limit}; \
-         hint: its states and log-probabilities do not belong together, or the learning rate is \
-         far too high"
-    )]
-    TooFar {
-        /// Epoch.
-        epoch: u32,
-        /// Index of the sample.
-        sample: u32,
-        /// Index of the step.
-        step: usize,
-        /// Its timestep.
-        timestep: i64,
-        /// The distance, summed over dimensions.
-        nats: f64,
-        /// The largest distance allowed.
-        limit: f64,
-    },
     /// The keyed noise is not the noise that the sampler added.
     #[error(
         "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): the policy \

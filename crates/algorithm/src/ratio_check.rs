@@ -4,7 +4,8 @@
 //! so every ratio is one up to rounding. That is checked for the pairs of the first mini-batch, and for
 //! all pairs of the epoch where the learner evaluates them before the first step
 //! ([`OldLogProbs::Learner`], and the decoupled objective). In later mini-batches the policy has
-//! moved, so a pair is refused only if its distance is beyond what an update can do: [`FARTHEST`].
+//! moved, and no distance separates a wrong record from a large update: a nearly deterministic step moves by
+//! tens of nats per dimension at a high learning rate.
 
 use crate::config::OldLogProbs;
 use crate::diagnostics::Diagnostics;
@@ -18,11 +19,6 @@ use ddpo_rollout::trajectory::SampleCoordinates;
 /// The sampler's batches have another shape, so the values differ slightly; other weights or
 /// another scheduler would make them differ far more.
 const ACROSS_SHAPES: f64 = 100.0;
-
-/// Largest |log p - recorded log p| of a pair of any mini-batch, in nats per dimension. 8 nats mean that
-/// an update has moved the mean of a step by four standard deviations in every dimension, or that
-/// trajectory and log-probability do not belong together.
-const FARTHEST: f64 = 8.0;
 
 /// Returns whether a gap is above its limit, or is not a number.
 fn exceeds(gap: f64, limit: f64) -> bool {
@@ -100,31 +96,6 @@ impl Learner {
             }
             if exceeds(nats, factor * self.config.ratio_tolerance_nats) {
                 return Err(self.gap_in_nats(epoch, pair, nats));
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that no pair is further from the log-probability that its ratio is taken from than
-    /// [`FARTHEST`], or than `ratio_tolerance_nats` if that is larger. Trajectories of the current weights
-    /// are compared with the sampler's; the importance weight of older ones is capped instead.
-    pub(crate) fn check_distance(
-        &self,
-        epoch: &Epoch<'_>,
-        pairs: &[Pair],
-        log_ratios: &[f32],
-    ) -> Result<(), LearnError> {
-        for (pair, &log_ratio) in pairs.iter().zip(log_ratios) {
-            let dimensions = dimensions(epoch, pair);
-            let limit = (FARTHEST * dimensions).max(self.config.ratio_tolerance_nats);
-            let is_fresh = epoch.lags[pair.trajectory] == 0;
-            let moved = if is_fresh { log_ratio + epoch.drift(pair) } else { log_ratio };
-            let nats = f64::from(moved).abs() * dimensions;
-            if exceeds(nats, limit) {
-                let header = epoch.trajectories[pair.trajectory].header();
-                let SampleCoordinates { epoch, sample, .. } = header.coordinates;
-                let (step, timestep) = (pair.step, header.timesteps[pair.step]);
-                return Err(LearnError::TooFar { epoch, sample, step, timestep, nats, limit });
             }
         }
         Ok(())

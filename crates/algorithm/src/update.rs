@@ -211,9 +211,6 @@ impl Learner {
             self.check_noise(epoch, pairs, &output.moved)?;
         }
         self.check_finite("loss", output.loss)?;
-        if has_ratio {
-            self.check_distance(epoch, pairs, &output.log_ratios)?;
-        }
         let transitions = &self.lanes[0].transitions;
         let (config, weights) = (&self.config, &self.step_weights);
         let norms = output_gradients(config, transitions, weights, epoch, pairs, &output);

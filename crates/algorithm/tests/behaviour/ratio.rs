@@ -132,26 +132,3 @@ fn checks_all_pairs_of_the_epoch_where_the_learner_evaluates_them_before_the_fir
         assert_eq!(tiny::largest_gap(&weights(&learner), &before), 0.0);
     }
 }
-
-#[test]
-fn refuses_pairs_of_later_mini_batches_that_are_impossibly_far_by_name() {
-    let batch = rollouts(&unet(1), 0, 8);
-    for gap in [-8.5, 8.5] {
-        let lies = with_a_lie(&batch, 6, gap);
-        let error = learner(settings()).update(&lies, &mut |_, _| {}).unwrap_err();
-        let LearnError::TooFar { epoch: 0, sample: 6, step: 0, timestep: 800, nats, limit } = error
-        else {
-            panic!("{error}");
-        };
-        assert_eq!(limit, 8.0 * 192.0);
-        assert!((1600.0..1700.0).contains(&nats), "{nats}");
-        let message = error.to_string();
-        assert!(message.contains("sample 6 of epoch 0, step 0 (t = 800)"), "{message}");
-    }
-}
-
-#[test]
-fn distances_that_an_update_can_reach_pass() {
-    let batch = with_a_lie(&rollouts(&unet(1), 0, 8), 6, 7.5);
-    learner(settings()).update(&batch, &mut |_, _| {}).unwrap();
-}
