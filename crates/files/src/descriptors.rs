@@ -46,7 +46,7 @@ mod tests {
 
     /// Returns an opener that fails with `codes`, one after the other, and then succeeds.
     fn failing(codes: &[i32]) -> impl FnMut() -> io::Result<u32> {
-        let mut codes = codes.to_vec().into_iter();
+        let mut codes = codes.iter().copied();
         move || codes.next().map_or(Ok(7), |code| Err(io::Error::from_raw_os_error(code)))
     }
 

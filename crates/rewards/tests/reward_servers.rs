@@ -461,12 +461,12 @@ impl Stop {
     }
 }
 
+/// A call in progress: it ends with the reward and its scores.
+type Call = thread::JoinHandle<(ServerReward, Result<Vec<Score>, RewardError>)>;
+
 /// Opens a server's reward that is cancelled by the returned stop, and starts a call that the server
 /// does not answer.
-fn unanswered(
-    server: &RewardServer,
-    waiting: impl FnOnce(Waiting) -> Waiting,
-) -> (Stop, thread::JoinHandle<(ServerReward, Result<Vec<Score>, RewardError>)>) {
+fn unanswered(server: &RewardServer, waiting: impl FnOnce(Waiting) -> Waiting) -> (Stop, Call) {
     let stop = Stop::default();
     let asked = stop.clone();
     let stopped = Waiting::new(|_| (), move || asked.is_asked());

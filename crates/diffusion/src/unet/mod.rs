@@ -110,13 +110,13 @@ pub fn layout(config: &UNetConfig, device: Device) -> Layout {
 #[derive(Debug)]
 enum Down {
     Plain(DownBlock),
-    Skip(SkipDownBlock),
+    Skip(Box<SkipDownBlock>),
 }
 
 impl Down {
     fn new(path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
         if is_skip_block(&config.down_block_types[index]) {
-            return Self::Skip(SkipDownBlock::new(path, index, config));
+            return Self::Skip(Box::new(SkipDownBlock::new(path, index, config)));
         }
         Self::Plain(DownBlock::new(path, index, config))
     }
@@ -125,13 +125,13 @@ impl Down {
 #[derive(Debug)]
 enum Up {
     Plain(UpBlock),
-    Skip(SkipUpBlock),
+    Skip(Box<SkipUpBlock>),
 }
 
 impl Up {
     fn new(path: Path<'_>, index: usize, config: &UNetConfig) -> Self {
         if is_skip_block(&config.up_block_types[index]) {
-            return Self::Skip(SkipUpBlock::new(path, index, config));
+            return Self::Skip(Box::new(SkipUpBlock::new(path, index, config)));
         }
         Self::Plain(UpBlock::new(path, index, config))
     }

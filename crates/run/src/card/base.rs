@@ -37,11 +37,12 @@ impl BaseModel {
         let path = if path.is_file() { model.root() } else { path };
         let last = |path: &Path| path.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
         let local = path.exists();
+        let is_licensed = !license.is_empty();
         let own = (!local && model.name() != embedded::NAME).then(|| model.name().to_owned());
         Self {
             name: last(path).filter(|_| local).unwrap_or_else(|| model.name().to_owned()),
             repository: own.or(base_model),
-            licence: (!license.is_empty()).then(|| Licence { ids: license, name, link }),
+            licence: is_licensed.then_some(Licence { ids: license, name, link }),
         }
     }
 }

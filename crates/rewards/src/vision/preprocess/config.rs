@@ -158,7 +158,7 @@ impl Fields {
         let is_form = |form: &&[&str]| {
             form.len() == object.len() && form.iter().all(|part| object.contains_key(*part))
         };
-        if !forms.iter().any(|form| is_form(form)) {
+        if !forms.iter().any(is_form) {
             return Err(FieldError::unsupported(name, expected, Value::Object(object)));
         }
         self.0.remove(name);
