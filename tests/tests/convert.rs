@@ -162,7 +162,10 @@ fn rejects_unsuitable_inputs_by_name_and_writes_nothing() {
         (&["seed/new.pth", "--out=x"][..], "seed/new.pth: expected --ddpm-ckpt"),
         (&["seed/new.pth", "--ddpm-ckpt=model", "--out=x"], "does not fit the model: "),
         (&["other.pth", "--ddpm-ckpt=seed/base", "--out=x"], "does not fit the model: "),
-        (&["notes.pth", "--ddpm-ckpt=model", "--out=x"], "expected a safetensors file or a torch"),
+        (
+            &["notes.pth", "--ddpm-ckpt=model", "--out=x"],
+            "expected a safetensors file or a file of torch.save",
+        ),
         (&["malicious.pth", "--ddpm-ckpt=model", "--out=x"], "refused to run"),
         (
             &[

@@ -9,8 +9,10 @@ use ddpo_proto::wire::{DescribeRequest, DescribeResponse, ScoreRequest, ScoreRes
 use ddpo_rollout::image::RgbImage;
 use ddpo_rollout::score::{Component, Score};
 use std::future::pending;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -90,7 +92,7 @@ impl RewardServer {
         let limits = Limits::default();
         let own = RewardModelServer::new(Service(Arc::clone(&state)))
             .max_decoding_message_size(limits.max_score_request_bytes);
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
+        let listener = runtime.block_on(bound(address));
         let address = listener.local_addr().unwrap();
         let router = Server::builder().add_service(service).add_service(own);
         runtime.spawn(router.serve_with_incoming(TcpIncoming::from(listener)));
@@ -174,5 +176,19 @@ impl RewardModel for Service {
             Mood::Refusing(code) => return Err(Status::new(code, "not like this")),
         }
         Ok(Response::new(scores_to_wire(&scores)))
+    }
+}
+
+/// Binds the address. A connection of another test may use its port for a moment.
+async fn bound(address: SocketAddr) -> tokio::net::TcpListener {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match tokio::net::TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{address}: {error}"),
+        }
     }
 }
