@@ -1,7 +1,7 @@
 //! The one place where programs write to standard output and standard error.
 //!
 //! A reader may close its end of a pipe at any time, as `head -1` does. `println!` then panics, so the
-//! lint `print_stdout` bars it, and everything goes through [`write`], which drops what nobody reads.
+//! lint `print_stdout` bars it, and everything goes through [`write()`], which drops what nobody reads.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
