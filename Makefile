@@ -155,7 +155,7 @@ reference: build ## regenerate docs/settings.md and docs/metrics.md
 	python3 tests/docs/metrics.py >docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 
 .PHONY: pictures
-pictures: build ## regenerate docs/images from a run of the over50 demo (minutes)
+pictures: build ## regenerate docs/images from runs of the small model (minutes)
 	[ -e runs/over50/checkpoints/epoch-000014 ] || $(DDPO) train --config examples/over50.toml
 	[ -e runs/over50/report/report.html ] || $(DDPO) report runs/over50
 	"$$(scripts/setup-clients tests/report/requirements.txt)" tests/report/pictures.py $(DDPO) runs/over50 docs/images

@@ -138,7 +138,7 @@ def main(target, folder):
         body = "".join(drawn(*one) for one in recorded_panels(pathlib.Path(target).resolve()))
         page = pathlib.Path(pages, "panels.html")
         page.write_text(f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>{body}")
-        show(browser, page.as_uri(), (1160, 640), "light")
+        show(browser, page.as_uri(), (1160, 512), "light")
         shot(browser, pathlib.Path(folder, "dashboard.png"))
 
 
