@@ -23,7 +23,7 @@ static FAILURE: OnceLock<io::Error> = OnceLock::new();
 pub fn write(stream: Stream, text: &str) {
     match stream {
         Stream::Output => to_output(text),
-        // Without standard error there is no place left to report a failure.
+        // A failure of standard error cannot be reported anywhere else.
         Stream::Error => drop(put(&mut io::stderr().lock(), text)),
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Source: PyTorch 2.11, `torch/serialization.py` (`_save`, `_load`).
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::os::unix::fs::FileExt;
@@ -11,10 +10,10 @@ use std::path::Path;
 
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::pickle::{self, Parsed, StoredTensor};
+use crate::pickle::{self, StoredTensor};
 use crate::tensors::contents::Contents;
 use crate::tensors::error::TensorFileError;
-use crate::tensors::span::{Span, TensorInfo};
+use crate::tensors::span::Span;
 use crate::tensors::stored::{StorageBytes, span_in};
 
 /// Maximum length of `data.pkl`. 450 tensors take about 50 kB.
@@ -33,15 +32,9 @@ pub(crate) fn read_archive(
         return Err(archive.bad("expected little-endian storages, found big-endian".to_owned()));
     }
     let pickle = archive.bytes("data.pkl", MAX_PICKLE_BYTES)?;
-    let mut parsed = pickle::parse(&pickle)
+    let parsed = pickle::parse(&pickle)
         .map_err(|source| TensorFileError::Pickle { path: path.into(), source })?;
-    let mut tensors = Vec::with_capacity(parsed.tensors.len());
-    for (name, stored) in std::mem::take(&mut parsed.tensors) {
-        let span = archive.locate(&name, &stored)?;
-        tensors.push((TensorInfo { name, shape: stored.shape, kind: stored.kind }, span));
-    }
-    let Parsed { order, scalars, .. } = parsed;
-    Ok(Contents { tensors, order, metadata: BTreeMap::new(), scalars })
+    Contents::of_pickle(parsed, |name, stored| archive.locate(name, stored))
 }
 
 struct Archive<'a> {

@@ -10,11 +10,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::pickle::{Parsed, Pickle, PickleError, PickleScalar};
+use crate::pickle::{Pickle, PickleError, PickleScalar};
 use crate::tensors::archive::MAX_PICKLE_BYTES;
 use crate::tensors::contents::Contents;
 use crate::tensors::error::TensorFileError;
-use crate::tensors::span::TensorInfo;
 use crate::tensors::stored::{StorageBytes, span_in};
 
 /// The first bytes of the format: protocol 2 and the ten-byte magic number 0x1950a86a20f9469cfc6c.
@@ -41,17 +40,13 @@ pub(crate) fn read_legacy(
     let object = reader.pickle()?;
     let keys = reader.pickle()?;
     let storages = reader.storages(&object, &keys)?;
-    let mut parsed = object.flattened().map_err(|source| reader.pickled(source))?;
-    let mut tensors = Vec::with_capacity(parsed.tensors.len());
-    for (name, stored) in std::mem::take(&mut parsed.tensors) {
+    let parsed = object.flattened().map_err(|source| reader.pickled(source))?;
+    Contents::of_pickle(parsed, |name, stored| {
         let Some(storage) = storages.get(stored.key.as_str()) else {
             return Err(reader.bad(format!("expected storage `{}`, found none", stored.key)));
         };
-        let span = span_in((path, length), &name, &stored, *storage)?;
-        tensors.push((TensorInfo { name, shape: stored.shape, kind: stored.kind }, span));
-    }
-    let Parsed { order, scalars, .. } = parsed;
-    Ok(Contents { tensors, order, metadata: BTreeMap::new(), scalars })
+        span_in((path, length), name, stored, *storage)
+    })
 }
 
 struct Reader<'a> {

@@ -79,15 +79,7 @@ impl DownBlock {
     /// Maps `x` `[B, C_in, H, W]` and `time` `[B, time_channels]` to `[B, C_out, H / 2, W / 2]`, or
     /// `[B, C_out, H, W]` in the last block. Appends the output of every layer to `skips`.
     pub fn forward(&self, x: Tensor, time: &Tensor, skips: &mut Vec<Tensor>) -> Tensor {
-        let mut hidden = x;
-        for (layer, resnet) in self.resnets.iter().enumerate() {
-            hidden = resnet.forward(&hidden, time);
-            if let Some(attention) = self.attentions.get(layer) {
-                hidden = attention.forward(&hidden);
-            }
-            activations::skip(&hidden);
-            skips.push(hidden.shallow_clone());
-        }
+        let mut hidden = down_layers(&self.resnets, &self.attentions, x, time, skips);
         if let Some(downsampler) = &self.downsampler {
             hidden = downsampler.forward(&hidden, time);
             activations::skip(&hidden);
@@ -95,6 +87,27 @@ impl DownBlock {
         }
         hidden
     }
+}
+
+/// Applies the residual blocks of a down block, each followed by its attention if there is one. Appends the
+/// output of every layer to `skips`.
+pub(super) fn down_layers(
+    resnets: &[ResnetBlock],
+    attentions: &[Attention],
+    x: Tensor,
+    time: &Tensor,
+    skips: &mut Vec<Tensor>,
+) -> Tensor {
+    let mut hidden = x;
+    for (layer, resnet) in resnets.iter().enumerate() {
+        hidden = resnet.forward(&hidden, time);
+        if let Some(attention) = attentions.get(layer) {
+            hidden = attention.forward(&hidden);
+        }
+        activations::skip(&hidden);
+        skips.push(hidden.shallow_clone());
+    }
+    hidden
 }
 
 /// `UNetMidBlock2D` with one layer: residual block, optional attention, residual block.

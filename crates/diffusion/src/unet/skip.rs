@@ -6,6 +6,7 @@ use crate::activations;
 use crate::layers::{Conv2d, ConvConfig, GroupNorm};
 use crate::parameters::Path;
 use crate::unet::attention::{Attention, AttentionShape};
+use crate::unet::blocks::down_layers;
 use crate::unet::config::UNetConfig;
 use crate::unet::resample::Resample;
 use crate::unet::resnet::{Groups, ResnetBlock, ResnetShape};
@@ -97,15 +98,7 @@ impl SkipDownBlock {
         skips: &mut Vec<Tensor>,
         image: &mut Tensor,
     ) -> Tensor {
-        let mut hidden = x;
-        for (layer, resnet) in self.resnets.iter().enumerate() {
-            hidden = resnet.forward(&hidden, time);
-            if let Some(attention) = self.attentions.get(layer) {
-                hidden = attention.forward(&hidden);
-            }
-            activations::skip(&hidden);
-            skips.push(hidden.shallow_clone());
-        }
+        let mut hidden = down_layers(&self.resnets, &self.attentions, x, time, skips);
         if let Some(Halving { resnet, skip_conv }) = &self.halving {
             *image = Resample::FilterHalve.apply(image);
             hidden = skip_conv.forward(image) + resnet.forward(&hidden, time);

@@ -213,7 +213,7 @@ impl Layout {
     }
 }
 
-/// Returns the layout of 32 bits with these masks, those that Pillow supports.
+/// Returns the layout of 32-bit pixels with these masks. Only the masks that Pillow supports are accepted.
 fn of_masks(masks: [u32; 4]) -> Result<Layout, PictureError> {
     let places = match masks {
         [0xff_0000, 0xff00, 0xff, 0 | 0xff00_0000] | [0, 0, 0, 0] => [2, 1, 0],

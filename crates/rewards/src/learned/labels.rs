@@ -22,7 +22,7 @@ const OPEN_BEFORE: [&str; 8] =
 const OPEN_AFTER: [&str; 6] =
     ["+", " and over", " and older", " and above", " or older", " or over"];
 
-/// Words of the youngest class, first those that exclude their age.
+/// Words of the youngest class: `under 20` excludes the age 20, `up to 20` includes it.
 const BELOW_BEFORE: [&str; 4] = ["less than ", "younger than ", "under ", "below "];
 const UP_TO_BEFORE: [&str; 2] = ["up to ", "<="];
 const UP_TO_AFTER: [&str; 4] = [" and under", " and younger", " or younger", " or under"];

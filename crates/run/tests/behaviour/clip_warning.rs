@@ -1,25 +1,10 @@
 //! The warning that most pairs are outside the clip from the start.
 
-use crate::run::{Draws, Fake, run_reporting, workshop};
+use crate::run::{Draws, Fake, Lines, run_reporting, workshop};
 use ddpo_algorithm::config::Objective;
 use ddpo_diffusion::gaussian::Reduction;
-use ddpo_run::progress::Progress;
 use ddpo_run::settings::Settings;
-use std::cell::RefCell;
 use std::path::Path;
-
-/// Collects the lines of a run.
-#[derive(Default)]
-struct Lines(RefCell<Vec<String>>);
-
-impl Progress for Lines {
-    fn at(&self, _stage: &'static str, _done: usize, _total: usize) {}
-    fn say(&self, line: &str) {
-        self.0.borrow_mut().push(line.to_owned());
-    }
-    fn aside(&self, _line: &str) {}
-    fn finish(&self) {}
-}
 
 /// What a run of three epochs with two mini-batches each reports.
 struct Report {
@@ -40,14 +25,13 @@ fn report(change: impl FnOnce(Settings) -> Settings) -> Report {
     });
     let lines = Lines::default();
     run_reporting(&settings, &mut Fake::new(Draws::Late), &lines).unwrap();
-    let warnings = lines.0.into_inner().into_iter().filter(|line| line.starts_with("warning"));
     let metrics = Path::new(&settings.output_dir).join("metrics.jsonl");
     let share = |line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         line["first_clip_fraction"].as_f64()
     };
     let shares = std::fs::read_to_string(metrics).unwrap().lines().map(share).collect();
-    Report { warnings: warnings.collect(), shares }
+    Report { warnings: lines.warnings(), shares }
 }
 
 fn warnings(change: impl FnOnce(Settings) -> Settings) -> Vec<String> {

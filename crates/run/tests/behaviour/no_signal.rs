@@ -1,13 +1,12 @@
 //! Epochs that teach nothing are named, in the metrics and once in the output.
 
-use crate::run::{Draws, Fake, run_reporting, workshop};
+use crate::run::{Draws, Fake, Lines, run_reporting, workshop};
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::Trajectory;
 use ddpo_run::error::RolloutsError;
 use ddpo_run::progress::Progress;
 use ddpo_run::rollouts::{Request, Rollout, Rollouts, Weights};
-use std::cell::RefCell;
 use std::path::Path;
 
 /// Samplers whose scored samples are changed from an epoch on.
@@ -35,25 +34,12 @@ impl Rollouts for Changed {
     }
 }
 
-#[derive(Default)]
-struct Lines(RefCell<Vec<String>>);
-
-impl Progress for Lines {
-    fn at(&self, _stage: &'static str, _done: usize, _total: usize) {}
-    fn say(&self, line: &str) {
-        self.0.borrow_mut().push(line.to_owned());
-    }
-    fn aside(&self, _line: &str) {}
-    fn finish(&self) {}
-}
-
 /// Runs four epochs, changed from the second on. Returns the warnings, and `no_signal` of each epoch.
 fn run(change: fn(&mut [ScoredTrajectory])) -> (Vec<String>, Vec<Vec<String>>) {
     let (_folder, settings) = workshop();
     let lines = Lines::default();
     let mut rollouts = Changed { inner: Fake::new(Draws::Late), from: 1, change };
     run_reporting(&settings, &mut rollouts, &lines).unwrap();
-    let warnings = lines.0.into_inner().into_iter().filter(|line| line.starts_with("warning"));
     let metrics = Path::new(&settings.output_dir).join("metrics.jsonl");
     let causes = |line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -62,7 +48,7 @@ fn run(change: fn(&mut [ScoredTrajectory])) -> (Vec<String>, Vec<Vec<String>>) {
         causes.iter().map(|cause| cause.as_str().unwrap().to_owned()).collect()
     };
     let text = std::fs::read_to_string(metrics).unwrap();
-    (warnings.collect(), text.lines().map(causes).collect())
+    (lines.warnings(), text.lines().map(causes).collect())
 }
 
 /// Returns the trajectory with another final state, which the last, deterministic step leads to.

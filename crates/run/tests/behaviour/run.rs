@@ -20,6 +20,7 @@ use ddpo_run::progress::Progress;
 use ddpo_run::rollouts::{Request, Rollout, Rollouts, Weights};
 use ddpo_run::settings::Settings;
 use ddpo_run::train::train;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -78,6 +79,26 @@ impl Fake {
             ScoredTrajectory { trajectory, ..one }
         };
         drawn.into_iter().map(as_asked).collect()
+    }
+}
+
+/// Collects the lines of a run.
+#[derive(Default)]
+pub struct Lines(RefCell<Vec<String>>);
+
+impl Progress for Lines {
+    fn at(&self, _stage: &'static str, _done: usize, _total: usize) {}
+    fn say(&self, line: &str) {
+        self.0.borrow_mut().push(line.to_owned());
+    }
+    fn aside(&self, _line: &str) {}
+    fn finish(&self) {}
+}
+
+impl Lines {
+    /// Returns the lines that are warnings.
+    pub fn warnings(self) -> Vec<String> {
+        self.0.into_inner().into_iter().filter(|line| line.starts_with("warning")).collect()
     }
 }
 
