@@ -1,8 +1,9 @@
 """Trains a table of settings times seeds and writes what each setting reaches: `make bench-learning`.
 
 Every run starts from an example of examples/, draws the same evaluation seeds before and after (512, or the table's
-`evaluation_samples`), and uses one thread, so that several run side by side. A finished run is not trained again: after an interruption the command goes
-on with the rest. For each arm and task the table has the median, smallest and largest value over the seeds of
+`evaluation_samples`), and uses one thread, so that several run side by side. After an interruption the command trains
+only the runs that are not finished. For each arm and task the table has the median, smallest and largest value over the
+seeds of
 
 - the reward of the evaluation before and after (over50: the share of samples that the classifier sees as fifty or older;
   jpeg: mean size in bytes),

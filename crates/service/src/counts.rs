@@ -24,9 +24,10 @@ pub fn of_uplink(sent: &UplinkCounters) -> impl Iterator<Item = (String, u64)> +
 }
 
 /// Reads the counters of an intake.
-pub fn of_intake(intake: &IntakeCounters) -> [(String, u64); 7] {
+pub fn of_intake(intake: &IntakeCounters) -> [(String, u64); 8] {
     named([
         ("trajectories_opened", &intake.opened),
+        ("trajectories_not_admitted", &intake.not_admitted),
         ("trajectories_received", &intake.completed),
         ("trajectories_malformed", &intake.rejected),
         ("trajectories_lost", &intake.lost),

@@ -250,7 +250,10 @@ impl StoreTask {
             Command::Issue(key, orders, reply) => (self.issue(key, orders).await, reply),
             Command::Done(key, reply) => {
                 self.orders.remove(&key);
-                (Ok(()), reply)
+                let _ = reply.send(Ok(()));
+                // The next check repeats what fails.
+                let _ = self.remove_other_orders().await;
+                return Ok(());
             }
             Command::Release(reply) => {
                 let released = self.store.release(&self.lease).await;
@@ -367,7 +370,19 @@ impl StoreTask {
             }
         }
         self.replace_what_is_broken().await?;
-        self.issue_lost_orders().await
+        self.issue_lost_orders().await?;
+        let removed = self.remove_other_orders().await?;
+        if removed > 0 {
+            tracing::warn!(removed, "removed orders that no batch waits for");
+        }
+        Ok(())
+    }
+
+    /// Removes the orders of complete batches, and orders of other clients. A sampler cannot draw them if
+    /// their weights are gone; it would hand them back and take them again before any new order.
+    async fn remove_other_orders(&self) -> Result<u64, BroadcastError> {
+        let names = self.orders.values().flatten().map(|order| order.order_id.as_str());
+        self.store.keep_only(&self.lease, names).await
     }
 
     /// Issues orders again that are not in the queue although some of their samples are missing.

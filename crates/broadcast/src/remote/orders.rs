@@ -70,6 +70,25 @@ impl RedisBroadcast {
         Ok(OrdersNonce(nonce.clone()))
     }
 
+    /// Removes all orders except those with the given names: orders of batches that are complete, and
+    /// whatever other clients have added. Returns the number of removed orders.
+    ///
+    /// # Errors
+    /// [`BroadcastError::LostLease`] if the caller has lost the lease; otherwise errors of Redis.
+    pub async fn keep_only<'a>(
+        &self,
+        lease: &Lease,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<u64, BroadcastError> {
+        let mut script = self.scripts.keep_only.key(self.keys.lease());
+        script.key(self.keys.orders()).key(self.keys.orders_index()).arg(lease.token.0);
+        names.into_iter().for_each(|name| _ = script.arg(name));
+        let reply = self.link.ask("remove orders", Ask::Script(&script)).await?;
+        let reply = settled(lease, reply)?;
+        let [_, removed] = &reply[..] else { return Err(unexpected(&reply)) };
+        removed.parse().map_err(|_| unexpected(&reply))
+    }
+
     /// Returns whether the queue is the one that [`Self::clear`] began; `false` after a loss of
     /// Redis or another learner's `clear`.
     ///

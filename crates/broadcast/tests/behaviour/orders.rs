@@ -219,6 +219,35 @@ async fn clear_removes_every_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keep_only_removes_other_orders_taken_or_not() {
+    needs!("redis-server");
+    let stage = Stage::start().await;
+    let (old, lease) = (stage.lease("a").await, stage.lease("a").await);
+    let orders = ["o1", "o2", "o3", "o4"].map(|name| order(&lease, name));
+    stage.store.issue(&lease, &orders).await.unwrap();
+    let (kept, removed) = (taken(&stage, "w1").await, taken(&stage, "w2").await);
+    stage.plant(&[("id", "o3"), ("order", "a copy under a name that stays")]).await;
+    stage.plant(&[("no", "order")]).await;
+
+    assert!(is_lost(stage.store.keep_only(&old, []).await));
+    assert_eq!(pending(&stage.store).await.len(), 6);
+    assert_eq!(stage.store.keep_only(&lease, ["o1", "o3", "o5"]).await.unwrap(), 4);
+    assert_eq!(pending(&stage.store).await, ["o1", "o3"]);
+    stage.store.keep_alive(&kept).await.unwrap();
+    assert!(is_lost_order(stage.store.keep_alive(&removed).await));
+    assert!(is_lost_order(stage.store.hand_back(&removed).await));
+    assert_eq!(stage.store.next("w3", Instant::now()).await.unwrap().unwrap().order, orders[2]);
+    // A removed order can be issued again.
+    stage.store.issue(&lease, &orders[1..2]).await.unwrap();
+    assert_eq!(taken(&stage, "w3").await.order, orders[1]);
+
+    assert_eq!(stage.store.keep_only(&lease, []).await.unwrap(), 3);
+    stage.wipe().await;
+    let lease = stage.lease("a").await;
+    assert_eq!(stage.store.keep_only(&lease, ["o1"]).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loss_of_redis_is_detected_and_orders_can_be_issued_again() {
     needs!("redis-server");
     let stage = Stage::start().await;

@@ -37,6 +37,13 @@ impl Stage {
         redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
     }
 
+    /// Adds an entry to the orders, as another client of Redis could.
+    pub async fn plant(&self, fields: &[(&str, &str)]) {
+        let key = format!("ddpo:{{{RUN}}}:orders");
+        let add = redis::Cmd::xadd(key, "*", fields);
+        add.exec_async(&mut self.server.connection().await).await.unwrap();
+    }
+
     /// Returns the number of chunks in Redis, with or without a manifest.
     pub async fn chunks_left(&self) -> usize {
         let mut keys = redis::cmd("KEYS");

@@ -11,6 +11,8 @@ pub struct IntakeCounters {
     pub stream_errors: AtomicU64,
     /// Headers read.
     pub opened: AtomicU64,
+    /// Trajectories that the service refused by their headers.
+    pub not_admitted: AtomicU64,
     /// Trajectories passed to the service.
     pub completed: AtomicU64,
     /// Malformed trajectories.

@@ -164,6 +164,7 @@ impl<H: IntakeHandler> Session<H> {
             AssemblerEvent::Opened { ticket, opening } => {
                 count(&self.counters.opened, 1);
                 if let Err(refusal) = self.handler.admit(&opening) {
+                    count(&self.counters.not_admitted, 1);
                     self.assembler.refuse(ticket);
                     let trajectory_id = opening.identity.trajectory_id.clone();
                     let (verdict, reason) = (refusal.verdict, refusal.reason);
