@@ -23,8 +23,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long to retry after a shutdown request: less than the grace period.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Shortest time between two verifications of weights that a sampler could not load: each reads all of
-/// them.
+/// Shortest time between two verifications of weights, each of which reads all of them.
 const VERIFIED_FOR: Duration = Duration::from_secs(2);
 
 /// Settings of the store task.
@@ -416,8 +415,7 @@ impl StoreTask {
         self.store.issue(&self.lease, &wanted).await
     }
 
-    /// Recovers from an error such that the step can be tried again, or returns the error if
-    /// recovery is impossible.
+    /// Makes the step possible again after an error, or returns the error.
     async fn recover(
         &mut self,
         error: BroadcastError,
