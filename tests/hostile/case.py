@@ -18,6 +18,12 @@ class Case:
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     # Returns further faults of a command that has ended well.
     after: Callable[[Path], list[str]] | None = None
+    # The program: `ddpo`, or a service, which ends on SIGTERM after the attack.
+    program: str = "ddpo"
+    # Attacks a running service at its gRPC port.
+    attack: Callable[[int], object] | None = None
+    # Answers a command of a service as Redis, with bytes or with parts. Without it, Redis is a real one.
+    answer: Callable[[list[bytes]], object] | None = None
 
 
 SAMPLE = ["sample", "--ddpm-ckpt=model", "--num-samples=1", "--num-inference-steps=2", "--device=cpu", "--threads=1",

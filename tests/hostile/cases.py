@@ -6,5 +6,8 @@ import images
 import models
 import settings
 import tensors
+import wire
 
-ALL = [*models.CASES, *tensors.CASES, *archives.CASES, *images.CASES, *settings.CASES, *cards.CASES]
+COMMANDS = [*models.CASES, *tensors.CASES, *archives.CASES, *images.CASES, *settings.CASES, *cards.CASES]
+SERVICES = wire.CASES
+ALL = [*COMMANDS, *SERVICES]

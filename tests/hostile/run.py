@@ -2,11 +2,14 @@
 
     python3 tests/hostile/run.py target/release/ddpo           runs all cases
     python3 tests/hostile/run.py target/release/ddpo pickle    runs the cases whose name contains `pickle`
+    python3 tests/hostile/run.py target/release/ddpo --services     runs the cases of services; --commands, the others
 
 Each command has ten seconds and 1 GiB of resident memory. It must succeed, or print one line that begins with
-`error: ` and says each thing once. It must not panic, crash, or leave a child. Needs no package.
+`error: ` and says each thing once. It must not panic, crash, or leave a child. A service keeps running under an attack
+and ends on SIGTERM, or ends with one such line; those attacked at their ports need `redis-server`. Needs no package.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -18,6 +21,7 @@ import threading
 from pathlib import Path
 
 import cases
+import service
 import tiny
 
 SECONDS = 10
@@ -62,6 +66,14 @@ def execute(command, folder, more):
     return Ended(process.returncode, stderr, late.is_set(), usage.ru_maxrss, seconds)
 
 
+def execute_service(program, case, folder, store):
+    """Runs the case of a service and returns its end and the faults of the attack."""
+    more = environment(case.environment)
+    ran, usage, is_late, found = service.execute(program, case, folder, more, store, SECONDS)
+    seconds = usage.ru_utime + usage.ru_stime
+    return Ended(ran.process.returncode, ran.text(), is_late, usage.ru_maxrss, seconds), found
+
+
 def repeated(message):
     """Returns a part of a message, between colons, that occurs twice."""
     pieces = [piece.strip() for piece in re.split(r": |; ", message)]
@@ -100,15 +112,19 @@ def faults(case, ended):
             yield f"said twice: {repeated(line)!r}"
 
 
-def check(binary, case, base):
+def check(binary, case, base, store):
     """Runs one case in its own folder and returns the faults."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         shutil.copytree(base, folder, dirs_exist_ok=True)
         if case.prepare:
             case.prepare(folder)
-        ended = execute([str(binary), *case.arguments], folder, case.environment)
-        found = list(faults(case, ended))
+        program = binary.with_name(case.program)
+        if case.program == "ddpo":
+            ended, found = execute([str(program), *case.arguments], folder, case.environment), []
+        else:
+            ended, found = execute_service(program, case, folder, store)
+        found += faults(case, ended)
         if not found and case.after:
             found = list(case.after(folder))
     said = ended.stderr.strip().splitlines()[-1:] or [""]
@@ -124,14 +140,21 @@ def check(binary, case, base):
 def main(arguments):
     if not arguments:
         sys.exit("expected the path of ddpo")
-    binary, words = Path(arguments[0]).resolve(), arguments[1:]
-    chosen = [case for case in cases.ALL if all(word in case.name for word in words)]
+    kinds = {"--commands": cases.COMMANDS, "--services": cases.SERVICES}
+    binary, words = Path(arguments[0]).resolve(), [word for word in arguments[1:] if word not in kinds]
+    named = [kinds[word] for word in arguments[1:] if word in kinds] or [cases.ALL]
+    chosen = [case for case in named[0] if all(word in case.name for word in words)]
     names = [case.name for case in cases.ALL]
     if len(set(names)) != len(names):
         sys.exit(f"expected names that differ, found {sorted(name for name in names if names.count(name) > 1)}")
-    with tempfile.TemporaryDirectory() as base:
+    with contextlib.ExitStack() as stack:
+        base, folder = (stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2))
         tiny.write(binary, Path(base), environment({}))
-        failed = [case.name for case in chosen if check(binary, case, base)]
+        store = None
+        if any(case.attack for case in chosen):
+            store = service.Store(folder)
+            stack.callback(store.close)
+        failed = [case.name for case in chosen if check(binary, case, base, store)]
     print(f"{len(chosen)} hostile inputs, {len(failed)} with faults")
     if failed:
         sys.exit("faults: " + ", ".join(failed))

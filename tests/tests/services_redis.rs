@@ -85,3 +85,47 @@ fn the_run_waits_for_memory_and_names_it() {
     fleet.finishes("learner");
     tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
 }
+
+/// Waits until a service logs that it waits for Redis, with a part of the reason.
+fn says_that_it_waits(fleet: &mut Fleet, name: &str, reason: &str) {
+    until(&format!("{name} waits"), || {
+        let log = fleet.service(name).text();
+        let waits = |line: &str| line.contains("waiting for redis") || line.contains("retrying");
+        log.lines().any(|line| waits(line) && line.contains(reason)).then_some(())
+    });
+    assert!(!fleet.service(name).has_ended());
+}
+
+#[test]
+fn the_services_wait_for_a_redis_that_loads_its_data() {
+    needs!("redis-server");
+    let mut fleet = without_a_sampler();
+    fleet.redis.start_loading();
+    // It starts while Redis loads.
+    fleet.sampler("sampler");
+    says_that_it_waits(&mut fleet, "learner", "which is loading its data");
+    says_that_it_waits(&mut fleet, "sampler", "which is loading its data");
+    fleet.redis.loads_quickly();
+    fleet.finishes("learner");
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+}
+
+#[test]
+fn a_password_may_change_during_the_run_and_is_not_logged() {
+    needs!("redis-server");
+    let service = "redis_password_file = \"redis.password\"".to_owned();
+    let mut fleet = Fleet::new(FleetConfig { service, ..FleetConfig::default() });
+    std::fs::write(fleet.folder().join("redis.password"), "first-s3cret").unwrap();
+    fleet.redis.set_password("first-s3cret");
+    fleet.one_of_each();
+    toy::saved(fleet.folder(), 1);
+    fleet.redis.set_password("second-s3cret");
+    says_that_it_waits(&mut fleet, "learner", "refused the user, the password or the permission");
+    says_that_it_waits(&mut fleet, "sampler", "refused the user, the password or the permission");
+    fleet.redis.set_password("first-s3cret");
+    fleet.finishes("learner");
+    for (path, log) in fleet.logs() {
+        assert!(!log.contains("s3cret"), "{}: {log}", path.display());
+    }
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+}

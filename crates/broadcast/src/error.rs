@@ -186,6 +186,12 @@ impl BroadcastError {
         )
     }
 
+    /// Returns whether a running service should try again for a limited time: the error is transient, or an
+    /// administrator may be changing the password.
+    pub fn may_heal(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Refused { .. })
+    }
+
     /// Returns whether the stored weights are damaged or missing, so that publishing them again helps.
     pub fn is_damage(&self) -> bool {
         matches!(

@@ -201,7 +201,12 @@ async fn take_lease(
     // A killed learner leaves a lease that lapses. Waits for that even without `standby`.
     let deadline = Instant::now() + learner_settings.patience();
     loop {
-        let error = match store.acquire(&request).await {
+        let acquired = tokio::select! {
+            // If Redis has granted the lease meanwhile, it lapses.
+            () = host.shutdown.wait() => return Ok(None),
+            acquired = store.acquire(&request) => acquired,
+        };
+        let error = match acquired {
             Ok(lease) => return Ok(Some(lease)),
             Err(error) => error,
         };
@@ -441,6 +446,7 @@ impl TrainingThread {
         let config = StoreTaskConfig {
             tick: (self.learner_settings.lease() / 5).min(Duration::from_secs(1)),
             patience: self.learner_settings.redis_patience(),
+            shutdown: self.shutdown.clone(),
         };
         let (store, ledger) = (Arc::clone(&self.store), Arc::clone(ledger));
         let (lease, metrics) = (self.lease.clone(), self.metrics.clone());

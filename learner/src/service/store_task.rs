@@ -9,6 +9,7 @@ use ddpo_broadcast::remote::RedisBroadcast;
 use ddpo_broadcast::source::{Exposure, PublishRequest};
 use ddpo_rollout::order::{RunSpec, WeightsId, WorkOrder};
 use ddpo_service::metrics::Metrics;
+use ddpo_service::shutdown::Shutdown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 /// Pause between two attempts to reach Redis.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Shortest time between two verifications of weights that a sampler could not load: each reads all of
-/// them.
+/// How long to retry after a shutdown request: less than the grace period.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Shortest time between two verifications of weights, each of which reads all of them.
 const VERIFIED_FOR: Duration = Duration::from_secs(2);
 
 /// Settings of the store task.
@@ -30,11 +33,14 @@ pub struct StoreTaskConfig {
     pub tick: Duration,
     /// How long to retry while Redis is unreachable.
     pub patience: Duration,
+    /// The shutdown request, which shortens the patience to a few seconds.
+    pub shutdown: Shutdown,
 }
 
 impl Default for StoreTaskConfig {
     fn default() -> Self {
-        Self { tick: Duration::from_secs(1), patience: Duration::from_secs(120) }
+        let (tick, patience) = (Duration::from_secs(1), Duration::from_secs(120));
+        Self { tick, patience, shutdown: Shutdown::new() }
     }
 }
 
@@ -160,12 +166,6 @@ impl StoreTaskHandle {
     }
 }
 
-/// Returns whether an error may pass: Redis is away, is full or starts, or an administrator changes the
-/// password while the run goes on.
-fn may_heal(error: &BroadcastError) -> bool {
-    error.is_transient() || matches!(error, BroadcastError::Refused { .. })
-}
-
 /// The task that owns the lease and all writes to Redis.
 pub struct StoreTask {
     config: StoreTaskConfig,
@@ -183,6 +183,8 @@ pub struct StoreTask {
     verified: Option<Instant>,
     /// Errors of Redis one after the other.
     failures: u32,
+    /// When the task noticed the shutdown request.
+    stopping: Option<Instant>,
 }
 
 impl StoreTask {
@@ -220,6 +222,7 @@ impl StoreTask {
             metrics,
             verified: None,
             failures: 0,
+            stopping: None,
         };
         tokio::spawn(task.run(inbox));
         Ok(StoreTaskHandle { commands, state: state_of, token: token_of })
@@ -427,8 +430,7 @@ impl StoreTask {
         self.store.issue(&self.lease, &wanted).await
     }
 
-    /// Recovers from an error such that the step can be tried again, or returns the error if
-    /// recovery is impossible.
+    /// Makes the step possible again after an error, or returns the error.
     async fn recover(
         &mut self,
         error: BroadcastError,
@@ -438,7 +440,7 @@ impl StoreTask {
         match &error {
             BroadcastError::LostLease { found: None, .. } => self.take_lease_again().await,
             BroadcastError::LostLease { .. } => Err(StoreTaskError::Deposed(error)),
-            _ if may_heal(&error) && Instant::now() < deadline => {
+            _ if error.may_heal() && Instant::now() < self.end_of_patience(deadline) => {
                 self.failures = self.failures.saturating_add(1);
                 if self.failures.is_power_of_two() {
                     let (failures, patience) = (self.failures, self.config.patience);
@@ -453,6 +455,14 @@ impl StoreTask {
             }
             _ => Err(StoreTaskError::Store(error)),
         }
+    }
+
+    /// Returns when to give up: at `deadline`, or soon after a shutdown request.
+    fn end_of_patience(&mut self, deadline: Instant) -> Instant {
+        if !self.config.shutdown.requested() {
+            return deadline;
+        }
+        deadline.min(*self.stopping.get_or_insert_with(Instant::now) + LAST_PATIENCE)
     }
 
     /// Removes keys of another type; the next check restores what they replaced.
@@ -478,17 +488,17 @@ impl StoreTask {
                 self.token.send_replace(lease.token.0);
                 self.lease = lease;
             }
-            Err(error) if error.is_transient() => {
+            Err(error) if error.may_heal() => {
                 sleep(PAUSE).await;
                 return Ok(());
             }
             Err(error) => return Err(StoreTaskError::Deposed(error)),
         }
         match self.restore().await {
-            Err(error) if !error.is_transient() && !error.is_lost_lease() => {
+            Err(error) if !error.may_heal() && !error.is_lost_lease() => {
                 Err(StoreTaskError::Store(error))
             }
-            // The next check restores what failed with a transient error.
+            // The next check restores what failed with an error that may heal.
             _ => Ok(()),
         }
     }

@@ -1,6 +1,9 @@
-//! Pauses after draws that fail, so that a sampler that cannot draw does not take order after order.
+//! Failures that repeat: pauses after draws that fail, so that a sampler that cannot draw does not take order
+//! after order, and how long a Redis that refuses is asked again.
 
+use ddpo_broadcast::error::BroadcastError;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The pause after the first failure.
 const FIRST: Duration = Duration::from_millis(300);
@@ -10,6 +13,10 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// The longest pause where the learner is expected to help, which publishes weights again.
 const LONGEST_FOR_WEIGHTS: Duration = Duration::from_secs(5);
+
+/// How long Redis may refuse the user or the password, which an administrator may be changing. As long as the
+/// learner's `redis_patience_seconds` by default.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(120);
 
 /// Whether a failure that repeats is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +59,62 @@ impl Failures {
     }
 }
 
+/// Failures of Redis one after the other.
+#[derive(Debug, Default)]
+pub struct StoreFailures {
+    failures: Failures,
+    refused_since: Option<Instant>,
+}
+
+impl StoreFailures {
+    /// Counts a failure, and returns whether it is logged; `None` if the service should end.
+    pub fn failed(&mut self, error: &BroadcastError) -> Option<Logged> {
+        if !error.may_heal() {
+            return None;
+        }
+        if matches!(error, BroadcastError::Refused { .. }) {
+            let since = *self.refused_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= LONGEST_REFUSAL {
+                return None;
+            }
+        }
+        Some(self.failed_to_read())
+    }
+
+    /// Counts a value that cannot be read, which the learner replaces, and returns whether it is logged.
+    pub fn failed_to_read(&mut self) -> Logged {
+        let logged = self.failures.next_is();
+        self.failures.failed();
+        logged
+    }
+
+    /// Forgets the failures after an answer.
+    pub fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_ends_the_service_only_after_two_minutes() {
+        let refused = BroadcastError::Refused { action: "take an order", reason: "x".into() };
+        let away = BroadcastError::Unavailable { action: "take an order", reason: "x".into() };
+        let mut failures = StoreFailures::default();
+        assert_eq!(failures.failed(&refused), Some(Logged::Yes));
+        tokio::time::advance(Duration::from_secs(119)).await;
+        assert_eq!(failures.failed(&away), Some(Logged::Yes));
+        assert_eq!(failures.failed(&refused), Some(Logged::No));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(failures.failed(&refused), None);
+        assert_eq!(failures.failed(&away), Some(Logged::Yes));
+        failures.succeeded();
+        assert_eq!(failures.failed(&refused), Some(Logged::Yes));
+        let lost = BroadcastError::Server { action: "take an order", reason: "x".into() };
+        assert_eq!(failures.failed(&lost), None);
+    }
 
     #[test]
     fn pauses_double_up_to_thirty_seconds_and_begin_anew_after_a_success() {

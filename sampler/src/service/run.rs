@@ -3,7 +3,7 @@
 use crate::backend::{Backend, BackendError};
 use crate::model::ModelBackend;
 use crate::service::device::Device;
-use crate::service::failures::{Failures, Logged};
+use crate::service::failures::{Logged, StoreFailures};
 use crate::service::settings::SamplerSettings;
 use crate::service::worker::{Ended, Tools, WorkerConfig, WorkerCounters, work};
 use anyhow::{Context, Result};
@@ -186,21 +186,26 @@ async fn connect(host: &Host, settings: &SamplerSettings) -> Result<Arc<RedisBro
 async fn wait_for_run(host: &Host, store: &Arc<RedisBroadcast>) -> Result<Option<RunSpec>> {
     const LOOK: Duration = Duration::from_millis(300);
     let mut told = false;
-    let mut failures = Failures::default();
+    let mut failures = StoreFailures::default();
     loop {
-        match store.run_spec().await {
+        let found = tokio::select! {
+            () = host.shutdown.wait() => return Ok(None),
+            found = store.run_spec() => found,
+        };
+        match found {
             Ok(Some(spec)) => return Ok(Some(spec)),
             Ok(None) => failures.succeeded(),
-            // A learner stores a specification again that another program has changed.
-            Err(error)
-                if error.is_transient() || matches!(error, BroadcastError::Invalid { .. }) =>
-            {
-                if failures.next_is() == Logged::Yes {
+            Err(error) => {
+                let logged = match &error {
+                    // A learner stores a specification again that another program has changed.
+                    BroadcastError::Invalid { .. } => Some(failures.failed_to_read()),
+                    error => failures.failed(error),
+                };
+                let Some(logged) = logged else { return Err(error.into()) };
+                if logged == Logged::Yes {
                     tracing::warn!(%error, "could not read the run; retrying");
                 }
-                failures.failed();
             }
-            Err(error) => return Err(error.into()),
         }
         if !std::mem::replace(&mut told, true) {
             host.health.unmet("weights", "waiting for a learner to publish the run");

@@ -4,7 +4,7 @@
 use crate::backend::{BackendError, ReceivedWeights};
 use crate::service::batch::{OutgoingBatch, Sent, trajectory_id};
 use crate::service::device::{BatchSink, Device, DeviceError};
-use crate::service::failures::{Failures, Logged};
+use crate::service::failures::{Failures, Logged, StoreFailures};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::orders::Delivery;
 use ddpo_broadcast::remote::RedisBroadcast;
@@ -163,7 +163,7 @@ async fn take_orders(
 #[derive(Debug, Default)]
 struct Trouble {
     /// Orders that could not be taken.
-    store: Failures,
+    store: StoreFailures,
     /// Weights that could not be loaded.
     weights: Failures,
     /// Draws that failed.
@@ -213,7 +213,7 @@ fn span_of(delivery: &Delivery) -> tracing::Span {
 async fn next(
     config: &WorkerConfig,
     tools: &Tools,
-    failures: &mut Failures,
+    failures: &mut StoreFailures,
 ) -> Result<Option<Delivery>, WorkerError> {
     const PAUSE: Duration = Duration::from_millis(250);
     match tools.store.next(&config.worker.id, Instant::now() + config.block).await {
@@ -233,16 +233,15 @@ async fn next(
             tracing::error!(%error, "could not read an order");
             Ok(None)
         }
-        Err(error) if error.is_transient() => {
-            if failures.next_is() == Logged::Yes {
+        Err(error) => {
+            let Some(logged) = failures.failed(&error) else { return Err(error.into()) };
+            if logged == Logged::Yes {
                 tracing::warn!(%error, "could not take an order; retrying");
             }
-            failures.failed();
             tools.metrics.errors.inc(["store"]);
             sleep(PAUSE).await;
             Ok(None)
         }
-        Err(error) => Err(error.into()),
     }
 }
 

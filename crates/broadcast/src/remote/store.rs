@@ -17,6 +17,9 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(250);
 /// Pause between attempts to connect at the start.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How long a starting service tries to connect before it logs the reason.
+const UNLOGGED: Duration = Duration::from_secs(2);
+
 /// A run's store in Redis. Share it in an `Arc`; concurrent calls of `next` take turns.
 pub struct RedisBroadcast {
     pub(super) run_id: String,
@@ -38,11 +41,19 @@ impl RedisBroadcast {
     /// user or password, [`BroadcastError::Unavailable`] or [`BroadcastError::Timeout`] if the
     /// server is unreachable.
     pub async fn connect(config: &RedisConfig) -> Result<Self, BroadcastError> {
+        Self::connect_until(config, Instant::now() + config.patience).await
+    }
+
+    async fn connect_until(
+        config: &RedisConfig,
+        deadline: Instant,
+    ) -> Result<Self, BroadcastError> {
         let (client, secrets) = config.connection()?;
         let answer_in = config.response_timeout;
         let link = Link::new(&client, &secrets, config, answer_in)?;
         let waiting = Link::new(&client, &secrets, config, answer_in + LONGEST_WAIT)?;
-        let _: String = link.ask("connect", Ask::Command(&redis::cmd("PING"))).await?;
+        let _: String =
+            link.ask_until("connect", Ask::Command(&redis::cmd("PING")), deadline).await?;
         check_mode(&link).await?;
         let keys = Keys::new(&config.run_id);
         Ok(Self {
@@ -67,7 +78,7 @@ impl RedisBroadcast {
     ) -> Result<Self, BroadcastError> {
         let deadline = Instant::now() + patience;
         let mut logged = false;
-        (|| Self::connect(config))
+        (|| Self::connect_until(config, Instant::now() + UNLOGGED))
             .retry(ConstantBuilder::new().with_delay(PAUSE).without_max_times())
             .when(|error| error.is_transient() && Instant::now() < deadline)
             .notify(|error, _| {

@@ -26,11 +26,11 @@ impl RedisServer {
     }
 
     /// Starts a server that requires client certificates. `folder` contains its certificate and the
-    /// authority's as `server.pem`, `server.key` and `authority.pem`.
-    pub fn start_with_tls(folder: TempDir) -> Self {
+    /// authority's as `server.pem`, `server.key` and `authority.pem`. `more` are further options.
+    pub fn start_with_tls(folder: TempDir, more: &[&str]) -> Self {
         let files = ["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"];
         let demand = ["--tls-ca-cert-file", "authority.pem", "--tls-auth-clients", "yes"];
-        Self::start_with("rediss", folder, &[files, demand].concat())
+        Self::start_with("rediss", folder, &[&files[..], &demand, more].concat())
     }
 
     /// Starts a server of a Cluster.
