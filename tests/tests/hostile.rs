@@ -8,6 +8,7 @@ use std::process::Command;
 
 /// Runs cases, of which there are at least `count`, with the program at `ddpo` and those beside it.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "prints measurements")]
 fn endured(ddpo: &Path, kind: &str, count: usize) {
     let script = python::root().join("tests/hostile/run.py");
     let mut command = Command::new("python3");
