@@ -118,12 +118,19 @@ structure: ## check dependencies between crates, imports between files, licences
 	"$$(scripts/setup-clients tests/structure/requirements.txt)" -m pytest tests/structure $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## fuzz the parsers of network messages, ten minutes each (nightly Rust, cargo-fuzz)
-	cd proto && for target in frame_decoder conversions rewards; do \
-	  mkdir -p fuzz/corpus; tar -xzf "fuzz/kept/$$target.tar.gz" -C fuzz/corpus; \
-	  $(CARGO) +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
-	    -max_total_time=$(FUZZ_SECONDS); \
-	done
+fuzz: setup ## fuzz everything that reads what others wrote, ten minutes each target (nightly Rust, cargo-fuzz)
+	$(call fuzz,proto,address)
+	$(call fuzz,tests,none)
+
+# Runs the targets of the folder $(1)/fuzz with the sanitizer $(2).
+define fuzz
+cd $(1) && export LD_LIBRARY_PATH="$${LIBTORCH:-$(CURDIR)/.libtorch}/lib" && \
+for target in $$($(CARGO) +nightly fuzz list); do \
+  mkdir -p fuzz/corpus; tar -xzf "fuzz/kept/$$target.tar.gz" -C fuzz/corpus; \
+  $(CARGO) +nightly fuzz run --sanitizer $(2) "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+    -timeout=10 -max_total_time=$(FUZZ_SECONDS); \
+done
+endef
 
 .PHONY: bench
 bench: build python ## time ddpo against Python; writes bench/results.json

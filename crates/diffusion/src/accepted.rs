@@ -47,8 +47,11 @@ pub enum Accepted {
 }
 
 impl Accepted {
-    /// Numbers above 0.
-    pub const POSITIVE: Self = Self::Number { expected: "a positive number", fits: |x| x > 0.0 };
+    /// Numbers that are above 0 and finite as f32, in which the model computes.
+    pub const POSITIVE: Self = Self::Number {
+        expected: "a positive number that f32 can hold",
+        fits: |x| (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&x),
+    };
     /// Numbers between 0 and 1, both excluded.
     pub const BETWEEN_0_AND_1: Self =
         Self::Number { expected: "a number between 0 and 1", fits: |x| x > 0.0 && x < 1.0 };
@@ -176,11 +179,14 @@ mod tests {
         Field::one("name", &[Accepted::Name("a"), Accepted::Name("b")]),
         Field::one("padding", &[Accepted::Whole(0, 0), Accepted::Whole(2, 4)]),
         Field::one("betas", &[Accepted::Null, Accepted::List(&Accepted::BETWEEN_0_AND_1)]),
+        Field::one("range", &[Accepted::POSITIVE]),
         Field::list("blocks", &[Accepted::Name("Down")]).refusing(&[("Skip", "it skips")]),
     ];
 
     fn refusal(field: &str, value: Value) -> String {
-        let mut config = json!({"name": "a", "padding": 0, "betas": null, "blocks": ["Down"]});
+        let mut config = json!({
+            "name": "a", "padding": 0, "betas": null, "range": 1.0, "blocks": ["Down"]
+        });
         config[field] = value;
         check(TABLE, &config).unwrap_err().to_string()
     }
@@ -199,6 +205,12 @@ mod tests {
                 json!([0.5, 2.0]),
                 "`betas` = 2.0 is not supported, expected null or a list, each a number between 0 and 1",
             ),
+            (
+                "range",
+                json!(1e39),
+                "`range` = 1e+39 is not supported, expected a positive number that f32 can hold",
+            ),
+            ("range", json!(1e-39), "`range` = 1e-39 is not supported"),
             ("betas", json!([]), "`betas` = [] is not supported, expected null or a list"),
             ("blocks", json!(["Down", "Up"]), "`blocks` = Up is not supported, expected Down"),
             (

@@ -47,7 +47,7 @@ pub enum PictureError {
         /// Height in pixels.
         height: usize,
     },
-    /// A picture without pixels cannot be written.
+    /// A picture has no pixels.
     #[error("image of {width}x{height} pixels: expected at least one pixel")]
     Empty {
         /// Width in pixels.

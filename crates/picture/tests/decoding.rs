@@ -45,6 +45,18 @@ fn decodes_every_kind_of_file_like_pillow() {
 }
 
 #[test]
+fn rejects_images_with_zero_width_or_height() {
+    let whole = fs::read(goldens().join("rgb.bmp")).unwrap();
+    // The width is at 18, the height at 22; without a width every row has its bytes.
+    for (sides, text) in [([5, 0], "5x0"), ([0, 0x7fff_ffff], "0x2147483647"), ([0, 0], "0x0")] {
+        let mut bytes = whole.clone();
+        bytes[18..26].copy_from_slice(&sides.map(u32::to_le_bytes).concat());
+        let message = decode_image(&bytes).unwrap_err().to_string();
+        assert_eq!(message, format!("image of {text} pixels: expected at least one pixel"));
+    }
+}
+
+#[test]
 fn truncated_files_are_errors_and_never_panic() {
     for name in MOST_KINDS {
         let whole = fs::read(goldens().join(name)).unwrap();
@@ -130,7 +142,7 @@ fn refuses_kinds_of_tiff_by_name() {
         (&[(258, 12)], "tiff: 1 samples of [12] bits are not supported"),
         (&[(317, 3), (259, 5)], "tiff: predictor 3 is not supported"),
         (&[(256, 3)], "tiff: the file is truncated"),
-        (&[(256, 0)], "tiff: 0x2 in parts of 0x2"),
+        (&[(256, 0)], "image of 0x2 pixels: expected at least one pixel"),
         (&[(257, u32::MAX)], "image of 2x4294967295 pixels"),
         (&[(278, 0)], "tiff: 2x2 in parts of 2x0"),
         (&[(273, u32::MAX)], "tiff: the file is truncated"),

@@ -3,9 +3,9 @@
 use crate::range::Range;
 use crate::secret::{HIDDEN, SecretUrl};
 use crate::source::{SettingsError, Source, hint};
-use crate::table::SettingsTable;
+use crate::table::{Kind, SettingsTable};
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// One table. The flat table, whose keys are at the top level of a file, has an empty name.
@@ -14,7 +14,7 @@ pub(super) struct Part {
     pub(super) name: String,
     schema: Table,
     merged: Table,
-    hidden: BTreeSet<&'static str>,
+    hidden: BTreeMap<&'static str, Kind>,
     moved: &'static [(&'static str, &'static str)],
     ranges: &'static [(&'static str, Range)],
 }
@@ -22,7 +22,8 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn new<T: SettingsTable>(name: &str, defaults: &T) -> Result<Self, SettingsError> {
         let (schema, merged) = (Table::try_from(T::example())?, Table::try_from(defaults)?);
-        let hidden = T::TABLE.iter().filter(|setting| setting.hides()).map(|setting| setting.name);
+        let hidden = T::TABLE.iter().filter(|setting| setting.hides());
+        let hidden = hidden.map(|setting| (setting.name, setting.kind));
         let (moved, ranges) = (T::MOVED, T::RANGES);
         Ok(Self { name: name.into(), schema, merged, hidden: hidden.collect(), moved, ranges })
     }
@@ -30,9 +31,9 @@ impl Part {
     /// Returns the values with secrets masked.
     pub(super) fn shown(&self) -> Table {
         let mut table = self.merged.clone();
-        for key in &self.hidden {
+        for (key, kind) in &self.hidden {
             if let Some(Value::String(text)) = table.get_mut(*key) {
-                *text = masked(text);
+                *text = masked(*kind, text);
             }
         }
         table
@@ -149,10 +150,10 @@ impl Part {
 
     /// Returns the value for a message.
     fn found(&self, key: &str, value: &Value) -> String {
-        match (self.hidden.contains(key), value) {
-            (false, value) => value.to_string(),
-            (true, Value::String(text)) => masked(text),
-            (true, _) => HIDDEN.to_owned(),
+        match (self.hidden.get(key), value) {
+            (None, value) => value.to_string(),
+            (Some(kind), Value::String(text)) => masked(*kind, text),
+            (Some(_), _) => HIDDEN.to_owned(),
         }
     }
 
@@ -180,9 +181,11 @@ fn is_whole(text: &str) -> bool {
 /// The example value of a setting that accepts a number or this word.
 const AUTO: &str = "auto";
 
-/// Returns the masked form of a secret: a URL without its password, `[hidden]` for anything else.
-fn masked(text: &str) -> String {
-    SecretUrl::new(text).map_or_else(|| HIDDEN.to_owned(), |url| url.to_string())
+/// Returns the masked form of a hidden setting: a URL without its password, `[hidden]` for anything else.
+fn masked(kind: Kind, text: &str) -> String {
+    // A secret may look like a URL.
+    let url = SecretUrl::new(text).filter(|_| kind == Kind::Url);
+    url.map_or_else(|| HIDDEN.to_owned(), |url| url.to_string())
 }
 
 /// Parses a string as the type of `schema`; the items of a list are separated by commas.

@@ -232,6 +232,13 @@ fn output_hides_secrets() {
 }
 
 #[test]
+fn output_hides_a_token_that_looks_like_a_url() {
+    let layers = lay(whole(), "", &[("DDPO_SERVICE_TOKEN", "abc://hush")], &[]).unwrap();
+    let shown: toml::Table = layers.to_toml().unwrap().parse().unwrap();
+    assert_eq!(shown["service"]["token"].as_str(), Some("[hidden]"));
+}
+
+#[test]
 fn errors_hide_secrets() {
     let token = refusal(whole(), "[service]\ntoken = 1234567890", &[]);
     assert_eq!(token, "service.token = [hidden]: expected a text");

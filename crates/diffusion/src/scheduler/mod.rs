@@ -319,6 +319,8 @@ mod tests {
         }
         let shifted = SchedulerConfig { steps_offset: 200, ..config.clone() };
         assert!(table(&shifted, 10, 1.0).unwrap_err().contains("timestep 1100 lies outside"));
+        let shifted = SchedulerConfig { steps_offset: i64::MAX, ..config.clone() };
+        assert!(table(&shifted, 10, 1.0).unwrap_err().contains("lies outside the schedule"));
         let trailing = SchedulerConfig { timestep_spacing: "trailing".into(), ..config.clone() };
         assert!(table(&trailing, 60, 1.0).is_ok());
         let message = table(&trailing, 61, 1.0).unwrap_err();

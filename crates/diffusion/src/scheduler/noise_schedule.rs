@@ -117,7 +117,8 @@ pub fn timesteps(config: &SchedulerConfig, steps: usize) -> Result<Vec<i64>, Sch
         }
         _ => {
             let stride = (train / steps) as i64;
-            (0..steps as i64).rev().map(|index| index * stride + config.steps_offset).collect()
+            let place = |index: i64| (index * stride).saturating_add(config.steps_offset);
+            (0..steps as i64).rev().map(place).collect()
         }
     };
     if timesteps.len() != steps {

@@ -32,12 +32,13 @@ impl Endian {
 /// Returns the number of pixels.
 ///
 /// # Errors
-/// [`PictureError::TooLarge`] over [`MAX_PIXELS`].
+/// [`PictureError::Empty`] for none, [`PictureError::TooLarge`] over [`MAX_PIXELS`].
 pub(crate) fn pixel_count(width: usize, height: usize) -> Result<usize, PictureError> {
-    width
-        .checked_mul(height)
-        .filter(|pixels| *pixels <= MAX_PIXELS)
-        .ok_or(PictureError::TooLarge { width, height })
+    match width.checked_mul(height) {
+        Some(0) => Err(PictureError::Empty { width, height }),
+        Some(pixels) if pixels <= MAX_PIXELS => Ok(pixels),
+        _ => Err(PictureError::TooLarge { width, height }),
+    }
 }
 
 /// Converts CMYK to RGB (Pillow's `cmyk2rgb`).

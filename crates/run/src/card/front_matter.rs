@@ -8,10 +8,10 @@ pub fn front_matter(base: &BaseModel, tags: &[&str]) -> String {
     match &base.licence {
         Some(Licence { ids, name, link }) => {
             match ids.as_slice() {
-                [id] => lines.push(format!("license: {id}")),
+                [id] => lines.push(format!("license: {}", plain(id))),
                 ids => {
                     lines.push("license:".into());
-                    lines.extend(ids.iter().map(|id| format!("- {id}")));
+                    lines.extend(ids.iter().map(|id| format!("- {}", plain(id))));
                 }
             }
             lines.extend(name.as_ref().map(|name| format!("license_name: {}", quoted(name))));
@@ -28,6 +28,14 @@ pub fn front_matter(base: &BaseModel, tags: &[&str]) -> String {
     );
     lines.push("---\n".into());
     lines.join("\n")
+}
+
+/// Returns an identifier as it is, or quoted if YAML could read it as a number, a truth value or a list.
+fn plain(id: &str) -> String {
+    const OTHERS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    let is_word = id.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_other = OTHERS.iter().any(|other| id.eq_ignore_ascii_case(other));
+    if is_word && !is_other { id.to_owned() } else { quoted(id) }
 }
 
 /// Quotes a text as JSON, which YAML reads as the same text.
@@ -66,6 +74,11 @@ mod tests {
         let two = Some(licence("mit apache-2.0", None, None));
         let text = front_matter(&BaseModel { licence: two, ..base.clone() }, &[]);
         assert!(text.contains("---\nlicense:\n- mit\n- apache-2.0\nlibrary_name"), "{text}");
+        for (id, line) in [("0bsd", "\"0bsd\""), ("True", "\"True\""), ("-", "\"-\"")] {
+            let one = Some(licence(id, None, None));
+            let text = front_matter(&BaseModel { licence: one, ..base.clone() }, &[]);
+            assert!(text.starts_with(&format!("---\nlicense: {line}\n")), "{text}");
+        }
         let text = front_matter(&BaseModel { licence: None, repository: None, ..base }, &[]);
         assert!(text.contains("license: unknown\n") && !text.contains("base_model"), "{text}");
     }

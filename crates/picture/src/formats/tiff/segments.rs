@@ -46,7 +46,7 @@ impl Layout {
         let rows = directory.number(278).map_or(height, |rows| (rows as usize).min(height));
         let part = if tiled { (number(322, 0), number(323, 0)) } else { (width, rows) };
         let is_aligned = !tiled || (part.0 * bits).is_multiple_of(8);
-        if [width, height, part.0, part.1].contains(&0) || !is_aligned {
+        if [part.0, part.1].contains(&0) || !is_aligned {
             return Err(malformed(format!("{width}x{height} in parts of {}x{}", part.0, part.1)));
         }
         pixel_count(part.0, part.1)?;
