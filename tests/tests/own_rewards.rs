@@ -209,6 +209,8 @@ fn rejects_unusable_rewards_before_writing_anything() {
             // The client may disconnect without reading the answer.
             let _ =
                 stream.read(&mut heard).and_then(|_| stream.write_all(b"HTTP/1.1 400 No\r\n\r\n"));
+            // Closing with unread bytes would reset the connection.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     });
     let reward = format!("grpc://{address}");

@@ -307,6 +307,8 @@ fn talker(words: &'static [u8]) -> String {
             let mut heard = [0; 16];
             // Fails if the client has disconnected already.
             let _ = stream.read(&mut heard).and_then(|_| stream.write_all(words));
+            // Closing with unread bytes would reset the connection, and the client might lose the words.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     });
     format!("grpc://{address}")
