@@ -53,7 +53,6 @@ class Service:
         line = until(5, lambda: self.has_ended() or self.line('"listening"'))
         return None if line in (None, True) else int(line["address"].rpartition(":")[2])
 
-
     def is_ready(self):
         """Returns whether the readiness probe answers with 200."""
         address = self.line('"listening"')["metrics"]
