@@ -26,7 +26,7 @@ import sys
 import time
 import traceback
 
-# Seconds to wait for the logger of a process that was killed a moment ago.
+# Seconds to wait for the logger of a process that was killed a moment ago, and for wandb to start.
 PATIENCE = 300
 
 # Our names, and the names of alcazar90/ddpo-celebahq (`scripts/train.py`) for the same values. What
@@ -77,9 +77,13 @@ class Folder:
         self.copies = self.wandb / "artifacts"
 
     def lines_after(self, name, epoch):
-        """Returns the lines of a file that belong to later epochs, by epoch."""
+        """Returns the lines of a file that belong to later epochs, by epoch.
+
+        The run may be writing its next line: text after the last line break is not read.
+        """
         path, found = self.root / name, {}
-        for text in reversed(path.read_text().splitlines() if path.exists() else []):
+        complete, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+        for text in reversed(complete.splitlines()):
             line = json.loads(text)
             if line["epoch"] <= epoch:
                 break
@@ -145,7 +149,7 @@ class Session:
             id=run_id,
             mode=self.mode,
             resume=None if offline else "allow",
-            settings=wandb.Settings(console="off", disable_git=True, save_code=False),
+            settings=wandb.Settings(console="off", disable_git=True, save_code=False, init_timeout=PATIENCE),
             **{key: request[key] for key in ("config", "project", "entity", "name", "tags")},
         )
         # The next step; 0 for a new run.

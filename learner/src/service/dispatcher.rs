@@ -2,8 +2,7 @@
 //! the ledger.
 
 use crate::service::ledger::{Awaited, BatchKey, Ledger};
-use crate::service::store_task::StoreTaskError;
-use crate::service::store_task::{StoreState, StoreTaskHandle};
+use crate::service::store_handle::{StoreState, StoreTaskError, StoreTaskHandle};
 use crate::service::traces::OrderTraces;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::WorkOrder;

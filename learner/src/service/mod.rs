@@ -17,5 +17,6 @@ pub mod remote;
 pub mod run;
 pub mod settings;
 mod status;
+pub mod store_handle;
 pub mod store_task;
 pub mod traces;

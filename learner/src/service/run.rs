@@ -10,7 +10,8 @@ use crate::service::progress::LogProgress;
 use crate::service::remote::{Reached, RemoteRollouts, note_commit};
 use crate::service::settings::LearnerSettings;
 use crate::service::status::Source;
-use crate::service::store_task::{StoreTask, StoreTaskConfig, StoreTaskHandle};
+use crate::service::store_handle::StoreTaskHandle;
+use crate::service::store_task::{StoreTask, StoreTaskConfig};
 use anyhow::{Context, Result, anyhow, bail};
 use ddpo_broadcast::error::BroadcastError;
 use ddpo_broadcast::lease::{FenceToken, Lease, LeaseRequest};
@@ -425,7 +426,7 @@ impl TrainingThread {
     /// trajectories from then on.
     ///
     /// # Errors
-    /// [`StoreTaskError`](crate::service::store_task::StoreTaskError).
+    /// [`StoreTaskError`](crate::service::store_handle::StoreTaskError).
     pub fn dispatcher(
         &self,
         spec: RunSpec,
