@@ -74,6 +74,7 @@ CASES = [
                VIT_OLD | {"size": 32, "do_rescale": False, "do_normalize": False, "resample": 4}),
     VisionCase("vit-silu-rest", "vit", TINY | {"image_size": 35, "hidden_act": "silu"},
                VIT_OLD | {"size": 35, "rescale_factor": 0.00784313725490196, "resample": 5}),
+    VisionCase("vit-split", "vit", TINY, VIT_OLD | {"size": 32}, weights="split"),
     VisionCase("clip-tiny", "clip", TINY | {"projection_dim": 24}, CLIP_OLD | {"size": 32, "crop_size": 32}),
     VisionCase("clip-whole", "whole-clip", TINY | {"projection_dim": 24},
                CLIP_OLD | {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}),
@@ -161,7 +162,9 @@ def build(case):
 def save(case, model, folder):
     """Writes the model as its repository has it."""
     folder.mkdir()
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, **({"max_shard_size": "50KB"} if case.weights == "split" else {}))
+    if case.weights == "split":
+        assert len(list(folder.glob("model-*.safetensors"))) > 1
     if case.weights == "bin":
         (folder / "model.safetensors").unlink()
         tensors = dict(model.state_dict())

@@ -43,7 +43,7 @@ pub use resolve::{
 };
 pub use save::{PipelineToSave, save_pipeline};
 pub use strict::{LoadError, LoadMismatch, load_into, load_part_into, modern_attention_name};
-pub use tensors::{TensorFile, TensorFileError, TensorInfo};
+pub use tensors::{TensorFile, TensorFileError, TensorInfo, files_of};
 pub use unpack::{UnpackError, unpack};
 pub use write_error::WriteError;
 pub use writer::write_tensors;

@@ -1,5 +1,6 @@
 //! The layout of a transformers image model: `config.json`, the image processor, and the weights as
-//! `model.safetensors` or, if that file is missing, `pytorch_model.bin`.
+//! `model.safetensors` or, if that file is missing, `pytorch_model.bin`, each also as several files with an
+//! index.
 //!
 //! The image processor is the field `image_processor` of `processor_config.json`, which transformers 5
 //! writes for CLIP, or else `preprocessor_config.json`.
@@ -15,7 +16,12 @@ const MODEL: &str = "transformers image model";
 pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 pub(crate) const PROCESSOR: &str = "processor_config.json";
 const NESTED: &str = "image_processor";
-pub(crate) const MODEL_WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+pub(crate) const MODEL_WEIGHTS: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
 
 /// The parts of an image model.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +33,7 @@ pub struct ModelFolder {
     pub preprocessor: String,
     /// Name of the file of `preprocessor`, for messages.
     pub preprocessor_file: &'static str,
-    /// Path of the weights.
+    /// Path of the weights, or of their index.
     pub weights: PathBuf,
     /// Folder of the model.
     pub root: PathBuf,
@@ -68,13 +74,7 @@ fn part(root: &Path, names: &[&str]) -> Result<PathBuf, LayoutError> {
 }
 
 fn missing(root: &Path, names: &[&str]) -> LayoutError {
-    let split = names.iter().any(|name| root.join(format!("{name}.index.json")).is_file());
-    let hint = if split {
-        "; hint: weights split over several files are not supported, save them as one file"
-    } else {
-        ""
-    };
     let expected = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
     let expected = expected.join(" or ");
-    LayoutError::Missing { what: MODEL, root: root.into(), expected, hint: hint.to_owned() }
+    LayoutError::Missing { what: MODEL, root: root.into(), expected, hint: String::new() }
 }

@@ -42,6 +42,18 @@ pub struct TensorFile {
     scalars: BTreeMap<String, PickleScalar>,
 }
 
+/// Returns the files that [`TensorFile::open`] reads for `path`: the file, or an index and then its files.
+///
+/// # Errors
+/// If an index cannot be read or is malformed.
+pub fn files_of(path: &Path) -> Result<Vec<PathBuf>, TensorFileError> {
+    let mut files = vec![path.to_owned()];
+    if index::is_index(path) {
+        files.extend(Index::read(path)?.files());
+    }
+    Ok(files)
+}
+
 /// One of the files.
 #[derive(Debug)]
 struct Part {

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use ddpo_checkpoint::hub::Network;
-use ddpo_checkpoint::{Hub, HubError, HubSettings, locate_file, open_model, resolve_model};
+use ddpo_checkpoint::{
+    Hub, HubError, HubSettings, files_of, locate_file, open_model, resolve_model,
+};
 use ddpo_test_hub::Hub as TestHub;
 
 const FILES: [(&str, &str); 4] = [
@@ -47,6 +49,22 @@ fn fetches_a_complete_model_and_reuses_it_offline() {
     drop(hub);
     let again = offline(cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
     assert_eq!(again, folder);
+}
+
+#[test]
+fn fetches_every_file_of_an_index() {
+    let [config, preprocessor, ..] = FILES;
+    let map = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
+    let index = ("model.safetensors.index.json", map);
+    let shards = [("model-1.safetensors", "one"), ("model-2.safetensors", "two")];
+    let files = [&[config, preprocessor, index][..], &shards].concat();
+    let (cache, hub) = (tempfile::tempdir().unwrap(), hub(&files));
+    let folder = client(&hub, cache.path()).fetch_model("owner/model", None, &mut |_| {}).unwrap();
+    let weights = open_model(&folder).unwrap().weights;
+    assert!(weights.ends_with(index.0));
+    let [_, first, second] = &files_of(&weights).unwrap()[..] else { panic!("three files") };
+    assert_eq!(fs::read(first).unwrap(), b"one");
+    assert_eq!(fs::read(second).unwrap(), b"two");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::embedded;
 use ddpo_checkpoint::{
-    LayoutError, ModelFolder, ResolveError, UnpackError, locate_file, open_model, resolve_model,
+    LayoutError, ModelFolder, ResolveError, TensorFileError, UnpackError, files_of, locate_file,
+    open_model, resolve_model,
 };
 use ddpo_rollout::reward::{Pin, Pinned};
 use ddpo_rollout::trajectory::Digest;
@@ -24,6 +25,9 @@ pub enum PinError {
     /// The folder does not contain an image model.
     #[error("reward model: {0}")]
     Layout(#[from] LayoutError),
+    /// The index of the weights is malformed.
+    #[error("reward model: {0}")]
+    Weights(#[from] TensorFileError),
     /// A file cannot be read.
     #[error("could not read `{}`: {source}", path.display())]
     Read {
@@ -93,12 +97,15 @@ impl OpenModel {
     /// Returns the BLAKE3 digest of configs and weights.
     ///
     /// # Errors
-    /// [`PinError::Read`] if the weights cannot be read.
+    /// [`PinError::Read`] and [`PinError::Weights`] if the weights cannot be read.
     pub fn digest(&self) -> Result<Digest, PinError> {
         let ModelFolder { config, preprocessor, weights, .. } = &self.folder;
         let parts = [Digest::of(config.as_bytes()), Digest::of(preprocessor.as_bytes())];
-        let weights = digest_of_file(weights)?;
-        Ok(Digest::of([parts[0], parts[1], weights].map(|part| part.0).as_flattened()))
+        let mut digests = parts.map(|part| part.0).to_vec();
+        for file in files_of(weights)? {
+            digests.push(digest_of_file(&file)?.0);
+        }
+        Ok(Digest::of(digests.as_flattened()))
     }
 }
 

@@ -56,7 +56,7 @@ impl<'a> Commit<'a> {
             Wanted::Model => {
                 self.fetch_first(&[CONFIG], progress)?;
                 self.fetch_image_processor(progress)?;
-                self.fetch_first(&MODEL_WEIGHTS, progress)?;
+                self.fetch_weights("", &MODEL_WEIGHTS, progress)?;
             }
             Wanted::File(name) => {
                 self.fetch_first(&[name], progress)?;
@@ -93,17 +93,18 @@ impl<'a> Commit<'a> {
         }
         let schedulers = ["scheduler/scheduler_config.json", "scheduler_config.json"];
         self.fetch_first(&schedulers, progress)?;
-        self.fetch_weights(prefix, progress)
+        self.fetch_weights(prefix, &names_on_the_hub(), progress)
     }
 
-    /// Fetches the weights in the folder `prefix`, with all files of an index.
+    /// Fetches the first of `names` in the folder `prefix`, with all files of an index.
     fn fetch_weights(
         &mut self,
         prefix: &str,
+        names: &[impl AsRef<str>],
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), HubError> {
         let names: Vec<String> =
-            names_on_the_hub().iter().map(|name| format!("{prefix}{name}")).collect();
+            names.iter().map(|name| format!("{prefix}{}", name.as_ref())).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let name = self.fetch_first(&names, progress)?;
         let path = self.cache.snapshot(&self.revision).join(name);

@@ -62,6 +62,24 @@ impl SmallModel {
         Self { name: name.to_owned(), file, folder }
     }
 
+    /// Splits the weights over two files with an index, as `save_pretrained(max_shard_size=...)` does.
+    pub fn split(&self) {
+        let whole = self.folder.path().join("model.safetensors");
+        let file = TensorFile::open(&whole).unwrap();
+        let names: Vec<String> = file.tensors().iter().map(|info| info.name.clone()).collect();
+        let mut map = serde_json::Map::new();
+        for (number, part) in names.chunks(names.len().div_ceil(2)).enumerate() {
+            let shard = format!("model-0000{}-of-00002.safetensors", number + 1);
+            let tensors: Vec<_> =
+                part.iter().map(|name| (name.clone(), file.read(name).unwrap())).collect();
+            write_tensors(&self.folder.path().join(&shard), &tensors, &BTreeMap::new()).unwrap();
+            map.extend(part.iter().map(|name| (name.clone(), shard.clone().into())));
+        }
+        let index = serde_json::json!({ "metadata": {}, "weight_map": map }).to_string();
+        std::fs::write(whole.with_extension("safetensors.index.json"), index).unwrap();
+        std::fs::remove_file(whole).unwrap();
+    }
+
     pub fn open(&self) -> ModelFolder {
         open_model(self.folder.path()).unwrap()
     }
