@@ -301,7 +301,7 @@ pub(crate) fn default_clip_ratio(log_prob: Reduction) -> f64 {
     }
 }
 
-/// The tables of `run.toml` that record facts of the run and are no settings.
+/// The tables of `run.toml` that record facts of the run, not settings.
 pub const RECORDS: [&str; 2] = [RewardSpec::TABLE, Start::TABLE];
 
 /// The flags of all settings.

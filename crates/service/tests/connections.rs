@@ -96,6 +96,6 @@ async fn connections_beyond_the_bound_wait_until_one_ends() {
     let running = serve(1).await;
     let address = format!("http://{}", running.address);
     check(&key(), &address, "").await.unwrap();
-    // Each check has a connection of its own, which ends with its client.
+    // Each check opens its own connection, which ends with its client.
     check(&key(), &address, "").await.unwrap();
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-/// The key whose value is an object of its own rather than a tensor.
+/// The key whose value is an object, not a tensor.
 const METADATA_KEY: &str = "__metadata__";
 
 /// A safetensors header whose keys, and those of its metadata, occur once.

@@ -66,7 +66,7 @@ fn first_frame(bytes: &[u8], width: usize, height: usize) -> Result<RgbImage, Pi
     let (left, top) = number(0).zip(number(3)).ok_or_else(outside)?;
     let (left, top) = (2 * left, 2 * top);
     let parts = frame.get(FRAME_HEADER..).unwrap_or_default();
-    // The alpha of lossy frames is in a chunk of its own, and not needed.
+    // The alpha of lossy frames is in a separate chunk, and not needed.
     let (name, data) =
         chunks(parts).find(|(name, _)| matches!(*name, b"VP8 " | b"VP8L")).ok_or_else(outside)?;
     let file = alone(name, data);
