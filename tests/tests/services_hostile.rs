@@ -78,8 +78,9 @@ struct Hostile {
 }
 
 impl Hostile {
-    /// Learns the run and an order from the learner and from Redis, and hands the order back.
-    fn new(fleet: &mut Fleet) -> Self {
+    /// Learns the run and an order of this purpose from the learner and from Redis, and hands all orders that
+    /// it took back.
+    fn new(fleet: &mut Fleet, purpose: Purpose) -> Self {
         let uplink = |fleet: &mut Fleet, name, destination| {
             let address = fleet.address(name);
             let settings = UplinkSettings::new(destination, vec![fleet.url(address)]);
@@ -91,11 +92,19 @@ impl Hostile {
         let client = RunClient::new(&settings).unwrap();
         let run = until("the description of the run", || block_on(client.describe()).ok());
         let store = fleet.store();
+        let mut others = Vec::new();
         let delivery = until("an order", || {
             let soon = Instant::now() + Duration::from_secs(1);
-            block_on(store.next("spy", soon)).unwrap()
+            let delivery: Delivery = block_on(store.next("spy", soon)).unwrap()?;
+            if delivery.order.purpose == purpose {
+                return Some(delivery);
+            }
+            others.push(delivery);
+            None
         });
-        block_on(store.hand_back(&delivery)).unwrap();
+        for taken in others.iter().chain([&delivery]) {
+            block_on(store.hand_back(taken)).unwrap();
+        }
         Self { run, delivery, learner, rewarder }
     }
 
@@ -150,6 +159,12 @@ impl Hostile {
     }
 }
 
+/// A score of the run's reward.
+fn kilobyte() -> Score {
+    let size = Component { name: "jpeg_kilobytes".into(), value: 1.0 };
+    Score { reward: -1.0, components: vec![size] }
+}
+
 fn answered(receipt: PendingReceipt) -> Receipt {
     block_on(async { timeout(PATIENCE, receipt).await }).unwrap().unwrap()
 }
@@ -193,8 +208,7 @@ fn lies_are_refused_before_any_state_and_change_no_byte_of_the_run() {
     until("the rewarder is ready", || {
         fleet.metrics("rewarder").contains("ddpo_condition{condition=\"model\"} 1").then_some(())
     });
-    let hostile = Hostile::new(&mut fleet);
-    assert_eq!(hostile.delivery.order.purpose, Purpose::Evaluation);
+    let hostile = Hostile::new(&mut fleet, Purpose::Evaluation);
     for (lie, part) in ABOUT_THE_FORM {
         assert_refused(&refused(&hostile.rewarder, hostile.lying(lie)), part);
         assert_refused(&refused(&hostile.learner, hostile.lying(lie)), part);
@@ -202,8 +216,7 @@ fn lies_are_refused_before_any_state_and_change_no_byte_of_the_run() {
     for (lie, part) in ABOUT_THE_ORDER {
         assert_refused(&refused(&hostile.learner, hostile.lying(lie)), part);
     }
-    let size = Component { name: "jpeg_kilobytes".into(), value: 1.0 };
-    let absurd = Score { reward: 3.4e38, components: vec![size] };
+    let absurd = Score { reward: 3.4e38, ..kilobyte() };
     assert_refused(&hostile.scored(absurd), "reward: expected a finite number between -1e12");
     let invented = |index| Component { name: format!("invented_{index}"), value: 1.0 };
     let many = Score { reward: 1.0, components: (0..200).map(invented).collect() };
@@ -221,5 +234,23 @@ fn lies_are_refused_before_any_state_and_change_no_byte_of_the_run() {
     let log = fleet.service("sampler").text();
     assert!(!log.contains("could not read an order"), "{log}");
     assert!(!log.contains("batch failed"), "{log}");
+    tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
+}
+
+/// A well-formed trajectory of zeros, which the weights that it names cannot have drawn.
+#[test]
+fn a_false_trajectory_is_drawn_again_and_changes_no_byte_of_the_run() {
+    needs!("redis-server");
+    let mut fleet = Fleet::new(FleetConfig::default());
+    fleet.learner("learner", &[]);
+    fleet.rewarder("rewarder");
+    let hostile = Hostile::new(&mut fleet, Purpose::Rollout);
+    let receipt = hostile.scored(kilobyte());
+    assert_eq!(receipt.verdict, Verdict::Accepted, "{receipt:?}");
+    fleet.sampler("sampler");
+    fleet.finishes("learner");
+    let log = fleet.service("learner").text();
+    assert!(log.contains("before the first update of epoch 0, sample 0, step 0"), "{log}");
+    assert!(log.contains("samples again, 1 of 3 times"), "{log}");
     tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
 }

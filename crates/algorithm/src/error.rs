@@ -119,13 +119,15 @@ pub enum LearnError {
     },
     /// The sampler's log-probabilities differ from the learner's.
     #[error(
-        "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): \
+        "learner: before the first update of epoch {epoch}, sample {sample}, step {step} (t = {timestep}): \
          |ratio - 1| = {gap:.3e} exceeds {tolerance:.3e} between the sampler's {sampled} and the \
          learner's {learned}; hint: they differ in weights, dtype or scheduler"
     )]
     RatioGap {
         /// Epoch.
         epoch: u32,
+        /// Index of the sample.
+        sample: u32,
         /// Index of the step.
         step: usize,
         /// Its timestep.
@@ -141,13 +143,15 @@ pub enum LearnError {
     },
     /// Recorded log-probabilities differ from the learner's by too much, summed over dimensions.
     #[error(
-        "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): the \
+        "learner: before the first update of epoch {epoch}, sample {sample}, step {step} (t = {timestep}): the \
          log-probability recorded by the sampler ({sampled}) differs from the learner's ({learned}) \
          by {nats:.3} nats, expected at most ratio_tolerance_nats = {tolerance}"
     )]
     GapInNats {
         /// Epoch.
         epoch: u32,
+        /// Index of the sample.
+        sample: u32,
         /// Index of the step.
         step: usize,
         /// Its timestep.
@@ -163,14 +167,16 @@ pub enum LearnError {
     },
     /// The keyed noise is not the noise that the sampler added.
     #[error(
-        "learner: before the first update of epoch {epoch}, step {step} (t = {timestep}): the policy \
-         that sampled, by the noise of run_seed = {run_seed}, is {nats:.3} nats from the learner's, \
+        "learner: before the first update of epoch {epoch}, sample {sample}, step {step} (t = {timestep}): the \
+         policy that sampled, by the noise of run_seed = {run_seed}, is {nats:.3} nats from the learner's, \
          expected at most {limit}; hint: trust_region = kl needs trajectories whose noise \
          follows from the run's seed"
     )]
     Noise {
         /// Epoch.
         epoch: u32,
+        /// Index of the sample.
+        sample: u32,
         /// Index of the step.
         step: usize,
         /// Its timestep.
@@ -215,6 +221,20 @@ pub enum LearnError {
         /// Its value.
         value: f64,
     },
+}
+
+impl LearnError {
+    /// Returns the sample whose trajectory does not come from the weights that it names, if that is the
+    /// error. The weights of the learner are unchanged.
+    #[must_use]
+    pub fn false_sample(&self) -> Option<u32> {
+        match self {
+            Self::RatioGap { sample, .. }
+            | Self::GapInNats { sample, .. }
+            | Self::Noise { sample, .. } => Some(*sample),
+            _ => None,
+        }
+    }
 }
 
 /// Returns what gives a schedule random steps: the last step, often the only one, has none.

@@ -6,14 +6,20 @@
 //! ([`OldLogProbs::Learner`], and the decoupled objective). In later mini-batches the policy has
 //! moved, and no distance separates a wrong record from a large update: a nearly deterministic step moves by
 //! tens of nats per dimension at a high learning rate.
+//!
+//! After a check has failed, [`Learner::false_samples`] finds all samples of the epoch that would fail it,
+//! so that they can be drawn again.
 
 use crate::config::OldLogProbs;
 use crate::diagnostics::Diagnostics;
 use crate::epoch::Epoch;
 use crate::error::LearnError;
 use crate::learner::Learner;
-use crate::pairs::Pair;
-use ddpo_rollout::trajectory::SampleCoordinates;
+use crate::pairs::{Pair, PairChoice};
+use crate::proximal::proximal_log_probs;
+use ddpo_rollout::score::ScoredTrajectory;
+use ddpo_rollout::trajectory::{SampleCoordinates, Trajectory};
+use std::collections::BTreeSet;
 
 /// Factor on `ratio_tolerance` for the sampler's log-probabilities if the learner recomputes them.
 /// The sampler's batches have another shape, so the values differ slightly; other weights or
@@ -27,6 +33,11 @@ fn exceeds(gap: f64, limit: f64) -> bool {
 
 fn across_shapes(is_taken_anew: bool) -> f64 {
     if is_taken_anew { ACROSS_SHAPES } else { 1.0 }
+}
+
+/// Returns the index of the pair's sample.
+fn sample_of(epoch: &Epoch<'_>, pair: &Pair) -> u32 {
+    epoch.trajectories[pair.trajectory].header().coordinates.sample
 }
 
 /// Returns the number of values of a state of the pair's trajectory.
@@ -84,21 +95,48 @@ impl Learner {
         if epoch.proximal_log_probs.is_none() {
             return Ok(());
         }
+        mini_batches.iter().flatten().try_for_each(|pair| self.check_drift(epoch, pair))
+    }
+
+    /// Checks the sampler's log-probability of one pair against the learner's, which `epoch` has.
+    fn check_drift(&self, epoch: &Epoch<'_>, pair: &Pair) -> Result<(), LearnError> {
+        if epoch.lags[pair.trajectory] > 0 {
+            return Ok(());
+        }
         let factor = across_shapes(self.config.old_log_probs == OldLogProbs::Learner);
-        for pair in mini_batches.iter().flatten() {
-            if epoch.lags[pair.trajectory] > 0 {
-                continue;
-            }
-            let drift = f64::from(epoch.drift(pair));
-            let (gap, nats) = (drift.exp_m1().abs(), drift.abs() * dimensions(epoch, pair));
-            if exceeds(gap, factor * self.config.ratio_tolerance) {
-                return Err(self.ratio_gap(epoch, pair, gap));
-            }
-            if exceeds(nats, factor * self.config.ratio_tolerance_nats) {
-                return Err(self.gap_in_nats(epoch, pair, nats));
-            }
+        let drift = f64::from(epoch.drift(pair));
+        let (gap, nats) = (drift.exp_m1().abs(), drift.abs() * dimensions(epoch, pair));
+        if exceeds(gap, factor * self.config.ratio_tolerance) {
+            return Err(self.ratio_gap(epoch, pair, gap));
+        }
+        if exceeds(nats, factor * self.config.ratio_tolerance_nats) {
+            return Err(self.gap_in_nats(epoch, pair, nats));
         }
         Ok(())
+    }
+
+    /// Returns the samples of the current weights whose recorded log-probabilities differ from the
+    /// learner's by more than [`update`](Self::update) allows, in ascending order. Evaluates every pair of the
+    /// epoch once, which costs a third of the update.
+    ///
+    /// # Errors
+    /// [`LearnError`], as from [`update`](Self::update), but not for the gap itself.
+    pub fn false_samples(&mut self, batch: &[ScoredTrajectory]) -> Result<Vec<u32>, LearnError> {
+        let batch = self.sorted_and_checked(batch)?;
+        let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
+        self.enter_epoch(&trajectories);
+        let choice = PairChoice { config: &self.config, levels: &self.levels };
+        let mini_batches = choice.mini_batches(&trajectories);
+        let mut epoch = Epoch::new(trajectories, Vec::new(), self.version, self.kl_coef);
+        let size = self.config.micro_batch_size;
+        let wanted = |pair: &Pair| epoch.lags[pair.trajectory] == 0;
+        let found = proximal_log_probs(&mut self.lanes, &epoch, &mini_batches, size, wanted)?;
+        epoch.proximal_log_probs = Some(found);
+        let is_false = |pair: &&Pair| self.check_drift(&epoch, pair).is_err();
+        let sample = |pair: &Pair| sample_of(&epoch, pair);
+        let samples: BTreeSet<u32> =
+            mini_batches.iter().flatten().filter(is_false).map(sample).collect();
+        Ok(samples.into_iter().collect())
     }
 
     /// Checks that no step of the current weights has moved from the policy that sampled it. A large KL
@@ -116,10 +154,11 @@ impl Learner {
             let nats = f64::from(nats);
             if epoch.lags[pair.trajectory] == 0 && exceeds(nats, limit) {
                 let header = epoch.trajectories[pair.trajectory].header();
-                let (SampleCoordinates { run_seed, epoch, .. }, step) =
-                    (header.coordinates, pair.step);
-                let timestep = header.timesteps[step];
-                return Err(LearnError::Noise { epoch, step, timestep, run_seed, nats, limit });
+                let SampleCoordinates { run_seed, epoch, sample } = header.coordinates;
+                let (step, timestep) = (pair.step, header.timesteps[pair.step]);
+                let noise =
+                    LearnError::Noise { epoch, sample, step, timestep, run_seed, nats, limit };
+                return Err(noise);
             }
         }
         Ok(())
@@ -129,6 +168,7 @@ impl Learner {
         let header = epoch.trajectories[pair.trajectory].header();
         LearnError::GapInNats {
             epoch: header.coordinates.epoch,
+            sample: header.coordinates.sample,
             step: pair.step,
             timestep: header.timesteps[pair.step],
             nats,
@@ -143,9 +183,9 @@ impl Learner {
         let (sampled, learned) = (header.policy_version, self.version);
         let (tolerance, timestep) = (self.config.ratio_tolerance, header.timesteps[step]);
         let fresh = epoch.lags[pair.trajectory] == 0;
-        let epoch = header.coordinates.epoch;
+        let SampleCoordinates { epoch, sample, .. } = header.coordinates;
         if fresh {
-            LearnError::RatioGap { epoch, step, timestep, gap, tolerance, sampled, learned }
+            LearnError::RatioGap { epoch, sample, step, timestep, gap, tolerance, sampled, learned }
         } else {
             LearnError::ProximalGap { epoch, step, timestep, gap, tolerance, learned }
         }

@@ -31,9 +31,22 @@ impl Learner {
     /// The order of `batch` has no effect: it is sorted by sample first.
     ///
     /// # Errors
-    /// [`LearnError`]. The weights are unchanged if it names a sample, the number of samples, or a
-    /// ratio gap before the first optimizer step.
+    /// [`LearnError`]. Weights and statistics are unchanged if it names a sample, the number of samples, or
+    /// a ratio gap before the first optimizer step.
     pub fn update(
+        &mut self,
+        batch: &[ScoredTrajectory],
+        observer: &mut Observer<'_>,
+    ) -> Result<UpdateReport, LearnError> {
+        let statistics = (self.advantages, self.terms.clone());
+        let trained = self.train(batch, observer);
+        if trained.is_err() {
+            (self.advantages, self.terms) = statistics;
+        }
+        trained
+    }
+
+    fn train(
         &mut self,
         batch: &[ScoredTrajectory],
         observer: &mut Observer<'_>,
@@ -66,7 +79,7 @@ impl Learner {
 
     /// Sets the steps of the epoch's window, and copies the old policy of the forward objective
     /// before the first optimizer step.
-    fn enter_epoch(&mut self, trajectories: &[&Trajectory]) {
+    pub(crate) fn enter_epoch(&mut self, trajectories: &[&Trajectory]) {
         let header = trajectories[0].header();
         let SampleCoordinates { run_seed, epoch, .. } = header.coordinates;
         let chain = self.chain.of(header.purpose, run_seed, epoch);

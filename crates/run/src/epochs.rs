@@ -13,6 +13,7 @@ use crate::rollouts::{OnInterrupt, Request, Rollout, Rollouts, Weights};
 use crate::settings::Settings;
 use crate::signal::{NoSignal, SampleSpread};
 use crate::{evaluation, pictures, summary};
+use ddpo_algorithm::error::LearnError;
 use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::unet::UNet;
@@ -23,6 +24,9 @@ use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::Digest;
 use ddpo_service::memory::peak_bytes;
 use std::time::Instant;
+
+/// How often the samples of one epoch may be drawn again before the run ends.
+const MOST_REDRAWS: u32 = 3;
 
 /// A run in training.
 pub struct Epochs<'a, 'h> {
@@ -82,11 +86,9 @@ impl<'a, 'h> Epochs<'a, 'h> {
     /// Samples, scores, updates, evaluates and saves. Returns false if asked to stop while sampling.
     fn one_epoch(&mut self) -> Result<bool, RunError> {
         let start = Instant::now();
-        let Some(rollout) = self.sample()? else { return Ok(false) };
+        let Some(mut rollout) = self.sample()? else { return Ok(false) };
         let (training, counted) = (Instant::now(), flops::counted());
-        self.rollouts.updating();
-        let update = self.update(&rollout.scored)?;
-        self.rollouts.updated();
+        let Some(update) = self.train(&mut rollout)? else { return Ok(false) };
         let seconds_training = training.elapsed().as_secs_f64();
         let seconds = Seconds {
             seconds_sampling: rollout.seconds_sampling,
@@ -125,11 +127,47 @@ impl<'a, 'h> Epochs<'a, 'h> {
         draw(self.rollouts, &request, self.host)
     }
 
-    fn update(&mut self, scored: &[ScoredTrajectory]) -> Result<UpdateReport, RunError> {
+    /// Trains on `rollout`. If a trajectory does not come from the weights that it names, all such samples
+    /// are drawn again, at most [`MOST_REDRAWS`] times. Returns `None` if asked to stop meanwhile.
+    fn train(&mut self, rollout: &mut Rollout) -> Result<Option<UpdateReport>, RunError> {
+        let mut redraws = 0;
+        loop {
+            self.rollouts.updating();
+            let error = match self.update(&rollout.scored) {
+                Ok(report) => {
+                    self.rollouts.updated();
+                    return Ok(Some(report));
+                }
+                Err(error) => error,
+            };
+            let found = error.false_sample().filter(|_| self.rollouts.can_draw_again());
+            let Some(sample) = found.filter(|_| redraws < MOST_REDRAWS) else {
+                return Err(error.into());
+            };
+            redraws += 1;
+            let mut samples = self.run.learner.false_samples(&rollout.scored)?;
+            if samples.is_empty() {
+                samples.push(sample);
+            }
+            self.host.progress.say(&format!(
+                "{error}; drawing {} of {} samples again, {redraws} of {MOST_REDRAWS} times",
+                samples.len(),
+                rollout.scored.len()
+            ));
+            let request = training(self.run.plan, self.run.epoch, policy(&self.run, self.digest));
+            let drawn = std::mem::take(&mut rollout.scored);
+            let again = self.rollouts.draw_again(&request, drawn, &samples, self.host.progress);
+            let Some(scored) = again.map_err(RunError::Rollouts)? else { return Ok(None) };
+            rollout.scored = scored;
+            request.check(rollout)?;
+        }
+    }
+
+    fn update(&mut self, scored: &[ScoredTrajectory]) -> Result<UpdateReport, LearnError> {
         let progress = self.host.progress;
-        Ok(self.run.learner.update(scored, &mut |done, total| {
+        self.run.learner.update(scored, &mut |done, total| {
             progress.at("training", done as usize, total as usize);
-        })?)
+        })
     }
 
     /// Returns the last epoch that may be drawn with the current weights without exceeding

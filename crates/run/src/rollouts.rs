@@ -144,6 +144,28 @@ pub trait Rollouts {
         progress: &dyn Progress,
     ) -> Result<Option<Rollout>, RolloutsError>;
 
+    /// Returns whether other processes draw the samples, so that a sample that is drawn again may differ.
+    /// `false` by default.
+    fn can_draw_again(&self) -> bool {
+        false
+    }
+
+    /// Draws and scores `samples` of the last rollout again with the weights of `request`, and returns all
+    /// samples in order. `scored` is the last rollout; its trajectories of `samples` do not come from the
+    /// weights that they name. Returns `None` as [`Rollouts::rollout`] does, and by default.
+    ///
+    /// # Errors
+    /// If the samples cannot be drawn or scored.
+    fn draw_again(
+        &mut self,
+        _request: &Request<'_>,
+        _scored: Vec<ScoredTrajectory>,
+        _samples: &[u32],
+        _progress: &dyn Progress,
+    ) -> Result<Option<Vec<ScoredTrajectory>>, RolloutsError> {
+        Ok(None)
+    }
+
     /// Reports the start of an update on the last rollout. Does nothing by default.
     fn updating(&mut self) {}
 

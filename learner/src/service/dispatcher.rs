@@ -85,9 +85,37 @@ impl Dispatcher {
         }
         self.ledger.expect(awaited);
         let samples: Vec<u32> = (0..awaited.samples).collect();
+        self.issue(&awaited, &samples, 0)
+    }
+
+    /// Issues orders for some samples of a batch that was taken, and waits for them as part of the batch.
+    /// `scored` are its trajectories, ordered by sample; `times` counts the calls for the batch, from 1.
+    ///
+    /// # Errors
+    /// [`DispatcherError::StoreTask`].
+    pub fn order_again(
+        &self,
+        awaited: Awaited,
+        scored: Vec<ScoredTrajectory>,
+        samples: &[u32],
+        times: usize,
+    ) -> Result<(), DispatcherError> {
+        self.ledger.expect_again(awaited, scored, samples);
+        // Orders of one batch have different indices.
+        self.issue(&awaited, samples, times * awaited.samples as usize)
+    }
+
+    /// Issues the orders of `samples`; their indices start at `first`.
+    fn issue(
+        &self,
+        awaited: &Awaited,
+        samples: &[u32],
+        first: usize,
+    ) -> Result<(), DispatcherError> {
+        let key = awaited.key;
         let orders = samples.chunks(self.config.sample_batch.max(1)).enumerate();
         let orders = orders.map(|(index, samples)| {
-            let order = self.work_order(&awaited, index, samples);
+            let order = self.work_order(awaited, first + index, samples);
             let span = OrderTraces::order(&order);
             (WorkOrder { traceparent: traceparent(&span), ..order }, span)
         });

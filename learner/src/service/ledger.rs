@@ -139,6 +139,19 @@ impl Ledger {
         }
     }
 
+    /// Waits for some samples of a batch again after it was taken. `scored` are all its trajectories, ordered
+    /// by sample; those of `samples` are dropped.
+    pub fn expect_again(&self, awaited: Awaited, scored: Vec<ScoredTrajectory>, samples: &[u32]) {
+        let mut received: Vec<Option<ScoredTrajectory>> = scored.into_iter().map(Some).collect();
+        for sample in samples {
+            if let Some(slot) = received.get_mut(*sample as usize) {
+                *slot = None;
+            }
+        }
+        let missing = received.iter().filter(|slot| slot.is_none()).count();
+        self.lock().batches.insert(awaited.key, Batch { awaited, received, missing });
+    }
+
     /// Returns whether a batch is awaited, complete or not.
     pub fn expects(&self, key: BatchKey) -> bool {
         self.lock().batches.contains_key(&key)

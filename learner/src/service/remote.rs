@@ -9,6 +9,7 @@ use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_inspector::board::Board;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::Track;
+use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion};
 use ddpo_run::error::RolloutsError;
 use ddpo_run::progress::Progress;
@@ -43,6 +44,8 @@ pub struct RemoteRollouts<'a> {
     pub metrics: Metrics,
     /// The batch of the last rollout.
     pub batch: Option<BatchKey>,
+    /// How often samples of that batch were drawn again.
+    pub redraws: usize,
     /// The traces of the current update.
     pub update: Option<UpdateTraces>,
 }
@@ -92,11 +95,8 @@ impl Rollouts for RemoteRollouts<'_> {
         }
         let awaited = awaited(request);
         self.dispatcher.order(awaited)?;
-        let scored = self.dispatcher.collect(awaited.key, request.samples, &mut |come| {
-            progress.at(request.stage, come, request.samples as usize);
-            request.on_interrupt == OnInterrupt::Finish || !(self.stop)()
-        })?;
-        self.batch = Some(awaited.key);
+        let scored = self.collect(request, awaited.key, progress)?;
+        self.redraws = 0;
         let seconds_sampling = start.elapsed().as_secs_f64();
         Ok(scored.map(|scored| Rollout {
             scored,
@@ -104,6 +104,26 @@ impl Rollouts for RemoteRollouts<'_> {
             seconds_scoring: 0.0,
             operations: None,
         }))
+    }
+
+    fn can_draw_again(&self) -> bool {
+        true
+    }
+
+    fn draw_again(
+        &mut self,
+        request: &Request<'_>,
+        scored: Vec<ScoredTrajectory>,
+        samples: &[u32],
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<ScoredTrajectory>>, RolloutsError> {
+        // Ends the traces of the failed update.
+        self.updated();
+        self.redraws += 1;
+        self.metrics.errors.inc(["ratio_check"]);
+        let awaited = awaited(request);
+        self.dispatcher.order_again(awaited, scored, samples, self.redraws)?;
+        self.collect(request, awaited.key, progress)
     }
 
     fn updating(&mut self) {
@@ -123,6 +143,23 @@ impl Rollouts for RemoteRollouts<'_> {
         note_commit(&self.metrics);
         self.board.trained_before(epochs);
         Ok(())
+    }
+}
+
+impl RemoteRollouts<'_> {
+    /// Waits for a batch and takes it; `None` if the run was asked to stop.
+    fn collect(
+        &mut self,
+        request: &Request<'_>,
+        key: BatchKey,
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<ScoredTrajectory>>, RolloutsError> {
+        let scored = self.dispatcher.collect(key, request.samples, &mut |come| {
+            progress.at(request.stage, come, request.samples as usize);
+            request.on_interrupt == OnInterrupt::Finish || !(self.stop)()
+        })?;
+        self.batch = Some(key);
+        Ok(scored)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The self-test before the first update of an epoch.
 
 use crate::tiny::{self, RANDOM, disturb, learner, rollouts, settings, unet, weights};
-use ddpo_algorithm::config::{LearnerConfig, Objective, OldLogProbs};
+use ddpo_algorithm::config::{AdvantageScope, LearnerConfig, Objective, OldLogProbs};
 use ddpo_algorithm::error::LearnError;
 use ddpo_algorithm::learner::Position;
 use ddpo_diffusion::transfer::blocking_reads;
@@ -29,7 +29,8 @@ fn other_weights_are_refused_before_anything_changes() {
     learner.resume_at(Position { version: PolicyVersion(3), ..Position::default() });
     let before = weights(&learner);
     let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
-    let LearnError::RatioGap { epoch, step, timestep, gap, tolerance, sampled, learned } = error
+    let LearnError::RatioGap { epoch, step, timestep, gap, tolerance, sampled, learned, .. } =
+        error
     else {
         panic!("{error}");
     };
@@ -130,5 +131,25 @@ fn checks_all_pairs_of_the_epoch_where_the_learner_evaluates_them_before_the_fir
         let error = learner.update(&batch, &mut |_, _| {}).unwrap_err();
         assert!(matches!(error, LearnError::RatioGap { step: 0, .. }), "{error}");
         assert_eq!(tiny::largest_gap(&weights(&learner), &before), 0.0);
+    }
+}
+
+#[test]
+fn finds_all_false_samples_and_trains_as_if_they_had_never_come() {
+    let batch = rollouts(&unet(1), 0, 8);
+    // The second one is in the second mini-batch, which the update has not reached.
+    let lies = with_a_lie(&with_a_lie(&batch, 1, 0.5), 6, 3.0);
+    for scope in [AdvantageScope::Epoch, AdvantageScope::Running] {
+        let config = LearnerConfig { advantage: scope, ..settings() };
+        let (mut honest, mut deceived) = (learner(config.clone()), learner(config));
+        let error = deceived.update(&lies, &mut |_, _| {}).unwrap_err();
+        assert_eq!(error.false_sample(), Some(1), "{error}");
+        assert!(error.to_string().contains("epoch 0, sample 1, step"), "{error}");
+        assert_eq!(deceived.false_samples(&lies).unwrap(), [1, 6]);
+        assert_eq!(deceived.false_samples(&batch).unwrap(), [0; 0]);
+        honest.update(&batch, &mut |_, _| {}).unwrap();
+        deceived.update(&batch, &mut |_, _| {}).unwrap();
+        assert_eq!(tiny::largest_gap(&weights(&honest), &weights(&deceived)), 0.0);
+        assert_eq!(honest.position(), deceived.position());
     }
 }
