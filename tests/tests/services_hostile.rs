@@ -183,6 +183,14 @@ fn assert_refused(receipt: &Receipt, part: &str) {
     assert!(is_refusal && receipt.reason.contains(part), "{part}: {receipt:?}");
 }
 
+/// Returns the resident memory of a service in bytes.
+fn resident(fleet: &mut Fleet, name: &str) -> f64 {
+    let page = fleet.metrics(name);
+    let line =
+        page.lines().find_map(|line| line.strip_prefix("ddpo_memory_bytes{kind=\"resident\"} "));
+    line.unwrap_or_else(|| panic!("{page}")).parse().unwrap()
+}
+
 /// Plants work orders that no worker may draw.
 fn plant_orders(fleet: &Fleet, delivery: &Delivery) {
     let orders = format!("ddpo:{{{RUN_ID}}}:orders");
@@ -225,10 +233,19 @@ fn lies_are_refused_before_any_state_and_change_no_byte_of_the_run() {
     until("the learner removes the planted orders", || {
         fleet.service("learner").line("removed orders that no batch waits for")
     });
+    // Four trajectories with states of 16.8 MB stay open until the end of the run.
+    let before = resident(&mut fleet, "learner");
+    let open: Vec<_> = (0..4)
+        .map(|_| {
+            let (open, receipt) = hostile.learner.open(hostile.lying(foreign_and_large)).unwrap();
+            assert_refused(&answered(receipt), "run: expected end-to-end, found nope");
+            open
+        })
+        .collect();
+    let after = resident(&mut fleet, "learner");
+    println!("resident memory of the learner: {:.1} MB, then {:.1} MB", before / 1e6, after / 1e6);
+    assert!(after - before < 16e6, "{before} {after}");
     fleet.sampler("sampler");
-    // Four trajectories stay open until the end of the run.
-    let open: Vec<_> =
-        (0..4).map(|_| hostile.learner.open(hostile.lying(foreign_and_large)).unwrap().0).collect();
     fleet.finishes("learner");
     drop(open);
     let log = fleet.service("sampler").text();
