@@ -5,7 +5,7 @@
 //! of accelerate (`checkpoint-500/`) has no scheduler, and without diffusers' hooks no config: they are
 //! those of the pipeline around it. A file stands for the pipeline around it with these weights.
 //!
-//! Source: diffusers 0.38, `pipelines/pipeline_utils.py` and
+//! Source: diffusers 0.42, `pipelines/pipeline_utils.py` and
 //! `examples/unconditional_image_generation/train_unconditional.py`.
 
 use std::fs;

@@ -8,7 +8,7 @@
 //! The crate does not depend on any network: it handles JSON texts and tensors. Pickles are never
 //! executed: the parser supports the few opcodes that describe tensors and rejects everything else.
 //!
-//! Sources: diffusers 0.38 (`pipelines/pipeline_utils.py`, `models/modeling_utils.py`), the
+//! Sources: diffusers 0.42 (`pipelines/pipeline_utils.py`, `models/modeling_utils.py`), the
 //! safetensors format, PyTorch 2.11 (`torch/serialization.py`, `torch/_utils.py`) and
 //! huggingface_hub 1.x (`file_download.py`) for the layout of the cache.
 

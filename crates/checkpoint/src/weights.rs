@@ -1,7 +1,7 @@
 //! Finds the weights of a UNet in the forms that diffusers, accelerate and PyTorch write: one file or
 //! several with an index, safetensors or a pickle, in full precision or as a variant such as `fp16`.
 //!
-//! Source: diffusers 0.38, `utils/constants.py` and `models/model_loading_utils.py` (`_add_variant`);
+//! Source: diffusers 0.42, `utils/constants.py` and `models/model_loading_utils.py` (`_add_variant`);
 //! accelerate 1.x, `utils/constants.py` (`MODEL_NAME`, `SAFE_MODEL_NAME`).
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Reads the index of weights that are split over several files: `*.index.json`, an object whose
 //! `weight_map` names the file of each tensor.
 //!
-//! Source: diffusers 0.38, `models/modeling_utils.py` (`save_pretrained`); transformers writes the same.
+//! Source: diffusers 0.42, `models/modeling_utils.py` (`save_pretrained`); transformers writes the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

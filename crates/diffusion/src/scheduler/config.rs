@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The union of the fields of diffusers' `DDIMScheduler` and `DDPMScheduler` (diffusers 0.38,
+/// The union of the fields of diffusers' `DDIMScheduler` and `DDPMScheduler` (diffusers 0.42,
 /// `schedulers/scheduling_ddim.py` and `scheduling_ddpm.py`), with the same defaults for absent fields, so
 /// that files of older versions are read too. Either scheduler accepts the other's file, and those of
 /// [`SOLVERS`], as diffusers' `from_config`.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The arguments of `UNet2DModel.__init__` (diffusers 0.38, `models/unets/unet_2d.py`), with the same
+/// The arguments of `UNet2DModel.__init__` (diffusers 0.42, `models/unets/unet_2d.py`), with the same
 /// defaults for absent fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

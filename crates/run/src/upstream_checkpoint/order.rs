@@ -1,7 +1,7 @@
 //! The order in which `UNet2DModel` registers its parameters. The state dict and the optimizer's
 //! numbers follow it; the order of use in `forward` differs.
 //!
-//! Source: diffusers 0.38, the constructors in `models/unets/unet_2d.py`, `unet_2d_blocks.py`,
+//! Source: diffusers 0.42, the constructors in `models/unets/unet_2d.py`, `unet_2d_blocks.py`,
 //! `models/resnet.py` and `attention_processor.py`.
 
 /// Parts of parameter names, in the order of registration within a module.
