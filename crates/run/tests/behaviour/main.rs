@@ -6,6 +6,7 @@ mod batch_file;
 mod clip_warning;
 mod no_signal;
 mod pretraining;
+mod redraw;
 mod resume;
 mod run;
 #[path = "../../../algorithm/tests/behaviour/tiny.rs"]

@@ -96,6 +96,11 @@ impl Progress for Lines {
 }
 
 impl Lines {
+    /// Returns all lines.
+    pub fn all(self) -> Vec<String> {
+        self.0.into_inner()
+    }
+
     /// Returns the lines that are warnings.
     pub fn warnings(self) -> Vec<String> {
         self.0.into_inner().into_iter().filter(|line| line.starts_with("warning")).collect()
