@@ -84,12 +84,12 @@ impl Dispatcher {
             return Ok(());
         }
         self.ledger.expect(awaited);
-        let samples: Vec<u32> = (0..awaited.samples).collect();
-        self.issue(&awaited, &samples, 0)
+        self.issue(&awaited, 0, |_| true)
     }
 
-    /// Issues orders for some samples of a batch that was taken, and waits for them as part of the batch.
-    /// `scored` are its trajectories, ordered by sample; `times` counts the calls for the batch, from 1.
+    /// Waits for some samples of a batch that was taken as part of the batch, and issues the orders that
+    /// contain them again, whole: another number of samples in an order would change the last bits.
+    /// `scored` are the batch's trajectories, ordered by sample; `times` counts the calls for the batch, from 1.
     ///
     /// # Errors
     /// [`DispatcherError::StoreTask`].
@@ -102,19 +102,21 @@ impl Dispatcher {
     ) -> Result<(), DispatcherError> {
         self.ledger.expect_again(awaited, scored, samples);
         // Orders of one batch have different indices.
-        self.issue(&awaited, samples, times * awaited.samples as usize)
+        let first = times * awaited.samples as usize;
+        self.issue(&awaited, first, |order| order.iter().any(|sample| samples.contains(sample)))
     }
 
-    /// Issues the orders of `samples`; their indices start at `first`.
+    /// Issues the orders of a batch whose samples are `wanted`; their indices start at `first`.
     fn issue(
         &self,
         awaited: &Awaited,
-        samples: &[u32],
         first: usize,
+        wanted: impl Fn(&[u32]) -> bool,
     ) -> Result<(), DispatcherError> {
         let key = awaited.key;
+        let samples: Vec<u32> = (0..awaited.samples).collect();
         let orders = samples.chunks(self.config.sample_batch.max(1)).enumerate();
-        let orders = orders.map(|(index, samples)| {
+        let orders = orders.filter(|(_, samples)| wanted(samples)).map(|(index, samples)| {
             let order = self.work_order(awaited, first + index, samples);
             let span = OrderTraces::order(&order);
             (WorkOrder { traceparent: traceparent(&span), ..order }, span)
