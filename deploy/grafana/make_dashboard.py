@@ -4,7 +4,7 @@
     deploy/grafana/make_dashboard.py           writes the file
     deploy/grafana/make_dashboard.py --check   fails if the file is out of date
 
-tests/tests/services_prometheus.rs runs every query against a running system.
+tests/tests/services/prometheus.rs runs every query against a running system.
 """
 
 import json

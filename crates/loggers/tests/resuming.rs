@@ -1,4 +1,4 @@
-//! A resumed log has each step once. The real readers are tested in `tests/tests/loggers.rs`.
+//! A resumed log has each step once. The real readers are tested in `tests/tests/end_to_end/loggers.rs`.
 
 #![allow(clippy::unwrap_used)]
 
