@@ -77,13 +77,9 @@ class Folder:
         self.copies = self.wandb / "artifacts"
 
     def lines_after(self, name, epoch):
-        """Returns the lines of a file that belong to later epochs, by epoch.
-
-        The run may be writing its next line: text after the last line break is not read.
-        """
+        """Returns the lines of a file that belong to later epochs, by epoch."""
         path, found = self.root / name, {}
-        complete, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
-        for text in reversed(complete.splitlines()):
+        for text in reversed(path.read_text().splitlines() if path.exists() else []):
             line = json.loads(text)
             if line["epoch"] <= epoch:
                 break

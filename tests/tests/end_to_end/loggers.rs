@@ -186,21 +186,6 @@ fn logs_each_step_once_after_five_kills() {
     compare(&workshop, "run");
 }
 
-/// A line that is being written while the logger reads the file is logged when it is complete.
-#[test]
-fn logs_a_run_whose_next_line_is_half_written() {
-    let workshop = Workshop::new();
-    let mut command = process::command(&workshop.path(""), &logged(&["--num-epochs=2"]));
-    command.env("DDPO_PYTHON", "no-such-python");
-    Running::start(command).end().succeeded();
-    let path = workshop.path("run/metrics.jsonl");
-    let whole = fs::read(&path).unwrap();
-    fs::write(&path, [&whole[..], b"{\"epoch\": 3, \"reward_m"].concat()).unwrap();
-    start(&workshop, &["log", "wandb", "run"]).end().succeeded();
-    fs::write(&path, whole).unwrap();
-    compare(&workshop, "run");
-}
-
 /// Changes the bytes of a log.
 type Spoiler<'a> = &'a dyn Fn(&mut Vec<u8>);
 
