@@ -12,7 +12,7 @@ use ddpo_run::settings::{self, SettingFlags, Settings};
 use std::path::Path;
 use std::time::Duration;
 
-/// Interval of checking a running run.
+/// Interval between checks of a run in progress.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest wait for uploads.
@@ -30,7 +30,7 @@ fn wandb(command: &WandbCommand) -> Result<()> {
     let mut wandb = WeightsAndBiases::start(&wandb_run(&wanted(command)?, root)?)?;
     let mut tell = |line: &str| aside(&format!("wandb: {line}"));
     loop {
-        // In this order, so that the last epoch is logged too.
+        // Checks the lock before it reads the epoch: an epoch that ends in between is still logged.
         let running = matches!(RunLock::take(root), Err(FolderError::InUse(_)));
         let epoch = last_epoch(root)?;
         if !running {

@@ -86,7 +86,8 @@ fn train(training: &mut Pretraining, steps: u64, images: &Tensor) {
     }
 }
 
-/// Returns the config of the model to train: that of `start`, the file's, or [`toy_faces`].
+/// Returns the config of the model to train: of `start` if given, else of the `--unet-config` file, else
+/// [`toy_faces`].
 fn unet_config(command: &PretrainCommand, start: Option<&Model>) -> Result<UNetConfig> {
     let config = match (start, &command.unet_config) {
         (Some(model), _) => model.config().clone(),
@@ -112,8 +113,8 @@ fn unet_config(command: &PretrainCommand, start: Option<&Model>) -> Result<UNetC
     Ok(config)
 }
 
-/// Returns the scheduler config to train with and to save: that of `start`, or [`SCHEDULER`]. A
-/// prediction type that was asked for replaces the config's.
+/// Returns the scheduler config to train with and to save: the config of `start`, or [`SCHEDULER`] without
+/// one. `asked` replaces its prediction type.
 fn scheduler_text(start: Option<&Model>, asked: Option<PredictionType>) -> Result<String> {
     let text = start.map_or(SCHEDULER, Model::scheduler_text);
     let found = SchedulerConfig::from_json(text)?.prediction_type;
@@ -122,7 +123,7 @@ fn scheduler_text(start: Option<&Model>, asked: Option<PredictionType>) -> Resul
     };
     if let Some(model) = start {
         aside(&format!(
-            "--prediction-type: the model learns to predict {asked}; the scheduler of {} has {found}",
+            "--prediction-type: the model will predict {asked}, which replaces {found} in the scheduler config of {}",
             model.name()
         ));
     }
@@ -154,12 +155,21 @@ fn toy_faces() -> UNetConfig {
 /// Returns all images as f32 `[N, C, H, W]` in [-1, 1].
 fn data(command: &PretrainCommand, config: &UNetConfig) -> Result<Tensor> {
     let (height, width) = config.image_size()?;
+    if config.in_channels != 3 {
+        bail!("pretraining: expected a model with 3 channels, found {}", config.in_channels);
+    }
     let mut values = Vec::new();
     let mut count = 0;
     match &command.images {
         None => {
-            if command.faces == 0 || height != width || config.in_channels != 3 {
-                bail!("drawn faces: expected --faces of at least 1 and a square RGB model");
+            if command.faces == 0 {
+                bail!("--faces: expected at least 1, found 0");
+            }
+            if height != width {
+                let hint = "hint: give a folder of images with --images";
+                bail!(
+                    "drawn faces: expected a square model, found one of {width}x{height}; {hint}"
+                );
             }
             for index in 0..command.faces as u64 {
                 push(&ddpo_faces::draw_face(FACES_SEED, index, height).0, &mut values);
@@ -170,11 +180,11 @@ fn data(command: &PretrainCommand, config: &UNetConfig) -> Result<Tensor> {
             let mut reader = Reader::new(&command.files);
             for path in reader.files(folder)? {
                 let Some(image) = reader.read(&path)? else { continue };
-                if (image.height(), image.width()) != (height, width) || config.in_channels != 3 {
+                if (image.height(), image.width()) != (height, width) {
                     let found = format!("{}x{}", image.width(), image.height());
                     let path = path.display();
                     bail!(
-                        "{path}: expected an RGB image of {width}x{height} as the model, found {found}"
+                        "{path}: expected an image of {width}x{height}, the size of the model, found {found}"
                     );
                 }
                 push(&image, &mut values);

@@ -35,7 +35,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     if batch.shape() != model.shape {
         let (found, expected) = (batch.shape(), model.shape);
         bail!(
-            "batch file {}: states are {}, the model's are {}",
+            "batch file {}: found states of {}, expected {} as in the model",
             command.batch.display(),
             sides(found),
             sides(expected)

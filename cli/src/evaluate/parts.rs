@@ -44,7 +44,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Opens the parts of `folder`, which must have the same settings.
+    /// Opens the parts of `folder`. Fails if they were drawn with other settings.
     pub fn open(folder: &EvaluationFolder, asked: &Asked) -> Result<Self> {
         let root = folder.root().join("parts");
         let file = root.join(ASKED);
@@ -54,8 +54,8 @@ impl Parts {
                 .with_context(|| format!("could not read {}", file.display()))?;
             if found != text {
                 bail!(
-                    "{}: expected a new folder or one of the same evaluation, found one with other \
-                     settings ({}); hint: choose another folder",
+                    "{}: expected a new folder or that of an evaluation with these settings, \
+                     found other settings ({}); hint: choose another folder",
                     folder.root().display(),
                     differing(&found, &text)
                 );
@@ -77,7 +77,7 @@ impl Parts {
         self.root.join(format!("{name}/eta-{}/{batch:06}.json", f64::from_bits(*eta)))
     }
 
-    /// Loads a part if it exists and was drawn with these weights.
+    /// Loads a part if it exists and was drawn with these weights, and returns whether it was loaded.
     pub fn take(&mut self, key: Key, weights: &str) -> bool {
         let read = fs::read_to_string(self.file(&key)).ok();
         let part = read.and_then(|text| serde_json::from_str::<Part>(&text).ok());
@@ -133,10 +133,12 @@ fn remove_leftovers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the first line in which two texts differ.
+/// Returns the first line in which two texts differ, apart from commas at its end.
 fn differing(found: &str, asked: &str) -> String {
-    let pair = found.lines().zip(asked.lines()).find(|(found, asked)| found != asked);
-    let (found, asked) = pair.unwrap_or(("fewer lines", "more"));
     let clean = |line: &str| line.trim().trim_end_matches(',').to_owned();
-    format!("{} instead of {}", clean(found), clean(asked))
+    let mut pairs = found.lines().map(clean).zip(asked.lines().map(clean));
+    match pairs.find(|(found, asked)| found != asked) {
+        Some((found, asked)) => format!("{found} instead of {asked}"),
+        None => "another number of settings".to_owned(),
+    }
 }

@@ -26,8 +26,8 @@ use tch::{Device, Kind, Tensor};
 /// The file that identifies a classifier.
 const CONFIG: &str = "config.json";
 
-/// Share of the target that is spread over all classes, so that a slightly older face always gains
-/// some reward.
+/// Label smoothing: the share of the target that is spread over all classes. With it the classifier does
+/// not saturate, and a slightly older face still gains some reward.
 const LABEL_SMOOTHING: f64 = 0.02;
 
 /// Runs the command.
@@ -79,7 +79,7 @@ fn descend(
     let labels = faces.labels.index_select(0, &chosen);
     let logits = model.forward_recorded(&images);
     let mean = tch::Reduction::Mean;
-    // No class is ignored: no label equals -100.
+    // -100 is PyTorch's default `ignore_index`; no label has this value.
     let loss = logits.cross_entropy_loss(&labels, None::<Tensor>, mean, -100, LABEL_SMOOTHING);
     descent.step(model.parameters(), &loss);
     loss.double_value(&[])

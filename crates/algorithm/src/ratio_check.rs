@@ -1,11 +1,11 @@
 //! Checks of the recorded log-probabilities.
 //!
-//! Before the first optimizer step of an epoch the weights have not changed since they were recorded,
-//! so every ratio is one up to rounding. That is checked for the pairs of the first mini-batch, and for
-//! all pairs of the epoch where the learner evaluates them before the first step
-//! ([`OldLogProbs::Learner`], and the decoupled objective). In later mini-batches the policy has
-//! moved, and no distance separates a wrong record from a large update: a nearly deterministic step moves by
-//! tens of nats per dimension at a high learning rate.
+//! Before the first optimizer step of an epoch, the learner still has the weights that drew the samples, so
+//! every ratio is one up to rounding. The check covers the pairs of the first mini-batch. With
+//! [`OldLogProbs::Learner`] or the decoupled objective, the learner evaluates all pairs before the first
+//! step, and the check covers all of them. Later mini-batches cannot be checked: the policy has changed,
+//! and no threshold separates a wrong record from a large update. At a high learning rate, a nearly
+//! deterministic step moves by tens of nats per dimension.
 //!
 //! After a check has failed, [`Learner::false_samples`] finds all samples of the epoch that would fail it,
 //! so that they can be drawn again.
@@ -51,8 +51,9 @@ impl Learner {
     /// largest gap by step. The mean hides a gap that is spread over many dimensions: 1e-4 allows
     /// 20 nats at 3 x 256 x 256.
     ///
-    /// Trajectories of the current weights are compared with the sampler's log-probabilities, older
-    /// ones with the proximal policy's if the objective has one.
+    /// Compares trajectories of the current weights with the sampler's log-probabilities and, with
+    /// [`OldLogProbs::Learner`], also with the learner's. Compares older ones with the proximal policy's,
+    /// or skips them if the objective has none.
     pub(crate) fn check_ratio(
         &self,
         epoch: &Epoch<'_>,
@@ -85,8 +86,9 @@ impl Learner {
         Ok(())
     }
 
-    /// Checks the sampler's log-probabilities of all pairs of the epoch, where the learner has evaluated
-    /// them before the first optimizer step. The limits are those of [`check_ratio`](Self::check_ratio).
+    /// Checks the sampler's log-probabilities of all pairs of the epoch, with the limits of
+    /// [`check_ratio`](Self::check_ratio). Does nothing if the learner has not evaluated the pairs before
+    /// the first optimizer step.
     pub(crate) fn check_recorded(
         &self,
         epoch: &Epoch<'_>,
@@ -98,7 +100,8 @@ impl Learner {
         mini_batches.iter().flatten().try_for_each(|pair| self.check_drift(epoch, pair))
     }
 
-    /// Checks the sampler's log-probability of one pair against the learner's, which `epoch` has.
+    /// Checks the sampler's log-probability of one pair against the learner's in
+    /// `epoch.proximal_log_probs`.
     fn check_drift(&self, epoch: &Epoch<'_>, pair: &Pair) -> Result<(), LearnError> {
         if epoch.lags[pair.trajectory] > 0 {
             return Ok(());
@@ -115,12 +118,13 @@ impl Learner {
         Ok(())
     }
 
-    /// Returns the samples of the current weights whose recorded log-probabilities differ from the
-    /// learner's by more than [`update`](Self::update) allows, in ascending order. Evaluates every pair of the
-    /// epoch once, which costs a third of the update.
+    /// Returns the indices, in ascending order, of the samples that were drawn with the current weights and
+    /// whose recorded log-probabilities differ from the learner's by more than [`update`](Self::update)
+    /// allows. Runs one forward pass over every pair of the epoch, about a third of the cost of an update.
     ///
     /// # Errors
-    /// [`LearnError`], as from [`update`](Self::update), but not for the gap itself.
+    /// [`LearnError`] for a malformed batch or a failed evaluation. A ratio gap is not an error here: its
+    /// sample is in the result.
     pub fn false_samples(&mut self, batch: &[ScoredTrajectory]) -> Result<Vec<u32>, LearnError> {
         let batch = self.sorted_and_checked(batch)?;
         let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
@@ -139,8 +143,9 @@ impl Learner {
         Ok(samples.into_iter().collect())
     }
 
-    /// Checks that no step of the current weights has moved from the policy that sampled it. A large KL
-    /// means that the sampler's noise is not the noise of the trajectory's key. `moved` is empty without
+    /// Checks that each step drawn with the current weights has almost no KL from the policy that sampled
+    /// it. A large KL means that the sampler did not use the noise of the trajectory's key. `moved` holds
+    /// the KL of each pair in nats; it is empty without
     /// [`TrustRegion::Kl`](crate::config::TrustRegion::Kl).
     pub(crate) fn check_noise(
         &self,

@@ -3,7 +3,7 @@
 use ddpo_checkpoint::{UnpackError, unpack};
 use tempfile::TempDir;
 
-/// The model's name, accepted wherever a reward's network is.
+/// The model's name, accepted wherever a setting names a reward network.
 pub const NAME: &str = "toy-ages-32";
 
 macro_rules! file {

@@ -25,7 +25,7 @@ use ddpo_rollout::trajectory::Digest;
 use ddpo_service::memory::peak_bytes;
 use std::time::Instant;
 
-/// How often the samples of one epoch may be drawn again before the run ends.
+/// The largest number of redraws in one epoch; another failed check ends the run.
 const MOST_REDRAWS: u32 = 3;
 
 /// A run in training.
@@ -127,8 +127,8 @@ impl<'a, 'h> Epochs<'a, 'h> {
         draw(self.rollouts, &request, self.host)
     }
 
-    /// Trains on `rollout`. If a trajectory does not come from the weights that it names, all such samples
-    /// are drawn again, at most [`MOST_REDRAWS`] times. Returns `None` if asked to stop meanwhile.
+    /// Trains on `rollout`. If the ratio check fails and other processes draw the samples, draws all wrong
+    /// samples again, at most [`MOST_REDRAWS`] times. Returns `None` if asked to stop during a redraw.
     fn train(&mut self, rollout: &mut Rollout) -> Result<Option<UpdateReport>, RunError> {
         let mut redraws = 0;
         loop {
@@ -150,7 +150,7 @@ impl<'a, 'h> Epochs<'a, 'h> {
                 samples.push(sample);
             }
             self.host.progress.say(&format!(
-                "{error}; drawing {} of {} samples again, {redraws} of {MOST_REDRAWS} times",
+                "drawing {} of {} samples again, redraw {redraws} of {MOST_REDRAWS}: {error}",
                 samples.len(),
                 rollout.scored.len()
             ));
@@ -336,8 +336,8 @@ impl<'a, 'h> Epochs<'a, 'h> {
         (kl > stop).then(|| {
             let epoch = self.run.epoch;
             format!(
-                "stopping: the divergence from the pretrained model, mean during the updates of epoch \
-                 {epoch}, was {kl:.4} nats per transition, above kl_stop = {stop}"
+                "stopping: the mean divergence from the pretrained model during the updates of epoch \
+                 {epoch} was {kl:.4} nats per transition, above kl_stop = {stop}"
             )
         })
     }

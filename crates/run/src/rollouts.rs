@@ -144,15 +144,16 @@ pub trait Rollouts {
         progress: &dyn Progress,
     ) -> Result<Option<Rollout>, RolloutsError>;
 
-    /// Returns whether other processes draw the samples, so that a sample that is drawn again may differ.
-    /// `false` by default.
+    /// Returns whether other processes draw the samples. Drawing a wrong sample again can then give another
+    /// result. `false` by default.
     fn can_draw_again(&self) -> bool {
         false
     }
 
-    /// Draws and scores `samples` of the last rollout again with the weights of `request`, and returns all
-    /// samples in order. `scored` is the last rollout; its trajectories of `samples` do not come from the
-    /// weights that they name. Returns `None` as [`Rollouts::rollout`] does, and by default.
+    /// Draws and scores `samples` of the last rollout again with the weights of `request`, and returns the
+    /// whole rollout in order. `scored` is the last rollout, in which the trajectories of `samples` failed
+    /// the ratio check. Returns `None` if the run was asked to stop. The default implementation always
+    /// returns `None`.
     ///
     /// # Errors
     /// If the samples cannot be drawn or scored.

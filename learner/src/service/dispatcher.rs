@@ -35,7 +35,7 @@ pub enum DispatcherError {
     /// No trajectory arrived for the time of [`DispatcherConfig::stall`].
     #[error(
         "learner: no trajectory has arrived for {waited:?} while {missing} of {samples} samples are \
-         missing; hint: are samplers and rewarders running with this run id?"
+         missing; hint: start samplers and rewarders with this run id, or look at their logs"
     )]
     Stalled {
         /// Samples that have not arrived.
@@ -87,9 +87,10 @@ impl Dispatcher {
         self.issue(&awaited, 0, |_| true)
     }
 
-    /// Waits for some samples of a batch that was taken as part of the batch, and issues the orders that
-    /// contain them again, whole: another number of samples in an order would change the last bits.
-    /// `scored` are the batch's trajectories, ordered by sample; `times` counts the calls for the batch, from 1.
+    /// Requests `samples` of a collected batch again. Issues the whole orders that contain them, because
+    /// another size of an order would change the last bits of the results. `scored` holds all trajectories
+    /// of the batch, ordered by sample; those of `samples` are dropped. `times` is the number of this
+    /// redraw of the batch, from 1.
     ///
     /// # Errors
     /// [`DispatcherError::StoreTask`].
@@ -101,12 +102,13 @@ impl Dispatcher {
         times: usize,
     ) -> Result<(), DispatcherError> {
         self.ledger.expect_again(awaited, scored, samples);
-        // Orders of one batch have different indices.
+        // Repeated orders have new indices, so that their ids differ from the earlier ones.
         let first = times * awaited.samples as usize;
         self.issue(&awaited, first, |order| order.iter().any(|sample| samples.contains(sample)))
     }
 
-    /// Issues the orders of a batch whose samples are `wanted`; their indices start at `first`.
+    /// Issues the orders of a batch for whose samples `wanted` returns true. The index of an order is
+    /// `first` plus its position in the batch.
     fn issue(
         &self,
         awaited: &Awaited,

@@ -21,7 +21,7 @@ pub enum StoreTaskError {
     /// The store task did not answer in time.
     #[error("learner: the store task did not answer within {0:?}")]
     Slow(Duration),
-    /// The store task has ended before, for this reason.
+    /// The store task had already ended, for this reason.
     #[error("{0}")]
     Ended(String),
     /// The store task has ended.
@@ -74,7 +74,7 @@ impl StoreTaskHandle {
         Self { commands, state, token }
     }
 
-    /// Stores weights; returns when followers can load them.
+    /// Stores weights, and returns when samplers can load them.
     ///
     /// # Errors
     /// [`StoreTaskError`].
@@ -107,7 +107,8 @@ impl StoreTaskHandle {
         self.ask(Command::Release)
     }
 
-    /// [`StoreTaskHandle::release`] within `deadline`, where the store may be out of reach.
+    /// Releases the lease and ends the task, or fails after `deadline`. For callers to whom Redis may be
+    /// unreachable.
     ///
     /// # Errors
     /// [`StoreTaskError`].
@@ -120,7 +121,7 @@ impl StoreTaskHandle {
         timeout(deadline, released).await.unwrap_or(Err(StoreTaskError::Slow(deadline)))
     }
 
-    /// The state of the store task.
+    /// Returns the state of the store task.
     pub fn state(&self) -> StoreState {
         self.state.borrow().clone()
     }
@@ -133,7 +134,7 @@ impl StoreTaskHandle {
     fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), StoreTaskError> {
         let (reply, answer) = oneshot::channel();
         self.commands.blocking_send(command(reply)).map_err(|_| self.ended())?;
-        // The task answers every command within its patience, or ends and drops the reply.
+        // The task answers every command before its deadline, or ends and drops the reply.
         answer.blocking_recv().unwrap_or_else(|_| Err(self.ended()))
     }
 

@@ -86,8 +86,8 @@ fn a_given_prediction_type_replaces_the_checkpoints_and_is_reported() {
     checkpoint(&workshop, "scaled", &settings);
     let ended = pretrain(&workshop, "scaled", "out", &["--prediction-type=sample"]);
     let lines = ended.stderr.lines().filter(|line| line.contains("--prediction-type"));
-    let expected = "--prediction-type: the model learns to predict sample; the scheduler of scaled has \
-                    epsilon";
+    let expected = "--prediction-type: the model will predict sample, which replaces epsilon in the \
+                    scheduler config of scaled";
     assert_eq!(lines.collect::<Vec<_>>(), [expected]);
     let mut wanted = scheduler(&workshop.path("scaled"));
     wanted["prediction_type"] = json!("sample");

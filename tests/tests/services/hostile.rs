@@ -266,6 +266,6 @@ fn a_false_trajectory_is_drawn_again_and_changes_no_byte_of_the_run() {
     fleet.finishes("learner");
     let log = fleet.service("learner").text();
     assert!(log.contains("before the first update of epoch 0, sample 0, step 0"), "{log}");
-    assert!(log.contains("samples again, 1 of 3 times"), "{log}");
+    assert!(log.contains("drawing 1 of 16 samples again, redraw 1 of 3: "), "{log}");
     tree::assert_same(toy::expected(), &toy::checkpoint(fleet.folder()));
 }

@@ -97,7 +97,7 @@ fn false_samples_are_drawn_again_three_times_and_change_no_byte() {
         run_reporting(&settings, &mut liar, &lines).unwrap();
         assert_eq!(liar.redraws, vec![vec![FALSE as u32]; lies as usize]);
         let said = lines.all();
-        let last = format!("; drawing 1 of 4 samples again, {lies} of 3 times");
+        let last = format!("drawing 1 of 4 samples again, redraw {lies} of 3: ");
         assert!(said.iter().any(|line| line.contains(&last)), "{said:?}");
         assert!(weights(&settings) == expected, "{lies} lies changed the weights");
     }
