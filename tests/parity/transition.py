@@ -33,7 +33,14 @@ def mean(scheduler, eps, t, x_t, eta):
             return scheduler.step(eps, t, x_t).prev_sample
         finally:
             scheduling_ddpm.randn_tensor = original
-    return scheduler.step(eps, t, x_t, eta=eta, variance_noise=torch.zeros_like(x_t)).prev_sample
+
+    def without_noise(eta):
+        return scheduler.step(eps, t, x_t, eta=eta, variance_noise=torch.zeros_like(x_t)).prev_sample
+
+    state = without_noise(eta)
+    # diffusers takes the root of 1 - alpha_prev - sigma^2, which is 0 at a timestep without signal: on some CPUs rounding
+    # makes it negative. The root of a few roundings moves the state by less than 1e-3 of sigma.
+    return state if state.isfinite().all() else without_noise(eta * (1 - 2.5e-7))
 
 
 def log_prob(x_prev, mu, std):
