@@ -15,10 +15,10 @@ use crate::diagnostics::Diagnostics;
 use crate::epoch::Epoch;
 use crate::error::LearnError;
 use crate::learner::Learner;
-use crate::pairs::{Pair, PairChoice};
+use crate::pairs::Pair;
 use crate::proximal::proximal_log_probs;
 use ddpo_rollout::score::ScoredTrajectory;
-use ddpo_rollout::trajectory::{SampleCoordinates, Trajectory};
+use ddpo_rollout::trajectory::SampleCoordinates;
 use std::collections::BTreeSet;
 
 /// Factor on `ratio_tolerance` for the sampler's log-probabilities if the learner recomputes them.
@@ -127,11 +127,8 @@ impl Learner {
     /// sample is in the result.
     pub fn false_samples(&mut self, batch: &[ScoredTrajectory]) -> Result<Vec<u32>, LearnError> {
         let batch = self.sorted_and_checked(batch)?;
-        let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
-        self.enter_epoch(&trajectories);
-        let choice = PairChoice { config: &self.config, levels: &self.levels };
-        let mini_batches = choice.mini_batches(&trajectories);
-        let mut epoch = Epoch::new(trajectories, Vec::new(), self.version, self.kl_coef);
+        // Log-probabilities need no advantages.
+        let (mut epoch, mini_batches) = self.begin_epoch(&batch, Vec::new());
         let size = self.config.micro_batch_size;
         let wanted = |pair: &Pair| epoch.lags[pair.trajectory] == 0;
         let found = proximal_log_probs(&mut self.lanes, &epoch, &mini_batches, size, wanted)?;

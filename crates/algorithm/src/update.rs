@@ -55,11 +55,7 @@ impl Learner {
         self.policy.clear_gradients();
         let batch = self.sorted_and_checked(batch)?;
         let advantages = self.advantages(&batch)?;
-        let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
-        self.enter_epoch(&trajectories);
-        let choice = PairChoice { config: &self.config, levels: &self.levels };
-        let mini_batches = choice.mini_batches(&trajectories);
-        let mut epoch = Epoch::new(trajectories, advantages, self.version, self.kl_coef);
+        let (mut epoch, mini_batches) = self.begin_epoch(&batch, advantages);
         self.add_proximal_log_probs(&mut epoch, &mini_batches)?;
         self.check_recorded(&epoch, &mini_batches)?;
         let mut diagnostics = Diagnostics::new(&epoch, self.slots());
@@ -77,9 +73,23 @@ impl Learner {
         Ok(report)
     }
 
+    /// Enters the epoch of `batch`, which is sorted and checked, and returns its data and the pairs of every
+    /// mini-batch.
+    pub(crate) fn begin_epoch<'a>(
+        &mut self,
+        batch: &[&'a ScoredTrajectory],
+        advantages: Vec<f32>,
+    ) -> (Epoch<'a>, Vec<Vec<Pair>>) {
+        let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
+        self.enter_epoch(&trajectories);
+        let choice = PairChoice { config: &self.config, levels: &self.levels };
+        let mini_batches = choice.mini_batches(&trajectories);
+        (Epoch::new(trajectories, advantages, self.version, self.kl_coef), mini_batches)
+    }
+
     /// Sets the steps of the epoch's window, and copies the old policy of the forward objective
     /// before the first optimizer step.
-    pub(crate) fn enter_epoch(&mut self, trajectories: &[&Trajectory]) {
+    fn enter_epoch(&mut self, trajectories: &[&Trajectory]) {
         let header = trajectories[0].header();
         let SampleCoordinates { run_seed, epoch, .. } = header.coordinates;
         let chain = self.chain.of(header.purpose, run_seed, epoch);

@@ -156,7 +156,8 @@ impl<'a, 'h> Epochs<'a, 'h> {
             ));
             let request = training(self.run.plan, self.run.epoch, policy(&self.run, self.digest));
             let drawn = std::mem::take(&mut rollout.scored);
-            let again = self.rollouts.draw_again(&request, drawn, &samples, self.host.progress);
+            let progress = self.host.progress;
+            let again = self.rollouts.draw_again(&request, drawn, &samples, redraws, progress);
             let Some(scored) = again.map_err(RunError::Rollouts)? else { return Ok(None) };
             rollout.scored = scored;
             request.check(rollout)?;

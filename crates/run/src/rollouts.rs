@@ -152,8 +152,8 @@ pub trait Rollouts {
 
     /// Draws and scores `samples` of the last rollout again with the weights of `request`, and returns the
     /// whole rollout in order. `scored` is the last rollout, in which the trajectories of `samples` failed
-    /// the ratio check. Returns `None` if the run was asked to stop. The default implementation always
-    /// returns `None`.
+    /// the ratio check; `redraw` is the number of this redraw of its epoch, from 1. Returns `None` if the run
+    /// was asked to stop. The default implementation always returns `None`.
     ///
     /// # Errors
     /// If the samples cannot be drawn or scored.
@@ -162,6 +162,7 @@ pub trait Rollouts {
         _request: &Request<'_>,
         _scored: Vec<ScoredTrajectory>,
         _samples: &[u32],
+        _redraw: u32,
         _progress: &dyn Progress,
     ) -> Result<Option<Vec<ScoredTrajectory>>, RolloutsError> {
         Ok(None)

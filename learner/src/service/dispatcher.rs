@@ -89,7 +89,7 @@ impl Dispatcher {
 
     /// Requests `samples` of a collected batch again. Issues the whole orders that contain them, because
     /// another size of an order would change the last bits of the results. `scored` holds all trajectories
-    /// of the batch, ordered by sample; those of `samples` are dropped. `times` is the number of this
+    /// of the batch, ordered by sample; those of `samples` are dropped. `redraw` is the number of this
     /// redraw of the batch, from 1.
     ///
     /// # Errors
@@ -99,11 +99,11 @@ impl Dispatcher {
         awaited: Awaited,
         scored: Vec<ScoredTrajectory>,
         samples: &[u32],
-        times: usize,
+        redraw: u32,
     ) -> Result<(), DispatcherError> {
         self.ledger.expect_again(awaited, scored, samples);
         // Repeated orders have new indices, so that their ids differ from the earlier ones.
-        let first = times * awaited.samples as usize;
+        let first = redraw as usize * awaited.samples as usize;
         self.issue(&awaited, first, |order| order.iter().any(|sample| samples.contains(sample)))
     }
 

@@ -135,7 +135,7 @@ impl Ledger {
         if !known {
             let samples = awaited.samples as usize;
             let received = (0..samples).map(|_| None).collect();
-            state.batches.insert(awaited.key, Batch { awaited, received, missing: samples });
+            state.batches.insert(awaited.key, Batch::new(awaited, received));
         }
     }
 
@@ -148,8 +148,7 @@ impl Ledger {
                 *slot = None;
             }
         }
-        let missing = received.iter().filter(|slot| slot.is_none()).count();
-        self.lock().batches.insert(awaited.key, Batch { awaited, received, missing });
+        self.lock().batches.insert(awaited.key, Batch::new(awaited, received));
     }
 
     /// Returns whether a batch is awaited, complete or not.
@@ -271,6 +270,13 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock, so a poisoned state is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Batch {
+    fn new(awaited: Awaited, received: Vec<Option<ScoredTrajectory>>) -> Self {
+        let missing = received.iter().filter(|slot| slot.is_none()).count();
+        Self { awaited, received, missing }
     }
 }
 

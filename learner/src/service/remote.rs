@@ -44,8 +44,6 @@ pub struct RemoteRollouts<'a> {
     pub metrics: Metrics,
     /// The batch of the last rollout.
     pub batch: Option<BatchKey>,
-    /// How often samples of that batch were drawn again.
-    pub redraws: usize,
     /// The traces of the current update.
     pub update: Option<UpdateTraces>,
 }
@@ -96,7 +94,6 @@ impl Rollouts for RemoteRollouts<'_> {
         let awaited = awaited(request);
         self.dispatcher.order(awaited)?;
         let scored = self.collect(request, awaited.key, progress)?;
-        self.redraws = 0;
         let seconds_sampling = start.elapsed().as_secs_f64();
         Ok(scored.map(|scored| Rollout {
             scored,
@@ -115,14 +112,14 @@ impl Rollouts for RemoteRollouts<'_> {
         request: &Request<'_>,
         scored: Vec<ScoredTrajectory>,
         samples: &[u32],
+        redraw: u32,
         progress: &dyn Progress,
     ) -> Result<Option<Vec<ScoredTrajectory>>, RolloutsError> {
         // Ends the traces of the failed update.
         self.updated();
-        self.redraws += 1;
         self.metrics.errors.inc(["ratio_check"]);
         let awaited = awaited(request);
-        self.dispatcher.order_again(awaited, scored, samples, self.redraws)?;
+        self.dispatcher.order_again(awaited, scored, samples, redraw)?;
         self.collect(request, awaited.key, progress)
     }
 

@@ -376,7 +376,6 @@ impl TrainingThread {
             stop: &stop,
             metrics: self.metrics.clone(),
             batch: None,
-            redraws: 0,
             update: None,
         };
         self.metrics.staleness_bound.set([], f64::from(plan.settings.max_staleness));

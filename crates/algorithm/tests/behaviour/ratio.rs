@@ -1,12 +1,13 @@
 //! The self-test before the first update of an epoch.
 
-use crate::tiny::{self, RANDOM, disturb, learner, rollouts, settings, unet, weights};
+use crate::tiny::{
+    self, RANDOM, disturb, learner, rollouts, settings, shifted, unet, weights, with_a_lie,
+};
 use ddpo_algorithm::config::{AdvantageScope, LearnerConfig, Objective, OldLogProbs};
 use ddpo_algorithm::error::LearnError;
 use ddpo_algorithm::learner::Position;
 use ddpo_diffusion::transfer::blocking_reads;
-use ddpo_rollout::score::ScoredTrajectory;
-use ddpo_rollout::trajectory::{PolicyVersion, Trajectory};
+use ddpo_rollout::trajectory::PolicyVersion;
 
 #[test]
 fn the_policys_own_rollouts_have_ratio_one() {
@@ -64,19 +65,6 @@ fn a_gap_within_the_tolerance_passes_and_is_reported() {
     assert!(report.ratio_gap_max > 1e-7, "gap {:.2e}", report.ratio_gap_max);
 }
 
-/// The same trajectories with log-probabilities that are further from the policy's by `gap`, as passes of
-/// another shape in a coarse type give them.
-fn shifted(batch: &[ScoredTrajectory], gap: f32) -> Vec<ScoredTrajectory> {
-    let shift = |scored: &ScoredTrajectory| {
-        let old = &scored.trajectory;
-        let log_probs = old.log_probs().iter().map(|value| value + gap).collect();
-        let states = old.states().to_vec();
-        let trajectory = Trajectory::new(old.header().clone(), states, log_probs).unwrap();
-        ScoredTrajectory { trajectory, score: scored.score.clone() }
-    };
-    batch.iter().map(shift).collect()
-}
-
 #[test]
 fn takes_old_log_probs_anew_where_the_samplers_batch_had_another_shape() {
     let config = LearnerConfig { old_log_probs: OldLogProbs::Learner, ..settings() };
@@ -109,13 +97,6 @@ fn waits_for_the_device_once_a_micro_batch_and_once_an_optimizer_step() {
         assert_eq!((report.pairs, report.optimizer_steps), (32, 2));
         assert_eq!(blocking_reads() - before, 4 * passes + 2);
     }
-}
-
-/// The batch with log-probabilities of one sample that are off by `gap` nats per dimension.
-fn with_a_lie(batch: &[ScoredTrajectory], sample: usize, gap: f32) -> Vec<ScoredTrajectory> {
-    let mut batch = batch.to_vec();
-    batch[sample] = shifted(&batch[sample..=sample], gap).remove(0);
-    batch
 }
 
 #[test]

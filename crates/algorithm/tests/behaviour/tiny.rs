@@ -279,3 +279,23 @@ pub fn prediction_gap(a: &Learner, b: &Learner) -> f64 {
     let predict = |learner: &Learner| learner.policy().network().forward(&sample, &timesteps);
     (predict(a) - predict(b)).abs().max().double_value(&[])
 }
+
+/// The same trajectories with log-probabilities that are further from the policy's by `gap`, as passes of
+/// another shape in a coarse type give them.
+pub fn shifted(batch: &[ScoredTrajectory], gap: f32) -> Vec<ScoredTrajectory> {
+    let shift = |scored: &ScoredTrajectory| {
+        let old = &scored.trajectory;
+        let log_probs = old.log_probs().iter().map(|value| value + gap).collect();
+        let states = old.states().to_vec();
+        let trajectory = Trajectory::new(old.header().clone(), states, log_probs).unwrap();
+        ScoredTrajectory { trajectory, score: scored.score.clone() }
+    };
+    batch.iter().map(shift).collect()
+}
+
+/// The batch with log-probabilities of one sample that are off by `gap` nats per dimension.
+pub fn with_a_lie(batch: &[ScoredTrajectory], sample: usize, gap: f32) -> Vec<ScoredTrajectory> {
+    let mut batch = batch.to_vec();
+    batch[sample] = shifted(&batch[sample..=sample], gap).remove(0);
+    batch
+}

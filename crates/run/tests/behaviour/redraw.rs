@@ -1,11 +1,11 @@
 //! A run whose samplers record false log-probabilities.
 
 use crate::run::{Draws, Fake, Lines, run_reporting, workshop};
+use crate::tiny::with_a_lie;
 use ddpo_algorithm::error::LearnError;
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::ScoredTrajectory;
-use ddpo_rollout::trajectory::Trajectory;
 use ddpo_run::error::{RolloutsError, RunError};
 use ddpo_run::progress::Progress;
 use ddpo_run::rollouts::{Request, Rollout, Rollouts, Weights};
@@ -35,11 +35,7 @@ impl Liar {
             return;
         }
         self.lies -= 1;
-        let old = &scored[FALSE].trajectory;
-        let log_probs = old.log_probs().iter().map(|value| value + 0.5).collect();
-        let states = old.states().to_vec();
-        scored[FALSE].trajectory =
-            Trajectory::new(old.header().clone(), states, log_probs).unwrap();
+        scored[FALSE] = with_a_lie(scored, FALSE, 0.5).remove(FALSE);
     }
 }
 
@@ -69,9 +65,11 @@ impl Rollouts for Liar {
         request: &Request<'_>,
         mut scored: Vec<ScoredTrajectory>,
         samples: &[u32],
+        redraw: u32,
         progress: &dyn Progress,
     ) -> Result<Option<Vec<ScoredTrajectory>>, RolloutsError> {
         self.redraws.push(samples.to_vec());
+        assert_eq!(redraw as usize, self.redraws.len());
         let Some(again) = self.honest.rollout(request, progress)? else { return Ok(None) };
         for sample in samples {
             scored[*sample as usize] = again.scored[*sample as usize].clone();
