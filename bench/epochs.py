@@ -8,6 +8,7 @@ time of an epoch is the time between two lines of `metrics.jsonl`.
 import contextlib
 import json
 import pathlib
+import random
 import socket
 import statistics
 import subprocess
@@ -126,11 +127,16 @@ def end(process):
 
 
 def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Returns free ports below those that the kernel gives to outgoing connections: a service that connects before
+    another one listens would otherwise take the port of the other."""
+    ports = []
+    for port in random.sample(range(20000, 30000), 200):
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError(f"free ports from 20000 to 30000: expected {count}, found {len(ports)}")
 
 
 def await_port(port):

@@ -9,7 +9,7 @@ pub struct GpuCheckCommand {
     /// Folder for gpu-check.json and index.html
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Largest number of minutes for measurements
+    /// Minutes for measurements; one forward and one training pass are always measured
     #[arg(long, default_value_t = 8.0)]
     pub minutes: f64,
     /// auto, cpu, cuda or cuda:N

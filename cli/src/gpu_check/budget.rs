@@ -20,7 +20,7 @@ impl Budget {
         self.start.elapsed() >= self.length
     }
 
-    /// Returns the time of one measurement: a hundredth of the budget, one to four seconds.
+    /// Returns the time of one measurement: a hundredth of the budget, 0.3 to 4 s.
     pub fn of_one(&self) -> Duration {
         (self.length / 100).clamp(Duration::from_millis(300), Duration::from_secs(4))
     }

@@ -91,7 +91,8 @@ pub fn measure(device: Device, budget: &Budget, findings: &mut Findings) -> Resu
 }
 
 /// Measures one arithmetic in one layout with one norm kernel, on one copy of the weights. Forward
-/// passes come first, because training leaves gradients in memory.
+/// passes come first, because training leaves gradients in memory. When the budget is spent, only a
+/// pass that has not been measured at all is still measured, at the smallest batch.
 fn measure_one(
     device: Device,
     budget: &Budget,
@@ -113,7 +114,7 @@ fn measure_one(
         .into_iter()
         .flat_map(|pass| batches.iter().map(move |batch| (pass, *batch)));
     for (pass, batch) in cases {
-        if budget.is_spent() {
+        if budget.is_spent() && findings.has_measured(pass) {
             let name = arithmetic.name;
             let left = format!("out of time: {network} {pass} {name} {layout_name} batch {batch}");
             findings.notes.push(left);
@@ -194,5 +195,10 @@ impl Findings {
         let share =
             speed.flops_per_second.zip(peak).map(|(rate, peak)| rate / peak.flops_per_second);
         self.speeds.push(Speed { share_of_peak: share, ..speed });
+    }
+
+    /// Returns whether a forward or training pass has a measured rate.
+    fn has_measured(&self, pass: &str) -> bool {
+        self.speeds.iter().any(|speed| speed.pass == pass && speed.images_per_second.is_some())
     }
 }
