@@ -141,6 +141,10 @@ bench: build python ## time ddpo against Python; writes bench/results.json
 bench-learning: build python ## train the objectives of bench/learning.toml with three seeds; writes bench/learning.json
 	$(PEER) bench/learning.py --ddpo $(DDPO) --out bench/learning.json $(ARGS)
 
+.PHONY: bench-objectives
+bench-objectives: build python ## measure what each objective costs the learner; writes bench/objectives.json (minutes)
+	$(PEER) bench/objectives.py --target $(dir $(DDPO)) --out bench/objectives.json $(ARGS)
+
 ##@ Documentation
 
 .PHONY: docs

@@ -58,6 +58,7 @@ ARMS = {
 
 def main():
     arguments = parse()
+    described = machine.describe()
     results = {name: {"train": [], "services": {1: [], 2: [], 3: []}, "bytes": []} for name in ARMS}
     for _ in range(arguments.rounds):
         for name, (more, _) in ARMS.items():
@@ -67,7 +68,7 @@ def main():
                 results[name]["services"][samplers].append(seconds)
                 results[name]["bytes"].append(size)
     document = {
-        "machine": machine.describe(),
+        "machine": described,
         "steps": STEPS,
         "samples_an_epoch": SAMPLES,
         "rounds": arguments.rounds,
