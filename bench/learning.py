@@ -121,7 +121,7 @@ def figures(ddpo, folder, task):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     kept = min(kept_of(one) for one in report["diversity"])
     return {
-        **rewards_of(report, task),
+        **rewards_of(folder, task),
         "queries": len(lines) * settings_of(folder)["num_samples_per_epoch"],
         "cpu_minutes": json.loads((folder / "cost.json").read_text())["cpu_seconds"] / 60,
         "kept": kept,
@@ -138,18 +138,13 @@ def settings_of(folder):
     return tomllib.loads((folder / "run.toml").read_text())
 
 
-def rewards_of(report, task):
-    """Returns what the task is about, before and after."""
-    if task == "over50":
-        old = [sum(row[at] for row in report["classes"][0]["classes"] if is_old(row[0])) for at in (1, 2)]
-        return {"before_percent": 100 * old[0], "after_percent": 100 * old[1]}
-    first, last = ([one["mean"] for one in report["rewards"][0]["checkpoints"]][at] for at in (0, -1))
-    return {"before_kilobytes": -first, "after_kilobytes": -last}
-
-
-def is_old(label):
-    """Whether an age class is of fifty years or more."""
-    return label.startswith(("50", "60", "more_than_70"))
+def rewards_of(folder, task):
+    """Returns what the task is about, before and after, by the run's own evaluations."""
+    lines = [json.loads(line) for line in (folder / "eval" / "rewards.jsonl").read_text().splitlines()]
+    component = {"over50": "classified_50_or_older", "jpeg": "jpeg_kilobytes"}[task]
+    unit, scale = ("percent", 100) if task == "over50" else ("kilobytes", 1)
+    first, last = (scale * lines[at]["components"][component]["mean"] for at in (0, -1))
+    return {f"before_{unit}": first, f"after_{unit}": last}
 
 
 def describe(result):
