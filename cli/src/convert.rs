@@ -46,7 +46,8 @@ fn to_folder(input: &Path, base: &str, out: &Path) -> Result<()> {
     let taken = upstream_checkpoint::load(input, parameters, &moments)?;
     let name = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy();
     let state = taken.optimizer_steps.map(|steps| state(&name, &taken, steps));
-    let card = conversion::card(&BaseModel::of(&model), &name, taken.best_reward);
+    let classes = model.classes(None)?;
+    let card = conversion::card(&BaseModel::of(&model), &name, taken.best_reward, classes);
     let contents = Contents {
         unet_config: model.unet_text(),
         scheduler_config: model.scheduler_text(),
@@ -68,7 +69,9 @@ fn state(file: &str, taken: &Taken, optimizer_step: u64) -> RunState {
         optimizer_step,
         schedule_step: 0,
         rewards_seen: Default::default(),
+        class_rewards_seen: Default::default(),
         terms_seen: Default::default(),
+        class_terms_seen: Default::default(),
         advantage_std: None,
         kl_coef: None,
         best_reward: taken.best_reward,

@@ -107,6 +107,12 @@ fn unet_config(command: &PretrainCommand, start: Option<&Model>) -> Result<UNetC
             config
         }
     };
+    if let Some(classes) = config.num_class_embeds {
+        bail!(
+            "pretraining: expected a model without classes, found `num_class_embeds` = {classes}; \
+             hint: train class-conditional models with diffusers, then finetune them with ddpo train"
+        );
+    }
     if config.dropout > 0.0 {
         aside(&format!("the model's `dropout` = {} is not applied", config.dropout));
     }

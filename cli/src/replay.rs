@@ -44,6 +44,7 @@ pub fn run(command: &ReplayCommand) -> Result<()> {
     let mut learner = new_learner(&plan, &model, device, threads)?;
     let digest = learner.policy().master().parameters().digest();
     let (transitions, seed) = (learner.transitions(), plan.settings.run_seed);
+    batch.check_classes(model.classes(plan.settings.class_labels.as_ref())?.as_ref(), seed)?;
     let trajectories = batch.trajectories(transitions, learner.chain(), seed, digest)?;
     let report = learner.update(&trajectories, &mut |_, _| {})?;
     let settings = serde_json::to_value(&plan.settings)?;
@@ -63,6 +64,7 @@ fn card(plan: &Plan, model: &Model) -> ModelCard {
         reward: &plan.rewards.reward,
         held_out: &plan.rewards.held_out,
         shape: model.shape,
+        classes: model.config().num_class_embeds,
         epoch: 1,
         command: Command::Replay,
         comparison: None,

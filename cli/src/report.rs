@@ -2,7 +2,8 @@
 //! settings of the run's evaluations; `--no-sampling` uses the image grids that the run wrote
 //! instead.
 
-use crate::arguments::{EvaluateCommand, ReportCommand};
+use crate::arguments::ReportCommand;
+use crate::evaluate::arguments::EvaluateCommand;
 use crate::interrupt;
 use crate::output::say;
 use anyhow::Result;

@@ -13,7 +13,7 @@ use ddpo_rollout::numerics::Numerics;
 use ddpo_rollout::trajectory::{
     PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
 };
-use ddpo_run::batch_file;
+use ddpo_run::batch_file::{self, SampleValues};
 use ddpo_run::model::Model;
 use ddpo_run::pictures::image;
 use ddpo_run::plan::check_eta;
@@ -28,6 +28,7 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     let device = device::open(&command.device, Numerics::default())?;
     let threads = device::set_threads(command.threads)?;
     let model = Model::open(&command.ddpm_ckpt, &mut crate::output::aside)?;
+    let classes = model.classes(command.class_labels.as_ref())?;
     let steps = command.num_inference_steps;
     let transitions = Transitions::new(scheduler, &model.scheduler, steps, command.eta)?.on(device);
     let unet = match command.ema {
@@ -40,6 +41,7 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     let provenance =
         Provenance { policy_version: PolicyVersion::default(), weights_digest: digest };
     let sampler = Sampler::new(transitions, model.shape, StateDtype::F32)
+        .with_classes(classes.clone())
         .with_lanes(unet.parameters().layout().lanes(threads));
     let mut kept = Vec::new();
     let all: Vec<SampleCoordinates> = (0..command.num_samples as u32)
@@ -56,7 +58,8 @@ pub fn run(command: &SampleCommand) -> Result<()> {
     if command.save_trajectories {
         let kept: Vec<&Trajectory> = kept.iter().collect();
         let path = command.out.join("trajectories.safetensors");
-        batch_file::write(&path, &kept, sampler.transitions(), None)?;
+        let values = SampleValues { classes: classes.as_ref(), ..SampleValues::default() };
+        batch_file::write(&path, &kept, sampler.transitions(), values)?;
     }
     Ok(())
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use ddpo_diffusion::gaussian;
 use ddpo_diffusion::lanes::side_by_side;
 use ddpo_diffusion::scheduler::Transitions;
-use ddpo_diffusion::transfer::{queue_download, read};
+use ddpo_diffusion::transfer::{queue_download, read, upload};
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::chain::{Chain, EpochChain, NeededStates};
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory, TrajectoryError,
@@ -17,7 +18,7 @@ use ddpo_rollout::trajectory::{
 use ddpo_rollout::window::Window;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 /// The weights that a trajectory is drawn with.
@@ -37,6 +38,7 @@ pub struct Sampler {
     dtype: StateDtype,
     timesteps: Arc<[i64]>,
     chain: Option<Chain>,
+    classes: Option<ClassList>,
     lanes: usize,
 }
 
@@ -113,7 +115,7 @@ impl Sampler {
     /// `dtype`.
     pub fn new(transitions: Transitions, shape: StateShape, dtype: StateDtype) -> Self {
         let timesteps = transitions.timesteps().into();
-        Self { transitions, shape, dtype, timesteps, chain: None, lanes: 1 }
+        Self { transitions, shape, dtype, timesteps, chain: None, classes: None, lanes: 1 }
     }
 
     /// Draws the chain of a run: random steps in its window only, and only the states kept that its
@@ -122,6 +124,12 @@ impl Sampler {
     pub fn with_chain(mut self, window: Option<Window>, needed: NeededStates) -> Self {
         self.chain = Some(self.transitions.chain(window, needed));
         self
+    }
+
+    /// Draws samples of `classes`, for a class-conditional model.
+    #[must_use]
+    pub fn with_classes(self, classes: Option<ClassList>) -> Self {
+        Self { classes, ..self }
     }
 
     /// Returns the steps of the samples of `purpose` and of the epoch of `coordinates`.
@@ -193,7 +201,7 @@ impl Sampler {
 
     /// Denoises one trajectory for each of `samples`, all of one epoch, as one batch, with the weights of
     /// `unet`.
-    /// A sample's noise depends on its coordinates and `purpose` alone.
+    /// A sample's noise and its class depend on its coordinates and `purpose` alone.
     ///
     /// # Errors
     /// [`SampleError::NotFinite`] names the first sample and step whose state is not finite.
@@ -255,6 +263,7 @@ impl Sampler {
             dtype: self.dtype,
             timesteps: Arc::clone(&self.timesteps),
             chain: self.chain.clone(),
+            classes: self.classes.clone(),
             lanes: 1,
         }
     }
@@ -275,6 +284,7 @@ impl Sampler {
         let draw = |step: usize| noise(samples, purpose, step as u32, self.shape, device);
         let all_steps: Vec<usize> = (0..steps).collect();
         let timesteps = transitions.timestep_tensor(&all_steps);
+        let labels = self.labels(samples, purpose, device);
         let mut state = rounded(&draw(0), self.dtype);
         let mut states = vec![Vec::with_capacity(chain.kept_states.len()); samples.len()];
         let mut log_probs = vec![Vec::with_capacity(chain.random_steps.len()); samples.len()];
@@ -287,7 +297,7 @@ impl Sampler {
         for step in 0..steps {
             let rows = vec![step; samples.len()];
             let timestep = timesteps.narrow(0, step as i64, 1).expand([rows.len() as i64], false);
-            let output = unet.forward(&state, &timestep);
+            let output = unet.forward(&state, &timestep, labels.as_ref());
             // The host works while the device runs the forward pass.
             record(arrived.drain(..), &mut states, &keeps, &show);
             if let Some(show) = predictions {
@@ -318,6 +328,19 @@ impl Sampler {
         }
         record(arrived.drain(..), &mut states, &keeps, &show);
         self.assemble(&chain, samples, purpose, provenance, states, log_probs)
+    }
+
+    /// Returns the classes of `samples`, i64 `[B]` on `device`; `None` for a model without classes.
+    fn labels(
+        &self,
+        samples: &[SampleCoordinates],
+        purpose: Purpose,
+        device: Device,
+    ) -> Option<Tensor> {
+        let classes = self.classes.as_ref()?;
+        let label = |&sample: &SampleCoordinates| i64::from(classes.of(purpose, sample));
+        let labels: Vec<i64> = samples.iter().map(label).collect();
+        Some(upload(&labels, &[labels.len() as i64], device))
     }
 
     /// Queues a copy of the state before `step` to the host.

@@ -64,9 +64,13 @@ impl ModelBackend {
         let chain = ChainFacts::Known(transitions.chain(spec.window, spec.needed_states));
         let form = TrajectoryForm { dtype: spec.state_dtype, shape: Some(shape), chain };
         let facts = TrajectoryFacts { run_id: spec.run_id.clone(), form: Some(form) };
+        let classes = config
+            .classes(spec.class_labels.as_ref())
+            .map_err(|error| refused(error.to_string()))?;
         let lanes = layout(&config, device).lanes(threads);
         let sampler = Sampler::new(transitions, shape, spec.state_dtype)
             .with_chain(spec.window, spec.needed_states)
+            .with_classes(classes)
             .with_lanes(lanes);
         Ok(Self { sampler, facts, config, kind, device, loaded: None })
     }

@@ -7,6 +7,7 @@ use ddpo_diffusion::scheduler::{SchedulerKind, Transitions};
 use ddpo_diffusion::transfer::blocking_reads;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::unet::config::UNetConfig;
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::noise::{NoiseKey, Purpose};
 use ddpo_rollout::trajectory::{
     Digest, PolicyVersion, SampleCoordinates, StateDtype, StateShape, Trajectory,
@@ -20,6 +21,11 @@ const SHAPE: StateShape = StateShape { channels: 3, height: 8, width: 8 };
 const EPOCH: u32 = 2;
 
 fn unet() -> UNet {
+    unet_of(None)
+}
+
+/// Returns a model with this number of classes.
+fn unet_of(num_class_embeds: Option<i64>) -> UNet {
     // Tests run in parallel, and a second thread gains nothing on 8x8 images.
     tch::set_num_threads(1);
     let text = r#"{
@@ -28,7 +34,8 @@ fn unet() -> UNet {
         "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
         "up_block_types": ["AttnUpBlock2D", "UpBlock2D"]
     }"#;
-    let unet = UNet::new(&UNetConfig::from_json(text).unwrap(), Kind::Float, Device::Cpu);
+    let config = UNetConfig { num_class_embeds, ..UNetConfig::from_json(text).unwrap() };
+    let unet = UNet::new(&config, Kind::Float, Device::Cpu);
     for (index, (name, tensor)) in unet.parameters().entries().iter().enumerate() {
         let mut values = vec![0.0; tensor.numel()];
         let sample = index as u32;
@@ -148,8 +155,8 @@ fn log_probabilities_follow_from_the_states() {
             assert_eq!(trajectory.log_probs().len(), transitions.random_steps().len());
             for (&step, &found) in transitions.random_steps().iter().zip(trajectory.log_probs()) {
                 let from = state(trajectory, step);
-                let output =
-                    tch::no_grad(|| unet.forward(&from, &transitions.timestep_tensor(&[step])));
+                let timestep = transitions.timestep_tensor(&[step]);
+                let output = tch::no_grad(|| unet.forward(&from, &timestep, None));
                 let (mean, _) = transitions.mean_and_sigma(&from, &output, &[step]);
                 let sigma = transitions.coefficients()[step].sigma;
                 let expected = log_density(&state(trajectory, step + 1), &mean, sigma);
@@ -174,7 +181,8 @@ fn each_step_adds_its_keyed_noise() {
     assert_eq!(gap(&state(trajectory, 0), &draw(0)), 0.0);
     for &step in &transitions.random_steps() {
         let from = state(trajectory, step);
-        let output = tch::no_grad(|| unet.forward(&from, &transitions.timestep_tensor(&[step])));
+        let timestep = transitions.timestep_tensor(&[step]);
+        let output = tch::no_grad(|| unet.forward(&from, &timestep, None));
         let (mean, sigma) = transitions.mean_and_sigma(&from, &output, &[step]);
         let noise = (state(trajectory, step + 1) - mean) / sigma;
         let gap = gap(&noise, &draw(step + 1));
@@ -257,6 +265,33 @@ fn lanes_do_not_change_samples_or_their_order() {
             let worst = (0..=STEPS).map(|index| gap(&state(a, index), &state(b, index)));
             let worst = worst.fold(0.0, f64::max);
             assert!(worst < 1e-5, "{lanes} lanes: largest gap {worst:.2e}");
+        }
+    }
+}
+
+#[test]
+fn each_sample_is_drawn_of_its_own_class() {
+    let unet = unet_of(Some(3));
+    let draw = |classes: &str, purpose: Purpose, samples: &[u32], lanes: usize| {
+        let classes: ClassList = classes.parse().unwrap();
+        let sampler = sampler(1.0, StateDtype::F32).with_classes(Some(classes)).with_lanes(lanes);
+        sampler.generate(&unet, &coordinates(samples), purpose, PROVENANCE, &|_| {}).unwrap()
+    };
+    let samples = [7, 0, 3, 5, 1];
+    for purpose in [Purpose::Rollout, Purpose::Evaluation] {
+        let together = draw("0,1,2", purpose, &samples, 1);
+        let in_lanes = draw("0,1,2", purpose, &samples, 2);
+        let all: ClassList = "0,1,2".parse().unwrap();
+        for (index, sample) in samples.into_iter().enumerate() {
+            let class = all.of(purpose, coordinates(&[sample])[0]);
+            let image = state(&together[index], STEPS);
+            assert!(gap(&image, &state(&in_lanes[index], STEPS)) < 1e-5, "sample {sample}");
+            for only in 0..3 {
+                let alone = &draw(&only.to_string(), purpose, &[sample], 1)[0];
+                let gap = gap(&image, &state(alone, STEPS));
+                println!("sample {sample} of class {class}, drawn of class {only}: {gap:.2e}");
+                assert_eq!(gap < 1e-3, only == class, "sample {sample}: {gap:.2e}");
+            }
         }
     }
 }

@@ -254,6 +254,8 @@ MODELS = {
         "down_block_types": ["AttnSkipDownBlock2D"],
         "up_block_types": ["AttnSkipUpBlock2D"],
     },
+    "classes": TINY | {"num_class_embeds": 5},
+    "classes-scale-shift": TINY | {"num_class_embeds": 3, "resnet_time_scale_shift": "scale_shift", "act_fn": "gelu"},
 }
 
 
@@ -267,12 +269,14 @@ def write_models():
         height, width = size if isinstance(size, list) else (size, size)
         sample = torch.randn((2, config["in_channels"], height, width), generator=g)
         timesteps = torch.tensor([3, 871])
+        classes = config.get("num_class_embeds")
+        labels = {"input.labels": torch.tensor([classes - 1, 0])} if classes else {}
         with torch.no_grad():
-            output = model(sample, timesteps).sample
+            output = model(sample, timesteps, labels.get("input.labels")).sample
         old = name == "old-names"
         stored = {k: v for k, v in model.config.items() if not k.startswith("_")}
         stored["_class_name"] = "UNet2DModel"
-        tensors = weights_of(model, old) | {
+        tensors = weights_of(model, old) | labels | {
             "input.sample": sample,
             "input.timesteps": timesteps,
             "output.sample": output,

@@ -210,6 +210,10 @@ CASES += [
     *(quick(f"weights-{form}", weights=form) for form in ("fp16", "f64", "shards", "bin-shards", "legacy", "pytorch-model")),
     quick("weights-one-file", inside="unet/diffusion_pytorch_model.safetensors"),
     quick("weights-accelerate", layout="accelerate", inside="checkpoint-500"),
+    quick("classes", {"num_class_embeds": 3}, samples=4),
+    quick("classes-scale-shift", {"num_class_embeds": 5, "resnet_time_scale_shift": "scale_shift", "act_fn": "gelu"}),
+    quick("classes-wide", WIDE | {"num_class_embeds": 1000, "time_embedding_dim": 96}),
+    quick("ddpm-classes", {"num_class_embeds": 1, "in_channels": 1, "out_channels": 1}, solver="ddpm"),
 ]
 
 

@@ -16,6 +16,7 @@ class Purpose(enum.IntEnum):
     ROLLOUT = 0
     LEVEL_CHOICE = 6
     FORWARD_NOISE = 7
+    CLASS_LABEL = 8
 
 
 def philox(key, counters):
@@ -55,3 +56,9 @@ def normal(seed, purpose, epoch, sample, step, shape):
 
     drawn = np.stack([*pair(a, b), *pair(c, d)], 1).reshape(-1)[:count]
     return torch.from_numpy(drawn.astype(np.float32)).reshape(shape)
+
+
+def classes(seed, epoch, samples, labels):
+    """Returns the class of each training sample, drawn uniformly from `labels`, i64 [samples]."""
+    draws = [uniform(seed, Purpose.CLASS_LABEL, epoch, sample, 0, 1)[0] for sample in range(samples)]
+    return torch.tensor([labels[int(draw * len(labels))] for draw in draws])

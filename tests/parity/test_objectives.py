@@ -16,7 +16,7 @@ import keyed_noise
 import transition
 from checkpoints import SMALL, Case, ddim, write_checkpoint
 from keyed_noise import Purpose
-from test_replay import advantages_of, compare_updates, saved_unet
+from test_replay import advantages_of, compare_updates, labels_of, saved_unet
 
 COSINE_LIMIT = 0.999
 SEED = 5
@@ -41,6 +41,7 @@ class Objective:
     uniform: bool = False
     mini_batch: int = MINI_BATCH
     scheduler: dict = dataclasses.field(default_factory=dict)
+    classes: tuple = ()
     forward: dict = dataclasses.field(default_factory=dict)
 
 
@@ -75,6 +76,10 @@ OBJECTIVES = [
               flags=("--objective", "forward", "--forward-levels", 3)),
     Objective("forward-sample", loss="forward", forward=FORWARD, scheduler={"prediction_type": "sample"},
               flags=("--objective", "forward", "--forward-levels", 3)),
+    Objective("classes", classes=(0, 1, 2)),
+    Objective("classes-listed-kl", classes=(4, 1), kl_coef=0.5, flags=("--class-labels", "4,1", "--kl-coef", "0.5")),
+    Objective("classes-forward", classes=(3, 0), loss="forward", kl_coef=2.0, forward=FORWARD,
+              flags=("--class-labels", "3,0", "--objective", "forward", "--forward-levels", 3, "--kl-coef", "2.0")),
 ]  # fmt: skip
 
 
@@ -117,7 +122,8 @@ class Chain:
         for slot, step in enumerate(self.steps):
             t, std, weight = int(self.batch["timesteps"][step]), self.sigma(step), self.weights[slot]
             x_t, x_prev = (self.batch["states"][rows, self.place[state]] for state in (step, step + 1))
-            mu = transition.mean(self.scheduler, unet(x_t, t).sample, t, x_t, 1.0)
+            labels = labels_of(self.batch, rows)
+            mu = transition.mean(self.scheduler, unet(x_t, t, labels).sample, t, x_t, 1.0)
             new, old = transition.log_prob(x_prev, mu, std), self.batch["log_probs"][rows, slot]
             log_ratio, cost = (new - old) * factor, -advantages[rows]
             if setting.loss == "score":
@@ -136,7 +142,7 @@ class Chain:
             loss = weight * loss
             if setting.kl_coef:
                 with torch.no_grad():
-                    pretrained = transition.mean(self.scheduler, self.reference(x_t, t).sample, t, x_t, 1.0)
+                    pretrained = transition.mean(self.scheduler, self.reference(x_t, t, labels).sample, t, x_t, 1.0)
                 kl = mean_square(mu - pretrained) / (2 * std**2)
                 loss = loss + setting.kl_coef * weight**2 * factor * kl
                 self.kl.append(kl.detach() * dimensions)
@@ -183,9 +189,10 @@ class Forward:
             kind = self.scheduler.config.prediction_type
             velocity = self.scheduler.get_velocity(x_0, noise, t)
             target = {"epsilon": noise, "sample": x_0, "v_prediction": velocity}[kind]
-            new = unet(x_t, t).sample
+            labels = labels_of(self.batch, rows)
+            new = unet(x_t, t, labels).sample
             with torch.no_grad():
-                old = self.old(x_t, t).sample
+                old = self.old(x_t, t, labels).sample
             a = advantages[rows]
             if forward["weighting"] == "nft":
                 beta, r = forward["beta"], a / CLIP_ADVANTAGES / 2 + 0.5
@@ -196,7 +203,7 @@ class Forward:
                 loss = clipped(-a, self.square(old - target) - self.square(new - target), setting.clip_ratio)
             if setting.kl_coef:
                 with torch.no_grad():
-                    pretrained = self.reference(x_t, t).sample
+                    pretrained = self.reference(x_t, t, labels).sample
                 distance = mean_square(new - pretrained)
                 loss = loss + setting.kl_coef * distance
                 self.kl.append(distance.detach())
@@ -207,7 +214,7 @@ class Forward:
 def train(unet, setting, scheduler, batch):
     """Trains one epoch; returns the losses, the mean gradient norm and the mean divergence."""
     scheduler.set_timesteps(len(batch["timesteps"]))
-    advantages = advantages_of(batch["rewards"], CLIP_ADVANTAGES)
+    advantages = advantages_of(batch, CLIP_ADVANTAGES)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=setting.rate, weight_decay=1e-4)
     losses_of = (Forward if setting.loss == "forward" else Chain)(setting, scheduler, batch, copy.deepcopy(unet))
     losses_of.kl = []
@@ -227,7 +234,8 @@ def train(unet, setting, scheduler, batch):
 @pytest.mark.parametrize("setting", OBJECTIVES, ids=lambda setting: setting.name)
 def test_an_epoch_agrees_with_pytorch(setting, ddpo, gaps, tmp_path):
     checkpoint, run = tmp_path / "checkpoint", tmp_path / "run"
-    case = dataclasses.replace(MODEL, scheduler=setting.scheduler)
+    classes = {"num_class_embeds": max(setting.classes) + 1} if setting.classes else {}
+    case = dataclasses.replace(MODEL, unet=MODEL.unet | classes, scheduler=setting.scheduler)
     unet = write_checkpoint(case, checkpoint, 700 + OBJECTIVES.index(setting))
     ddpo(
         "train", "--ddpm-ckpt", checkpoint, "--output-dir", run, "--reward", "jpeg compressibility", "--run-seed", SEED,
@@ -237,6 +245,9 @@ def test_an_epoch_agrees_with_pytorch(setting, ddpo, gaps, tmp_path):
         "--device", "cpu", "--threads", 2, *setting.flags,
     )  # fmt: skip
     batch = load_file(run / "batches" / "epoch-000001.safetensors")
+    if setting.classes:
+        expected = keyed_noise.classes(SEED, 0, case.samples, setting.classes)
+        assert batch["classes"].tolist() == expected.tolist()
     ours = saved_unet(run / "checkpoints", unet, checkpoint)
     before = copy.deepcopy(unet.state_dict())
     losses, norm, kl = train(unet, setting, ddim(checkpoint), batch)

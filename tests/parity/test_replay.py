@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMPipeline
 from safetensors.torch import load_file, save_file
 
+import keyed_noise
 import transition
 from checkpoints import (
     RESNET_BLOCKS,
@@ -31,6 +32,8 @@ MAX_GRAD_NORM = 1.0
 MINI_BATCH = 4
 SAMPLES = 8
 STEPS = 6
+# The default of `run_seed`, which draws the classes of a batch without coordinates.
+RUN_SEED = 5_633_313_988
 
 TOY = ROOT / "models" / "toy-faces-32"
 
@@ -58,6 +61,10 @@ REPLAY_CASES = [
         "replay-resnet-resampling-zero-snr", SMALL | {"sample_size": 16} | RESNET_RESAMPLING, ZERO_SNR,
         steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
     ),  # fmt: skip
+    Case(
+        "replay-classes", SMALL | {"sample_size": 16, "num_class_embeds": 3},
+        steps=STEPS, samples=SAMPLES, batch=MINI_BATCH,
+    ),  # fmt: skip
 ]
 
 
@@ -68,15 +75,17 @@ def record(unet, scheduler, case):
     scheduler.set_timesteps(case.steps)
     size = unet.config.sample_size
     x = torch.randn((case.samples, unet.config.in_channels, size, size), generator=g)
-    states, log_probs = [x], []
+    states, log_probs, count = [x], [], unet.config.num_class_embeds
+    labels = None if count is None else keyed_noise.classes(RUN_SEED, 0, case.samples, range(count))
     for t in scheduler.timesteps.tolist():
         std = transition.sigma(scheduler, t, 1.0)
-        mu = transition.mean(scheduler, unet(x, t).sample, t, x, 1.0)
+        mu = transition.mean(scheduler, unet(x, t, labels).sample, t, x, 1.0)
         x = mu + std * torch.randn(x.shape, generator=g)
         states.append(x)
         if std > 0:
             log_probs.append(transition.log_prob(x, mu, std))
-    return {
+    classes = {} if labels is None else {"classes": labels}
+    return classes | {
         "states": torch.stack(states, 1),
         "log_probs": torch.stack(log_probs, 1),
         "timesteps": scheduler.timesteps.clone(),
@@ -84,16 +93,26 @@ def record(unet, scheduler, case):
     }
 
 
-def advantages_of(rewards, clip=CLIP_ADVANTAGES):
-    advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-6)
+def advantages_of(batch, clip=CLIP_ADVANTAGES):
+    """Standardises the rewards of a batch over all samples, or within the classes of a class-conditional model."""
+    rewards, labels = batch["rewards"], batch.get("classes")
+    advantages = torch.zeros_like(rewards)
+    for group in [torch.ones(len(rewards), dtype=torch.bool)] if labels is None else [labels == c for c in labels.unique()]:
+        if group.sum() > 1:
+            advantages[group] = (rewards[group] - rewards[group].mean()) / (rewards[group].std() + 1e-6)
     return advantages.clamp(-clip, clip)
+
+
+def labels_of(batch, rows):
+    """Returns the classes of the samples `rows`; None for a model without classes."""
+    return batch["classes"][rows] if "classes" in batch else None
 
 
 def loss_of_step(unet, scheduler, batch, rows, step, column, advantages):
     """Returns the mean clipped loss of one step over the samples `rows`."""
     t = int(batch["timesteps"][step])
     x_t, x_prev = batch["states"][rows, step], batch["states"][rows, step + 1]
-    mu = transition.mean(scheduler, unet(x_t, t).sample, t, x_t, 1.0)
+    mu = transition.mean(scheduler, unet(x_t, t, labels_of(batch, rows)).sample, t, x_t, 1.0)
     new = transition.log_prob(x_prev, mu, transition.sigma(scheduler, t, 1.0))
     ratio = (new - batch["log_probs"][rows, column]).exp()
     weight = -advantages[rows]
@@ -103,7 +122,7 @@ def loss_of_step(unet, scheduler, batch, rows, step, column, advantages):
 def train(unet, scheduler, batch):
     """Trains one epoch in PyTorch: one AdamW step for each mini-batch of samples, in order."""
     scheduler.set_timesteps(len(batch["timesteps"]))
-    advantages = advantages_of(batch["rewards"])
+    advantages = advantages_of(batch)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
     timesteps = batch["timesteps"].tolist()
     dense = [i for i, t in enumerate(timesteps) if transition.sigma(scheduler, t, 1.0) > 0]

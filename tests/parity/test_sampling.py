@@ -39,6 +39,14 @@ def check_shapes(case, unet, recorded, steps_with_density):
     assert torch.isfinite(recorded["states"]).all()
 
 
+def labels_of(unet, recorded):
+    """Returns the recorded classes, which the samples take in turn; None for a model without classes."""
+    count, labels = unet.config.num_class_embeds, recorded.get("classes")
+    expected = None if count is None else [sample % count for sample in range(len(recorded["states"]))]
+    assert (None if labels is None else labels.tolist()) == expected
+    return labels
+
+
 @torch.inference_mode()
 def compare_states(gaps, case, unet, scheduler, recorded, eta):
     """Repeats every step from the recorded state."""
@@ -48,10 +56,10 @@ def compare_states(gaps, case, unet, scheduler, recorded, eta):
     check_shapes(case, unet, recorded, sum(s > 0 for s in sigmas))
     assert recorded["timesteps"].tolist() == timesteps
     gaps.limit("sigma", float((recorded["sigmas"] - torch.tensor(sigmas)).abs().max()), SIGMA_LIMIT)
-    states, column = recorded["states"], 0
+    states, labels, column = recorded["states"], labels_of(unet, recorded), 0
     for i, (t, std) in enumerate(zip(timesteps, sigmas)):
         x_t, x_prev = states[:, i], states[:, i + 1]
-        mu = transition.mean(scheduler, unet(x_t, t).sample, t, x_t, eta)
+        mu = transition.mean(scheduler, unet(x_t, t, labels).sample, t, x_t, eta)
         if std > 0:
             gap = recorded["log_probs"][:, column] - transition.log_prob(x_prev, mu, std)
             gaps.limit("log_prob", float(gap.abs().max()), LOG_PROB_LIMIT)

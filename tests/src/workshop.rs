@@ -52,7 +52,18 @@ impl Workshop {
     /// If it cannot be written.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        write_model(&folder.path().join("model"));
+        write_model(&folder.path().join("model"), &tiny());
+        Self { folder }
+    }
+
+    /// Makes a folder with a class-conditional checkpoint `model`.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn with_classes(classes: i64) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = UNetConfig { num_class_embeds: Some(classes), ..tiny() };
+        write_model(&folder.path().join("model"), &config);
         Self { folder }
     }
 
@@ -120,10 +131,9 @@ pub fn change_json(path: &Path, field: &str, value: Value) {
     fs::write(path, fields.to_string()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
-fn write_model(root: &Path) {
-    let config = tiny();
+fn write_model(root: &Path, config: &UNetConfig) {
     let schedule = SchedulerConfig::from_json(SCHEDULER).expect("a valid config");
-    let unet = UNet::new(&config, Kind::Float, Device::Cpu);
+    let unet = UNet::new(config, Kind::Float, Device::Cpu);
     let settings =
         PretrainingConfig { seed: 7, batch_size: 1, steps: 1, learning_rate: 0.0, ema_decay: 0.0 };
     // Before the first optimizer step, the average equals the random initial weights.

@@ -118,6 +118,7 @@ fn sample(
     steps: usize,
 ) -> Result<(f64, Vec<Trajectory>)> {
     let sampler = Sampler::new(transitions(loaded, steps)?, loaded.model.shape, StateDtype::F32)
+        .with_classes(loaded.model.classes(None)?)
         .with_lanes(loaded.unet.parameters().layout().lanes(loaded.threads));
     let samples: Vec<SampleCoordinates> = (0..num_samples as u32)
         .map(|sample| SampleCoordinates { run_seed: 0, epoch: 0, sample })
@@ -159,7 +160,8 @@ fn train(loaded: &Loaded, num_samples: usize, steps: usize, micro_batch: usize) 
     let steps = transitions(loaded, steps)?;
     let lanes = unet.parameters().layout().lanes(loaded.threads);
     let scheduler = &loaded.model.scheduler;
-    let trained = Trained { unet, kind: loaded.kind, scheduler, reference: None };
+    let classes = loaded.model.classes(None)?;
+    let trained = Trained { unet, kind: loaded.kind, scheduler, reference: None, classes };
     let mut learner = Learner::new(config, rate, steps, trained)?.with_lanes(lanes);
     let start = Instant::now();
     let report = learner.update(&batch, &mut |_, _| {})?;

@@ -13,6 +13,7 @@ use ddpo_diffusion::unet::UNet;
 use ddpo_picture::{PngColour, write_png_as};
 use ddpo_report::evaluation::{CheckpointRecord, EvaluationFolder};
 use ddpo_rewards::Image;
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::image::{PixelMap, RgbImage};
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::trajectory::{Digest, PolicyVersion, SampleCoordinates};
@@ -29,6 +30,8 @@ pub struct Drawer<'a> {
     unet: UNet,
     record: CheckpointRecord,
     provenance: Provenance,
+    /// The classes that samples are drawn of; `None` for a model without classes.
+    classes: Option<ClassList>,
 }
 
 /// Images of a batch, and the predicted images of its first samples.
@@ -46,6 +49,7 @@ impl<'a> Drawer<'a> {
     pub fn open(settings: &'a Settings, checkpoint: &Checkpoint) -> Result<Self> {
         let Checkpoint { name, source, epoch, weights: wanted, start } = checkpoint.clone();
         let model = Model::open(&source, &mut crate::output::aside)?;
+        let classes = model.classes(settings.asked.class_labels.as_ref())?;
         let (kind, device) = (settings.dtype.kind(), settings.device);
         let may_be_averaged = settings.averaged && wanted == Weights::AveragedIfKept;
         let average = match may_be_averaged {
@@ -69,7 +73,7 @@ impl<'a> Drawer<'a> {
             Provenance { policy_version: PolicyVersion::default(), weights_digest: digest };
         let weights = digest.to_string();
         let record = CheckpointRecord { name, source, epoch, weights, averaged };
-        Ok(Self { settings, model, unet, record, provenance })
+        Ok(Self { settings, model, unet, record, provenance, classes })
     }
 
     /// Returns the record of the checkpoint.
@@ -86,7 +90,7 @@ impl<'a> Drawer<'a> {
         let lanes = self.unet.parameters().layout().lanes(self.settings.threads);
         let sampler =
             Sampler::new(transitions.on(device), self.model.shape, self.settings.state_dtype);
-        let sampler = sampler.with_lanes(lanes);
+        let sampler = sampler.with_classes(self.classes.clone()).with_lanes(lanes);
         let mut before = 0;
         for (batch, noise) in asked.noise.chunks(asked.batch_size).enumerate() {
             let key = (self.record.name.clone(), eta.to_bits(), batch);
@@ -113,10 +117,7 @@ impl<'a> Drawer<'a> {
         on_path: usize,
         maps: &[PixelMap],
     ) -> Result<Drawn> {
-        let coordinates: Vec<SampleCoordinates> = noise
-            .iter()
-            .map(|&(run_seed, sample)| SampleCoordinates { run_seed, epoch: 0, sample })
-            .collect();
+        let coordinates: Vec<SampleCoordinates> = noise.iter().map(coordinates).collect();
         let steps = sampler.transitions().timesteps().len();
         let predicted = Mutex::new(vec![vec![None; steps]; on_path]);
         let shape = self.model.shape;
@@ -157,11 +158,19 @@ impl<'a> Drawer<'a> {
             weights: self.record.weights.clone(),
             columns: values.columns,
             noise: noise.to_vec(),
+            classes: self.classes_of(noise),
             values: values.rows,
             timesteps: sampler.transitions().timesteps().to_vec(),
             paths,
             features: scorer.features(&drawn.shown)?.unwrap_or_default(),
         })
+    }
+
+    /// Returns the class of each image; empty for a model without classes.
+    fn classes_of(&self, noise: &[(u64, u32)]) -> Vec<u32> {
+        let Some(classes) = &self.classes else { return Vec::new() };
+        let samples = noise.iter().map(coordinates);
+        samples.map(|sample| classes.of(Purpose::Evaluation, sample)).collect()
     }
 
     fn write_images(
@@ -178,6 +187,11 @@ impl<'a> Drawer<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns the coordinates of a sample of a seed.
+fn coordinates(&(run_seed, sample): &(u64, u32)) -> SampleCoordinates {
+    SampleCoordinates { run_seed, epoch: 0, sample }
 }
 
 /// Checks that the loaded weights are the ones that the run recorded at its start.

@@ -4,6 +4,7 @@
 //! written last, and existing parts are not drawn again, so an interrupted command continues with
 //! bit-identical results. Tables and summary are built from the parts.
 
+pub mod arguments;
 mod checkpoints;
 mod draw;
 mod parts;
@@ -12,7 +13,7 @@ mod seeds;
 mod settings;
 mod tables;
 
-use crate::arguments::EvaluateCommand;
+use crate::evaluate::arguments::EvaluateCommand;
 use crate::interrupt;
 use crate::output::say;
 use anyhow::Result;

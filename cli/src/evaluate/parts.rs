@@ -22,6 +22,9 @@ pub struct Part {
     pub columns: Vec<String>,
     /// Seed and sample of each image, in order.
     pub noise: Vec<(u64, u32)>,
+    /// Class of each image; empty for a model without classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<u32>,
     /// Values of each sample.
     pub values: Vec<Vec<f32>>,
     /// Timesteps of the denoising path.

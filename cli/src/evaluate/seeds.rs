@@ -1,6 +1,6 @@
 //! Selects the noise: pairs of a seed and a sample index.
 
-use crate::arguments::EvaluateCommand;
+use crate::evaluate::arguments::EvaluateCommand;
 use anyhow::{Result, bail};
 use ddpo_report::table::Table;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! Resolves an evaluation's settings from flags and from the run.
 
-use crate::arguments::EvaluateCommand;
 use crate::choices::PixelMaps;
+use crate::evaluate::arguments::EvaluateCommand;
 use crate::evaluate::checkpoints::{self, Checkpoint};
 use crate::evaluate::seeds;
 use crate::named::named;
@@ -127,6 +127,7 @@ impl Settings {
             path_samples: command.path_samples,
             batch_size: command.batch_size.unwrap_or(batch),
             dtype: format!("{:?}", dtype.kind()).to_lowercase(),
+            class_labels: command.class_labels.clone().or_else(|| of_run.class_labels.clone()),
             state_dtype: of_run.state_dtype,
             bootstrap_seed: command.bootstrap_seed,
             features: Features::exist(first),

@@ -35,10 +35,11 @@ fn sheet(record: &Record, parts: &Parts) -> ScoreSheet {
     for (name, eta) in groups(record) {
         for part in parts.group(name, eta) {
             sheet.columns.clone_from(&part.columns);
-            let rows = part.noise.iter().zip(&part.values);
-            sheet.images.extend(rows.map(|(&(seed, sample), values)| {
+            let rows = part.noise.iter().zip(&part.values).enumerate();
+            sheet.images.extend(rows.map(|(at, (&(seed, sample), values))| {
                 let (checkpoint, values) = (name.to_owned(), values.clone());
-                ScoredImage { checkpoint, eta, seed, sample, values }
+                let class = part.classes.get(at).copied();
+                ScoredImage { checkpoint, eta, seed, sample, class, values }
             }));
         }
     }

@@ -131,7 +131,8 @@ fn transitions(model: &Model, device: Device) -> Result<Transitions> {
 
 fn draw(model: &Model, kind: Kind, device: Device, count: usize) -> Result<Vec<Trajectory>> {
     let unet = model.load(kind, device)?;
-    let sampler = Sampler::new(transitions(model, device)?, model.shape, StateDtype::F32);
+    let sampler = Sampler::new(transitions(model, device)?, model.shape, StateDtype::F32)
+        .with_classes(model.classes(None)?);
     let of = |sample| SampleCoordinates { run_seed: 0, epoch: 0, sample };
     let samples: Vec<SampleCoordinates> = (0..count as u32).map(of).collect();
     let provenance =
@@ -158,7 +159,9 @@ fn forward(
     let states = Tensor::stack(&states, 0).to_device(device);
     let steps = vec![STEPS / 2; trajectories.len()];
     let timesteps = transitions(model, device)?.timestep_tensor(&steps);
-    Ok(tch::no_grad(|| unet.forward(&states, &timesteps)).to_device(Device::Cpu))
+    let labels = unet.config().first_class(trajectories.len() as i64, device);
+    let output = tch::no_grad(|| unet.forward(&states, &timesteps, labels.as_ref()));
+    Ok(output.to_device(Device::Cpu))
 }
 
 struct Updated {
@@ -199,7 +202,8 @@ fn update(
     let rate = LearningRate { initial_lr: EPS, peak_lr: EPS, warmup_pct: 0.0, total_steps: 1 };
     let unet = model.load(Kind::Float, device)?;
     let before = flat(&unet);
-    let trained = Trained { unet, kind, scheduler: &model.scheduler, reference: None };
+    let (scheduler, classes) = (&model.scheduler, model.classes(None)?);
+    let trained = Trained { unet, kind, scheduler, reference: None, classes };
     let mut learner = Learner::new(config, rate, transitions(model, device)?, trained)?;
     let scored: Vec<ScoredTrajectory> = scored.collect();
     let report = learner.update(&scored, &mut |_, _| {}).context("the update")?;

@@ -141,17 +141,22 @@ fn passes(unet: &mut UNet, device: Device, budget: &Budget, asked: &Speed) -> Sp
     let side = side.map_or(0, |(height, _)| height as i64);
     let input = images(asked.batch, channels, side, device);
     let timesteps = Tensor::full([asked.batch], 500, (Kind::Int64, device));
+    let labels = unet.config().first_class(asked.batch, device);
     ddpo_kernels::reset_peak_memory(device_index(device));
     let before = flops::counted();
     let times = if asked.pass == "forward" {
         let _guard = tch::no_grad_guard();
-        let _ = unet.forward(&input, &timesteps);
+        let _ = unet.forward(&input, &timesteps, labels.as_ref());
         let counted = flops::counted() - before;
-        let times = Times::of(device, budget.of_one(), || drop(unet.forward(&input, &timesteps)));
+        let times = Times::of(device, budget.of_one(), || {
+            drop(unet.forward(&input, &timesteps, labels.as_ref()))
+        });
         (times, counted)
     } else {
         unet.parameters_mut().track_gradients(Gradients::Tracked);
-        let train = || unet.forward(&input, &timesteps).square().mean(Kind::Float).backward();
+        let train = || {
+            unet.forward(&input, &timesteps, labels.as_ref()).square().mean(Kind::Float).backward()
+        };
         train();
         let counted = flops::counted() - before;
         (Times::of(device, budget.of_one(), train), counted)

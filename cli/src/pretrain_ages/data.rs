@@ -87,7 +87,7 @@ fn painted(drawn: &Tensor, seed: u64) -> Result<Tensor> {
         let alpha = alphas[timestep as usize];
         let noisy = images * alpha.sqrt() + noise * (1.0 - alpha).sqrt();
         let timesteps = Tensor::full([noisy.size()[0]], timestep, (Kind::Int64, Device::Cpu));
-        batches.push(to_levels(&tch::no_grad(|| unet.forward(&noisy, &timesteps))));
+        batches.push(to_levels(&tch::no_grad(|| unet.forward(&noisy, &timesteps, None))));
     }
     Ok(Tensor::cat(&batches, 0))
 }

@@ -63,7 +63,8 @@ impl InProcess {
         let layout = run.learner().policy().network().parameters().layout();
         let lanes = layout.lanes(run.threads());
         let sampler = Sampler::new(transitions, shape, plan.settings.state_dtype)
-            .with_chain(plan.settings.window, plan.learner.objective.contract().states);
+            .with_chain(plan.settings.window, plan.learner.objective.contract().states)
+            .with_classes(run.model().classes(plan.settings.class_labels.as_ref())?);
         Ok(Self {
             sampler: sampler.with_lanes(lanes),
             rewards,

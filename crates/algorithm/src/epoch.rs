@@ -10,6 +10,8 @@ pub struct Epoch<'a> {
     pub trajectories: Vec<&'a Trajectory>,
     /// The advantage of each trajectory, standardised and clipped.
     pub advantages: Vec<f32>,
+    /// The class of each trajectory's sample; empty for a model without classes.
+    pub classes: Vec<u32>,
     /// The number of versions that each trajectory's weights are behind the learner's.
     pub lags: Vec<u64>,
     /// Log-probabilities under the weights before the first optimizer step, mean over dimensions,
@@ -25,12 +27,13 @@ impl<'a> Epoch<'a> {
     pub fn new(
         trajectories: Vec<&'a Trajectory>,
         advantages: Vec<f32>,
+        classes: Vec<u32>,
         version: PolicyVersion,
         kl_coef: f64,
     ) -> Self {
         let lag = |one: &&Trajectory| version.0 - one.header().policy_version.0;
         let lags = trajectories.iter().map(lag).collect();
-        Self { trajectories, advantages, lags, proximal_log_probs: None, kl_coef }
+        Self { trajectories, advantages, classes, lags, proximal_log_probs: None, kl_coef }
     }
 
     /// Returns the log-probability of `pair` under the old policy of the ratio, mean over

@@ -5,6 +5,7 @@ use crate::advantages::AdvantageState;
 use crate::config::{InvalidSetting, LearnerConfig, Objective};
 use crate::ema::Ema;
 use crate::error::LearnError;
+use crate::groups::Seen;
 use crate::objective::OtherPolicy;
 use crate::pairs::level_candidates;
 use crate::pass::Lane;
@@ -17,6 +18,7 @@ use ddpo_diffusion::scheduler::config::SchedulerConfig;
 use ddpo_diffusion::scheduler::forward::ForwardProcess;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::chain::Chain;
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::trajectory::PolicyVersion;
 use tch::Kind;
 
@@ -28,6 +30,8 @@ pub struct Learner {
     pub(crate) transitions: Transitions,
     /// The random steps of an epoch.
     pub(crate) chain: Chain,
+    /// The classes that samples are drawn of; `None` for a model without classes.
+    pub(crate) classes: Option<ClassList>,
     /// The weight of each step of the current epoch by step index.
     pub(crate) step_weights: Vec<f64>,
     /// The timesteps that the forward objective may train.
@@ -37,7 +41,7 @@ pub struct Learner {
     pub(crate) optimizer: AdamW,
     pub(crate) ema: Option<Ema>,
     pub(crate) advantages: AdvantageState,
-    pub(crate) terms: TermMoments,
+    pub(crate) terms: Seen<TermMoments>,
     pub(crate) version: PolicyVersion,
     pub(crate) schedule_step: u64,
     /// The weight of the KL from the pretrained model.
@@ -57,7 +61,7 @@ pub struct Position {
     /// Statistics of rewards that advantages depend on.
     pub advantages: AdvantageState,
     /// Statistics of the reward terms so far, where terms are standardised.
-    pub terms: TermMoments,
+    pub terms: Seen<TermMoments>,
     /// The weight of the KL from the pretrained model, where it adapts.
     pub kl_coef: Option<f64>,
 }
@@ -73,6 +77,8 @@ pub struct Model<'a> {
     pub scheduler: &'a SchedulerConfig,
     /// The pretrained model in `kind`; the distance from it is computed if it is given.
     pub reference: Option<UNet>,
+    /// The classes that samples are drawn of, for a class-conditional model.
+    pub classes: Option<ClassList>,
 }
 
 impl Learner {
@@ -87,7 +93,7 @@ impl Learner {
         transitions: Transitions,
         model: Model<'_>,
     ) -> Result<Self, LearnError> {
-        let Model { unet, kind, scheduler, reference } = model;
+        let Model { unet, kind, scheduler, reference, classes } = model;
         config.check()?;
         let contract = config.objective.contract();
         if contract.log_probs && transitions.random_steps().is_empty() {
@@ -118,6 +124,7 @@ impl Learner {
         Ok(Self {
             step_weights: Vec::new(),
             chain,
+            classes,
             levels,
             kl_coef: config.kl_coef,
             advantages: AdvantageState { fixed_std: config.advantage_std, ..Default::default() },
@@ -128,7 +135,7 @@ impl Learner {
             lanes: vec![lane],
             optimizer,
             ema,
-            terms: TermMoments::default(),
+            terms: Seen::default(),
             version: PolicyVersion::default(),
             schedule_step: 0,
             update_samples: UpdateSamples::default(),
@@ -185,10 +192,11 @@ impl Learner {
         &self.update_samples
     }
 
-    /// Returns whether `moments` matches this learner's reward terms.
-    pub fn matches_terms(&self, moments: &TermMoments) -> bool {
+    /// Returns whether `seen` matches this learner's reward terms.
+    pub fn matches_terms(&self, seen: &Seen<TermMoments>) -> bool {
         let terms = self.config.normalised_reward.as_ref().map(|reward| reward.terms().len());
-        moments.fits(terms.unwrap_or(0))
+        let mut moments = std::iter::once(&seen.all).chain(seen.classes.values());
+        moments.all(|moments| moments.fits(terms.unwrap_or(0)))
     }
 
     /// Returns the state apart from tensors, for a checkpoint.
@@ -197,7 +205,7 @@ impl Learner {
             version: self.version,
             optimizer_step: self.optimizer.steps_taken(),
             schedule_step: self.schedule_step,
-            advantages: self.advantages,
+            advantages: self.advantages.clone(),
             terms: self.terms.clone(),
             kl_coef: self.config.kl_target.map(|_| self.kl_coef),
         }

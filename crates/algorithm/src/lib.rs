@@ -33,6 +33,7 @@ mod epoch;
 pub mod error;
 pub mod forward;
 pub mod gradient;
+pub mod groups;
 pub mod kl_coefficient;
 pub mod learner;
 mod micro_batch;

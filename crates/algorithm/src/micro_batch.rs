@@ -17,17 +17,31 @@ pub struct MicroBatch {
     pub next: Tensor,
     /// Step indices, P of them.
     pub steps: Vec<usize>,
+    /// Classes, i64 `[P]`; `None` for a model without classes.
+    pub labels: Option<Tensor>,
 }
 
 impl MicroBatch {
     /// Decodes the states of `pairs`, at least one, onto `device`.
-    pub fn new(trajectories: &[&Trajectory], pairs: &[Pair], device: Device) -> Self {
+    pub fn new(epoch: &Epoch<'_>, pairs: &[Pair], device: Device) -> Self {
+        let trajectories = &epoch.trajectories;
         Self {
             state: states(trajectories, pairs, device, |pair| pair.step),
             next: states(trajectories, pairs, device, |pair| pair.step + 1),
             steps: pairs.iter().map(|pair| pair.step).collect(),
+            labels: labels(epoch, pairs, device),
         }
     }
+}
+
+/// Returns the classes of `pairs`, i64 `[P]` on `device`; `None` for a model without classes.
+pub fn labels(epoch: &Epoch<'_>, pairs: &[Pair], device: Device) -> Option<Tensor> {
+    if epoch.classes.is_empty() {
+        return None;
+    }
+    let label = |pair: &Pair| i64::from(epoch.classes[pair.trajectory]);
+    let labels: Vec<i64> = pairs.iter().map(label).collect();
+    Some(upload(&labels, &[labels.len() as i64], device))
 }
 
 /// Returns the images x_0 of `pairs`, f32 `[P, C, H, W]` on `device`.

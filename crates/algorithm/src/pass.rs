@@ -7,7 +7,7 @@
 use crate::config::{LearnerConfig, Objective, TrustRegion};
 use crate::epoch::Epoch;
 use crate::forward::{ForwardInputs, forward_losses, mean_square};
-use crate::micro_batch::{MicroBatch, forward_noise, images, sampling_noise};
+use crate::micro_batch::{MicroBatch, forward_noise, images, labels, sampling_noise};
 use crate::objective::{Limits, LossInputs, policy_gradient_losses};
 use crate::pairs::Pair;
 use ddpo_diffusion::gaussian;
@@ -16,7 +16,6 @@ use ddpo_diffusion::scheduler::Transitions;
 use ddpo_diffusion::scheduler::forward::{ForwardProcess, Noised};
 use ddpo_diffusion::transfer::{read, upload};
 use ddpo_diffusion::unet::UNet;
-use ddpo_rollout::trajectory::Trajectory;
 use std::panic::resume_unwind;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -183,7 +182,7 @@ impl Lane {
     ) -> Losses {
         let device = self.network.parameters().device();
         let each = |value: &dyn Fn(&Pair) -> f32| per_pair(pairs, device, value);
-        let data = MicroBatch::new(&epoch.trajectories, pairs, device);
+        let data = MicroBatch::new(epoch, pairs, device);
         let advantage = each(&|pair| epoch.advantages[pair.trajectory]);
         let proximal = each(&|pair| epoch.clip_log_prob(pair));
         let drift = each(&|pair| epoch.drift(pair));
@@ -232,9 +231,11 @@ impl Lane {
         let levels: Vec<i64> = pairs.iter().map(|pair| pair.step as i64).collect();
         let Noised { state, target } = self.process.noised(&image, &noise, &levels);
         let timesteps = upload(&levels, &[levels.len() as i64], device);
-        let prediction = self.network.forward(&state, &timesteps);
+        let classes = labels(epoch, pairs, device);
+        let predict = |network: &UNet| network.forward(&state, &timesteps, classes.as_ref());
+        let prediction = predict(&self.network);
         let old = match &self.old {
-            Some(old) if !mini_batch.is_old => tch::no_grad(|| old.forward(&state, &timesteps)),
+            Some(old) if !mini_batch.is_old => tch::no_grad(|| predict(old)),
             _ => prediction.detach(),
         };
         let inputs = ForwardInputs {
@@ -246,7 +247,7 @@ impl Lane {
         let (clip, largest) = (config.clip_ratio, config.clip_advantages);
         let losses = forward_losses(&config.forward, &inputs, largest, clip);
         let kl = self.reference.as_ref().map(|reference| {
-            let reference = tch::no_grad(|| reference.forward(&state, &timesteps));
+            let reference = tch::no_grad(|| predict(reference));
             mean_square(&(&prediction - reference))
         });
         let kl_scale = losses.error.ones_like().detach();
@@ -274,18 +275,18 @@ impl Lane {
     /// [`TchError`] if a result cannot be copied from the device.
     pub(crate) fn log_probs(
         &self,
-        trajectories: &[&Trajectory],
+        epoch: &Epoch<'_>,
         pairs: &[Pair],
     ) -> Result<Vec<f32>, TchError> {
         let device = self.network.parameters().device();
-        let data = MicroBatch::new(trajectories, pairs, device);
+        let data = MicroBatch::new(epoch, pairs, device);
         let now = tch::no_grad(|| self.predict(&self.network, &data));
         Ok(read(&[&now.log_prob])?.into_iter().map(|value| value as f32).collect())
     }
 
     fn predict(&self, network: &UNet, data: &MicroBatch) -> Prediction {
         let timesteps = self.transitions.timestep_tensor(&data.steps);
-        let output = network.forward(&data.state, &timesteps);
+        let output = network.forward(&data.state, &timesteps, data.labels.as_ref());
         let (mean, sigma) = self.transitions.mean_and_sigma(&data.state, &output, &data.steps);
         let log_prob = gaussian::log_prob(&data.next, &mean, &sigma);
         Prediction { mean, sigma, log_prob }

@@ -31,7 +31,7 @@ pub fn proximal_log_probs(
         let unknown = |pair: &&Pair| wanted(pair) && !known[pair.trajectory][pair.slot];
         let pairs: Vec<Pair> = mini_batch.iter().filter(unknown).copied().collect();
         for chunk in pairs.chunks(micro_batch_size) {
-            let found = over_lanes(lanes, chunk, |lane, part| lane.log_probs(trajectories, part))?;
+            let found = over_lanes(lanes, chunk, |lane, part| lane.log_probs(epoch, part))?;
             for (pair, value) in chunk.iter().zip(found.into_iter().flatten()) {
                 values[pair.trajectory][pair.slot] = value;
                 known[pair.trajectory][pair.slot] = true;

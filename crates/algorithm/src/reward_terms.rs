@@ -5,6 +5,7 @@
 use crate::advantages::{AdvantageConfig, AdvantageState, EPS, RunningMoments, advantages};
 use crate::config::AdvantageScope;
 use crate::error::LearnError;
+use crate::groups::{Group, Seen};
 use ddpo_rollout::reward::{RewardExpression, Term};
 use ddpo_rollout::score::ScoredTrajectory;
 use serde::{Deserialize, Serialize};
@@ -97,9 +98,9 @@ impl TermMoments {
         product / self.count.saturating_sub(1).max(1) as f64
     }
 
-    /// Returns the standardised sums. Their mean over all samples so far is 0, because the mean of
-    /// each standardised term is 0.
-    fn standardise(&self, terms: &[TermRewards], samples: usize) -> Vec<f64> {
+    /// Returns the standardised sums of `samples`. Their mean over all samples so far is 0, because the
+    /// mean of each standardised term is 0.
+    fn standardise(&self, terms: &[TermRewards], samples: &[usize]) -> Vec<f64> {
         let std = |index: usize| self.covariance(index, index).sqrt();
         let factors: Vec<f64> =
             terms.iter().enumerate().map(|(at, term)| term.weight / (std(at) + EPS)).collect();
@@ -110,54 +111,57 @@ impl TermMoments {
             }
         }
         let scale = 1.0 / (variance.max(0.0).sqrt() + EPS);
-        let centred = |sample: usize| {
+        let centred = |&sample: &usize| {
             let parts = terms.iter().zip(&self.means).zip(&factors);
             let parts = parts
                 .map(|((term, mean), factor)| factor * (f64::from(term.rewards[sample]) - mean));
             parts.sum::<f64>() * scale
         };
-        (0..samples).map(centred).collect()
+        samples.iter().map(centred).collect()
     }
 }
 
 /// Returns the advantages of the sums of standardised `terms`, in sample order, clipped to
-/// [-`clip`, `clip`].
+/// [-`clip`, `clip`]. `classes` has the class of each sample, over which terms and sums are standardised; it
+/// is empty for a model without classes.
 ///
 /// [`AdvantageScope::Running`] adds the samples to `seen` and standardises all sums so far with the
 /// current statistics; the other scopes leave `seen` unchanged.
 pub fn advantages_of_terms(
     terms: &[TermRewards],
+    classes: &[u32],
     config: &AdvantageConfig,
-    seen: &mut TermMoments,
+    seen: &mut Seen<TermMoments>,
 ) -> Vec<f32> {
     let samples = terms.first().map_or(0, |term| term.rewards.len());
-    let clip = config.clip;
-    let sums = match config.scope {
-        // The settings refuse a fixed scale with standardised terms.
-        AdvantageScope::Epoch | AdvantageScope::Fixed => sums(terms, samples.max(1)),
-        AdvantageScope::Batch => sums(terms, config.batch_size),
-        AdvantageScope::Running => {
-            for sample in 0..samples {
-                let values = terms.iter().map(|term| f64::from(term.rewards[sample]));
-                seen.push(&values.collect::<Vec<_>>());
-            }
-            let found = seen.standardise(terms, samples).into_iter();
-            return found.map(|advantage| advantage.clamp(-clip, clip) as f32).collect();
+    let groups = config.groups(samples, classes);
+    // The settings refuse a fixed scale with standardised terms.
+    if config.scope != AdvantageScope::Running {
+        let sums = sums(terms, samples, &groups);
+        return advantages(&sums, classes, config, &mut AdvantageState::default());
+    }
+    let mut found = vec![0.0; samples];
+    for group in &groups {
+        let seen = seen.of(group.class);
+        for &sample in &group.samples {
+            let values = terms.iter().map(|term| f64::from(term.rewards[sample]));
+            seen.push(&values.collect::<Vec<_>>());
         }
-    };
-    advantages(&sums, config, &mut AdvantageState::default())
+        group.put(seen.standardise(terms, &group.samples), &mut found);
+    }
+    let clip = config.clip;
+    found.into_iter().map(|advantage: f64| advantage.clamp(-clip, clip) as f32).collect()
 }
 
-/// Returns the weighted sums of terms, standardised over `size` samples at a time.
-fn sums(terms: &[TermRewards], size: usize) -> Vec<f32> {
-    let samples = terms.first().map_or(0, |term| term.rewards.len());
+/// Returns the weighted sums of terms over `samples` samples, each term standardised over each group.
+fn sums(terms: &[TermRewards], samples: usize, groups: &[Group]) -> Vec<f32> {
     let mut sums = vec![0.0_f64; samples];
     for TermRewards { weight, rewards } in terms {
-        for (sums, rewards) in sums.chunks_mut(size).zip(rewards.chunks(size)) {
-            let moments = RunningMoments::of(rewards);
+        for group in groups {
+            let moments = RunningMoments::of(&group.of(rewards));
             let scale = weight / (moments.std() + EPS);
-            for (sum, reward) in sums.iter_mut().zip(rewards) {
-                *sum += (f64::from(*reward) - moments.mean()) * scale;
+            for &sample in &group.samples {
+                sums[sample] += (f64::from(rewards[sample]) - moments.mean()) * scale;
             }
         }
     }
@@ -167,6 +171,7 @@ fn sums(terms: &[TermRewards], size: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::groups::groups;
 
     /// Kilobytes and probabilities: mean -2 and std 1; mean 0.5 and std 0.3.
     fn terms() -> Vec<TermRewards> {
@@ -187,22 +192,22 @@ mod tests {
         AdvantageConfig { scope, batch_size: 3, clip, min_std: 0.0 }
     }
 
-    fn of(terms: &[TermRewards], scope: AdvantageScope, seen: &mut TermMoments) -> Vec<f32> {
-        advantages_of_terms(terms, &config(scope, 10.0), seen)
+    fn of(terms: &[TermRewards], scope: AdvantageScope, seen: &mut Seen<TermMoments>) -> Vec<f32> {
+        advantages_of_terms(terms, &[], &config(scope, 10.0), seen)
     }
 
     /// The sums are 0.5*(-1, 0, 1) + 2*(0, -1, 1) = (-0.5, -2, 2.5), of mean 0 and variance
     /// (0.25 + 4 + 6.25) / 2.
     #[test]
     fn the_sums_of_standardised_terms_are_those_by_hand() {
-        close(&sums(&terms(), 3), &[-0.5, -2.0, 2.5]);
+        close(&sums(&terms(), 3, &groups(3, 3, &[])), &[-0.5, -2.0, 2.5]);
         let std = 5.25_f64.sqrt();
         let expected = [-0.5 / std, -2.0 / std, 2.5 / std];
         for scope in [AdvantageScope::Epoch, AdvantageScope::Batch, AdvantageScope::Running] {
-            close(&of(&terms(), scope, &mut TermMoments::default()), &expected);
+            close(&of(&terms(), scope, &mut Seen::default()), &expected);
         }
         let running = config(AdvantageScope::Running, 0.5);
-        let clipped = advantages_of_terms(&terms(), &running, &mut TermMoments::default());
+        let clipped = advantages_of_terms(&terms(), &[], &running, &mut Seen::default());
         assert_eq!(clipped[1..], [-0.5, 0.5]);
     }
 
@@ -211,7 +216,7 @@ mod tests {
         let mut scaled = terms();
         scaled[0].rewards.iter_mut().for_each(|reward| *reward = *reward * 1000.0 + 5.0);
         for scope in [AdvantageScope::Epoch, AdvantageScope::Running] {
-            let (one, other) = (&mut TermMoments::default(), &mut TermMoments::default());
+            let (one, other) = (&mut Seen::default(), &mut Seen::default());
             let expected: Vec<f64> = of(&terms(), scope, one).into_iter().map(f64::from).collect();
             close(&of(&scaled, scope, other), &expected);
         }
@@ -228,14 +233,15 @@ mod tests {
             };
             terms().iter().map(cut).collect()
         };
-        let mut seen = TermMoments::default();
+        let mut seen = Seen::<TermMoments>::default();
         let _ = of(&part(0..4), AdvantageScope::Running, &mut seen);
         let text = serde_json::to_string(&seen).unwrap();
-        let mut resumed: TermMoments = serde_json::from_str(&text).unwrap();
+        let mut resumed: Seen<TermMoments> = serde_json::from_str(&text).unwrap();
         assert_eq!(resumed, seen);
-        assert!(resumed.fits(2) && !resumed.fits(3) && TermMoments::default().fits(3));
+        let (all, none) = (&resumed.all, TermMoments::default());
+        assert!(all.fits(2) && !all.fits(3) && none.fits(3));
         let last = of(&part(4..6), AdvantageScope::Running, &mut resumed);
-        let whole = of(&part(0..6), AdvantageScope::Running, &mut TermMoments::default());
+        let whole = of(&part(0..6), AdvantageScope::Running, &mut Seen::default());
         let expected: Vec<f64> = whole[4..].iter().map(|value| f64::from(*value)).collect();
         close(&last, &expected);
     }
@@ -245,9 +251,33 @@ mod tests {
         let flat = TermRewards { weight: 7.0, rewards: vec![0.1; 3] };
         let with_flat = [terms(), vec![flat]].concat();
         for scope in [AdvantageScope::Epoch, AdvantageScope::Running] {
-            let (one, other) = (&mut TermMoments::default(), &mut TermMoments::default());
+            let (one, other) = (&mut Seen::default(), &mut Seen::default());
             let expected: Vec<f64> = of(&terms(), scope, one).into_iter().map(f64::from).collect();
             close(&of(&with_flat, scope, other), &expected);
+        }
+    }
+
+    /// Two classes whose terms have other means and units give the advantages of each class alone.
+    #[test]
+    fn terms_are_standardised_within_a_class() {
+        let shifted = |term: &TermRewards| TermRewards {
+            weight: term.weight,
+            rewards: term
+                .rewards
+                .iter()
+                .flat_map(|reward| [*reward, 40.0 + 3.0 * reward])
+                .chain([9.0])
+                .collect(),
+        };
+        let both: Vec<TermRewards> = terms().iter().map(shifted).collect();
+        let classes = [1, 6, 1, 6, 1, 6, 8];
+        let std = 5.25_f64.sqrt();
+        let one = [-0.5 / std, -2.0 / std, 2.5 / std];
+        let expected: Vec<f64> = one.iter().flat_map(|one| [*one; 2]).chain([0.0]).collect();
+        for scope in [AdvantageScope::Epoch, AdvantageScope::Running] {
+            let mut seen = Seen::default();
+            let found = advantages_of_terms(&both, &classes, &config(scope, 10.0), &mut seen);
+            close(&found, &expected);
         }
     }
 }

@@ -38,7 +38,7 @@ impl Learner {
         batch: &[ScoredTrajectory],
         observer: &mut Observer<'_>,
     ) -> Result<UpdateReport, LearnError> {
-        let statistics = (self.advantages, self.terms.clone());
+        let statistics = (self.advantages.clone(), self.terms.clone());
         let trained = self.train(batch, observer);
         if trained.is_err() {
             (self.advantages, self.terms) = statistics;
@@ -84,7 +84,9 @@ impl Learner {
         self.enter_epoch(&trajectories);
         let choice = PairChoice { config: &self.config, levels: &self.levels };
         let mini_batches = choice.mini_batches(&trajectories);
-        (Epoch::new(trajectories, advantages, self.version, self.kl_coef), mini_batches)
+        let classes = self.classes_of(batch);
+        let (version, kl_coef) = (self.version, self.kl_coef);
+        (Epoch::new(trajectories, advantages, classes, version, kl_coef), mini_batches)
     }
 
     /// Sets the steps of the epoch's window, and copies the old policy of the forward objective
@@ -141,12 +143,20 @@ impl Learner {
             clip: self.config.clip_advantages,
             min_std: self.config.min_advantage_std,
         };
+        let classes = self.classes_of(batch);
         if let Some(reward) = &self.config.normalised_reward {
             let terms = TermRewards::of(reward, batch)?;
-            return Ok(advantages_of_terms(&terms, &config, &mut self.terms));
+            return Ok(advantages_of_terms(&terms, &classes, &config, &mut self.terms));
         }
         let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
-        Ok(advantages(&rewards, &config, &mut self.advantages))
+        Ok(advantages(&rewards, &classes, &config, &mut self.advantages))
+    }
+
+    /// Returns the class of each sample; empty for a model without classes.
+    fn classes_of(&self, batch: &[&ScoredTrajectory]) -> Vec<u32> {
+        let Some(classes) = &self.classes else { return Vec::new() };
+        let headers = batch.iter().map(|scored| scored.trajectory.header());
+        headers.map(|header| classes.of(header.purpose, header.coordinates)).collect()
     }
 
     /// Accumulates the gradient of a mini-batch over its micro-batches, clips its norm, and takes

@@ -133,7 +133,7 @@ fn advantages_are_pytorchs() {
         };
         let clip = case["clip"].as_f64().unwrap_or(f64::INFINITY);
         let config = AdvantageConfig { scope, batch_size, clip, min_std: 0.0 };
-        let found = advantages(&rewards, &config, &mut AdvantageState::default());
+        let found = advantages(&rewards, &[], &config, &mut AdvantageState::default());
         let what = format!("case {number} ({})", case["name"]);
         let (found, expected) = (Tensor::from_slice(&found), tensor(&case["advantages"]));
         gaps.push(close_within(ADVANTAGE_TOLERANCE, &what, &found, &expected));

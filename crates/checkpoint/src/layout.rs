@@ -1,4 +1,4 @@
-//! The layouts of an unconditional diffusers pipeline.
+//! The layouts of a diffusers pipeline of `UNet2DModel`.
 //!
 //! Newer pipelines have a folder for each part (`unet/config.json`,
 //! `scheduler/scheduler_config.json`); the google/ddpm-* repositories have all files at the root. A folder
@@ -85,8 +85,8 @@ pub enum LayoutError {
     },
     /// The pipeline or its UNet has an unsupported class.
     #[error(
-        "`{}`: expected {expected}, found `{found}`; hint: only unconditional DDPM pipelines are \
-         supported",
+        "`{}`: expected {expected}, found `{found}`; hint: only DDPM pipelines of UNet2DModel \
+         are supported",
         path.display()
     )]
     WrongClass {

@@ -38,7 +38,9 @@ impl PassMemory {
         let options = (Kind::Float, Device::Cpu);
         activations::begin();
         let images = Tensor::zeros([1, config.in_channels, least, least], options);
-        let _ = unet.forward(&images, &Tensor::zeros([1], (Kind::Int64, Device::Cpu)));
+        let labels = config.first_class(1, Device::Cpu);
+        let timesteps = Tensor::zeros([1], (Kind::Int64, Device::Cpu));
+        let _ = unet.forward(&images, &timesteps, labels.as_ref());
         let counts = activations::counted();
         let positions = (height * width) as f64 / (least * least) as f64;
         let scaled = |values: u64| values as f64 * positions;

@@ -18,7 +18,7 @@ fn peak_of(work: impl FnOnce()) -> f64 {
 fn train(unet: &UNet, batch: i64) {
     let images = Tensor::zeros([batch, 3, 64, 64], (Kind::Float, Device::Cpu));
     let timesteps = Tensor::zeros([batch], (Kind::Int64, Device::Cpu));
-    unet.forward(&images, &timesteps).square().mean(Kind::Float).backward();
+    unet.forward(&images, &timesteps, None).square().mean(Kind::Float).backward();
 }
 
 /// Returns the bytes per image from batches of 2 and 6 images, so that constant costs cancel out.

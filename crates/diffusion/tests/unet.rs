@@ -71,7 +71,9 @@ fn prediction_does_not_depend_on_other_images_in_the_batch() {
     for golden in Golden::all("unet", "model-") {
         let model = model(&golden);
         let (sample, timesteps) = (golden.tensor("input.sample"), golden.tensor("input.timesteps"));
-        let alone = model.forward(&sample.narrow(0, 1, 1), &timesteps.narrow(0, 1, 1));
+        let labels = labels(&golden).map(|labels| labels.narrow(0, 1, 1));
+        let (sample, timesteps) = (sample.narrow(0, 1, 1), timesteps.narrow(0, 1, 1));
+        let alone = model.forward(&sample, &timesteps, labels.as_ref());
         gaps.add(&golden.name, gap(&alone, &golden.tensor("output.sample").narrow(0, 1, 1)));
     }
     gaps.finish("one image of two");
@@ -105,7 +107,13 @@ fn model(golden: &Golden) -> UNet {
 }
 
 fn predict(model: &UNet, golden: &Golden) -> Tensor {
-    model.forward(&golden.tensor("input.sample"), &golden.tensor("input.timesteps"))
+    let (sample, timesteps) = (golden.tensor("input.sample"), golden.tensor("input.timesteps"));
+    model.forward(&sample, &timesteps, labels(golden).as_ref())
+}
+
+/// Returns the classes of the images, for a class-conditional model.
+fn labels(golden: &Golden) -> Option<Tensor> {
+    golden.file.read("input.labels").ok()
 }
 
 /// One block of a golden file. Blocks are built from a whole model's config, so the block's keyword

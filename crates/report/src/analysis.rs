@@ -6,7 +6,7 @@ use crate::gallery::{Gallery, Shown};
 use crate::judgement::{DiversityLine, DiversityPoint, Features, Judgement};
 use crate::run::Run;
 use crate::statistics::{Difference, bootstrap, deviation, mean};
-use crate::summary::{column, differences};
+use crate::summary::{ClassMean, class_means, column, differences};
 use ddpo_rollout::image::RgbImage;
 use nalgebra::DMatrix;
 use serde::Serialize;
@@ -37,6 +37,8 @@ pub struct Analysis {
     pub judgement: Option<Judgement>,
     /// Shares by class of each classifier.
     pub classes: Vec<ClassLine>,
+    /// The reward of each class of a class-conditional model, before and after.
+    pub class_rewards: Vec<ClassRewardLine>,
     /// Images of the first and the last checkpoint on two axes.
     pub map: Option<Map>,
 }
@@ -76,6 +78,19 @@ pub struct ClassLine {
     pub reward: String,
     /// Label, share before, share after.
     pub classes: Vec<(String, f64, f64)>,
+}
+
+/// The reward of one class of a class-conditional model, before and after.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClassRewardLine {
+    /// The class.
+    pub class: u32,
+    /// Number of samples.
+    pub n: usize,
+    /// Mean reward at the first checkpoint.
+    pub before: f64,
+    /// Mean reward at the last checkpoint.
+    pub after: f64,
 }
 
 /// Images on two axes.
@@ -118,6 +133,7 @@ impl Analysis {
             judgement: Judgement::of(&diversity, run.reward_has_network()),
             diversity,
             classes: gallery.map(classes).unwrap_or_default(),
+            class_rewards: gallery.map(class_rewards).unwrap_or_default(),
             map: gallery.and_then(|gallery| map(gallery, for_map(&sets)?)),
         }
     }
@@ -213,6 +229,17 @@ fn classes(gallery: &Gallery) -> Vec<ClassLine> {
             .collect(),
     };
     before.iter().zip(&after).map(line).collect()
+}
+
+/// Returns the main reward of each class that both the first and the last checkpoint have samples of.
+fn class_rewards(gallery: &Gallery) -> Vec<ClassRewardLine> {
+    let Some((first, last)) = gallery.ends() else { return Vec::new() };
+    let before = class_means(&first.scores);
+    let line = |after: ClassMean| {
+        let before = before.iter().find(|one| one.class == after.class)?.mean;
+        Some(ClassRewardLine { class: after.class, n: after.n, before, after: after.mean })
+    };
+    class_means(&last.scores).into_iter().filter_map(line).collect()
 }
 
 fn map(gallery: &Gallery, (kind, features): &FeatureSet) -> Option<Map> {

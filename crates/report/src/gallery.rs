@@ -2,7 +2,7 @@
 //! from the folder of an evaluation or from the grids of the run.
 
 use crate::error::ReportError;
-use crate::evaluation::EvaluationFolder;
+use crate::evaluation::{CLASS, EvaluationFolder};
 use crate::features::read_npy;
 use crate::run::Run;
 use crate::summary::{ScoreSheet, ScoredImage};
@@ -110,14 +110,17 @@ impl Gallery {
         for line in &run.evaluations {
             let table = run.evaluation_table(line.epoch)?;
             let name = format!("epoch-{:06}", line.epoch);
+            let has_classes = table.columns.get(1).is_some_and(|column| column == CLASS);
+            let first = 1 + usize::from(has_classes);
             let scores: Vec<ScoredImage> = table
                 .rows
                 .iter()
                 .filter_map(|row| {
-                    let values = row[1..].iter().map(|value| value.parse::<f32>());
+                    let values = row[first..].iter().map(|value| value.parse::<f32>());
                     let values = values.collect::<Result<_, _>>().ok()?;
                     let (checkpoint, sample) = (name.clone(), row[0].parse().ok()?);
-                    Some(ScoredImage { checkpoint, eta: 1.0, seed, sample, values })
+                    let class = has_classes.then(|| row[1].parse()).transpose().ok()?;
+                    Some(ScoredImage { checkpoint, eta: 1.0, seed, sample, class, values })
                 })
                 .collect();
             if scores.len() != table.rows.len() {
@@ -126,7 +129,7 @@ impl Gallery {
             }
             let shown = scores.len().min(MOST_SHOWN);
             let images = cut_grid(&run.evaluation_grid(line.epoch), shown, size)?;
-            columns = table.columns[1..].to_vec();
+            columns = table.columns[first..].to_vec();
             let epoch = Some(line.epoch);
             checkpoints.push(Shown { name, epoch, images, scores, features: None });
         }

@@ -5,6 +5,7 @@ use crate::statistics::{
     Difference, LEVEL, RESAMPLES, bootstrap, deviation, mean, quantile, sorted,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The quantiles in the summary.
 pub const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
@@ -26,6 +27,8 @@ pub struct ScoredImage {
     pub seed: u64,
     /// Its index among the samples of that seed.
     pub sample: u32,
+    /// Its class, if the model is class-conditional.
+    pub class: Option<u32>,
     /// Rewards and components, in the order of the columns.
     pub values: Vec<f32>,
 }
@@ -77,6 +80,20 @@ pub struct GroupSummary {
     /// Shares by class, for every classifier among the rewards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classifiers: Vec<Classes>,
+    /// The main reward of each class of a class-conditional model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassMean>,
+}
+
+/// The main reward of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassMean {
+    /// The class.
+    pub class: u32,
+    /// Number of images.
+    pub n: usize,
+    /// Mean reward.
+    pub mean: f64,
 }
 
 /// One reward or component.
@@ -185,6 +202,7 @@ impl ScoreSheet {
             samples: group.len(),
             columns: columns.collect(),
             classifiers: self.classifiers(group),
+            classes: class_means(group),
         }
     }
 
@@ -209,6 +227,23 @@ impl ScoreSheet {
     }
 }
 
+/// Returns the mean of the first column for each class, in ascending order; empty for a model without
+/// classes.
+pub fn class_means(group: &[ScoredImage]) -> Vec<ClassMean> {
+    let mut values: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for image in group {
+        if let (Some(class), Some(&value)) = (image.class, image.values.first()) {
+            values.entry(class).or_default().push(f64::from(value));
+        }
+    }
+    let summary = |(class, values): (u32, Vec<f64>)| ClassMean {
+        class,
+        n: values.len(),
+        mean: mean(&values),
+    };
+    values.into_iter().map(summary).collect()
+}
+
 /// Returns one column of a group.
 pub fn column(group: &[ScoredImage], at: usize) -> Vec<f64> {
     group.iter().map(|image| f64::from(image.values[at])).collect()
@@ -217,7 +252,7 @@ pub fn column(group: &[ScoredImage], at: usize) -> Vec<f64> {
 /// Returns the differences on the same noise, in the order of `group`; skips noise that `base` lacks.
 pub(crate) fn differences(group: &[ScoredImage], base: &[ScoredImage], at: usize) -> Vec<f64> {
     let key = |image: &ScoredImage| (image.seed, image.sample);
-    let before: std::collections::BTreeMap<_, f64> =
+    let before: BTreeMap<_, f64> =
         base.iter().map(|image| (key(image), f64::from(image.values[at]))).collect();
     let pairs = group
         .iter()
@@ -231,7 +266,7 @@ mod tests {
 
     fn image(checkpoint: &str, eta: f64, sample: u32, values: &[f32]) -> ScoredImage {
         let (checkpoint, values) = (checkpoint.to_owned(), values.to_vec());
-        ScoredImage { checkpoint, eta, seed: 7, sample, values }
+        ScoredImage { checkpoint, eta, seed: 7, sample, class: None, values }
     }
 
     #[test]
@@ -271,5 +306,22 @@ mod tests {
         assert_eq!(found.reward, "r");
         let told: Vec<_> = found.classes.iter().map(|c| (c.class.as_str(), c.share)).collect();
         assert_eq!(told, [("0-9", 0.25), ("10+", 0.75)]);
+    }
+
+    #[test]
+    fn the_main_reward_has_a_mean_for_each_class() {
+        let of_class = |class, sample, value| ScoredImage {
+            class: Some(class),
+            ..image("a", 1.0, sample, &[value, 99.0])
+        };
+        let sheet = ScoreSheet {
+            columns: vec!["r".into(), "other".into()],
+            images: vec![of_class(5, 0, 1.0), of_class(2, 1, 4.0), of_class(5, 2, 2.0)],
+        };
+        let found = &sheet.summary(&["r".into()], 0).results[0].classes;
+        let expected =
+            [ClassMean { class: 2, n: 1, mean: 4.0 }, ClassMean { class: 5, n: 2, mean: 1.5 }];
+        assert_eq!(found[..], expected);
+        assert!(class_means(&[image("a", 1.0, 0, &[1.0])]).is_empty());
     }
 }

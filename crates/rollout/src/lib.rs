@@ -3,6 +3,7 @@
 
 pub mod causes;
 pub mod chain;
+pub mod classes;
 pub mod dtype;
 pub mod facts;
 pub mod image;

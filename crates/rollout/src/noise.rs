@@ -28,6 +28,8 @@ pub enum Purpose {
     LevelChoice,
     /// The noise that the forward objective adds to images.
     ForwardNoise,
+    /// The class of a training sample, for class-conditional models.
+    ClassLabel,
 }
 
 /// The key of one tensor of noise.

@@ -1,6 +1,7 @@
 //! Work orders from the learner to the samplers: a batch of samples, and the weights to draw them with.
 
 use crate::chain::NeededStates;
+use crate::classes::ClassList;
 use crate::noise::Purpose;
 use crate::numerics::{NormKernel, Numerics};
 use crate::trajectory::{Digest, PolicyVersion, SampleCoordinates, StateDtype};
@@ -105,6 +106,9 @@ pub struct RunSpec {
     /// The states of a training sample that a sampler sends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub needed_states: NeededStates,
+    /// The classes that samples are drawn of; absent for all classes of the model, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_labels: Option<ClassList>,
     /// The arithmetic of the UNet.
     #[serde(default, skip_serializing_if = "Numerics::is_default")]
     pub numerics: Numerics,
@@ -117,4 +121,27 @@ pub struct RunSpec {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"{
+        "run_id": "r", "unet_config": "{}", "scheduler_config": "{}", "scheduler": "ddim",
+        "num_inference_steps": 5, "eta": 1.0,
+        "scheduler_digest": "0101010101010101010101010101010101010101010101010101010101010101",
+        "dtype": "f32", "state_dtype": "f32", "task": "brightness"
+    }"#;
+
+    #[test]
+    fn a_specification_of_an_older_version_has_no_list_of_classes() {
+        let old: RunSpec = serde_json::from_str(OLD).unwrap();
+        assert_eq!(old.class_labels, None);
+        assert!(!serde_json::to_string(&old).unwrap().contains("class_labels"));
+        let listed = RunSpec { class_labels: Some("3,1".parse().unwrap()), ..old };
+        let text = serde_json::to_string(&listed).unwrap();
+        assert!(text.contains("\"class_labels\":[3,1]"), "{text}");
+        assert_eq!(serde_json::from_str::<RunSpec>(&text).unwrap(), listed);
+    }
 }

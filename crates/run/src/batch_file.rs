@@ -5,11 +5,13 @@
 //! `kept_states` i64 `[S]` has the positions of the states in the chain: 0 is x_T, T is x_0. Without it
 //! the file has all T + 1. `random_steps` i64 `[K]` has the positions of the random steps, and
 //! `coordinates` i64 `[2]` the seed of the run (as 64 bits) and the epoch, which key the noise; without
-//! them, all steps with sigma > 0, and epoch 0 of the seed that the reader gives.
+//! them, all steps with sigma > 0, and epoch 0 of the seed that the reader gives. `classes` i64 `[N]` has the
+//! classes of a class-conditional model's samples. They follow from the keys; a reader only compares them.
 
 use ddpo_checkpoint::{TensorFile, TensorFileError, WriteError, write_tensors};
 use ddpo_diffusion::scheduler::{Coefficients, Transitions};
 use ddpo_rollout::chain::Chain;
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::score::{Score, ScoredTrajectory};
 use ddpo_rollout::trajectory::{
@@ -109,6 +111,22 @@ pub enum BatchFileError {
         /// Positions of the states in the file.
         found: Vec<usize>,
     },
+    /// A sample was drawn of another class than its key gives.
+    #[error(
+        "batch file {}: class of sample {sample}: expected {expected}, as its key and class_labels give, \
+         found {found}; hint: use the class_labels and the run_seed of the file's run",
+        path.display()
+    )]
+    Class {
+        /// The file.
+        path: PathBuf,
+        /// Index of the sample.
+        sample: usize,
+        /// The class that follows from the key; "none" for a model without classes.
+        expected: String,
+        /// The file's.
+        found: i64,
+    },
     /// The tensors do not form a valid trajectory.
     #[error("batch file: sample {sample}: {error}")]
     Trajectory {
@@ -122,7 +140,16 @@ pub enum BatchFileError {
     Torch(#[from] TchError),
 }
 
-/// Writes trajectories of one shape, with their rewards if given.
+/// The values of each sample besides its trajectory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SampleValues<'a> {
+    /// The rewards of scored samples.
+    pub rewards: Option<&'a [f32]>,
+    /// The classes that the samples were drawn of, for a class-conditional model.
+    pub classes: Option<&'a ClassList>,
+}
+
+/// Writes trajectories of one shape and the values of their samples.
 ///
 /// # Errors
 /// [`WriteError`]; leaves no half-written file.
@@ -130,7 +157,7 @@ pub fn write(
     path: &Path,
     trajectories: &[&Trajectory],
     transitions: &Transitions,
-    rewards: Option<&[f32]>,
+    values: SampleValues<'_>,
 ) -> Result<(), WriteError> {
     let Some(first) = trajectories.first() else { return Ok(()) };
     let header = first.header();
@@ -156,8 +183,14 @@ pub fn write(
         ("random_steps".to_owned(), positions(&header.random_steps)),
         ("coordinates".to_owned(), Tensor::from_slice(&[run_seed.cast_signed(), i64::from(epoch)])),
     ];
-    if let Some(rewards) = rewards {
+    if let Some(rewards) = values.rewards {
         tensors.push(("rewards".to_owned(), Tensor::from_slice(rewards)));
+    }
+    if let Some(classes) = values.classes {
+        let headers = trajectories.iter().map(|trajectory| trajectory.header());
+        let class = |header: &TrajectoryHeader| classes.of(header.purpose, header.coordinates);
+        let labels: Vec<i64> = headers.map(|header| i64::from(class(header))).collect();
+        tensors.push(("classes".to_owned(), Tensor::from_slice(&labels)));
     }
     write_tensors(path, &tensors, &BTreeMap::new())
 }
@@ -231,6 +264,8 @@ pub struct BatchFile {
     /// The seed of the run and the epoch.
     coordinates: Option<(u64, u32)>,
     rewards: Vec<f32>,
+    /// The classes of the samples, if the file has them.
+    classes: Option<Vec<i64>>,
 }
 
 impl BatchFile {
@@ -250,6 +285,7 @@ impl BatchFile {
             kept_states: kept_states.unwrap_or_else(|| (0..=steps).collect()),
             random_steps: file.positions("random_steps", steps)?,
             coordinates: file.coordinates()?,
+            classes: file.optional("classes")?,
             timesteps,
             rewards: Vec::try_from(file.read("rewards")?.to_kind(Kind::Float).flatten(0, -1))?,
         };
@@ -267,6 +303,35 @@ impl BatchFile {
         let log_probs = self.log_probs.size();
         if log_probs.len() != 2 || log_probs[0] != count {
             return Err(self.misshapen("log_probs", format!("[{count}, K]"), log_probs));
+        }
+        match &self.classes {
+            Some(classes) if classes.len() as i64 != count => {
+                let found = vec![classes.len() as i64];
+                Err(self.misshapen("classes", format!("[{count}]"), found))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the recorded classes, if there are any, against those that the keys give: samples of the file's
+    /// epoch, drawn of `classes`. `seed` is the run's seed for a file that has none.
+    ///
+    /// # Errors
+    /// [`BatchFileError::Class`] names the first sample of another class.
+    pub fn check_classes(
+        &self,
+        classes: Option<&ClassList>,
+        seed: u64,
+    ) -> Result<(), BatchFileError> {
+        let (run_seed, epoch) = self.coordinates.unwrap_or((seed, 0));
+        for (sample, &found) in self.classes.iter().flatten().enumerate() {
+            let key = SampleCoordinates { run_seed, epoch, sample: sample as u32 };
+            let expected = classes.map(|classes| i64::from(classes.of(Purpose::Rollout, key)));
+            if expected != Some(found) {
+                let expected = expected.map_or_else(|| "none".to_owned(), |one| one.to_string());
+                let path = self.path.clone();
+                return Err(BatchFileError::Class { path, sample, expected, found });
+            }
         }
         Ok(())
     }

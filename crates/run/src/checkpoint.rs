@@ -5,6 +5,7 @@
 use crate::model_card::{ModelCard, ModelCardError};
 use ddpo_algorithm::advantages::{AdvantageState, RunningMoments};
 use ddpo_algorithm::ema::Ema;
+use ddpo_algorithm::groups::Seen;
 use ddpo_algorithm::learner::{Learner, Position};
 use ddpo_algorithm::reward_terms::TermMoments;
 use ddpo_checkpoint::{
@@ -44,6 +45,9 @@ pub struct RunState {
     pub schedule_step: u64,
     /// Statistics of all rewards so far, for running advantages.
     pub rewards_seen: RunningMoments,
+    /// The same for each class of a class-conditional model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_rewards_seen: BTreeMap<u32, RunningMoments>,
     /// The standard deviation of advantages with a fixed scale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advantage_std: Option<f64>,
@@ -53,6 +57,9 @@ pub struct RunState {
     /// Statistics of the terms of a sum, if they are standardised over all rewards so far.
     #[serde(default, skip_serializing_if = "TermMoments::is_empty")]
     pub terms_seen: TermMoments,
+    /// The same for each class of a class-conditional model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_terms_seen: BTreeMap<u32, TermMoments>,
     /// Best mean evaluation reward so far.
     pub best_reward: Option<f64>,
     /// (epoch, sample) of the trajectories that the last update trained on.
@@ -71,14 +78,27 @@ impl RunState {
             policy_version: position.version,
             optimizer_step: position.optimizer_step,
             schedule_step: position.schedule_step,
-            rewards_seen: position.advantages.running,
+            rewards_seen: position.advantages.running.all,
+            class_rewards_seen: position.advantages.running.classes,
             advantage_std: position.advantages.fixed_std,
             kl_coef: position.kl_coef,
-            terms_seen: position.terms,
+            terms_seen: position.terms.all,
+            class_terms_seen: position.terms.classes,
             best_reward: None,
             trained_samples: (0..samples as u32).map(|sample| (last, sample)).collect(),
             settings,
         }
+    }
+
+    /// Returns the statistics that advantages depend on.
+    fn advantages(&self) -> AdvantageState {
+        let (all, classes) = (self.rewards_seen, self.class_rewards_seen.clone());
+        AdvantageState { running: Seen { all, classes }, fixed_std: self.advantage_std }
+    }
+
+    /// Returns the statistics of reward terms.
+    fn terms(&self) -> Seen<TermMoments> {
+        Seen { all: self.terms_seen.clone(), classes: self.class_terms_seen.clone() }
     }
 }
 
@@ -244,7 +264,7 @@ pub fn load_moments(folder: &Path, moments: &[(String, Tensor)]) -> Result<(), C
 /// [`CheckpointError`] if a file is missing or does not fit.
 pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, CheckpointError> {
     let state = read_state(folder)?;
-    if !learner.matches_terms(&state.terms_seen) {
+    if !learner.matches_terms(&state.terms()) {
         return Err(CheckpointError::Terms(folder.join(STATE)));
     }
     let entries = learner.policy().master().parameters().entries();
@@ -261,8 +281,8 @@ pub fn load(folder: &Path, learner: &mut Learner) -> Result<RunState, Checkpoint
         version: state.policy_version,
         optimizer_step: state.optimizer_step,
         schedule_step: state.schedule_step,
-        advantages: AdvantageState { running: state.rewards_seen, fixed_std: state.advantage_std },
-        terms: state.terms_seen.clone(),
+        advantages: state.advantages(),
+        terms: state.terms(),
         kl_coef: state.kl_coef,
     });
     Ok(state)

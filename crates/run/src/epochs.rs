@@ -1,7 +1,7 @@
 //! The loop over the epochs of a run.
 
 use crate::average::averaged;
-use crate::batch_file;
+use crate::batch_file::{self, SampleValues};
 use crate::error::RunError;
 use crate::host::{Host, Outcome};
 use crate::logging::{Evaluated, Trained};
@@ -57,6 +57,9 @@ impl<'a, 'h> Epochs<'a, 'h> {
             return self.finish();
         }
         let epoch = self.run.epoch;
+        let classes = self.run.model.classes(self.settings().class_labels.as_ref())?;
+        let warning = classes.and_then(|classes| summary::class_warning(self.run.plan, &classes));
+        warning.iter().for_each(|line| self.host.progress.say(line));
         self.announce(first, epoch..=self.furthest())?;
         // The evaluation before the first update is a baseline and does not count as the best.
         if first {
@@ -221,7 +224,9 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let request = evaluation::request(self.run.plan, weights);
         let Some(drawn) = draw(self.rollouts, &request, self.host)? else { return Ok(None) };
         let OpenRun { plan, folder, model, epoch, evaluations, .. } = &mut self.run;
-        let evaluation = evaluations.push(plan, folder, model.shape, *epoch, &drawn.scored)?;
+        let classes = model.classes(plan.settings.class_labels.as_ref())?;
+        let form = (model.shape, classes.as_ref());
+        let evaluation = evaluations.push(plan, folder, form, *epoch, &drawn.scored)?;
         Ok(Some(Evaluated { evaluation, rewards: rewards(&drawn.scored) }))
     }
 
@@ -240,8 +245,10 @@ impl<'a, 'h> Epochs<'a, 'h> {
         if plan.settings.record_batches {
             let trajectories: Vec<_> = scored.iter().map(|one| &one.trajectory).collect();
             let path = folder.batch(*epoch)?;
+            let classes = model.classes(plan.settings.class_labels.as_ref())?;
             let rewards = rewards(scored);
-            batch_file::write(&path, &trajectories, learner.transitions(), Some(&rewards))?;
+            let values = SampleValues { rewards: Some(&rewards), classes: classes.as_ref() };
+            batch_file::write(&path, &trajectories, learner.transitions(), values)?;
         }
         Ok(())
     }

@@ -8,7 +8,9 @@ use ddpo_checkpoint::{
 use ddpo_diffusion::scheduler::MAX_THRESHOLDED_VALUES;
 use ddpo_diffusion::scheduler::config::{SchedulerConfig, SchedulerError};
 use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::unet::classes::ClassError;
 use ddpo_diffusion::unet::config::{ConfigError, UNetConfig};
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::trajectory::StateShape;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -75,6 +77,14 @@ pub enum ModelError {
         name: String,
         /// Values of one image.
         found: usize,
+    },
+    /// The list of classes does not fit the model.
+    #[error("checkpoint {name}: {source}")]
+    Classes {
+        /// The checkpoint.
+        name: String,
+        /// What is wrong with the list.
+        source: ClassError,
     },
     /// The file of weights is much smaller than the model of the config.
     #[error(
@@ -183,6 +193,16 @@ impl Model {
     #[must_use]
     pub fn config(&self) -> &UNetConfig {
         &self.unet
+    }
+
+    /// Returns the classes that samples are drawn of: those of `asked`, by default all of the model. `None` for
+    /// a model without classes.
+    ///
+    /// # Errors
+    /// [`ModelError::Classes`] if the model does not have the classes of `asked`.
+    pub fn classes(&self, asked: Option<&ClassList>) -> Result<Option<ClassList>, ModelError> {
+        let refused = |source| ModelError::Classes { name: self.name.clone(), source };
+        self.unet.classes(asked).map_err(refused)
     }
 
     /// Returns the name that the model was opened by.

@@ -150,6 +150,7 @@ impl<'a> OpenRun<'a> {
             reward: &self.plan.rewards.reward,
             held_out: &self.plan.rewards.held_out,
             shape: self.model.shape,
+            classes: self.model.config().num_class_embeds,
             epoch: self.epoch,
             command: Command::Train,
             comparison,
@@ -192,6 +193,7 @@ pub fn new_learner(
     device: Device,
     threads: usize,
 ) -> Result<Learner, RunError> {
+    let classes = model.classes(plan.settings.class_labels.as_ref())?;
     let steps = plan.settings.num_inference_steps;
     let transitions = plan.transitions(&model.scheduler, steps)?.on(device);
     let rate = plan.learning_rate(plan.settings.num_epochs, plan.settings.num_samples_per_epoch);
@@ -199,7 +201,8 @@ pub fn new_learner(
     let reference = plan.needs_reference().then(|| model.load(plan.kind(), device)).transpose()?;
     let lanes = unet.parameters().layout().lanes(threads);
     let config = plan.learner.clone();
-    let trained = Trained { unet, kind: plan.kind(), scheduler: &model.scheduler, reference };
+    let (kind, scheduler) = (plan.kind(), &model.scheduler);
+    let trained = Trained { unet, kind, scheduler, reference, classes };
     let learner = Learner::new(config, rate, transitions, trained)?;
     Ok(learner.with_lanes(lanes))
 }

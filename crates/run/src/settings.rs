@@ -13,6 +13,7 @@ use ddpo_algorithm::step_weights::StepWeights;
 use ddpo_diffusion::dtype::Dtype;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::numerics::{MatmulPrecision, NormKernel};
 use ddpo_rollout::reward::{AgeClasses, AgeReward, RewardExpression, RewardList, RewardSpec, Task};
 use ddpo_rollout::trajectory::StateDtype;
@@ -164,6 +165,9 @@ ddpo_settings::settings! {
         /// Reward in place of the task's: a weighted sum such as
         /// "0.7*aesthetic + 0.3*jpeg compressibility"
         reward: RewardExpression = Task::AestheticScore.into();
+        /// Classes that samples are drawn of, separated by commas, for a class-conditional model; all by
+        /// default. The class of a training sample is drawn, evaluation samples take the classes in turn
+        class_labels: ClassList = ClassList::all(1);
         /// Held-out rewards, used only in evaluations, separated by commas
         eval_reward: RewardList = RewardList(vec![Task::AestheticScore.into()]);
         /// (sample, step) pairs in one backward pass, or auto (as many as fit into the free memory

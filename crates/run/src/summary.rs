@@ -7,7 +7,8 @@ use crate::plan::Plan;
 use crate::settings::default_clip_ratio;
 use crate::shares;
 use crate::signal::NoSignal;
-use ddpo_algorithm::config::{Objective, TrustRegion};
+use ddpo_algorithm::config::{AdvantageScope, Objective, TrustRegion};
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::reward::{RewardExpression, Term};
 
 /// Returns the first line of a run.
@@ -51,6 +52,31 @@ pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
 
 /// The share of pairs outside the clip after one optimizer step, above which a run warns.
 const MOST: f64 = 0.5;
+
+/// The expected share of samples that are the only one of their class, above which a run warns.
+const MOST_ALONE: f64 = 0.5;
+
+/// Returns the warning that most samples will be the only one of their class, so that their advantage is 0.
+pub fn class_warning(plan: &Plan, classes: &ClassList) -> Option<String> {
+    let (among, samples) = match plan.learner.advantage {
+        AdvantageScope::Epoch | AdvantageScope::Fixed => {
+            ("num_samples_per_epoch", plan.settings.num_samples_per_epoch)
+        }
+        AdvantageScope::Batch => ("batch_size", plan.settings.batch_size),
+        // Compares a sample with those of earlier epochs too.
+        AdvantageScope::Running => return None,
+    };
+    let count = classes.labels().len();
+    let alone = (1.0 - 1.0 / count as f64).powf(samples as f64 - 1.0);
+    (alone > MOST_ALONE).then(|| {
+        let percent = alone * 100.0;
+        format!(
+            "warning: with {among} = {samples} and {count} classes, about {percent:.0} % of samples are the \
+             only one of their class and have the advantage 0; hint: raise {among}, list fewer \
+             class_labels, or set advantage = running"
+        )
+    })
+}
 
 /// Returns the warning that most pairs of the second optimizer step were already outside the clip of
 /// the ratio, if they were. Only the first epoch can show a clip that is too narrow from the start. With

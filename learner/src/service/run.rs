@@ -475,6 +475,7 @@ impl TrainingThread {
             norm_kernel: settings.norm_kernel,
             window: settings.window,
             needed_states: self.plan.learner.objective.contract().states,
+            class_labels: settings.class_labels.clone(),
             task: self.plan.rewards.reward.label(),
         })
     }

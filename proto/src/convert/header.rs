@@ -136,7 +136,8 @@ fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> 
         | Purpose::StepChoice
         | Purpose::WindowChoice
         | Purpose::LevelChoice
-        | Purpose::ForwardNoise => Err(UnsendableHeader::Purpose(purpose)),
+        | Purpose::ForwardNoise
+        | Purpose::ClassLabel => Err(UnsendableHeader::Purpose(purpose)),
     }
 }
 

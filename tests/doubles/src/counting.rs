@@ -98,6 +98,7 @@ fn dispatcher(thread: &TrainingThread, epoch: u32) -> Result<Dispatcher> {
         state_dtype: StateDtype::F32,
         window: None,
         needed_states: Default::default(),
+        class_labels: None,
         task: plan.rewards.reward.label(),
     };
     let form = TrajectoryForm {

@@ -26,6 +26,6 @@ fuzz_target!(|input: &[u8]| {
     // A file name is a text of the user, too.
     let name = String::from_utf8_lossy(input).into_owned();
     let base = BaseModel { name: name.clone(), repository: base_model, licence };
-    written(MODEL_CARD, card(&base, &name, None).text.as_bytes());
+    written(MODEL_CARD, card(&base, &name, None, None).text.as_bytes());
     assert_eq!(FrontMatter::of_folder(folder()), expected);
 });

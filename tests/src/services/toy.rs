@@ -4,9 +4,16 @@
 use crate::process;
 use crate::services::wait::{PATIENCE, until};
 use crate::tree::{self, Tree};
+use ddpo_checkpoint::{PipelineToSave, save_pipeline};
+use ddpo_diffusion::unet::UNet;
+use ddpo_diffusion::unet::config::UNetConfig;
+use ddpo_rollout::noise::{NoiseKey, Purpose};
+use ddpo_run::model::Model;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use tch::{Device, Kind, Tensor};
 
 /// Epochs of the run.
 pub const EPOCHS: u32 = 3;
@@ -39,6 +46,38 @@ num_eval_samples = 8
 threads = 1
 device = "cpu"
 "#;
+
+/// Writes the embedded model with the random embeddings of `classes` classes to `root`.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write_with_classes(root: &Path, classes: i64) {
+    let model = Model::open("toy-faces-32", &mut |_| {}).expect("the embedded model");
+    let source = model.load(Kind::Float, Device::Cpu).expect("the embedded weights");
+    let config = UNetConfig { num_class_embeds: Some(classes), ..model.config().clone() };
+    let unet = UNet::new(&config, Kind::Float, Device::Cpu);
+    for (name, target) in unet.parameters().entries() {
+        let known = source.parameters().entries().iter().find(|(known, _)| known == name);
+        let values =
+            known.map_or_else(|| noise(&target.size()), |(_, tensor)| tensor.shallow_clone());
+        tch::no_grad(|| target.shallow_clone().copy_(&values));
+    }
+    let pipeline = PipelineToSave {
+        unet_config: &config.to_json().expect("a valid config"),
+        scheduler_config: model.scheduler_text(),
+        tensors: unet.parameters().entries(),
+        metadata: &BTreeMap::new(),
+    };
+    save_pipeline(root, &pipeline).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Returns random values that change a prediction a little.
+fn noise(size: &[i64]) -> Tensor {
+    let mut values = vec![0.0; size.iter().product::<i64>() as usize];
+    NoiseKey { seed: 3, purpose: Purpose::Weights, epoch: 0, sample: 0, step: 0 }
+        .fill_normal(&mut values);
+    Tensor::from_slice(&values).view(size) * 0.2
+}
 
 /// Returns the last checkpoint of a finished run in `folder`: weights, averages, moments, state.
 pub fn checkpoint(folder: &Path) -> Tree {

@@ -94,7 +94,7 @@ fn rejects_truncated_checkpoint_files() {
 fn rejects_unsupported_unet_and_scheduler_configs() {
     let workshop = Workshop::new();
     let blocks = json!(["DownEncoderBlock2D", "AttnDownBlock2D"]);
-    let unet: [(&str, &str, Value, &str); 10] = [
+    let unet: [(&str, &str, Value, &str); 11] = [
         ("block", "down_block_types", blocks, "`down_block_types` = DownEncoderBlock2D"),
         ("field", "down_block_typos", json!([]), "unknown field `down_block_typos`"),
         ("type", "layers_per_block", json!("two"), "`layers_per_block`"),
@@ -104,7 +104,13 @@ fn rejects_unsupported_unet_and_scheduler_configs() {
         ("heads", "attention_head_dim", json!(32), "`attention_head_dim` = 32"),
         ("deep", "layers_per_block", json!(1_000_000), "expected a whole number from 1 to 64"),
         ("large", "block_out_channels", json!([2048, 2048]), "as the config states, found"),
-        ("classes", "num_class_embeds", json!(10), "reason: class-conditional models"),
+        (
+            "classes",
+            "num_class_embeds",
+            json!(0),
+            "expected null or a whole number from 1 to 100000",
+        ),
+        ("labels", "class_embed_type", json!("timestep"), "reason: its labels are numbers like"),
     ];
     for (name, field, value, part) in unet {
         workshop.spoilt(name, |root| change_json(&root.join("unet/config.json"), field, value));

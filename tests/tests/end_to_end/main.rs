@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod before_training;
+mod classes;
 mod closed_output;
 mod convert;
 mod determinism;

@@ -58,6 +58,27 @@ fn the_trust_region_over_two_inner_epochs() {
 }
 
 #[test]
+fn classes_of_a_class_conditional_model() {
+    needs!("redis-server");
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    toy::write_with_classes(&model, 5);
+    ends_the_same_everywhere(&format!(
+        "ddpm_ckpt = {model:?}\nclass_labels = [4, 0, 2]\nadvantage = \"running\"\nkl_coef = 0.1\n\
+         num_inner_epochs = 2"
+    ));
+}
+
+#[test]
+fn classes_with_the_forward_objective() {
+    needs!("redis-server");
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    toy::write_with_classes(&model, 3);
+    ends_the_same_everywhere(&format!("ddpm_ckpt = {model:?}\nobjective = \"forward\""));
+}
+
+#[test]
 fn the_score_function() {
     needs!("redis-server");
     ends_the_same_everywhere("objective = \"score-function\"\nbatch_size = 16");

@@ -50,7 +50,7 @@ fn error(network: &UNet, scored: &ScoredTrajectory) -> f64 {
         key.fill_normal(&mut noise);
         let noise = Tensor::from_slice(&noise).view([1, 3, 8, 8]);
         let Noised { state, target } = process.noised(&image, &noise, &[timestep]);
-        let found = network.forward(&state, &Tensor::from_slice(&[timestep]));
+        let found = network.forward(&state, &Tensor::from_slice(&[timestep]), None);
         (found - target).square().mean(Kind::Double).double_value(&[])
     };
     [100, 300, 500, 700].into_iter().map(of).sum()

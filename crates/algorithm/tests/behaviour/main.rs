@@ -4,6 +4,7 @@
 
 mod batches;
 mod bf16;
+mod classes;
 mod divergence;
 mod forward;
 mod gradient_clip;

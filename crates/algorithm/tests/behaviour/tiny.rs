@@ -25,6 +25,8 @@ pub const STEPS: usize = 5;
 pub const RANDOM: usize = STEPS - 1;
 pub const SHAPE: StateShape = StateShape { channels: 3, height: 8, width: 8 };
 const SEED: u64 = 11;
+/// Classes of [`unet_with_classes`].
+pub const CLASSES: i64 = 3;
 
 pub fn unet_config() -> UNetConfig {
     let text = r#"{
@@ -38,9 +40,18 @@ pub fn unet_config() -> UNetConfig {
 
 /// An f32 model whose weights follow from `seed`.
 pub fn unet(seed: u64) -> UNet {
+    unet_of(&unet_config(), seed)
+}
+
+/// A class-conditional model of [`CLASSES`] classes.
+pub fn unet_with_classes(seed: u64) -> UNet {
+    unet_of(&UNetConfig { num_class_embeds: Some(CLASSES), ..unet_config() }, seed)
+}
+
+fn unet_of(config: &UNetConfig, seed: u64) -> UNet {
     // Tests run beside each other, and a second thread gains nothing on 8x8 images.
     tch::set_num_threads(1);
-    let unet = UNet::new(&unet_config(), Kind::Float, Device::Cpu);
+    let unet = UNet::new(config, Kind::Float, Device::Cpu);
     for (index, (name, tensor)) in unet.parameters().entries().iter().enumerate() {
         let scale = if tensor.dim() > 1 {
             (tensor.numel() as f64 / tensor.size()[0] as f64).powf(-0.5)
@@ -105,7 +116,8 @@ pub fn learner_of(settings: LearnerConfig, rate: LearningRate, model: Model<'_>)
 
 /// A model of the default scheduler.
 pub fn model(unet: UNet, kind: Kind, reference: Option<UNet>) -> Model<'static> {
-    Model { unet, kind, scheduler: scheduler(), reference }
+    let classes = unet.config().classes(None).unwrap();
+    Model { unet, kind, scheduler: scheduler(), reference, classes }
 }
 
 /// The default scheduler.
@@ -151,11 +163,14 @@ pub fn rollouts_along(
         });
         Tensor::stack(&draws.collect::<Vec<Tensor>>(), 0)
     };
+    let samples: Vec<_> = (0..count).map(|sample| coordinates(epoch, sample)).collect();
+    let labels = labels(network, &samples);
     let mut states = vec![noise(0)];
     let mut log_probs = Vec::new();
     for step in 0..STEPS {
         let rows = vec![step; count];
-        let output = network.forward(&states[step], &transitions.timestep_tensor(&rows));
+        let timesteps = transitions.timestep_tensor(&rows);
+        let output = network.forward(&states[step], &timesteps, labels.as_ref());
         let taken = transitions.step(&states[step], &output, &rows, &noise(step + 1));
         if transitions.random_steps().contains(&step) {
             log_probs.push(gaussian::log_prob(&taken.sample, &taken.mean, &taken.sigma));
@@ -182,7 +197,14 @@ pub fn rollouts_along(
     (0..count).map(one).collect()
 }
 
-fn coordinates(epoch: u32, sample: usize) -> SampleCoordinates {
+/// The classes of training samples, i64 `[B]`; `None` for a model without classes.
+fn labels(network: &UNet, samples: &[SampleCoordinates]) -> Option<Tensor> {
+    let classes = network.config().classes(None).unwrap()?;
+    let label = |&sample: &SampleCoordinates| i64::from(classes.of(Purpose::Rollout, sample));
+    Some(Tensor::from_slice(&samples.iter().map(label).collect::<Vec<i64>>()))
+}
+
+pub fn coordinates(epoch: u32, sample: usize) -> SampleCoordinates {
     SampleCoordinates { run_seed: SEED, epoch, sample: sample as u32 }
 }
 
@@ -247,8 +269,10 @@ pub fn log_probs(network: &UNet, scored: &ScoredTrajectory) -> Vec<f64> {
         let values = decode(&states[index], scored.trajectory.header().dtype);
         Tensor::from_slice(&values).view([1, 3, 8, 8])
     };
+    let labels = labels(network, &[scored.trajectory.header().coordinates]);
     let at = |step: usize| {
-        let output = network.forward(&state(step), &transitions.timestep_tensor(&[step]));
+        let timesteps = transitions.timestep_tensor(&[step]);
+        let output = network.forward(&state(step), &timesteps, labels.as_ref());
         let (mean, sigma) = transitions.mean_and_sigma(&state(step), &output, &[step]);
         gaussian::log_prob(&state(step + 1), &mean, &sigma).double_value(&[0])
     };
@@ -276,7 +300,10 @@ pub fn prediction_gap(a: &Learner, b: &Learner) -> f64 {
     let sample =
         Tensor::linspace(-1.0, 1.0, 2 * 192, (Kind::Float, Device::Cpu)).view([2, 3, 8, 8]);
     let timesteps = Tensor::from_slice(&[200_i64, 800]);
-    let predict = |learner: &Learner| learner.policy().network().forward(&sample, &timesteps);
+    let predict = |learner: &Learner| {
+        let network = learner.policy().network();
+        network.forward(&sample, &timesteps, network.config().first_class(2, Device::Cpu).as_ref())
+    };
     (predict(a) - predict(b)).abs().max().double_value(&[])
 }
 

@@ -40,7 +40,7 @@ fn the_sampling_policys_mean_follows_from_keyed_noise() {
     };
     let mut largest: f64 = 0.0;
     for step in transitions.random_steps() {
-        let output = network.forward(&state(step), &transitions.timestep_tensor(&[step; 4]));
+        let output = network.forward(&state(step), &transitions.timestep_tensor(&[step; 4]), None);
         let (mean, sigma) = transitions.mean_and_sigma(&state(step), &output, &[step; 4]);
         let noise = stacked(&|one| {
             let mut noise = vec![0.0; SHAPE.elements()];

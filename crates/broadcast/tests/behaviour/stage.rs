@@ -160,6 +160,7 @@ pub fn spec(run: &str) -> RunSpec {
         state_dtype: StateDtype::F16,
         window: None,
         needed_states: Default::default(),
+        class_labels: None,
         task: "brightness".to_owned(),
     }
 }

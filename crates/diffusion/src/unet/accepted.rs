@@ -1,6 +1,7 @@
 //! The accepted values of `UNet2DModel`'s fields.
 
 use crate::accepted::{Accepted, Field};
+use ddpo_rollout::classes::MOST_CLASSES;
 
 const FLAGS: &[Accepted] = &[Accepted::Flag(false), Accepted::Flag(true)];
 const COUNT: Accepted = Accepted::Whole(1, 1 << 20);
@@ -15,8 +16,6 @@ pub const MAX_BLOCKS: usize = 14;
 
 /// The most parameters, 16 GiB of f32 values.
 pub const MAX_PARAMETERS: i64 = 1 << 32;
-
-const CONDITIONAL: &str = "class-conditional models are not supported";
 
 /// The accepted values of every field of [`super::config::UNetConfig`]. `UNetConfig::from_json` checks
 /// relations between fields besides.
@@ -80,7 +79,13 @@ pub const FIELDS: &[Field] = &[
         &[Accepted::Name("default"), Accepted::Name("scale_shift")],
     ),
     Field::one("add_attention", FLAGS),
-    Field::one("class_embed_type", &[Accepted::Null]).refusing(&[("*", CONDITIONAL)]),
-    Field::one("num_class_embeds", &[Accepted::Null]).refusing(&[("*", CONDITIONAL)]),
+    Field::one("class_embed_type", &[Accepted::Null]).refusing(&[
+        (
+            "timestep",
+            "its labels are numbers like timesteps, and samples are drawn of whole classes",
+        ),
+        ("identity", "its labels are embeddings, and samples are drawn of whole classes"),
+    ]),
+    Field::one("num_class_embeds", &[Accepted::Null, Accepted::Whole(1, MOST_CLASSES as i64)]),
     Field::one("num_train_timesteps", &[Accepted::Null, Accepted::ANY_WHOLE]),
 ];

@@ -1,8 +1,6 @@
 //! `config.json` of a diffusers `UNet2DModel`: all fields, their defaults and their supported values.
 
-use crate::accepted;
 use crate::fields::{FieldError, read_known};
-use crate::unet::accepted::{FIELDS, MAX_BLOCKS, MAX_PARAMETERS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -66,9 +64,9 @@ pub struct UNetConfig {
     pub resnet_time_scale_shift: String,
     /// Whether the middle block has attention.
     pub add_attention: bool,
-    /// Only null is supported: models are unconditional.
+    /// Only null is supported: labels are whole classes.
     pub class_embed_type: Option<String>,
-    /// Only null is supported.
+    /// The number of classes of a class-conditional model; null for an unconditional one.
     pub num_class_embeds: Option<i64>,
     /// Accepted and ignored: an option of learned time embeddings.
     pub num_train_timesteps: Option<i64>,
@@ -215,117 +213,6 @@ impl UNetConfig {
     pub(crate) fn head_dim(&self, channels: i64) -> i64 {
         self.attention_head_dim.unwrap_or(channels)
     }
-
-    fn check(&self) -> Result<(), FieldError> {
-        accepted::check(FIELDS, self)?;
-        self.check_blocks()?;
-        self.check_heads()?;
-        self.check_middle_norm()?;
-        self.check_freq_shift()?;
-        self.check_sides()?;
-        self.check_skip_blocks()?;
-        self.check_size()
-    }
-
-    fn check_blocks(&self) -> Result<(), FieldError> {
-        let blocks = self.block_out_channels.len();
-        if blocks == 0 || blocks > MAX_BLOCKS {
-            let expected = format!("1 to {MAX_BLOCKS} numbers, one for each block");
-            let found = format!("{blocks} numbers");
-            return Err(FieldError::unsupported("block_out_channels", expected, found));
-        }
-        for (field, found) in [
-            ("down_block_types", self.down_block_types.len()),
-            ("up_block_types", self.up_block_types.len()),
-        ] {
-            if found != blocks {
-                let expected = format!("{blocks} names, one for each of `block_out_channels`");
-                return Err(FieldError::unsupported(field, expected, format!("{found} names")));
-            }
-        }
-        for &channels in &self.block_out_channels {
-            self.check_divides(channels)?;
-        }
-        if self.block_out_channels[0] % 2 != 0 {
-            let (field, found) = ("block_out_channels", self.block_out_channels[0]);
-            return Err(FieldError::unsupported(field, "an even first number", found));
-        }
-        Ok(())
-    }
-
-    /// Checks that every attention has at least one head.
-    fn check_heads(&self) -> Result<(), FieldError> {
-        let Some(dim) = self.attention_head_dim else { return Ok(()) };
-        let channels = &self.block_out_channels;
-        let down = self.down_block_types.iter().zip(channels);
-        let up = self.up_block_types.iter().zip(channels.iter().rev());
-        let with_attention = down.chain(up).filter(|(kind, _)| kind.starts_with("Attn"));
-        let middle = (self.mid_block_type.is_some() && self.add_attention)
-            .then(|| &channels[channels.len() - 1]);
-        match with_attention.map(|(_, channels)| channels).chain(middle).min() {
-            Some(&least) if dim > least => {
-                let expected =
-                    format!("at most {least}, the fewest channels of a block with attention");
-                Err(FieldError::unsupported("attention_head_dim", expected, dim))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_middle_norm(&self) -> Result<(), FieldError> {
-        let channels = self.block_out_channels[self.block_out_channels.len() - 1];
-        match self.attn_norm_num_groups {
-            Some(groups) if groups < 1 || channels % groups != 0 => {
-                let expected = format!("a divisor of the last block's {channels} channels");
-                Err(FieldError::unsupported("attn_norm_num_groups", expected, groups))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that the exponent of the sinusoids has a positive denominator.
-    fn check_freq_shift(&self) -> Result<(), FieldError> {
-        let half = self.block_out_channels[0] / 2;
-        if self.freq_shift >= half as f64 {
-            let expected = format!("a number below {half}, half the first block's channels");
-            return Err(FieldError::unsupported("freq_shift", expected, self.freq_shift));
-        }
-        Ok(())
-    }
-
-    /// Checks that down blocks can halve both sides without remainder, so that up blocks restore them.
-    fn check_sides(&self) -> Result<(), FieldError> {
-        let Ok((height, width)) = self.image_size() else { return Ok(()) };
-        let factor = 1 << (self.block_out_channels.len() - 1).min(16);
-        let fits = |side: usize| (1..=8192).contains(&side) && side.is_multiple_of(factor);
-        if fits(height) && fits(width) {
-            return Ok(());
-        }
-        let expected = format!("multiples of {factor} up to 8192, for the blocks to halve");
-        Err(FieldError::unsupported("sample_size", expected, format!("{height}x{width}")))
-    }
-
-    /// Checks the number of parameters before any of them is allocated.
-    fn check_size(&self) -> Result<(), FieldError> {
-        let found = self.parameter_count();
-        if found <= MAX_PARAMETERS {
-            return Ok(());
-        }
-        let expected = format!(
-            "a model of at most {MAX_PARAMETERS} parameters, {} GiB as f32",
-            MAX_PARAMETERS >> 28
-        );
-        let found = format!("{:?}, a model of {found} parameters,", self.block_out_channels);
-        Err(FieldError::unsupported("block_out_channels", expected, found))
-    }
-
-    fn check_divides(&self, channels: i64) -> Result<(), FieldError> {
-        if channels % self.norm_num_groups != 0 {
-            let expected = format!("multiples of `norm_num_groups` = {}", self.norm_num_groups);
-            return Err(FieldError::unsupported("block_out_channels", expected, channels));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -361,7 +248,9 @@ mod tests {
             ("up_block_types", json!(["SkipUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"])),
             ("up_block_types", json!([])),
             ("class_embed_type", json!("timestep")),
-            ("num_class_embeds", json!(10)),
+            ("class_embed_type", json!("identity")),
+            ("num_class_embeds", json!(0)),
+            ("num_class_embeds", json!(100_001)),
             ("in_channels", json!(0)),
             ("out_channels", json!(-3)),
             ("layers_per_block", json!(0)),
@@ -441,6 +330,10 @@ mod tests {
         assert!(message.contains("= 0 names is not supported, expected 4 names"), "{message}");
         let message = refusal("time_embedding_type", json!("fourier"));
         assert!(message.contains("; reason: fourier embeddings take the logarithm"), "{message}");
+        let message = refusal("class_embed_type", json!("identity"));
+        assert!(message.contains("; reason: its labels are embeddings"), "{message}");
+        let message = refusal("num_class_embeds", json!(0));
+        assert!(message.ends_with("expected null or a whole number from 1 to 100000"), "{message}");
         let message = refusal("layers_per_block", json!(1_000_000));
         assert!(message.ends_with("expected a whole number from 1 to 64"), "{message}");
         let message = refusal("block_out_channels", json!([32_768, 32_768, 32_768, 32_768]));

@@ -14,7 +14,8 @@ impl UNetConfig {
         let ends = convolution(self.in_channels, first, 3)
             + norm(first)
             + convolution(first, self.out_channels, 3);
-        let embedding = linear(first, time) + linear(time, time);
+        let classes = self.num_class_embeds.unwrap_or(0) * time;
+        let embedding = linear(first, time) + linear(time, time) + classes;
         let down: i64 = (0..blocks).map(|index| self.down_block(index)).sum();
         let up: i64 = (0..blocks).map(|index| self.up_block(index)).sum();
         let middle = if self.mid_block_type.is_some() { self.mid_block() } else { 0 };

@@ -5,6 +5,8 @@ pub mod accepted;
 pub mod activation;
 pub mod attention;
 pub mod blocks;
+mod checks;
+pub mod classes;
 pub mod config;
 mod count;
 pub mod embedding;
@@ -18,6 +20,7 @@ use crate::layers::{Conv2d, ConvConfig, GroupNorm};
 use crate::parameters::{Layout, Parameters, Path};
 use activation::Activation;
 use blocks::{DownBlock, MidBlock, UpBlock};
+use classes::ClassEmbedding;
 use config::UNetConfig;
 use embedding::TimeEmbedding;
 use skip::{SkipDownBlock, SkipUpBlock};
@@ -86,8 +89,12 @@ impl UNet {
 
     /// Predicts from `sample` (x_t) f32 `[B, in_channels, H, W]` at `timesteps` i64 `[B]`. The result is
     /// f32 `[B, out_channels, H, W]`, also if the model computes in bf16. Its meaning (noise, image or
-    /// velocity) is the scheduler's `prediction_type`.
-    pub fn forward(&self, sample: &Tensor, timesteps: &Tensor) -> Tensor {
+    /// velocity) is the scheduler's `prediction_type`. `labels` i64 `[B]` are the classes of the images, for a
+    /// class-conditional model only.
+    ///
+    /// # Panics
+    /// If `labels` are missing for a class-conditional model, or given for another one, as in diffusers.
+    pub fn forward(&self, sample: &Tensor, timesteps: &Tensor, labels: Option<&Tensor>) -> Tensor {
         let kind = self.parameters.kind();
         let centred = if self.config.center_input_sample {
             sample * 2.0 - 1.0
@@ -95,7 +102,7 @@ impl UNet {
             sample.shallow_clone()
         };
         let input = self.parameters.layout().apply(&centred.to_kind(kind));
-        self.network.forward(&input, timesteps, kind)
+        self.network.forward(&input, timesteps, labels, kind)
     }
 }
 
@@ -141,6 +148,7 @@ impl Up {
 struct Network {
     conv_in: Conv2d,
     time_embedding: TimeEmbedding,
+    class_embedding: Option<ClassEmbedding>,
     down_blocks: Vec<Down>,
     mid_block: Option<MidBlock>,
     up_blocks: Vec<Up>,
@@ -159,6 +167,9 @@ impl Network {
         Self {
             conv_in: Conv2d::new(path.at("conv_in"), config.in_channels, first, same),
             time_embedding: TimeEmbedding::new(path.at("time_embedding"), config),
+            class_embedding: config.num_class_embeds.map(|classes| {
+                ClassEmbedding::new(path.at("class_embedding"), classes, config.time_channels())
+            }),
             down_blocks: (0..blocks)
                 .map(|index| Down::new(path.at("down_blocks").at(index), index, config))
                 .collect(),
@@ -173,9 +184,15 @@ impl Network {
         }
     }
 
-    fn forward(&self, sample: &Tensor, timesteps: &Tensor, kind: Kind) -> Tensor {
-        // 1. time: every residual block applies its activation first, so apply it once here
-        let time = self.activation.forward(&self.time_embedding.forward(timesteps, kind));
+    fn forward(
+        &self,
+        sample: &Tensor,
+        timesteps: &Tensor,
+        labels: Option<&Tensor>,
+        kind: Kind,
+    ) -> Tensor {
+        // 1. time and class: every residual block applies its activation first, so apply it once here
+        let time = self.activation.forward(&self.embedding(timesteps, labels, kind));
         // 2. down
         let mut hidden = self.conv_in.forward(sample);
         let mut skips = vec![hidden.shallow_clone()];
@@ -206,5 +223,16 @@ impl Network {
             None => output,
         };
         output.to_kind(Kind::Float).contiguous()
+    }
+
+    /// Returns the sum of the embeddings of `timesteps` and `labels`, `[B, time_channels]`.
+    fn embedding(&self, timesteps: &Tensor, labels: Option<&Tensor>, kind: Kind) -> Tensor {
+        let time = self.time_embedding.forward(timesteps, kind);
+        match (&self.class_embedding, labels) {
+            (None, None) => time,
+            (Some(embedding), Some(labels)) => time + embedding.forward(labels),
+            (Some(_), None) => panic!("a class-conditional model needs labels"),
+            (None, Some(_)) => panic!("an unconditional model takes no labels"),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The report as a page: askama templates (in `templates/`) filled with numbers, plots and pictures.
 
+mod by_class;
 pub mod live;
 mod over_optimisation;
 mod pairs;

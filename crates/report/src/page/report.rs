@@ -4,6 +4,7 @@ use crate::analysis::Analysis;
 use crate::error::ReportError;
 use crate::figures::Figures;
 use crate::gallery::Gallery;
+use crate::page::by_class::ByClass;
 use crate::page::over_optimisation::OverOptimisation;
 use crate::page::pairs::Pairs;
 use crate::page::plots::Plots;
@@ -30,6 +31,7 @@ struct Report<'a> {
     pairs: Option<Pairs>,
     strip: Option<Strip>,
     classes: Option<Plots<'a>>,
+    by_class: Option<ByClass>,
     map: Option<Plots<'a>>,
     over_optimisation: OverOptimisation<'a>,
     training: Plots<'a>,
@@ -61,6 +63,7 @@ pub fn page(
         pairs: gallery.map(|gallery| Pairs::of(gallery, analysis)).transpose()?.flatten(),
         strip: gallery.map(Strip::of).transpose()?.flatten(),
         classes,
+        by_class: ByClass::of(analysis),
         map: map.transpose()?,
         over_optimisation: OverOptimisation::of(analysis, &figures.over_optimisation),
         training: Plots::columns("training", "Training", &figures.training),

@@ -5,9 +5,16 @@ use crate::card::front_matter::front_matter;
 use crate::card::markdown::{code, title};
 use crate::card::usage::{self, Sampling};
 use crate::model_card::ModelCard;
+use ddpo_rollout::classes::ClassList;
 
 /// Returns the model card for the weights of `file` with the configs of `base`.
-pub fn card(base: &BaseModel, file: &str, best_reward: Option<f64>) -> ModelCard {
+/// `classes` are those of a class-conditional model.
+pub fn card(
+    base: &BaseModel,
+    file: &str,
+    best_reward: Option<f64>,
+    classes: Option<ClassList>,
+) -> ModelCard {
     let best = best_reward.map_or(String::new(), |best| {
         format!(
             " The file records a best evaluation reward of {best:.4}, but not which reward that is."
@@ -28,6 +35,6 @@ pub fn card(base: &BaseModel, file: &str, best_reward: Option<f64>) -> ModelCard
         code(&base.name),
         env!("CARGO_PKG_VERSION"),
     );
-    let usage = usage::section(&Sampling { steps: 40, eta: Some(1.0), averaged: false });
+    let usage = usage::section(&Sampling { steps: 40, eta: Some(1.0), averaged: false, classes });
     ModelCard { text: format!("{}{text}\n{usage}", front_matter(base, &[])), picture: None }
 }

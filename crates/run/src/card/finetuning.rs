@@ -10,6 +10,7 @@ use crate::model_card::{ModelCard, PICTURE};
 use crate::settings::Settings;
 use ddpo_algorithm::config::{ForwardWeighting, Objective, RewardScale, TrustRegion};
 use ddpo_diffusion::scheduler::SchedulerKind;
+use ddpo_rollout::classes::ClassList;
 use ddpo_rollout::reward::{RewardExpression, RewardSource};
 use ddpo_rollout::trajectory::StateShape;
 use std::cell::Cell;
@@ -28,6 +29,8 @@ pub struct Finetuning<'a> {
     pub held_out: &'a [RewardExpression],
     /// Height, width and channels of the images.
     pub shape: StateShape,
+    /// Number of classes of a class-conditional model.
+    pub classes: Option<i64>,
     /// Epochs of training.
     pub epoch: u32,
     /// The command that trained the checkpoint.
@@ -52,6 +55,7 @@ impl Finetuning<'_> {
             steps: self.settings.num_inference_steps,
             eta: (self.settings.scheduler == SchedulerKind::Ddim).then_some(self.settings.eta),
             averaged: self.settings.ema_decay.is_some(),
+            classes: self.settings.class_labels.clone().or_else(|| self.all_classes()),
         };
         let sections = [
             self.opening(),
@@ -76,6 +80,11 @@ impl Finetuning<'_> {
             TrustRegion::Clip => format!("a ratio within 1 ± {:e}", settings.clip_ratio()),
             TrustRegion::Kl => format!("a KL of {} nats a step", settings.kl_limit),
         }
+    }
+
+    /// Returns all classes of a class-conditional model.
+    fn all_classes(&self) -> Option<ClassList> {
+        self.classes.and_then(|count| u32::try_from(count).ok()).map(ClassList::all)
     }
 
     fn reward(&self) -> String {
@@ -106,9 +115,13 @@ impl Finetuning<'_> {
             1 => "1 epoch".to_owned(),
             epochs => format!("{epochs} epochs"),
         };
+        let kind = match self.classes {
+            Some(classes) => format!("A class-conditional ({classes} classes)"),
+            None => "An unconditional".to_owned(),
+        };
         format!(
             "# {} finetuned for {}\n\n\
-             An unconditional DDPM of {width}x{height} images ({channels} channels): {base} finetuned by \
+             {kind} DDPM of {width}x{height} images ({channels} channels): {base} finetuned by \
              reinforcement learning with DDPO ([Black et al. 2023](https://arxiv.org/abs/2305.13301)) so that its samples score higher \
              under the reward {reward}: {epochs} of {samples} samples each.{start}\n",
             title(&self.base.name),
@@ -287,6 +300,7 @@ fn flag(settings: &Settings, key: &str, value: &Value) -> Option<String> {
         ("eval_reward", _) => {
             settings.eval_reward.as_ref()?.0.iter().map(shown).collect::<Vec<_>>().join(",")
         }
+        ("class_labels", _) => settings.class_labels.as_ref()?.to_string(),
         (_, value) => plain(value),
     };
     Some(format!("--{name} {}", shell_word(&text)))

@@ -98,7 +98,7 @@ impl Pretraining {
         let noise = Tensor::from_slice(&noise).view_as(&images).to_device(device);
         let alpha = self.alphas.index_select(0, &timesteps).view([-1, 1, 1, 1]);
         let noisy = &images * alpha.sqrt() + &noise * (alpha.neg() + 1.0).sqrt();
-        let predicted = self.unet.forward(&noisy, &timesteps);
+        let predicted = self.unet.forward(&noisy, &timesteps, None);
         let loss = self.target.loss(&predicted, &images, &noise, &alpha);
         self.descent.step(self.unet.parameters(), &loss);
         loss.double_value(&[])

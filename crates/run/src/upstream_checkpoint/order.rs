@@ -5,9 +5,10 @@
 //! `models/resnet.py` and `attention_processor.py`.
 
 /// Parts of parameter names, in the order of registration within a module.
-const PARTS: [&str; 26] = [
+const PARTS: [&str; 27] = [
     "conv_in",
     "time_embedding",
+    "class_embedding",
     "down_blocks",
     "up_blocks",
     "mid_block",

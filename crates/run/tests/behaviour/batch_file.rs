@@ -5,7 +5,7 @@ use ddpo_checkpoint::write_tensors;
 use ddpo_rollout::chain::{Chain, NeededStates};
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{PolicyVersion, Trajectory};
-use ddpo_run::batch_file::{BatchFile, write};
+use ddpo_run::batch_file::{BatchFile, SampleValues, write};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -13,7 +13,8 @@ use tch::{Device, Kind, Tensor};
 fn record(path: &Path, batch: &[ScoredTrajectory]) {
     let trajectories: Vec<&Trajectory> = batch.iter().map(|scored| &scored.trajectory).collect();
     let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
-    write(path, &trajectories, &tiny::transitions(), Some(&rewards)).unwrap();
+    let values = SampleValues { rewards: Some(&rewards), ..SampleValues::default() };
+    write(path, &trajectories, &tiny::transitions(), values).unwrap();
 }
 
 fn whole_chain() -> Chain {
@@ -120,6 +121,7 @@ fn names_the_tensor_that_does_not_fit() {
         ("log_probs", zeros(&[2, 5]), "`log_probs` has shape [2, 5], expected [2, 4]"),
         ("timesteps", Tensor::from_slice(&[4_i64, 3, 2, 1, 0]), "found [4, 3, 2, 1, 0]"),
         ("log_probs", zeros(&[2, 4]) / 0.0, "sample 0"),
+        ("classes", Tensor::from_slice(&[1_i64]), "`classes` has shape [1], expected [2]"),
         (
             "kept_states",
             Tensor::from_slice(&[4_i64, 6]),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 mod batch_file;
+mod classes;
 mod clip_warning;
 mod no_signal;
 mod pretraining;

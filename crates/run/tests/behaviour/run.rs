@@ -1,12 +1,13 @@
 //! The calls of a run to its source of trajectories: their order, their weights, and the results
 //! that the run rejects.
 
-use crate::tiny::{SHAPE, rollouts_of, unet, unet_config};
+use crate::tiny::{SHAPE, rollouts_of, unet};
 use ddpo_algorithm::config::Objective;
 use ddpo_algorithm::error::LearnError;
 use ddpo_checkpoint::{PipelineToSave, save_pipeline};
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::transfer::blocking_reads;
+use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::reward::{RewardSpec, Task};
 use ddpo_rollout::score::ScoredTrajectory;
@@ -166,10 +167,14 @@ impl Rollouts for Fake {
 
 /// Returns a folder with the checkpoint `model`, and the settings of a run on it.
 pub fn workshop() -> (tempfile::TempDir, Settings) {
+    workshop_of(&unet(1))
+}
+
+/// Returns the same for another model.
+pub fn workshop_of(network: &UNet) -> (tempfile::TempDir, Settings) {
     let folder = tempfile::tempdir().unwrap();
-    let network = unet(1);
     let pipeline = PipelineToSave {
-        unet_config: &unet_config().to_json().unwrap(),
+        unet_config: &network.config().to_json().unwrap(),
         scheduler_config: SCHEDULER,
         tensors: network.parameters().entries(),
         metadata: &BTreeMap::new(),
@@ -207,12 +212,22 @@ pub fn run_reporting(
     rollouts: &mut dyn Rollouts,
     progress: &dyn Progress,
 ) -> Result<Outcome, RunError> {
+    run_until(settings, rollouts, progress, &|| false)
+}
+
+/// Runs until `stop` returns true, and reports to `progress`.
+pub fn run_until(
+    settings: &Settings,
+    rollouts: &mut dyn Rollouts,
+    progress: &dyn Progress,
+    stop: &dyn Fn() -> bool,
+) -> Result<Outcome, RunError> {
     let plan = Plan::new(settings.clone()).unwrap();
     let folder = RunFolder::existing(&plan.folder());
     let spec = RewardSpec::plain(plan.rewards.reward.clone());
     let open = OpenRun::open(&plan, &spec, &folder, progress)?;
     assert_eq!(open.model().shape, SHAPE);
-    let host = Host { progress, stop: &|| false, command: "test" };
+    let host = Host { progress, stop, command: "test" };
     train(open, rollouts, &host)
 }
 

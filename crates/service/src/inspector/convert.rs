@@ -64,7 +64,8 @@ fn purpose(purpose: Purpose) -> wire::Purpose {
         | Purpose::StepChoice
         | Purpose::WindowChoice
         | Purpose::LevelChoice
-        | Purpose::ForwardNoise => wire::Purpose::Unspecified,
+        | Purpose::ForwardNoise
+        | Purpose::ClassLabel => wire::Purpose::Unspecified,
     }
 }
 
