@@ -289,7 +289,7 @@ fn each_sample_is_drawn_of_its_own_class() {
             for only in 0..3 {
                 let alone = &draw(&only.to_string(), purpose, &[sample], 1)[0];
                 let gap = gap(&image, &state(alone, STEPS));
-                println!("sample {sample} of class {class}, drawn of class {only}: {gap:.2e}");
+                println!("sample {sample} of class {class}, drawn with class {only}: {gap:.2e}");
                 assert_eq!(gap < 1e-3, only == class, "sample {sample}: {gap:.2e}");
             }
         }

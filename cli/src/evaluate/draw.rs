@@ -30,7 +30,7 @@ pub struct Drawer<'a> {
     unet: UNet,
     record: CheckpointRecord,
     provenance: Provenance,
-    /// The classes that samples are drawn of; `None` for a model without classes.
+    /// The classes of samples; `None` for a model without classes.
     classes: Option<ClassList>,
 }
 

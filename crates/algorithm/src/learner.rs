@@ -30,7 +30,7 @@ pub struct Learner {
     pub(crate) transitions: Transitions,
     /// The random steps of an epoch.
     pub(crate) chain: Chain,
-    /// The classes that samples are drawn of; `None` for a model without classes.
+    /// The classes of samples; `None` for a model without classes.
     pub(crate) classes: Option<ClassList>,
     /// The weight of each step of the current epoch by step index.
     pub(crate) step_weights: Vec<f64>,
@@ -77,7 +77,7 @@ pub struct Model<'a> {
     pub scheduler: &'a SchedulerConfig,
     /// The pretrained model in `kind`; the distance from it is computed if it is given.
     pub reference: Option<UNet>,
-    /// The classes that samples are drawn of, for a class-conditional model.
+    /// The classes of samples, for a class-conditional model.
     pub classes: Option<ClassList>,
 }
 

@@ -47,7 +47,7 @@ pub struct Asked {
     pub batch_size: usize,
     /// Dtype of the UNet.
     pub dtype: String,
-    /// The classes that samples are drawn of, if not all classes of a class-conditional model.
+    /// The classes of samples, if not all classes of a class-conditional model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_labels: Option<ClassList>,
     /// Dtype that states are rounded to. Files leave out f32, so that evaluations of older versions can

@@ -15,7 +15,7 @@ pub const MOST_CLASSES: u32 = 100_000;
 /// Longest text of a label in a message, in characters.
 const SHOWN: usize = 80;
 
-/// The classes that samples are drawn of: at least one, each once.
+/// The classes that samples may have: at least one, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<i64>", into = "Vec<u32>")]
 pub struct ClassList(Arc<[u32]>);

@@ -106,7 +106,7 @@ pub struct RunSpec {
     /// The states of a training sample that a sampler sends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub needed_states: NeededStates,
-    /// The classes that samples are drawn of; absent for all classes of the model, or none.
+    /// The classes of samples; absent for all classes of the model, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_labels: Option<ClassList>,
     /// The arithmetic of the UNet.

@@ -111,7 +111,7 @@ pub enum BatchFileError {
         /// Positions of the states in the file.
         found: Vec<usize>,
     },
-    /// A sample was drawn of another class than its key gives.
+    /// A sample was drawn with another class than its key gives.
     #[error(
         "batch file {}: class of sample {sample}: expected {expected}, as its key and class_labels give, \
          found {found}; hint: use the class_labels and the run_seed of the file's run",
@@ -145,7 +145,7 @@ pub enum BatchFileError {
 pub struct SampleValues<'a> {
     /// The rewards of scored samples.
     pub rewards: Option<&'a [f32]>,
-    /// The classes that the samples were drawn of, for a class-conditional model.
+    /// The classes of the run, for a class-conditional model.
     pub classes: Option<&'a ClassList>,
 }
 
@@ -314,7 +314,7 @@ impl BatchFile {
     }
 
     /// Checks the recorded classes, if there are any, against those that the keys give: samples of the file's
-    /// epoch, drawn of `classes`. `seed` is the run's seed for a file that has none.
+    /// epoch, with classes from `classes`. `seed` is the run's seed for a file that has none.
     ///
     /// # Errors
     /// [`BatchFileError::Class`] names the first sample of another class.

@@ -195,7 +195,7 @@ impl Model {
         &self.unet
     }
 
-    /// Returns the classes that samples are drawn of: those of `asked`, by default all of the model. `None` for
+    /// Returns the classes of samples: those of `asked`, by default all of the model. `None` for
     /// a model without classes.
     ///
     /// # Errors

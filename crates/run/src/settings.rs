@@ -165,8 +165,8 @@ ddpo_settings::settings! {
         /// Reward in place of the task's: a weighted sum such as
         /// "0.7*aesthetic + 0.3*jpeg compressibility"
         reward: RewardExpression = Task::AestheticScore.into();
-        /// Classes that samples are drawn of, separated by commas, for a class-conditional model; all by
-        /// default. The class of a training sample is drawn, evaluation samples take the classes in turn
+        /// Classes of the samples of a class-conditional model, separated by commas; all by default.
+        /// Training samples draw their class at random, evaluation samples take the classes in turn
         class_labels: ClassList = ClassList::all(1);
         /// Held-out rewards, used only in evaluations, separated by commas
         eval_reward: RewardList = RewardList(vec![Task::AestheticScore.into()]);

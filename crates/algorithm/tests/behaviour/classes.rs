@@ -30,7 +30,7 @@ fn embedding(learner: &Learner) -> Tensor {
     found.unwrap().1
 }
 
-/// The ratio check would fail if a network saw another class than the one that a sample was drawn of.
+/// The ratio check would fail if a network saw another class than the one that the sample was drawn with.
 #[test]
 fn every_objective_trains_with_the_classes_of_the_samples() {
     use Objective::{ClippedIs, Decoupled, Forward, ScoreFunction};
@@ -95,7 +95,7 @@ fn advantages_of_each_class_add_up_to_zero() {
 fn only_the_rows_of_drawn_classes_have_a_gradient() {
     let model = tiny::model(unet_with_classes(1), Kind::Float, None);
     let classes: ClassList = "2".parse().unwrap();
-    // All samples are drawn of class 2 if the list of the run has no other.
+    // All samples have class 2 if the run's list has no other.
     let own: Vec<ScoredTrajectory> = rollouts(&unet_with_classes(1), 0, 32)
         .into_iter()
         .filter(|one| class_of(one) == 2)

@@ -82,9 +82,9 @@ pub const FIELDS: &[Field] = &[
     Field::one("class_embed_type", &[Accepted::Null]).refusing(&[
         (
             "timestep",
-            "its labels are numbers like timesteps, and samples are drawn of whole classes",
+            "its labels are embedded like timesteps, and a sample has a class, not a number",
         ),
-        ("identity", "its labels are embeddings, and samples are drawn of whole classes"),
+        ("identity", "its labels are embeddings, and a sample has a class"),
     ]),
     Field::one("num_class_embeds", &[Accepted::Null, Accepted::Whole(1, MOST_CLASSES as i64)]),
     Field::one("num_train_timesteps", &[Accepted::Null, Accepted::ANY_WHOLE]),

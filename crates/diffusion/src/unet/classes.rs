@@ -46,7 +46,7 @@ pub enum ClassError {
 }
 
 impl UNetConfig {
-    /// Returns the classes that samples of the model are drawn of: those of `asked`, by default all. `None`
+    /// Returns the classes of the model's samples: those of `asked`, by default all. `None`
     /// for a model without classes.
     ///
     /// # Errors
