@@ -127,8 +127,8 @@ def end(process):
 
 
 def free_ports(count):
-    """Returns free ports below those that the kernel gives to outgoing connections: a service that connects before
-    another one listens would otherwise take the port of the other."""
+    """Returns free ports below the range of outgoing connections: a service that connects could otherwise take the
+    port of one that does not listen yet."""
     ports = []
     for port in random.sample(range(20000, 30000), 200):
         with contextlib.suppress(OSError), socket.socket() as one:

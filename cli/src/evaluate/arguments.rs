@@ -72,8 +72,8 @@ pub struct EvaluateCommand {
     /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Classes of class-conditional models, separated by commas (default: the run's, or all); each seed's
-    /// samples take them in turn
+    /// Classes of class-conditional models, separated by commas (default: the run's, or all); the
+    /// samples of a seed take them in turn
     #[arg(long, value_name = "CLASS,..")]
     pub class_labels: Option<ClassList>,
     /// Use the trained weights (unet/) even if a checkpoint has averaged weights (unet_ema/)

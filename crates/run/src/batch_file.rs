@@ -313,7 +313,7 @@ impl BatchFile {
         }
     }
 
-    /// Checks the recorded classes, if there are any, against those that the keys give: samples of the file's
+    /// Checks the recorded classes, if there are any, against the classes of the keys: samples of the file's
     /// epoch, with classes from `classes`. `seed` is the run's seed for a file that has none.
     ///
     /// # Errors
