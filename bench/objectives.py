@@ -58,13 +58,15 @@ ARMS = {
 
 def main():
     arguments = parse()
+    # Processes start in folders of their runs.
+    target = arguments.target.resolve()
     described = machine.describe()
     results = {name: {"train": [], "services": {1: [], 2: [], 3: []}, "bytes": []} for name in ARMS}
     for _ in range(arguments.rounds):
         for name, (more, _) in ARMS.items():
-            results[name]["train"].append(alone(arguments.target, SETTINGS + more))
+            results[name]["train"].append(alone(target, SETTINGS + more))
             for samplers in (1, 2, 3):
-                seconds, size = apart(arguments.target, SETTINGS + more, samplers)
+                seconds, size = apart(target, SETTINGS + more, samplers)
                 results[name]["services"][samplers].append(seconds)
                 results[name]["bytes"].append(size)
     document = {

@@ -110,7 +110,7 @@ fn rejects_unsupported_unet_and_scheduler_configs() {
             json!(0),
             "expected null or a whole number from 1 to 100000",
         ),
-        ("labels", "class_embed_type", json!("timestep"), "reason: its labels are numbers like"),
+        ("labels", "class_embed_type", json!("timestep"), "reason: its labels are embedded like"),
     ];
     for (name, field, value, part) in unet {
         workshop.spoilt(name, |root| change_json(&root.join("unet/config.json"), field, value));
