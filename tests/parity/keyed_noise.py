@@ -17,6 +17,9 @@ class Purpose(enum.IntEnum):
     LEVEL_CHOICE = 6
     FORWARD_NOISE = 7
     CLASS_LABEL = 8
+    ANCHOR = 9
+    ANCHOR_CHOICE = 10
+    ANCHOR_NOISE = 11
 
 
 def philox(key, counters):

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import keyed_noise
 import transition
 from checkpoints import SMALL, Case, ddim, write_checkpoint
+from diversity import Anchors, similarities
 from keyed_noise import Purpose
 from test_replay import advantages_of, compare_updates, labels_of, saved_unet
 
@@ -38,6 +39,9 @@ class Objective:
     log_prob: str = "mean"
     kl_coef: float = 0.0
     kl_limit: float = math.inf
+    diversity: float = 0.0
+    anchors: int = 0
+    anchor_coef: float = 1.0
     uniform: bool = False
     mini_batch: int = MINI_BATCH
     scheduler: dict = dataclasses.field(default_factory=dict)
@@ -78,6 +82,14 @@ OBJECTIVES = [
     Objective("classes-listed-kl", classes=(4, 1), kl_coef=0.5, flags=("--class-labels", "4,1", "--kl-coef", "0.5")),
     Objective("classes-forward", classes=(3, 0), loss="forward", kl_coef=2.0, forward=FORWARD,
               flags=("--class-labels", "3,0", "--objective", "forward", "--forward-levels", 3, "--kl-coef", "2.0")),
+    Objective("diversity", diversity=4.0, flags=("--diversity-coef", "4")),
+    Objective("diversity-classes", diversity=4.0, classes=(0, 1), flags=("--diversity-coef", "4")),
+    Objective("anchors", anchors=6, anchor_coef=0.01, flags=("--anchor", 6, "--anchor-coef", "0.01")),
+    Objective("anchors-forward", loss="forward", anchors=6, anchor_coef=0.5, forward=FORWARD,
+              scheduler={"prediction_type": "v_prediction"},
+              flags=("--objective", "forward", "--forward-levels", 3, "--anchor", 6, "--anchor-coef", "0.5")),
+    Objective("anchors-classes", anchors=5, anchor_coef=0.01, classes=(2, 0),
+              flags=("--class-labels", "2,0", "--anchor", 5, "--anchor-coef", "0.01")),
 ]  # fmt: skip
 
 
@@ -212,21 +224,44 @@ class Forward:
 def train(unet, setting, scheduler, batch):
     """Trains one epoch; returns the losses, the mean gradient norm and the mean divergence."""
     scheduler.set_timesteps(len(batch["timesteps"]))
-    advantages = advantages_of(batch, CLIP_ADVANTAGES)
+    advantages = with_diversity(setting, batch)
+    anchors = anchors_of(unet, setting, scheduler, batch) if setting.anchors else None
     optimizer = torch.optim.AdamW(unet.parameters(), lr=setting.rate, weight_decay=1e-4)
     losses_of = (Forward if setting.loss == "forward" else Chain)(setting, scheduler, batch, copy.deepcopy(unet))
     losses_of.kl = []
-    losses, norms = [], []
+    losses, norms, errors = [], [], []
     for inner_epoch in range(setting.inner_epochs):
         for rows in torch.arange(len(batch["rewards"])).split(setting.mini_batch):
             optimizer.zero_grad()
             each = losses_of.losses(unet, rows, advantages, inner_epoch)
-            each.mean().backward()
+            loss = each.mean()
+            if anchors:
+                errors.append(anchors.loss(unet, len(norms), len(rows)))
+                loss = loss + setting.anchor_coef * errors[-1]
+            loss.backward()
             norms.append(float(torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)))
             losses.append(each.detach().flatten())
             optimizer.step()
     kl = float(torch.cat(losses_of.kl).mean()) if losses_of.kl else None
-    return torch.cat(losses).double(), np.mean(norms), kl
+    error = float(torch.stack(errors).detach().mean()) if errors else None
+    return torch.cat(losses).double(), np.mean(norms), kl, error
+
+
+def with_diversity(setting, batch):
+    """Returns the advantages, less the diversity term."""
+    if not setting.diversity:
+        return advantages_of(batch, CLIP_ADVANTAGES)
+    labels = batch.get("classes")
+    similar = similarities(batch["states"][:, -1], labels)
+    for group in [torch.ones_like(similar, dtype=torch.bool)] if labels is None else [labels == c for c in labels.unique()]:
+        similar[group] -= similar[group].mean()
+    advantages = advantages_of(batch, math.inf) - setting.diversity * similar
+    return advantages.clamp(-CLIP_ADVANTAGES, CLIP_ADVANTAGES).float()
+
+
+def anchors_of(unet, setting, scheduler, batch):
+    shape = batch["states"].shape[2:]
+    return Anchors(unet, scheduler, SEED, setting.anchors, shape, setting.classes)
 
 
 @pytest.mark.parametrize("setting", OBJECTIVES, ids=lambda setting: setting.name)
@@ -248,7 +283,7 @@ def test_an_epoch_agrees_with_pytorch(setting, ddpo, gaps, tmp_path):
         assert batch["classes"].tolist() == expected.tolist()
     ours = saved_unet(run / "checkpoints", unet, checkpoint)
     before = copy.deepcopy(unet.state_dict())
-    losses, norm, kl = train(unet, setting, ddim(checkpoint), batch)
+    losses, norm, kl, error = train(unet, setting, ddim(checkpoint), batch)
     compare_updates(gaps, before, ours.state_dict(), unet.state_dict(), COSINE_LIMIT)
     line = json.loads((run / "metrics.jsonl").read_text())
     update = line["update"] if "update" in line else line
@@ -259,3 +294,8 @@ def test_an_epoch_agrees_with_pytorch(setting, ddpo, gaps, tmp_path):
     if setting.kl_coef:
         name = "distance_to_pretrained" if setting.loss == "forward" else "kl_to_pretrained_nats"
         gaps.limit("kl", abs(update[name] / kl - 1), 5e-3)
+    if setting.anchors:
+        gaps.limit("anchor error", abs(update["anchor_error"] / error - 1), 1e-3)
+    if setting.diversity:
+        expected = float(similarities(batch["states"][:, -1], batch.get("classes")).mean())
+        gaps.limit("similarity", abs(update["similarity"] - expected), 1e-5)

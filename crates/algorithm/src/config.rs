@@ -1,6 +1,9 @@
 //! The hyperparameters of the algorithm and their ranges. Names are those of the settings.
 
 use crate::adamw::AdamWConfig;
+pub use crate::forward_config::{
+    ForwardConfig, ForwardWeighting, LevelSource, LevelWeight, OldPolicy,
+};
 use crate::step_weights::StepWeights;
 use ddpo_diffusion::gaussian::Reduction;
 use ddpo_rollout::reward::RewardExpression;
@@ -62,84 +65,6 @@ pub enum TrustRegion {
     Clip,
     /// The exact KL of each step from the policy that sampled it.
     Kl,
-}
-
-/// The weighting of the forward objective; [`crate::forward`] has the equations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ForwardWeighting {
-    /// DiffusionNFT: moves predictions towards samples with a high reward and away from the others.
-    #[default]
-    Nft,
-    /// AWM: PPO's clipped ratio of denoising errors.
-    Advantage,
-}
-
-/// The timesteps that the noise levels of the forward objective are drawn from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LevelSource {
-    /// The timesteps that the sampler visits.
-    #[default]
-    Sampler,
-    /// All timesteps of the schedule.
-    All,
-}
-
-/// How the loss of a noise level is scaled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LevelWeight {
-    /// The squared error in the model's prediction type.
-    #[default]
-    Uniform,
-    /// The squared error divided by the mean absolute error of the same sample.
-    Adaptive,
-}
-
-/// The old policy of the forward objective.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OldPolicy {
-    /// The weights before the first optimizer step of the epoch.
-    #[default]
-    Sampler,
-    /// The averaged weights (`ema_decay`) before the first optimizer step of the epoch.
-    Average,
-}
-
-/// The settings of the forward objective.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ForwardConfig {
-    /// The weighting.
-    pub weighting: ForwardWeighting,
-    /// K, the number of noise levels that a pass trains for each sample.
-    pub levels: usize,
-    /// The timesteps that levels are drawn from.
-    pub level_source: LevelSource,
-    /// Largest timestep of a level; `None` for no limit.
-    pub max_timestep: Option<i64>,
-    /// How the loss of a level is scaled.
-    pub level_weight: LevelWeight,
-    /// beta of DiffusionNFT, in (0, 1]: how far the two implicit policies are from the old one; smaller
-    /// learns faster and is less stable.
-    pub beta: f64,
-    /// The old policy.
-    pub old: OldPolicy,
-}
-
-impl Default for ForwardConfig {
-    fn default() -> Self {
-        Self {
-            weighting: ForwardWeighting::default(),
-            levels: 4,
-            level_source: LevelSource::default(),
-            max_timestep: None,
-            level_weight: LevelWeight::default(),
-            beta: 1.0,
-            old: OldPolicy::default(),
-        }
-    }
 }
 
 /// How the losses of a sample's steps are added.
@@ -211,6 +136,9 @@ pub struct LearnerConfig {
     pub normalised_reward: Option<RewardExpression>,
     /// c: advantages are clipped to [-c, c].
     pub clip_advantages: f64,
+    /// The weight of a sample's similarity to the others of its epoch, subtracted from its advantage
+    /// ([`crate::diversity`]); 0 disables it.
+    pub diversity_coef: f64,
     /// e: the ratio is clipped to [1 - e, 1 + e], in the unit of `log_prob`.
     pub clip_ratio: f64,
     /// What bounds the change of the policy.
@@ -230,6 +158,10 @@ pub struct LearnerConfig {
     pub kl_target: Option<f64>,
     /// The run stops when the mean KL during an epoch's updates, nats per transition, exceeds this.
     pub kl_stop: Option<f64>,
+    /// Number of anchors ([`crate::anchor`]); 0 for none.
+    pub anchors: usize,
+    /// Weight of the diffusion loss on anchors in the loss.
+    pub anchor_coef: f64,
     /// Share of a trajectory's random steps that are trained, in (0, 1].
     pub timestep_fraction: f64,
     /// Upper bound of the gradient norm; larger gradients are scaled down to it.
@@ -267,6 +199,7 @@ impl Default for LearnerConfig {
             min_advantage_std: 0.0,
             normalised_reward: None,
             clip_advantages: 2.5,
+            diversity_coef: 0.0,
             clip_ratio: 1e-4,
             trust_region: TrustRegion::default(),
             kl_limit: 0.05,
@@ -276,6 +209,8 @@ impl Default for LearnerConfig {
             kl_coef: 0.0,
             kl_target: None,
             kl_stop: None,
+            anchors: 0,
+            anchor_coef: 1.0,
             timestep_fraction: 1.0,
             max_grad_norm: 1.0,
             gradient_clip: GradientClip::default(),
@@ -320,6 +255,10 @@ impl LearnerConfig {
             let fits = value.is_finite() && value > 0.0;
             if fits { Ok(()) } else { refuse(name, "a positive number", &value) }
         };
+        let not_negative = |name, value: f64| {
+            let fits = value.is_finite() && value >= 0.0;
+            if fits { Ok(()) } else { refuse(name, "0 or more", &value) }
+        };
         let at_least_one = |name, value: usize| {
             if value >= 1 { Ok(()) } else { refuse(name, "at least 1", &value) }
         };
@@ -334,17 +273,12 @@ impl LearnerConfig {
         positive("kl_limit", self.kl_limit)?;
         self.kl_target.map_or(Ok(()), |target| positive("kl_target", target))?;
         self.advantage_std.map_or(Ok(()), |std| positive("advantage_std", std))?;
-        if !(self.min_advantage_std.is_finite() && self.min_advantage_std >= 0.0) {
-            return refuse("min_advantage_std", "0 or more", &self.min_advantage_std);
-        }
+        not_negative("min_advantage_std", self.min_advantage_std)?;
         self.kl_stop.map_or(Ok(()), |stop| positive("kl_stop", stop))?;
-        if !(self.kl_coef.is_finite() && self.kl_coef >= 0.0) {
-            return Err(InvalidSetting::new("kl_coef", "0 or more", self.kl_coef));
-        }
-        let decay = self.optimizer.weight_decay;
-        if !(decay.is_finite() && decay >= 0.0) {
-            return Err(InvalidSetting::new("weight_decay", "0 or more", decay));
-        }
+        not_negative("kl_coef", self.kl_coef)?;
+        not_negative("anchor_coef", self.anchor_coef)?;
+        not_negative("diversity_coef", self.diversity_coef)?;
+        not_negative("weight_decay", self.optimizer.weight_decay)?;
         if !(self.timestep_fraction > 0.0 && self.timestep_fraction <= 1.0) {
             let found = self.timestep_fraction;
             return Err(InvalidSetting::new("timestep_fraction", "above 0, at most 1", found));

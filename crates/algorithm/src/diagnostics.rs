@@ -44,6 +44,9 @@ struct Sums {
     kl: f64,
     /// Gradient norms, over optimizer steps.
     gradient_norm: f64,
+    /// Number of anchors, and the squared errors of their predictions, mean over dimensions.
+    anchors: usize,
+    anchor_error: f64,
 }
 
 /// Sums over the pairs of one slot.
@@ -105,6 +108,12 @@ impl Diagnostics {
     pub fn add_ratio_gap(&mut self, pair: &Pair, gap: f64) {
         let worst = &mut self.report.ratio_gap_by_step[pair.slot];
         *worst = worst.max(gap);
+    }
+
+    /// Adds the sum of the squared errors of `count` anchors.
+    pub fn add_anchors(&mut self, count: usize, sum: f64) {
+        self.sums.anchors += count;
+        self.sums.anchor_error += sum;
     }
 
     /// Adds the pairs of a micro-batch; `gradients` are the norms of their gradients at the model's
@@ -197,6 +206,8 @@ impl Diagnostics {
             distance_to_pretrained: (with_reference && is_forward).then(|| mean(self.sums.kl)),
             kl_coef: with_reference.then_some(epoch.kl_coef),
             denoising_error: is_forward.then(|| mean(self.sums.error)),
+            anchor_error: (self.sums.anchors > 0)
+                .then(|| self.sums.anchor_error / self.sums.anchors as f64),
             steps,
             grad_norm: self.sums.gradient_norm / self.report.optimizer_steps.max(1) as f64,
             pairs: self.sums.pairs,

@@ -2,6 +2,7 @@
 
 use crate::adamw::AdamW;
 use crate::advantages::AdvantageState;
+use crate::anchor::{AnchorDraw, Anchors};
 use crate::config::{InvalidSetting, LearnerConfig, Objective};
 use crate::ema::Ema;
 use crate::error::LearnError;
@@ -19,7 +20,7 @@ use ddpo_diffusion::scheduler::forward::ForwardProcess;
 use ddpo_diffusion::unet::UNet;
 use ddpo_rollout::chain::Chain;
 use ddpo_rollout::classes::ClassList;
-use ddpo_rollout::trajectory::PolicyVersion;
+use ddpo_rollout::trajectory::{PolicyVersion, StateShape};
 use tch::Kind;
 
 /// Trains a policy; [`Learner::update`] is the update of one epoch.
@@ -120,7 +121,15 @@ impl Learner {
         let ema = config.ema_decay.map(|decay| Ema::new(decay, unet.parameters().entries()));
         let policy = Policy::new(unet, kind);
         let network = policy.network().shared();
-        let lane = Lane { network, transitions: transitions.shared(), process, reference, old };
+        let transitions_of_lane = transitions.shared();
+        let lane = Lane {
+            network,
+            transitions: transitions_of_lane,
+            process,
+            reference,
+            old,
+            anchors: None,
+        };
         Ok(Self {
             step_weights: Vec::new(),
             chain,
@@ -151,8 +160,24 @@ impl Learner {
             let reference = first.reference.as_ref().map(UNet::shared);
             let old = first.old.as_ref().map(UNet::shared);
             let (transitions, process) = (first.transitions.shared(), first.process.shared());
+            let anchors = first.anchors.as_ref().map(Anchors::shared);
             let network = self.policy.replica();
-            self.lanes.push(Lane { network, transitions, process, reference, old });
+            self.lanes.push(Lane { network, transitions, process, reference, old, anchors });
+        }
+        self
+    }
+
+    /// Draws the anchors, images of `shape`, if the settings ask for them. The policy must have the weights
+    /// of the pretrained model.
+    #[must_use]
+    pub fn with_anchors(mut self, shape: StateShape) -> Self {
+        let LearnerConfig { anchors: count, micro_batch_size: batch_size, run_seed, .. } =
+            self.config;
+        if count > 0 {
+            let classes = self.classes.as_ref();
+            let draw = AnchorDraw { count, batch_size, run_seed, shape, classes };
+            let anchors = Anchors::draw(self.policy.network(), &self.transitions, &draw);
+            self.lanes.iter_mut().for_each(|lane| lane.anchors = Some(anchors.shared()));
         }
         self
     }

@@ -12,6 +12,7 @@
 //! | DiffusionNFT and AWM: training on the forward process | [`forward`] |
 //! | the weight of each step | [`step_weights`] |
 //! | the weight of the KL and its target | [`kl_coefficient`] |
+//! | the diversity term, and the samples of the pretrained model to keep | [`diversity`], [`anchor`] |
 //! | advantages and their standardisation | [`advantages`], sums of rewards: [`reward_terms`] |
 //! | (sample, step) pairs and mini-batches | [`pairs`] |
 //! | log-probability, KL and loss of a micro-batch, forward and backward | [`pass`] |
@@ -25,13 +26,16 @@
 
 pub mod adamw;
 pub mod advantages;
+pub mod anchor;
 mod batch;
 pub mod config;
 mod diagnostics;
+pub mod diversity;
 pub mod ema;
 mod epoch;
 pub mod error;
 pub mod forward;
+mod forward_config;
 pub mod gradient;
 pub mod groups;
 pub mod kl_coefficient;

@@ -4,6 +4,7 @@
 //! run in parallel, one thread each. [`crate::policy::Policy`] adds their gradients in a fixed
 //! order.
 
+use crate::anchor::{Anchors, NoisedAnchor};
 use crate::config::{LearnerConfig, Objective, TrustRegion};
 use crate::epoch::Epoch;
 use crate::forward::{ForwardInputs, forward_losses, mean_square};
@@ -32,6 +33,8 @@ pub struct Lane {
     pub reference: Option<UNet>,
     /// The old policy of the forward objective, where it differs from the network.
     pub old: Option<UNet>,
+    /// Samples of the pretrained model that the policy keeps denoising.
+    pub anchors: Option<Anchors>,
 }
 
 /// The values of a mini-batch that a pass over some of its pairs needs.
@@ -172,6 +175,19 @@ impl Lane {
         }
     }
 
+    /// Adds the gradient of `scale` times the sum of the diffusion losses on `anchors`, at least one, to the
+    /// network's. Returns the sum, f32 `[]`; `None` for a lane without anchors. Does not wait for the device.
+    pub(crate) fn backward_on_anchors(
+        &self,
+        anchors: &[NoisedAnchor],
+        scale: f64,
+    ) -> Option<Tensor> {
+        let drawn = self.anchors.as_ref()?;
+        let sum = drawn.errors(&self.network, &self.process, anchors).sum(Kind::Float);
+        (&sum * scale).backward();
+        Some(sum.detach())
+    }
+
     /// Returns the losses of an objective on the density of denoising steps.
     fn chain_losses(
         &self,
@@ -299,15 +315,15 @@ fn per_pair(pairs: &[Pair], device: Device, value: &dyn Fn(&Pair) -> f32) -> Ten
     upload(&values, &[values.len() as i64], device)
 }
 
-/// Splits a micro-batch over the lanes and runs the parts in parallel; the results are in the order
-/// of the pairs. A single lane runs on the calling thread.
+/// Splits the pairs or anchors of a micro-batch over the lanes and runs the parts in parallel; the results
+/// are in their order. A single lane runs on the calling thread.
 ///
 /// # Errors
 /// The error of the first lane that has one.
-pub(crate) fn over_lanes<T: Send>(
+pub(crate) fn over_lanes<T: Send, P: Sync>(
     lanes: &mut [Lane],
-    pairs: &[Pair],
-    run: impl Fn(&Lane, &[Pair]) -> Result<T, TchError> + Sync,
+    pairs: &[P],
+    run: impl Fn(&Lane, &[P]) -> Result<T, TchError> + Sync,
 ) -> Result<Vec<T>, TchError> {
     if let [lane] = lanes {
         return Ok(vec![run(lane, pairs)?]);

@@ -42,6 +42,13 @@ pub struct UpdateReport {
     /// Mean squared error of predictions, mean over dimensions; forward objective only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denoising_error: Option<f64>,
+    /// Mean squared error of predictions on anchors, mean over dimensions; absent without anchors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_error: Option<f64>,
+    /// Mean similarity of the epoch's samples, 0 to 1, in the unit of `diversity_coef`; absent without
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
     /// Mean gradient norm before the clip.
     pub grad_norm: f64,
     /// Learning rate of the last optimizer step.

@@ -5,8 +5,11 @@
 //! norm, and take one AdamW step.
 
 use crate::advantages::{AdvantageConfig, advantages};
-use crate::config::{GradientClip, LossOverSteps, Objective, OldLogProbs, OldPolicy};
+use crate::config::{
+    GradientClip, LearnerConfig, LossOverSteps, Objective, OldLogProbs, OldPolicy,
+};
 use crate::diagnostics::Diagnostics;
+use crate::diversity::{less_similarity, similarities};
 use crate::epoch::Epoch;
 use crate::error::LearnError;
 use crate::gradient::clip_gradient_norm;
@@ -15,11 +18,12 @@ use crate::learner::Learner;
 use crate::objective::OtherPolicy;
 use crate::output_gradient::output_gradients;
 use crate::pairs::{Pair, PairChoice};
-use crate::pass::{MiniBatch, PassOutput, PassTensors, over_lanes};
+use crate::pass::{Lane, MiniBatch, PassOutput, PassTensors, over_lanes};
 use crate::proximal::proximal_log_probs;
 use crate::report::UpdateReport;
 use crate::reward_terms::{TermRewards, advantages_of_terms};
 use crate::step_weights::step_weights;
+use ddpo_diffusion::transfer::read;
 use ddpo_rollout::score::ScoredTrajectory;
 use ddpo_rollout::trajectory::{SampleCoordinates, Trajectory};
 
@@ -54,7 +58,7 @@ impl Learner {
         // An update that ended with an error may have left gradients.
         self.policy.clear_gradients();
         let batch = self.sorted_and_checked(batch)?;
-        let advantages = self.advantages(&batch)?;
+        let (advantages, similarity) = self.advantages(&batch)?;
         let (mut epoch, mini_batches) = self.begin_epoch(&batch, advantages);
         self.add_proximal_log_probs(&mut epoch, &mini_batches)?;
         self.check_recorded(&epoch, &mini_batches)?;
@@ -65,7 +69,8 @@ impl Learner {
         }
         self.version = self.version.next();
         let with_reference = self.lanes[0].reference.is_some();
-        let (report, samples) = diagnostics.finish(epoch, &self.config, with_reference);
+        let (mut report, samples) = diagnostics.finish(epoch, &self.config, with_reference);
+        report.similarity = similarity;
         if let (Some(target), Some(kl)) = (self.config.kl_target, report.kl_to_pretrained_nats) {
             self.kl_coef = adapted(self.kl_coef, self.config.kl_coef, kl, target);
         }
@@ -135,21 +140,36 @@ impl Learner {
     }
 
     /// Returns advantages in the order of `batch`: of its rewards, or of sums of standardised
-    /// terms.
-    fn advantages(&mut self, batch: &[&ScoredTrajectory]) -> Result<Vec<f32>, LearnError> {
+    /// terms, less the diversity term; and the mean similarity of the samples, if it has a weight.
+    fn advantages(
+        &mut self,
+        batch: &[&ScoredTrajectory],
+    ) -> Result<(Vec<f32>, Option<f64>), LearnError> {
+        let LearnerConfig { diversity_coef, clip_advantages, .. } = self.config;
+        let clip = if diversity_coef > 0.0 { f64::from(f32::MAX) } else { clip_advantages };
         let config = AdvantageConfig {
             scope: self.config.advantage,
             batch_size: self.config.batch_size,
-            clip: self.config.clip_advantages,
+            clip,
             min_std: self.config.min_advantage_std,
         };
         let classes = self.classes_of(batch);
-        if let Some(reward) = &self.config.normalised_reward {
+        let found = if let Some(reward) = &self.config.normalised_reward {
             let terms = TermRewards::of(reward, batch)?;
-            return Ok(advantages_of_terms(&terms, &classes, &config, &mut self.terms));
+            advantages_of_terms(&terms, &classes, &config, &mut self.terms)
+        } else {
+            let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
+            advantages(&rewards, &classes, &config, &mut self.advantages)
+        };
+        if diversity_coef == 0.0 {
+            return Ok((found, None));
         }
-        let rewards: Vec<f32> = batch.iter().map(|scored| scored.score.reward).collect();
-        Ok(advantages(&rewards, &classes, &config, &mut self.advantages))
+        let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
+        let similarities = similarities(&trajectories, &classes);
+        let mean = similarities.iter().sum::<f64>() / similarities.len() as f64;
+        let found =
+            less_similarity(found, &similarities, &classes, diversity_coef, clip_advantages);
+        Ok((found, Some(mean)))
     }
 
     /// Returns the class of each sample; empty for a model without classes.
@@ -183,6 +203,7 @@ impl Learner {
         if let Some((pairs, results)) = unread {
             self.check_results(epoch, pairs, &results, diagnostics)?;
         }
+        self.add_anchors(diagnostics)?;
         let mut gradients = self.policy.gradients();
         let norm = clip_gradient_norm(&mut gradients, self.largest_gradient_norm());
         self.check_finite("gradient norm", norm)?;
@@ -227,6 +248,26 @@ impl Learner {
         })?;
         self.policy.collect_gradients();
         Ok(parts)
+    }
+
+    /// Adds the gradient of `anchor_coef` times the mean diffusion loss on as many anchors as a mini-batch
+    /// has samples.
+    fn add_anchors(&mut self, diagnostics: &mut Diagnostics) -> Result<(), LearnError> {
+        let Lane { anchors, process, .. } = &self.lanes[0];
+        let Some(anchors) = anchors else { return Ok(()) };
+        let LearnerConfig { batch_size, micro_batch_size, anchor_coef, .. } = self.config;
+        let chosen = anchors.of_step(self.schedule_step, batch_size, process.timesteps());
+        let scale = anchor_coef / batch_size as f64;
+        for part in chosen.chunks(micro_batch_size) {
+            let sums = over_lanes(&mut self.lanes, part, |lane, part| {
+                Ok(lane.backward_on_anchors(part, scale))
+            })?;
+            self.policy.collect_gradients();
+            let sum: f64 = read(&sums.iter().flatten().collect::<Vec<_>>())?.iter().sum();
+            self.check_finite("loss on anchors", sum)?;
+            diagnostics.add_anchors(part.len(), sum);
+        }
+        Ok(())
     }
 
     /// Waits for the results of a micro-batch and checks them.

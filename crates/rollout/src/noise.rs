@@ -30,6 +30,12 @@ pub enum Purpose {
     ForwardNoise,
     /// The class of a training sample, for class-conditional models.
     ClassLabel,
+    /// Anchors: samples of the pretrained model.
+    Anchor,
+    /// The anchors of an optimizer step, and their noise levels.
+    AnchorChoice,
+    /// The noise that is added to anchors.
+    AnchorNoise,
 }
 
 /// The key of one tensor of noise.

@@ -204,7 +204,7 @@ pub fn new_learner(
     let (kind, scheduler) = (plan.kind(), &model.scheduler);
     let trained = Trained { unet, kind, scheduler, reference, classes };
     let learner = Learner::new(config, rate, transitions, trained)?;
-    Ok(learner.with_lanes(lanes))
+    Ok(learner.with_anchors(model.shape).with_lanes(lanes))
 }
 
 /// Loads a checkpoint of this run.

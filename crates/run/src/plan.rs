@@ -238,6 +238,7 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
         normalised_reward: (settings.reward_scale == RewardScale::Normalised)
             .then(|| reward.clone()),
         clip_advantages: settings.clip_advantages,
+        diversity_coef: settings.diversity_coef,
         clip_ratio: settings.clip_ratio(),
         trust_region: settings.trust_region,
         kl_limit: settings.kl_limit,
@@ -247,6 +248,8 @@ fn learner_config(settings: &Settings, reward: &RewardExpression) -> LearnerConf
         kl_coef: settings.kl_coef,
         kl_target: settings.kl_target,
         kl_stop: settings.kl_stop,
+        anchors: settings.anchor,
+        anchor_coef: settings.anchor_coef,
         timestep_fraction: settings.timestep_fraction,
         max_grad_norm: settings.max_grad_norm,
         gradient_clip: if settings.is_upstream() {

@@ -73,6 +73,9 @@ ddpo_settings::settings! {
         weight_decay: f64 = 1e-4;
         /// Clip advantages to plus or minus this value
         clip_advantages: f64 = 2.5;
+        /// Weight of diversity: a sample's advantage is lowered by this times its mean similarity (0 to 1) to
+        /// the other samples of its epoch
+        diversity_coef: f64 = 0.0;
         /// Clip the norm of the gradient to this value
         max_grad_norm: f64 = 1.0;
         /// clipped-is (DDPO-IS: importance sampling with a clip), decoupled (DDPO-IS for samples of
@@ -122,6 +125,11 @@ ddpo_settings::settings! {
         log_prob: Reduction = Reduction::Mean;
         /// Weight in the loss of the KL divergence from the pretrained model
         kl_coef: f64 = 0.0;
+        /// Number of anchors: samples of the pretrained model, drawn once, whose diffusion loss is added to
+        /// the loss of every optimizer step, so that the policy keeps all that the model draws; 0 for none
+        anchor: usize = 0;
+        /// Weight in the loss of the diffusion loss on anchors
+        anchor_coef: f64 = 1.0;
         /// Fraction of a trajectory's random steps that are trained
         timestep_fraction: f64 = 1.0;
         /// Largest |ratio - 1| allowed before an epoch's first update, with log-probabilities as
@@ -254,6 +262,7 @@ ddpo_settings::settings! {
         warmup_pct = Range::Between(0.0, 1.0);
         weight_decay = Range::AtLeast(0.0);
         clip_advantages = Range::POSITIVE;
+        diversity_coef = Range::AtLeast(0.0);
         max_grad_norm = Range::POSITIVE;
         kl_limit = Range::POSITIVE;
         forward_levels = Range::Whole(1, 1000);
@@ -262,6 +271,8 @@ ddpo_settings::settings! {
         importance_cap = Range::AtLeast(1.0);
         min_advantage_std = Range::AtLeast(0.0);
         kl_coef = Range::AtLeast(0.0);
+        anchor = Range::Whole(0, u32::MAX as i64);
+        anchor_coef = Range::AtLeast(0.0);
         timestep_fraction = Range::AboveTo(0.0, 1.0);
         ratio_tolerance = Range::POSITIVE;
         ratio_tolerance_nats = Range::POSITIVE;

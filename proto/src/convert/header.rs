@@ -137,7 +137,10 @@ fn purpose_to_wire(purpose: Purpose) -> Result<wire::Purpose, UnsendableHeader> 
         | Purpose::WindowChoice
         | Purpose::LevelChoice
         | Purpose::ForwardNoise
-        | Purpose::ClassLabel => Err(UnsendableHeader::Purpose(purpose)),
+        | Purpose::ClassLabel
+        | Purpose::Anchor
+        | Purpose::AnchorChoice
+        | Purpose::AnchorNoise => Err(UnsendableHeader::Purpose(purpose)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test may panic, and show its largest gap.
 
+mod anchors;
 mod batches;
 mod bf16;
 mod classes;

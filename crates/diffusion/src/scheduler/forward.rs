@@ -51,6 +51,11 @@ impl ForwardProcess {
         Self { factors: self.factors.shallow_clone(), target: self.target }
     }
 
+    /// Returns the number of training timesteps.
+    pub fn timesteps(&self) -> usize {
+        self.factors.size()[0] as usize
+    }
+
     /// Adds `noise` to `image`, both f32 `[B, C, H, W]`, at the timesteps `timesteps`.
     ///
     /// x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise. The target is the noise, x_0, or

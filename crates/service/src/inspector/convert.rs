@@ -65,7 +65,10 @@ fn purpose(purpose: Purpose) -> wire::Purpose {
         | Purpose::WindowChoice
         | Purpose::LevelChoice
         | Purpose::ForwardNoise
-        | Purpose::ClassLabel => wire::Purpose::Unspecified,
+        | Purpose::ClassLabel
+        | Purpose::Anchor
+        | Purpose::AnchorChoice
+        | Purpose::AnchorNoise => wire::Purpose::Unspecified,
     }
 }
 
