@@ -29,9 +29,9 @@ impl RunningMoments {
         self.squares += delta * (value - self.mean);
     }
 
-    pub(crate) fn of(values: &[f32]) -> Self {
+    pub(crate) fn of<T: Copy + Into<f64>>(values: &[T]) -> Self {
         let mut moments = Self::default();
-        values.iter().for_each(|&value| moments.push(f64::from(value)));
+        values.iter().for_each(|&value| moments.push(value.into()));
         moments
     }
 

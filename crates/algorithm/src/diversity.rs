@@ -135,9 +135,7 @@ fn mean_similarities(features: &Tensor) -> Vec<f64> {
     let norms = products.diag(0);
     let squares = (norms.unsqueeze(0) + norms.unsqueeze(1) - products * 2.0).clamp_min(0.0);
     let pairs = Tensor::ones([count, count], (Kind::Bool, squares.device())).triu(1);
-    let factor: f64 = std::env::var("DIV_H").map_or(1.0, |text| text.parse().unwrap());
-    let middle = squares.masked_select(&pairs).median() * factor * factor;
-    let scale = (middle * 2.0).clamp_min(f64::MIN_POSITIVE);
+    let scale = (squares.masked_select(&pairs).median() * 2.0).clamp_min(f64::MIN_POSITIVE);
     let kernel = (squares.neg() / scale).exp();
     let sums = kernel.sum_dim_intlist([1_i64].as_slice(), false, None::<Kind>) - 1.0;
     let means = sums / (count - 1) as f64;

@@ -42,13 +42,18 @@ pub struct UpdateReport {
     /// Mean squared error of predictions, mean over dimensions; forward objective only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denoising_error: Option<f64>,
-    /// Mean squared error of predictions on anchors, mean over dimensions; absent without anchors.
+    /// Mean diffusion loss on anchors: squared error of predictions, mean over dimensions; absent without
+    /// anchors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor_error: Option<f64>,
-    /// Mean similarity of the epoch's samples, 0 to 1, in the unit of `diversity_coef`; absent without
-    /// it.
+    /// Mean similarity of the epoch's samples to each other, 0 to 1, relative to their median distance; absent
+    /// without `diversity_coef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f64>,
+    /// Standard deviation over the epoch's samples of the diversity term in their advantages, where that of
+    /// the reward is about 1; absent without `diversity_coef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diversity_std: Option<f64>,
     /// Mean gradient norm before the clip.
     pub grad_norm: f64,
     /// Learning rate of the last optimizer step.

@@ -4,7 +4,7 @@
 //! compute advantages, and for each mini-batch accumulate gradients over micro-batches, clip their
 //! norm, and take one AdamW step.
 
-use crate::advantages::{AdvantageConfig, advantages};
+use crate::advantages::{AdvantageConfig, RunningMoments, advantages};
 use crate::config::{
     GradientClip, LearnerConfig, LossOverSteps, Objective, OldLogProbs, OldPolicy,
 };
@@ -70,7 +70,8 @@ impl Learner {
         self.version = self.version.next();
         let with_reference = self.lanes[0].reference.is_some();
         let (mut report, samples) = diagnostics.finish(epoch, &self.config, with_reference);
-        report.similarity = similarity;
+        report.similarity = similarity.map(|moments| moments.mean());
+        report.diversity_std = similarity.map(|moments| self.config.diversity_coef * moments.std());
         if let (Some(target), Some(kl)) = (self.config.kl_target, report.kl_to_pretrained_nats) {
             self.kl_coef = adapted(self.kl_coef, self.config.kl_coef, kl, target);
         }
@@ -140,11 +141,11 @@ impl Learner {
     }
 
     /// Returns advantages in the order of `batch`: of its rewards, or of sums of standardised
-    /// terms, less the diversity term; and the mean similarity of the samples, if it has a weight.
+    /// terms, less the diversity term; and the moments of the samples' similarities, if it has a weight.
     fn advantages(
         &mut self,
         batch: &[&ScoredTrajectory],
-    ) -> Result<(Vec<f32>, Option<f64>), LearnError> {
+    ) -> Result<(Vec<f32>, Option<RunningMoments>), LearnError> {
         let LearnerConfig { diversity_coef, clip_advantages, .. } = self.config;
         let clip = if diversity_coef > 0.0 { f64::from(f32::MAX) } else { clip_advantages };
         let config = AdvantageConfig {
@@ -166,10 +167,10 @@ impl Learner {
         }
         let trajectories: Vec<&Trajectory> = batch.iter().map(|one| &one.trajectory).collect();
         let similarities = similarities(&trajectories, &classes);
-        let mean = similarities.iter().sum::<f64>() / similarities.len() as f64;
+        let moments = RunningMoments::of(&similarities);
         let found =
             less_similarity(found, &similarities, &classes, diversity_coef, clip_advantages);
-        Ok((found, Some(mean)))
+        Ok((found, Some(moments)))
     }
 
     /// Returns the class of each sample; empty for a model without classes.

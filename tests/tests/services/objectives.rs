@@ -104,3 +104,21 @@ fn the_forward_objective_weighted_by_advantages() {
          clip_ratio = 0.01\nnum_inner_epochs = 2\nadvantage = \"running\"",
     );
 }
+
+#[test]
+fn anchors_and_the_diversity_term() {
+    needs!("redis-server");
+    ends_the_same_everywhere("anchor = 12\nanchor_coef = 0.1\ndiversity_coef = 5.0");
+}
+
+#[test]
+fn anchors_of_a_class_conditional_model_with_the_forward_objective() {
+    needs!("redis-server");
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    toy::write_with_classes(&model, 3);
+    ends_the_same_everywhere(&format!(
+        "ddpm_ckpt = {model:?}\nobjective = \"forward\"\nanchor = 10\ndiversity_coef = 5.0\n\
+         class_labels = [2, 0]"
+    ));
+}

@@ -68,19 +68,7 @@ pub fn training(run: &Run) -> Vec<Figure> {
         &curve("loss", |line| Some(line.loss)),
         false,
     )];
-    if run.epochs.iter().any(|line| line.kl_to_pretrained_nats.is_some()) {
-        figures.push(curves(
-            run,
-            (
-                "kl",
-                "Divergence from the pretrained model",
-                "nats per transition",
-                "Exact KL divergence of the policy's transitions from the pretrained model's: the mean over an epoch's updates, each pair being measured before the optimizer step that it contributes to.",
-            ),
-            &curve("divergence", |line| line.kl_to_pretrained_nats),
-            true,
-        ));
-    }
+    figures.extend(terms(run));
     figures.extend([
         curves(
             run,
@@ -115,6 +103,52 @@ pub fn training(run: &Run) -> Vec<Figure> {
     ]);
     figures
 }
+
+/// Draws the terms of the loss besides the reward, where the run has them.
+fn terms(run: &Run) -> Vec<Figure> {
+    let all: [(Described, &'static str, Value); 3] = [
+        (
+            (
+                "kl",
+                "Divergence from the pretrained model",
+                "nats per transition",
+                "Exact KL divergence of the policy's transitions from the pretrained model's: the mean over an epoch's updates, each pair being measured before the optimizer step that it contributes to.",
+            ),
+            "divergence",
+            |line| line.kl_to_pretrained_nats,
+        ),
+        (
+            (
+                "diversity-term",
+                "Diversity term",
+                "standard deviation",
+                "Standard deviation over an epoch's samples of what diversity_coef subtracts from their advantages. That of the reward's part is about 1.",
+            ),
+            "term",
+            |line| line.diversity_std,
+        ),
+        (
+            (
+                "anchor-error",
+                "Error on anchors",
+                "mean squared error",
+                "Diffusion loss on samples of the pretrained model: the term that anchor_coef weights.",
+            ),
+            "error",
+            |line| line.anchor_error,
+        ),
+    ];
+    let measured =
+        all.into_iter().filter(|(_, _, value)| run.epochs.iter().any(|line| value(line).is_some()));
+    measured
+        .map(|(described, name, value)| {
+            curves(run, described, &[(name, Ink::First, value)], described.0 == "kl")
+        })
+        .collect()
+}
+
+/// Name, heading, label of the y axis and caption of a figure.
+type Described = (&'static str, &'static str, &'static str, &'static str);
 
 fn curves(
     run: &Run,
