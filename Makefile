@@ -39,15 +39,15 @@ help: ## show this list
 ##@ Try it
 
 .PHONY: demo
-demo: build ## finetune the small face model on JPEG compressibility (minutes)
-	rm -rf runs/quickstart
-	@echo "finetuning the small face model: about five minutes on two cores"
-	$(DDPO) train --config examples/quickstart.toml
-
-.PHONY: demo-over50
-demo-over50: build ## finetune the small face model on the age of its faces (minutes)
+demo: build ## finetune the small face model towards older faces (minutes)
 	rm -rf runs/over50
+	@echo "finetuning the small face model: about five minutes on two cores"
 	$(DDPO) train --config examples/over50.toml
+
+.PHONY: demo-jpeg
+demo-jpeg: build ## finetune the small face model towards small JPEG files (minutes)
+	rm -rf runs/quickstart
+	$(DDPO) train --config examples/quickstart.toml
 
 .PHONY: notebook
 notebook: build ## run examples/quickstart.ipynb and save its outputs (minutes)

@@ -75,6 +75,7 @@ fn state(file: &str, taken: &Taken, optimizer_step: u64) -> RunState {
         advantage_std: None,
         kl_coef: None,
         best_reward: taken.best_reward,
+        first_diversity: None,
         trained_samples: Vec::new(),
         settings: serde_json::json!({ "converted_from": file }),
     }

@@ -18,6 +18,7 @@ pub mod figures;
 pub mod files;
 pub mod gallery;
 pub mod judgement;
+pub mod kept;
 pub mod number;
 pub mod page;
 pub mod pictures;

@@ -43,6 +43,8 @@ pub struct Epoch {
     pub approx_kl: f64,
     /// Mean KL divergence from the pretrained model during the epoch's updates, in nats per transition.
     pub kl_to_pretrained_nats: Option<f64>,
+    /// Share of the first evaluation's diversity that the evaluation after the epoch keeps.
+    pub diversity_kept: Option<f64>,
     /// Standard deviation of the diversity term in the advantages, with `diversity_coef`.
     pub diversity_std: Option<f64>,
     /// Mean diffusion loss on anchors.

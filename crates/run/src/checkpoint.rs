@@ -15,6 +15,7 @@ use ddpo_checkpoint::{
 };
 use ddpo_diffusion::unet::config::ConfigError;
 use ddpo_files::{PublishError, WriteFileError, publish_folder, write_file};
+use ddpo_report::kept::FirstDiversity;
 use ddpo_rollout::trajectory::PolicyVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +63,9 @@ pub struct RunState {
     pub class_terms_seen: BTreeMap<u32, TermMoments>,
     /// Best mean evaluation reward so far.
     pub best_reward: Option<f64>,
+    /// Diversity of the first evaluation, if it has enough samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_diversity: Option<FirstDiversity>,
     /// (epoch, sample) of the trajectories that the last update trained on.
     pub trained_samples: Vec<(u32, u32)>,
     /// The settings of the run, recorded for readers.
@@ -85,6 +89,7 @@ impl RunState {
             terms_seen: position.terms.all,
             class_terms_seen: position.terms.classes,
             best_reward: None,
+            first_diversity: None,
             trained_samples: (0..samples as u32).map(|sample| (last, sample)).collect(),
             settings,
         }

@@ -18,6 +18,8 @@ use ddpo_algorithm::report::UpdateReport;
 use ddpo_diffusion::host_weights::HostWeights;
 use ddpo_diffusion::unet::UNet;
 use ddpo_diffusion::{device, flops};
+use ddpo_report::kept::FirstDiversity;
+use ddpo_rollout::image::PixelMap;
 use ddpo_rollout::noise::Purpose;
 use ddpo_rollout::order::{Track, WeightsId};
 use ddpo_rollout::score::ScoredTrajectory;
@@ -77,8 +79,13 @@ impl<'a, 'h> Epochs<'a, 'h> {
 
     fn finish(&mut self) -> Result<Outcome, RunError> {
         let early = self.run.epoch < self.settings().num_epochs;
-        if let Some(line) = self.used_up(self.last_divergence()).filter(|_| early) {
-            self.host.progress.say(&line);
+        if let Some(reason) = self.guarded().filter(|_| early) {
+            let hint = summary::checkpoint_to_use(
+                self.run.plan,
+                self.run.folder,
+                &self.run.metrics.lines(),
+            );
+            self.host.progress.say(&format!("stopping: {reason}; {hint}"));
         }
         if self.run.saved != Some(self.run.epoch) {
             self.save()?;
@@ -108,19 +115,20 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let weights = HostWeights::of(self.run.learner.policy().network().parameters());
         self.digest = weights.digest;
         self.unpublished = Some(weights);
-        let goes_on = self.used_up(update.kl_to_pretrained_nats).is_none();
+        let guards = &self.run.plan.guards;
+        let goes_on = guards.divergence(self.run.epoch, update.kl_to_pretrained_nats).is_none();
+        // An evaluation that may end the run is drawn before more training samples are ordered.
+        let waits = due && guards.judges_evaluations();
         let furthest = self.furthest();
-        self.announce(due, (furthest..=furthest).filter(|_| goes_on))?;
+        self.announce(due, (furthest..=furthest).filter(|_| goes_on && !waits))?;
         self.write_samples(&rollout.scored)?;
         let eval = due.then(|| self.evaluate()).transpose()?.flatten();
-        let best = self.run.best_reward;
-        let mean = eval.as_ref().map(|eval| eval.evaluation.rewards.reward_mean);
-        let improved = mean.is_some_and(|mean| best.is_none_or(|best| mean > best));
-        if improved {
-            self.run.best_reward = mean;
+        let metrics = self.metrics(&rollout.scored, update, eval.as_ref(), seconds)?;
+        self.tell(&rollout.scored, &metrics, eval.as_ref())?;
+        self.save_if_due(metrics.is_best)?;
+        if waits && self.goes_on() {
+            self.announce(false, furthest..=furthest)?;
         }
-        self.tell(&rollout.scored, update, eval, seconds)?;
-        self.save_if_due(improved)?;
         Ok(true)
     }
 
@@ -223,11 +231,27 @@ impl<'a, 'h> Epochs<'a, 'h> {
         let weights = average.unwrap_or(policy(&self.run, self.digest));
         let request = evaluation::request(self.run.plan, weights);
         let Some(drawn) = draw(self.rollouts, &request, self.host)? else { return Ok(None) };
+        let diversity_kept = self.diversity_kept(&drawn.scored)?;
         let OpenRun { plan, folder, model, epoch, evaluations, .. } = &mut self.run;
         let classes = model.classes(plan.settings.class_labels.as_ref())?;
         let form = (model.shape, classes.as_ref());
         let evaluation = evaluations.push(plan, folder, form, *epoch, &drawn.scored)?;
-        Ok(Some(Evaluated { evaluation, rewards: rewards(&drawn.scored) }))
+        Ok(Some(Evaluated { evaluation, rewards: rewards(&drawn.scored), diversity_kept }))
+    }
+
+    /// Returns the share of the first evaluation's diversity that an evaluation keeps. Measures the first one
+    /// if `scored` is it.
+    fn diversity_kept(&mut self, scored: &[ScoredTrajectory]) -> Result<Option<f64>, RunError> {
+        let shape = self.run.model.shape;
+        let image =
+            |one: &ScoredTrajectory| pictures::image(&one.trajectory, shape, PixelMap::Signed);
+        let images = || scored.iter().map(image).collect::<Result<Vec<_>, _>>();
+        if self.run.epoch == 0 {
+            self.run.first_diversity = FirstDiversity::of(&images().map_err(DrawError::from)?);
+            return Ok(None);
+        }
+        let Some(first) = self.run.first_diversity else { return Ok(None) };
+        Ok(Some(first.kept_by(&images().map_err(DrawError::from)?)))
     }
 
     fn evaluation_due(&self) -> bool {
@@ -253,20 +277,19 @@ impl<'a, 'h> Epochs<'a, 'h> {
         Ok(())
     }
 
-    /// Adds the epoch's line to the metrics and the logs, and shows it.
-    fn tell(
+    /// Returns the epoch's line. If its checkpoint is the best one so far, remembers its reward.
+    fn metrics(
         &mut self,
         scored: &[ScoredTrajectory],
         update: UpdateReport,
-        eval: Option<Evaluated>,
+        eval: Option<&Evaluated>,
         seconds: Seconds,
-    ) -> Result<(), RunError> {
+    ) -> Result<EpochMetrics, RunError> {
         let rewards = rewards(scored);
         let spread = SampleSpread::of(scored, self.run.model.shape).map_err(DrawError::from)?;
         let no_signal = NoSignal::of(&rewards, &update, &spread);
-        let previous = self.run.metrics.last();
-        let evaluation = eval.as_ref().map(|eval| &eval.evaluation);
-        let metrics = EpochMetrics {
+        let evaluation = eval.map(|eval| &eval.evaluation);
+        let mut metrics = EpochMetrics {
             epoch: self.run.epoch,
             policy_version: self.run.learner.version().0,
             rewards: RewardSummary::of(&rewards),
@@ -274,22 +297,54 @@ impl<'a, 'h> Epochs<'a, 'h> {
             update,
             eval_reward_mean: evaluation.map(|eval| eval.rewards.reward_mean),
             eval_components: evaluation.map(|eval| eval.components.clone()).unwrap_or_default(),
+            diversity_kept: eval.and_then(|eval| eval.diversity_kept),
+            is_best: false,
             spread,
             no_signal,
             seconds,
             peak_memory_bytes: peak_bytes().unwrap_or(0),
             peak_device_memory_bytes: device::peak_memory(self.run.device()),
         };
+        metrics.is_best = self.becomes_best(&metrics);
+        Ok(metrics)
+    }
+
+    /// Returns whether the checkpoint of an epoch is the best one so far, and remembers its reward if it is.
+    /// Reports a guard that prevents it.
+    fn becomes_best(&mut self, metrics: &EpochMetrics) -> bool {
+        let best = self.run.best_reward;
+        let is_higher = |mean: &f64| best.is_none_or(|best| *mean > best);
+        let Some(mean) = metrics.eval_reward_mean.filter(is_higher) else { return false };
+        if let Some(reason) = self.run.plan.guards.refusal(metrics) {
+            let epoch = metrics.epoch;
+            self.host.progress.say(&format!(
+                "the evaluation reward {mean:.4} after epoch {epoch} is the highest, but its checkpoint is not \
+                 the best: {reason}"
+            ));
+            return false;
+        }
+        self.run.best_reward = Some(mean);
+        true
+    }
+
+    /// Adds the epoch's line to the metrics and the logs, and shows it.
+    fn tell(
+        &mut self,
+        scored: &[ScoredTrajectory],
+        metrics: &EpochMetrics,
+        eval: Option<&Evaluated>,
+    ) -> Result<(), RunError> {
+        let rewards = rewards(scored);
+        let previous = self.run.metrics.last();
         let OpenRun { learner, logs, metrics: lines, folder, epoch, .. } = &mut self.run;
-        lines.push(&metrics)?;
-        let trained =
-            Trained { metrics: &metrics, rewards: &rewards, samples: learner.update_samples() };
-        logs.log(folder, *epoch, Some(trained), eval.as_ref(), self.host.progress)?;
-        self.host.progress.epoch(&metrics);
-        self.host.progress.say(&summary::epoch_line(&metrics, self.run.plan));
+        lines.push(metrics)?;
+        let trained = Trained { metrics, rewards: &rewards, samples: learner.update_samples() };
+        logs.log(folder, *epoch, Some(trained), eval, self.host.progress)?;
+        self.host.progress.epoch(metrics);
+        self.host.progress.say(&summary::epoch_line(metrics, self.run.plan));
         let warnings = [
-            summary::clip_warning(&metrics, self.run.plan),
-            summary::signal_warning(&metrics, previous.as_ref()),
+            summary::clip_warning(metrics, self.run.plan),
+            summary::signal_warning(metrics, previous.as_ref()),
         ];
         warnings.iter().flatten().for_each(|line| self.host.progress.say(line));
         Ok(())
@@ -330,24 +385,12 @@ impl<'a, 'h> Epochs<'a, 'h> {
     /// Returns whether there is another epoch to train.
     fn goes_on(&self) -> bool {
         let more = self.run.epoch < self.settings().num_epochs;
-        more && self.used_up(self.last_divergence()).is_none()
+        more && self.guarded().is_none()
     }
 
-    /// Returns the divergence of the last epoch, which an earlier process may have trained.
-    fn last_divergence(&self) -> Option<f64> {
-        self.run.metrics.last().and_then(|line| line.update.kl_to_pretrained_nats)
-    }
-
-    /// Returns the line that reports that the divergence ends the run, if it does.
-    fn used_up(&self, divergence: Option<f64>) -> Option<String> {
-        let (stop, kl) = (self.run.plan.learner.kl_stop?, divergence?);
-        (kl > stop).then(|| {
-            let epoch = self.run.epoch;
-            format!(
-                "stopping: the mean divergence from the pretrained model during the updates of epoch \
-                 {epoch} was {kl:.4} nats per transition, above kl_stop = {stop}"
-            )
-        })
+    /// Returns why a guard ends the run, if one does. An earlier process may have trained the last epoch.
+    fn guarded(&self) -> Option<String> {
+        self.run.plan.guards.reason(&self.run.metrics.lines())
     }
 
     /// Returns the closing lines of the run.

@@ -14,6 +14,7 @@ mod epochs;
 pub mod error;
 pub mod evaluation;
 pub mod folder;
+pub mod guards;
 pub mod host;
 mod leftovers;
 pub mod lock;

@@ -49,6 +49,8 @@ pub struct Evaluated {
     pub evaluation: Evaluation,
     /// The reward of every sample.
     pub rewards: Vec<f32>,
+    /// Share of the first evaluation's diversity that this one keeps, if it was measured.
+    pub diversity_kept: Option<f64>,
 }
 
 /// An epoch, and the values behind its line.
@@ -204,7 +206,7 @@ fn add_evaluation(
     evaluated: &Evaluated,
     folder: &RunFolder,
 ) -> Result<(), RunError> {
-    let Evaluated { evaluation, rewards } = evaluated;
+    let Evaluated { evaluation, rewards, .. } = evaluated;
     let numbers =
         numbers(evaluation)?.into_iter().map(|(name, value)| (format!("eval_{name}"), value));
     let known: Vec<String> = step.scalars.iter().map(|(name, _)| name.clone()).collect();

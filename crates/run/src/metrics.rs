@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Mean, standard deviation, minimum and maximum of an epoch's rewards.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RewardSummary {
     /// Mean reward.
     pub reward_mean: f64,
@@ -83,7 +83,7 @@ pub struct Seconds {
 }
 
 /// One line of the file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Epochs completed, including this one.
     pub epoch: u32,
@@ -103,6 +103,14 @@ pub struct EpochMetrics {
     /// Mean and standard deviation of each component of the evaluation scores, including held-out rewards.
     #[serde(default, skip_serializing_if = "Components::is_empty")]
     pub eval_components: Components,
+    /// Share of the first evaluation's diversity that the evaluation after the epoch keeps: the excess of the
+    /// Vendi score over 1, the lower of pixels and contrast-normalised pixels. Absent without an evaluation, or
+    /// for fewer than 32 samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diversity_kept: Option<f64>,
+    /// Whether the checkpoint after the epoch became the best one; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_best: bool,
     /// How the images of the samples differ.
     #[serde(flatten)]
     pub spread: SampleSpread,
@@ -148,6 +156,11 @@ impl MetricsFile {
     /// Returns the last line.
     pub fn last(&self) -> Option<EpochMetrics> {
         serde_json::from_str(self.text.lines().last()?).ok()
+    }
+
+    /// Returns all lines.
+    pub fn lines(&self) -> Vec<EpochMetrics> {
+        self.text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Adds a line.

@@ -19,6 +19,7 @@ use crate::settings::Settings;
 use crate::start::Start;
 use ddpo_algorithm::learner::{Learner, Model as Trained};
 use ddpo_diffusion::device;
+use ddpo_report::kept::FirstDiversity;
 use ddpo_rollout::reward::RewardSpec;
 use std::path::Path;
 use tch::{Device, Kind};
@@ -36,6 +37,8 @@ pub struct OpenRun<'a> {
     pub(super) metrics: MetricsFile,
     pub(super) logs: Logs,
     pub(super) best_reward: Option<f64>,
+    /// Diversity of the first evaluation, if it had enough samples.
+    pub(super) first_diversity: Option<FirstDiversity>,
     pub(super) epoch: u32,
     pub(super) saved: Option<u32>,
     /// The settings as checkpoints record them.
@@ -66,11 +69,12 @@ impl<'a> OpenRun<'a> {
         let mut learner = new_learner(plan, &model, device, threads)?;
         let resumed = folder.last_checkpoint()?;
         let mut best_reward = plan.settings.manual_best_reward;
-        let mut epoch = 0;
+        let (mut epoch, mut first_diversity) = (0, None);
         if let Some((number, path)) = &resumed {
             let state = resume(path, *number, &mut learner)?;
             model.check_configs_of(path)?;
             (epoch, best_reward) = (state.epoch, state.best_reward.or(best_reward));
+            first_diversity = state.first_diversity;
         } else if let Some(path) = &plan.settings.resume_from_ckpt {
             best_reward = best_reward.or(start_from(Path::new(path), &model, &mut learner)?);
         }
@@ -88,6 +92,7 @@ impl<'a> OpenRun<'a> {
             metrics: MetricsFile::open(&folder.metrics(), epoch)?,
             logs: Logs::open(plan, folder, epoch)?,
             best_reward,
+            first_diversity,
             epoch,
             saved: resumed.map(|(epoch, _)| epoch),
             // Checkpoints must not depend on the location of the run.
@@ -130,6 +135,7 @@ impl<'a> OpenRun<'a> {
         let settings = serde_json::to_value(&self.record)?;
         let state = RunState {
             best_reward: self.best_reward,
+            first_diversity: self.first_diversity,
             ..RunState::of(&self.learner, self.epoch, samples, settings)
         };
         let path = self.folder.checkpoint(self.epoch);

@@ -1,6 +1,7 @@
 //! Converts settings to the configs of the other crates, and checks settings against each other.
 
 use crate::batch_size::BatchSize;
+use crate::guards::Guards;
 use crate::settings::Settings;
 use ddpo_algorithm::adamw::AdamWConfig;
 use ddpo_algorithm::config::{
@@ -27,6 +28,8 @@ pub struct Plan {
     pub rewards: RewardSettings,
     /// The config of the learner.
     pub learner: LearnerConfig,
+    /// The limits of the best checkpoint and of the run.
+    pub guards: Guards,
     /// Samples denoised together.
     pub sample_batch: usize,
 }
@@ -47,8 +50,9 @@ impl Plan {
         let rewards = rewards(&settings);
         let learner = learner_config(&settings, &rewards.reward);
         learner.check()?;
+        let guards = Guards::new(&settings)?;
         let sample_batch = number(settings.sample_batch_size, &settings);
-        Ok(Self { settings, rewards, learner, sample_batch })
+        Ok(Self { settings, rewards, learner, guards, sample_batch })
     }
 
     /// Returns the dtype that the UNet runs in.
@@ -92,7 +96,7 @@ impl Plan {
 
     /// Returns whether training needs the pretrained model as reference.
     pub fn needs_reference(&self) -> bool {
-        self.learner.kl_coef > 0.0 || self.learner.kl_stop.is_some()
+        self.learner.kl_coef > 0.0 || self.guards.needs_reference()
     }
 }
 

@@ -4,6 +4,7 @@
 //! (`DDPO_BATCH_SIZE`). Defaults are those of alcazar90/ddpo-celebahq (upstream) where it has the setting.
 
 use crate::batch_size::BatchSize;
+use crate::guards::StopOn;
 use crate::start::Start;
 use ddpo_algorithm::config::{
     AdvantageScope, ForwardWeighting, LevelSource, LevelWeight, Objective, OldLogProbs, OldPolicy,
@@ -137,6 +138,8 @@ ddpo_settings::settings! {
         ratio_tolerance: f64 = 1e-4;
         /// Largest difference of log-probabilities allowed before an epoch's first update (nats)
         ratio_tolerance_nats: f64 = 2.0;
+        /// With stop_on plateau: evaluations without a better checkpoint that end the run
+        plateau_evaluations: usize = 5;
         /// Number of evaluation samples
         num_eval_samples: usize = 2;
         /// Seed of the evaluation samples; every evaluation uses the same noise
@@ -203,6 +206,15 @@ ddpo_settings::settings! {
         forward_max_timestep: i64 = 500;
         /// Epochs between evaluations; no evaluations by default
         eval_every_each_epoch: u32 = 1;
+        /// Share of the first evaluation's diversity (0 to 1) that a checkpoint must keep to be the best one
+        min_diversity: f64 = 0.5;
+        /// Largest mean KL divergence from the pretrained model (nats per transition, as for kl_stop) of
+        /// a checkpoint that may be the best one
+        max_kl: f64 = 1.0;
+        /// End the run by these guards, separated by commas: collapse (an evaluation keeps less than
+        /// min_diversity, or 0.5), kl (above max_kl), plateau (no better checkpoint in
+        /// plateau_evaluations)
+        stop_on: Vec<StopOn> = vec![StopOn::Collapse];
         /// Stop the run after an epoch whose updates had a mean KL divergence from the pretrained
         /// model above this value (nats per transition)
         kl_stop: f64 = 1.0;
@@ -276,6 +288,7 @@ ddpo_settings::settings! {
         timestep_fraction = Range::AboveTo(0.0, 1.0);
         ratio_tolerance = Range::POSITIVE;
         ratio_tolerance_nats = Range::POSITIVE;
+        plateau_evaluations = Range::COUNT;
         num_eval_samples = Range::COUNT;
         eval_rnd_seed = Range::SEED;
         checkpoint_every = Range::COUNT;
@@ -286,6 +299,8 @@ ddpo_settings::settings! {
         kl_target = Range::POSITIVE;
         forward_max_timestep = Range::Whole(0, i64::MAX);
         eval_every_each_epoch = Range::COUNT;
+        min_diversity = Range::Between(0.0, 1.0);
+        max_kl = Range::POSITIVE;
         kl_stop = Range::POSITIVE;
         ema_decay = Range::FromBelow(0.0, 1.0);
         manual_best_reward = Range::Finite;

@@ -33,7 +33,10 @@ pub fn epoch_line(metrics: &EpochMetrics, plan: &Plan) -> String {
     let terms = means(&metrics.components, labels.map(|label| (label.clone(), label)));
     let held_out = means(&metrics.eval_components, held_out(plan));
     let eval = metrics.eval_reward_mean;
-    let eval = eval.map_or(String::new(), |mean| format!(", eval {mean:.4}{held_out}"));
+    let kept = metrics.diversity_kept;
+    let kept = kept
+        .map_or(String::new(), |kept| format!(", keeps {:.0} % of the diversity", kept * 100.0));
+    let eval = eval.map_or(String::new(), |mean| format!(", eval {mean:.4}{held_out}{kept}"));
     format!(
         "epoch {}/{}: reward {:.4} +- {:.4}{terms}{eval}, loss {:.2e}, clipped {:.0} %, \
          gap {:.1e}, lr {:.2e}, {:.1} + {:.1} s",
@@ -192,6 +195,32 @@ pub fn closing(
         text += &format!("  (best: {})", folder.best().display());
     }
     text.trim_start().to_owned()
+}
+
+/// Returns the checkpoint to use after a guard has ended a run with the epochs `lines`, as a hint.
+pub fn checkpoint_to_use(plan: &Plan, folder: &RunFolder, lines: &[EpochMetrics]) -> String {
+    let evaluated = |line: &EpochMetrics| {
+        let kept = line
+            .diversity_kept
+            .map(|kept| format!(" and {:.0} % of the diversity before training", kept * 100.0));
+        let (epoch, mean) = (line.epoch, line.eval_reward_mean.unwrap_or_default());
+        let kept = kept.unwrap_or_default();
+        format!("from epoch {epoch}, with the evaluation reward {mean:.4}{kept}")
+    };
+    let best = lines.iter().rev().find(|line| line.is_best).filter(|_| folder.best().is_dir());
+    if let Some(line) = best {
+        return format!("use {} ({})", folder.best().display(), evaluated(line));
+    }
+    let is_within = |line: &&EpochMetrics| {
+        let kl = line.update.kl_to_pretrained_nats;
+        plan.guards.divergence(line.epoch, kl).is_none() && plan.guards.refusal(line).is_none()
+    };
+    let exists = |line: &&EpochMetrics| folder.checkpoint(line.epoch).is_dir();
+    let is_evaluated = plan.settings.eval_every_each_epoch.is_some();
+    match lines.iter().rev().filter(|_| !is_evaluated).filter(is_within).find(exists) {
+        Some(line) => format!("use {}", folder.checkpoint(line.epoch).display()),
+        None => "no checkpoint is within the limits".into(),
+    }
 }
 
 /// Returns the line of an interrupted run, with the command that resumes it.

@@ -13,6 +13,7 @@ mod doctor;
 mod evaluate;
 mod full_disk;
 mod gpu_check;
+mod guards;
 mod hostile;
 mod live_page;
 mod lock;

@@ -1,4 +1,4 @@
-//! A short version of `make demo-over50`: embedded model, embedded classifier, settings of the example.
+//! A short version of `make demo`: embedded model, embedded classifier, settings of the example.
 
 use ddpo_tests::{Workshop, run};
 use std::path::Path;

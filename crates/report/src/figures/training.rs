@@ -106,7 +106,7 @@ pub fn training(run: &Run) -> Vec<Figure> {
 
 /// Draws the terms of the loss besides the reward, where the run has them.
 fn terms(run: &Run) -> Vec<Figure> {
-    let all: [(Described, &'static str, Value); 3] = [
+    let all: [(Described, &'static str, Value); 4] = [
         (
             (
                 "kl",
@@ -116,6 +116,16 @@ fn terms(run: &Run) -> Vec<Figure> {
             ),
             "divergence",
             |line| line.kl_to_pretrained_nats,
+        ),
+        (
+            (
+                "diversity-kept",
+                "Diversity kept",
+                "share of the first evaluation's",
+                "Excess of the Vendi score over 1, the lower of pixels and contrast-normalised pixels.",
+            ),
+            "kept",
+            |line| line.diversity_kept,
         ),
         (
             (
