@@ -5,21 +5,9 @@
 
 use crate::metrics::EpochMetrics;
 use crate::settings::Settings;
+use crate::stop_on::StopOn;
 use ddpo_algorithm::config::{InvalidSetting, Objective};
 use ddpo_report::diversity::{FEWEST, NARROWED_BELOW};
-use serde::{Deserialize, Serialize};
-
-/// What ends a run before its last epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StopOn {
-    /// The samples of an evaluation keep too little of the diversity.
-    Collapse,
-    /// The divergence from the pretrained model is too large.
-    Kl,
-    /// The evaluations do not improve.
-    Plateau,
-}
 
 /// The limits of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,9 +93,11 @@ impl Guards {
             let min = self.min_diversity.unwrap_or_default();
             return Some(format!("it {}, below min_diversity = {min}", keeps(kept)));
         }
+        let limits = [(self.max_kl, "max_kl"), (self.kl_stop, "kl_stop")];
         let kl = metrics.update.kl_to_pretrained_nats?;
-        let max = self.max_kl.filter(|max| kl > *max)?;
-        Some(format!("its divergence was {kl:.4} nats per transition, above max_kl = {max}"))
+        let (max, name) =
+            limits.iter().find_map(|(max, name)| Some((max.filter(|max| kl > *max)?, name)))?;
+        Some(format!("its divergence was {kl:.4} nats per transition, above {name} = {max}"))
     }
 
     /// Returns why the run ends after the last of `lines`, the epochs so far, if it does.
@@ -202,6 +192,8 @@ mod tests {
         let far = limits.refusal(&with_kl(0.25)).unwrap();
         assert_eq!(far, "its divergence was 0.2500 nats per transition, above max_kl = 0.2");
         assert_eq!(limits.refusal(&with_kl(0.2)), None);
+        let stopped = Guards { kl_stop: Some(0.2), ..Guards::default() }.refusal(&with_kl(0.25));
+        assert!(stopped.unwrap().ends_with("above kl_stop = 0.2"));
         assert_eq!(Guards::default().refusal(&with_kl(9.0)), None);
     }
 

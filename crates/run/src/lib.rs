@@ -35,6 +35,7 @@ pub mod settle;
 mod shares;
 pub mod signal;
 pub mod start;
+pub mod stop_on;
 mod summary;
 pub mod table;
 pub mod train;

@@ -4,8 +4,8 @@
 //! (`DDPO_BATCH_SIZE`). Defaults are those of alcazar90/ddpo-celebahq (upstream) where it has the setting.
 
 use crate::batch_size::BatchSize;
-use crate::guards::StopOn;
 use crate::start::Start;
+use crate::stop_on::StopOn;
 use ddpo_algorithm::config::{
     AdvantageScope, ForwardWeighting, LevelSource, LevelWeight, Objective, OldLogProbs, OldPolicy,
     RewardScale, TrustRegion,
@@ -216,7 +216,7 @@ ddpo_settings::settings! {
         /// plateau_evaluations)
         stop_on: Vec<StopOn> = vec![StopOn::Collapse];
         /// Stop the run after an epoch whose updates had a mean KL divergence from the pretrained
-        /// model above this value (nats per transition)
+        /// model above this value (nats per transition); its checkpoint is not the best one
         kl_stop: f64 = 1.0;
         /// Keep averaged weights (EMA) with this decay, and evaluate with them
         ema_decay: f64 = 0.99;

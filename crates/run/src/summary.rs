@@ -219,6 +219,7 @@ pub fn checkpoint_to_use(plan: &Plan, folder: &RunFolder, lines: &[EpochMetrics]
     let is_evaluated = plan.settings.eval_every_each_epoch.is_some();
     match lines.iter().rev().filter(|_| !is_evaluated).filter(is_within).find(exists) {
         Some(line) => format!("use {}", folder.checkpoint(line.epoch).display()),
+        None if is_evaluated => "no checkpoint became the best".into(),
         None => "no checkpoint is within the limits".into(),
     }
 }

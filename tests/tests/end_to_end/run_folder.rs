@@ -255,10 +255,11 @@ fn a_run_stops_at_kl_stop_and_does_not_resume() {
     let begin = "stopping: the mean divergence from the pretrained model during the updates of epoch 1 was ";
     assert!(line.starts_with(begin), "{line}");
     let (_, end) = line.split_once(" nats per transition, ").unwrap();
-    assert_eq!(end, "above kl_stop = 0.000000001; no checkpoint is within the limits");
+    assert_eq!(end, "above kl_stop = 0.000000001; no checkpoint became the best");
     let before = tree::read(&workshop.path("run"));
     assert_eq!(run::metrics(&workshop.path("run")).len(), 1);
     assert!(before.contains_key("checkpoints/epoch-000001/state.json"));
+    assert!(!workshop.path("run/checkpoints/best").exists());
     workshop.ddpo(&["train", "--resume", "--output-dir=run"]).succeeded();
     tree::assert_same(&before, &tree::read(&workshop.path("run")));
     // A run below `kl_stop` does not stop.
