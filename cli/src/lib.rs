@@ -14,6 +14,7 @@ mod interrupt;
 mod log;
 mod named;
 mod output;
+mod parent;
 mod pretrain;
 mod pretrain_ages;
 mod push;
@@ -23,6 +24,7 @@ mod report;
 mod reward;
 mod sample;
 mod score;
+mod sweep;
 mod train;
 mod train_command;
 
@@ -64,6 +66,7 @@ fn run(command: Command, layer: ProgressLayer) -> anyhow::Result<ExitCode> {
         Command::Score(command) => score::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(command) => evaluate::run(&command),
         Command::Report(command) => report::run(&command),
+        Command::Sweep(command) => sweep::run(&command),
         Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Convert(command) => convert::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Push(command) => push::run(&command).map(|()| ExitCode::SUCCESS),

@@ -6,7 +6,7 @@
 //!
 //! Data flow: [`run`] and [`gallery`] (from an [`evaluation`] or the run's own grids) are read;
 //! [`analysis`] computes; [`figures`] draws with [`plot`]; [`page`] renders and [`write`](mod@write)
-//! writes the files.
+//! writes the files. [`sweep`] has the records of `ddpo sweep`, and [`outcome`] measures one run.
 
 pub mod analysis;
 pub mod contrast;
@@ -19,12 +19,14 @@ pub mod files;
 pub mod gallery;
 pub mod judgement;
 pub mod number;
+pub mod outcome;
 pub mod page;
 pub mod pictures;
 pub mod plot;
 pub mod run;
 pub mod statistics;
 pub mod summary;
+pub mod sweep;
 pub mod table;
 pub mod write;
 

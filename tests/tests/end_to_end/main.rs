@@ -30,4 +30,5 @@ mod resume;
 mod run_folder;
 mod score_files;
 mod slow_reward_server;
+mod sweep;
 mod upstream_command;
