@@ -42,6 +42,8 @@ pub enum Command {
     Report(ReportCommand),
     /// Train a table of settings times seeds, and measure what each setting reaches
     Sweep(SweepCommand),
+    /// Draw the fronts of sweeps and runs: reward against diversity, queries and CPU time
+    Compare(CompareCommand),
     /// Train one epoch on a recorded batch
     Replay(ReplayCommand),
     /// Convert a .pth file of alcazar90/ddpo-celebahq to a checkpoint folder, or back
@@ -259,6 +261,17 @@ pub struct SweepCommand {
     /// Only runs whose TASK/ARM contains this text
     #[arg(long, value_name = "PART")]
     pub only: Vec<String>,
+}
+
+/// Flags of `ddpo compare`.
+#[derive(Debug, Args)]
+pub struct CompareCommand {
+    /// Folders of sweeps, or of single runs
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Folder for index.html, compare.json and the plots
+    #[arg(long, value_name = "DIR", default_value = "comparison")]
+    pub out: PathBuf,
 }
 
 /// Flags of `ddpo replay`.

@@ -3,6 +3,7 @@
 mod arguments;
 mod auth;
 mod choices;
+mod compare;
 mod convert;
 mod doctor;
 mod evaluate;
@@ -67,6 +68,7 @@ fn run(command: Command, layer: ProgressLayer) -> anyhow::Result<ExitCode> {
         Command::Evaluate(command) => evaluate::run(&command),
         Command::Report(command) => report::run(&command),
         Command::Sweep(command) => sweep::run(&command),
+        Command::Compare(command) => compare::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Convert(command) => convert::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Push(command) => push::run(&command).map(|()| ExitCode::SUCCESS),

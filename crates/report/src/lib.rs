@@ -6,9 +6,12 @@
 //!
 //! Data flow: [`run`] and [`gallery`] (from an [`evaluation`] or the run's own grids) are read;
 //! [`analysis`] computes; [`figures`] draws with [`plot`]; [`page`] renders and [`write`](mod@write)
-//! writes the files. [`sweep`] has the records of `ddpo sweep`, and [`outcome`] measures one run.
+//! writes the files. [`sweep`] has the records of `ddpo sweep`, [`outcome`] measures one run, and
+//! [`comparison`] draws the fronts of several runs.
 
 pub mod analysis;
+pub mod best_of;
+pub mod comparison;
 pub mod contrast;
 pub mod diversity;
 pub mod error;

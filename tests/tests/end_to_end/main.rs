@@ -7,6 +7,7 @@ mod bad_input;
 mod before_training;
 mod classes;
 mod closed_output;
+mod compare;
 mod convert;
 mod determinism;
 mod doctor;
