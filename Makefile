@@ -138,7 +138,7 @@ bench: build python ## time ddpo against Python; writes bench/results.json
 	$(PEER) bench/run.py --ddpo $(DDPO) $(ARGS)
 
 .PHONY: bench-learning
-bench-learning: build python ## train the objectives of bench/learning.toml with three seeds; writes bench/learning.json
+bench-learning: build python ## run the sweep of bench/learning.toml: every objective, three seeds; writes bench/learning.json
 	$(PEER) bench/learning.py --ddpo $(DDPO) --out bench/learning.json $(ARGS)
 
 .PHONY: bench-objectives

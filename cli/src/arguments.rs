@@ -40,6 +40,10 @@ pub enum Command {
     Evaluate(Box<EvaluateCommand>),
     /// Write an HTML report of a run: curves, images before and after, diversity
     Report(ReportCommand),
+    /// Train a table of settings times seeds, and measure what each setting reaches
+    Sweep(SweepCommand),
+    /// Draw the fronts of sweeps and runs: reward against diversity, queries and CPU time
+    Compare(CompareCommand),
     /// Train one epoch on a recorded batch
     Replay(ReplayCommand),
     /// Convert a .pth file of alcazar90/ddpo-celebahq to a checkpoint folder, or back
@@ -78,6 +82,9 @@ pub struct TrainCommand {
     /// Serve a live page during the run, on loopback unless an address is given
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DASHBOARD)]
     pub dashboard: Option<SocketAddr>,
+    /// The process that started this one: if it is killed, so is this one
+    #[arg(long, value_name = "PROCESS", hide = true)]
+    pub parent: Option<u32>,
     /// Reward servers.
     #[command(flatten)]
     pub servers: ServerFlags,
@@ -235,6 +242,36 @@ pub struct ReportCommand {
     /// CPU threads (default: all)
     #[arg(long)]
     pub threads: Option<usize>,
+}
+
+/// Flags of `ddpo sweep`.
+#[derive(Debug, Args)]
+pub struct SweepCommand {
+    /// Table of settings (TOML): seeds, [tasks.NAME] and [arms.NAME]
+    pub file: PathBuf,
+    /// Folder for the runs, one TASK-ARM-SEED each, and sweep.json (default: runs/NAME for NAME.toml)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Runs side by side (default: the number of cores divided by the threads of each run)
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Seeds in place of the file's, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    pub seeds: Vec<u64>,
+    /// Only runs whose TASK/ARM contains this text
+    #[arg(long, value_name = "PART")]
+    pub only: Vec<String>,
+}
+
+/// Flags of `ddpo compare`.
+#[derive(Debug, Args)]
+pub struct CompareCommand {
+    /// Folders of sweeps, or of single runs
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Folder for index.html, compare.json and the plots
+    #[arg(long, value_name = "DIR", default_value = "comparison")]
+    pub out: PathBuf,
 }
 
 /// Flags of `ddpo replay`.

@@ -3,6 +3,7 @@
 mod arguments;
 mod auth;
 mod choices;
+mod compare;
 mod convert;
 mod doctor;
 mod evaluate;
@@ -14,6 +15,7 @@ mod interrupt;
 mod log;
 mod named;
 mod output;
+mod parent;
 mod pretrain;
 mod pretrain_ages;
 mod push;
@@ -23,6 +25,7 @@ mod report;
 mod reward;
 mod sample;
 mod score;
+mod sweep;
 mod train;
 mod train_command;
 
@@ -64,6 +67,8 @@ fn run(command: Command, layer: ProgressLayer) -> anyhow::Result<ExitCode> {
         Command::Score(command) => score::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(command) => evaluate::run(&command),
         Command::Report(command) => report::run(&command),
+        Command::Sweep(command) => sweep::run(&command),
+        Command::Compare(command) => compare::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Replay(command) => replay::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Convert(command) => convert::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Push(command) => push::run(&command).map(|()| ExitCode::SUCCESS),

@@ -18,7 +18,7 @@ const ETA: Range = Range::Between(0.0, 1.0);
 const DECAY: Range = Range::FromBelow(0.0, 1.0);
 
 /// Command, name of the argument, range.
-const TABLE: [(&str, &str, Range); 30] = [
+const TABLE: [(&str, &str, Range); 31] = [
     ("sample", "num_samples", Range::COUNT),
     ("sample", "num_inference_steps", Range::COUNT),
     ("sample", "eta", ETA),
@@ -33,6 +33,7 @@ const TABLE: [(&str, &str, Range); 30] = [
     ("evaluate", "threads", THREADS),
     ("report", "num_samples", Range::COUNT),
     ("report", "threads", THREADS),
+    ("sweep", "jobs", THREADS),
     ("inspect", "limit", COUNT_OR_NONE),
     ("pretrain", "faces", Range::COUNT),
     ("pretrain", "steps", Range::COUNT),

@@ -3,7 +3,7 @@
 use crate::arguments::TrainCommand;
 use crate::output::show;
 use crate::train::{InProcess, Page, ProgressLayer, Terminal};
-use crate::{interrupt, reward};
+use crate::{interrupt, parent, reward};
 use anyhow::Result;
 use ddpo_algorithm::config::InvalidSetting;
 use ddpo_rewards::{RewardError, Rewards, resolve};
@@ -31,6 +31,7 @@ const TRAINING: DeviceWork = DeviceWork {
 
 /// Runs the command. `layer` sees the run's progress.
 pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
+    command.parent.map_or(Ok(()), parent::end_with)?;
     let file = command.config.as_deref();
     let asked = settings::resolve(file, variables(), &command.settings)?;
     let settings = match command.resume {
@@ -70,6 +71,16 @@ pub fn run(command: &TrainCommand, layer: ProgressLayer) -> Result<ExitCode> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Checks settings as far as that is possible without the model and the reward model.
+///
+/// # Errors
+/// The first invalid setting.
+pub fn checked(settings: Settings) -> Result<Plan, InvalidSetting> {
+    let plan = Plan::new(settings)?;
+    check_staleness(&plan.settings)?;
+    Ok(plan)
 }
 
 /// Returns whether an interrupt ended an evaluation that waited for a reward server.

@@ -146,6 +146,11 @@ impl Analysis {
     }
 }
 
+/// Measures the diversity of every checkpoint's images, by each kind of features that the gallery has.
+pub fn diversity_of(gallery: &Gallery) -> Vec<DiversityLine> {
+    diversity(gallery, &feature_sets(gallery))
+}
+
 /// One kind of features of every checkpoint's images.
 type FeatureSet = (Features, Vec<DMatrix<f64>>);
 

@@ -6,9 +6,12 @@
 //!
 //! Data flow: [`run`] and [`gallery`] (from an [`evaluation`] or the run's own grids) are read;
 //! [`analysis`] computes; [`figures`] draws with [`plot`]; [`page`] renders and [`write`](mod@write)
-//! writes the files.
+//! writes the files. [`sweep`] has the records of `ddpo sweep`, [`outcome`] measures one run, and
+//! [`comparison`] draws the fronts of several runs.
 
 pub mod analysis;
+pub mod best_of;
+pub mod comparison;
 pub mod contrast;
 pub mod diversity;
 pub mod error;
@@ -20,12 +23,14 @@ pub mod gallery;
 pub mod judgement;
 pub mod kept;
 pub mod number;
+pub mod outcome;
 pub mod page;
 pub mod pictures;
 pub mod plot;
 pub mod run;
 pub mod statistics;
 pub mod summary;
+pub mod sweep;
 pub mod table;
 pub mod write;
 

@@ -2,7 +2,7 @@
 
 use crate::analysis::Analysis;
 use crate::error::ReportError;
-use crate::figures::Figures;
+use crate::figures::{Figure, Figures};
 use crate::files;
 use crate::gallery::Gallery;
 use crate::number::number;
@@ -42,11 +42,7 @@ pub fn write(run: &Run, gallery: Option<&Gallery>, out: &Path) -> Result<Written
     let analysis = Analysis::of(run, gallery);
     let figures = Figures::of(run, gallery, &analysis);
     for figure in figures.all() {
-        let path = out.join("plots").join(figure.name);
-        files::write(&path.with_extension("svg"), svg::file(&figure.wide)?.as_bytes())?;
-        if let Some(image) = raster::image(&figure.wide) {
-            files::write(&path.with_extension("png"), &encode_png(&image)?)?;
-        }
+        write_figure(figure, out)?;
     }
     if let Some(gallery) = gallery.filter(|gallery| gallery.ends().is_some()) {
         files::write(&out.join("before-after.png"), &encode_png(&before_after(gallery))?)?;
@@ -58,6 +54,20 @@ pub fn write(run: &Run, gallery: Option<&Gallery>, out: &Path) -> Result<Written
     let path = out.join("report.html");
     files::write(&path, page(run, gallery, &analysis, &figures)?.as_bytes())?;
     Ok(Written { page: path, analysis })
+}
+
+/// Writes a plot into `out`: `plots/NAME.svg` and `plots/NAME.png`.
+///
+/// # Errors
+/// [`ReportError`] names the file.
+pub(crate) fn write_figure(figure: &Figure, out: &Path) -> Result<(), ReportError> {
+    let plots = out.join("plots");
+    let file = |extension| plots.join(format!("{}.{extension}", figure.name));
+    files::write(&file("svg"), svg::file(&figure.wide)?.as_bytes())?;
+    match raster::image(&figure.wide) {
+        Some(image) => files::write(&file("png"), &encode_png(&image)?),
+        None => Ok(()),
+    }
 }
 
 /// Scales an image to about [`SIDE`] pixels.

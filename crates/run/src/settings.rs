@@ -25,6 +25,7 @@ use ddpo_settings::{Layers, Range, SettingsError, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use toml::Table;
 
 /// The values of `reward_compat`, the old name of `upstream_compat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -375,6 +376,46 @@ pub fn resolve(
     environment: impl Iterator<Item = (String, String)>,
     flags: &SettingFlags,
 ) -> Result<Resolved, SettingsError> {
+    let mut layers = below(file, environment)?;
+    layers.flags(flags.given())?;
+    Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })
+}
+
+/// Resolves settings from defaults, file, environment and the values of a table, which take precedence and
+/// are `from` another file.
+///
+/// # Errors
+/// Every value of the table that is not valid, or else the first [`SettingsError`] of the other sources.
+pub fn resolve_values(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    values: &Table,
+    from: &Source,
+) -> Result<Resolved, Vec<SettingsError>> {
+    let below = below(file, environment).map_err(|error| vec![error])?;
+    let mut layers = below.clone();
+    let errors = values.iter().filter_map(|(key, value)| {
+        let mut alone = below.clone();
+        let tried = alone.value(key, value.clone(), from);
+        tried.and_then(|()| alone.finish::<Settings>()).err()
+    });
+    let errors: Vec<SettingsError> = errors.collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let finished = values
+        .iter()
+        .try_for_each(|(key, value)| layers.value(key, value.clone(), from))
+        .and_then(|()| layers.finish());
+    let settings = finished.map_err(|error| vec![error])?;
+    Ok(Resolved { settings, sources: layers.sources().clone() })
+}
+
+/// Returns the layers of defaults, file and environment.
+fn below(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Layers, SettingsError> {
     // One file can serve `ddpo train` and the services.
     let mut layers =
         layers()?.leave(&["service", "sampler", "rewarder", "learner"]).leave(&RECORDS);
@@ -384,8 +425,7 @@ pub fn resolve(
     }
     layers.environment(PREFIX, &NO_SETTINGS, environment)?;
     layers.finish::<Settings>()?;
-    layers.flags(flags.given())?;
-    Ok(Resolved { settings: layers.finish()?, sources: layers.sources().clone() })
+    Ok(layers)
 }
 
 #[cfg(test)]

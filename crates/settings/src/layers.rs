@@ -122,6 +122,14 @@ impl Layers {
         }
     }
 
+    /// Applies one value of the flat table that a program read itself.
+    ///
+    /// # Errors
+    /// If the key is unknown, or the value has the wrong type.
+    pub fn value(&mut self, key: &str, value: Value, from: &Source) -> Result<(), SettingsError> {
+        self.flat_entry(key, value, from)
+    }
+
     fn flat_part(&self) -> Option<usize> {
         self.parts.iter().position(|part| part.name.is_empty())
     }

@@ -14,7 +14,7 @@ pub const NARROW: (f64, f64) = (352.0, 270.0);
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// Name of its files, without the extension.
-    pub name: &'static str,
+    pub name: String,
     /// Its heading.
     pub heading: String,
     /// How to read it.
@@ -27,9 +27,9 @@ pub struct Figure {
 
 impl Figure {
     /// Draws a line plot; `size` is that of wide screens.
-    pub fn of_lines(name: &'static str, caption: &str, lines: &Lines, size: (f64, f64)) -> Self {
+    pub fn of_lines(name: &str, caption: &str, lines: &Lines, size: (f64, f64)) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             heading: lines.title.clone(),
             caption: caption.to_owned(),
             wide: lines.draw(size.0, size.1),

@@ -24,7 +24,7 @@ pub fn classes(analysis: &Analysis) -> Vec<Figure> {
             format!("Classes by the classifier of {}", line.reward)
         };
         Figure {
-            name,
+            name: name.to_owned(),
             caption: "Share of the images by their most likely class.".into(),
             wide: bars::draw(&heading, &pairs, HALF.0),
             narrow: bars::draw(&heading, &pairs, NARROW.0),
@@ -54,7 +54,7 @@ pub fn map(gallery: &Gallery, analysis: &Analysis) -> Option<Figure> {
     let (x, y) = (label(0), label(1));
     let heading = "Map of the images".to_owned();
     Some(Figure {
-        name: "map",
+        name: "map".into(),
         caption: format!(
             "Each point is an image; near points have similar {by}. Hover over or tap a point to see its image."
         ),

@@ -1,11 +1,13 @@
 //! The plots of a report, each with the name of its file.
 
 mod figure;
+mod fronts;
 mod images;
 mod over_optimisation;
 mod training;
 
 pub use figure::Figure;
+pub use fronts::fronts;
 pub use over_optimisation::reward_against_kl;
 pub use training::{reward, training};
 

@@ -1,6 +1,7 @@
 //! The report as a page: askama templates (in `templates/`) filled with numbers, plots and pictures.
 
 mod by_class;
+pub mod comparison;
 pub mod live;
 mod over_optimisation;
 mod pairs;

@@ -17,6 +17,14 @@ pub enum Ink {
     Third,
     /// Fourth series.
     Fourth,
+    /// Fifth series.
+    Fifth,
+    /// Sixth series.
+    Sixth,
+    /// Seventh series.
+    Seventh,
+    /// Eighth series.
+    Eighth,
     /// Before finetuning.
     Before,
     /// After finetuning.
@@ -25,7 +33,7 @@ pub enum Ink {
 
 impl Ink {
     /// All colours.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Text,
         Self::Muted,
         Self::Grid,
@@ -33,12 +41,25 @@ impl Ink {
         Self::Second,
         Self::Third,
         Self::Fourth,
+        Self::Fifth,
+        Self::Sixth,
+        Self::Seventh,
+        Self::Eighth,
         Self::Before,
         Self::After,
     ];
 
     /// The colours of the series, in order.
-    pub const SERIES: [Self; 4] = [Self::First, Self::Second, Self::Third, Self::Fourth];
+    pub const SERIES: [Self; 8] = [
+        Self::First,
+        Self::Second,
+        Self::Third,
+        Self::Fourth,
+        Self::Fifth,
+        Self::Sixth,
+        Self::Seventh,
+        Self::Eighth,
+    ];
 
     /// Returns the name of the CSS variable, without its dashes.
     #[must_use]
@@ -52,7 +73,7 @@ impl Ink {
         self.look().1
     }
 
-    /// Returns name and colours. Blue, orange, teal and purple also differ in lightness, so that
+    /// Returns name and colours. The first four, blue, orange, teal and purple, also differ in lightness, so that
     /// readers with colour blindness can distinguish them.
     fn look(self) -> (&'static str, [&'static str; 2]) {
         match self {
@@ -63,6 +84,10 @@ impl Ink {
             Self::Second => ("second", ["#c2540a", "#f4a261"]),
             Self::Third => ("third", ["#0e7c6b", "#5cc9b3"]),
             Self::Fourth => ("fourth", ["#7a3fae", "#c6a4f5"]),
+            Self::Fifth => ("fifth", ["#b0236b", "#f58ac0"]),
+            Self::Sixth => ("sixth", ["#6b7300", "#c9d14a"]),
+            Self::Seventh => ("seventh", ["#7a4a2b", "#d3a27f"]),
+            Self::Eighth => ("eighth", ["#087f9c", "#5fd0ea"]),
             Self::Before => ("before", ["#64748b", "#9fb0c6"]),
             Self::After => ("after", ["#c2540a", "#f4a261"]),
         }

@@ -4,6 +4,7 @@
 pub mod bars;
 pub mod drawing;
 pub mod frame;
+pub mod fronts;
 pub mod ink;
 pub mod lines;
 pub mod raster;
