@@ -6,6 +6,7 @@ use crate::sweep::attempt::{Ended, attempt};
 use crate::sweep::cost::CostRecord;
 use crate::sweep::plan::PlannedRun;
 use anyhow::Result;
+use ddpo_rollout::causes::one_line;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -33,7 +34,8 @@ pub fn train(runs: &[PlannedRun], jobs: usize) -> Result<Ends> {
             if interrupt::requested() {
                 break;
             }
-            let ended = attempt(run).unwrap_or_else(|error| Ended::Failed(format!("{error:#}")));
+            let ended =
+                attempt(run).unwrap_or_else(|error| Ended::Failed(one_line(error.as_ref())));
             match ended {
                 Ended::Finished => {
                     let finished = finished.fetch_add(1, Ordering::SeqCst) + 1;
