@@ -91,17 +91,16 @@ pub fn show(record: &SweepRecord) {
 
 fn row(name: &str, spreads: &Spreads) -> [String; 7] {
     let Spreads { before, after, queries, kept, seconds, cpu_minutes } = spreads;
-    let time = |spread: &Option<Spread>| spread.as_ref().map(range).unwrap_or_default();
-    let [before, after, queries, kept] = [before, after, queries, kept].map(range);
+    let time = |spread: &Option<Spread>| {
+        spread.as_ref().map(|spread| range(spread, number)).unwrap_or_default()
+    };
+    let [before, after, kept] = [before, after, kept].map(|spread| range(spread, number));
+    let queries = range(queries, |value| format!("{value:.0}"));
     [name.into(), before, after, queries, time(seconds), time(cpu_minutes), kept]
 }
 
-/// Returns the median, and the smallest and largest value if they differ.
-fn range(spread: &Spread) -> String {
-    let Spread { min, median, max } = *spread;
-    let [shown, least, most] = [median, min, max].map(number);
-    match min.to_bits() == max.to_bits() {
-        true => shown,
-        false => format!("{shown} ({least} to {most})"),
-    }
+/// Returns the median, and the smallest and largest value if they differ as text.
+fn range(spread: &Spread, text: impl Fn(f64) -> String) -> String {
+    let [median, min, max] = [spread.median, spread.min, spread.max].map(text);
+    if min == max { median } else { format!("{median} ({min} to {max})") }
 }

@@ -4,7 +4,7 @@ use crate::best_of::BestOf;
 use crate::comparison::data::{ArmComparison, Comparison, TaskComparison};
 use crate::error::ReportError;
 use crate::figures::Figure;
-use crate::number::number;
+use crate::number::{minus, number};
 use crate::page::table::Table;
 use crate::page::theme::{SCRIPT, style};
 use crate::plot::svg::Inline;
@@ -74,16 +74,17 @@ fn table(tasks: &[TaskComparison]) -> Table {
 
 fn row(task: &TaskComparison, arm: &ArmComparison) -> Vec<String> {
     let spreads = &arm.spreads;
-    let time = spreads.cpu_minutes.map_or_else(|| "not measured".into(), |it| range(&it, number));
+    let time =
+        spreads.cpu_minutes.map_or_else(|| "not measured".into(), |it| range(&it, short, ""));
     vec![
         arm.name.clone(),
         task.name.clone(),
         if arm.on_front { "yes".into() } else { String::new() },
         arm.runs.len().to_string(),
-        range(&spreads.before, number),
-        range(&spreads.after, number),
-        range(&spreads.kept, percent),
-        range(&spreads.queries, |value| format!("{value:.0}")),
+        range(&spreads.before, short, ""),
+        range(&spreads.after, short, ""),
+        range(&spreads.kept, |share| format!("{:.0}", share * 100.0), " %"),
+        range(&spreads.queries, |value| format!("{value:.0}"), ""),
         time,
     ]
 }
@@ -92,10 +93,20 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// Returns the median, and the smallest and largest value if they differ as text.
-fn range(spread: &Spread, text: impl Fn(f64) -> String) -> String {
+/// Formats a number with three significant digits, so that a row fits the page.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if !(1e-2..1e5).contains(&size) {
+        return number(value);
+    }
+    let digits = (2.0 - size.log10().floor()).clamp(0.0, 4.0) as usize;
+    minus(format!("{value:.digits$}"))
+}
+
+/// Returns the median with its unit, and the smallest and largest value if they differ as text.
+fn range(spread: &Spread, text: impl Fn(f64) -> String, unit: &str) -> String {
     let [median, min, max] = [spread.median, spread.min, spread.max].map(text);
-    if min == max { median } else { format!("{median} ({min} to {max})") }
+    if min == max { median + unit } else { format!("{median}{unit} ({min} to {max})") }
 }
 
 fn section<'a>(task: &TaskComparison, figures: &'a [Figure]) -> Section<'a> {
