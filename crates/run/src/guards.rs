@@ -25,11 +25,13 @@ impl Guards {
     /// # Errors
     /// A limit on something that the run does not measure.
     pub fn new(settings: &Settings) -> Result<Self, InvalidSetting> {
+        let stop_on = settings.stop_on.clone().unwrap_or_default();
+        let of_collapse = stop_on.contains(&StopOn::Collapse).then_some(NARROWED_BELOW);
         let guards = Self {
-            min_diversity: settings.min_diversity,
+            min_diversity: settings.min_diversity.or(of_collapse),
             max_kl: settings.max_kl,
             kl_stop: settings.kl_stop,
-            stop_on: settings.stop_on.clone().unwrap_or_default(),
+            stop_on,
             plateau_evaluations: settings.plateau_evaluations,
         };
         guards.check(settings)?;
@@ -38,11 +40,10 @@ impl Guards {
 
     fn check(&self, settings: &Settings) -> Result<(), InvalidSetting> {
         let evaluates = settings.eval_every_each_epoch.is_some();
-        let stops_on_collapse = self.stop_on.contains(&StopOn::Collapse);
-        let measured = match self.min_diversity {
-            Some(_) => Some("min_diversity"),
-            None => stops_on_collapse.then_some("stop_on = collapse"),
-        };
+        let measured = self.min_diversity.map(|_| match settings.min_diversity {
+            Some(_) => "min_diversity",
+            None => "stop_on = collapse",
+        });
         if let Some(name) = measured.filter(|_| settings.num_eval_samples < FEWEST) {
             let expected = format!("at least {FEWEST} with {name}; hint: try 64");
             return Err(InvalidSetting::new(
@@ -128,13 +129,13 @@ impl Guards {
         if !self.stop_on.contains(&StopOn::Collapse) {
             return None;
         }
-        let (limit, name) = match self.min_diversity {
-            Some(min) => (min, "min_diversity ="),
-            None => (NARROWED_BELOW, "the limit of stop_on = collapse,"),
-        };
+        let limit = self.min_diversity?;
         let kept = last.diversity_kept.filter(|kept| *kept < limit)?;
         let epoch = last.epoch;
-        Some(format!("the evaluation after epoch {epoch} {}, below {name} {limit}", keeps(kept)))
+        Some(format!(
+            "the evaluation after epoch {epoch} {}, below min_diversity = {limit}",
+            keeps(kept)
+        ))
     }
 
     fn plateau(&self, lines: &[EpochMetrics]) -> Option<String> {
@@ -199,17 +200,28 @@ mod tests {
 
     #[test]
     fn a_collapse_ends_the_run_below_the_limit() {
-        let collapse = guards(&[StopOn::Collapse]);
+        let collapse = Guards { min_diversity: Some(0.7), ..guards(&[StopOn::Collapse]) };
         let after = |guards: &Guards, kept| guards.reason(&[line(4, Some(1.0), Some(kept), false)]);
-        let found = after(&collapse, 0.49).unwrap();
-        let expected = "the evaluation after epoch 4 keeps 49 % of the diversity before training, below the \
-                        limit of stop_on = collapse, 0.5";
+        let found = after(&collapse, 0.69).unwrap();
+        let expected = "the evaluation after epoch 4 keeps 69 % of the diversity before training, below \
+                        min_diversity = 0.7";
         assert_eq!(found, expected);
-        assert_eq!(after(&collapse, 0.5), None);
-        let strict = Guards { min_diversity: Some(0.7), ..collapse };
-        assert!(after(&strict, 0.69).unwrap().ends_with(", below min_diversity = 0.7"));
+        assert_eq!(after(&collapse, 0.7), None);
         // A limit for the best checkpoint alone ends nothing.
-        assert_eq!(after(&Guards { stop_on: Vec::new(), ..strict }, 0.1), None);
+        assert_eq!(after(&Guards { stop_on: Vec::new(), ..collapse }, 0.1), None);
+    }
+
+    #[test]
+    fn a_guard_against_collapse_limits_the_best_checkpoint_too() {
+        let settings = Settings {
+            stop_on: Some(vec![StopOn::Collapse]),
+            num_eval_samples: 64,
+            eval_every_each_epoch: Some(1),
+            ..Settings::default()
+        };
+        let guards = Guards::new(&settings).unwrap();
+        assert!(guards.refusal(&line(1, Some(1.0), Some(0.49), false)).is_some());
+        assert_eq!(guards.refusal(&line(1, Some(1.0), Some(0.5), false)), None);
     }
 
     #[test]

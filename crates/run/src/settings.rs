@@ -207,14 +207,14 @@ ddpo_settings::settings! {
         forward_max_timestep: i64 = 500;
         /// Epochs between evaluations; no evaluations by default
         eval_every_each_epoch: u32 = 1;
-        /// Share of the first evaluation's diversity (0 to 1) that a checkpoint must keep to be the best one
+        /// Share of the first evaluation's diversity (0 to 1) that a checkpoint must keep to be the best one;
+        /// with stop_on collapse 0.5 by default
         min_diversity: f64 = 0.5;
         /// Largest mean KL divergence from the pretrained model (nats per transition, as for kl_stop) of
         /// a checkpoint that may be the best one
         max_kl: f64 = 1.0;
         /// End the run by these guards, separated by commas: collapse (an evaluation keeps less than
-        /// min_diversity, or 0.5), kl (above max_kl), plateau (no better checkpoint in
-        /// plateau_evaluations)
+        /// min_diversity), kl (above max_kl), plateau (no better checkpoint in plateau_evaluations)
         stop_on: Vec<StopOn> = vec![StopOn::Collapse];
         /// Stop the run after an epoch whose updates had a mean KL divergence from the pretrained
         /// model above this value (nats per transition); its checkpoint is not the best one
