@@ -120,10 +120,20 @@ def test_commands_have_these_flags(binaries, words):
 
 @pytest.mark.parametrize("block", of("toml"))
 def test_settings_of_toml_blocks_exist(binaries, block, tmp_path):
-    file = tmp_path / "block.toml"
-    file.write_text(block.text)
-    done = run(binaries, ["ddpo-learner", "--dry-run", "--config", str(file)])
-    assert done.returncode == 0, done.stderr
+    for index, text in enumerate(settings_files(block.text)):
+        file = tmp_path / f"block-{index}.toml"
+        file.write_text(text)
+        done = run(binaries, ["ddpo-learner", "--dry-run", "--config", str(file)])
+        assert done.returncode == 0, done.stderr
+
+
+def settings_files(text):
+    """Returns the block itself, or for the table of a sweep the settings of each arm, with those of each task."""
+    table = tomllib.loads(text)
+    if "arms" not in table:
+        return [text]
+    changed = [arm.get("settings", {}) | arm.get(task, {}) for arm in table["arms"].values() for task in table["tasks"]]
+    return ["".join(f"{key} = {json.dumps(value)}\n" for key, value in one.items()) for one in changed]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda file: file.name)
