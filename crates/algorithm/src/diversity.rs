@@ -11,7 +11,7 @@
 //! pairs is a property of the set, and its policy gradient is that of a reward of -2 times the similarity
 //! of each sample. h is the epoch's, so the term keeps its strength as samples become more alike.
 //!
-//! Distances are Euclidean, of two features at sides of at most [`SIDE`] pixels: pixels, and grey levels
+//! Distances are Euclidean, of two features at sides of at most 32 pixels: pixels, and grey levels
 //! without brightness and contrast (the structure term of SSIM, Wang et al. 2004). The similarity is the
 //! mean of both: either alone could be raised by backgrounds, or by texture.
 

@@ -82,7 +82,10 @@ fn the_upstream_command_resolves_to_upstream_settings() {
     let more: Vec<&String> = found.keys().filter(|key| !expected.contains_key(*key)).collect();
     let ours = [
         "age_reward",
+        "anchor",
+        "anchor_coef",
         "deterministic",
+        "diversity_coef",
         "forward_beta",
         "forward_level_source",
         "forward_level_weight",
@@ -95,6 +98,7 @@ fn the_upstream_command_resolves_to_upstream_settings() {
         "max_staleness",
         "min_advantage_std",
         "norm_kernel",
+        "plateau_evaluations",
         "ratio_tolerance",
         "ratio_tolerance_nats",
         "reward_dtype",
